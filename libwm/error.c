@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The version, and a sentence for each result. */
+
+#include "wm.h"
+
+#include <errno.h>
+
+uint32_t wm_version(void)
+{
+    return WM_VERSION_MAJOR << 16 | WM_VERSION_MINOR;
+}
+
+static const char *condition(int error)
+{
+    switch (error) {
+    case 0:
+        return "success";
+    case WM_RECOVERED:
+        return "recovered from a dead holder or a stall";
+    case WM_SAME:
+        return "this process is a worker already: no generation begun";
+    case WM_CLOSED:
+        return "closed by this call";
+    case WM_UNSETTLED:
+        return "kept changing while it was read";
+    default:
+        return "unknown condition";
+    }
+}
+
+const char *wm_strerror(int error)
+{
+    switch (-error) {
+    case EINVAL:
+        return "invalid argument: check sizes, names and limits in wm.h";
+    case ENOENT:
+        return "no such segment, or no such directory";
+    case ENOSPC:
+        return "no room: free space in the directory of shared memory, "
+               "or use a larger buffer";
+    case EROFS:
+        return "read-only: the handle or the directory cannot be written";
+    case EACCES:
+        return "permission denied: check owner and mode of the segment "
+               "and its directory";
+    case EPERM:
+        return "not permitted: the segment is another user's, or the lock "
+               "is not held";
+    case EBADMSG:
+        return "damaged segment: not made by libwm, or cut short; "
+               "remove the file if no server uses it";
+    case EPROTO:
+        return "segment of another ABI of libwm: restart the server";
+    case EXDEV:
+        return "segment of another pid namespace: its pids mean nothing "
+               "here";
+    case ENOBUFS:
+        return "table full of living workers: raise the capacity at the "
+               "next start";
+    case EALREADY:
+        return "this process is a worker of the node already";
+    case ESTALE:
+        return "not this worker's any more";
+    case ECHILD:
+        return "a handle that the parent used before fork, or a worker "
+               "that has left";
+    case EBUSY:
+        return "held by another process";
+    case EDEADLK:
+        return "this process holds the lock already";
+    case ETIMEDOUT:
+        return "gave up waiting for the lock";
+    case ENOMEM:
+        return "out of memory";
+    case EMFILE:
+    case ENFILE:
+        return "too many open files: raise the limit";
+    case EIO:
+        return "no random numbers, or an input/output error";
+    default:
+        return error >= 0 ? condition(error) : "system error";
+    }
+}

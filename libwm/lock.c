@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The lifecycle lock: one callback at a time over all processes of a node.
+ *
+ * The word names the holder: pid, low bits of its start time (a reused pid is
+ * no life), and a sequence number that makes every holding another value. It
+ * is free, held by the living, or held by the dead; a contender that proves
+ * the last swaps its own name in, and nothing needs repair, because no state
+ * lies under the lock: marks and ends are swapped in by themselves.
+ *
+ * Sleepers wait on a futex that counts releases, and look again every 50 ms,
+ * because the dead wake nobody. A contender that may not sleep (a timer in an
+ * event loop) polls, and would starve behind them; so it signs `next` with
+ * pid and time at each try, and while that is fresh a free lock is left to it.
+ * A signature goes stale by itself after 100 ms: what a contender that died
+ * costs the others. */
+
+#include "lock.h"
+
+#include "process.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#define SEQUENCE_BITS 24
+#define SEQUENCE_MASK ((UINT64_C(1) << SEQUENCE_BITS) - 1)
+#define START_BITS 18
+#define START_MASK ((UINT64_C(1) << START_BITS) - 1)
+#define PROBE_MS 50
+#define RESERVED_MS 100
+
+static uint32_t word_pid(uint64_t word)
+{
+    return (uint32_t)(word >> (SEQUENCE_BITS + START_BITS));
+}
+
+static uint64_t word_start(uint64_t word)
+{
+    return word >> SEQUENCE_BITS & START_MASK;
+}
+
+static uint64_t next_sequence(uint64_t word)
+{
+    return (word + 1) & SEQUENCE_MASK;
+}
+
+static uint64_t own_word(uint64_t sequence)
+{
+    uint64_t self = wm_self_ident();
+
+    return (uint64_t)wm_ident_pid(self) << (SEQUENCE_BITS + START_BITS) |
+           (wm_ident_start(self) & START_MASK) << SEQUENCE_BITS | sequence;
+}
+
+static bool holder_dead(uint64_t word)
+{
+    uint32_t pid = word_pid(word);
+    uint64_t seen;
+
+    if (wm_process_dead(wm_ident(pid, 0), 0, WM_PROOF_QUICK)) {
+        return true;
+    }
+    seen = wm_ident_start(wm_process_ident(pid));
+    return seen != 0 && word_start(word) != 0 &&
+           (seen & START_MASK) != word_start(word);
+}
+
+uint32_t wm_lock_pid(const struct wm_node *node)
+{
+    return word_pid(atomic_load_explicit(&node->segment.header->lock.word,
+                                         memory_order_acquire));
+}
+
+/* ----------------------------------------------------------- reservation */
+
+static bool is_reserved_by_other(const struct wm_lock_area *lock, uint64_t now,
+                                 uint32_t own)
+{
+    uint64_t next = atomic_load_explicit(&lock->next, memory_order_relaxed);
+    uint64_t age = now - wm_word_beat(next);
+
+    return next != 0 && wm_word_pid(next) != own && age <= RESERVED_MS;
+}
+
+/* Signs for the next turn, unless another's signature is fresh. */
+static void reserve(struct wm_lock_area *lock, uint64_t now, uint32_t own)
+{
+    uint64_t next = atomic_load_explicit(&lock->next, memory_order_relaxed);
+
+    if (!is_reserved_by_other(lock, now, own)) {
+        atomic_compare_exchange_strong_explicit(
+            &lock->next, &next, wm_word(0, own, now), memory_order_relaxed,
+            memory_order_relaxed);
+    }
+}
+
+static void unreserve(struct wm_lock_area *lock, uint32_t own)
+{
+    uint64_t next = atomic_load_explicit(&lock->next, memory_order_relaxed);
+
+    if (next != 0 && wm_word_pid(next) == own) {
+        atomic_compare_exchange_strong_explicit(
+            &lock->next, &next, 0, memory_order_relaxed, memory_order_relaxed);
+    }
+}
+
+/* ------------------------------------------------------------------- try */
+
+static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
+{
+    struct wm_lock_area *lock = &node->segment.header->lock;
+    uint64_t generation = wm_worker_record(&node->worker) != NULL
+                              ? node->worker.generation
+                              : node->begun;
+
+    atomic_store_explicit(&lock->holder_since, wm_now_ms(),
+                          memory_order_relaxed);
+    atomic_store_explicit(&lock->holder_generation, generation,
+                          memory_order_relaxed);
+    atomic_store_explicit(&lock->holder_purpose, purpose, memory_order_relaxed);
+    /* Last, and with release: pairs with the load in wm_lock_holder. */
+    atomic_store_explicit(&lock->holder_sequence, word & SEQUENCE_MASK,
+                          memory_order_release);
+    atomic_store_explicit(&node->held, word, memory_order_relaxed);
+}
+
+static int try_once(struct wm_node *node, uint32_t purpose)
+{
+    struct wm_lock_area *lock = &node->segment.header->lock;
+    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    uint32_t own = wm_ident_pid(wm_self_ident());
+    bool dead = false;
+    uint64_t mine;
+
+    if (word_pid(word) != 0) {
+        dead = holder_dead(word);
+        if (!dead) {
+            return -EBUSY;
+        }
+    } else if (is_reserved_by_other(lock, wm_now_ms(), own)) {
+        return -EBUSY;
+    }
+    mine = own_word(next_sequence(word));
+    if (!atomic_compare_exchange_strong_explicit(&lock->word, &word, mine,
+                                                 memory_order_acquire,
+                                                 memory_order_relaxed)) {
+        return -EBUSY;
+    }
+    unreserve(lock, own);
+    sign_holder(node, mine, purpose);
+    return dead ? WM_RECOVERED : 0;
+}
+
+static int may_contend(const struct wm_node *node)
+{
+    if (!wm_node_writable(node)) {
+        return -EROFS;
+    }
+    return atomic_load_explicit(&node->held, memory_order_relaxed) != 0
+               ? -EDEADLK
+               : 0;
+}
+
+int wm_trylock(struct wm_node *node, uint32_t purpose, int queue)
+{
+    int result = may_contend(node);
+
+    if (result != 0) {
+        return result;
+    }
+    result = try_once(node, purpose);
+    if (result == -EBUSY && queue) {
+        reserve(&node->segment.header->lock, wm_now_ms(),
+                wm_ident_pid(wm_self_ident()));
+    }
+    return result;
+}
+
+/* ------------------------------------------------------------------ wait */
+
+static void sleep_on(_Atomic uint32_t *wake, uint32_t seen, uint64_t ms)
+{
+    struct timespec timeout = {.tv_sec = (time_t)(ms / 1000),
+                               .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    /* Early returns (a wake, a changed value, a signal) are all fine: the
+     * caller looks again. */
+    syscall(SYS_futex, wake, FUTEX_WAIT, seen, &timeout, NULL, 0);
+}
+
+/* Whether one holder is past what the caller grants it. The holding is told
+ * by its sequence number, and timed from when this waiter first saw it where
+ * the holder has not said since when. */
+struct patience {
+    uint32_t sequence;
+    uint64_t seen;
+};
+
+static bool is_held_too_long(const struct wm_node *node, struct patience *p,
+                             uint64_t now, uint32_t hold_ms)
+{
+    struct wm_lock_holder holder;
+    uint64_t held;
+
+    wm_lock_holder(node, &holder);
+    if (holder.pid == 0) {
+        return false;
+    }
+    if (p->seen == 0 || holder.sequence != p->sequence) {
+        p->sequence = holder.sequence;
+        p->seen = now;
+    }
+    held = now - p->seen;
+    if (holder.held_ms > held) {
+        held = holder.held_ms;
+    }
+    return held > hold_ms;
+}
+
+static void keep_beating(struct wm_node *node)
+{
+    if (wm_worker_record(&node->worker) != NULL) {
+        wm_beat(&node->worker);
+    }
+}
+
+int wm_lock(struct wm_node *node, const struct wm_lock_options *options)
+{
+    static const struct wm_lock_options none = {.size = sizeof(none)};
+    struct wm_lock_area *lock = &node->segment.header->lock;
+    struct patience patience = {0};
+    uint64_t began = wm_now_ms(), now;
+    int result = may_contend(node);
+
+    if (options == NULL) {
+        options = &none;
+    } else if (options->size < sizeof(*options)) {
+        return -EINVAL;
+    }
+    if (result != 0) {
+        return result;
+    }
+    for (;;) {
+        /* Before the try: a release in between makes the sleep return. */
+        uint32_t wake = atomic_load_explicit(&lock->wake, memory_order_acquire);
+        uint64_t ms = PROBE_MS;
+
+        result = try_once(node, options->purpose);
+        if (result >= 0) {
+            return result;
+        }
+        keep_beating(node);
+        now = wm_now_ms();
+        if (options->wait_ms != 0) {
+            if (now - began >= options->wait_ms) {
+                return -ETIMEDOUT;
+            }
+            if (options->wait_ms - (now - began) < ms) {
+                ms = options->wait_ms - (now - began);
+            }
+        }
+        if (options->hold_ms != 0 &&
+            is_held_too_long(node, &patience, now, options->hold_ms)) {
+            return -ETIMEDOUT;
+        }
+        sleep_on(&lock->wake, wake, ms);
+    }
+}
+
+int wm_unlock(struct wm_node *node)
+{
+    struct wm_lock_area *lock = &node->segment.header->lock;
+    uint64_t held = atomic_load_explicit(&node->held, memory_order_relaxed);
+    bool released;
+
+    if (held == 0) {
+        return -EPERM;
+    }
+    /* First: once released we are judged by time again. */
+    keep_beating(node);
+    atomic_store_explicit(&node->held, 0, memory_order_relaxed);
+    released = atomic_compare_exchange_strong_explicit(
+        &lock->word, &held, held & SEQUENCE_MASK, memory_order_release,
+        memory_order_relaxed);
+    atomic_fetch_add_explicit(&lock->wake, 1, memory_order_release);
+    syscall(SYS_futex, &lock->wake, FUTEX_WAKE, 1, NULL, NULL, 0);
+    return released ? 0 : -EPERM;
+}
+
+void wm_lock_holder(const struct wm_node *node, struct wm_lock_holder *holder)
+{
+    const struct wm_lock_area *lock = &node->segment.header->lock;
+    uint64_t word = atomic_load_explicit(&lock->word, memory_order_acquire);
+    uint64_t sequence =
+        atomic_load_explicit(&lock->holder_sequence, memory_order_acquire);
+
+    *holder = (struct wm_lock_holder){
+        .pid = (int32_t)word_pid(word),
+        .sequence = (uint32_t)(word & SEQUENCE_MASK),
+        .own = word != 0 &&
+               word == atomic_load_explicit(&node->held, memory_order_relaxed),
+    };
+    if (holder->pid != 0 && sequence == holder->sequence) {
+        uint64_t now = wm_now_ms();
+        uint64_t since =
+            atomic_load_explicit(&lock->holder_since, memory_order_relaxed);
+
+        holder->purpose =
+            atomic_load_explicit(&lock->holder_purpose, memory_order_relaxed);
+        holder->generation = atomic_load_explicit(&lock->holder_generation,
+                                                  memory_order_relaxed);
+        holder->held_ms = now > since ? now - since : 0;
+    }
+}

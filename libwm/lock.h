@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+#ifndef WM_LOCK_H
+#define WM_LOCK_H
+
+#include "node.h"
+
+/* The pid of the lock's holder, 0 if it is free. */
+uint32_t wm_lock_pid(const struct wm_node *node);
+
+#endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Nodes in a process: the registry, what a fork changes, and the end.
+ *
+ * A reload loads a fresh configuration into a process that lives on, so the
+ * process keeps a registry: who attaches to an instance again gets the handle
+ * that is there. The library is never unloaded for the same reason. Each
+ * attach is given back once; what a master attached is inherited by its
+ * children with the count, and each gives it back for itself.
+ *
+ * Unlinking is not a matter of who is the master: whoever gives up its last
+ * share tries, and succeeds only if nobody else takes part and there is
+ * nothing to tell to a later life. */
+
+#include "node.h"
+
+#include "generation.h"
+#include "process.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define DEFAULT_CAPACITY 1024u
+
+static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t registry_once = PTHREAD_ONCE_INIT;
+static struct wm_node *registry;
+static uint64_t forker; /* ident of the process that is about to fork */
+
+static void set_cloexec(const struct wm_node *node, int flag)
+{
+    if (node->segment.fd >= 0) {
+        fcntl(node->segment.fd, F_SETFD, flag);
+    }
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&registry_mutex);
+    forker = wm_self_ident();
+    for (struct wm_node *n = registry; n != NULL; n = n->next) {
+        set_cloexec(n, FD_CLOEXEC);
+    }
+}
+
+static void after_fork_in_parent(void)
+{
+    for (struct wm_node *n = registry; n != NULL; n = n->next) {
+        n->forked = true;
+    }
+    pthread_mutex_unlock(&registry_mutex);
+}
+
+/* The child takes part in the node, but the worker and the lock are its
+ * parent's. nginx execs its next binary from such a child: there, and only
+ * there, the descriptor is to be inherited. */
+static void after_fork_in_child(void)
+{
+    wm_self_forget();
+    for (struct wm_node *n = registry; n != NULL; n = n->next) {
+        if (wm_worker_record(&n->worker) == NULL) {
+            set_cloexec(n, 0);
+        }
+        atomic_store_explicit(&n->worker.record, NULL, memory_order_relaxed);
+        atomic_store_explicit(&n->held, 0, memory_order_relaxed);
+        n->joined = false;
+        n->forker = forker;
+    }
+    pthread_mutex_unlock(&registry_mutex);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static struct wm_node *find(const char *instance)
+{
+    struct wm_node *n = registry;
+
+    while (n != NULL && strcmp(n->instance, instance) != 0) {
+        n = n->next;
+    }
+    return n;
+}
+
+static struct wm_node *allocate(const char *instance, const char *directory)
+{
+    struct wm_node *n = calloc(1, sizeof(*n));
+
+    if (n == NULL) {
+        return NULL;
+    }
+    n->directory = strdup(directory);
+    if (n->directory == NULL) {
+        free(n);
+        return NULL;
+    }
+    memcpy(n->instance, instance, strnlen(instance, WM_INSTANCE_SIZE - 1));
+    n->references = 1;
+    n->worker.node = n;
+    n->segment.fd = -1;
+    return n;
+}
+
+static void discard(struct wm_node *n)
+{
+    wm_segment_close(&n->segment);
+    free(n->directory);
+    free(n);
+}
+
+/* What an unclean end left to tell. */
+static void add_postmortem(struct wm_postmortem *p, const struct wm_segment *s)
+{
+    for (uint32_t i = 0; i < s->geometry.capacity; i++) {
+        uint64_t word =
+            atomic_load_explicit(&s->records[i].word, memory_order_acquire);
+        unsigned state = wm_word_state(word);
+
+        if (state == WM_JOINING || state == WM_LIVE || state == WM_STALLED ||
+            state == WM_CRASHED) {
+            p->workers++;
+            p->pid = (int32_t)wm_word_pid(word);
+        }
+    }
+    for (uint32_t i = 0; i < s->geometry.generations; i++) {
+        const struct wm_generation_record *g = &s->generations[i];
+        uint64_t word = atomic_load_explicit(&g->word, memory_order_acquire);
+        uint64_t id = atomic_load_explicit(&g->id, memory_order_relaxed);
+
+        if (wm_gen_state(word) == WM_GENERATION_ACTIVE) {
+            p->exits_owed++;
+        }
+        p->exits_owed += wm_generation_owed(word);
+        if (id > p->generation) {
+            p->generation = id;
+        }
+    }
+}
+
+static bool bury(const struct wm_segment *segment, int error, void *argument)
+{
+    struct wm_postmortem *p = argument;
+
+    if (error == -EPERM) {
+        return false;
+    }
+    p->segments++;
+    if (segment != NULL) {
+        add_postmortem(p, segment);
+    }
+    return true;
+}
+
+static void tidy_one(const char *name, void *argument)
+{
+    struct wm_node *n = argument;
+
+    wm_segment_unlink(n->directory, name, bury, &n->postmortem);
+}
+
+static int acquire_segment(struct wm_node *n,
+                           const struct wm_node_options *options,
+                           uint32_t capacity)
+{
+    uint32_t mode = options->mode == 0 ? 0600 : options->mode;
+    int error;
+
+    if ((options->flags & WM_NODE_ADOPT) != 0) {
+        error = wm_segment_adopt(&n->segment, n->instance);
+        n->adopted = error == 0;
+        if (error != -ENOENT) {
+            return error;
+        }
+    }
+    error = wm_segment_create(&n->segment, n->directory, n->instance, capacity,
+                              mode);
+    if (error == 0) {
+        wm_segment_list(n->directory, n->instance, tidy_one, n);
+    } else if ((options->flags & WM_NODE_ANONYMOUS) != 0) {
+        n->anonymous = -error;
+        error = wm_segment_create_anonymous(&n->segment, n->instance, capacity);
+    }
+    return error;
+}
+
+static int attach_new(const struct wm_node_options *options,
+                      struct wm_node **node)
+{
+    uint32_t capacity =
+        options->capacity == 0 ? DEFAULT_CAPACITY : options->capacity;
+    const char *directory =
+        options->directory == NULL ? WM_DIRECTORY : options->directory;
+    struct wm_node *n = allocate(options->instance, directory);
+    int error = n == NULL ? -ENOMEM : acquire_segment(n, options, capacity);
+
+    if (error == 0) {
+        n->next = registry;
+        registry = n;
+        *node = n;
+    } else if (n != NULL) {
+        discard(n);
+    }
+    return error;
+}
+
+int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
+{
+    struct wm_node *n;
+    int error = 0;
+
+    if (options == NULL || node == NULL || options->size < sizeof(*options) ||
+        (options->flags & ~(WM_NODE_ADOPT | WM_NODE_ANONYMOUS)) != 0 ||
+        !wm_instance_valid(options->instance) ||
+        options->capacity > WM_CAPACITY_MAX || (options->mode & ~0777u) != 0) {
+        return -EINVAL;
+    }
+
+    pthread_once(&registry_once, watch_forks);
+    pthread_mutex_lock(&registry_mutex);
+    n = find(options->instance);
+    if (n != NULL) {
+        n->references++;
+        *node = n;
+    } else {
+        error = attach_new(options, node);
+    }
+    pthread_mutex_unlock(&registry_mutex);
+    return error;
+}
+
+struct choice {
+    const char *directory;
+    char name[WM_NAME_SIZE];
+    enum wm_use use;
+};
+
+/* Prefers a live segment to a dead one. */
+static void choose(const char *name, void *argument)
+{
+    struct choice *c = argument;
+    enum wm_use use = wm_segment_use(c->directory, name);
+
+    if (c->name[0] == '\0' || (use == WM_USE_LIVE && c->use != WM_USE_LIVE)) {
+        memcpy(c->name, name, strlen(name) + 1);
+        c->use = use;
+    }
+}
+
+int wm_node_open(const char *name, const char *directory, struct wm_node **node)
+{
+    struct choice c = {.use = WM_USE_UNKNOWN};
+    struct wm_node *n;
+    int error;
+
+    if (name == NULL || node == NULL) {
+        return -EINVAL;
+    }
+    c.directory = directory == NULL ? WM_DIRECTORY : directory;
+    if (wm_instance_valid(name)) {
+        wm_segment_list(c.directory, name, choose, &c);
+    }
+    n = allocate("", c.directory);
+    if (n == NULL) {
+        return -ENOMEM;
+    }
+    error = wm_segment_open(&n->segment, c.directory,
+                            c.name[0] != '\0' ? c.name : name);
+    if (error != 0) {
+        discard(n);
+        return error;
+    }
+    memcpy(n->instance, n->segment.header->instance, WM_INSTANCE_SIZE);
+    n->instance[WM_INSTANCE_SIZE - 1] = '\0';
+    *node = n;
+    return 0;
+}
+
+static bool is_clean(const struct wm_segment *segment, int error,
+                     void *argument)
+{
+    struct wm_postmortem p = {0};
+
+    (void)argument;
+    if (error != 0) {
+        return false;
+    }
+    add_postmortem(&p, segment);
+    return p.exits_owed == 0;
+}
+
+/* A tool that asks whether the segment is in use holds the exclusive lock for
+ * a moment, so being refused is worth a second try, for those who are likely
+ * to be the last: a worker's master outlives it. */
+static void try_unlink(const struct wm_node *n)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    int attempts = n->joined ? 1 : 3;
+
+    while (wm_segment_unlink(n->directory, n->segment.name, is_clean, NULL) ==
+               -EBUSY &&
+           --attempts > 0) {
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void unregister(struct wm_node *node)
+{
+    struct wm_node **at = &registry;
+
+    while (*at != NULL && *at != node) {
+        at = &(*at)->next;
+    }
+    if (*at == node) {
+        *at = node->next;
+    }
+}
+
+int wm_node_release(struct wm_node *node)
+{
+    bool last;
+
+    pthread_mutex_lock(&registry_mutex);
+    last = --node->references == 0;
+    if (last) {
+        unregister(node);
+    }
+    pthread_mutex_unlock(&registry_mutex);
+    if (!last) {
+        return 0;
+    }
+
+    if (wm_worker_record(&node->worker) != NULL) {
+        wm_worker_leave(&node->worker);
+    }
+    if (atomic_load_explicit(&node->held, memory_order_relaxed) != 0) {
+        wm_unlock(node);
+    }
+    if (wm_node_writable(node) && node->segment.name[0] != '\0') {
+        wm_segment_close(&node->segment);
+        try_unlink(node);
+    }
+    discard(node);
+    return 0;
+}
+
+void wm_node_info(const struct wm_node *node, struct wm_node_info *info)
+{
+    struct wm_node_info i = {
+        .size = sizeof(i),
+        .capacity = node->segment.geometry.capacity,
+        .instance = node->instance,
+        .name = node->segment.name,
+        .anonymous = node->anonymous,
+        .adopted = node->adopted,
+        .read_only = !wm_node_writable(node),
+        .generation = (uint32_t)atomic_load_explicit(
+            &node->segment.header->next_generation, memory_order_relaxed),
+        .postmortem = node->postmortem,
+    };
+
+    memcpy(info, &i, info->size < sizeof(i) ? info->size : sizeof(i));
+}
+
+struct wm_worker *wm_node_worker(const struct wm_node *node)
+{
+    return wm_worker_record(&node->worker) == NULL
+               ? NULL
+               : (struct wm_worker *)&node->worker;
+}

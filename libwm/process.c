@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Liveness, proven and never timed.
+ *
+ * A process is dead when its pid is gone, when it is a zombie (whoever should
+ * reap it may sleep for hours), or when the pid belongs to a process with
+ * another start time. pidfd_open tells the first two without /proc; it may be
+ * forbidden, or there may be no descriptor left, so that kill and /proc stand
+ * in. A file in /proc that cannot be seen proves nothing (hidepid). */
+
+#include "process.h"
+
+#include "layout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434 /* the same on every architecture */
+#endif
+
+static uint64_t clock_ms(clockid_t id)
+{
+    struct timespec ts;
+
+    clock_gettime(id, &ts);
+    return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+}
+
+uint64_t wm_now_ms(void)
+{
+    return clock_ms(CLOCK_MONOTONIC_COARSE);
+}
+
+/* Field 3 (state) and field 22 (start time, clock ticks since boot) of
+ * /proc/PID/stat. The second field is the command in parentheses and may hold
+ * anything, so parsing starts behind the last one that closes. */
+static bool read_stat(uint32_t pid, char *state, uint64_t *start)
+{
+    char path[32];
+    char text[512];
+    const char *at;
+    uint64_t value = 0;
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%u/stat", (unsigned)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (n <= 0) {
+        return false;
+    }
+    text[n] = '\0';
+
+    at = strrchr(text, ')');
+    if (at == NULL || at[1] != ' ') {
+        return false;
+    }
+    at += 2;
+    *state = *at;
+    for (int field = 3; field < 22; field++) {
+        at = strchr(at, ' ');
+        if (at == NULL) {
+            return false;
+        }
+        at++;
+    }
+    while (*at >= '0' && *at <= '9') {
+        value = value * 10 + (uint64_t)(*at++ - '0');
+    }
+    *start = value;
+    return true;
+}
+
+uint64_t wm_process_ident(uint32_t pid)
+{
+    uint64_t start = 0;
+    char state;
+
+    if (pid == 0 || !read_stat(pid, &state, &start)) {
+        return wm_ident(pid, 0);
+    }
+    return wm_ident(pid, start);
+}
+
+/* Written by the first caller of a process and by the fork handler: threads
+ * that race here all store the same. */
+static _Atomic uint64_t self;
+
+uint64_t wm_self_ident(void)
+{
+    uint64_t ident = atomic_load_explicit(&self, memory_order_relaxed);
+
+    if (ident == 0) {
+        ident = wm_process_ident((uint32_t)getpid());
+        atomic_store_explicit(&self, ident, memory_order_relaxed);
+    }
+    return ident;
+}
+
+void wm_self_forget(void)
+{
+    atomic_store_explicit(&self, 0, memory_order_relaxed);
+}
+
+/* Whether a process with this start time began after claimed_ms. The start is
+ * counted from boot, suspension included; the claim is not. The difference
+ * between the two clocks only grows, so taking it now makes the start look
+ * earlier at most: no living claimant is ever taken for a later process. */
+static bool began_after(uint64_t start, uint64_t claimed_ms)
+{
+    uint64_t asleep = clock_ms(CLOCK_BOOTTIME) - clock_ms(CLOCK_MONOTONIC);
+    uint64_t hertz = (uint64_t)sysconf(_SC_CLK_TCK);
+    uint64_t start_ms = start * 1000u / hertz;
+
+    return start_ms > asleep && start_ms - asleep > claimed_ms + 10;
+}
+
+/* 1: gone or a zombie; 0: alive; -1: not to be told this way. */
+static int ask_pidfd(uint32_t pid)
+{
+    struct pollfd p = {.events = POLLIN};
+    int n;
+
+    p.fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+    if (p.fd < 0) {
+        return errno == ESRCH ? 1 : -1;
+    }
+    do {
+        n = poll(&p, 1, 0);
+    } while (n < 0 && errno == EINTR);
+    close(p.fd);
+    return n == 1;
+}
+
+bool wm_process_dead(uint64_t ident, uint64_t claimed_ms, enum wm_proof proof)
+{
+    uint32_t pid = wm_ident_pid(ident);
+    uint64_t known = wm_ident_start(ident);
+    uint64_t start = 0;
+    char state = '?';
+    int gone;
+
+    if (pid == 0) {
+        return true;
+    }
+    gone = ask_pidfd(pid);
+    if (gone > 0) {
+        return true;
+    }
+    if (gone < 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH) {
+        return true;
+    }
+    if (gone == 0 && proof == WM_PROOF_QUICK) {
+        return false;
+    }
+    if (!read_stat(pid, &state, &start)) {
+        return false;
+    }
+    if (state == 'Z' || state == 'X') {
+        return true;
+    }
+    if (known != 0) {
+        return start != known;
+    }
+    return claimed_ms != 0 && began_after(start, claimed_ms);
+}

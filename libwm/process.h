@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* What the kernel says of processes and of time. */
+
+#ifndef WM_PROCESS_H
+#define WM_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* CLOCK_MONOTONIC in ms, a few ms coarse: fit for heartbeats. */
+uint64_t wm_now_ms(void);
+
+/* The calling process as pid and start time; start is 0 without /proc. */
+uint64_t wm_self_ident(void);
+
+/* Forgets what wm_self_ident knows: to be called in a fork's child. */
+void wm_self_forget(void);
+
+/* Another process as pid and start time; start is 0 where not to be seen. */
+uint64_t wm_process_ident(uint32_t pid);
+
+enum wm_proof {
+    WM_PROOF_QUICK, /* gone or a zombie: three system calls */
+    WM_PROOF_FULL   /* or the pid is another process's now: reads /proc */
+};
+
+/* True only where it is proven that the process `ident` is dead. Where its
+ * start time is unknown (0), a process of that pid that began later than
+ * claimed_ms (CLOCK_MONOTONIC, 0 unknown) proves it as well. */
+bool wm_process_dead(uint64_t ident, uint64_t claimed_ms, enum wm_proof proof);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Segments as files and mappings: made, checked, opened, unlinked. */
+
+#ifndef WM_SEGMENT_H
+#define WM_SEGMENT_H
+
+#include "layout.h"
+#include "wm.h"
+
+#include <stdbool.h>
+
+#define WM_NAME_SIZE 128 /* "wm." instance "." 16 hex digits NUL */
+#define WM_DIRECTORY "/dev/shm"
+
+/* A mapped segment. Sizes and indices that code uses come from `geometry`,
+ * which was checked once and is private memory, never from the header. */
+struct wm_segment {
+    struct wm_segment_header *header;
+    struct wm_record *records;
+    struct wm_record_cold *colds;
+    struct wm_generation_record *generations;
+    struct wm_geometry geometry;
+    int fd; /* read-only and share-locked, -1 if none */
+    bool writable;
+    char name[WM_NAME_SIZE]; /* "" for anonymous memory */
+};
+
+bool wm_instance_valid(const char *instance);
+
+/* Makes a new one in the directory, mapped and share-locked. */
+int wm_segment_create(struct wm_segment *segment, const char *directory,
+                      const char *instance, uint32_t capacity, uint32_t mode);
+
+/* The same in anonymous memory. */
+int wm_segment_create_anonymous(struct wm_segment *segment,
+                                const char *instance, uint32_t capacity);
+
+/* Opens by file name for reading, without a lock. */
+int wm_segment_open(struct wm_segment *segment, const char *directory,
+                    const char *name);
+
+/* Opens the segment of this instance whose descriptor came over exec.
+ * -ENOENT: there is none. */
+int wm_segment_adopt(struct wm_segment *segment, const char *instance);
+
+/* Unmaps, and so gives up this process's share of the lock. */
+void wm_segment_close(struct wm_segment *segment);
+
+/* Keeps the segment's descriptor from being inherited over exec. */
+void wm_segment_keep_private(const struct wm_segment *segment);
+
+enum wm_use {
+    WM_USE_LIVE, /* somebody takes part */
+    WM_USE_DEAD,
+    WM_USE_UNKNOWN
+};
+
+/* Whether anybody takes part in the segment of that name. */
+enum wm_use wm_segment_use(const char *directory, const char *name);
+
+/* Decides over a dead segment that is mapped for reading: true to unlink. */
+typedef bool wm_segment_judge(const struct wm_segment *segment, int error,
+                              void *argument);
+
+/* Where nobody takes part in the segment of that name, asks the judge and
+ * unlinks it. error is what a check of the segment said: with an error there
+ * is nothing mapped. Returns 0, -EBUSY if it is in use. */
+int wm_segment_unlink(const char *directory, const char *name,
+                      wm_segment_judge *judge, void *argument);
+
+/* Calls visit for each file name of this instance in the directory. */
+void wm_segment_list(const char *directory, const char *instance,
+                     void (*visit)(const char *name, void *argument),
+                     void *argument);
+
+#endif

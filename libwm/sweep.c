@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The sweep: what a node finds out about its workers without their help, and
+ * the events that follow from it.
+ *
+ * Each mark is a swap from the very word that was judged, so a worker that
+ * beat meanwhile, or left, or was judged by another sweeper, makes it fail.
+ * Marking and telling are two steps: whoever dies in between leaves an event
+ * that is owed, and the next to look gives it out. */
+
+#include "sweep.h"
+
+#include "generation.h"
+#include "lock.h"
+#include "process.h"
+
+/* What a sweep knows before it looks at a record. */
+struct sweep {
+    struct wm_node *node;
+    uint64_t now;
+    uint32_t own;    /* pid of the caller */
+    uint32_t holder; /* of the lock: in a callback, not judged by time */
+    bool patient;    /* the caller itself is late: everybody may be */
+};
+
+static bool swap(struct wm_record *r, uint64_t from, uint64_t to)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &r->word, &from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* Until this time the worker is not overdue, nor its crash forgotten. */
+static uint64_t deadline(const struct wm_record *r, uint64_t word)
+{
+    return wm_word_beat(word) +
+           atomic_load_explicit(&r->overdue_ms, memory_order_acquire);
+}
+
+static bool occupant_dead(const struct sweep *s, uint32_t slot, uint64_t word,
+                          bool overdue)
+{
+    uint32_t pid = wm_word_pid(word);
+    uint64_t ident = atomic_load_explicit(&s->node->segment.colds[slot].ident,
+                                          memory_order_acquire);
+    /* While it beats, a pid is not another process's. */
+    enum wm_proof proof = wm_word_state(word) == WM_LIVE && !overdue
+                              ? WM_PROOF_QUICK
+                              : WM_PROOF_FULL;
+
+    /* A start time counts only together with the pid of this very claim. */
+    if (wm_ident_pid(ident) != pid || wm_word_state(word) == WM_CLAIMED) {
+        ident = wm_ident(pid, 0);
+    }
+    return wm_process_dead(ident, wm_word_beat(word), proof);
+}
+
+static void count_death(struct wm_node *node, uint64_t generation)
+{
+    struct wm_generation_record *g = wm_generation_find(node, generation);
+
+    if (g != NULL) {
+        atomic_fetch_add_explicit(&g->deaths, 1, memory_order_relaxed);
+    }
+}
+
+static bool mark_crashed(const struct sweep *s, struct wm_record *r,
+                         uint64_t word)
+{
+    uint64_t generation =
+        atomic_load_explicit(&r->generation, memory_order_acquire);
+
+    if (!swap(r, word, wm_word_with_state(word, WM_CRASHED))) {
+        return false;
+    }
+    count_death(s->node, generation);
+    return true;
+}
+
+static bool sweep_record(const struct sweep *s, uint32_t slot)
+{
+    struct wm_record *r = &s->node->segment.records[slot];
+    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
+    unsigned state = wm_word_state(word);
+    uint32_t pid = wm_word_pid(word);
+    bool overdue;
+
+    if (state == WM_FREE || pid == s->own) {
+        return false;
+    }
+    overdue = s->now > deadline(r, word);
+    if (state == WM_CRASHED) {
+        return overdue && wm_crash_given(r, &s->node->segment.colds[slot]) &&
+               swap(r, word, 0);
+    }
+    if (state > WM_CRASHED) {
+        return swap(r, word, 0); /* no state at all: scribbled over */
+    }
+    if (occupant_dead(s, slot, word, overdue)) {
+        return state == WM_CLAIMED || state == WM_DRAINING
+                   ? swap(r, word, 0)
+                   : mark_crashed(s, r, word);
+    }
+    return state == WM_LIVE && overdue && !s->patient && pid != s->holder &&
+           swap(r, word, wm_word_with_state(word, WM_STALLED));
+}
+
+static bool is_late(const struct wm_worker *self, uint64_t now)
+{
+    const struct wm_record *r = self == NULL ? NULL : wm_worker_record(self);
+
+    return r != NULL && now > deadline(r, atomic_load_explicit(
+                                              &r->word, memory_order_relaxed));
+}
+
+int wm_sweep(struct wm_node *node, struct wm_worker *self)
+{
+    struct sweep s = {.node = node, .now = wm_now_ms()};
+    uint32_t high = wm_node_high(node);
+    int changed = 0;
+
+    if (!wm_node_writable(node)) {
+        return 0;
+    }
+    s.own = wm_ident_pid(wm_self_ident());
+    s.holder = wm_lock_pid(node);
+    s.patient = is_late(self, s.now);
+    for (uint32_t i = 0; i < high; i++) {
+        changed += sweep_record(&s, i);
+    }
+    changed +=
+        (int)wm_generations_settle(node, self == NULL ? 0 : self->generation);
+    return changed;
+}
+
+int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
+{
+    struct wm_node *node = worker->node;
+    _Atomic uint64_t *due = &node->segment.header->next_sweep;
+    uint64_t now = wm_now_ms();
+    uint64_t at = atomic_load_explicit(due, memory_order_relaxed);
+
+    /* Sweep before the beat, so that it sees whether we are late. A time too
+     * far off is not ours to wait for: somebody scribbled. */
+    if ((now >= at || at - now > 2 * (uint64_t)interval_ms) &&
+        atomic_compare_exchange_strong_explicit(
+            due, &at, now + interval_ms * 9 / 10, memory_order_relaxed,
+            memory_order_relaxed)) {
+        wm_sweep(node, worker);
+    }
+    return wm_beat_at(worker, now);
+}
+
+/* ---------------------------------------------------------------- events */
+
+/* Stalls that were not told: those the worker came back from, and the present
+ * one. `stalls` first, the word second: the worker leaves STALLED before it
+ * counts, so that what is in flight is counted too low, never twice. */
+static int32_t stalls_owed(const struct wm_record *r,
+                           const struct wm_record_cold *c, uint64_t given,
+                           uint64_t *word)
+{
+    uint32_t stalls =
+        (uint32_t)atomic_load_explicit(&c->stalls, memory_order_acquire);
+
+    *word = atomic_load_explicit(&r->word, memory_order_acquire);
+    return (int32_t)(stalls + (wm_word_state(*word) == WM_STALLED) -
+                     (uint32_t)(given >> 1 & 0x7fffffffu));
+}
+
+/* The event that this record owes, and the mark that it was given. */
+static uint32_t owed_kind(const struct wm_node *node, uint32_t slot,
+                          uint64_t *word, uint64_t *given, uint64_t *mark)
+{
+    const struct wm_record *r = &node->segment.records[slot];
+    const struct wm_record_cold *c = &node->segment.colds[slot];
+    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+    int32_t owed;
+
+    *given = atomic_load_explicit(&c->given, memory_order_acquire);
+    owed = stalls_owed(r, c, *given, word);
+    if (*given >> 32 != (join & 0xffffffffu)) {
+        return 0;
+    }
+    if (wm_word_state(*word) == WM_CRASHED) {
+        *mark = *given | 1;
+        return (*given & 1) == 0 ? WM_EVENT_CRASHED : 0;
+    }
+    if ((wm_word_state(*word) == WM_STALLED ||
+         wm_word_state(*word) == WM_LIVE) &&
+        owed > 0) {
+        *mark = *given + 2;
+        return WM_EVENT_STALLED;
+    }
+    return 0;
+}
+
+static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
+                           struct wm_event *event)
+{
+    struct wm_record *r = &node->segment.records[slot];
+    struct wm_record_cold *c = &node->segment.colds[slot];
+    uint64_t word, given, mark;
+    uint32_t kind = owed_kind(node, slot, &word, &given, &mark);
+
+    if (kind == 0 || (kinds & 1u << kind) == 0) {
+        return false;
+    }
+    event->kind = kind;
+    event->slot = slot;
+    event->pid = (int32_t)wm_word_pid(word);
+    event->generation =
+        atomic_load_explicit(&r->generation, memory_order_acquire);
+    event->join = atomic_load_explicit(&r->join, memory_order_acquire);
+    event->spell =
+        (uint32_t)atomic_load_explicit(&c->spell, memory_order_acquire);
+    /* A later occupant has another join number in its mark. */
+    return event->join == (given >> 32 | (event->join & ~0xffffffffull)) &&
+           atomic_compare_exchange_strong_explicit(&c->given, &given, mark,
+                                                   memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+static bool take_of_generation(struct wm_node *node, uint32_t index,
+                               struct wm_event *event)
+{
+    struct wm_generation_info info;
+    uint64_t word, master;
+
+    if (!wm_generation_read(node, index, &info, &word, &master) ||
+        wm_generation_owed(word) == 0 ||
+        wm_generation_take_exit(node, info.id, &event->spell) == 0) {
+        return false;
+    }
+    event->kind = WM_EVENT_MASTER_EXIT;
+    event->generation = info.id;
+    event->pid = info.master;
+    return true;
+}
+
+int wm_events_owed(const struct wm_node *node, uint32_t kinds)
+{
+    uint32_t high = wm_node_high(node);
+    uint32_t count = wm_generations_used(node);
+    int owed = 0;
+
+    for (uint32_t i = 0; i < high; i++) {
+        uint64_t word, given, mark;
+
+        uint32_t kind = owed_kind(node, i, &word, &given, &mark);
+
+        owed += kind != 0 && (kinds & 1u << kind) != 0;
+    }
+    if ((kinds & 1u << WM_EVENT_MASTER_EXIT) == 0) {
+        return owed;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        owed += (int)wm_generation_owed(atomic_load_explicit(
+            &node->segment.generations[i].word, memory_order_acquire));
+    }
+    return owed;
+}
+
+int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event)
+{
+    uint32_t high = wm_node_high(node);
+    uint32_t count = wm_generations_used(node);
+
+    if (!wm_node_writable(node)) {
+        return 0;
+    }
+    *event = (struct wm_event){0};
+    for (uint32_t i = 0; i < high; i++) {
+        if (take_of_record(node, i, kinds, event)) {
+            return 1;
+        }
+    }
+    if ((kinds & 1u << WM_EVENT_MASTER_EXIT) == 0) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (take_of_generation(node, i, event)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
+                    wm_event_fn *give, void *argument)
+{
+    struct wm_event event;
+    int given = 0;
+
+    wm_sweep(node, self);
+    if (give == NULL || wm_events_owed(node, ~0u) == 0 ||
+        wm_trylock(node, 0, 0) < 0) {
+        return 0;
+    }
+    while (wm_event_take(node, ~0u, &event) == 1) {
+        give(&event, argument);
+        given++;
+    }
+    wm_unlock(node);
+    return given;
+}

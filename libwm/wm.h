@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* libwm: which workers of a multi-process server are running, in which
+ * generation, and how each one ended.
+ *
+ * A *node* is one server: a master and the workers that it forks, over all
+ * reloads. Its state lies in a *segment* of shared memory with one record for
+ * each worker and one for each *generation*, which is one life of the
+ * configuration: a start, a reload, an upgrade of the binary. The usual flow:
+ *
+ *     master                              worker (after fork)
+ *     wm_node_attach                      wm_worker_join
+ *     wm_generation_begin                 wm_lock
+ *     fork ...                            wm_worker_start    (counts)
+ *                                         wm_unlock
+ *                                         wm_beat ... wm_tick ...
+ *                                         wm_lock
+ *                                         wm_worker_exit     (counts)
+ *                                         wm_worker_drain
+ *                                         wm_generation_retire
+ *                                         wm_unlock
+ *     wm_generation_end                   wm_worker_leave
+ *     wm_node_release                     wm_node_release
+ *
+ * Results. Functions return 0 on success, a negative errno on failure, and a
+ * positive WM_* condition where there is something that the caller must know;
+ * wm_strerror() has a sentence for each. Times are milliseconds of
+ * CLOCK_MONOTONIC unless a name says otherwise.
+ *
+ * Processes. A handle belongs to the process that made it. A child inherits
+ * its parent's handles: the node's stays good, the worker's does not (the
+ * record is its parent's). pthread_atfork keeps that straight; children made
+ * in another way than fork() must not use inherited handles.
+ *
+ * Threads. Functions that take a `const struct wm_node *` may be called by
+ * any thread at any time. wm_beat() and wm_beat_at() as well. The others
+ * change the handle: one thread at a time for each node.
+ *
+ * Signals. wm_beat(), wm_beat_at(), wm_worker_holds() and wm_strerror() are
+ * async-signal-safe, the rest are not.
+ *
+ * Progress classes named below: *wait-free* (a bounded number of steps,
+ * whatever others do), *lock-free* (some caller always finishes), *blocking*.
+ *
+ * What may run against what, over all threads and processes of a node:
+ *
+ *                     beat  join/leave/drain  sweep  counts/snapshot  lock
+ *   beat, same worker  yes   no                yes    yes              yes
+ *   join/leave/drain   yes   yes (others')     yes    yes              yes
+ *   sweep              yes   yes               yes    yes              yes
+ *   generation_*       yes   yes               yes    yes              yes
+ *
+ * protocol.md, beside the library's sources, argues why. */
+
+#ifndef WM_H
+#define WM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WM_VERSION_MAJOR 1
+#define WM_VERSION_MINOR 0
+
+/* Conditions. */
+#define WM_RECOVERED                                                           \
+    1                  /* wm_lock: taken over from a dead holder;
+                          wm_beat: the worker had been marked stalled */
+#define WM_SAME 2      /* wm_generation_begin: this process is a worker */
+#define WM_CLOSED 3    /* wm_generation_retire: this call closed it */
+#define WM_UNSETTLED 4 /* a snapshot or count that kept changing */
+
+struct wm_node;
+struct wm_worker;
+
+enum wm_state {
+    WM_FREE,
+    WM_CLAIMED,
+    WM_JOINING,
+    WM_LIVE,
+    WM_STALLED,
+    WM_DRAINING,
+    WM_CRASHED
+};
+
+enum wm_generation_state {
+    WM_GENERATION_NONE,
+    WM_GENERATION_CLAIMED,
+    WM_GENERATION_BEGUN,
+    WM_GENERATION_ACTIVE,
+    WM_GENERATION_EXITED,
+    WM_GENERATION_ABORTED
+};
+
+enum wm_role {
+    WM_ROLE_WORKER,
+    WM_ROLE_HELPER /* visible, but counted nowhere */
+};
+
+enum wm_reason {
+    WM_REASON_NONE,
+    WM_REASON_START,
+    WM_REASON_RELOAD,
+    WM_REASON_UPGRADE,
+    WM_REASON_RESPAWN,
+    WM_REASON_ROLLBACK,
+    WM_REASON_STOP,
+    WM_REASON_CRASH
+};
+
+/* The library's version, `major << 16 | minor`. Wait-free. */
+uint32_t wm_version(void);
+
+/* A sentence for a result of this library. The string is constant.
+ * error: what a function returned, negative or positive. Wait-free. */
+const char *wm_strerror(int error);
+
+/* ------------------------------------------------------------------ node */
+
+/* Take over the node whose descriptor the former binary left open. */
+#define WM_NODE_ADOPT 1u
+/* Where no file can be made in the directory, use anonymous memory. */
+#define WM_NODE_ANONYMOUS 2u
+
+struct wm_node_options {
+    uint32_t size;         /* sizeof(struct wm_node_options) */
+    uint32_t flags;        /* WM_NODE_* */
+    const char *instance;  /* 1 to 63 of [A-Za-z0-9_.-], not first a dot */
+    const char *directory; /* NULL: /dev/shm */
+    uint32_t capacity;     /* workers, 1 to 65,535; 0: 1,024 */
+    uint32_t mode;         /* of the file; 0: 0600 */
+};
+
+/* What the dead segment of an earlier life of the same instance told. */
+struct wm_postmortem {
+    uint32_t segments;   /* how many there were; 0: the last end was clean */
+    uint32_t workers;    /* had not left */
+    uint32_t exits_owed; /* generations whose end nobody was told of */
+    int32_t pid;         /* of one of those workers, 0 if none */
+    uint64_t generation; /* the newest */
+};
+
+struct wm_node_info {
+    uint32_t size; /* in: sizeof(struct wm_node_info) */
+    uint32_t capacity;
+    const char *instance;
+    const char *name;    /* of the file in its directory, "" if anonymous */
+    int32_t anonymous;   /* 0, or the errno that forbade a file */
+    uint32_t adopted;    /* 1: came with the binary upgrade */
+    uint32_t read_only;  /* 1: opened with wm_node_open */
+    uint32_t generation; /* number of the newest, modulo 2^32 */
+    struct wm_postmortem postmortem;
+};
+
+/* Finds the node of this instance that this process takes part in already
+ * (itself, or through the parent that forked it); else, with WM_NODE_ADOPT,
+ * the one whose descriptor was inherited over exec; else makes a new one, and
+ * tidies up what dead ones of the same instance and owner left behind.
+ * Call it in the master, before fork.
+ * Returns 0; -EINVAL for bad options; -ENOSPC where the directory is full;
+ * what open(2) said of the directory; -EPROTO if the adopted segment is of
+ * another ABI (then nothing was changed). Blocking (file system). Each
+ * attach wants one wm_node_release. */
+int wm_node_attach(const struct wm_node_options *options,
+                   struct wm_node **node);
+
+/* Opens a segment for reading: by the name of its file, or by instance (then
+ * a live one is taken). directory: NULL for /dev/shm. The handle serves
+ * wm_counts, wm_snapshot, wm_generations and wm_lock_holder.
+ * Returns 0; -ENOENT; -EPERM: neither the owner's nor root's; -EACCES;
+ * -EBADMSG: damaged; -EPROTO: another ABI; -EXDEV: its pids are of another
+ * pid namespace. Blocking (file system). */
+int wm_node_open(const char *name, const char *directory,
+                 struct wm_node **node);
+
+/* Gives back one attach or open. With the last one this process stops taking
+ * part, and the segment is unlinked if nobody else takes part and the end is
+ * clean: no generation with workers, no exit owed. A worker record that this
+ * process still holds is left first. Also in a child of the process that
+ * attached. Returns 0; 1 (WM_CLOSED is not used here) never. Blocking. */
+int wm_node_release(struct wm_node *node);
+
+/* Facts of a node. The strings live as long as the handle. Wait-free. */
+void wm_node_info(const struct wm_node *node, struct wm_node_info *info);
+
+/* ------------------------------------------------------------ generation */
+
+/* Begins a generation in the calling process, its master.
+ * id: out, counts up from 1 over the node's life, seldom skipping.
+ * reason: out, WM_REASON_START, _RELOAD or _UPGRADE; may be NULL.
+ * Returns 0; WM_SAME where the process is a worker itself (id is then its
+ * own generation's, and nothing has begun); -ECHILD: use after exec or a fork
+ * that libwm did not see; -EROFS: read-only handle. Lock-free. */
+int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
+
+/* The configuration of this generation is gone from this process. Where that
+ * means that the generation will never have a worker (this process began it,
+ * has not forked since, and none joined) it is aborted, as if it had never
+ * been. Else nothing happens. Returns 0 or WM_CLOSED if it was aborted.
+ * Lock-free. */
+int wm_generation_end(struct wm_node *node, uint64_t id);
+
+/* Closes a generation that nobody is left of: one without a worker that is
+ * joining, live, or stalled with its process alive. To be called under the
+ * lock by a worker that has drained. Returns WM_CLOSED if this call closed
+ * it: its end is then owed, see wm_generation_take_exit; 0 if it has workers
+ * or was closed before. Lock-free. */
+int wm_generation_retire(struct wm_node *node, uint64_t id);
+
+/* Takes one end of the generation that is owed, for the caller to give out.
+ * spell: out, which one; may be NULL. Returns 1, or 0 if none is owed.
+ * Lock-free. */
+int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell);
+
+struct wm_generation_info {
+    uint64_t id;
+    uint32_t state; /* enum wm_generation_state */
+    uint32_t reason;
+    uint32_t spell;
+    uint32_t exits_given;
+    int32_t master; /* pid */
+    uint32_t deaths;
+    uint64_t begun_at;
+};
+
+/* Lists the generations, oldest first. room: entries in `list`; count: out,
+ * how many there are (may exceed room). Returns 0. Wait-free. */
+int wm_generations(const struct wm_node *node, struct wm_generation_info *list,
+                   uint32_t room, uint32_t *count);
+
+/* ---------------------------------------------------------------- worker */
+
+struct wm_join_options {
+    uint32_t size;       /* sizeof(struct wm_join_options) */
+    uint32_t role;       /* enum wm_role */
+    uint32_t overdue_ms; /* without a beat for so long: stalled; 0: 15,000 */
+    uint32_t expected;   /* workers of the generation; 0: unknown */
+};
+
+/* Joins the calling process to generation id: JOINING, so that nobody takes
+ * itself for the last. The handle is the node's; one worker a process.
+ * Returns 0; -EALREADY; -ENOBUFS: the table is full of living workers;
+ * -ESTALE: the generation was forgotten; -EINVAL; -ECHILD. Lock-free. */
+int wm_worker_join(struct wm_node *node, uint64_t id,
+                   const struct wm_join_options *options,
+                   struct wm_worker **worker);
+
+/* This process's worker of the node, NULL if it has none. Wait-free. */
+struct wm_worker *wm_node_worker(const struct wm_node *node);
+
+/* Who is running, as the caller's callbacks see it. */
+struct wm_counts {
+    int32_t previous; /* n_prev; -1: there is none */
+    int32_t mine;     /* n_mine */
+    int32_t next;     /* n_next; -1: there is none */
+    uint32_t reason;  /* enum wm_reason */
+    uint32_t spell;
+    uint32_t unsettled; /* 1: kept changing, the last look is reported */
+};
+
+/* JOINING to LIVE, when its turn has come (under the lock) or it gave up
+ * waiting; counts: what its start callback is to see. Returns 0; -ECHILD;
+ * -ESTALE if the record was lost (the process had been taken for dead).
+ * Blocking only on the kernel's answers (it sweeps first). */
+int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts);
+
+/* Counts for the exit callback: mine is 1 for the last one. Sweeps first.
+ * Changes no state. Returns as wm_worker_start. */
+int wm_worker_exit(struct wm_worker *worker, struct wm_counts *counts);
+
+/* To DRAINING: serves old connections, counted no more. Returns 0; -ECHILD;
+ * -ESTALE. Wait-free. */
+int wm_worker_drain(struct wm_worker *worker);
+
+/* Gives the record back. The handle is dead then. Returns 0; -ECHILD;
+ * -ESTALE: made room for another already. Wait-free. */
+int wm_worker_leave(struct wm_worker *worker);
+
+/* Heartbeat: the coarse clock and one CAS on the worker's own line. Returns
+ * 0; WM_RECOVERED: had been marked stalled, is live again; -ESTALE: the
+ * record is not this worker's any more, or a forked child uses it.
+ * Wait-free. */
+int wm_beat(struct wm_worker *worker);
+
+/* The same at a time that the caller has at hand: CLOCK_MONOTONIC, ms. An
+ * older time than the last beat's changes nothing. Wait-free. */
+int wm_beat_at(struct wm_worker *worker, uint64_t now_ms);
+
+/* 1 while the handle is this process's and its record is held. Wait-free. */
+int wm_worker_holds(const struct wm_worker *worker);
+
+uint32_t wm_worker_slot(const struct wm_worker *worker);
+uint64_t wm_worker_generation(const struct wm_worker *worker);
+uint32_t wm_worker_spell(const struct wm_worker *worker);
+
+/* --------------------------------------------------------------- sweeping */
+
+/* The timer's work: beats; and, if the sweep of this interval is not done by
+ * another worker yet, sweeps. interval_ms: between two sweeps of the node.
+ * Returns as wm_beat. */
+int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
+
+/* Looks at every record: marks the dead and the overdue, frees what is done
+ * with, settles generations that nobody is left of. self: the caller's worker
+ * or NULL. Returns how many records or generations it changed. Asks the
+ * kernel about each worker: some microseconds each. */
+int wm_sweep(struct wm_node *node, struct wm_worker *self);
+
+enum wm_event_kind {
+    WM_EVENT_MASTER_EXIT = 1, /* of a generation that died out */
+    WM_EVENT_CRASHED,
+    WM_EVENT_STALLED
+};
+
+struct wm_event {
+    uint32_t kind; /* enum wm_event_kind */
+    uint32_t spell;
+    uint64_t generation;
+    uint64_t join;
+    int32_t pid;
+    uint32_t slot;
+};
+
+typedef void wm_event_fn(const struct wm_event *event, void *argument);
+
+/* How many events of these kinds wait to be given out. kinds: bit mask,
+ * 1 << enum wm_event_kind. Returns 0 or more. Wait-free. */
+int wm_events_owed(const struct wm_node *node, uint32_t kinds);
+
+/* Takes one owed event; the mark comes first, so that it is given at most
+ * once. Call under the lock. kinds: as above. Returns 1, or 0 if none is
+ * owed. Lock-free. */
+int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event);
+
+/* Sweeps, then, if the lock is free, gives out all that is owed to `give`.
+ * Returns how many events were given. */
+int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
+                    wm_event_fn *give, void *argument);
+
+/* ---------------------------------------------------------------- looking */
+
+/* Counts for generation id as its master's callbacks see it. Wait-free. */
+int wm_counts(const struct wm_node *node, uint64_t id,
+              struct wm_counts *counts);
+
+struct wm_worker_info {
+    uint64_t generation;
+    uint64_t join;
+    uint64_t joined_at;
+    uint64_t beat_at;
+    int32_t pid;
+    uint32_t slot;
+    uint32_t state; /* enum wm_state */
+    uint32_t role;
+    uint32_t overdue_ms;
+    uint32_t stalls;
+};
+
+/* All records in use, by slot, as they were at one moment. room: entries in
+ * `list`, which should be the node's capacity; count: out, entries written.
+ * Returns 0; WM_UNSETTLED: two looks never agreed, the last is given;
+ * -ENOSPC: more than room. Wait-free (bounded looks). */
+int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
+                uint32_t room, uint32_t *count);
+
+/* ------------------------------------------------------------------- lock */
+
+/* The lifecycle lock orders callbacks: one at a time over the node. A dead
+ * holder's lock passes on; a living one's never does. It is not needed for
+ * any change of state, and a heartbeat never touches it. */
+
+struct wm_lock_options {
+    uint32_t size;    /* sizeof(struct wm_lock_options) */
+    uint32_t purpose; /* the caller's own number, for wm_lock_holder */
+    uint32_t hold_ms; /* give up when one holder is past this; 0: never */
+    uint32_t wait_ms; /* give up after waiting for so long; 0: never */
+};
+
+/* Waits for the lock asleep, beating meanwhile. options: NULL for no limits.
+ * Returns 0; WM_RECOVERED: the former holder died with it; -ETIMEDOUT: one of
+ * the limits; -EDEADLK: this process holds it; -ECHILD; -EROFS. Blocking. */
+int wm_lock(struct wm_node *node, const struct wm_lock_options *options);
+
+/* Tries once. queue: non-zero announces that the caller will try again
+ * within 50 ms, and keeps sleepers from overtaking it. Returns 0;
+ * WM_RECOVERED; -EBUSY; -EDEADLK; -ECHILD; -EROFS. Lock-free. */
+int wm_trylock(struct wm_node *node, uint32_t purpose, int queue);
+
+/* Releases it, after a beat. Returns 0, or -EPERM if this process has it
+ * not. Wait-free. */
+int wm_unlock(struct wm_node *node);
+
+struct wm_lock_holder {
+    int32_t pid;         /* 0: free */
+    uint32_t purpose;    /* as given by the holder, 0 until it has said */
+    uint64_t generation; /* of its worker, 0 if none */
+    uint64_t held_ms;    /* for how long; 0 until it has said */
+    uint32_t sequence;   /* differs with each acquisition, modulo 2^24 */
+    uint32_t own;        /* 1: this process has it */
+};
+
+/* Who has the lock. Wait-free. */
+void wm_lock_holder(const struct wm_node *node, struct wm_lock_holder *holder);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

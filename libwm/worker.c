@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* A worker's own acts: join, start, beat, drain, leave. What others do to its
+ * record is in sweep.c.
+ *
+ * Only the process of a record changes it, but for two marks that a sweeper
+ * sets: LIVE to STALLED, and anything to CRASHED or FREE once the process is
+ * proven dead. So a swap that fails here has met the first of these, which one
+ * more try settles, or the record is not ours any more. */
+
+#include "generation.h"
+#include "process.h"
+#include "sweep.h"
+
+#define DEFAULT_OVERDUE_MS 15000u
+
+static bool swap(struct wm_record *r, uint64_t *from, uint64_t to)
+{
+    /* Sequentially consistent for the sake of the drain: see has_workers. */
+    return atomic_compare_exchange_strong_explicit(
+        &r->word, from, to, memory_order_seq_cst, memory_order_acquire);
+}
+
+/* ------------------------------------------------------------------ join */
+
+static void raise_high(struct wm_node *node, uint32_t slot)
+{
+    _Atomic uint32_t *high = &node->segment.header->high;
+    uint32_t seen = atomic_load_explicit(high, memory_order_relaxed);
+
+    while (seen <= slot && !atomic_compare_exchange_weak_explicit(
+                               high, &seen, slot + 1, memory_order_release,
+                               memory_order_relaxed)) {
+    }
+}
+
+/* CLAIMED holds pid and time in the same word, so that a claimant that dies
+ * before it has written who it is can still be proven dead. */
+static bool claim_slot(struct wm_node *node, uint32_t slot, uint64_t seen,
+                       uint64_t *claimed)
+{
+    uint32_t pid = wm_ident_pid(wm_self_ident());
+
+    *claimed = wm_word(WM_CLAIMED, pid, wm_now_ms());
+    raise_high(node, slot);
+    return swap(&node->segment.records[slot], &seen, *claimed);
+}
+
+/* A record that may make room in a full table: 1 draining, 2 crashed and
+ * told. Its age decides among equals. */
+static int spare_rank(const struct wm_node *node, uint32_t slot, uint64_t word)
+{
+    if (wm_word_state(word) == WM_DRAINING) {
+        return 1;
+    }
+    if (wm_word_state(word) == WM_CRASHED &&
+        wm_crash_given(&node->segment.records[slot],
+                       &node->segment.colds[slot])) {
+        return 2;
+    }
+    return 0;
+}
+
+static bool claim_spare(struct wm_node *node, uint32_t *slot, uint64_t *claimed)
+{
+    uint64_t best = 0;
+    int rank = 0;
+
+    for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
+        uint64_t word = atomic_load_explicit(&node->segment.records[i].word,
+                                             memory_order_acquire);
+        int r = spare_rank(node, i, word);
+
+        if (r != 0 &&
+            (rank == 0 || r < rank ||
+             (r == rank && wm_word_beat(word) < wm_word_beat(best)))) {
+            rank = r;
+            best = word;
+            *slot = i;
+        }
+    }
+    if (rank == 0 || !claim_slot(node, *slot, best, claimed)) {
+        return false;
+    }
+    atomic_fetch_add_explicit(&node->segment.header->dropped, 1,
+                              memory_order_relaxed);
+    return true;
+}
+
+static bool claim_any(struct wm_node *node, uint32_t *slot, uint64_t *claimed)
+{
+    for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
+        uint64_t word = atomic_load_explicit(&node->segment.records[i].word,
+                                             memory_order_acquire);
+
+        if (wm_word_state(word) == WM_FREE &&
+            claim_slot(node, i, word, claimed)) {
+            *slot = i;
+            return true;
+        }
+    }
+    return claim_spare(node, slot, claimed);
+}
+
+/* Who we are, and then, with the word, that we are. */
+static bool publish(struct wm_worker *w, struct wm_record *r,
+                    const struct wm_join_options *options, uint64_t claimed)
+{
+    uint32_t overdue = options->overdue_ms;
+    uint64_t now = wm_now_ms();
+
+    if (overdue == 0) {
+        overdue = DEFAULT_OVERDUE_MS;
+    }
+    atomic_store_explicit(&r->generation, w->generation, memory_order_release);
+    atomic_store_explicit(&r->join, w->join, memory_order_release);
+    atomic_store_explicit(&r->role, w->role, memory_order_release);
+    atomic_store_explicit(&r->overdue_ms, overdue, memory_order_release);
+    atomic_store_explicit(&w->cold->ident, wm_self_ident(),
+                          memory_order_release);
+    atomic_store_explicit(&w->cold->joined_at, now, memory_order_release);
+    atomic_store_explicit(&w->cold->spell, 0, memory_order_release);
+    atomic_store_explicit(&w->cold->stalls, 0, memory_order_release);
+    atomic_store_explicit(&w->cold->given, wm_given(w->join, 0, false),
+                          memory_order_release);
+    return swap(r, &claimed, wm_word(WM_JOINING, w->pid, now));
+}
+
+static int join_as(struct wm_worker *w, struct wm_generation_record *g,
+                   const struct wm_join_options *options)
+{
+    struct wm_node *node = w->node;
+    struct wm_record *r;
+    uint64_t claimed;
+
+    if (!claim_any(node, &w->slot, &claimed)) {
+        return -ENOBUFS;
+    }
+    r = &node->segment.records[w->slot];
+    w->cold = &node->segment.colds[w->slot];
+    w->join = atomic_fetch_add_explicit(&node->segment.header->next_join, 1,
+                                        memory_order_relaxed) +
+              1;
+    if (!publish(w, r, options, claimed)) {
+        return -ESTALE;
+    }
+    if (w->role == WM_ROLE_WORKER) {
+        wm_generation_enter(node, g, w);
+    }
+    atomic_store_explicit(&w->cold->spell, w->spell, memory_order_release);
+    atomic_store_explicit(&w->record, r, memory_order_relaxed);
+    return 0;
+}
+
+int wm_worker_join(struct wm_node *node, uint64_t id,
+                   const struct wm_join_options *options,
+                   struct wm_worker **worker)
+{
+    struct wm_generation_record *g;
+    struct wm_worker *w = &node->worker;
+    int error;
+
+    if (options == NULL || options->size < sizeof(*options) ||
+        options->role > WM_ROLE_HELPER) {
+        return -EINVAL;
+    }
+    if (!wm_node_writable(node)) {
+        return -EROFS;
+    }
+    if (wm_worker_record(w) != NULL) {
+        return -EALREADY;
+    }
+    /* From here on this process is a worker, tracked or not. */
+    node->joined = true;
+    w->pid = wm_ident_pid(wm_self_ident());
+    w->generation = id;
+    w->role = options->role;
+    w->expected = options->expected;
+    w->spell = 0;
+    wm_segment_keep_private(&node->segment);
+    g = wm_generation_find(node, id);
+    if (g == NULL) {
+        return -ESTALE;
+    }
+    error = join_as(w, g, options);
+    if (error == -ENOBUFS && wm_sweep(node, NULL) > 0) {
+        error = join_as(w, g, options);
+    }
+    if (error == 0) {
+        *worker = w;
+    }
+    return error;
+}
+
+/* ------------------------------------------------------------------ beat */
+
+/* Any of our states to any other, keeping the beat or renewing it. */
+static int change_state(struct wm_worker *w, unsigned state)
+{
+    struct wm_record *r = wm_worker_record(w);
+    uint64_t word;
+
+    if (r == NULL) {
+        return -ECHILD;
+    }
+    word = atomic_load_explicit(&r->word, memory_order_relaxed);
+    for (int attempt = 0; attempt < 3; attempt++) {
+        if (wm_word_pid(word) != w->pid || wm_word_state(word) < WM_JOINING ||
+            wm_word_state(word) == WM_CRASHED) {
+            break;
+        }
+        if (swap(r, &word,
+                 state == WM_FREE ? 0 : wm_word(state, w->pid, wm_now_ms()))) {
+            return 0;
+        }
+    }
+    return -ESTALE;
+}
+
+/* Out of STALLED, by our own hand. The clock is read here: the caller's time
+ * may be from before the stall. */
+static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
+{
+    uint64_t live = wm_word(WM_LIVE, w->pid, wm_now_ms());
+
+    if (!atomic_compare_exchange_strong_explicit(&r->word, &word, live,
+                                                 memory_order_acq_rel,
+                                                 memory_order_relaxed)) {
+        return -ESTALE;
+    }
+    /* After the swap: a giver that loads stalls first and the word second
+     * never counts one stall twice (sweep.c). */
+    atomic_fetch_add_explicit(&w->cold->stalls, 1, memory_order_release);
+    return WM_RECOVERED;
+}
+
+int wm_beat_at(struct wm_worker *worker, uint64_t now_ms)
+{
+    struct wm_record *r = wm_worker_record(worker);
+    uint64_t word, next;
+
+    if (r == NULL) {
+        return -ESTALE;
+    }
+    word = atomic_load_explicit(&r->word, memory_order_relaxed);
+    if (wm_word_pid(word) != worker->pid) {
+        return -ESTALE;
+    }
+    if (wm_word_state(word) == WM_STALLED) {
+        return recover(worker, r, word);
+    }
+    if (wm_word_beat(word) >= (now_ms & WM_BEAT_MASK)) {
+        return 0;
+    }
+    next = (word & ~WM_BEAT_MASK) | (now_ms & WM_BEAT_MASK);
+    /* Relaxed: the beat publishes nothing but itself. */
+    if (atomic_compare_exchange_strong_explicit(&r->word, &word, next,
+                                                memory_order_relaxed,
+                                                memory_order_relaxed)) {
+        return 0;
+    }
+    /* A sweeper marked us stalled, or another thread has beaten. */
+    if (wm_word_pid(word) != worker->pid) {
+        return -ESTALE;
+    }
+    return wm_word_state(word) == WM_STALLED ? recover(worker, r, word) : 0;
+}
+
+int wm_beat(struct wm_worker *worker)
+{
+    return wm_beat_at(worker, wm_now_ms());
+}
+
+/* ------------------------------------------------------ start, exit, leave */
+
+/* What a start is called: a deed of the label alone, nothing depends on it. */
+static uint32_t start_reason(struct wm_worker *w)
+{
+    const struct wm_node *node = w->node;
+    struct wm_generation_record *g = wm_generation_find(node, w->generation);
+    uint32_t deaths, replaced;
+
+    if (g == NULL) {
+        return WM_REASON_NONE;
+    }
+    deaths = atomic_load_explicit(&g->deaths, memory_order_relaxed);
+    replaced = atomic_load_explicit(&g->replaced, memory_order_relaxed);
+    if (w->spell > 1 && wm_generation_rolled_back(node, w->generation) &&
+        (w->expected == 0 || w->ordinal <= w->expected)) {
+        return WM_REASON_ROLLBACK;
+    }
+    if (deaths > replaced || (w->expected != 0 && w->ordinal > w->expected)) {
+        atomic_store_explicit(&g->replaced, replaced + (deaths > replaced),
+                              memory_order_relaxed);
+        return WM_REASON_RESPAWN;
+    }
+    return atomic_load_explicit(&g->reason, memory_order_relaxed);
+}
+
+int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
+{
+    int error;
+
+    wm_sweep(worker->node, worker);
+    error = change_state(worker, WM_LIVE);
+    if (error == 0) {
+        wm_counts_of(worker->node, worker->generation, WM_COUNT_START, counts);
+        counts->spell = worker->spell;
+        counts->reason = start_reason(worker);
+    }
+    return error;
+}
+
+int wm_worker_exit(struct wm_worker *worker, struct wm_counts *counts)
+{
+    if (wm_worker_record(worker) == NULL) {
+        return -ECHILD;
+    }
+    wm_sweep(worker->node, worker);
+    if (wm_beat(worker) == -ESTALE) {
+        return -ESTALE;
+    }
+    wm_counts_of(worker->node, worker->generation, WM_COUNT_EXIT, counts);
+    counts->spell = worker->spell;
+    return 0;
+}
+
+int wm_worker_drain(struct wm_worker *worker)
+{
+    return change_state(worker, WM_DRAINING);
+}
+
+int wm_worker_leave(struct wm_worker *worker)
+{
+    int error = change_state(worker, WM_FREE);
+
+    atomic_store_explicit(&worker->record, NULL, memory_order_relaxed);
+    return error;
+}
+
+int wm_worker_holds(const struct wm_worker *worker)
+{
+    const struct wm_record *r = wm_worker_record(worker);
+
+    return r != NULL &&
+           wm_word_pid(atomic_load_explicit(&r->word, memory_order_relaxed)) ==
+               worker->pid;
+}
+
+uint32_t wm_worker_slot(const struct wm_worker *worker)
+{
+    return worker->slot;
+}
+
+uint64_t wm_worker_generation(const struct wm_worker *worker)
+{
+    return worker->generation;
+}
+
+uint32_t wm_worker_spell(const struct wm_worker *worker)
+{
+    return worker->spell;
+}

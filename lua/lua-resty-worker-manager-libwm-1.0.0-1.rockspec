@@ -1,0 +1,28 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Copyright The libwm authors
+
+-- For `luarocks make` in the project's root; needs Meson and a C compiler.
+rockspec_format = "3.0"
+package = "lua-resty-worker-manager-libwm"
+version = "1.0.0-1"
+source = { url = "git+file://." }
+description = {
+   summary = "Which nginx workers run, in which generation, how each ended",
+   license = "Apache-2.0",
+}
+dependencies = { "lua == 5.1" }
+build = {
+   type = "command",
+   build_command = "meson setup --buildtype=release -Dtests=disabled"
+      .. " build/rock . && meson compile -C build/rock",
+   install = {
+      lua = {
+         ["resty.worker.manager"] = "lua/resty/worker/manager.lua",
+         ["resty.worker.manager.libwm"] =
+            "lua/resty/worker/manager/libwm.lua",
+         ["resty.worker.manager.options"] =
+            "lua/resty/worker/manager/options.lua",
+      },
+      lib = { libwm = "build/rock/libwm/libwm.so" },
+   },
+}

@@ -1,0 +1,156 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Copyright The libwm authors
+
+-- The C library, found and declared. Returns a table: `lib` (its functions),
+-- `strerror`, and `nginx` (reads nginx's own exported variables).
+
+local ffi = require "ffi"
+local bit = require "bit"
+
+local MAJOR = 1
+
+-- Another copy of this file in the same VM has declared it all already.
+if not pcall(ffi.typeof, "struct wm_node_options") then
+    ffi.cdef [[
+typedef struct wm_node wm_node;
+typedef struct wm_worker wm_worker;
+
+struct wm_node_options {
+    uint32_t size, flags;
+    const char *instance, *directory;
+    uint32_t capacity, mode;
+};
+struct wm_postmortem {
+    uint32_t segments, workers, exits_owed;
+    int32_t pid;
+    uint64_t generation;
+};
+struct wm_node_info {
+    uint32_t size, capacity;
+    const char *instance, *name;
+    int32_t anonymous;
+    uint32_t adopted, read_only, generation;
+    struct wm_postmortem postmortem;
+};
+struct wm_join_options { uint32_t size, role, overdue_ms, expected; };
+struct wm_counts {
+    int32_t previous, mine, next;
+    uint32_t reason, spell, unsettled;
+};
+struct wm_event {
+    uint32_t kind, spell;
+    uint64_t generation, join;
+    int32_t pid;
+    uint32_t slot;
+};
+struct wm_lock_options { uint32_t size, purpose, hold_ms, wait_ms; };
+struct wm_lock_holder {
+    int32_t pid;
+    uint32_t purpose;
+    uint64_t generation, held_ms;
+    uint32_t sequence, own;
+};
+
+uint32_t wm_version(void);
+const char *wm_strerror(int error);
+int wm_node_attach(const struct wm_node_options *options, wm_node **node);
+int wm_node_release(wm_node *node);
+void wm_node_info(const wm_node *node, struct wm_node_info *info);
+int wm_generation_begin(wm_node *node, uint64_t *id, uint32_t *reason);
+int wm_generation_end(wm_node *node, uint64_t id);
+int wm_generation_retire(wm_node *node, uint64_t id);
+int wm_generation_take_exit(wm_node *node, uint64_t id, uint32_t *spell);
+int wm_worker_join(wm_node *node, uint64_t id,
+                   const struct wm_join_options *options,
+                   wm_worker **worker);
+int wm_worker_start(wm_worker *worker, struct wm_counts *counts);
+int wm_worker_exit(wm_worker *worker, struct wm_counts *counts);
+int wm_worker_drain(wm_worker *worker);
+int wm_worker_leave(wm_worker *worker);
+uint32_t wm_worker_slot(const wm_worker *worker);
+int wm_tick(wm_worker *worker, uint32_t interval_ms);
+int wm_events_owed(const wm_node *node, uint32_t kinds);
+int wm_event_take(wm_node *node, uint32_t kinds, struct wm_event *event);
+int wm_counts(const wm_node *node, uint64_t id, struct wm_counts *counts);
+int wm_lock(wm_node *node, const struct wm_lock_options *options);
+int wm_trylock(wm_node *node, uint32_t purpose, int queue);
+int wm_unlock(wm_node *node);
+void wm_lock_holder(const wm_node *node, struct wm_lock_holder *holder);
+]]
+end
+
+-- Variables that the nginx binary exports. Each on its own: another module
+-- may have declared one of them, as another type.
+for _, declaration in ipairs {
+    "uintptr_t ngx_process;", "uintptr_t ngx_test_config;",
+    "uintptr_t ngx_inherited;", "int ngx_terminate;",
+} do
+    pcall(ffi.cdef, declaration)
+end
+
+-- The value of an nginx variable, nil where this build hides it.
+local function nginx(name)
+    local ok, value = pcall(function()
+        return tonumber(ffi.C[name])
+    end)
+    return ok and value or nil
+end
+
+local function exists(path)
+    local file = io.open(path, "rb")
+    if file then
+        file:close()
+    end
+    return file ~= nil
+end
+
+-- Along package.cpath as `require` would, then wherever the loader looks.
+local function load()
+    local tried = {}
+    for template in package.cpath:gmatch("[^;]+") do
+        local path = template:gsub("%?", "libwm")
+        if exists(path) then
+            local ok, lib = pcall(ffi.load, path)
+            if ok then
+                return lib, path
+            end
+            tried[#tried + 1] = path .. " (" .. tostring(lib) .. ")"
+        else
+            tried[#tried + 1] = path
+        end
+    end
+    for _, name in ipairs { "libwm.so." .. MAJOR, "libwm.so" } do
+        local ok, lib = pcall(ffi.load, name)
+        if ok then
+            return lib, name
+        end
+        tried[#tried + 1] = name .. " (by the loader)"
+    end
+    error("worker manager: libwm.so not found: build it and let"
+          .. " lua_package_cpath lead to it; tried:\n\t"
+          .. table.concat(tried, "\n\t"), 0)
+end
+
+local lib, path = load()
+
+local function check_version()
+    local ok, version = pcall(function()
+        return lib.wm_version()
+    end)
+    local major = ok and bit.rshift(version, 16) or "unknown"
+    if major ~= MAJOR then
+        error("worker manager: " .. path .. " is of major version " .. major
+              .. ", this module needs " .. MAJOR
+              .. ": install both from the same release", 0)
+    end
+end
+
+check_version()
+
+return {
+    lib = lib,
+    nginx = nginx,
+    strerror = function(code)
+        return ffi.string(lib.wm_strerror(code))
+    end,
+}

@@ -1,0 +1,106 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Copyright The libwm authors
+
+-- The options of on_init_by_lua: checked, and put into the library's units.
+
+local _M = {}
+
+-- What may be given, and what stands where it is not. Times in seconds.
+local defaults = {
+    shm = false,
+    name = false,
+    interval = 10,
+    failed = 5,
+    lock_timeout = 30,
+    capacity = 1024,
+    mode = 384, -- 0600
+}
+
+local CAPACITY_MAX = 65535
+local SECONDS_MAX = 1e6
+
+local function fail(level, ...)
+    error("worker manager: " .. table.concat { ... }, level + 1)
+end
+
+local function seconds(opts, key, level, may_be_zero)
+    local given = opts[key]
+    local value = tonumber(given == nil and defaults[key] or given)
+    if not value or value ~= value or value < 0 or value > SECONDS_MAX
+       or (value == 0 and not may_be_zero) then
+        fail(level + 1, "option '", key, "' must be a number of seconds ",
+             may_be_zero and "from 0" or "above 0", " to ", SECONDS_MAX,
+             ", not ", tostring(given))
+    end
+    return math.max(math.floor(value * 1000 + 0.5), may_be_zero and 0 or 1)
+end
+
+local function capacity(opts, level)
+    local value = tonumber(opts.capacity or defaults.capacity)
+    if not value or value < 1 or value > CAPACITY_MAX or value % 1 ~= 0 then
+        fail(level + 1, "option 'capacity' must be a whole number of workers",
+             " from 1 to ", CAPACITY_MAX, ", not ", tostring(opts.capacity))
+    end
+    return value
+end
+
+-- A number is the mode itself, a string its octal digits.
+local function mode(opts, level)
+    local given = opts.mode
+    local value = given == nil and defaults.mode or given
+    if type(value) == "string" then
+        value = value:find("^[0-7]+$") and tonumber(value, 8)
+    end
+    if type(value) ~= "number" or value < 384 or value > 511
+       or value % 1 ~= 0 then
+        fail(level + 1, "option 'mode' must be a file mode from \"0600\" to",
+             " \"0777\", not ", tostring(given))
+    end
+    return value
+end
+
+local function name(opts, level)
+    local value = opts.name
+    if value ~= nil
+       and (type(value) ~= "string" or #value > 63
+            or not value:find("^[%w_-][%w_.-]*$")) then
+        fail(level + 1, "option 'name' must be 1 to 63 letters, digits, '_',",
+             " '-' or '.', not first a dot, not ", tostring(value))
+    end
+    return value
+end
+
+-- Returns the checked options; `warn` gets a line about those unknown.
+function _M.check(opts, warn, level)
+    level = level + 1
+    if type(opts) ~= "table" then
+        fail(level, "the options must be a table, not ", type(opts))
+    end
+    if type(opts.shm) ~= "string" or opts.shm == "" then
+        fail(level, "option 'shm' must be a name (a string), not ",
+             opts.shm == "" and "an empty one" or type(opts.shm))
+    end
+
+    local unknown = {}
+    for key in pairs(opts) do
+        if defaults[key] == nil then
+            unknown[#unknown + 1] = "'" .. tostring(key) .. "'"
+        end
+    end
+    if #unknown > 0 then
+        table.sort(unknown)
+        warn("unknown option ", table.concat(unknown, ", "), " ignored")
+    end
+
+    return {
+        shm = opts.shm,
+        name = name(opts, level),
+        interval = seconds(opts, "interval", level),
+        failed = seconds(opts, "failed", level, true),
+        lock_timeout = seconds(opts, "lock_timeout", level),
+        capacity = capacity(opts, level),
+        mode = mode(opts, level),
+    }
+end
+
+return _M

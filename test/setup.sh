@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+# shellcheck shell=bash
+
+# What test/run and lua/example/run share; bash sources it. It fetches what a
+# bare Debian 12 lacks, and builds. Apart from installed packages, all that it
+# writes lies in build/.
+#
+# nginx is never installed: Debian's package would start a service. Its files
+# are unpacked to build/deb and run from there.
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+build=$root/build
+
+# Packages to install, by purpose; none of them brings a service.
+# shellcheck disable=SC2034
+{
+    build_packages=(gcc libc6-dev meson ninja-build pkg-config python3)
+    # what nginx and its Lua module are linked with
+    nginx_packages=(libcrypt1 libgcc-s1 libluajit2-5.1-2 libpcre2-8-0 libpcre3
+        libssl3 zlib1g)
+    test_packages=(clang-format libcmocka-dev lua-check luajit2
+        python3-pytest)
+}
+# Packages to unpack.
+unpacked_packages=(nginx nginx-common libnginx-mod-http-lua
+    libnginx-mod-http-ndk lua-resty-core lua-resty-lrucache)
+
+say() {
+    printf 'setup: %s\n' "$*"
+}
+
+fail() {
+    printf 'setup: error: %s\n' "$*" >&2
+    exit 1
+}
+
+# --- commands and signals -----------------------------------------------------
+
+# A command runs in a process group of its own while the shell only waits, so
+# that a signal is answered at once: it ends the command, then the script. A
+# package manager that is changing the system is waited for instead.
+patient=
+
+run() {
+    local status=0
+    set -m
+    "$@" </dev/null &
+    set +m
+    wait "$!" || status=$?
+    return "$status"
+}
+
+with_output_to() {
+    "${@:2}" >"$1" 2>&1
+}
+
+# Runs a command with its output in a file, which a failure shows.
+quietly() {
+    run with_output_to "$@" || {
+        cat "$1" >&2
+        fail "failed: ${*:2}"
+    }
+}
+
+stop() {
+    local group
+    trap '' INT TERM HUP
+    for group in $(jobs -p); do
+        if [[ $patient ]]; then
+            say "interrupted; the package manager ends first" >&2
+        else
+            kill -TERM -- "-$group" 2>/dev/null
+        fi
+        wait "$group" 2>/dev/null
+        while kill -0 -- "-$group" 2>/dev/null; do
+            sleep 0.05
+        done
+    done
+    echo "interrupted" >&2
+    exit $((128 + $1))
+}
+
+# --- preparation --------------------------------------------------------------
+
+# Comes first. Everything from here on that wants a temporary file or a cache
+# puts it into build/.
+prepare() {
+    [[ $root != *[\;?]* ]] ||
+        fail "Lua cannot load from a path with ; or ? in it: $root"
+    mkdir -p "$build/tmp" 2>/dev/null
+    [[ -w $build && -w $build/tmp ]] || fail "cannot write to $build"
+    export TMPDIR=$build/tmp
+    export PYTHONPYCACHEPREFIX=$build/tmp/pycache
+    export CCACHE_DIR=$build/tmp/ccache
+    trap 'stop 1' HUP
+    trap 'stop 2' INT
+    trap 'stop 15' TERM
+}
+
+# One at a time may fetch to a build directory or build in it.
+lock() {
+    mkdir -p "$1"
+    exec {lock_fd}>"$1/.lock"
+    flock -n "$lock_fd" || {
+        say "waiting for another run that is at work in $1"
+        run flock "$lock_fd"
+    }
+}
+
+unlock() {
+    exec {lock_fd}>&-
+}
+
+apt() {
+    env -u TMPDIR DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        LC_ALL=C apt-get -qq -o DPkg::Lock::Timeout=120 "$@"
+}
+
+updated=
+update() {
+    [[ ! $updated ]] || return 1
+    updated=1
+    say "fetching package lists"
+    run apt update || fail "apt-get update failed"
+}
+
+# Installs what is missing of these packages.
+need() {
+    local package status here=" " missing=()
+    while read -r status package; do
+        [[ $status != ?i ]] || here+="$package "
+    done < <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" \
+        2>/dev/null)
+    for package; do
+        [[ $here == *" $package "* ]] || missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+    ((EUID == 0)) || fail "not root, and these packages are missing:" \
+        "${missing[*]}"
+    update
+    say "installing ${missing[*]}"
+    patient=1
+    # --no-remove: rather fail than take something away.
+    quietly "$build/tmp/install.log" apt install -y --no-install-recommends \
+        --no-remove -o Dpkg::Use-Pty=0 "${missing[@]}"
+    patient=
+}
+
+download() {
+    run with_output_to "$build/tmp/download.log" env -C "$1" -u TMPDIR \
+        LC_ALL=C apt-get -qq -o APT::Sandbox::User=root \
+        download "${unpacked_packages[@]}"
+}
+
+# Unpacks nginx to build/deb, once. The directory gets its name last, so one
+# that is there is whole.
+unpack_nginx() {
+    local new=$build/deb.new file
+    [[ ! -e $build/deb/.complete ]] || return 0
+    say "unpacking ${unpacked_packages[*]}"
+    rm -rf -- "$new"
+    mkdir -p "$new/files"
+    download "$new" ||
+        { ((EUID == 0)) && update && download "$new"; } || {
+        cat "$build/tmp/download.log" >&2
+        fail "cannot download ${unpacked_packages[*]}" \
+            "(does apt-get update help? this wants Debian 12)"
+    }
+    for file in "$new"/*.deb; do
+        run dpkg-deb -x "$file" "$new/files" || fail "cannot unpack $file"
+        basename -- "$file" >>"$new/files/.complete"
+    done
+    if ldd "$new/files/usr/sbin/nginx" "$new"/files/usr/lib/nginx/modules/*.so |
+        grep 'not found' >&2; then
+        fail "nginx lacks a library"
+    fi
+    rm -rf -- "$build/deb"
+    mv -- "$new/files" "$build/deb"
+    rm -rf -- "$new"
+}
+
+# --- building -----------------------------------------------------------------
+
+# Whether the directory was set up whole, for this source tree.
+configured() {
+    [[ -e $1/build.ninja ]] &&
+        grep -qsF "\"source\": \"$root\"" "$1/meson-info/meson-info.json"
+}
+
+# configure DIR [OPTION...]: sets up a build directory, or changes its options.
+configure() {
+    local dir=$1
+    shift
+    if ! configured "$dir"; then
+        rm -rf -- "$dir"/meson-* "$dir/build.ninja"
+        mkdir -p "$dir"
+        quietly "$dir/setup.log" meson setup "$@" "$dir" "$root"
+    elif [[ $# -gt 0 && $* != "$(cat "$dir/.options" 2>/dev/null)" ]]; then
+        quietly "$dir/setup.log" \
+            meson setup --reconfigure "$@" "$dir" "$root"
+    fi
+    [[ $# -eq 0 ]] || echo "$*" >"$dir/.options"
+}
+
+# compile DIR [TARGET...]
+compile() {
+    local dir=$1
+    shift
+    quietly "$dir/compile.log" meson compile -C "$dir" "$@"
+}
