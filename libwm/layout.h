@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WM_MAGIC UINT64_C(0x006d77656d6f6873) /* any damaged file differs */
+#define WM_MAGIC UINT64_C(0x1a0a0d6d7762696c) /* "libwm\r\n\x1a" */
 #define WM_ABI 1
 #define WM_LINE 64
 

@@ -148,11 +148,14 @@ static bool bury(const struct wm_segment *segment, int error, void *argument)
     struct wm_postmortem *p = argument;
 
     if (error == -EPERM) {
+        p->foreign++;
         return false;
     }
-    p->segments++;
     if (segment != NULL) {
+        p->segments++;
         add_postmortem(p, segment);
+    } else {
+        p->damaged++;
     }
     return true;
 }
@@ -161,7 +164,16 @@ static void tidy_one(const char *name, void *argument)
 {
     struct wm_node *n = argument;
 
-    wm_segment_unlink(n->directory, name, bury, &n->postmortem);
+    switch (wm_segment_unlink(n->directory, name, bury, &n->postmortem)) {
+    case -EACCES:
+        n->postmortem.foreign++;
+        break;
+    case -EBADMSG: /* a symbolic link: not followed, not touched */
+        n->postmortem.damaged++;
+        break;
+    default:
+        break;
+    }
 }
 
 static int acquire_segment(struct wm_node *n,

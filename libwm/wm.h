@@ -135,11 +135,14 @@ struct wm_node_options {
     uint32_t mode;         /* of the file; 0: 0600 */
 };
 
-/* What the dead segment of an earlier life of the same instance told. */
+/* What the dead segments of earlier lives of the same instance told. They are
+ * gone by now, all but foreign ones. */
 struct wm_postmortem {
     uint32_t segments;   /* how many there were; 0: the last end was clean */
     uint32_t workers;    /* had not left */
     uint32_t exits_owed; /* generations whose end nobody was told of */
+    uint32_t damaged;    /* files of that name that are no segments */
+    uint32_t foreign;    /* another user's, left alone */
     int32_t pid;         /* of one of those workers, 0 if none */
     uint64_t generation; /* the newest */
 };

@@ -72,8 +72,8 @@ class Node:
     """
 
     def __init__(self):
-        self.live = {}          # generation: its workers
-        self.crashed = 0        # until their heartbeats would have expired
+        self.live = {}              # generation: its workers
+        self.crashed = Counter()    # until their heartbeats would have expired
 
     def numbers(self, event, generation):
         """(n_prev, n_mine, n_next) of the callback that comes next."""
@@ -88,7 +88,7 @@ class Node:
         if event.startswith("worker"):
             n_mine = live[generation]
         if event == "worker_start":
-            n_mine += self.crashed
+            n_mine += self.crashed[generation]
         elif event == "worker_exit":
             live[generation] -= 1
         return (sum(older) if older else None, n_mine,
@@ -96,7 +96,7 @@ class Node:
 
     def killed(self, generation):
         self.live[generation] -= 1
-        self.crashed += 1
+        self.crashed[generation] += 1
 
     def aborted(self, generation):
         del self.live[generation]

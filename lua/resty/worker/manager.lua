@@ -227,6 +227,16 @@ local function report_node(opts, reason)
              "): using anonymous memory, which tools cannot see")
     end
     local p = info.postmortem
+    if p.damaged > 0 then
+        warn(tonumber(p.damaged), " damaged file(s) found in the place of a",
+             " former segment, /dev/shm/wm.", ffi.string(info.instance),
+             ".*: this start is as good as without; remove what is left")
+    end
+    if p.foreign > 0 then
+        warn(tonumber(p.foreign), " segment(s) of another user left alone,",
+             " /dev/shm/wm.", ffi.string(info.instance),
+             ".*: set the option 'name' if two servers share this one")
+    end
     if p.segments == 0 then
         return nil
     end

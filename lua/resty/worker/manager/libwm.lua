@@ -21,7 +21,7 @@ struct wm_node_options {
     uint32_t capacity, mode;
 };
 struct wm_postmortem {
-    uint32_t segments, workers, exits_owed;
+    uint32_t segments, workers, exits_owed, damaged, foreign;
     int32_t pid;
     uint64_t generation;
 };
