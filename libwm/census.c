@@ -141,7 +141,8 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
     counts->reason = q.next_id != 0 ? WM_REASON_RELOAD : WM_REASON_STOP;
 }
 
-int wm_counts(const struct wm_node *node, uint64_t id, struct wm_counts *counts)
+int wm_generation_counts(const struct wm_node *node, uint64_t id,
+                         struct wm_counts *counts)
 {
     wm_counts_of(node, id, WM_COUNT_MASTER, counts);
     return counts->unsettled ? WM_UNSETTLED : 0;

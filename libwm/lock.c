@@ -121,7 +121,7 @@ static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
     atomic_store_explicit(&lock->holder_generation, generation,
                           memory_order_relaxed);
     atomic_store_explicit(&lock->holder_purpose, purpose, memory_order_relaxed);
-    /* Last, and with release: pairs with the load in wm_lock_holder. */
+    /* Last, and with release: pairs with the load in wm_lock_inspect. */
     atomic_store_explicit(&lock->holder_sequence, word & SEQUENCE_MASK,
                           memory_order_release);
     atomic_store_explicit(&node->held, word, memory_order_relaxed);
@@ -205,7 +205,7 @@ static bool is_held_too_long(const struct wm_node *node, struct patience *p,
     struct wm_lock_holder holder;
     uint64_t held;
 
-    wm_lock_holder(node, &holder);
+    wm_lock_inspect(node, &holder);
     if (holder.pid == 0) {
         return false;
     }
@@ -290,7 +290,7 @@ int wm_unlock(struct wm_node *node)
     return released ? 0 : -EPERM;
 }
 
-void wm_lock_holder(const struct wm_node *node, struct wm_lock_holder *holder)
+void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
 {
     const struct wm_lock_area *lock = &node->segment.header->lock;
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_acquire);

@@ -361,7 +361,7 @@ int wm_node_release(struct wm_node *node)
     return 0;
 }
 
-void wm_node_info(const struct wm_node *node, struct wm_node_info *info)
+void wm_node_describe(const struct wm_node *node, struct wm_node_info *info)
 {
     struct wm_node_info i = {
         .size = sizeof(i),

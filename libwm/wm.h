@@ -173,7 +173,7 @@ int wm_node_attach(const struct wm_node_options *options,
 
 /* Opens a segment for reading: by the name of its file, or by instance (then
  * a live one is taken). directory: NULL for /dev/shm. The handle serves
- * wm_counts, wm_snapshot, wm_generations and wm_lock_holder.
+ * wm_generation_counts, wm_snapshot, wm_generations and wm_lock_inspect.
  * Returns 0; -ENOENT; -EPERM: neither the owner's nor root's; -EACCES;
  * -EBADMSG: damaged; -EPROTO: another ABI; -EXDEV: its pids are of another
  * pid namespace. Blocking (file system). */
@@ -188,7 +188,7 @@ int wm_node_open(const char *name, const char *directory,
 int wm_node_release(struct wm_node *node);
 
 /* Facts of a node. The strings live as long as the handle. Wait-free. */
-void wm_node_info(const struct wm_node *node, struct wm_node_info *info);
+void wm_node_describe(const struct wm_node *node, struct wm_node_info *info);
 
 /* ------------------------------------------------------------ generation */
 
@@ -347,8 +347,8 @@ int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
 /* ---------------------------------------------------------------- looking */
 
 /* Counts for generation id as its master's callbacks see it. Wait-free. */
-int wm_counts(const struct wm_node *node, uint64_t id,
-              struct wm_counts *counts);
+int wm_generation_counts(const struct wm_node *node, uint64_t id,
+                         struct wm_counts *counts);
 
 struct wm_worker_info {
     uint64_t generation;
@@ -378,7 +378,7 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
 
 struct wm_lock_options {
     uint32_t size;    /* sizeof(struct wm_lock_options) */
-    uint32_t purpose; /* the caller's own number, for wm_lock_holder */
+    uint32_t purpose; /* the caller's own number, for wm_lock_inspect */
     uint32_t hold_ms; /* give up when one holder is past this; 0: never */
     uint32_t wait_ms; /* give up after waiting for so long; 0: never */
 };
@@ -407,7 +407,7 @@ struct wm_lock_holder {
 };
 
 /* Who has the lock. Wait-free. */
-void wm_lock_holder(const struct wm_node *node, struct wm_lock_holder *holder);
+void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder);
 
 #ifdef __cplusplus
 }

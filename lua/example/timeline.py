@@ -72,7 +72,7 @@ class Node:
     """
 
     def __init__(self):
-        self.live = {}              # generation: its workers
+        self.live = Counter()       # generation: its workers
         self.crashed = Counter()    # until their heartbeats would have expired
 
     def numbers(self, event, generation):

@@ -122,7 +122,7 @@ end
 
 -- Who keeps us waiting, in words.
 local function describe_holder()
-    lib.wm_lock_holder(self.node, holder)
+    lib.wm_lock_inspect(self.node, holder)
     if holder.pid == 0 then
         return "the lock was free again by then"
     end
@@ -162,7 +162,7 @@ local function lock_yielding(purpose)
             return true
         end
         lib.wm_tick(self.worker, self.interval)
-        lib.wm_lock_holder(self.node, holder)
+        lib.wm_lock_inspect(self.node, holder)
         local now = ngx.now()
         if holder.pid == 0 or holder.sequence ~= sequence then
             sequence, since = tonumber(holder.sequence), now
@@ -214,7 +214,7 @@ end
 local function report_node(opts, reason)
     local info = ffi.new("struct wm_node_info",
                          { size = ffi.sizeof("struct wm_node_info") })
-    lib.wm_node_info(self.node, info)
+    lib.wm_node_describe(self.node, info)
     if info.capacity ~= opts.capacity then
         warn("capacity stays ", tonumber(info.capacity), ", not ",
              opts.capacity, ": it takes effect at the next start of nginx")
@@ -334,7 +334,7 @@ function _M.on_init_by_lua(opts, start_cb, exit_cb)
                  ": ", err)
         return nil, err
     end
-    lib.wm_counts(self.node, self.generation, counts)
+    lib.wm_generation_counts(self.node, self.generation, counts)
     counts.spell = 1
     counts.mine = 0
     local info = facts("master_start", self.generation, reason)
@@ -369,7 +369,7 @@ local function give_owed()
             complain("worker ", worker_id(event.generation, event.pid),
                      " crashed")
         else
-            lib.wm_counts(self.node, event.generation, counts)
+            lib.wm_generation_counts(self.node, event.generation, counts)
             counts.mine, counts.spell = 0, event.spell
             local info = facts("master_exit", event.generation, 7)
             run(self.master_exit, info.generation, info)
@@ -390,7 +390,7 @@ local function give_worker_exit()
     -- The mark comes first: whatever the callback does, there is one only.
     self.exit_given = true
     if lib.wm_worker_exit(self.worker, counts) < 0 then
-        lib.wm_counts(self.node, self.generation, counts)
+        lib.wm_generation_counts(self.node, self.generation, counts)
     end
     local info = facts("worker_exit", self.generation)
     info.slot = tonumber(lib.wm_worker_slot(self.worker))
@@ -404,7 +404,7 @@ local function give_master_exit()
     lib.wm_generation_retire(self.node, self.generation)
     while lib.wm_generation_take_exit(self.node, self.generation,
                                       spell_out) > 0 do
-        lib.wm_counts(self.node, self.generation, counts)
+        lib.wm_generation_counts(self.node, self.generation, counts)
         counts.mine, counts.spell = 0, spell_out[0]
         local info = facts("master_exit", self.generation)
         run(self.master_exit, info.generation, info)
@@ -542,7 +542,7 @@ local function start_untracked(start_cb, rc)
         complain("not given: worker_start of ", self.id, ": ", err)
         return nil, err
     end
-    lib.wm_counts(self.node, self.generation, counts)
+    lib.wm_generation_counts(self.node, self.generation, counts)
     counts.mine = counts.mine + 1
     ok, err = run(start_cb, self.id,
                   facts("worker_start", self.generation, 0))

@@ -55,7 +55,7 @@ uint32_t wm_version(void);
 const char *wm_strerror(int error);
 int wm_node_attach(const struct wm_node_options *options, wm_node **node);
 int wm_node_release(wm_node *node);
-void wm_node_info(const wm_node *node, struct wm_node_info *info);
+void wm_node_describe(const wm_node *node, struct wm_node_info *info);
 int wm_generation_begin(wm_node *node, uint64_t *id, uint32_t *reason);
 int wm_generation_end(wm_node *node, uint64_t id);
 int wm_generation_retire(wm_node *node, uint64_t id);
@@ -71,11 +71,11 @@ uint32_t wm_worker_slot(const wm_worker *worker);
 int wm_tick(wm_worker *worker, uint32_t interval_ms);
 int wm_events_owed(const wm_node *node, uint32_t kinds);
 int wm_event_take(wm_node *node, uint32_t kinds, struct wm_event *event);
-int wm_counts(const wm_node *node, uint64_t id, struct wm_counts *counts);
+int wm_generation_counts(const wm_node *node, uint64_t id, struct wm_counts *counts);
 int wm_lock(wm_node *node, const struct wm_lock_options *options);
 int wm_trylock(wm_node *node, uint32_t purpose, int queue);
 int wm_unlock(wm_node *node);
-void wm_lock_holder(const wm_node *node, struct wm_lock_holder *holder);
+void wm_lock_inspect(const wm_node *node, struct wm_lock_holder *holder);
 ]]
 end
 
