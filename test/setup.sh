@@ -63,19 +63,33 @@ quietly() {
     }
 }
 
+# Whether a process group has a process that is no zombie: not every init
+# reaps its orphans.
+alive() {
+    local file line state group
+    for file in /proc/[0-9]*/stat; do
+        { read -r line <"$file"; } 2>/dev/null || continue
+        read -r state _ group _ <<<"${line##*) }"
+        [[ $group != "$1" || $state == [ZX] ]] || return 0
+    done
+    return 1
+}
+
 stop() {
-    local group
+    local group round
     trap '' INT TERM HUP
     for group in $(jobs -p); do
         if [[ $patient ]]; then
             say "interrupted; the package manager ends first" >&2
-        else
-            kill -TERM -- "-$group" 2>/dev/null
+            wait "$group"
+            continue
         fi
-        wait "$group" 2>/dev/null
-        while kill -0 -- "-$group" 2>/dev/null; do
+        for ((round = 0; round < 100; round++)); do
+            # politely at first
+            kill "-$((round < 60 ? 15 : 9))" -- "-$group"
+            alive "$group" || break
             sleep 0.05
-        done
+        done 2>/dev/null
     done
     echo "interrupted" >&2
     exit $((128 + $1))
@@ -207,5 +221,6 @@ configure() {
 compile() {
     local dir=$1
     shift
+    say "building in $dir"
     quietly "$dir/compile.log" meson compile -C "$dir" "$@"
 }

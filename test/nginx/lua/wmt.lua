@@ -1,0 +1,198 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Copyright The libwm authors
+
+-- What the tests run inside nginx: one JSON line per thing that happened,
+-- appended to trace.jsonl by a single write(2). The file and the prefix are
+-- opened by the master and inherited, so any worker's user can use them.
+-- Every C name is aliased, so that nothing here meets another's cdef.
+
+local ffi = require "ffi"
+
+ffi.cdef [[
+int wmt_open(const char *path, int flags, ...) __asm__("open");
+long wmt_write(int fd, const void *buf, size_t len) __asm__("write");
+int wmt_faccessat(int dir, const char *path, int mode, int flags)
+    __asm__("faccessat");
+int wmt_clock_gettime(int clock, int64_t *ts) __asm__("clock_gettime");
+int wmt_usleep(unsigned us) __asm__("usleep");
+int wmt_getpid(void) __asm__("getpid");
+int wmt_getppid(void) __asm__("getppid");
+int wmt_geteuid(void) __asm__("geteuid");
+extern uintptr_t wmt_ngx_process __asm__("ngx_process");
+]]
+
+local C = ffi.C
+local O_TRACE = 0x80441     -- O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC
+local O_DIR = 0x90000       -- O_RDONLY | O_DIRECTORY | O_CLOEXEC
+local CLOCK_MONOTONIC = 1
+
+local M = {}
+
+local trace_fd, prefix_fd
+local ts = ffi.new("int64_t[2]")
+local calls = 0
+
+
+local function clock()
+    C.wmt_clock_gettime(CLOCK_MONOTONIC, ts)
+    return tonumber(ts[0] * 1000000 + ts[1] / 1000)
+end
+
+
+local vm = clock()
+
+
+local function escape(c)
+    return string.format("\\u%04x", c:byte())
+end
+
+
+local function json(v)
+    local kind = type(v)
+    if kind == "nil" then
+        return "null"
+    elseif kind == "boolean" then
+        return tostring(v)
+    elseif kind == "number" and v == v and v - v == 0 then
+        return string.format("%.17g", v)
+    elseif kind == "table" then
+        local out = {}
+        for k, x in pairs(v) do
+            out[#out + 1] = json(tostring(k)) .. ":" .. json(x)
+        end
+        return "{" .. table.concat(out, ",") .. "}"
+    end
+    return '"' .. tostring(v):gsub('[%c"\\\127-\255]', escape) .. '"'
+end
+
+
+local function emit(row)
+    row.t = clock()
+    row.by = C.wmt_getpid()
+    row.vm = vm
+    local line = json(row) .. "\n"
+    C.wmt_write(trace_fd, line, #line)
+end
+
+
+-- called first in init_by_lua*
+function M.open(prefix, file)
+    local mode = ffi.new("int", 438)        -- 0666
+    trace_fd = C.wmt_open(prefix .. "/" .. file, O_TRACE, mode)
+    prefix_fd = C.wmt_open(prefix, O_DIR)
+    assert(trace_fd >= 0 and prefix_fd >= 0, "cannot open the trace")
+    emit { what = "note", note = "init", process = M.process() }
+end
+
+
+-- ngx_process: 0 single, 1 master, 2 signaller, 3 worker, 4 helper
+function M.process()
+    return tonumber(C.wmt_ngx_process)
+end
+
+
+M.ppid = C.wmt_getppid
+M.pid = C.wmt_getpid
+M.euid = C.wmt_geteuid
+
+
+function M.note(name, facts)
+    local row = facts or {}
+    row.what = "note"
+    row.note = name
+    row.process = M.process()
+    emit(row)
+end
+
+
+function M.usleep(us)
+    C.wmt_usleep(us)
+end
+
+
+function M.opened(gate)
+    return C.wmt_faccessat(prefix_fd, "gate." .. gate, 0, 0) == 0
+end
+
+
+-- blocks the process until the test opens the gate
+function M.gate(gate)
+    M.note("gate", { gate = gate })
+    for _ = 1, 10000 do
+        if M.opened(gate) then
+            return
+        end
+        C.wmt_usleep(2000)
+    end
+    error("gate " .. gate .. " was never opened")
+end
+
+
+-- blocks this light thread only
+function M.await(gate)
+    M.note("gate", { gate = gate })
+    while not M.opened(gate) do
+        ngx.sleep(0.005)
+    end
+end
+
+
+-- a finalizer that traces the closing of this VM
+function M.watch_vm()
+    local canary = newproxy(true)
+    getmetatable(canary).__gc = function()
+        M.note("vm closed")
+    end
+    debug.getregistry()["wmt.canary"] = canary
+end
+
+
+local function finish(call, event, ok, ...)
+    emit { what = ok and "end" or "raise", call = call, event = event }
+    if not ok then
+        error((...), 0)
+    end
+end
+
+
+-- a callback that traces its arguments, its end, and what `body` does
+function M.callback(event, body)
+    return function(...)
+        local id, n_prev, n_mine, n_next, info = ...
+        calls = calls + 1
+        local call = calls
+        emit { what = "begin", call = call, event = event, id = id,
+               n_prev = n_prev, n_mine = n_mine, n_next = n_next,
+               info = info, nargs = select("#", ...) }
+        if body then
+            return finish(call, event, pcall(body, ...))
+        end
+        return finish(call, event, true)
+    end
+end
+
+
+local function returned(name, ...)
+    emit { what = "call", name = name, n = select("#", ...),
+           first = (...), second = (select(2, ...)) }
+    return ...
+end
+
+
+-- calls a function of the module and traces what it returned
+function M.call(name, f, ...)
+    return returned(name, f(...))
+end
+
+
+-- the same, but an error is traced and goes no further
+function M.try(name, f)
+    local function result(ok, ...)
+        emit { what = "try", name = name, ok = ok, n = select("#", ...),
+               first = (...), second = (select(2, ...)) }
+    end
+    result(pcall(f))
+end
+
+
+return M

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Expected sequences: (event, gen, n_prev, n_mine, n_next, reason)."""
+
+
+def master_start(gen, n_prev=None, reason="start"):
+    return [("master_start", gen, n_prev, 0, None, reason)]
+
+
+def worker_start(gen, n_mine, n_prev=None, n_next=None, reason="start"):
+    return [("worker_start", gen, n_prev, n_mine, n_next, reason)]
+
+
+def worker_exit(gen, n_mine, n_prev=None, n_next=None, reason="stop"):
+    return [("worker_exit", gen, n_prev, n_mine, n_next, reason)]
+
+
+def master_exit(gen, n_prev=None, n_next=None, reason="stop"):
+    return [("master_exit", gen, n_prev, 0, n_next, reason)]
+
+
+def worker_starts(gen, workers, *args, **kw):
+    """The first, the second, ... of so many workers starts."""
+    return sum((worker_start(gen, k, *args, **kw)
+                for k in range(1, workers + 1)), [])
+
+
+def worker_exits(gen, workers, *args, **kw):
+    """The workers leave, until one is the last."""
+    return sum((worker_exit(gen, k, *args, **kw)
+                for k in range(workers, 0, -1)), [])
+
+
+def starts(gen, workers, n_prev=None, reason="start"):
+    """A generation begins and all its workers come up."""
+    return (master_start(gen, n_prev, reason)
+            + worker_starts(gen, workers, n_prev, reason=reason))
+
+
+def reloads(gen, workers, n_prev):
+    """The same by a reload, with n_prev old workers about."""
+    return starts(gen, workers, n_prev, "reload")
+
+
+def exits(gen, workers, n_prev=None, n_next=None):
+    """All the workers of a generation leave, then its master."""
+    reason = "stop" if n_next is None else "reload"
+    return (worker_exits(gen, workers, n_prev, n_next, reason)
+            + master_exit(gen, n_prev, n_next, reason))
+
+
+def of(rows, gen):
+    """One generation's own part, without the counts of others."""
+    return [(r[0], r[3], r[5]) for r in rows if r[1] == gen]

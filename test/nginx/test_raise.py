@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Callbacks that raise, and callbacks that are nil."""
+
+import itertools
+
+import pytest
+
+from conf import EVENTS, NO_CALLBACK
+from rows import exits, master_exit, master_start, reloads, starts
+
+RAISE = 'error("raised on purpose")'
+
+
+def expect_traceback(n):
+    n.expect("raised on purpose")
+    n.expect("stack traceback")
+
+
+def check_logged(n, event, times):
+    """One line of ours, with the message and where it came from."""
+    ours = n.log_lines(f"worker manager: the {event} callback of .* raised: "
+                       ".*raised on purpose")
+    assert len(ours) == times
+    assert "stack traceback" in n.log()
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_in_the_masters_start_nginx_refuses_to_start(make, both, daemon):
+    n = make(daemon=daemon, opts={"name": "test-raise"},
+             callbacks={"master_start": RAISE}, **both)
+    assert n.start_fails() == 1
+    expect_traceback(n)
+    n.complete = False
+    check_logged(n, "master_start", 1)
+    assert n.rows() == master_start(1)
+    assert n.segments() == []
+
+
+def test_in_the_masters_start_the_reload_fails(make, both):
+    """The node serves on, and the next reload is a good one."""
+    n = make(**both).start()
+    n.reload_fails("raised on purpose", callbacks={"master_start": RAISE})
+    n.wait_log("init_by_lua.*raised on purpose")
+    expect_traceback(n)
+    check_logged(n, "master_start", 1)
+    assert n.get() == 204
+    n.reload()
+    n.quit()
+    assert n.rows() == (
+        starts(1, 2)
+        + master_start(2, 2, "reload")
+        + reloads(3, 2, n_prev=2) + exits(1, 2, n_next=2)
+        + exits(3, 2, n_prev=0))
+
+
+def test_in_a_workers_start_the_worker_lives_and_counts(make, both):
+    """The error goes on to nginx; heartbeat and exits are in order."""
+    n = make(opts={"interval": 0.1, "failed": 0.4},
+             callbacks={"worker_start": RAISE}, **both)
+    n.start(ready=False)
+    n.wait_log("init_worker_by_lua error: .*raised on purpose", 2)
+    expect_traceback(n)
+    n.note_segments()
+    check_logged(n, "worker_start", 2)
+    n.reload(callbacks={})
+    n.quit()
+    assert n.rows() == (
+        starts(1, 2)
+        + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
+        + exits(2, 2, n_prev=0))
+
+
+def test_in_one_workers_start_its_siblings_are_unmoved(make, both):
+    n = make(workers=3, callbacks={
+        "worker_start": f"if n_mine == 2 then {RAISE} end"}, **both)
+    n.start(ready=False)
+    n.wait_events("worker_start", 1, 2)
+    n.wait_log("init_worker_by_lua error: .*raised on purpose")
+    expect_traceback(n)
+    n.note_segments()
+    n.quit()
+    assert n.rows() == starts(1, 3) + exits(1, 3)
+
+
+def test_in_a_workers_exit_it_ends_there(make, both):
+    n = make(callbacks={"worker_exit": RAISE}, **both).start()
+    n.quit()
+    expect_traceback(n)
+    check_logged(n, "worker_exit", 2)
+    assert n.rows() == starts(1, 2) + exits(1, 2)
+
+
+def test_in_a_workers_exit_on_a_fast_stop(make, dict_):
+    n = make(callbacks={"worker_exit": RAISE}, dict=dict_).start()
+    n.term()
+    expect_traceback(n)
+    check_logged(n, "worker_exit", 2)
+    assert n.rows() == starts(1, 2) + exits(1, 2)
+
+
+def test_in_the_masters_exit_it_ends_there(make, both):
+    n = make(callbacks={"master_exit": RAISE}, **both).start()
+    n.reload()
+    n.quit()
+    expect_traceback(n)
+    check_logged(n, "master_exit", 2)
+    assert n.rows() == (
+        starts(1, 2)
+        + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
+        + exits(2, 2, n_prev=0))
+
+
+def test_in_a_survivors_master_exit_it_ends_there(make):
+    """The lock is free again: the survivor gives its own exit."""
+    n = make(opts={"interval": 0.1}, callbacks={"master_exit": f"""
+        if info.reason == "crash" then {RAISE} end"""}).start()
+    old = n.current()
+    n.pause(old)
+    n.hup()
+    n.wait_events("worker_start", 2, 2)
+    n.kill(*old)
+    n.wait_log("raised on purpose")
+    expect_traceback(n)
+    n.quit()
+    assert n.rows() == (
+        starts(1, 2) + reloads(2, 2, n_prev=2)
+        + master_exit(1, n_next=2, reason="crash")
+        + exits(2, 2, n_prev=0))
+
+
+@pytest.mark.parametrize("error", ["{}", "nil", "{ code = 7 }", "42"])
+def test_errors_that_are_no_strings(make, error):
+    """An error value is logged as it can be, and ends there."""
+    n = make(workers=1,
+             callbacks={"worker_exit": f"error({error})"}).start()
+    n.quit()
+    n.expect("stack traceback")
+    n.expect("worker manager: the worker_exit callback of .* raised")
+    assert n.rows() == starts(1, 1) + exits(1, 1)
+
+
+def test_a_string_error_of_a_start_goes_on_unchanged(make):
+    n = make(opts={"name": "test-raise"}, after_init="", init="""
+        wmt.try("start", function()
+            return require("resty.worker.manager").on_init_by_lua(
+                { shm = "my_shm", name = "test-raise" },
+                function() error("raised on purpose", 0) end)
+        end)
+        error("enough")""")
+    n.start_fails()
+    expect_traceback(n)
+    n.expect("enough")
+    assert n.tries()["start"]["ok"] is False
+    assert n.tries()["start"]["first"] == "raised on purpose"
+
+
+@pytest.mark.parametrize("missing", [
+    c for k in (1, 4) for c in itertools.combinations(EVENTS, k)])
+def test_callbacks_that_are_nil_are_passed_over(make, missing):
+    n = make(callbacks=dict.fromkeys(missing, NO_CALLBACK)).start()
+    n.modelled = False
+    n.reload()
+    n.term()
+    whole = (starts(1, 2)
+             + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
+             + exits(2, 2, n_prev=0))
+    assert n.rows() == [r for r in whole if r[0] not in missing]
+
+
+def test_no_callbacks_without_exit_worker(make, dict_):
+    n = make(callbacks=dict.fromkeys(EVENTS, NO_CALLBACK), dict=dict_,
+             exit_worker=False).start()
+    n.reload()
+    n.kill(n.current()[0])
+    n.wait_up()
+    n.quit()
+    assert n.rows() == []

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Segments: names, modes, and a /dev/shm that cannot be used."""
+
+import os
+import re
+
+import pytest
+
+from rows import exits, reloads, starts
+
+LIFE = (starts(1, 2)
+        + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
+        + exits(2, 2, n_prev=0))
+STRAY = "/dev/shm/wm.test-stray.0123456789abcdef"
+
+
+def mode(path):
+    return os.stat(path).st_mode & 0o7777
+
+
+def test_the_name_option_names_the_instance(make, both):
+    n = make(opts={"name": "test-blue.1"}, **both).start()
+    (path,) = n.segments()
+    assert re.fullmatch(r"/dev/shm/wm\.test-blue\.1\.[0-9a-f]{16}", path)
+    n.quit()
+
+
+def test_a_name_of_63_characters(make):
+    n = make(opts={"name": "n" * 63}).start()
+    (path,) = n.segments()
+    assert path.startswith("/dev/shm/wm." + "n" * 63 + ".")
+    n.quit()
+
+
+def test_the_default_name_tells_prefix_shm_and_subsystem_apart(make):
+    a = make().start()
+    b = make(opts={"shm": "other"}).start()
+    c = make().start()
+    assert len(a.instances | b.instances | c.instances) == 3
+    assert all("http" in "".join(x.instances) for x in (a, b, c))
+
+
+@pytest.mark.parametrize("shm", ["a/b", "sp ace", "é", "x" * 200, ".."])
+def test_any_shm_name_makes_a_default_name(make, shm):
+    n = make(dict=False, opts={"shm": shm}).start()
+    assert len(n.segments()) == 1
+    n.quit()
+    assert n.rows() == starts(1, 2) + exits(1, 2)
+
+
+@pytest.mark.parametrize("given, expected", [
+    (None, 0o600), (0o640, 0o640), ("0640", 0o640), ("660", 0o660),
+    (0o604, 0o604)])
+def test_the_mode_option_is_the_files_mode(make, given, expected):
+    old = os.umask(0o077)
+    try:
+        n = make(opts={"mode": given}).start()
+    finally:
+        os.umask(old)
+    (path,) = n.segments()
+    assert mode(path) == expected
+    n.quit()
+
+
+def test_each_life_has_a_segment_of_its_own(make, both):
+    n = make(**both).start()
+    first = n.segments()
+    n.quit()
+    n.new_life()
+    n.start()
+    assert len(n.segments()) == 1 and n.segments() != first
+    n.quit()
+
+
+def damaged_file():
+    with open(STRAY, "wb") as f:
+        f.write(b"not a segment" * 100)
+
+
+def empty_file():
+    with open(STRAY, "wb"):
+        pass
+
+
+def link():
+    os.symlink("/etc/passwd", STRAY)
+
+
+def directory():
+    os.mkdir(STRAY)
+
+
+@pytest.fixture
+def stray():
+    try:
+        yield
+    finally:
+        if os.path.isdir(STRAY):
+            os.rmdir(STRAY)
+        elif os.path.lexists(STRAY):
+            os.unlink(STRAY)
+
+
+@pytest.mark.parametrize("what", [damaged_file, empty_file, link, directory])
+def test_a_stray_file_of_its_name_does_no_harm(make, stray, what):
+    """It is not taken for a node, whoever made it."""
+    what()
+    n = make(opts={"name": "test-stray"}).start()
+    n.expect(r"\[warn\].*worker manager: .*damaged.*wm\.test-stray", 1)
+    assert list(n.mapped()) != [os.path.basename(STRAY)]
+    n.reload()
+    n.quit()
+    assert n.rows() == LIFE
+    assert "unclean" not in n.events("master_start")[0]["info"]
+    assert os.path.exists("/etc/passwd")
+    n.instances.clear()     # the stray one may stay
+
+
+# --- a /dev/shm that cannot be used -----------------------------------------
+
+MOUNTS = {
+    "full": "mount -t tmpfs -o size=4k none /dev/shm"
+            " && { yes > /dev/shm/fill 2>/dev/null || true; }",
+    "without inodes": "mount -t tmpfs -o nr_inodes=1 none /dev/shm",
+    "read-only": "mount -t tmpfs -o ro none /dev/shm",
+    "missing": "umount -l /dev/shm && mount -t tmpfs none /mnt"
+               " && touch /mnt/null && mount --bind /dev/null /mnt/null"
+               " && mount --move /mnt /dev",
+}
+
+
+def unshared(make, mount, **params):
+    n = make(**params)
+    n.wrap = ["unshare", "-m", "sh", "-c", mount + ' && exec "$@"', "sh"]
+    return n
+
+
+@pytest.mark.parametrize("what", MOUNTS)
+def test_without_dev_shm_anonymous_memory_serves(make, private_mounts, both,
+                                                 what):
+    """One warning, and everything else works."""
+    n = unshared(make, MOUNTS[what], opts={"interval": 0.1}, **both)
+    warning = r"\[warn\].*worker manager: .*(/dev/shm|anonymous memory)"
+    n.start()
+    assert n.mapped() == {}
+    n.expect(warning, 1)
+    n.reload()
+    n.reload_fails("bind.. to unix:none/s failed",
+                   server="listen unix:none/s;")
+    n.kill(n.worker(2))
+    n.wait_events("worker_start", 2, 3)
+    n.reload()
+    n.quit()
+    assert len(n.log_lines(warning)) == 1
+    assert n.rows() == (
+        LIFE[:-3]
+        + [("master_start", 3, 2, 0, None, "reload"),
+           ("worker_start", 2, 0, 3, None, "respawn")]
+        + reloads(4, 2, n_prev=2) + exits(2, 2, n_prev=0, n_next=2)
+        + exits(4, 2, n_prev=0))
+
+
+def test_anonymous_memory_and_daemon_on(make, private_mounts, root):
+    n = unshared(make, MOUNTS["read-only"], daemon=True, user="www-data")
+    n.start()
+    n.expect("worker manager: .*anonymous memory", 1)
+    n.reload()
+    n.term()
+    assert n.rows() == LIFE
+
+
+def test_a_dev_shm_that_fills_up_later_does_no_harm(make, private_mounts):
+    """Space was reserved up front: no SIGBUS."""
+    n = unshared(make, "mount -t tmpfs -o size=1m none /dev/shm")
+    n.start()
+    n.note_segments()
+    (name,) = n.mapped()
+    shm = f"/proc/{n.master}/root/dev/shm"
+    with pytest.raises(OSError):
+        with open(f"{shm}/fill", "wb") as f:
+            while True:
+                f.write(bytes(65536))
+                f.flush()
+    assert os.listdir(shm).count(name) == 1
+    n.reload()
+    n.kill(n.worker(2))
+    n.wait_events("worker_start", 2, 3)
+    n.quit()
+    assert n.rows()[-4:] == [
+        ("worker_start", 2, 0, 3, None, "respawn")] + exits(2, 2, n_prev=0)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Reads trace.jsonl, and checks what holds for every trace."""
+
+import json
+from collections import Counter, namedtuple
+
+Row = namedtuple("Row", "event gen n_prev n_mine n_next reason")
+
+
+def read(path):
+    """All complete lines so far, as written; what is nil is not there."""
+    try:
+        with open(path, "rb") as f:
+            text = f.read()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text.split(b"\n")[:-1]]
+
+
+def lives(lines):
+    """The trace, cut where the test began another life of the node."""
+    parts = [[]]
+    for line in lines:
+        if line["what"] == "life":
+            parts.append([])
+        parts[-1].append(line)
+    return parts
+
+
+def begins(lines):
+    """The callbacks, in the order in which they began."""
+    return [x for x in lines if x["what"] == "begin"]
+
+
+def row(line):
+    info = line["info"]
+    return Row(line["event"], info["generation"], line.get("n_prev"),
+               line["n_mine"], line.get("n_next"), info["reason"])
+
+
+def rows(lines):
+    """The callbacks as (event, gen, n_prev, n_mine, n_next, reason)."""
+    return [row(x) for x in begins(lines)]
+
+
+def check_arguments(lines):
+    """Five arguments, which say the same thing."""
+    for x in begins(lines):
+        info, id_ = x["info"], x["id"]
+        assert x["nargs"] == 5, x
+        assert info["event"] == x["event"], x
+        assert info["spell"] >= 1, x
+        if x["event"] == "master_start":
+            assert id_ == info["generation"], x
+            assert info["pid"] == x["by"], x
+        elif x["event"] == "master_exit":
+            assert id_ == info["generation"], x
+            assert info["reason"] in ("reload", "stop", "crash"), x
+        else:
+            assert id_ == f'{info["generation"]}-{x["by"]}', x
+            assert info["pid"] == x["by"], x
+            assert info.get("slot", 0) >= 0, x
+
+
+def check_once(lines):
+    """At most once: a start, an exit, and a master exit for each spell."""
+    given = Counter()
+    for x in begins(lines):
+        spell = x["info"]["spell"] if x["event"] == "master_exit" else None
+        given[x["event"], x["id"], spell] += 1
+    twice = [k for k, n in given.items() if n > 1]
+    assert not twice, f"given more than once: {twice}"
+
+
+def check_no_overlap(lines, killed=()):
+    """One callback at a time, except that the dead do not finish."""
+    running = None
+    for x in lines:
+        if x["what"] == "begin":
+            assert running is None or running["by"] in killed, (
+                f"overlap: {running} and {x}")
+            running = x
+        elif x["what"] in ("end", "raise"):
+            assert running and (running["by"], running["call"]) == (
+                x["by"], x["call"]), f"overlap: {running} and {x}"
+            running = None
+    assert running is None or running["by"] in killed, (
+        f"never ended: {running}")
+
+
+def check_calls(lines):
+    """Success is exactly one `true`."""
+    for x in lines:
+        if x["what"] == "call":
+            assert x["n"] == 1 and x.get("first") is True, x
