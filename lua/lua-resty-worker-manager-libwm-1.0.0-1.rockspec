@@ -18,10 +18,24 @@ build = {
    install = {
       lua = {
          ["resty.worker.manager"] = "lua/resty/worker/manager.lua",
+         ["resty.worker.manager.callback"] =
+            "lua/resty/worker/manager/callback.lua",
          ["resty.worker.manager.libwm"] =
             "lua/resty/worker/manager/libwm.lua",
+         ["resty.worker.manager.lock"] =
+            "lua/resty/worker/manager/lock.lua",
+         ["resty.worker.manager.log"] =
+            "lua/resty/worker/manager/log.lua",
+         ["resty.worker.manager.node"] =
+            "lua/resty/worker/manager/node.lua",
          ["resty.worker.manager.options"] =
             "lua/resty/worker/manager/options.lua",
+         ["resty.worker.manager.owed"] =
+            "lua/resty/worker/manager/owed.lua",
+         ["resty.worker.manager.vm"] =
+            "lua/resty/worker/manager/vm.lua",
+         ["resty.worker.manager.worker"] =
+            "lua/resty/worker/manager/worker.lua",
       },
       lib = { libwm = "build/rock/libwm/libwm.so" },
    },

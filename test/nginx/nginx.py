@@ -22,6 +22,7 @@ OURS = re.compile(r"\[(\w+)\] .*worker manager: ")
 NEVER = re.compile(r"attempt to |thread aborted|traceback|exited on signal"
                    r"|\[(crit|alert|emerg)\]", re.I)
 WORKER = 3                  # ngx_process of a worker
+TITLE = "nginx: worker process"
 REFUSED = r"\[emerg\]|init_by_lua error|^stack traceback"
 LOUD = ("warn", "error", "crit", "alert", "emerg")
 
@@ -123,8 +124,10 @@ class Nginx:
         def up():
             inits = [x for x in self.notes("init") if x["process"] != WORKER]
             ups = {x["by"] for x in self.notes("up")
-                   if inits and x["vm"] == inits[-1]["vm"]}
-            return len(ups - self.killed) >= workers
+                   if inits and x["vm"] == inits[-1]["vm"]} - self.killed
+            # A worker gets its title, by which we know it, at the very end.
+            return len(ups) >= workers and all(
+                proc.title(p).startswith(TITLE) or proc.gone(p) for p in ups)
         wait(up, f"{workers} workers")
 
     # --- signals --------------------------------------------------------
@@ -210,12 +213,12 @@ class Nginx:
     def workers(self):
         """The pids of all worker processes, old and new."""
         return [p for p in proc.children(self.master)
-                if proc.title(p).startswith("nginx: worker process")]
+                if proc.title(p).startswith(TITLE)]
 
     def current(self):
         """The pids of the workers that were not told to leave."""
         return [p for p in proc.children(self.master)
-                if proc.title(p) == "nginx: worker process"]
+                if proc.title(p) == TITLE]
 
     def wait_gone(self, pids):
         wait(lambda: all(proc.gone(p) for p in pids), f"{pids} to end")

@@ -71,7 +71,8 @@ uint32_t wm_worker_slot(const wm_worker *worker);
 int wm_tick(wm_worker *worker, uint32_t interval_ms);
 int wm_events_owed(const wm_node *node, uint32_t kinds);
 int wm_event_take(wm_node *node, uint32_t kinds, struct wm_event *event);
-int wm_generation_counts(const wm_node *node, uint64_t id, struct wm_counts *counts);
+int wm_generation_counts(const wm_node *node, uint64_t id,
+                         struct wm_counts *counts);
 int wm_lock(wm_node *node, const struct wm_lock_options *options);
 int wm_trylock(wm_node *node, uint32_t purpose, int queue);
 int wm_unlock(wm_node *node);

@@ -25,7 +25,10 @@ end
 
 local function seconds(opts, key, level, may_be_zero)
     local given = opts[key]
-    local value = tonumber(given == nil and defaults[key] or given)
+    if given == nil then
+        given = defaults[key]
+    end
+    local value = tonumber(given)
     if not value or value ~= value or value < 0 or value > SECONDS_MAX
        or (value == 0 and not may_be_zero) then
         fail(level + 1, "option '", key, "' must be a number of seconds ",
@@ -36,10 +39,14 @@ local function seconds(opts, key, level, may_be_zero)
 end
 
 local function capacity(opts, level)
-    local value = tonumber(opts.capacity or defaults.capacity)
+    local given = opts.capacity
+    if given == nil then
+        given = defaults.capacity
+    end
+    local value = tonumber(given)
     if not value or value < 1 or value > CAPACITY_MAX or value % 1 ~= 0 then
         fail(level + 1, "option 'capacity' must be a whole number of workers",
-             " from 1 to ", CAPACITY_MAX, ", not ", tostring(opts.capacity))
+             " from 1 to ", CAPACITY_MAX, ", not ", tostring(given))
     end
     return value
 end

@@ -1,0 +1,143 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Copyright The libwm authors
+
+-- The master's part: attach to the node, begin a generation, report what an
+-- operator should know, and what is done when the VM is closed.
+
+local ffi = require "ffi"
+local callback = require "resty.worker.manager.callback"
+local libwm = require "resty.worker.manager.libwm"
+local log = require "resty.worker.manager.log"
+local vm = require "resty.worker.manager.vm"
+
+local lib, nginx, strerror = libwm.lib, libwm.nginx, libwm.strerror
+local tonumber = tonumber
+
+-- Constants of wm.h.
+local ADOPT, ANONYMOUS = 1, 2
+local SAME = 2
+
+local _M = {}
+
+local function instance_name(opts)
+    if opts.name then
+        return opts.name
+    end
+    local subsystem = ngx.config.subsystem
+    local key = table.concat({ ngx.config.prefix(), opts.shm, subsystem },
+                             "\0")
+    return ("%s-%s-%s"):format(opts.shm:gsub("[^%w_-]", "_"):sub(1, 24),
+                               subsystem, ngx.md5(key):sub(1, 12))
+end
+
+local function attach(opts)
+    local flags = ANONYMOUS
+    if nginx("ngx_inherited") ~= 0 then
+        flags = flags + ADOPT
+    end
+    local name = instance_name(opts)
+    local node = ffi.new("wm_node *[1]")
+    local rc = lib.wm_node_attach(ffi.new("struct wm_node_options", {
+        size = ffi.sizeof("struct wm_node_options"), flags = flags,
+        instance = name, capacity = opts.capacity, mode = opts.mode,
+    }), node)
+    if rc < 0 then
+        return nil, "cannot make the segment: " .. strerror(rc)
+    end
+    return node[0]
+end
+
+local function close_worker()
+    if vm.id and vm.counted and not vm.exit_given then
+        log.not_given_at_close("worker_exit", vm.id)
+    end
+    if not vm.worker then
+        return
+    end
+    lib.wm_worker_drain(vm.worker)
+    lib.wm_generation_retire(vm.node, vm.generation)
+    while lib.wm_generation_take_exit(vm.node, vm.generation, nil) > 0 do
+        log.not_given_at_close("master_exit", tonumber(vm.generation))
+    end
+    lib.wm_worker_leave(vm.worker)
+    vm.worker = nil
+end
+
+-- In the master after a reload or at the end, in a worker at its end.
+local function close()
+    close_worker()
+    lib.wm_generation_end(vm.node, vm.generation)
+    lib.wm_node_release(vm.node)
+    vm.node = nil
+end
+
+-- Anchored in the registry: whoever unloads this module does not end the node.
+local function on_vm_close(fn)
+    local anchor = ffi.gc(ffi.new("char[1]"), fn)
+    debug.getregistry()[anchor] = anchor
+end
+
+-- Begins a generation. Returns true; false where this process is a worker
+-- already (lua_code_cache off, a reload of a single process) and none begins;
+-- nil and an error.
+function _M.begin(opts)
+    local err
+    vm.node, err = attach(opts)
+    if not vm.node then
+        return nil, err
+    end
+    local id, reason = ffi.new("uint64_t[1]"), ffi.new("uint32_t[1]")
+    local rc = lib.wm_generation_begin(vm.node, id, reason)
+    vm.generation, vm.reason = id[0], callback.reason(reason[0])
+    on_vm_close(close)
+    if rc < 0 then
+        return nil, "cannot begin a generation: " .. strerror(rc)
+    end
+    return rc ~= SAME
+end
+
+local function report_postmortem(p, instance)
+    local files = "/dev/shm/wm." .. ffi.string(instance) .. ".*"
+    if p.damaged > 0 then
+        log.warn(tonumber(p.damaged), " damaged file(s) found in the place of",
+                 " a former segment, ", files, ": this start is as good as",
+                 " without; remove what is left")
+    end
+    if p.foreign > 0 then
+        log.warn(tonumber(p.foreign), " segment(s) of another user left",
+                 " alone, ", files, ": set the option 'name' if two servers",
+                 " share this one")
+    end
+    if p.workers == 0 and p.exits_owed == 0 then
+        return nil
+    end
+    log.complain("not given: the former life of this node ended uncleanly, ",
+                 tonumber(p.exits_owed), " master exits and ",
+                 tonumber(p.workers), " worker exits were never told")
+    return {
+        workers = tonumber(p.workers), exits_owed = tonumber(p.exits_owed),
+        pid = tonumber(p.pid), generation = tonumber(p.generation),
+    }
+end
+
+-- Warns of what an operator should know. Returns what the first start callback
+-- is told of an unclean end.
+function _M.report(opts)
+    local info = ffi.new("struct wm_node_info",
+                         { size = ffi.sizeof("struct wm_node_info") })
+    lib.wm_node_describe(vm.node, info)
+    if info.capacity ~= opts.capacity then
+        log.warn("capacity stays ", tonumber(info.capacity), ", not ",
+                 opts.capacity, ": it takes effect at the next start of nginx")
+    end
+    if vm.reason ~= "start" then
+        return nil
+    end
+    if info.anonymous ~= 0 then
+        log.warn("no segment in /dev/shm (", strerror(-info.anonymous),
+                 "): using anonymous memory, which tools cannot see")
+    end
+    return report_postmortem(info.postmortem, info.instance)
+end
+
+return _M

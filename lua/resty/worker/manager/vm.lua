@@ -1,0 +1,22 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Copyright The libwm authors
+
+-- What this VM knows of its node and of its own worker: one table, filled in
+-- init_by_lua*, inherited by the workers with the VM, shared by all files.
+--
+--   node          the library's handle; nil where this process takes no part
+--   generation    number (uint64_t), begun in this VM
+--   reason        what that generation is: "start", "reload", "upgrade"
+--   interval, overdue, lock_timeout   in ms
+--   master_exit   callback or nil
+--
+-- and in a worker:
+--
+--   id            "<generation>-<pid>"
+--   worker        the library's handle; nil where it is untracked or has left
+--   counted       it is a worker that has callbacks, not a helper
+--   worker_exit   callback or nil
+--   exit_given    its exit callback was begun, or cannot be
+--   left          exit_worker_by_lua* has ended it
+
+return {}

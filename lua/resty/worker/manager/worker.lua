@@ -1,0 +1,242 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Copyright The libwm authors
+
+-- A worker's part: it joins, starts, beats, exits, leaves; each callback under
+-- the lock, each change of state also without it.
+
+local ffi = require "ffi"
+local callback = require "resty.worker.manager.callback"
+local libwm = require "resty.worker.manager.libwm"
+local lock = require "resty.worker.manager.lock"
+local log = require "resty.worker.manager.log"
+local owed = require "resty.worker.manager.owed"
+local vm = require "resty.worker.manager.vm"
+
+local lib, nginx, strerror = libwm.lib, libwm.nginx, libwm.strerror
+local counts, facts, run = callback.counts, callback.facts, callback.run
+local tonumber, error, pcall, require = tonumber, error, pcall, require
+
+local ENOBUFS = 105
+local ROLE_WORKER, ROLE_HELPER = 0, 1
+local FAST_STOP_MS = 500
+
+local spell_out = ffi.new("uint32_t[1]")
+
+local _M = {}
+
+---------------------------------------------------------------------- exit
+
+-- Nobody counts an untracked worker, so it cannot be the last, either.
+local function count_untracked(least)
+    lib.wm_generation_counts(vm.node, vm.generation, counts)
+    counts.mine = math.max(counts.mine + 1, least)
+end
+
+local function give_worker_exit()
+    if vm.exit_given then
+        return
+    end
+    -- The mark comes first: whatever the callback does, there is one only.
+    vm.exit_given = true
+    if not vm.worker or lib.wm_worker_exit(vm.worker, counts) < 0 then
+        count_untracked(2)
+    end
+    local info = facts("worker_exit", vm.generation)
+    info.slot = vm.worker and tonumber(lib.wm_worker_slot(vm.worker))
+    run(vm.worker_exit, vm.id, info)
+end
+
+-- Under the lock, after our own exit: are we the last? An end that an earlier
+-- worker left owed is given here as well.
+local function give_master_exit()
+    if not vm.worker then
+        return
+    end
+    lib.wm_worker_drain(vm.worker)
+    lib.wm_generation_retire(vm.node, vm.generation)
+    while lib.wm_generation_take_exit(vm.node, vm.generation,
+                                      spell_out) > 0 do
+        callback.run_master_exit(vm.generation, spell_out[0])
+    end
+end
+
+-- Where the lock is not to be had: the states change all the same.
+local function exit_without_lock(err)
+    if not vm.exit_given then
+        vm.exit_given = true
+        log.not_given("worker_exit", vm.id, err)
+    end
+    if vm.worker then
+        lib.wm_worker_drain(vm.worker)
+        if lib.wm_generation_retire(vm.node, vm.generation) > 0 then
+            log.complain("not given yet: master_exit of ",
+                         tonumber(vm.generation), ": ", err)
+        end
+    end
+end
+
+local shutting_down = false
+
+local function on_shutdown()
+    if shutting_down or vm.left then
+        return
+    end
+    shutting_down = true
+    local ok, err = lock.yielding(lock.WORKER_EXIT)
+    if vm.left then
+        return -- exit_worker_by_lua* has overtaken us
+    end
+    if not ok then
+        exit_without_lock(err)
+        return
+    end
+    give_worker_exit()
+    give_master_exit()
+    lock.release()
+end
+
+-- nginx ends this process now. Fast: it kills us after a second or so.
+local function is_fast_stop()
+    local terminate = nginx("ngx_terminate")
+    if terminate then
+        return terminate ~= 0
+    end
+    return not ngx.worker.exiting()
+end
+
+-- The last that runs: what the timer could not give, then we leave.
+function _M.exit()
+    local ok, err = true, nil
+    if vm.counted then
+        ok, err = lock.asleep(lock.WORKER_EXIT,
+                              is_fast_stop() and FAST_STOP_MS or 0)
+        if ok then
+            give_worker_exit()
+            give_master_exit()
+            lock.release()
+        else
+            exit_without_lock(err)
+        end
+    end
+    if vm.worker then
+        lib.wm_worker_leave(vm.worker)
+        vm.worker = nil
+    end
+    vm.left = true
+    if not ok then
+        return nil, err
+    end
+    return true
+end
+
+--------------------------------------------------------------------- start
+
+local function heartbeat(premature)
+    if premature then
+        if vm.counted then
+            on_shutdown()
+        end
+    elseif vm.worker then
+        lib.wm_tick(vm.worker, vm.interval)
+        owed.give()
+    end
+end
+
+-- `every` and not a chain of `at`: a chain ends for good when nginx once
+-- drops a timer for lua_max_running_timers.
+local function arm_timers()
+    local ok, err = ngx.timer.every(vm.interval / 1000, heartbeat)
+    if ok then
+        ok, err = ngx.timer.at(0, heartbeat)
+    end
+    if not ok then
+        log.complain("no heartbeat timer: ", err)
+        return nil, err
+    end
+    return true
+end
+
+local function is_helper()
+    local ok, process = pcall(require, "ngx.process")
+    return ok and process.type() == "privileged agent"
+end
+
+local function join()
+    local worker = ffi.new("wm_worker *[1]")
+    local opts = ffi.new("struct wm_join_options", {
+        size = ffi.sizeof("struct wm_join_options"),
+        role = vm.counted and ROLE_WORKER or ROLE_HELPER,
+        overdue_ms = vm.overdue, expected = ngx.worker.count(),
+    })
+    local rc = lib.wm_worker_join(vm.node, vm.generation, opts, worker)
+    if rc == -ENOBUFS and owed.make_room() then
+        rc = lib.wm_worker_join(vm.node, vm.generation, opts, worker)
+    end
+    if rc == 0 then
+        vm.worker = worker[0]
+        return true
+    end
+    local err = rc == -ENOBUFS
+                and "the table is full of living workers, raise the option"
+                    .. " 'capacity' at the next start of nginx"
+                or strerror(rc)
+    log.complain("worker ", vm.id, " is not tracked: ", err)
+    return nil, err
+end
+
+-- LIVE from here on, whether we have the lock or not.
+local function count_start()
+    if not vm.worker then
+        count_untracked(1)
+        return vm.reason
+    end
+    local rc = lib.wm_worker_start(vm.worker, counts)
+    if rc < 0 then
+        log.complain("worker ", vm.id, " lost its record: ", strerror(rc))
+        return vm.reason
+    end
+    return callback.reason(counts.reason)
+end
+
+local function give_worker_start(start_cb)
+    local ok, err = lock.asleep(lock.WORKER_START, 0)
+    local reason = count_start()
+    if not ok then
+        log.not_given("worker_start", vm.id, err)
+        return nil, err
+    end
+    local info = facts("worker_start", vm.generation)
+    info.reason = reason
+    info.slot = vm.worker and tonumber(lib.wm_worker_slot(vm.worker))
+    ok, err = run(start_cb, vm.id, info)
+    lock.release()
+    if not ok then
+        error(err, 0)
+    end
+    return true
+end
+
+function _M.start(start_cb, exit_cb)
+    vm.id = callback.worker_id(vm.generation, ngx.worker.pid())
+    vm.worker_exit = exit_cb
+    vm.counted = not is_helper()
+    local joined, join_err = join()
+    local armed, timer_err = arm_timers()
+    if vm.counted then
+        local ok, err = give_worker_start(start_cb)
+        if not ok then
+            return nil, err
+        end
+    elseif joined then
+        lib.wm_worker_start(vm.worker, counts)
+    end
+    if not joined then
+        return nil, join_err
+    end
+    if not armed then
+        return nil, timer_err
+    end
+    return true
+end
+
+return _M
