@@ -127,7 +127,8 @@ class Nginx:
                    if inits and x["vm"] == inits[-1]["vm"]} - self.killed
             # A worker gets its title, by which we know it, at the very end.
             return len(ups) >= workers and all(
-                proc.title(p).startswith(TITLE) or proc.gone(p) for p in ups)
+                p == self.master or proc.title(p).startswith(TITLE)
+                or proc.gone(p) for p in ups)
         wait(up, f"{workers} workers")
 
     # --- signals --------------------------------------------------------
