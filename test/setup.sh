@@ -19,7 +19,7 @@ build=$root/build
     # what nginx and its Lua module are linked with
     nginx_packages=(libcrypt1 libgcc-s1 libluajit2-5.1-2 libpcre2-8-0 libpcre3
         libssl3 zlib1g)
-    test_packages=(clang-format libcmocka-dev lua-check luajit2
+    test_packages=(clang-format g++ libcmocka-dev lua-check luajit2
         python3-pytest)
 }
 # Packages to unpack.

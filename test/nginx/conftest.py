@@ -11,7 +11,10 @@ import sys
 
 import pytest
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
+
 import conf
+import leftovers
 import proc
 from nginx import Nginx
 
@@ -92,7 +95,7 @@ def make(request):
                 if n.master:
                     n.quit()
     finally:
-        left = proc.end_all()
+        left = leftovers.kill_all()
         if not item.passed:
             for n in item.nginxes:
                 for path in n.segments():
