@@ -221,6 +221,16 @@ class Nginx:
         return [p for p in proc.children(self.master)
                 if proc.title(p) == TITLE]
 
+    def helpers(self):
+        """The cache manager's and the cache loader's pid."""
+        def titled():
+            found = {proc.title(p): p for p in proc.children(self.master)}
+            names = [f"nginx: cache {x} process"
+                     for x in ("loader", "manager")]
+            return all(x in found for x in names) and [
+                found[x] for x in names]
+        return sorted(wait(titled, "cache helpers"))
+
     def wait_gone(self, pids):
         wait(lambda: all(proc.gone(p) for p in pids), f"{pids} to end")
 

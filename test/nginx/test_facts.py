@@ -193,8 +193,7 @@ def test_with_a_dict_an_error_after_http_comes_before_init(plain, dict_):
 
 def test_helpers_close_their_vm_as_they_start(plain):
     n = plain(http="proxy_cache_path cache keys_zone=cache:1m;").start()
-    helpers = [p for p in proc.children(n.master)
-               if "cache" in proc.title(p)]
+    helpers = n.helpers()
     n.wait_note("vm closed", 2)
     (vm,) = vms(n)
     assert sorted(closed(n)) == [(p, HELPER, vm) for p in helpers]
