@@ -50,8 +50,8 @@ DEFAULTS = {
 OPTIONS = {"shm": "my_shm", "interval": 0.5, "failed": 5.5}
 
 CONF = """\
-load_module {modules}/ndk_http_module.so;
-load_module {modules}/ngx_http_lua_module.so;
+load_module "{modules}/ndk_http_module.so";
+load_module "{modules}/ngx_http_lua_module.so";
 daemon {daemon};
 master_process {master_process};
 worker_processes {workers};
