@@ -93,9 +93,10 @@ def read_tap(name, run, result):
     return Result(passed, failed, skipped)
 
 
-def meson_tests(directory):
-    """Reads what `meson test` has logged."""
-    log = os.path.join(directory, "meson-logs/testlog.json")
+def meson_tests(directory, wrapper):
+    """Reads what `meson test` has logged, in a file that goes by the wrapper."""
+    log = os.path.join(directory, "meson-logs/testlog"
+                       + (f"-{wrapper[0]}" if wrapper else "") + ".json")
 
     def read(status):
         result = Result(0, [], [])
@@ -173,10 +174,12 @@ def compile_stage(name, directory, *options):
                  build_status)
 
 
-def test_stage(name, directory, env=None, wrapper=()):
+def test_stage(name, directory, env=None, wrapper=(), options=()):
+    if wrapper:
+        options = [*options, "--wrapper", " ".join(wrapper)]
     return Stage(name, ["meson", "test", "-C", directory, "--no-rebuild",
-                        "--print-errorlogs", *wrapper],
-                 meson_tests(directory),
+                        "--print-errorlogs", *options],
+                 meson_tests(directory, wrapper),
                  {"CMOCKA_MESSAGE_OUTPUT": "TAP", **(env or {})})
 
 
@@ -213,17 +216,18 @@ def sanitizer_lane():
     stages = []
     for name, (sanitizer, env) in SANITIZERS.items():
         directory = os.path.join(BUILD, name)
-        wrapper = ["--timeout-multiplier", "4"]
+        wrapper = []
         # ThreadSanitizer wants its addresses where it expects them.
         still = ["setarch", "-R"]
         if name == "tsan" and subprocess.run(
                 [*still, "true"], capture_output=True,
                 check=False).returncode == 0:
-            wrapper += ["--wrapper", " ".join(still)]
+            wrapper = still
         stages += [
             compile_stage(f"{name} build", directory,
                           f"-Db_sanitize={sanitizer}", "-Dlua=disabled"),
-            test_stage(f"{name} C tests", directory, env, wrapper)]
+            test_stage(f"{name} C tests", directory, env, wrapper,
+                       ["--timeout-multiplier", "4"])]
     return stages
 
 

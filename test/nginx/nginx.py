@@ -136,6 +136,16 @@ class Nginx:
     def signal(self, name, pid=None):
         self.mark = len(self.log())
         os.kill(pid or self.master, getattr(signal, "SIG" + name))
+        if not self.param("master_process"):
+            self.nudge()
+
+    def nudge(self):
+        """An event: nginx without a master looks for signals before it
+        sleeps in epoll_wait, not in one step with it, and may miss one."""
+        try:
+            self.connect().close()
+        except OSError:
+            pass
 
     def hup(self, **changes):
         """Reloads with these changes and waits for nothing."""
