@@ -98,6 +98,7 @@ struct node_options {
     const char *directory = nullptr;
     std::uint32_t capacity = 0;
     std::uint32_t mode = 0;
+    std::uint32_t log_entries = 0;
     std::uint32_t flags = 0;
 };
 
@@ -134,9 +135,16 @@ public:
 
     static node attach(const node_options &o, std::error_code &ec) noexcept
     {
-        const struct wm_node_options options = {sizeof(options), o.flags,
-                                                o.instance,      o.directory,
-                                                o.capacity,      o.mode};
+        const struct wm_node_options options = {
+            .size = sizeof(options),
+            .flags = o.flags,
+            .instance = o.instance,
+            .directory = o.directory,
+            .capacity = o.capacity,
+            .mode = o.mode,
+            .log_entries = o.log_entries,
+            .reserved = 0,
+        };
         node n;
 
         detail::noted(wm_node_attach(&options, &n.handle_), ec);
@@ -263,8 +271,11 @@ public:
                        std::error_code &ec) noexcept
     {
         const struct wm_join_options options = {
-            sizeof(options), static_cast<std::uint32_t>(o.role),
-            static_cast<std::uint32_t>(o.overdue.count()), o.expected};
+            .size = sizeof(options),
+            .role = static_cast<std::uint32_t>(o.role),
+            .overdue_ms = static_cast<std::uint32_t>(o.overdue.count()),
+            .expected = o.expected,
+        };
         worker w;
 
         detail::noted(

@@ -16,6 +16,7 @@
 
 #include "generation.h"
 
+#include "log.h"
 #include "process.h"
 
 #include <stdlib.h>
@@ -41,6 +42,13 @@ static bool swap_word(struct wm_generation_record *record, uint64_t *from,
 {
     return atomic_compare_exchange_strong_explicit(
         &record->word, from, to, memory_order_acq_rel, memory_order_acquire);
+}
+
+static void log_state(const struct wm_node *node, enum wm_log_kind kind,
+                      uint64_t id, uint64_t word, uint64_t master)
+{
+    wm_log_append(node, kind, id, wm_gen_spell(word), wm_ident_pid(master),
+                  WM_NO_SLOT);
 }
 
 static uint64_t gen_word_with_state(uint64_t word, unsigned state)
@@ -246,6 +254,7 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
             node->begun_by = wm_self_ident();
             node->forked = false;
             *id = number;
+            log_state(node, WM_LOG_GENERATION_BEGUN, number, 0, node->begun_by);
             if (reason != NULL) {
                 *reason = why;
             }
@@ -267,6 +276,7 @@ int wm_generation_end(struct wm_node *node, uint64_t id)
     word = load_word(g);
     if (wm_gen_state(word) == WM_GENERATION_BEGUN &&
         swap_word(g, &word, gen_word_with_state(word, WM_GENERATION_ABORTED))) {
+        log_state(node, WM_LOG_GENERATION_ABORTED, id, 0, node->begun_by);
         return WM_CLOSED;
     }
     return 0;
@@ -317,6 +327,8 @@ void wm_generation_enter(struct wm_node *node,
                                                     memory_order_relaxed) +
                           1;
     } else {
+        log_state(node, WM_LOG_GENERATION_ACTIVE, worker->generation, next,
+                  master);
         atomic_store_explicit(&record->joined, 1, memory_order_relaxed);
         worker->ordinal = 1;
     }
@@ -374,6 +386,8 @@ int wm_generation_retire(struct wm_node *node, uint64_t id)
            !has_workers(node, id)) {
         if (swap_word(g, &word,
                       gen_word_with_state(word, WM_GENERATION_EXITED))) {
+            log_state(node, WM_LOG_GENERATION_EXITED, id, word,
+                      atomic_load_explicit(&g->master, memory_order_relaxed));
             return WM_CLOSED;
         }
     }
@@ -413,8 +427,12 @@ static bool abort_stillborn(struct wm_node *node, uint32_t index,
     if (newest_of(node, master, true) < info->id && !master_dead(master)) {
         return false;
     }
-    return swap_word(g, &word,
-                     gen_word_with_state(word, WM_GENERATION_ABORTED));
+    if (!swap_word(g, &word,
+                   gen_word_with_state(word, WM_GENERATION_ABORTED))) {
+        return false;
+    }
+    log_state(node, WM_LOG_GENERATION_ABORTED, info->id, 0, master);
+    return true;
 }
 
 uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)

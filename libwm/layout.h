@@ -30,6 +30,7 @@
 #define WM_INSTANCE_SIZE 64 /* with the closing NUL */
 #define WM_CAPACITY_MAX 65535u
 #define WM_GENERATIONS_SPARE 64u /* records beyond one for each worker */
+#define WM_LOG_MAX 1048576u
 
 /* The pid's width is the kernel's own limit (PID_MAX_LIMIT is 2^22). */
 #define WM_PID_BITS 22
@@ -198,6 +199,52 @@ struct wm_lock_area {
     uint32_t reserved1;
 };
 
+/* Who leads.
+ *
+ * word  term:32 | who:32, made of the leader's join number, 0 if nobody. CAS
+ *       by the worker that takes the lead (term + 1) or gives it up.
+ * slot  where the leader's record was last seen: a hint, checked by join. */
+struct wm_leader_area {
+    _Alignas(WM_LINE) _Atomic uint64_t word;
+    _Atomic uint32_t slot;
+    uint32_t reserved;
+};
+
+static inline uint64_t wm_leader_word(uint32_t term, uint32_t who)
+{
+    return (uint64_t)term << 32 | who;
+}
+
+/* Never 0; the same again only after 2^32 joins. */
+static inline uint32_t wm_leader_of_join(uint64_t join)
+{
+    return (uint32_t)(join % UINT32_MAX) + 1;
+}
+
+static inline uint32_t wm_leader_term(uint64_t word)
+{
+    return (uint32_t)(word >> 32);
+}
+
+static inline uint32_t wm_leader_who(uint64_t word)
+{
+    return (uint32_t)word;
+}
+
+/* One entry of the event log. A writer takes a number, writes the fields, then
+ * their checksum with that number; a reader believes what the checksum proves.
+ * So a writer that dies, or one that sleeps while the ring goes round once,
+ * spoils one entry and no reader. */
+struct wm_log_record {
+    _Alignas(WM_LINE) _Atomic uint64_t check;
+    _Atomic uint64_t time; /* CLOCK_REALTIME, ms */
+    _Atomic uint64_t generation;
+    _Atomic uint64_t value;
+    _Atomic uint64_t subject; /* pid:32 | slot:32 */
+    _Atomic uint64_t kind;
+    uint64_t reserved[2];
+};
+
 struct wm_segment_header {
     /* Never changed once magic is stored, which comes last. */
     _Alignas(WM_LINE) _Atomic uint64_t magic;
@@ -208,7 +255,9 @@ struct wm_segment_header {
     uint32_t generations;
     uint64_t pid_namespace; /* inode of /proc/self/ns/pid, 0 if unknown */
     uint64_t created;       /* CLOCK_REALTIME, ms */
-    uint64_t reserved0[2];
+    uint32_t log_entries;
+    uint32_t reserved0;
+    uint64_t reserved1;
 
     char instance[WM_INSTANCE_SIZE];
 
@@ -219,44 +268,54 @@ struct wm_segment_header {
     _Atomic uint64_t dropped;      /* draining or crashed that made room */
     _Atomic uint64_t exits_lost;   /* owed exits whose record was reused */
     _Atomic uint32_t high;         /* no slot from here on was ever used */
-    uint32_t reserved1;
+    uint32_t reserved2;
 
     /* When the next sweep is due, ms: a CAS on it elects the sweeper. */
     _Alignas(WM_LINE) _Atomic uint64_t next_sweep;
 
     struct wm_lock_area lock;
+    struct wm_leader_area leader;
+
+    /* Numbers of the event log that were taken. */
+    _Alignas(WM_LINE) _Atomic uint64_t log_next;
 };
 
 static_assert(sizeof(struct wm_record) == WM_LINE, "a line a worker");
 static_assert(sizeof(struct wm_record_cold) == WM_LINE, "a cold line");
 static_assert(sizeof(struct wm_generation_record) == WM_LINE, "a line");
-static_assert(sizeof(struct wm_segment_header) == 6 * WM_LINE, "header");
+static_assert(sizeof(struct wm_log_record) == WM_LINE, "a line");
+static_assert(sizeof(struct wm_segment_header) == 8 * WM_LINE, "header");
 static_assert(offsetof(struct wm_segment_header, instance) == WM_LINE,
               "instance follows the constants");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
               "atomics in shared memory must not hide a lock");
 
-/* Byte offsets of the three arrays, and the whole. */
+/* Byte offsets of the four arrays, and the whole. */
 struct wm_geometry {
     uint32_t capacity;
     uint32_t generations;
+    uint32_t log_entries;
     size_t records;
     size_t colds;
     size_t generation_records;
+    size_t log;
     size_t size;
 };
 
-static inline struct wm_geometry wm_geometry(uint32_t capacity)
+static inline struct wm_geometry wm_geometry(uint32_t capacity,
+                                             uint32_t log_entries)
 {
     struct wm_geometry g;
 
     g.capacity = capacity;
     g.generations = capacity + WM_GENERATIONS_SPARE;
+    g.log_entries = log_entries;
     g.records = sizeof(struct wm_segment_header);
     g.colds = g.records + capacity * sizeof(struct wm_record);
     g.generation_records = g.colds + capacity * sizeof(struct wm_record_cold);
-    g.size = g.generation_records +
-             g.generations * sizeof(struct wm_generation_record);
+    g.log = g.generation_records +
+            g.generations * sizeof(struct wm_generation_record);
+    g.size = g.log + log_entries * sizeof(struct wm_log_record);
     return g;
 }
 

@@ -18,6 +18,7 @@
 
 #include "lock.h"
 
+#include "log.h"
 #include "process.h"
 
 #include <limits.h>
@@ -151,6 +152,10 @@ static int try_once(struct wm_node *node, uint32_t purpose)
     }
     unreserve(lock, own);
     sign_holder(node, mine, purpose);
+    if (dead) {
+        wm_log_append(node, WM_LOG_LOCK_RECOVERED, node->worker.generation,
+                      word_pid(word), own, WM_NO_SLOT);
+    }
     return dead ? WM_RECOVERED : 0;
 }
 

@@ -25,6 +25,7 @@
 #include <time.h>
 
 #define DEFAULT_CAPACITY 1024u
+#define DEFAULT_LOG 1024u
 
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t registry_once = PTHREAD_ONCE_INIT;
@@ -177,9 +178,11 @@ static void tidy_one(const char *name, void *argument)
 }
 
 static int acquire_segment(struct wm_node *n,
-                           const struct wm_node_options *options,
-                           uint32_t capacity)
+                           const struct wm_node_options *options)
 {
+    struct wm_geometry geometry = wm_geometry(
+        options->capacity == 0 ? DEFAULT_CAPACITY : options->capacity,
+        options->log_entries == 0 ? DEFAULT_LOG : options->log_entries);
     uint32_t mode = options->mode == 0 ? 0600 : options->mode;
     int error;
 
@@ -190,13 +193,13 @@ static int acquire_segment(struct wm_node *n,
             return error;
         }
     }
-    error = wm_segment_create(&n->segment, n->directory, n->instance, capacity,
+    error = wm_segment_create(&n->segment, n->directory, n->instance, geometry,
                               mode);
     if (error == 0) {
         wm_segment_list(n->directory, n->instance, tidy_one, n);
     } else if ((options->flags & WM_NODE_ANONYMOUS) != 0) {
         n->anonymous = -error;
-        error = wm_segment_create_anonymous(&n->segment, n->instance, capacity);
+        error = wm_segment_create_anonymous(&n->segment, n->instance, geometry);
     }
     return error;
 }
@@ -204,12 +207,10 @@ static int acquire_segment(struct wm_node *n,
 static int attach_new(const struct wm_node_options *options,
                       struct wm_node **node)
 {
-    uint32_t capacity =
-        options->capacity == 0 ? DEFAULT_CAPACITY : options->capacity;
     const char *directory =
         options->directory == NULL ? WM_DIRECTORY : options->directory;
     struct wm_node *n = allocate(options->instance, directory);
-    int error = n == NULL ? -ENOMEM : acquire_segment(n, options, capacity);
+    int error = n == NULL ? -ENOMEM : acquire_segment(n, options);
 
     if (error == 0) {
         n->next = registry;
@@ -229,7 +230,8 @@ int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
     if (options == NULL || node == NULL || options->size < sizeof(*options) ||
         (options->flags & ~(WM_NODE_ADOPT | WM_NODE_ANONYMOUS)) != 0 ||
         !wm_instance_valid(options->instance) ||
-        options->capacity > WM_CAPACITY_MAX || (options->mode & ~0777u) != 0) {
+        options->capacity > WM_CAPACITY_MAX ||
+        options->log_entries > WM_LOG_MAX || (options->mode & ~0777u) != 0) {
         return -EINVAL;
     }
 

@@ -86,6 +86,7 @@ static void place(struct wm_segment *segment, void *base)
     segment->colds = (struct wm_record_cold *)(void *)(at + g->colds);
     segment->generations =
         (struct wm_generation_record *)(void *)(at + g->generation_records);
+    segment->log = (struct wm_log_record *)(void *)(at + g->log);
 }
 
 static int map(struct wm_segment *segment, int fd, bool writable)
@@ -130,6 +131,7 @@ static void fill_header(struct wm_segment *segment, const char *instance)
     h->size = segment->geometry.size;
     h->capacity = segment->geometry.capacity;
     h->generations = segment->geometry.generations;
+    h->log_entries = segment->geometry.log_entries;
     h->pid_namespace = pid_namespace();
     h->created = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
     memcpy(h->instance, instance, strlen(instance) + 1);
@@ -205,14 +207,15 @@ static void clear(struct wm_segment *segment)
 }
 
 int wm_segment_create(struct wm_segment *segment, const char *directory,
-                      const char *instance, uint32_t capacity, uint32_t mode)
+                      const char *instance, struct wm_geometry geometry,
+                      uint32_t mode)
 {
     int dir = open_directory(directory);
     int error = dir < 0 ? dir : -EAGAIN;
 
     for (int attempt = 0; attempt < 16 && error == -EAGAIN; attempt++) {
         clear(segment);
-        segment->geometry = wm_geometry(capacity);
+        segment->geometry = geometry;
         error = create_once(segment, dir, instance, mode);
     }
     if (dir >= 0) {
@@ -222,13 +225,14 @@ int wm_segment_create(struct wm_segment *segment, const char *directory,
 }
 
 int wm_segment_create_anonymous(struct wm_segment *segment,
-                                const char *instance, uint32_t capacity)
+                                const char *instance,
+                                struct wm_geometry geometry)
 {
     char name[WM_NAME_SIZE];
     int error, fd;
 
     clear(segment);
-    segment->geometry = wm_geometry(capacity);
+    segment->geometry = geometry;
     snprintf(name, sizeof(name), "%s%s", prefix, instance);
     fd = memfd_create(name, MFD_CLOEXEC);
     if (fd < 0) {
@@ -246,7 +250,7 @@ static int check_header(struct wm_segment *segment, const struct stat *st,
 {
     struct wm_segment_header *h;
     uint64_t namespace;
-    uint32_t capacity;
+    uint32_t capacity, log_entries;
     int error;
 
     if (!S_ISREG(st->st_mode)) {
@@ -264,12 +268,14 @@ static int check_header(struct wm_segment *segment, const struct stat *st,
         return -errno;
     }
     capacity = h->capacity;
+    log_entries = h->log_entries;
     namespace = pid_namespace();
     if (atomic_load_explicit(&h->magic, memory_order_acquire) != WM_MAGIC) {
         error = -EBADMSG;
     } else if (h->abi != WM_ABI || h->header_size != sizeof(*h)) {
         error = -EPROTO;
     } else if (capacity == 0 || capacity > WM_CAPACITY_MAX ||
+               log_entries == 0 || log_entries > WM_LOG_MAX ||
                memchr(h->instance, '\0', sizeof(h->instance)) == NULL ||
                !wm_instance_valid(h->instance)) {
         error = -EBADMSG;
@@ -277,7 +283,7 @@ static int check_header(struct wm_segment *segment, const struct stat *st,
                h->pid_namespace != namespace) {
         error = -EXDEV;
     } else {
-        segment->geometry = wm_geometry(capacity);
+        segment->geometry = wm_geometry(capacity, log_entries);
         error = h->size == segment->geometry.size &&
                         st->st_size >= (off_t)segment->geometry.size
                     ? 0

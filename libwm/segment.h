@@ -21,6 +21,7 @@ struct wm_segment {
     struct wm_record *records;
     struct wm_record_cold *colds;
     struct wm_generation_record *generations;
+    struct wm_log_record *log;
     struct wm_geometry geometry;
     int fd; /* read-only and share-locked, -1 if none */
     bool writable;
@@ -31,11 +32,13 @@ bool wm_instance_valid(const char *instance);
 
 /* Makes a new one in the directory, mapped and share-locked. */
 int wm_segment_create(struct wm_segment *segment, const char *directory,
-                      const char *instance, uint32_t capacity, uint32_t mode);
+                      const char *instance, struct wm_geometry geometry,
+                      uint32_t mode);
 
 /* The same in anonymous memory. */
 int wm_segment_create_anonymous(struct wm_segment *segment,
-                                const char *instance, uint32_t capacity);
+                                const char *instance,
+                                struct wm_geometry geometry);
 
 /* Opens by file name for reading, without a lock. */
 int wm_segment_open(struct wm_segment *segment, const char *directory,

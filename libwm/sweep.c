@@ -13,6 +13,7 @@
 
 #include "generation.h"
 #include "lock.h"
+#include "log.h"
 #include "process.h"
 
 /* What a sweep knows before it looks at a record. */
@@ -64,17 +65,36 @@ static void count_death(struct wm_node *node, uint64_t generation)
     }
 }
 
-static bool mark_crashed(const struct sweep *s, struct wm_record *r,
-                         uint64_t word)
+/* Marks what the record's worker has come to, and logs it. */
+static bool mark(const struct sweep *s, uint32_t slot, uint64_t word,
+                 uint64_t to, enum wm_log_kind kind)
 {
+    struct wm_record *r = &s->node->segment.records[slot];
     uint64_t generation =
         atomic_load_explicit(&r->generation, memory_order_acquire);
+    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
 
-    if (!swap(r, word, wm_word_with_state(word, WM_CRASHED))) {
+    if (!swap(r, word, to)) {
         return false;
     }
-    count_death(s->node, generation);
+    if (kind == WM_LOG_WORKER_CRASHED) {
+        count_death(s->node, generation);
+    }
+    wm_log_append(s->node, kind, generation, join, wm_word_pid(word), slot);
     return true;
+}
+
+static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
+{
+    switch (wm_word_state(word)) {
+    case WM_CLAIMED: /* nobody knew of it */
+        return swap(&s->node->segment.records[slot], word, 0);
+    case WM_DRAINING: /* it had said good-bye */
+        return mark(s, slot, word, 0, WM_LOG_WORKER_LEFT);
+    default:
+        return mark(s, slot, word, wm_word_with_state(word, WM_CRASHED),
+                    WM_LOG_WORKER_CRASHED);
+    }
 }
 
 static bool sweep_record(const struct sweep *s, uint32_t slot)
@@ -97,12 +117,11 @@ static bool sweep_record(const struct sweep *s, uint32_t slot)
         return swap(r, word, 0); /* no state at all: scribbled over */
     }
     if (occupant_dead(s, slot, word, overdue)) {
-        return state == WM_CLAIMED || state == WM_DRAINING
-                   ? swap(r, word, 0)
-                   : mark_crashed(s, r, word);
+        return mark_dead(s, slot, word);
     }
     return state == WM_LIVE && overdue && !s->patient && pid != s->holder &&
-           swap(r, word, wm_word_with_state(word, WM_STALLED));
+           mark(s, slot, word, wm_word_with_state(word, WM_STALLED),
+                WM_LOG_WORKER_STALLED);
 }
 
 static bool is_late(const struct wm_worker *self, uint64_t now)

@@ -133,6 +133,8 @@ struct wm_node_options {
     const char *directory; /* NULL: /dev/shm */
     uint32_t capacity;     /* workers, 1 to 65,535; 0: 1,024 */
     uint32_t mode;         /* of the file; 0: 0600 */
+    uint32_t log_entries;  /* of the event log, to 1,048,576; 0: 1,024 */
+    uint32_t reserved;     /* 0 */
 };
 
 /* What the dead segments of earlier lives of the same instance told. They are
@@ -369,6 +371,72 @@ struct wm_worker_info {
  * -ENOSPC: more than room. Wait-free (bounded looks). */
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
                 uint32_t room, uint32_t *count);
+
+/* ----------------------------------------------------------------- leader */
+
+struct wm_leader {
+    uint64_t generation; /* of the leader's worker; 0: nobody leads now */
+    uint64_t join;
+    int32_t pid;
+    uint32_t slot;
+    uint32_t term; /* grows with each leader: a fencing token. 0: none yet */
+    uint32_t mine; /* 1: the caller's worker leads */
+};
+
+/* Who leads the node. Asking is standing: where nobody leads who is live and
+ * of the newest generation that has live workers, and the caller's worker is
+ * both, it leads from now on, with the next term. At most one worker ever
+ * holds a term. What is told was true at one moment of the call; whoever may
+ * be stopped after asking hands the term along to whatever it writes to.
+ * leader: out. Returns 1 if the caller's worker leads, 0 if not; -ECHILD.
+ * Wait-free; a few loads while the leader stands, else it reads all records. */
+int wm_lead(struct wm_worker *worker, struct wm_leader *leader);
+
+/* The same question without standing, by anybody. Wait-free. */
+void wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader);
+
+/* -------------------------------------------------------------- event log */
+
+enum wm_log_kind {
+    WM_LOG_GENERATION_BEGUN = 1,
+    WM_LOG_GENERATION_ACTIVE,
+    WM_LOG_GENERATION_ABORTED,
+    WM_LOG_GENERATION_EXITED,
+    WM_LOG_WORKER_JOINED,
+    WM_LOG_WORKER_LIVE,
+    WM_LOG_WORKER_STALLED,
+    WM_LOG_WORKER_RECOVERED,
+    WM_LOG_WORKER_DRAINING,
+    WM_LOG_WORKER_LEFT,
+    WM_LOG_WORKER_CRASHED,
+    WM_LOG_LEADER,
+    WM_LOG_LEADER_LOST,
+    WM_LOG_LOCK_RECOVERED
+};
+
+#define WM_NO_SLOT UINT32_MAX
+
+struct wm_log_entry {
+    uint64_t number; /* counts up from 1 */
+    uint64_t time;   /* CLOCK_REALTIME, ms */
+    uint64_t generation;
+    uint64_t value; /* workers: join number; leader: term; generations: spell;
+                       lock: pid of the dead holder */
+    int32_t pid;    /* of the worker, of a generation's master, of who has
+                       recovered the lock */
+    uint32_t slot;  /* WM_NO_SLOT if it is not a worker's */
+    uint32_t kind;  /* enum wm_log_kind */
+    uint32_t reserved;
+};
+
+/* Reads the event log, a ring in the segment that outlives the processes.
+ * since: in, the number read last (0: from the oldest there is); out, the
+ * number that this call came to. room: entries in `list`; count: out, entries
+ * written, oldest first; missed: out, numbers in between whose entries are
+ * overwritten, or were never finished; may be NULL. Returns 0. Wait-free. */
+int wm_log_read(const struct wm_node *node, uint64_t *since,
+                struct wm_log_entry *list, uint32_t room, uint32_t *count,
+                uint64_t *missed);
 
 /* ------------------------------------------------------------------- lock */
 

@@ -10,6 +10,8 @@
  * more try settles, or the record is not ours any more. */
 
 #include "generation.h"
+#include "leader.h"
+#include "log.h"
 #include "process.h"
 #include "sweep.h"
 
@@ -145,6 +147,7 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
     if (!publish(w, r, options, claimed)) {
         return -ESTALE;
     }
+    wm_log_worker(w, WM_LOG_WORKER_JOINED);
     if (w->role == WM_ROLE_WORKER) {
         wm_generation_enter(node, g, w);
     }
@@ -232,6 +235,7 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
     /* After the swap: a giver that loads stalls first and the word second
      * never counts one stall twice (sweep.c). */
     atomic_fetch_add_explicit(&w->cold->stalls, 1, memory_order_release);
+    wm_log_worker(w, WM_LOG_WORKER_RECOVERED);
     return WM_RECOVERED;
 }
 
@@ -305,6 +309,7 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
     wm_sweep(worker->node, worker);
     error = change_state(worker, WM_LIVE);
     if (error == 0) {
+        wm_log_worker(worker, WM_LOG_WORKER_LIVE);
         wm_counts_of(worker->node, worker->generation, WM_COUNT_START, counts);
         counts->spell = worker->spell;
         counts->reason = start_reason(worker);
@@ -328,13 +333,23 @@ int wm_worker_exit(struct wm_worker *worker, struct wm_counts *counts)
 
 int wm_worker_drain(struct wm_worker *worker)
 {
-    return change_state(worker, WM_DRAINING);
+    int error = change_state(worker, WM_DRAINING);
+
+    if (error == 0) {
+        wm_resign(worker);
+        wm_log_worker(worker, WM_LOG_WORKER_DRAINING);
+    }
+    return error;
 }
 
 int wm_worker_leave(struct wm_worker *worker)
 {
     int error = change_state(worker, WM_FREE);
 
+    if (error != -ECHILD) {
+        wm_resign(worker);
+        wm_log_worker(worker, WM_LOG_WORKER_LEFT);
+    }
     atomic_store_explicit(&worker->record, NULL, memory_order_relaxed);
     return error;
 }

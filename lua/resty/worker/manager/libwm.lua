@@ -18,7 +18,7 @@ typedef struct wm_worker wm_worker;
 struct wm_node_options {
     uint32_t size, flags;
     const char *instance, *directory;
-    uint32_t capacity, mode;
+    uint32_t capacity, mode, log_entries, reserved;
 };
 struct wm_postmortem {
     uint32_t segments, workers, exits_owed, damaged, foreign;

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* One worker of the node leads.
+ *
+ * The leader's word holds a term and the join number of its worker. Only a
+ * worker itself takes the lead, by a swap from the word that it has judged,
+ * with the next term: so no two workers ever hold one term, and a worker that
+ * finds its own number in the word while it was live just before had the lead
+ * at that moment. A join number never comes again, so that whoever gets the
+ * slot of a former leader does not inherit its lead.
+ *
+ * A leader is good while its record is LIVE and no live worker is of a newer
+ * generation; a word that names any other worker is there to be taken. */
+
+#include "leader.h"
+
+#include "log.h"
+
+/* The records as one election sees them. */
+struct poll {
+    uint64_t newest; /* generation with live workers */
+    uint64_t generation;
+    uint64_t join; /* of the leader, 0 if it is not live */
+    uint32_t pid;
+    uint32_t slot;
+};
+
+/* Looks at one record; returns whether it is the live one of this leader. */
+static bool look(const struct wm_node *node, uint32_t slot, uint32_t leader,
+                 struct poll *p)
+{
+    const struct wm_record *r = &node->segment.records[slot];
+    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
+    uint64_t generation =
+        atomic_load_explicit(&r->generation, memory_order_acquire);
+    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+    uint32_t role = atomic_load_explicit(&r->role, memory_order_acquire);
+
+    /* The identity is the word's only if the word is still the same. */
+    if (wm_word_state(word) != WM_LIVE || role != WM_ROLE_WORKER ||
+        wm_word_identity(atomic_load_explicit(
+            &r->word, memory_order_acquire)) != wm_word_identity(word)) {
+        return false;
+    }
+    if (generation > p->newest) {
+        p->newest = generation;
+    }
+    if (wm_leader_of_join(join) != leader) {
+        return false;
+    }
+    p->generation = generation;
+    p->join = join;
+    p->pid = wm_word_pid(word);
+    p->slot = slot;
+    return true;
+}
+
+static void look_at_all(const struct wm_node *node, uint32_t leader,
+                        struct poll *p)
+{
+    uint32_t high = wm_node_high(node);
+
+    *p = (struct poll){0};
+    for (uint32_t i = 0; i < high; i++) {
+        look(node, i, leader, p);
+    }
+}
+
+/* The leader where it was last seen. */
+static bool look_at_hint(const struct wm_node *node, uint32_t leader,
+                         struct poll *p)
+{
+    uint32_t slot = atomic_load_explicit(&node->segment.header->leader.slot,
+                                         memory_order_relaxed);
+
+    *p = (struct poll){0};
+    return slot < node->segment.geometry.capacity &&
+           look(node, slot, leader, p);
+}
+
+static uint64_t load_word(const struct wm_node *node)
+{
+    return atomic_load_explicit(&node->segment.header->leader.word,
+                                memory_order_seq_cst);
+}
+
+static void describe(struct wm_leader *leader, uint64_t word,
+                     const struct poll *p)
+{
+    *leader = (struct wm_leader){
+        .generation = p->generation,
+        .join = p->join,
+        .pid = (int32_t)p->pid,
+        .slot = p->join == 0 ? WM_NO_SLOT : p->slot,
+        .term = wm_leader_term(word),
+    };
+}
+
+static bool is_live(const struct wm_worker *w)
+{
+    const struct wm_record *r = wm_worker_record(w);
+    uint64_t word;
+
+    if (r == NULL) {
+        return false;
+    }
+    word = atomic_load_explicit(&r->word, memory_order_seq_cst);
+    return wm_word_state(word) == WM_LIVE && wm_word_pid(word) == w->pid;
+}
+
+static void describe_own(const struct wm_worker *w, struct wm_leader *leader,
+                         uint64_t word)
+{
+    *leader = (struct wm_leader){
+        .generation = w->generation,
+        .join = w->join,
+        .pid = (int32_t)w->pid,
+        .slot = w->slot,
+        .term = wm_leader_term(word),
+        .mine = 1,
+    };
+}
+
+/* The swap is from the word that was judged: nobody has led in between. */
+static bool take_the_lead(struct wm_worker *w, uint64_t *word)
+{
+    struct wm_leader_area *area = &w->node->segment.header->leader;
+    uint64_t mine =
+        wm_leader_word(wm_leader_term(*word) + 1, wm_leader_of_join(w->join));
+
+    if (!atomic_compare_exchange_strong_explicit(&area->word, word, mine,
+                                                 memory_order_seq_cst,
+                                                 memory_order_seq_cst)) {
+        return false;
+    }
+    *word = mine;
+    atomic_store_explicit(&area->slot, w->slot, memory_order_relaxed);
+    wm_log_append(w->node, WM_LOG_LEADER, w->generation, wm_leader_term(mine),
+                  w->pid, w->slot);
+    return true;
+}
+
+int wm_lead(struct wm_worker *worker, struct wm_leader *leader)
+{
+    const struct wm_node *node = worker->node;
+    struct poll p = {0};
+    uint64_t word;
+
+    *leader = (struct wm_leader){.slot = WM_NO_SLOT};
+    if (wm_worker_record(worker) == NULL) {
+        return -ECHILD;
+    }
+    /* Each round that does not end has met another's swap; after three, the
+     * answer is whoever won. */
+    for (int round = 0; round < 3; round++) {
+        /* First the state, then the word: if we are named there, we were
+         * live and leading at that moment. */
+        bool live = is_live(worker);
+
+        word = load_word(node);
+        if (live && wm_leader_who(word) == wm_leader_of_join(worker->join)) {
+            describe_own(worker, leader, word);
+            return 1;
+        }
+        if (look_at_hint(node, wm_leader_who(word), &p) &&
+            p.generation >= worker->generation) {
+            break;
+        }
+        look_at_all(node, wm_leader_who(word), &p);
+        if (!live || worker->role != WM_ROLE_WORKER ||
+            worker->generation < p.newest ||
+            (p.join != 0 && p.generation >= p.newest)) {
+            break;
+        }
+        if (take_the_lead(worker, &word)) {
+            describe_own(worker, leader, word);
+            return 1;
+        }
+    }
+    describe(leader, word, &p);
+    return 0;
+}
+
+void wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader)
+{
+    uint64_t word = load_word(node);
+    struct poll p;
+
+    if (!look_at_hint(node, wm_leader_who(word), &p)) {
+        look_at_all(node, wm_leader_who(word), &p);
+    }
+    describe(leader, word, &p);
+    leader->mine = p.join != 0 && wm_worker_record(&node->worker) != NULL &&
+                   node->worker.join == p.join;
+}
+
+void wm_resign(struct wm_worker *worker)
+{
+    struct wm_leader_area *area = &worker->node->segment.header->leader;
+    uint64_t word = load_word(worker->node);
+
+    if (worker->join != 0 &&
+        wm_leader_who(word) == wm_leader_of_join(worker->join) &&
+        atomic_compare_exchange_strong_explicit(
+            &area->word, &word, wm_leader_word(wm_leader_term(word), 0),
+            memory_order_seq_cst, memory_order_relaxed)) {
+        wm_log_append(worker->node, WM_LOG_LEADER_LOST, worker->generation,
+                      wm_leader_term(word), worker->pid, worker->slot);
+    }
+}

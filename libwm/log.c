@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The event log: a ring that anybody may write to at any time.
+ *
+ * A number taken from a counter says whose entry it is; after the fields comes
+ * a checksum over them and the number, and that is all the synchronisation
+ * there is. A reader that finds the checksum it computes has found one
+ * writer's fields, whole; any other finding is an entry being written, never
+ * finished, overwritten, or spoilt by a writer that slept while the ring went
+ * round: a missed entry, not a wrong one. */
+
+#include "log.h"
+
+#include "process.h"
+
+#include <time.h>
+
+#define LOOKS 64 /* at an entry that is just being written */
+
+static uint64_t realtime_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &ts);
+    return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+}
+
+static uint64_t fold(uint64_t sum, uint64_t value)
+{
+    sum = (sum ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+    return sum ^ sum >> 29;
+}
+
+/* Never 0, which is what a fresh ring holds. */
+static uint64_t checksum(uint64_t number, const uint64_t field[5])
+{
+    uint64_t sum = fold(UINT64_C(0x6c6f67), number);
+
+    for (int i = 0; i < 5; i++) {
+        sum = fold(sum, field[i]);
+    }
+    return sum | 1;
+}
+
+static struct wm_log_record *record_of(const struct wm_node *node,
+                                       uint64_t number)
+{
+    return &node->segment.log[number % node->segment.geometry.log_entries];
+}
+
+void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
+                   uint64_t generation, uint64_t value, uint32_t pid,
+                   uint32_t slot)
+{
+    uint64_t number = atomic_fetch_add_explicit(&node->segment.header->log_next,
+                                                1, memory_order_relaxed) +
+                      1;
+    struct wm_log_record *r = record_of(node, number);
+    const uint64_t field[5] = {realtime_ms(), generation, value,
+                               (uint64_t)pid << 32 | slot, kind};
+
+    atomic_store_explicit(&r->time, field[0], memory_order_relaxed);
+    atomic_store_explicit(&r->generation, field[1], memory_order_relaxed);
+    atomic_store_explicit(&r->value, field[2], memory_order_relaxed);
+    atomic_store_explicit(&r->subject, field[3], memory_order_relaxed);
+    atomic_store_explicit(&r->kind, field[4], memory_order_relaxed);
+    /* Pairs with the load in read_entry: who sees it sees the fields. */
+    atomic_store_explicit(&r->check, checksum(number, field),
+                          memory_order_release);
+}
+
+void wm_log_worker(const struct wm_worker *worker, enum wm_log_kind kind)
+{
+    wm_log_append(worker->node, kind, worker->generation, worker->join,
+                  worker->pid, worker->slot);
+}
+
+static bool read_entry(const struct wm_node *node, uint64_t number,
+                       struct wm_log_entry *entry)
+{
+    const struct wm_log_record *r = record_of(node, number);
+    uint64_t check = atomic_load_explicit(&r->check, memory_order_acquire);
+    const uint64_t field[5] = {
+        atomic_load_explicit(&r->time, memory_order_relaxed),
+        atomic_load_explicit(&r->generation, memory_order_relaxed),
+        atomic_load_explicit(&r->value, memory_order_relaxed),
+        atomic_load_explicit(&r->subject, memory_order_relaxed),
+        atomic_load_explicit(&r->kind, memory_order_relaxed),
+    };
+
+    if (check != checksum(number, field)) {
+        return false;
+    }
+    *entry = (struct wm_log_entry){
+        .number = number,
+        .time = field[0],
+        .generation = field[1],
+        .value = field[2],
+        .pid = (int32_t)(field[3] >> 32),
+        .slot = (uint32_t)field[3],
+        .kind = (uint32_t)field[4],
+    };
+    return true;
+}
+
+/* Patient with an entry that is just being written, but not for long. */
+static bool await_entry(const struct wm_node *node, uint64_t number,
+                        struct wm_log_entry *entry)
+{
+    for (int look = 0; look < LOOKS; look++) {
+        if (read_entry(node, number, entry)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int wm_log_read(const struct wm_node *node, uint64_t *since,
+                struct wm_log_entry *list, uint32_t room, uint32_t *count,
+                uint64_t *missed)
+{
+    uint64_t newest = atomic_load_explicit(&node->segment.header->log_next,
+                                           memory_order_acquire);
+    uint64_t entries = node->segment.geometry.log_entries;
+    uint64_t number = *since, lost = 0;
+
+    *count = 0;
+    /* Numbers that the ring has no room for; `since` of another life. */
+    if (number > newest) {
+        number = newest;
+    } else if (newest - number > entries) {
+        lost = newest - entries - number;
+        number = newest - entries;
+    }
+    while (number < newest && *count < room) {
+        number++;
+        if (await_entry(node, number, &list[*count])) {
+            (*count)++;
+        } else {
+            lost++;
+        }
+    }
+    *since = number;
+    if (missed != NULL) {
+        *missed = lost;
+    }
+    return 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The event log's writing side. */
+
+#ifndef WM_LOG_H
+#define WM_LOG_H
+
+#include "node.h"
+
+/* Wait-free. slot: WM_NO_SLOT where the event is not a worker's. */
+void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
+                   uint64_t generation, uint64_t value, uint32_t pid,
+                   uint32_t slot);
+
+/* An event of the process's own worker. */
+void wm_log_worker(const struct wm_worker *worker, enum wm_log_kind kind);
+
+#endif
