@@ -216,6 +216,7 @@ int main(void)
         SCENE_TEST(a_dead_leader_is_followed_once_it_is_found),
         SCENE_TEST(a_replacement_in_the_same_slot_does_not_inherit),
         SCENE_TEST(a_newer_generation_takes_the_lead),
+        SCENE_TEST(a_stalled_leader_loses_the_lead_and_does_not_know_better),
         SCENE_TEST(helpers_never_lead),
         SCENE_TEST(no_term_is_led_twice),
     };
