@@ -59,11 +59,10 @@ static void tally_record(const struct question *q, struct tally *t,
     }
     t->digest += mix(wm_word_identity(word) + slot + mix(join));
     if (state == WM_LIVE || state == WM_STALLED) {
-        if (generation == q->id) {
-            t->live++;
-        } else if (generation == q->next_id) {
-            t->next++;
-        } else if (generation < q->id && generation >= t->previous_id) {
+        t->live += generation == q->id;
+        /* Not "else": after a roll-back they are of an older one. */
+        t->next += generation == q->next_id;
+        if (generation < q->id && generation >= t->previous_id) {
             t->previous = generation == t->previous_id ? t->previous + 1 : 1;
             t->previous_id = generation;
         }
@@ -115,7 +114,7 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
     uint32_t most = 0;
     int pass = 0;
 
-    q.next_id = wm_generation_successor(node, id);
+    q.next_id = wm_generation_successor(node, id, kind != WM_COUNT_START);
     tally_pass(node, &q, &t);
     do {
         former = t;

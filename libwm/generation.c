@@ -460,13 +460,16 @@ uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)
 
 /* ------------------------------------------------------------- relatives */
 
-uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id)
+uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id,
+                                 bool ending)
 {
     const struct wm_generation_record *g = wm_generation_find(node, id);
     uint64_t own =
         g == NULL ? 0 : atomic_load_explicit(&g->master, memory_order_acquire);
     uint64_t newer = 0, other = 0;
 
+    ending = ending && g != NULL &&
+             wm_gen_state(load_word(g)) != WM_GENERATION_BEGUN;
     for (uint32_t i = 0; i < wm_generations_used(node); i++) {
         struct wm_generation_info info;
         uint64_t master;
@@ -478,7 +481,7 @@ uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id)
             continue;
         }
         if (info.id > id ? newer != 0 && newer < info.id
-                         : master == own || other > info.id) {
+                         : !ending || master == own || other > info.id) {
             continue; /* no better than what is known */
         }
         current = newest_of(node, master, false) == info.id;

@@ -36,8 +36,10 @@ void wm_generation_enter(struct wm_node *node,
 uint32_t wm_generations_settle(struct wm_node *node, uint64_t own);
 
 /* The generation whose workers take over from those of `id`: the number, or 0
- * if there is none. */
-uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id);
+ * if there is none. ending: `id` is about to end, so that an older one of
+ * another master may take over from it. */
+uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id,
+                                 bool ending);
 
 /* Whether the node has an older generation that was not aborted. */
 bool wm_generation_has_older(const struct wm_node *node, uint64_t id);
