@@ -109,7 +109,7 @@ static uint32_t mine(const struct tally *t, enum wm_count_kind kind)
 void wm_counts_of(const struct wm_node *node, uint64_t id,
                   enum wm_count_kind kind, struct wm_counts *counts)
 {
-    struct question q = {.id = id, .now = wm_now_ms()};
+    struct question q = {.id = id, .now = wm_now()};
     struct tally t, former;
     uint32_t most = 0;
     int pass = 0;

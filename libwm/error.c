@@ -32,52 +32,57 @@ static const char *condition(int error)
 
 const char *wm_strerror(int error)
 {
-    switch (-error) {
-    case EINVAL:
+    switch (error) {
+    case -EINVAL:
         return "invalid argument: check sizes, names and limits in wm.h";
-    case ENOENT:
+    case -ENOENT:
         return "no such segment, or no such directory";
-    case ENOSPC:
+    case -ENOSPC:
         return "no room: free space in the directory of shared memory, "
                "or use a larger buffer";
-    case EROFS:
+    case -EROFS:
         return "read-only: the handle or the directory cannot be written";
-    case EACCES:
+    case -EACCES:
         return "permission denied: check owner and mode of the segment "
                "and its directory";
-    case EPERM:
+    case -EPERM:
         return "not permitted: the segment is another user's, or the lock "
                "is not held";
-    case EBADMSG:
+    case -EBADMSG:
         return "damaged segment: not made by libwm, or cut short; "
                "remove the file if no server uses it";
-    case EPROTO:
+    case -EPROTO:
         return "segment of another ABI of libwm: restart the server";
-    case EXDEV:
+    case -EXDEV:
         return "segment of another pid namespace: its pids mean nothing "
                "here";
-    case ENOBUFS:
+    case -ENOBUFS:
         return "table full of living workers: raise the capacity at the "
                "next start";
-    case EALREADY:
+    case -EALREADY:
         return "this process is a worker of the node already";
-    case ESTALE:
+    case -ESTALE:
         return "not this worker's any more";
-    case ECHILD:
+    case -ECHILD:
         return "a handle that the parent used before fork, or a worker "
                "that has left";
-    case EBUSY:
+    case -EBUSY:
         return "held by another process";
-    case EDEADLK:
+    case -EDEADLK:
         return "this process holds the lock already";
-    case ETIMEDOUT:
+    case -ETIMEDOUT:
         return "gave up waiting for the lock";
-    case ENOMEM:
+    case -ENOMEM:
         return "out of memory";
-    case EMFILE:
-    case ENFILE:
+    case -EMFILE:
+    case -ENFILE:
         return "too many open files: raise the limit";
-    case EIO:
+    case -ENOTDIR:
+        return "not a directory: check the option for it";
+    case -ELOOP:
+    case -ENAMETOOLONG:
+        return "no usable path to the directory of segments";
+    case -EIO:
         return "no random numbers, or an input/output error";
     default:
         return error >= 0 ? condition(error) : "system error";

@@ -181,7 +181,7 @@ static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
 {
     atomic_store_explicit(&g->id, id, memory_order_release);
     atomic_store_explicit(&g->master, wm_self_ident(), memory_order_release);
-    atomic_store_explicit(&g->begun_at, wm_now_ms(), memory_order_release);
+    atomic_store_explicit(&g->begun_at, wm_now(), memory_order_release);
     atomic_store_explicit(&g->reason, reason, memory_order_release);
     atomic_store_explicit(&g->deaths, 0, memory_order_release);
     atomic_store_explicit(&g->replaced, 0, memory_order_release);

@@ -215,7 +215,7 @@ static inline uint64_t wm_leader_word(uint32_t term, uint32_t who)
     return (uint64_t)term << 32 | who;
 }
 
-/* Never 0; the same again only after 2^32 joins. */
+/* Never 0; the same again only after 2^32 - 1 joins. */
 static inline uint32_t wm_leader_of_join(uint64_t join)
 {
     return (uint32_t)(join % UINT32_MAX) + 1;

@@ -117,8 +117,7 @@ static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
                               ? node->worker.generation
                               : node->begun;
 
-    atomic_store_explicit(&lock->holder_since, wm_now_ms(),
-                          memory_order_relaxed);
+    atomic_store_explicit(&lock->holder_since, wm_now(), memory_order_relaxed);
     atomic_store_explicit(&lock->holder_generation, generation,
                           memory_order_relaxed);
     atomic_store_explicit(&lock->holder_purpose, purpose, memory_order_relaxed);
@@ -141,7 +140,7 @@ static int try_once(struct wm_node *node, uint32_t purpose)
         if (!dead) {
             return -EBUSY;
         }
-    } else if (is_reserved_by_other(lock, wm_now_ms(), own)) {
+    } else if (is_reserved_by_other(lock, wm_now(), own)) {
         return -EBUSY;
     }
     mine = own_word(next_sequence(word));
@@ -178,7 +177,7 @@ int wm_trylock(struct wm_node *node, uint32_t purpose, int queue)
     }
     result = try_once(node, purpose);
     if (result == -EBUSY && queue) {
-        reserve(&node->segment.header->lock, wm_now_ms(),
+        reserve(&node->segment.header->lock, wm_now(),
                 wm_ident_pid(wm_self_ident()));
     }
     return result;
@@ -237,7 +236,7 @@ int wm_lock(struct wm_node *node, const struct wm_lock_options *options)
     static const struct wm_lock_options none = {.size = sizeof(none)};
     struct wm_lock_area *lock = &node->segment.header->lock;
     struct patience patience = {0};
-    uint64_t began = wm_now_ms(), now;
+    uint64_t began = wm_now(), now;
     int result = may_contend(node);
 
     if (options == NULL) {
@@ -258,7 +257,7 @@ int wm_lock(struct wm_node *node, const struct wm_lock_options *options)
             return result;
         }
         keep_beating(node);
-        now = wm_now_ms();
+        now = wm_now();
         if (options->wait_ms != 0) {
             if (now - began >= options->wait_ms) {
                 return -ETIMEDOUT;
@@ -309,7 +308,7 @@ void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
                word == atomic_load_explicit(&node->held, memory_order_relaxed),
     };
     if (holder->pid != 0 && sequence == holder->sequence) {
-        uint64_t now = wm_now_ms();
+        uint64_t now = wm_now();
         uint64_t since =
             atomic_load_explicit(&lock->holder_since, memory_order_relaxed);
 

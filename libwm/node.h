@@ -25,6 +25,7 @@ struct wm_worker {
     uint32_t ordinal; /* among those that entered in this spell */
     uint32_t expected;
     uint32_t role;
+    uint32_t recoveries; /* told, of its stalls */
 };
 
 struct wm_node {

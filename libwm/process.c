@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -35,20 +36,36 @@ static uint64_t clock_ms(clockid_t id)
     return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
 }
 
-uint64_t wm_now_ms(void)
+uint64_t wm_now(void)
 {
     return clock_ms(CLOCK_MONOTONIC_COARSE);
 }
 
-/* Field 3 (state) and field 22 (start time, clock ticks since boot) of
- * /proc/PID/stat. The second field is the command in parentheses and may hold
- * anything, so parsing starts behind the last one that closes. */
-static bool read_stat(uint32_t pid, char *state, uint64_t *start)
+/* What /proc/PID/stat says. */
+struct stat_facts {
+    bool ended;
+    uint64_t start; /* clock ticks since boot */
+};
+
+/* Moves on by this many fields; NULL behind the last. */
+static const char *skip_fields(const char *at, int fields)
+{
+    while (at != NULL && fields-- > 0) {
+        at = strchr(at, ' ');
+        at = at == NULL ? NULL : at + 1;
+    }
+    return at;
+}
+
+/* Fields 3 (state), 20 (threads) and 22 (start). The second field is the
+ * command in parentheses and may hold anything, so parsing starts behind the
+ * last one that closes. The state is that of the first thread, which may have
+ * ended while others run on: a zombie has one thread. */
+static bool read_stat(uint32_t pid, struct stat_facts *facts)
 {
     char path[32];
     char text[512];
-    const char *at;
-    uint64_t value = 0;
+    const char *at, *threads, *start;
     ssize_t n;
     int fd;
 
@@ -69,30 +86,25 @@ static bool read_stat(uint32_t pid, char *state, uint64_t *start)
         return false;
     }
     at += 2;
-    *state = *at;
-    for (int field = 3; field < 22; field++) {
-        at = strchr(at, ' ');
-        if (at == NULL) {
-            return false;
-        }
-        at++;
+    threads = skip_fields(at, 20 - 3);
+    start = skip_fields(threads, 22 - 20);
+    if (start == NULL) {
+        return false;
     }
-    while (*at >= '0' && *at <= '9') {
-        value = value * 10 + (uint64_t)(*at++ - '0');
-    }
-    *start = value;
+    facts->ended =
+        (*at == 'Z' || *at == 'X') && strtoul(threads, NULL, 10) <= 1;
+    facts->start = strtoull(start, NULL, 10);
     return true;
 }
 
 uint64_t wm_process_ident(uint32_t pid)
 {
-    uint64_t start = 0;
-    char state;
+    struct stat_facts facts;
 
-    if (pid == 0 || !read_stat(pid, &state, &start)) {
+    if (pid == 0 || !read_stat(pid, &facts)) {
         return wm_ident(pid, 0);
     }
-    return wm_ident(pid, start);
+    return wm_ident(pid, facts.start);
 }
 
 /* Written by the first caller of a process and by the fork handler: threads
@@ -149,8 +161,7 @@ bool wm_process_dead(uint64_t ident, uint64_t claimed_ms, enum wm_proof proof)
 {
     uint32_t pid = wm_ident_pid(ident);
     uint64_t known = wm_ident_start(ident);
-    uint64_t start = 0;
-    char state = '?';
+    struct stat_facts facts;
     int gone;
 
     if (pid == 0) {
@@ -166,14 +177,14 @@ bool wm_process_dead(uint64_t ident, uint64_t claimed_ms, enum wm_proof proof)
     if (gone == 0 && proof == WM_PROOF_QUICK) {
         return false;
     }
-    if (!read_stat(pid, &state, &start)) {
+    if (!read_stat(pid, &facts)) {
         return false;
     }
-    if (state == 'Z' || state == 'X') {
+    if (facts.ended) {
         return true;
     }
     if (known != 0) {
-        return start != known;
+        return facts.start != known;
     }
-    return claimed_ms != 0 && began_after(start, claimed_ms);
+    return claimed_ms != 0 && began_after(facts.start, claimed_ms);
 }

@@ -6,11 +6,10 @@
 #ifndef WM_PROCESS_H
 #define WM_PROCESS_H
 
+#include "wm.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-/* CLOCK_MONOTONIC in ms, a few ms coarse: fit for heartbeats. */
-uint64_t wm_now_ms(void);
 
 /* The calling process as pid and start time; start is 0 without /proc. */
 uint64_t wm_self_ident(void);

@@ -134,7 +134,7 @@ static bool is_late(const struct wm_worker *self, uint64_t now)
 
 int wm_sweep(struct wm_node *node, struct wm_worker *self)
 {
-    struct sweep s = {.node = node, .now = wm_now_ms()};
+    struct sweep s = {.node = node, .now = wm_now()};
     uint32_t high = wm_node_high(node);
     int changed = 0;
 
@@ -156,7 +156,7 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
 {
     struct wm_node *node = worker->node;
     _Atomic uint64_t *due = &node->segment.header->next_sweep;
-    uint64_t now = wm_now_ms();
+    uint64_t now = wm_now();
     uint64_t at = atomic_load_explicit(due, memory_order_relaxed);
 
     /* Sweep before the beat, so that it sees whether we are late. A time too
@@ -184,7 +184,7 @@ static int32_t stalls_owed(const struct wm_record *r,
 
     *word = atomic_load_explicit(&r->word, memory_order_acquire);
     return (int32_t)(stalls + (wm_word_state(*word) == WM_STALLED) -
-                     (uint32_t)(given >> 1 & 0x7fffffffu));
+                     wm_given_stalls(given));
 }
 
 /* The event that this record owes, and the mark that it was given. */

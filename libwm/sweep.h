@@ -14,6 +14,11 @@ static inline uint64_t wm_given(uint64_t join, uint32_t stalls, bool crash)
     return join << 32 | (uint64_t)(stalls & 0x7fffffffu) << 1 | crash;
 }
 
+static inline uint32_t wm_given_stalls(uint64_t given)
+{
+    return (uint32_t)(given >> 1 & 0x7fffffffu);
+}
+
 /* Whether the crash of this record's occupant was told. */
 static inline bool wm_crash_given(const struct wm_record *r,
                                   const struct wm_record_cold *c)

@@ -291,9 +291,18 @@ int wm_worker_leave(struct wm_worker *worker);
  * Wait-free. */
 int wm_beat(struct wm_worker *worker);
 
+/* The clock of all times here: CLOCK_MONOTONIC in ms, a few ms coarse.
+ * Async-signal-safe. Wait-free. */
+uint64_t wm_now(void);
+
 /* The same at a time that the caller has at hand: CLOCK_MONOTONIC, ms. An
  * older time than the last beat's changes nothing. Wait-free. */
 int wm_beat_at(struct wm_worker *worker, uint64_t now_ms);
+
+/* How many stalls this worker came back from, each of which was told to
+ * somebody as WM_EVENT_STALLED, since this was last asked: its recoveries that
+ * are to be told. Wait-free. */
+uint32_t wm_worker_recoveries(struct wm_worker *worker);
 
 /* 1 while the handle is this process's and its record is held. Wait-free. */
 int wm_worker_holds(const struct wm_worker *worker);

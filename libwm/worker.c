@@ -44,7 +44,7 @@ static bool claim_slot(struct wm_node *node, uint32_t slot, uint64_t seen,
 {
     uint32_t pid = wm_ident_pid(wm_self_ident());
 
-    *claimed = wm_word(WM_CLAIMED, pid, wm_now_ms());
+    *claimed = wm_word(WM_CLAIMED, pid, wm_now());
     raise_high(node, slot);
     return swap(&node->segment.records[slot], &seen, *claimed);
 }
@@ -110,7 +110,7 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
                     const struct wm_join_options *options, uint64_t claimed)
 {
     uint32_t overdue = options->overdue_ms;
-    uint64_t now = wm_now_ms();
+    uint64_t now = wm_now();
 
     if (overdue == 0) {
         overdue = DEFAULT_OVERDUE_MS;
@@ -181,6 +181,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->role = options->role;
     w->expected = options->expected;
     w->spell = 0;
+    w->recoveries = 0;
     wm_segment_keep_private(&node->segment);
     g = wm_generation_find(node, id);
     if (g == NULL) {
@@ -214,7 +215,7 @@ static int change_state(struct wm_worker *w, unsigned state)
             break;
         }
         if (swap(r, &word,
-                 state == WM_FREE ? 0 : wm_word(state, w->pid, wm_now_ms()))) {
+                 state == WM_FREE ? 0 : wm_word(state, w->pid, wm_now()))) {
             return 0;
         }
     }
@@ -225,7 +226,7 @@ static int change_state(struct wm_worker *w, unsigned state)
  * may be from before the stall. */
 static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
 {
-    uint64_t live = wm_word(WM_LIVE, w->pid, wm_now_ms());
+    uint64_t live = wm_word(WM_LIVE, w->pid, wm_now());
 
     if (!atomic_compare_exchange_strong_explicit(&r->word, &word, live,
                                                  memory_order_acq_rel,
@@ -273,7 +274,7 @@ int wm_beat_at(struct wm_worker *worker, uint64_t now_ms)
 
 int wm_beat(struct wm_worker *worker)
 {
-    return wm_beat_at(worker, wm_now_ms());
+    return wm_beat_at(worker, wm_now());
 }
 
 /* ------------------------------------------------------ start, exit, leave */
@@ -352,6 +353,26 @@ int wm_worker_leave(struct wm_worker *worker)
     }
     atomic_store_explicit(&worker->record, NULL, memory_order_relaxed);
     return error;
+}
+
+uint32_t wm_worker_recoveries(struct wm_worker *worker)
+{
+    uint32_t stalls, told, fresh;
+
+    if (wm_worker_record(worker) == NULL) {
+        return 0;
+    }
+    stalls = (uint32_t)atomic_load_explicit(&worker->cold->stalls,
+                                            memory_order_relaxed);
+    told = wm_given_stalls(
+        atomic_load_explicit(&worker->cold->given, memory_order_acquire));
+    /* Modulo 2^31, as far as they are counted in `given`. */
+    if (((stalls - told) & 0x7fffffffu) < 0x40000000u) {
+        stalls = told;
+    }
+    fresh = (stalls - worker->recoveries) & 0x7fffffffu;
+    worker->recoveries = stalls;
+    return fresh;
 }
 
 int wm_worker_holds(const struct wm_worker *worker)

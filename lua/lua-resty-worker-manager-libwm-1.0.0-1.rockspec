@@ -32,6 +32,10 @@ build = {
             "lua/resty/worker/manager/options.lua",
          ["resty.worker.manager.owed"] =
             "lua/resty/worker/manager/owed.lua",
+         ["resty.worker.manager.own"] =
+            "lua/resty/worker/manager/own.lua",
+         ["resty.worker.manager.view"] =
+            "lua/resty/worker/manager/view.lua",
          ["resty.worker.manager.vm"] =
             "lua/resty/worker/manager/vm.lua",
          ["resty.worker.manager.worker"] =

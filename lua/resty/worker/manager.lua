@@ -10,11 +10,13 @@
 --   init_worker_by_lua*   join, worker start, heartbeat timer       worker.lua
 --   timer, every interval beat; sweep if it is our turn             worker.lua
 --                         give what others left owed                owed.lua
+--                         be told of recovery and lead              own.lua
 --   timer, premature      the shutdown begins: worker exit, master  worker.lua
 --                         exit
 --   exit_worker_by_lua*   what the timer could not give; leave      worker.lua
 --   the VM is closed      what is left of it (a fast stop without   node.lua
 --                         the directive, a failed reload, the end)
+--   any                   workers(), leader(), events(), ...        view.lua
 
 local callback = require "resty.worker.manager.callback"
 local libwm = require "resty.worker.manager.libwm"
@@ -22,6 +24,7 @@ local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
 local node = require "resty.worker.manager.node"
 local options = require "resty.worker.manager.options"
+local view = require "resty.worker.manager.view"
 local vm = require "resty.worker.manager.vm"
 local worker = require "resty.worker.manager.worker"
 
@@ -29,7 +32,15 @@ local tonumber, type, error = tonumber, type, error
 
 local SIGNALLER = 2 -- an ngx_process
 
-local _M = { version = "1.0.0" }
+local _M = {
+    version = "1.0.0",
+    beat = view.beat,
+    counts = view.counts,
+    events = view.events,
+    generations = view.generations,
+    leader = view.leader,
+    workers = view.workers,
+}
 
 local function check_phase(name, wanted)
     local phase = ngx.get_phase()
@@ -85,6 +96,11 @@ function _M.on_init_by_lua(opts, start_cb, exit_cb)
     vm.interval, vm.lock_timeout = opts.interval, opts.lock_timeout
     vm.overdue = opts.interval + opts.failed
     vm.master_exit = exit_cb
+    vm.privileged_agent = opts.privileged_agent
+    for _, name in ipairs { "on_worker_failed", "on_worker_recovered",
+                            "on_leader", "on_leader_lost" } do
+        vm[name] = opts[name]
+    end
     if not is_server() then
         return true
     end

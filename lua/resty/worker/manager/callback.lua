@@ -62,6 +62,18 @@ function _M.run(fn, id, info)
                   or_nil(counts.mine), or_nil(counts.next), info)
 end
 
+-- The two that take a term. An error ends here.
+function _M.run_leader(name, term)
+    local fn = vm[name]
+    if not fn then
+        return
+    end
+    xpcall(fn, function(err)
+        log.complain("the ", name, " callback of term ", term, " raised: ",
+                     debug.traceback(tostring(err), 2))
+    end, term)
+end
+
 -- The end of a generation's spell. reason: nil for what `counts` says.
 function _M.run_master_exit(generation, spell, reason)
     lib.wm_generation_counts(vm.node, generation, counts)

@@ -43,6 +43,28 @@ struct wm_event {
     int32_t pid;
     uint32_t slot;
 };
+struct wm_worker_info {
+    uint64_t generation, join, joined_at, beat_at;
+    int32_t pid;
+    uint32_t slot, state, role, overdue_ms, stalls;
+};
+struct wm_generation_info {
+    uint64_t id;
+    uint32_t state, reason, spell, exits_given;
+    int32_t master;
+    uint32_t deaths;
+    uint64_t begun_at;
+};
+struct wm_leader {
+    uint64_t generation, join;
+    int32_t pid;
+    uint32_t slot, term, mine;
+};
+struct wm_log_entry {
+    uint64_t number, time, generation, value;
+    int32_t pid;
+    uint32_t slot, kind, reserved;
+};
 struct wm_lock_options { uint32_t size, purpose, hold_ms, wait_ms; };
 struct wm_lock_holder {
     int32_t pid;
@@ -68,11 +90,23 @@ int wm_worker_exit(wm_worker *worker, struct wm_counts *counts);
 int wm_worker_drain(wm_worker *worker);
 int wm_worker_leave(wm_worker *worker);
 uint32_t wm_worker_slot(const wm_worker *worker);
+uint32_t wm_worker_recoveries(wm_worker *worker);
+uint64_t wm_now(void);
+int wm_beat(wm_worker *worker);
 int wm_tick(wm_worker *worker, uint32_t interval_ms);
 int wm_events_owed(const wm_node *node, uint32_t kinds);
 int wm_event_take(wm_node *node, uint32_t kinds, struct wm_event *event);
 int wm_generation_counts(const wm_node *node, uint64_t id,
                          struct wm_counts *counts);
+int wm_snapshot(const wm_node *node, struct wm_worker_info *list,
+                uint32_t room, uint32_t *count);
+int wm_generations(const wm_node *node, struct wm_generation_info *list,
+                   uint32_t room, uint32_t *count);
+int wm_lead(wm_worker *worker, struct wm_leader *leader);
+void wm_leader_inspect(const wm_node *node, struct wm_leader *leader);
+int wm_log_read(const wm_node *node, uint64_t *since,
+                struct wm_log_entry *list, uint32_t room, uint32_t *count,
+                uint64_t *missed);
 int wm_lock(wm_node *node, const struct wm_lock_options *options);
 int wm_trylock(wm_node *node, uint32_t purpose, int queue);
 int wm_unlock(wm_node *node);

@@ -14,9 +14,11 @@ local tonumber = tonumber
 local _M = {
     -- What the holder does, as its holder record says.
     MASTER_START = 1, WORKER_START = 2, WORKER_EXIT = 3, EVENTS = 4,
+    OWN_EVENTS = 5,
 }
 local PURPOSES = {
     "master start", "worker start", "worker exit", "events of others",
+    "events of its own",
 }
 
 local EDEADLK, ETIMEDOUT = 35, 110

@@ -40,6 +40,7 @@ local function attach(opts)
     local rc = lib.wm_node_attach(ffi.new("struct wm_node_options", {
         size = ffi.sizeof("struct wm_node_options"), flags = flags,
         instance = name, capacity = opts.capacity, mode = opts.mode,
+        log_entries = opts.log_entries,
     }), node)
     if rc < 0 then
         return nil, "cannot make the segment: " .. strerror(rc)
@@ -48,7 +49,7 @@ local function attach(opts)
 end
 
 local function close_worker()
-    if vm.id and vm.counted and not vm.exit_given then
+    if vm.id and vm.called_back and not vm.exit_given then
         log.not_given_at_close("worker_exit", vm.id)
     end
     if not vm.worker then

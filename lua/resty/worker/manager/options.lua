@@ -14,9 +14,15 @@ local defaults = {
     lock_timeout = 30,
     capacity = 1024,
     mode = 384, -- 0600
+    log_entries = 1024,
+    privileged_agent = false,
+    on_worker_failed = false,
+    on_worker_recovered = false,
+    on_leader = false,
+    on_leader_lost = false,
 }
 
-local CAPACITY_MAX = 65535
+local CAPACITY_MAX, LOG_ENTRIES_MAX = 65535, 1048576
 local SECONDS_MAX = 1e6
 
 local function fail(level, ...)
@@ -38,17 +44,35 @@ local function seconds(opts, key, level, may_be_zero)
     return math.max(math.floor(value * 1000 + 0.5), may_be_zero and 0 or 1)
 end
 
-local function capacity(opts, level)
-    local given = opts.capacity
+local function whole(opts, key, max, level)
+    local given = opts[key]
     if given == nil then
-        given = defaults.capacity
+        given = defaults[key]
     end
     local value = tonumber(given)
-    if not value or value < 1 or value > CAPACITY_MAX or value % 1 ~= 0 then
-        fail(level + 1, "option 'capacity' must be a whole number of workers",
-             " from 1 to ", CAPACITY_MAX, ", not ", tostring(given))
+    if not value or value < 1 or value > max or value % 1 ~= 0 then
+        fail(level + 1, "option '", key, "' must be a whole number from 1 to ",
+             max, ", not ", tostring(given))
     end
     return value
+end
+
+local function callback(opts, key, level)
+    local given = opts[key]
+    if given ~= nil and type(given) ~= "function" then
+        fail(level + 1, "option '", key, "' must be a function, not ",
+             type(given))
+    end
+    return given
+end
+
+local function boolean(opts, key, level)
+    local given = opts[key]
+    if given ~= nil and type(given) ~= "boolean" then
+        fail(level + 1, "option '", key, "' must be true or false, not ",
+             tostring(given))
+    end
+    return given or false
 end
 
 -- A number is the mode itself, a string its octal digits.
@@ -105,8 +129,14 @@ function _M.check(opts, warn, level)
         interval = seconds(opts, "interval", level),
         failed = seconds(opts, "failed", level, true),
         lock_timeout = seconds(opts, "lock_timeout", level),
-        capacity = capacity(opts, level),
+        capacity = whole(opts, "capacity", CAPACITY_MAX, level),
         mode = mode(opts, level),
+        log_entries = whole(opts, "log_entries", LOG_ENTRIES_MAX, level),
+        privileged_agent = boolean(opts, "privileged_agent", level),
+        on_worker_failed = callback(opts, "on_worker_failed", level),
+        on_worker_recovered = callback(opts, "on_worker_recovered", level),
+        on_leader = callback(opts, "on_leader", level),
+        on_leader_lost = callback(opts, "on_leader_lost", level),
     }
 end
 

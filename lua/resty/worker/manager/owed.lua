@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- What dead workers left to be told: their crashes, and the end of generations
+-- What others left to be told: crashes, stalls, and the end of generations
 -- that nobody of is left.
 
 local ffi = require "ffi"
@@ -12,38 +12,71 @@ local log = require "resty.worker.manager.log"
 local vm = require "resty.worker.manager.vm"
 
 local lib = libwm.lib
+local counts = callback.counts
+local tonumber = tonumber
 
--- enum wm_event_kind, and its bits.
-local MASTER_EXIT, CRASHED = 1, 2
-local MASTER_EXIT_BIT, CRASHED_BIT = 2 ^ MASTER_EXIT, 2 ^ CRASHED
+-- enum wm_event_kind.
+local MASTER_EXIT, CRASHED, STALLED = 1, 2, 3
+local REASONS = { [CRASHED] = "crashed", [STALLED] = "stalled" }
+
+local function bit_of(kind)
+    return 2 ^ kind
+end
 
 local event = ffi.new("struct wm_event")
+local taken = {} -- failures that were taken, and wait to be told
 local giving = false
 
 local _M = {}
 
-local function give()
-    if event.kind == CRASHED then
-        log.complain("worker ",
-                     callback.worker_id(event.generation, event.pid),
-                     " crashed")
-    else
-        callback.run_master_exit(event.generation, event.spell, "crash")
+-- The mark was made as it was taken: from here on it is ours to tell.
+local function note_failure()
+    local failure = {
+        id = callback.worker_id(event.generation, event.pid),
+        generation = tonumber(event.generation), pid = tonumber(event.pid),
+        slot = tonumber(event.slot), spell = tonumber(event.spell),
+        reason = REASONS[tonumber(event.kind)],
+    }
+    taken[#taken + 1] = failure
+    log.complain("worker ", failure.id, " ", failure.reason)
+end
+
+local function tell_failures()
+    while taken[1] do
+        local failure = table.remove(taken, 1)
+        lib.wm_generation_counts(vm.node, failure.generation, counts)
+        counts.spell = failure.spell
+        local info = callback.facts("worker_failed", failure.generation)
+        info.reason, info.pid, info.slot = failure.reason, failure.pid,
+                                           failure.slot
+        callback.run(vm.on_worker_failed, failure.id, info)
+    end
+end
+
+local function give(kinds)
+    tell_failures()
+    while lib.wm_event_take(vm.node, kinds, event) > 0 do
+        if event.kind == MASTER_EXIT then
+            callback.run_master_exit(event.generation, event.spell, "crash")
+        else
+            note_failure()
+            tell_failures()
+        end
     end
 end
 
 -- In a timer. Without a function for it an end stays owed.
 function _M.give()
-    local kinds = CRASHED_BIT + (vm.master_exit and MASTER_EXIT_BIT or 0)
-    if giving or lib.wm_events_owed(vm.node, kinds) == 0 then
+    local kinds = bit_of(CRASHED) + bit_of(STALLED)
+                  + (vm.master_exit and bit_of(MASTER_EXIT) or 0)
+    if giving
+       or (not taken[1] and lib.wm_events_owed(vm.node, kinds) == 0) then
         return
     end
     giving = true
     local ok, err = lock.yielding(lock.EVENTS)
     if ok then
-        while lib.wm_event_take(vm.node, kinds, event) > 0 do
-            give()
-        end
+        give(kinds)
         lock.release()
     else
         log.complain("events of other workers stay owed: ", err)
@@ -51,15 +84,14 @@ function _M.give()
     giving = false
 end
 
--- Crashes that were not told keep their records; where the table is full, they
--- are told here and now. Returns whether there were any.
+-- A crash that was not told keeps its record. Where the table is full, takes
+-- them at once, to be told in the first timer. Returns whether there were any.
 function _M.make_room()
-    local any = false
-    while lib.wm_event_take(vm.node, CRASHED_BIT, event) > 0 do
-        give()
-        any = true
+    local before = #taken
+    while lib.wm_event_take(vm.node, bit_of(CRASHED), event) > 0 do
+        note_failure()
     end
-    return any
+    return #taken > before
 end
 
 return _M

@@ -8,13 +8,17 @@
 --   generation    number (uint64_t), begun in this VM
 --   reason        what that generation is: "start", "reload", "upgrade"
 --   interval, overdue, lock_timeout   in ms
---   master_exit   callback or nil
+--   master_exit, on_worker_failed, on_worker_recovered, on_leader,
+--   on_leader_lost   callbacks or nil
+--   privileged_agent  it runs worker callbacks, too
 --
 -- and in a worker:
 --
 --   id            "<generation>-<pid>"
 --   worker        the library's handle; nil where it is untracked or has left
---   counted       it is a worker that has callbacks, not a helper
+--   counted       it is a worker, not a helper
+--   called_back   its start and exit are told: a worker, or a helper that was
+--                 asked for
 --   worker_exit   callback or nil
 --   exit_given    its exit callback was begun, or cannot be
 --   left          exit_worker_by_lua* has ended it

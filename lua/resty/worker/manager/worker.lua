@@ -10,6 +10,7 @@ local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
 local owed = require "resty.worker.manager.owed"
+local own = require "resty.worker.manager.own"
 local vm = require "resty.worker.manager.vm"
 
 local lib, nginx, strerror = libwm.lib, libwm.nginx, libwm.strerror
@@ -26,8 +27,8 @@ local _M = {}
 
 ---------------------------------------------------------------------- exit
 
--- Nobody counts an untracked worker, so it cannot be the last, either.
-local function count_untracked(least)
+-- Nobody counts an untracked worker or a helper, so it is not the last, either.
+local function count_myself_in(least)
     lib.wm_generation_counts(vm.node, vm.generation, counts)
     counts.mine = math.max(counts.mine + 1, least)
 end
@@ -38,11 +39,13 @@ local function give_worker_exit()
     end
     -- The mark comes first: whatever the callback does, there is one only.
     vm.exit_given = true
-    if not vm.worker or lib.wm_worker_exit(vm.worker, counts) < 0 then
-        count_untracked(2)
+    if not vm.worker or not vm.counted
+       or lib.wm_worker_exit(vm.worker, counts) < 0 then
+        count_myself_in(2)
     end
     local info = facts("worker_exit", vm.generation)
     info.slot = vm.worker and tonumber(lib.wm_worker_slot(vm.worker))
+    info.role = not vm.counted and "helper" or nil
     run(vm.worker_exit, vm.id, info)
 end
 
@@ -53,6 +56,7 @@ local function give_master_exit()
         return
     end
     lib.wm_worker_drain(vm.worker)
+    own.tell_leader()
     lib.wm_generation_retire(vm.node, vm.generation)
     while lib.wm_generation_take_exit(vm.node, vm.generation,
                                       spell_out) > 0 do
@@ -107,7 +111,7 @@ end
 -- The last that runs: what the timer could not give, then we leave.
 function _M.exit()
     local ok, err = true, nil
-    if vm.counted then
+    if vm.called_back then
         ok, err = lock.asleep(lock.WORKER_EXIT,
                               is_fast_stop() and FAST_STOP_MS or 0)
         if ok then
@@ -133,12 +137,13 @@ end
 
 local function heartbeat(premature)
     if premature then
-        if vm.counted then
+        if vm.called_back then
             on_shutdown()
         end
     elseif vm.worker then
         lib.wm_tick(vm.worker, vm.interval)
         owed.give()
+        own.give()
     end
 end
 
@@ -186,16 +191,15 @@ end
 
 -- LIVE from here on, whether we have the lock or not.
 local function count_start()
-    if not vm.worker then
-        count_untracked(1)
-        return vm.reason
+    local rc = vm.worker and lib.wm_worker_start(vm.worker, counts)
+    if rc == 0 and vm.counted then
+        return callback.reason(counts.reason)
     end
-    local rc = lib.wm_worker_start(vm.worker, counts)
-    if rc < 0 then
+    if rc and rc < 0 then
         log.complain("worker ", vm.id, " lost its record: ", strerror(rc))
-        return vm.reason
     end
-    return callback.reason(counts.reason)
+    count_myself_in(1)
+    return vm.reason
 end
 
 local function give_worker_start(start_cb)
@@ -208,6 +212,7 @@ local function give_worker_start(start_cb)
     local info = facts("worker_start", vm.generation)
     info.reason = reason
     info.slot = vm.worker and tonumber(lib.wm_worker_slot(vm.worker))
+    info.role = not vm.counted and "helper" or nil
     ok, err = run(start_cb, vm.id, info)
     lock.release()
     if not ok then
@@ -220,9 +225,10 @@ function _M.start(start_cb, exit_cb)
     vm.id = callback.worker_id(vm.generation, ngx.worker.pid())
     vm.worker_exit = exit_cb
     vm.counted = not is_helper()
+    vm.called_back = vm.counted or vm.privileged_agent
     local joined, join_err = join()
     local armed, timer_err = arm_timers()
-    if vm.counted then
+    if vm.called_back then
         local ok, err = give_worker_start(start_cb)
         if not ok then
             return nil, err

@@ -1,0 +1,186 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Copyright The libwm authors
+
+-- What anybody may ask at any time, in any process of the node.
+
+local ffi = require "ffi"
+local callback = require "resty.worker.manager.callback"
+local libwm = require "resty.worker.manager.libwm"
+local vm = require "resty.worker.manager.vm"
+
+local lib, strerror = libwm.lib, libwm.strerror
+local tonumber, error, type = tonumber, error, type
+
+local NO_NODE = "no node: on_init_by_lua was not called, or failed"
+local NO_SLOT = 0xffffffff
+local BATCH = 64 -- entries of the event log that are read at a time
+
+-- enum wm_state, wm_role, wm_generation_state, wm_log_kind.
+local STATES = {
+    "claimed", "joining", "live", "stalled", "draining", "crashed",
+}
+local ROLES = { [0] = "worker", "helper" }
+local GENERATION_STATES = {
+    "claimed", "begun", "active", "exited", "aborted",
+}
+local EVENTS = {
+    "generation_begun", "generation_active", "generation_aborted",
+    "generation_exited", "worker_joined", "worker_live", "worker_stalled",
+    "worker_recovered", "worker_draining", "worker_left", "worker_crashed",
+    "leader", "leader_lost", "lock_recovered",
+}
+-- What the value of an event is, by the first word of its name.
+local VALUES = {
+    generation = "spell", worker = "join", leader = "term", lock = "holder",
+}
+
+local count = ffi.new("uint32_t[1]")
+local cursor, missed = ffi.new("uint64_t[1]"), ffi.new("uint64_t[1]")
+local leader = ffi.new("struct wm_leader")
+local counts = ffi.new("struct wm_counts")
+local batch = ffi.new("struct wm_log_entry[?]", BATCH)
+local workers, generations, capacity
+
+local _M = {}
+
+-- Room for all records, once a VM.
+local function make_room()
+    if not capacity then
+        local info = ffi.new("struct wm_node_info",
+                             { size = ffi.sizeof("struct wm_node_info") })
+        lib.wm_node_describe(vm.node, info)
+        capacity = info.capacity
+        workers = ffi.new("struct wm_worker_info[?]", capacity)
+        generations = ffi.new("struct wm_generation_info[?]", capacity + 64)
+    end
+end
+
+-- Unix time of a moment of the monotonic clock, in seconds.
+local function unix_time(ms)
+    ngx.update_time()
+    return ngx.now() - (tonumber(lib.wm_now()) - tonumber(ms)) / 1000
+end
+
+function _M.workers()
+    if not vm.node then
+        return nil, NO_NODE
+    end
+    make_room()
+    local rc = lib.wm_snapshot(vm.node, workers, capacity, count)
+    if rc < 0 then
+        return nil, strerror(rc)
+    end
+    local now, list = tonumber(lib.wm_now()), {}
+    for i = 1, count[0] do
+        local w = workers[i - 1]
+        list[i] = {
+            id = callback.worker_id(w.generation, w.pid),
+            pid = w.pid, slot = w.slot, generation = tonumber(w.generation),
+            role = ROLES[w.role], state = STATES[w.state],
+            age = math.max(now - tonumber(w.beat_at), 0) / 1000,
+            joined_at = unix_time(w.joined_at),
+        }
+    end
+    return list
+end
+
+function _M.generations()
+    if not vm.node then
+        return nil, NO_NODE
+    end
+    make_room()
+    lib.wm_generations(vm.node, generations, capacity + 64, count)
+    local list = {}
+    for i = 1, math.min(count[0], capacity + 64) do
+        local g = generations[i - 1]
+        list[i] = {
+            id = tonumber(g.id), state = GENERATION_STATES[g.state],
+            reason = callback.reason(g.reason), spell = g.spell,
+            exits_given = g.exits_given, master = g.master,
+            crashes = g.deaths, begun_at = unix_time(g.begun_at),
+        }
+    end
+    return list
+end
+
+local function entry(e)
+    local name = EVENTS[e.kind] or "unknown"
+    local value = VALUES[name:match("^%a+")]
+    local t = {
+        number = tonumber(e.number), event = name,
+        time = tonumber(e.time) / 1000, generation = tonumber(e.generation),
+        pid = e.pid,
+    }
+    if e.slot ~= NO_SLOT then
+        t.slot = e.slot
+    end
+    if value then
+        t[value] = tonumber(e.value)
+    end
+    return t
+end
+
+-- Returns the events after number `since`, the number of the last, and how
+-- many are lost in between.
+function _M.events(since)
+    if since ~= nil and (type(since) ~= "number" or since < 0) then
+        error("worker manager: events wants the number of the last event seen,"
+              .. " not " .. tostring(since), 2)
+    end
+    if not vm.node then
+        return nil, NO_NODE
+    end
+    local list, lost = {}, 0
+    cursor[0] = since or 0
+    repeat
+        lib.wm_log_read(vm.node, cursor, batch, BATCH, count, missed)
+        lost = lost + tonumber(missed[0])
+        for i = 1, count[0] do
+            list[#list + 1] = entry(batch[i - 1])
+        end
+    until count[0] < BATCH
+    return list, tonumber(cursor[0]), lost
+end
+
+-- n_prev, n_mine, n_next of this VM's generation, as of now.
+function _M.counts()
+    if not vm.node then
+        return nil, NO_NODE
+    end
+    lib.wm_generation_counts(vm.node, vm.generation, counts)
+    return counts.previous >= 0 and counts.previous or nil, counts.mine,
+           counts.next >= 0 and counts.next or nil
+end
+
+-- Whether this worker leads, the term, and the leader's id.
+function _M.leader()
+    if not vm.node then
+        return nil, NO_NODE
+    end
+    if vm.worker then
+        lib.wm_lead(vm.worker, leader)
+    else
+        lib.wm_leader_inspect(vm.node, leader)
+    end
+    local id
+    if leader.generation ~= 0 then
+        id = callback.worker_id(leader.generation, leader.pid)
+    end
+    return leader.mine == 1, leader.term, id
+end
+
+-- For every request: no allocation, and compiled. A worker that is not
+-- tracked has no heart to beat.
+function _M.beat()
+    local worker = vm.worker
+    if not worker then
+        return nil, "this process is no tracked worker"
+    end
+    local rc = lib.wm_beat(worker)
+    if rc < 0 then
+        return nil, strerror(rc)
+    end
+    return true
+end
+
+return _M

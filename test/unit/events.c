@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Events are owed, then given: once, by whoever comes, whatever dies. */
+
+#include "scene.h"
+
+#include "layout.h"
+#include "node.h"
+
+#include <errno.h>
+
+#define CRASHED (1u << WM_EVENT_CRASHED)
+#define STALLED (1u << WM_EVENT_STALLED)
+#define MASTER_EXIT (1u << WM_EVENT_MASTER_EXIT)
+
+static struct wm_record *record(struct scene *s, uint32_t slot)
+{
+    return &s->node->segment.records[slot];
+}
+
+/* Sets the beat back, so that the next sweep finds it overdue. */
+static void stall(struct scene *s, const struct actor *a, uint32_t slot)
+{
+    atomic_store(&record(s, slot)->overdue_ms, 1);
+    atomic_store(&record(s, slot)->word, wm_word(WM_LIVE, (uint32_t)a->pid, 1));
+    wm_sweep(s->node, NULL);
+    assert_int_equal(scene_state(s, a->pid), WM_STALLED);
+    atomic_store(&record(s, slot)->overdue_ms, 3600000);
+}
+
+static void a_crash_is_owed_once_and_says_whose(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g);
+    pid_t pid = a->pid;
+    struct wm_event e;
+
+    actor_kill(a);
+    assert_int_equal(wm_events_owed(s->node, ~0u), 0);
+    wm_sweep(s->node, NULL);
+    assert_int_equal(wm_events_owed(s->node, ~0u), 1);
+    assert_int_equal(wm_events_owed(s->node, MASTER_EXIT | STALLED), 0);
+    assert_int_equal(scene_take(s, MASTER_EXIT | STALLED, NULL), 0);
+    assert_int_equal(scene_take(s, CRASHED, &e), WM_EVENT_CRASHED);
+    assert_int_equal(e.pid, pid);
+    assert_int_equal(e.generation, g);
+    assert_int_equal(e.slot, 0);
+    assert_int_equal(e.join, 1);
+    assert_int_equal(e.spell, 1);
+    assert_int_equal(scene_take(s, ~0u, NULL), 0);
+}
+
+static void a_crash_is_kept_until_it_was_told_and_has_expired(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g);
+
+    actor_kill(a);
+    wm_sweep(s->node, NULL);
+    atomic_store(&record(s, 0)->word,
+                 wm_word_with_state(wm_word(0, 77, 1), WM_CRASHED));
+    atomic_store(&record(s, 0)->overdue_ms, 1);
+    assert_int_equal(wm_sweep(s->node, NULL), 0); /* expired, not told */
+    assert_int_equal(scene_take(s, CRASHED, NULL), WM_EVENT_CRASHED);
+    atomic_store(&record(s, 0)->overdue_ms, UINT32_MAX);
+    assert_int_equal(wm_sweep(s->node, NULL), 0); /* told, not expired */
+    atomic_store(&record(s, 0)->overdue_ms, 1);
+    assert_int_equal(wm_sweep(s->node, NULL), 1);
+    assert_int_equal(atomic_load(&record(s, 0)->word), 0);
+}
+
+static void a_crash_in_each_state_before_it_drains_is_owed(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *joining = scene_actor(s), *live, *stalled;
+
+    actor_do(joining, act_join, (long)g);
+    live = scene_worker(s, g);
+    stalled = scene_worker(s, g);
+    stall(s, stalled, 2);
+    actor_kill(joining);
+    actor_kill(live);
+    actor_kill(stalled);
+    wm_sweep(s->node, NULL);
+    assert_int_equal(wm_events_owed(s->node, CRASHED), 3);
+    assert_int_equal(wm_events_owed(s->node, STALLED), 0);
+}
+
+static void a_stall_is_told_once_and_then_its_recovery_counts(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g);
+    struct wm_event e;
+
+    stall(s, a, 0);
+    assert_int_equal(scene_take(s, STALLED, &e), WM_EVENT_STALLED);
+    assert_int_equal(e.pid, a->pid);
+    assert_int_equal(scene_take(s, STALLED, NULL), 0);
+    assert_int_equal(actor_do(a, act_beat, 0), WM_RECOVERED);
+    assert_int_equal(scene_take(s, STALLED, NULL), 0);
+    /* Twice before anybody tells it. */
+    stall(s, a, 0);
+    assert_int_equal(actor_do(a, act_beat, 0), WM_RECOVERED);
+    stall(s, a, 0);
+    assert_int_equal(wm_events_owed(s->node, STALLED), 1);
+    assert_int_equal(scene_take(s, STALLED, NULL), WM_EVENT_STALLED);
+    assert_int_equal(scene_take(s, STALLED, NULL), WM_EVENT_STALLED);
+    assert_int_equal(scene_take(s, STALLED, NULL), 0);
+    assert_int_equal(actor_do(a, act_beat, 0), WM_RECOVERED);
+    assert_int_equal(scene_take(s, STALLED, NULL), 0);
+}
+
+static void a_mark_does_not_fall_on_a_later_occupant(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a, *b;
+    uint64_t g;
+
+    scene_recast(s, 1);
+    g = scene_begin(s);
+    a = scene_worker(s, g);
+    actor_kill(a);
+    wm_sweep(s->node, NULL);
+    assert_int_equal(scene_take(s, CRASHED, NULL), WM_EVENT_CRASHED);
+    b = scene_worker(s, g);
+    actor_kill(b);
+    wm_sweep(s->node, NULL);
+    assert_int_equal(scene_take(s, CRASHED, NULL), WM_EVENT_CRASHED);
+    assert_int_equal(scene_take(s, CRASHED, NULL), 0);
+}
+
+static long act_take_all(struct actor *self, long kinds)
+{
+    struct wm_event e;
+    long n = 0;
+
+    for (int i = 0; i < 50; i++) {
+        n += wm_event_take(self->scene->node, (uint32_t)kinds, &e);
+    }
+    return n;
+}
+
+static void of_many_that_take_one_gets_each(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *taker[4], *victim[4];
+
+    for (int i = 0; i < 4; i++) {
+        taker[i] = scene_actor(s);
+    }
+    for (int round = 0; round < 30; round++) {
+        long taken = 0;
+
+        s->actors = 4;
+        for (int i = 0; i < 4; i++) {
+            victim[i] = scene_worker(s, g);
+        }
+        for (int i = 0; i < 4; i++) {
+            actor_kill(victim[i]);
+        }
+        wm_sweep(s->node, NULL);
+        for (int i = 0; i < 4; i++) {
+            actor_tell(taker[i], act_take_all, CRASHED);
+        }
+        for (int i = 0; i < 4; i++) {
+            taken += actor_hear(taker[i]);
+        }
+        assert_int_equal(taken, 4);
+        for (uint32_t i = 0; i < 8; i++) {
+            atomic_store(&record(s, i)->word, 0);
+        }
+    }
+}
+
+static void what_a_dead_giver_left_is_given_by_the_next(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *victim = scene_worker(s, g), *giver = scene_worker(s, g);
+
+    actor_kill(victim);
+    actor_do(giver, act_sweep, 0);
+    assert_int_equal(actor_do(giver, act_lock, 0), 0);
+    actor_kill(giver); /* it had found it and was about to tell */
+    assert_int_equal(wm_trylock(s->node, 0, 0), WM_RECOVERED);
+    assert_int_equal(scene_take(s, CRASHED, NULL), WM_EVENT_CRASHED);
+    wm_unlock(s->node);
+}
+
+struct told {
+    int count;
+    struct wm_node *node;
+    bool locked;
+};
+
+static void tell(const struct wm_event *event, void *argument)
+{
+    struct told *told = argument;
+    struct wm_lock_holder holder;
+
+    (void)event;
+    wm_lock_inspect(told->node, &holder);
+    told->locked = holder.own == 1;
+    told->count++;
+}
+
+static void a_sweep_with_a_callback_gives_under_the_lock(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g), *b = scene_actor(s);
+    struct told told = {.node = s->node};
+
+    actor_kill(a);
+    assert_int_equal(actor_do(b, act_lock, 0), 0);
+    assert_int_equal(wm_sweep_events(s->node, NULL, tell, &told), 0);
+    assert_int_equal(told.count, 0); /* the lock is held: it stays owed */
+    assert_int_equal(actor_do(b, act_unlock, 0), 0);
+    assert_int_equal(wm_sweep_events(s->node, NULL, tell, &told), 1);
+    assert_int_equal(told.count, 1);
+    assert_true(told.locked);
+    assert_int_equal(wm_sweep_events(s->node, NULL, tell, &told), 0);
+}
+
+static void
+an_end_of_each_spell_is_given_once_and_the_oldest_first(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct wm_event e;
+
+    for (int i = 0; i < 2; i++) {
+        struct actor *a = scene_worker(s, g);
+
+        actor_do(a, act_drain, 0);
+        actor_do(a, act_retire, (long)g);
+        actor_kill(a);
+    }
+    assert_int_equal(wm_events_owed(s->node, MASTER_EXIT), 2);
+    assert_int_equal(scene_take(s, MASTER_EXIT, &e), WM_EVENT_MASTER_EXIT);
+    assert_int_equal(e.spell, 1);
+    assert_int_equal(scene_take(s, MASTER_EXIT, &e), WM_EVENT_MASTER_EXIT);
+    assert_int_equal(e.spell, 2);
+    assert_int_equal(scene_take(s, MASTER_EXIT, &e), 0);
+}
+
+/* ------------------------------------------------------------------- log */
+
+static uint32_t read_log(struct scene *s, struct wm_log_entry *list,
+                         uint32_t room, uint64_t *since, uint64_t *missed)
+{
+    uint32_t count = 0;
+
+    assert_int_equal(wm_log_read(s->node, since, list, room, &count, missed),
+                     0);
+    return count;
+}
+
+static void the_log_tells_a_life_in_order(void **state)
+{
+    static const uint32_t expected[] = {
+        WM_LOG_GENERATION_BEGUN,
+        WM_LOG_WORKER_JOINED,
+        WM_LOG_GENERATION_ACTIVE,
+        WM_LOG_WORKER_LIVE,
+        WM_LOG_LEADER,
+        WM_LOG_WORKER_STALLED,
+        WM_LOG_WORKER_RECOVERED,
+        WM_LOG_LEADER_LOST,
+        WM_LOG_WORKER_DRAINING,
+        WM_LOG_GENERATION_EXITED,
+        WM_LOG_WORKER_LEFT,
+        WM_LOG_GENERATION_BEGUN,
+        WM_LOG_GENERATION_ABORTED,
+        WM_LOG_LOCK_RECOVERED,
+    };
+    struct scene *s = *state;
+    struct wm_log_entry list[32];
+    uint64_t since = 0, missed, g = scene_begin(s);
+    struct actor *a = scene_worker(s, g), *b = scene_actor(s);
+    uint32_t n = sizeof(expected) / sizeof(*expected);
+
+    actor_do(a, act_lead, 0);
+    stall(s, a, 0);
+    actor_do(a, act_beat, 0);
+    actor_do(a, act_drain, 0);
+    actor_do(a, act_retire, (long)g);
+    actor_do(a, act_leave, 0);
+    wm_generation_end(s->node, scene_begin(s));
+    actor_do(b, act_lock, 0);
+    actor_kill(b);
+    assert_int_equal(wm_lock(s->node, NULL), WM_RECOVERED);
+    wm_unlock(s->node);
+
+    assert_int_equal(read_log(s, list, 32, &since, &missed), n);
+    assert_int_equal(since, n);
+    assert_int_equal(missed, 0);
+    for (uint32_t i = 0; i < n; i++) {
+        assert_int_equal(list[i].number, i + 1);
+        assert_int_equal(list[i].kind, expected[i]);
+    }
+    assert_int_equal(list[1].pid, a->pid);
+    assert_int_equal(list[1].slot, 0);
+    assert_int_equal(list[1].value, 1); /* join number */
+    assert_int_equal(list[4].value, 1); /* term */
+    assert_int_equal(list[0].slot, WM_NO_SLOT);
+    assert_int_equal(read_log(s, list, 32, &since, &missed), 0);
+}
+
+static void the_log_tells_how_many_were_missed(void **state)
+{
+    struct scene *s = *state;
+    struct wm_log_entry list[300];
+    uint64_t since = 0, missed;
+
+    for (int i = 0; i < 150; i++) { /* two entries each; 256 fit */
+        wm_generation_end(s->node, scene_begin(s));
+    }
+    assert_int_equal(read_log(s, list, 10, &since, &missed), 10);
+    assert_int_equal(missed, 44);
+    assert_int_equal(list[0].number, 45);
+    assert_int_equal(since, 54);
+    assert_int_equal(read_log(s, list, 300, &since, &missed), 246);
+    assert_int_equal(missed, 0);
+    since = 1000; /* of another life */
+    assert_int_equal(read_log(s, list, 300, &since, &missed), 0);
+    assert_int_equal(since, 300);
+}
+
+static void a_writer_that_died_loses_its_own_entry_only(void **state)
+{
+    struct scene *s = *state;
+    struct wm_log_entry list[8];
+    uint64_t since = 0, missed;
+
+    scene_begin(s);
+    atomic_fetch_add(&s->node->segment.header->log_next, 1); /* and died */
+    scene_begin(s);
+    assert_int_equal(read_log(s, list, 8, &since, &missed), 2);
+    assert_int_equal(missed, 1);
+    assert_int_equal(list[1].number, 3);
+}
+
+static void a_spoilt_entry_is_not_believed(void **state)
+{
+    struct scene *s = *state;
+    struct wm_log_entry list[8];
+    uint64_t since = 0, missed;
+
+    scene_begin(s);
+    atomic_store(&s->node->segment.log[1].value, 99);
+    assert_int_equal(read_log(s, list, 8, &since, &missed), 0);
+    assert_int_equal(missed, 1);
+}
+
+static long act_fill_the_log(struct actor *self, long rounds)
+{
+    uint64_t id;
+
+    for (long i = 0; i < rounds; i++) {
+        if (wm_generation_begin(self->scene->node, &id, NULL) != 0 ||
+            wm_generation_end(self->scene->node, id) != WM_CLOSED) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void what_is_read_while_it_is_written_is_whole(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a[3];
+    struct wm_log_entry list[64];
+    uint64_t since = 0, missed, sum = 0, last = 0;
+
+    for (int i = 0; i < 3; i++) {
+        a[i] = scene_actor(s);
+        actor_tell(a[i], act_fill_the_log, 2000);
+    }
+    while (last < 12000) {
+        uint32_t n = read_log(s, list, 64, &since, &missed);
+
+        for (uint32_t i = 0; i < n; i++) {
+            assert_true(list[i].number > last);
+            last = list[i].number;
+            assert_true(list[i].kind == WM_LOG_GENERATION_BEGUN ||
+                        list[i].kind == WM_LOG_GENERATION_ABORTED);
+            assert_true(list[i].pid == a[0]->pid || list[i].pid == a[1]->pid ||
+                        list[i].pid == a[2]->pid);
+        }
+        sum += n + missed;
+        assert_int_equal(sum, since);
+        if (n == 0 && since == 12000) {
+            break;
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(actor_hear(a[i]), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE_TEST(a_crash_is_owed_once_and_says_whose),
+        SCENE_TEST(a_crash_is_kept_until_it_was_told_and_has_expired),
+        SCENE_TEST(a_crash_in_each_state_before_it_drains_is_owed),
+        SCENE_TEST(a_stall_is_told_once_and_then_its_recovery_counts),
+        SCENE_TEST(a_mark_does_not_fall_on_a_later_occupant),
+        SCENE_TEST(of_many_that_take_one_gets_each),
+        SCENE_TEST(what_a_dead_giver_left_is_given_by_the_next),
+        SCENE_TEST(a_sweep_with_a_callback_gives_under_the_lock),
+        SCENE_TEST(an_end_of_each_spell_is_given_once_and_the_oldest_first),
+        SCENE_TEST(the_log_tells_a_life_in_order),
+        SCENE_TEST(the_log_tells_how_many_were_missed),
+        SCENE_TEST(a_writer_that_died_loses_its_own_entry_only),
+        SCENE_TEST(a_spoilt_entry_is_not_believed),
+        SCENE_TEST(what_is_read_while_it_is_written_is_whole),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
