@@ -116,3 +116,72 @@ def test_the_readmes_drop_in(prefix):
              "worker_processes 2;\nevents {}\nhttp {\n" + text
              + "\nserver { listen unix:s; }\n}\n")
     assert lead(prefix, whole, SYSTEM) == LIFE
+
+
+def examples():
+    """The reference's Lua blocks, by the heading or recipe above them."""
+    blocks, title = [], None
+    text = document("lua/README.md")
+    for part in re.split(r"(```lua\n.*?```)", text, flags=re.S):
+        if part.startswith("```lua"):
+            blocks.append((title, part[7:-3]))
+        else:
+            for x in re.findall(r"^## (.*)$|^\*\*(.*?)\.\*\*", part, re.M):
+                title = x[0] or x[1]
+    return blocks
+
+
+MANAGER = 'require("resty.worker.manager")'
+INIT = MANAGER + '.on_init_by_lua({ shm = "my_shm" })'
+JOIN = MANAGER + ".on_init_worker_by_lua()"
+LEAVE = MANAGER + ".on_exit_worker_by_lua()"
+
+
+@pytest.mark.parametrize("title, code", examples(),
+                         ids=[x for x, _ in examples()])
+def test_an_example_of_the_reference(make, title, code):
+    """It runs where it belongs, and nothing complains."""
+    phases = {"init": INIT, "join": JOIN, "leave": LEAVE}
+    content = "ngx.say(1)"
+    if "on_init_by_lua" in code:
+        phases["init"] = code
+    elif "on_init_worker_by_lua" in code:
+        phases["join"] = code
+    elif "on_exit_worker_by_lua" in code:
+        phases["leave"] = code
+    elif "ngx.timer.every" in code:
+        phases["join"] = JOIN + "\n" + code
+    else:
+        content = code
+    n = make(server=f"location /run {{ content_by_lua_block {{\n{content}"
+             "}}", **phases).start()
+    assert n.get("/run") == 200
+    if "on_worker_failed" in code:
+        n.expect(r"\[alert\] .*worker 1-\d+ crashed")
+        pid = n.current()[0]
+        n.kill(pid)
+        n.wait_log(rf"worker 1-{pid} crashed")
+    else:
+        n.reload()
+    assert n.get("/run") == 200
+    n.quit()
+
+
+def test_every_function_has_a_section_and_an_example():
+    text = document("lua/README.md")
+    with open(os.path.join(ROOT, "lua/resty/worker/manager.lua"),
+              encoding="utf-8") as f:
+        source = f.read()
+    names = set(re.findall(r"function _M\.(\w+)", source))
+    names |= set(re.findall(r"= view\.(\w+)", source))
+    assert len(names) == 9
+    with_example = {t for t, _ in examples()}
+    for name in names:
+        assert f"\n## {name}\n\n**syntax:**" in text
+        assert name in with_example
+    options = open(os.path.join(
+        ROOT, "lua/resty/worker/manager/options.lua"), encoding="utf-8")
+    with options as f:
+        defaults = re.search(r"local defaults = {(.*?)\n}", f.read(), re.S)
+    for name in re.findall(r"^ +(\w+) =", defaults[1], re.M):
+        assert f"`{name}`" in text

@@ -199,7 +199,7 @@ static void the_documented_example_is_what_the_layout_reads(void **state)
     uint64_t word;
 
     (void)state;
-    assert_int_equal(read_example(bytes), 10);
+    assert_int_equal(read_example(bytes), 11);
 
     assert_true(h->magic == WM_MAGIC);
     assert_int_equal(h->abi, WM_ABI);
