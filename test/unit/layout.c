@@ -44,7 +44,7 @@ static void check_places(const struct place *table, size_t n)
 #define CHECK_PLACES(table) check_places(table, sizeof(table) / sizeof(*table))
 #define AT(type, field, should)                                                \
     {                                                                          \
-        #type "." #field, offsetof(struct type, field), should                 \
+#type "." #field, offsetof(struct type, field), should                 \
     }
 
 static void the_header_lies_as_documented(void **state)
@@ -130,8 +130,7 @@ static void the_arrays_follow_each_other_in_whole_lines(void **state)
     for (size_t i = 0; i < sizeof(capacities) / sizeof(*capacities); i++) {
         for (size_t j = 0; j < sizeof(logs) / sizeof(*logs); j++) {
             const size_t c = capacities[i], l = logs[j];
-            const struct wm_geometry g =
-                wm_geometry(capacities[i], logs[j]);
+            const struct wm_geometry g = wm_geometry(capacities[i], logs[j]);
 
             assert_int_equal(g.capacity, c);
             assert_int_equal(g.generations, c + 64);
@@ -331,8 +330,8 @@ static void a_generations_word_gives_back_what_it_holds(void **state)
             assert_int_equal(wm_gen_version(word), version);
         }
     }
-    assert_true(wm_gen_word(7, WM_SPELL_MASK, WM_SPELL_MASK,
-                            WM_VERSION_MASK) == UINT64_MAX);
+    assert_true(wm_gen_word(7, WM_SPELL_MASK, WM_SPELL_MASK, WM_VERSION_MASK) ==
+                UINT64_MAX);
 }
 
 static void ends_owed_outlive_the_wrap_of_the_spell(void **state)
@@ -350,7 +349,8 @@ static void ends_owed_outlive_the_wrap_of_the_spell(void **state)
     assert_int_equal(wm_generation_owed(wm_gen_word(over, 0, last, 9)), 1);
     assert_int_equal(wm_generation_owed(wm_gen_word(over, 2, last - 1, 9)), 4);
     /* A spell one past the last is 0: nothing of it reaches the state. */
-    assert_true(wm_gen_word(over, last + 1, 0, 0) == wm_gen_word(over, 0, 0, 0));
+    assert_true(wm_gen_word(over, last + 1, 0, 0) ==
+                wm_gen_word(over, 0, 0, 0));
 }
 
 static void a_leaders_word_names_somebody_or_nobody(void **state)

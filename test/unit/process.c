@@ -72,8 +72,7 @@ static void zombify(void)
     siginfo_t info;
 
     kill(child, SIGKILL);
-    assert_int_equal(
-        waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
 }
 
 static uint64_t ident_of(pid_t pid)
@@ -222,11 +221,12 @@ static void another_start_time_is_another_process(void **state)
     /* That proof is the full one's. */
     assert_false(quickly_dead(wm_ident((uint32_t)pid, start - 1)));
     /* Where the start is known the claim adds nothing. */
-    assert_false(wm_process_dead(wm_ident((uint32_t)pid, start), 1,
-                                 WM_PROOF_FULL));
+    assert_false(
+        wm_process_dead(wm_ident((uint32_t)pid, start), 1, WM_PROOF_FULL));
 }
 
-static void a_process_that_began_after_the_claim_is_not_the_claimant(void **state)
+static void
+a_process_that_began_after_the_claim_is_not_the_claimant(void **state)
 {
     const struct timespec tick = {.tv_nsec = 50000000};
     const uint64_t before = wm_now();
@@ -255,8 +255,8 @@ static void a_process_older_than_the_claim_is_its_claimant(void **state)
 
 static void a_name_with_parentheses_hides_nothing(void **state)
 {
-    static const char *const names[] = {") (", ") Z 1 1 1", "a) Z 0 (b", ")",
-                                        " ", "((((((((((((((("};
+    static const char *const names[] = {") (", ") Z 1 1 1", "a) Z 0 (b",
+                                        ")",   " ",         "((((((((((((((("};
     const uint64_t self = wm_process_ident((uint32_t)getpid());
     char old[17] = "";
 
@@ -402,7 +402,7 @@ static struct cast cast;
 static int tells_all_apart_without_pidfd(uint64_t error)
 {
     return forbid_pidfd((uint32_t)error) != 0 ? IMPOSSIBLE
-                                               : tells_all_apart(&cast);
+                                              : tells_all_apart(&cast);
 }
 
 static void without_pidfd_the_dead_are_told_by_kill_and_proc(void **state)

@@ -19,10 +19,10 @@
 
 /* Whatever wm.h says that a function returns. */
 static const int results[] = {
-    0,         WM_RECOVERED, WM_SAME,   WM_CLOSED, WM_UNSETTLED, -EACCES,
-    -EALREADY, -EBADMSG,     -EBUSY,    -ECHILD,   -EDEADLK,     -EINVAL,
-    -ENOBUFS,  -ENOENT,      -ENOSPC,   -EPERM,    -EPROTO,      -EROFS,
-    -ESTALE,   -ETIMEDOUT,   -EXDEV,    -ENOMEM,   -EMFILE,
+    0,         WM_RECOVERED, WM_SAME, WM_CLOSED, WM_UNSETTLED, -EACCES,
+    -EALREADY, -EBADMSG,     -EBUSY,  -ECHILD,   -EDEADLK,     -EINVAL,
+    -ENOBUFS,  -ENOENT,      -ENOSPC, -EPERM,    -EPROTO,      -EROFS,
+    -ESTALE,   -ETIMEDOUT,   -EXDEV,  -ENOMEM,   -EMFILE,
 };
 
 #define RESULTS (sizeof(results) / sizeof(*results))
