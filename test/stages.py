@@ -194,12 +194,15 @@ def sources():
     return sorted(found)
 
 
+def pytest_stage(name, folder, *options):
+    report = os.path.join(LOGS, os.path.basename(folder) + ".xml")
+    return Stage(name, ["/usr/bin/pytest-3", "-q", "-p", "no:cacheprovider",
+                        "--junitxml", report, folder, *options],
+                 pytest_tests(report), {"WM_BUILD": BUILD})
+
+
 def plain_lane(expression):
-    report = os.path.join(LOGS, "nginx.xml")
-    nginx = ["/usr/bin/pytest-3", "-q", "-p", "no:cacheprovider",
-             "--junitxml", report, "test/nginx"]
-    if expression:
-        nginx += ["-k", expression]
+    nginx = ["-k", expression] if expression else []
     return [
         Stage("luacheck", ["luacheck", "--no-color", "-q", "lua", "test"]),
         Stage("clang-format", ["clang-format", "--dry-run", "--Werror",
@@ -207,8 +210,8 @@ def plain_lane(expression):
         compile_stage("build", BUILD),
         test_stage("C tests", BUILD),
         Stage("example", ["lua/example/run"]),
-        Stage("nginx tests", nginx, pytest_tests(report),
-              {"WM_BUILD": BUILD}),
+        pytest_stage("install tests", "test/consumer"),
+        pytest_stage("nginx tests", "test/nginx", *nginx),
     ]
 
 
