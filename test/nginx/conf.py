@@ -22,7 +22,8 @@ NO_CALLBACK = "no callback"
 DEFAULTS = {
     "workers": 2,
     "daemon": False,
-    "user": None,
+    # Of the workers: who can read the project, wherever it lies.
+    "user": None if os.geteuid() else "root",
     "dict": True,           # a lua_shared_dict of the same name
     "exit_worker": True,    # an exit_worker_by_lua_block
     "master_process": True,

@@ -147,6 +147,16 @@ static long act_reap(struct actor *self, long pid)
     return waitpid((pid_t)pid, NULL, 0) == pid ? 0 : -errno;
 }
 
+/* What a killed actor did not read, or nobody has heard: not for the next. */
+static void drain(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char byte[64];
+
+    while (poll(&p, 1, 0) == 1 && read(fd, byte, sizeof(byte)) > 0) {
+    }
+}
+
 static void reap(struct actor *a)
 {
     if (a->parent != NULL && a->parent->pid != 0) {
@@ -155,6 +165,8 @@ static void reap(struct actor *a)
         assert_int_equal(waitpid(a->pid, NULL, 0), a->pid);
     }
     a->pid = 0;
+    drain(a->to[0]);
+    drain(a->from[0]);
 }
 
 void actor_kill(struct actor *actor)
