@@ -1,0 +1,1000 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Segments as files: how they are made, what is refused on opening, who
+ * takes part, and how a later binary finds them. Each test has a directory of
+ * its own; the binary runs itself again, with arguments, as the program that
+ * inherits a descriptor. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "segment.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+#define NOBODY 65534
+#define IMPOSSIBLE 77
+
+static char directory[64];        /* of the test that runs */
+static struct wm_segment segment; /* as a participant has it */
+
+/* ------------------------------------------------------------------- place */
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&segment, 0, sizeof(segment));
+    segment.fd = -1;
+    snprintf(directory, sizeof(directory), "/dev/shm/test-segment-XXXXXX");
+    return mkdtemp(directory) == NULL ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    char path[400];
+    const struct dirent *entry;
+    DIR *dir = opendir(directory);
+
+    (void)state;
+    wm_segment_close(&segment);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
+        remove(path); /* "." and ".." refuse */
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return rmdir(directory);
+}
+
+static int files(void)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(directory);
+    int n = 0;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        n += entry->d_name[0] != '.';
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return n;
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[400];
+
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    return path;
+}
+
+static int create(const char *instance)
+{
+    return wm_segment_create(&segment, directory, instance, wm_geometry(3, 5),
+                             0600);
+}
+
+/* Leaves a segment that nobody takes part in; returns its name. */
+static const char *leave_dead(const char *instance)
+{
+    static char name[WM_NAME_SIZE];
+
+    assert_int_equal(create(instance), 0);
+    memcpy(name, segment.name, sizeof(name));
+    wm_segment_close(&segment);
+    return name;
+}
+
+static int open_it(const char *name)
+{
+    struct wm_segment s;
+    int error = wm_segment_open(&s, directory, name);
+
+    if (error == 0) {
+        wm_segment_close(&s);
+    }
+    return error;
+}
+
+/* ---------------------------------------------------------------- children */
+
+/* Runs a check in a child: its result. */
+static int run(int (*check)(const char *), const char *argument)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(check(argument));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -status;
+}
+
+#define HOLDS(condition)                                                       \
+    if (!(condition)) {                                                        \
+        fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                \
+        return 1;                                                              \
+    }
+
+static void skip_for(const char *test, const char *why)
+{
+    print_message("# %s: %s, allowed in CI\n", test, why);
+    skip();
+}
+
+/* ---------------------------------------------------------------- creation */
+
+static void a_new_file_has_the_mode_that_was_asked_for(void **state)
+{
+    static const uint32_t modes[] = {0600, 0640, 0666, 0400};
+    const mode_t mask = umask(077);
+    struct stat st;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(modes); i++) {
+        int error = wm_segment_create(&segment, directory, "a",
+                                      wm_geometry(1, 1), modes[i]);
+
+        umask(mask);
+        assert_int_equal(error, 0);
+        assert_int_equal(stat(path_of(segment.name), &st), 0);
+        assert_int_equal(st.st_mode, S_IFREG | modes[i]);
+        wm_segment_close(&segment);
+        umask(077);
+    }
+    umask(mask);
+}
+
+static void a_new_files_space_is_reserved(void **state)
+{
+    const struct wm_geometry g = wm_geometry(1024, 1024);
+    struct stat st;
+
+    (void)state;
+    assert_int_equal(wm_segment_create(&segment, directory, "a", g, 0600), 0);
+    assert_int_equal(stat(path_of(segment.name), &st), 0);
+    assert_int_equal(st.st_size, g.size);
+    assert_true((size_t)st.st_blocks * 512 >= g.size);
+}
+
+static void a_new_header_says_what_was_asked_for(void **state)
+{
+    const struct wm_segment_header *h;
+    struct stat ns;
+
+    (void)state;
+    assert_int_equal(create("some.instance_1-x"), 0);
+    h = segment.header;
+    assert_true(h->magic == WM_MAGIC);
+    assert_int_equal(h->abi, WM_ABI);
+    assert_int_equal(h->header_size, sizeof(*h));
+    assert_int_equal(h->size, segment.geometry.size);
+    assert_int_equal(h->capacity, 3);
+    assert_int_equal(h->generations, 3 + 64);
+    assert_int_equal(h->log_entries, 5);
+    assert_string_equal(h->instance, "some.instance_1-x");
+    assert_int_equal(stat("/proc/self/ns/pid", &ns), 0);
+    assert_true(h->pid_namespace == ns.st_ino);
+    assert_true(segment.writable);
+    /* All else is zero: everything FREE, no lock, no number taken. */
+    for (size_t at = offsetof(struct wm_segment_header, next_join);
+         at < segment.geometry.size; at++) {
+        assert_int_equal(((const char *)h)[at], 0);
+    }
+}
+
+static void each_new_file_has_a_name_of_its_own(void **state)
+{
+    char name[WM_NAME_SIZE];
+
+    (void)state;
+    memcpy(name, leave_dead("a"), sizeof(name));
+    assert_int_equal(create("a"), 0);
+    assert_string_not_equal(segment.name, name);
+    assert_int_equal(strlen(segment.name), strlen("wm.a.") + 16);
+    assert_int_equal(strncmp(segment.name, "wm.a.", 5), 0);
+    assert_int_equal(strspn(segment.name + 5, "0123456789abcdef"), 16);
+    assert_int_equal(files(), 2);
+}
+
+static void a_bad_directory_is_told_and_nothing_made(void **state)
+{
+    static const struct wm_geometry g = {0};
+    struct wm_segment s;
+
+    (void)state;
+    assert_int_equal(wm_segment_create(&s, path_of("none"), "a", g, 0600),
+                     -ENOENT);
+    assert_int_equal(mknod(path_of("file"), S_IFREG | 0600, 0), 0);
+    assert_int_equal(wm_segment_create(&s, path_of("file"), "a", g, 0600),
+                     -ENOTDIR);
+    assert_int_equal(files(), 1);
+}
+
+static int has_no_descriptors(const char *unused)
+{
+    struct rlimit none = {0, 0};
+
+    (void)unused;
+    HOLDS(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    HOLDS(create("a") == -EMFILE);
+    HOLDS(wm_segment_create_anonymous(&segment, "a", wm_geometry(1, 1)) ==
+          -EMFILE);
+    return 0;
+}
+
+static void without_descriptors_nothing_is_made(void **state)
+{
+    (void)state;
+    assert_int_equal(run(has_no_descriptors, NULL), 0);
+    assert_int_equal(files(), 0);
+}
+
+static int write_text(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY);
+    ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return n == (ssize_t)strlen(text) ? 0 : -1;
+}
+
+/* A tmpfs of our own over the directory: as any user where the kernel lets
+ * users have namespaces, else as root. */
+static int mount_here(const char *options, unsigned long flags)
+{
+    char map[64];
+    const unsigned uid = getuid(), gid = getgid();
+
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) {
+        snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+        write_text("/proc/self/setgroups", "deny");
+        if (write_text("/proc/self/uid_map", map) != 0) {
+            return -1;
+        }
+        snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+        write_text("/proc/self/gid_map", map);
+    } else if (unshare(CLONE_NEWNS) != 0) {
+        return -1;
+    }
+    return mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0
+               ? -1
+               : mount("tmpfs", directory, "tmpfs", flags, options);
+}
+
+static int meets_a_full_directory(const char *unused)
+{
+    (void)unused;
+    if (mount_here("size=64k", 0) != 0) {
+        return IMPOSSIBLE;
+    }
+    HOLDS(wm_segment_create(&segment, directory, "a", wm_geometry(1024, 1024),
+                            0600) == -ENOSPC);
+    HOLDS(files() == 0);
+    HOLDS(create("a") == 0); /* a small one has room */
+    HOLDS(files() == 1);
+    return 0;
+}
+
+static void a_full_directory_is_told_and_nothing_left(void **state)
+{
+    const int result = run(meets_a_full_directory, NULL);
+
+    (void)state;
+    if (result == IMPOSSIBLE) {
+        skip_for(__func__, "no mount namespace for us here");
+    }
+    assert_int_equal(result, 0);
+}
+
+static int meets_a_read_only_directory(const char *unused)
+{
+    (void)unused;
+    if (mount_here("size=64k", MS_RDONLY) != 0) {
+        return IMPOSSIBLE;
+    }
+    HOLDS(create("a") == -EROFS);
+    return 0;
+}
+
+static void a_read_only_directory_is_told(void **state)
+{
+    const int result = run(meets_a_read_only_directory, NULL);
+
+    (void)state;
+    if (result == IMPOSSIBLE) {
+        skip_for(__func__, "no mount namespace for us here");
+    }
+    assert_int_equal(result, 0);
+}
+
+static void anonymous_memory_has_no_file(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        wm_segment_create_anonymous(&segment, "a", wm_geometry(3, 5)), 0);
+    assert_string_equal(segment.name, "");
+    assert_true(segment.writable);
+    assert_true(segment.header->magic == WM_MAGIC);
+    assert_string_equal(segment.header->instance, "a");
+    assert_int_equal(files(), 0);
+}
+
+/* ----------------------------------------------------------------- opening */
+
+typedef struct wm_segment_header header;
+
+static void spoil_magic(header *h)
+{
+    h->magic ^= 1;
+}
+
+static void forget_magic(header *h)
+{
+    h->magic = 0;
+}
+
+static void raise_abi(header *h)
+{
+    h->abi++;
+}
+
+static void grow_header(header *h)
+{
+    h->header_size += 64;
+}
+
+static void drop_capacity(header *h)
+{
+    h->capacity = 0;
+}
+
+static void exceed_capacity(header *h)
+{
+    h->capacity = 65536;
+}
+
+static void raise_capacity(header *h)
+{
+    h->capacity++; /* and then the size is another */
+}
+
+static void drop_log(header *h)
+{
+    h->log_entries = 0;
+}
+
+static void exceed_log(header *h)
+{
+    h->log_entries = 1048577;
+}
+
+static void raise_size(header *h)
+{
+    h->size += 64;
+}
+
+static void move_namespace(header *h)
+{
+    h->pid_namespace++;
+}
+
+static void forget_namespace(header *h)
+{
+    h->pid_namespace = 0;
+}
+
+static void run_on_instance(header *h)
+{
+    memset(h->instance, 'a', sizeof(h->instance));
+}
+
+static void spoil_instance(header *h)
+{
+    h->instance[0] = '/';
+}
+
+static void what_the_header_says_is_checked(void **state)
+{
+    static const struct {
+        const char *what;
+        void (*change)(header *);
+        int error;
+    } table[] = {
+        {"another magic", spoil_magic, -EBADMSG},
+        {"no magic yet", forget_magic, -EBADMSG},
+        {"another ABI", raise_abi, -EPROTO},
+        {"another header size", grow_header, -EPROTO},
+        {"capacity 0", drop_capacity, -EBADMSG},
+        {"capacity 65536", exceed_capacity, -EBADMSG},
+        {"a capacity that fits not the size", raise_capacity, -EBADMSG},
+        {"no log", drop_log, -EBADMSG},
+        {"too long a log", exceed_log, -EBADMSG},
+        {"a size that fits not the geometry", raise_size, -EBADMSG},
+        {"another pid namespace", move_namespace, -EXDEV},
+        {"an unknown pid namespace", forget_namespace, 0},
+        {"an instance without end", run_on_instance, -EBADMSG},
+        {"an instance with a slash", spoil_instance, -EBADMSG},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        int error;
+
+        assert_int_equal(create("a"), 0);
+        assert_int_equal(open_it(segment.name), 0);
+        table[i].change(segment.header);
+        error = open_it(segment.name);
+        if (error != table[i].error) {
+            fail_msg("%s: %d, not %d", table[i].what, error, table[i].error);
+        }
+        wm_segment_close(&segment);
+    }
+}
+
+static void a_file_cut_short_is_damaged(void **state)
+{
+    const off_t whole = (off_t)wm_geometry(3, 5).size;
+    const off_t sizes[] = {0, 1, 64, 511, 512, whole - 1};
+    const char *name = leave_dead("a");
+
+    (void)state;
+    assert_int_equal(open_it(name), 0);
+    for (size_t i = COUNT(sizes); i-- > 0;) {
+        assert_int_equal(truncate(path_of(name), sizes[i]), 0);
+        assert_int_equal(open_it(name), -EBADMSG);
+    }
+}
+
+static void what_is_no_plain_file_is_refused_at_once(void **state)
+{
+    static const char link[] = "wm.a.0000000000000001",
+                      fifo[] = "wm.a.0000000000000002",
+                      folder[] = "wm.a.0000000000000003";
+    char target[400];
+
+    (void)state;
+    snprintf(target, sizeof(target), "%s", path_of(leave_dead("a")));
+    assert_int_equal(symlink(target, path_of(link)), 0);
+    assert_int_equal(mkfifo(path_of(fifo), 0600), 0);
+    assert_int_equal(mkdir(path_of(folder), 0700), 0);
+    assert_int_equal(open_it(link), -EBADMSG);
+    assert_int_equal(open_it(fifo), -EBADMSG);
+    assert_int_equal(open_it(folder), -EBADMSG);
+}
+
+static void names_that_are_none_are_refused(void **state)
+{
+    char path[400], long_name[300];
+    struct wm_segment s;
+    const char *name = leave_dead("a");
+
+    (void)state;
+    snprintf(path, sizeof(path), "../%s/%s", strrchr(directory, '/') + 1, name);
+    assert_int_equal(open_it(path), -ENOENT);
+    snprintf(path, sizeof(path), "./%s", name);
+    assert_int_equal(open_it(path), -ENOENT);
+    snprintf(path, sizeof(path), "wm./../%s", name);
+    assert_int_equal(open_it(path), -ENOENT);
+    assert_int_equal(open_it(name + 3), -ENOENT);
+    assert_int_equal(open_it(""), -ENOENT);
+    assert_int_equal(open_it("wm.a.0000000000000000"), -ENOENT);
+    memset(long_name, 'a', sizeof(long_name) - 1);
+    long_name[sizeof(long_name) - 1] = '\0';
+    memcpy(long_name, "wm.", 3);
+    assert_int_equal(open_it(long_name), -ENOENT);
+    assert_int_equal(wm_segment_open(&s, path_of("none"), name), -ENOENT);
+    /* The prefix is asked for even where such a file is. */
+    assert_int_equal(mknod(path_of("xy.a"), S_IFREG | 0600, 0), 0);
+    assert_int_equal(open_it("xy.a"), -ENOENT);
+}
+
+static int is_refused_as_a_stranger(const char *name)
+{
+    HOLDS(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    HOLDS(open_it(name) == -EACCES); /* 0600, root's */
+    return 0;
+}
+
+static int is_served_roots(const char *name)
+{
+    HOLDS(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    HOLDS(open_it(name) == 0);
+    return 0;
+}
+
+static int is_refused_a_third_ones(const char *name)
+{
+    HOLDS(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    HOLDS(open_it(name) == -EPERM);
+    return 0;
+}
+
+static void a_foreign_owners_segment_is_refused(void **state)
+{
+    const char *name;
+
+    (void)state;
+    if (getuid() != 0) {
+        skip_for(__func__, "only root can be two users");
+    }
+    name = leave_dead("a");
+    assert_int_equal(chmod(directory, 0755), 0);
+    assert_int_equal(run(is_refused_as_a_stranger, name), 0);
+    assert_int_equal(chmod(path_of(name), 0644), 0);
+    assert_int_equal(run(is_served_roots, name), 0);
+    assert_int_equal(chown(path_of(name), 4711, NOBODY), 0);
+    assert_int_equal(run(is_refused_a_third_ones, name), 0);
+    assert_int_equal(open_it(name), 0); /* root looks at everybody's */
+}
+
+static void an_opened_segment_cannot_be_written(void **state)
+{
+    struct wm_segment s;
+    char *at;
+    int status;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(wm_segment_open(&s, directory, leave_dead("a")), 0);
+    assert_false(s.writable);
+    assert_int_equal(s.fd, -1);
+    assert_int_equal(s.geometry.capacity, 3);
+    assert_int_equal(s.geometry.log_entries, 5);
+    at = (char *)s.header;
+    pid = fork();
+    if (pid == 0) {
+        struct rlimit none = {0, 0};
+
+        setrlimit(RLIMIT_CORE, &none);
+        signal(SIGSEGV, SIG_DFL);
+        *(volatile char *)at = 1;
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    wm_segment_close(&s);
+}
+
+static void instance_names_are_plain(void **state)
+{
+    static const char sixty_three[] = "0123456789012345678901234567890123456789"
+                                      "01234567890123456789012";
+    static const char *const good[] = {
+        "a", "Z", "9", "_", "-", "a.b", "nginx-http_1.2", "a..", sixty_three};
+    static const char *const bad[] = {
+        "",
+        ".",
+        "..",
+        ".a",
+        "a/b",
+        "/",
+        "a b",
+        "a\n",
+        "a\x7f",
+        "\xc3\xa4",
+        "a%",
+        "a:b",
+        "a~",
+        "012345678901234567890123456789012345678901234567890123456789"
+        "0123"};
+
+    (void)state;
+    assert_int_equal(strlen(sixty_three), 63);
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_true(wm_instance_valid(good[i]));
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_false(wm_instance_valid(bad[i]));
+    }
+    assert_false(wm_instance_valid(NULL));
+}
+
+static void count_name(const char *name, void *argument)
+{
+    assert_int_equal(strncmp(name, "wm.a.", 5), 0);
+    ++*(int *)argument;
+}
+
+static void only_whole_names_are_an_instances(void **state)
+{
+    static const char *const others[] = {
+        "wm.a.000000000000000",   /* 15 digits */
+        "wm.a.00000000000000000", /* 17 */
+        "wm.a.000000000000000G",
+        "wm.a.000000000000000A",
+        "wm.a.b.0000000000000000",
+        "wm.aa.0000000000000000",
+        "wm.a.0000000000000000.0000000000000000",
+        "xwm.a.0000000000000000",
+        "wm.a.",
+        "wm.a",
+        "a.0000000000000000"};
+    int n = 0;
+
+    (void)state;
+    leave_dead("a");
+    leave_dead("a");
+    for (size_t i = 0; i < COUNT(others); i++) {
+        assert_int_equal(mknod(path_of(others[i]), S_IFREG | 0600, 0), 0);
+    }
+    wm_segment_list(directory, "a", count_name, &n);
+    assert_int_equal(n, 2);
+    wm_segment_list(path_of("none"), "a", count_name, &n);
+    assert_int_equal(n, 2);
+}
+
+/* --------------------------------------------------------- who takes part */
+
+static enum wm_use use(const char *name)
+{
+    return wm_segment_use(directory, name);
+}
+
+static void a_participant_keeps_it_live_until_it_closes(void **state)
+{
+    char name[WM_NAME_SIZE];
+
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    memcpy(name, segment.name, sizeof(name));
+    assert_int_equal(use(name), WM_USE_LIVE);
+    assert_int_equal(use(name), WM_USE_LIVE); /* asking takes nothing */
+    wm_segment_close(&segment);
+    assert_int_equal(use(name), WM_USE_DEAD);
+    assert_int_equal(use("wm.a.0000000000000000"), WM_USE_UNKNOWN);
+}
+
+static void a_reader_does_not_take_part(void **state)
+{
+    struct wm_segment s;
+    const char *name = leave_dead("a");
+
+    (void)state;
+    assert_int_equal(wm_segment_open(&s, directory, name), 0);
+    assert_int_equal(use(name), WM_USE_DEAD);
+    wm_segment_close(&s);
+}
+
+/* A child that has closed every descriptor, and waits for its death. */
+static pid_t fork_bare_participant(void)
+{
+    int ready[2];
+    char byte;
+    pid_t pid;
+
+    assert_int_equal(pipe(ready), 0);
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (int fd = 3; fd < 64; fd++) {
+            if (fd != ready[1]) {
+                close(fd);
+            }
+        }
+        close(ready[1]);
+        for (;;) {
+            pause();
+        }
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 0);
+    close(ready[0]);
+    return pid;
+}
+
+static void the_mapping_of_a_forked_child_keeps_it_live(void **state)
+{
+    char name[WM_NAME_SIZE];
+    siginfo_t info;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    memcpy(name, segment.name, sizeof(name));
+    pid = fork_bare_participant();
+    wm_segment_close(&segment);
+    assert_int_equal(use(name), WM_USE_LIVE);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(use(name), WM_USE_DEAD); /* a zombie's share is gone */
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(use(name), WM_USE_DEAD);
+}
+
+struct verdict {
+    bool unlink;
+    int asked;
+    int error;
+    uint32_t capacity;
+};
+
+static bool judge(const struct wm_segment *s, int error, void *argument)
+{
+    struct verdict *v = argument;
+
+    v->asked++;
+    v->error = error;
+    v->capacity = s == NULL ? 0 : s->geometry.capacity;
+    return v->unlink;
+}
+
+static void what_is_in_use_is_never_unlinked(void **state)
+{
+    struct verdict v = {.unlink = true};
+
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    assert_int_equal(wm_segment_unlink(directory, segment.name, judge, &v),
+                     -EBUSY);
+    assert_int_equal(v.asked, 0);
+    assert_int_equal(files(), 1);
+}
+
+static void what_nobody_uses_is_unlinked_if_the_judge_says_so(void **state)
+{
+    struct verdict v = {.unlink = false};
+    const char *name = leave_dead("a");
+
+    (void)state;
+    assert_int_equal(wm_segment_unlink(directory, name, judge, &v), 0);
+    assert_int_equal(v.asked, 1);
+    assert_int_equal(v.error, 0);
+    assert_int_equal(v.capacity, 3);
+    assert_int_equal(files(), 1);
+    assert_int_equal(use(name), WM_USE_DEAD); /* its lock was given back */
+    v.unlink = true;
+    assert_int_equal(wm_segment_unlink(directory, name, judge, &v), 0);
+    assert_int_equal(files(), 0);
+    assert_int_equal(wm_segment_unlink(directory, name, judge, &v), -ENOENT);
+}
+
+static void a_damaged_one_is_judged_without_a_mapping(void **state)
+{
+    struct verdict v = {.unlink = true};
+    const char *name = leave_dead("a");
+
+    (void)state;
+    assert_int_equal(truncate(path_of(name), 7), 0);
+    assert_int_equal(wm_segment_unlink(directory, name, judge, &v), 0);
+    assert_int_equal(v.error, -EBADMSG);
+    assert_int_equal(v.capacity, 0);
+    assert_int_equal(files(), 0);
+}
+
+static bool judge_tries_to_join(const struct wm_segment *s, int error,
+                                void *argument)
+{
+    (void)s;
+    (void)error;
+    *(enum wm_use *)argument = wm_segment_use(directory, segment.name);
+    return true;
+}
+
+static void unlinking_holds_the_exclusive_lock(void **state)
+{
+    enum wm_use seen = WM_USE_UNKNOWN;
+    const char *name = leave_dead("a");
+
+    (void)state;
+    memcpy(segment.name, name, sizeof(segment.name));
+    assert_int_equal(
+        wm_segment_unlink(directory, name, judge_tries_to_join, &seen), 0);
+    assert_int_equal(seen, WM_USE_LIVE); /* refused while we hold it */
+    assert_int_equal(files(), 0);
+}
+
+/* -------------------------------------------------------- a later binary */
+
+/* The part of the program that was exec'd: adopts, and leaves a trace. */
+static int adopt(const char *instance, const char *expected)
+{
+    struct wm_segment s;
+    const int error = wm_segment_adopt(&s, instance);
+
+    HOLDS(error == atoi(expected));
+    if (error == 0) {
+        HOLDS(s.writable);
+        HOLDS(s.fd >= 0 && (fcntl(s.fd, F_GETFD) & FD_CLOEXEC) != 0);
+        HOLDS((fcntl(s.fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
+        HOLDS(strcmp(s.header->instance, instance) == 0);
+        s.header->next_sweep = 4711;
+        if (s.name[0] != '\0') {
+            HOLDS(strncmp(s.name, "wm.", 3) == 0);
+            HOLDS(strchr(s.name, ' ') == NULL);
+        }
+    }
+    return 0;
+}
+
+/* Execs this binary as adopter, with the descriptor inherited or not. */
+static int exec_adopter(const char *instance, int expected, bool inherited)
+{
+    char number[16];
+    int status = -1;
+    pid_t pid;
+
+    snprintf(number, sizeof(number), "%d", expected);
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        fcntl(segment.fd, F_SETFD, inherited ? 0 : FD_CLOEXEC);
+        execl("/proc/self/exe", "test-segment", "adopt", instance, number,
+              (char *)NULL);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -status;
+}
+
+static void an_inherited_descriptor_is_adopted(void **state)
+{
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    assert_int_equal(exec_adopter("a", 0, true), 0);
+    assert_int_equal(segment.header->next_sweep, 4711);
+}
+
+static void an_unlinked_one_is_adopted_as_well(void **state)
+{
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    assert_int_equal(unlink(path_of(segment.name)), 0);
+    assert_int_equal(exec_adopter("a", 0, true), 0);
+    assert_int_equal(segment.header->next_sweep, 4711);
+}
+
+static void anonymous_memory_is_adopted_as_well(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        wm_segment_create_anonymous(&segment, "a", wm_geometry(3, 5)), 0);
+    assert_int_equal(exec_adopter("a", 0, true), 0);
+    assert_int_equal(segment.header->next_sweep, 4711);
+}
+
+static void another_instances_descriptor_is_not_adopted(void **state)
+{
+    static const char *const others[] = {"b", "aa", "a.b"};
+
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    for (size_t i = 0; i < COUNT(others); i++) {
+        assert_int_equal(exec_adopter(others[i], -ENOENT, true), 0);
+    }
+    wm_segment_close(&segment);
+    assert_int_equal(
+        wm_segment_create_anonymous(&segment, "a", wm_geometry(3, 5)), 0);
+    for (size_t i = 0; i < COUNT(others); i++) {
+        assert_int_equal(exec_adopter(others[i], -ENOENT, true), 0);
+    }
+    assert_int_equal(segment.header->next_sweep, 0);
+}
+
+static void a_name_that_belies_the_header_is_not_adopted(void **state)
+{
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    memcpy(segment.header->instance, "b", 2);
+    assert_int_equal(exec_adopter("a", -ENOENT, true), 0);
+    assert_int_equal(segment.header->next_sweep, 0);
+}
+
+static void a_descriptor_that_is_kept_private_does_not_pass_exec(void **state)
+{
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    assert_int_equal(fcntl(segment.fd, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(exec_adopter("a", -ENOENT, false), 0);
+    fcntl(segment.fd, F_SETFD, 0);
+    wm_segment_keep_private(&segment);
+    assert_int_equal(fcntl(segment.fd, F_GETFD), FD_CLOEXEC);
+}
+
+static void a_process_does_not_adopt_what_it_opened_itself(void **state)
+{
+    struct wm_segment s;
+
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    assert_int_equal(wm_segment_adopt(&s, "a"), -ENOENT);
+}
+
+static void another_abi_is_told_and_nothing_changed(void **state)
+{
+    static char before[512];
+
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    segment.header->abi++;
+    memcpy(before, segment.header, sizeof(before));
+    assert_int_equal(exec_adopter("a", -EPROTO, true), 0);
+    assert_memory_equal(before, segment.header, sizeof(before));
+    assert_int_equal(files(), 1);
+}
+
+static void the_kept_descriptor_cannot_write_and_holds_a_share(void **state)
+{
+    const int protection = PROT_READ | PROT_WRITE;
+
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    assert_int_equal(fcntl(segment.fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+    assert_ptr_equal(mmap(NULL, 512, protection, MAP_SHARED, segment.fd, 0),
+                     MAP_FAILED);
+    munmap(segment.header, segment.geometry.size);
+    segment.header = NULL;
+    assert_int_equal(use(segment.name), WM_USE_LIVE);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_new_file_has_the_mode_that_was_asked_for),
+        TEST(a_new_files_space_is_reserved),
+        TEST(a_new_header_says_what_was_asked_for),
+        TEST(each_new_file_has_a_name_of_its_own),
+        TEST(a_bad_directory_is_told_and_nothing_made),
+        TEST(without_descriptors_nothing_is_made),
+        TEST(a_full_directory_is_told_and_nothing_left),
+        TEST(a_read_only_directory_is_told),
+        TEST(anonymous_memory_has_no_file),
+        TEST(what_the_header_says_is_checked),
+        TEST(a_file_cut_short_is_damaged),
+        TEST(what_is_no_plain_file_is_refused_at_once),
+        TEST(names_that_are_none_are_refused),
+        TEST(a_foreign_owners_segment_is_refused),
+        TEST(an_opened_segment_cannot_be_written),
+        TEST(instance_names_are_plain),
+        TEST(only_whole_names_are_an_instances),
+        TEST(a_participant_keeps_it_live_until_it_closes),
+        TEST(a_reader_does_not_take_part),
+        TEST(the_mapping_of_a_forked_child_keeps_it_live),
+        TEST(what_is_in_use_is_never_unlinked),
+        TEST(what_nobody_uses_is_unlinked_if_the_judge_says_so),
+        TEST(a_damaged_one_is_judged_without_a_mapping),
+        TEST(unlinking_holds_the_exclusive_lock),
+        TEST(an_inherited_descriptor_is_adopted),
+        TEST(an_unlinked_one_is_adopted_as_well),
+        TEST(anonymous_memory_is_adopted_as_well),
+        TEST(another_instances_descriptor_is_not_adopted),
+        TEST(a_name_that_belies_the_header_is_not_adopted),
+        TEST(a_descriptor_that_is_kept_private_does_not_pass_exec),
+        TEST(a_process_does_not_adopt_what_it_opened_itself),
+        TEST(another_abi_is_told_and_nothing_changed),
+        TEST(the_kept_descriptor_cannot_write_and_holds_a_share),
+    };
+
+    if (argc == 4 && strcmp(argv[1], "adopt") == 0) {
+        return adopt(argv[2], argv[3]);
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
