@@ -48,6 +48,9 @@ local function attach(opts)
     return node[0]
 end
 
+-- Runs as the VM is closed, where a compiled pairs() loop may never end in
+-- some LuaJITs, Debian 12's too (its trace leaves at its own start, is entered
+-- anew, and leaves): there is none in here.
 local function close_worker()
     if vm.id and vm.called_back and not vm.exit_given then
         log.not_given_at_close("worker_exit", vm.id)
