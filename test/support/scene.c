@@ -351,6 +351,11 @@ long act_begin(struct actor *self, long unused)
                                &self->board->number);
 }
 
+long act_end_generation(struct actor *self, long generation)
+{
+    return wm_generation_end(self->scene->node, (uint64_t)generation);
+}
+
 static long join_as(struct actor *self, long generation, uint32_t role)
 {
     const struct wm_join_options options = {

@@ -86,6 +86,7 @@ void actor_resume(struct actor *actor);
 
 /* Acts. Those with counts leave them on the board. */
 long act_begin(struct actor *self, long unused); /* board->id */
+long act_end_generation(struct actor *self, long generation);
 long act_join(struct actor *self, long generation);
 long act_join_helper(struct actor *self, long generation);
 long act_start(struct actor *self, long unused); /* counts */

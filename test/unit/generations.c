@@ -85,7 +85,7 @@ static void ending_a_generation_that_has_workers_changes_nothing(void **state)
     expect_state(s, g, WM_GENERATION_ACTIVE, 1);
 }
 
-/* The process of init_by_lua* forks the master and goes, its VM closed. */
+/* The process that began it forks the master, closes its VM, and goes. */
 static void a_daemonizing_parent_aborts_nothing(void **state)
 {
     struct scene *s = *state;
@@ -97,6 +97,7 @@ static void a_daemonizing_parent_aborts_nothing(void **state)
     assert_int_equal(actor_do(parent, act_begin, 0), 0);
     g = parent->board->id;
     master = actor_fork(parent);
+    assert_int_equal(actor_do(parent, act_end_generation, (long)g), 0);
     actor_do(parent, act_release, 0);
     actor_quit(parent);
     expect_state(s, g, WM_GENERATION_BEGUN, 0);

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "place.h"
 #include "segment.h"
 
 #include <dirent.h>
@@ -33,67 +34,26 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define NOBODY 65534
-#define IMPOSSIBLE 77
 
-static char directory[64];        /* of the test that runs */
 static struct wm_segment segment; /* as a participant has it */
-
-/* ------------------------------------------------------------------- place */
 
 static int set_up(void **state)
 {
-    (void)state;
     memset(&segment, 0, sizeof(segment));
     segment.fd = -1;
-    snprintf(directory, sizeof(directory), "/dev/shm/test-segment-XXXXXX");
-    return mkdtemp(directory) == NULL ? -1 : 0;
+    return place_setup(state);
 }
 
 static int tear_down(void **state)
 {
-    char path[400];
-    const struct dirent *entry;
-    DIR *dir = opendir(directory);
-
-    (void)state;
     wm_segment_close(&segment);
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
-        remove(path); /* "." and ".." refuse */
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    }
-    return rmdir(directory);
-}
-
-static int files(void)
-{
-    const struct dirent *entry;
-    DIR *dir = opendir(directory);
-    int n = 0;
-
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        n += entry->d_name[0] != '.';
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    }
-    return n;
-}
-
-static const char *path_of(const char *name)
-{
-    static char path[400];
-
-    snprintf(path, sizeof(path), "%s/%s", directory, name);
-    return path;
+    return place_teardown(state);
 }
 
 static int create(const char *instance)
 {
-    return wm_segment_create(&segment, directory, instance, wm_geometry(3, 5),
-                             0600);
+    return wm_segment_create(&segment, place_directory, instance,
+                             wm_geometry(3, 5), 0600);
 }
 
 /* Leaves a segment that nobody takes part in; returns its name. */
@@ -110,40 +70,12 @@ static const char *leave_dead(const char *instance)
 static int open_it(const char *name)
 {
     struct wm_segment s;
-    int error = wm_segment_open(&s, directory, name);
+    int error = wm_segment_open(&s, place_directory, name);
 
     if (error == 0) {
         wm_segment_close(&s);
     }
     return error;
-}
-
-/* ---------------------------------------------------------------- children */
-
-/* Runs a check in a child: its result. */
-static int run(int (*check)(const char *), const char *argument)
-{
-    int status = -1;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        _exit(check(argument));
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -status;
-}
-
-#define HOLDS(condition)                                                       \
-    if (!(condition)) {                                                        \
-        fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                \
-        return 1;                                                              \
-    }
-
-static void skip_for(const char *test, const char *why)
-{
-    print_message("# %s: %s, allowed in CI\n", test, why);
-    skip();
 }
 
 /* ---------------------------------------------------------------- creation */
@@ -156,12 +88,12 @@ static void a_new_file_has_the_mode_that_was_asked_for(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(modes); i++) {
-        int error = wm_segment_create(&segment, directory, "a",
+        int error = wm_segment_create(&segment, place_directory, "a",
                                       wm_geometry(1, 1), modes[i]);
 
         umask(mask);
         assert_int_equal(error, 0);
-        assert_int_equal(stat(path_of(segment.name), &st), 0);
+        assert_int_equal(stat(place_path(segment.name), &st), 0);
         assert_int_equal(st.st_mode, S_IFREG | modes[i]);
         wm_segment_close(&segment);
         umask(077);
@@ -175,8 +107,9 @@ static void a_new_files_space_is_reserved(void **state)
     struct stat st;
 
     (void)state;
-    assert_int_equal(wm_segment_create(&segment, directory, "a", g, 0600), 0);
-    assert_int_equal(stat(path_of(segment.name), &st), 0);
+    assert_int_equal(wm_segment_create(&segment, place_directory, "a", g, 0600),
+                     0);
+    assert_int_equal(stat(place_path(segment.name), &st), 0);
     assert_int_equal(st.st_size, g.size);
     assert_true((size_t)st.st_blocks * 512 >= g.size);
 }
@@ -218,7 +151,7 @@ static void each_new_file_has_a_name_of_its_own(void **state)
     assert_int_equal(strlen(segment.name), strlen("wm.a.") + 16);
     assert_int_equal(strncmp(segment.name, "wm.a.", 5), 0);
     assert_int_equal(strspn(segment.name + 5, "0123456789abcdef"), 16);
-    assert_int_equal(files(), 2);
+    assert_int_equal(place_files(), 2);
 }
 
 static void a_bad_directory_is_told_and_nothing_made(void **state)
@@ -227,12 +160,12 @@ static void a_bad_directory_is_told_and_nothing_made(void **state)
     struct wm_segment s;
 
     (void)state;
-    assert_int_equal(wm_segment_create(&s, path_of("none"), "a", g, 0600),
+    assert_int_equal(wm_segment_create(&s, place_path("none"), "a", g, 0600),
                      -ENOENT);
-    assert_int_equal(mknod(path_of("file"), S_IFREG | 0600, 0), 0);
-    assert_int_equal(wm_segment_create(&s, path_of("file"), "a", g, 0600),
+    assert_int_equal(mknod(place_path("file"), S_IFREG | 0600, 0), 0);
+    assert_int_equal(wm_segment_create(&s, place_path("file"), "a", g, 0600),
                      -ENOTDIR);
-    assert_int_equal(files(), 1);
+    assert_int_equal(place_files(), 1);
 }
 
 static int has_no_descriptors(const char *unused)
@@ -250,8 +183,8 @@ static int has_no_descriptors(const char *unused)
 static void without_descriptors_nothing_is_made(void **state)
 {
     (void)state;
-    assert_int_equal(run(has_no_descriptors, NULL), 0);
-    assert_int_equal(files(), 0);
+    assert_int_equal(place_run(has_no_descriptors, NULL), 0);
+    assert_int_equal(place_files(), 0);
 }
 
 static int write_text(const char *path, const char *text)
@@ -285,30 +218,30 @@ static int mount_here(const char *options, unsigned long flags)
     }
     return mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0
                ? -1
-               : mount("tmpfs", directory, "tmpfs", flags, options);
+               : mount("tmpfs", place_directory, "tmpfs", flags, options);
 }
 
 static int meets_a_full_directory(const char *unused)
 {
     (void)unused;
     if (mount_here("size=64k", 0) != 0) {
-        return IMPOSSIBLE;
+        return PLACE_IMPOSSIBLE;
     }
-    HOLDS(wm_segment_create(&segment, directory, "a", wm_geometry(1024, 1024),
-                            0600) == -ENOSPC);
-    HOLDS(files() == 0);
+    HOLDS(wm_segment_create(&segment, place_directory, "a",
+                            wm_geometry(1024, 1024), 0600) == -ENOSPC);
+    HOLDS(place_files() == 0);
     HOLDS(create("a") == 0); /* a small one has room */
-    HOLDS(files() == 1);
+    HOLDS(place_files() == 1);
     return 0;
 }
 
 static void a_full_directory_is_told_and_nothing_left(void **state)
 {
-    const int result = run(meets_a_full_directory, NULL);
+    const int result = place_run(meets_a_full_directory, NULL);
 
     (void)state;
-    if (result == IMPOSSIBLE) {
-        skip_for(__func__, "no mount namespace for us here");
+    if (result == PLACE_IMPOSSIBLE) {
+        place_skip(__func__, "no mount namespace for us here");
     }
     assert_int_equal(result, 0);
 }
@@ -317,7 +250,7 @@ static int meets_a_read_only_directory(const char *unused)
 {
     (void)unused;
     if (mount_here("size=64k", MS_RDONLY) != 0) {
-        return IMPOSSIBLE;
+        return PLACE_IMPOSSIBLE;
     }
     HOLDS(create("a") == -EROFS);
     return 0;
@@ -325,11 +258,11 @@ static int meets_a_read_only_directory(const char *unused)
 
 static void a_read_only_directory_is_told(void **state)
 {
-    const int result = run(meets_a_read_only_directory, NULL);
+    const int result = place_run(meets_a_read_only_directory, NULL);
 
     (void)state;
-    if (result == IMPOSSIBLE) {
-        skip_for(__func__, "no mount namespace for us here");
+    if (result == PLACE_IMPOSSIBLE) {
+        place_skip(__func__, "no mount namespace for us here");
     }
     assert_int_equal(result, 0);
 }
@@ -343,7 +276,7 @@ static void anonymous_memory_has_no_file(void **state)
     assert_true(segment.writable);
     assert_true(segment.header->magic == WM_MAGIC);
     assert_string_equal(segment.header->instance, "a");
-    assert_int_equal(files(), 0);
+    assert_int_equal(place_files(), 0);
 }
 
 /* ----------------------------------------------------------------- opening */
@@ -467,7 +400,7 @@ static void a_file_cut_short_is_damaged(void **state)
     (void)state;
     assert_int_equal(open_it(name), 0);
     for (size_t i = COUNT(sizes); i-- > 0;) {
-        assert_int_equal(truncate(path_of(name), sizes[i]), 0);
+        assert_int_equal(truncate(place_path(name), sizes[i]), 0);
         assert_int_equal(open_it(name), -EBADMSG);
     }
 }
@@ -480,10 +413,10 @@ static void what_is_no_plain_file_is_refused_at_once(void **state)
     char target[400];
 
     (void)state;
-    snprintf(target, sizeof(target), "%s", path_of(leave_dead("a")));
-    assert_int_equal(symlink(target, path_of(link)), 0);
-    assert_int_equal(mkfifo(path_of(fifo), 0600), 0);
-    assert_int_equal(mkdir(path_of(folder), 0700), 0);
+    snprintf(target, sizeof(target), "%s", place_path(leave_dead("a")));
+    assert_int_equal(symlink(target, place_path(link)), 0);
+    assert_int_equal(mkfifo(place_path(fifo), 0600), 0);
+    assert_int_equal(mkdir(place_path(folder), 0700), 0);
     assert_int_equal(open_it(link), -EBADMSG);
     assert_int_equal(open_it(fifo), -EBADMSG);
     assert_int_equal(open_it(folder), -EBADMSG);
@@ -496,7 +429,8 @@ static void names_that_are_none_are_refused(void **state)
     const char *name = leave_dead("a");
 
     (void)state;
-    snprintf(path, sizeof(path), "../%s/%s", strrchr(directory, '/') + 1, name);
+    snprintf(path, sizeof(path), "../%s/%s", strrchr(place_directory, '/') + 1,
+             name);
     assert_int_equal(open_it(path), -ENOENT);
     snprintf(path, sizeof(path), "./%s", name);
     assert_int_equal(open_it(path), -ENOENT);
@@ -509,9 +443,9 @@ static void names_that_are_none_are_refused(void **state)
     long_name[sizeof(long_name) - 1] = '\0';
     memcpy(long_name, "wm.", 3);
     assert_int_equal(open_it(long_name), -ENOENT);
-    assert_int_equal(wm_segment_open(&s, path_of("none"), name), -ENOENT);
+    assert_int_equal(wm_segment_open(&s, place_path("none"), name), -ENOENT);
     /* The prefix is asked for even where such a file is. */
-    assert_int_equal(mknod(path_of("xy.a"), S_IFREG | 0600, 0), 0);
+    assert_int_equal(mknod(place_path("xy.a"), S_IFREG | 0600, 0), 0);
     assert_int_equal(open_it("xy.a"), -ENOENT);
 }
 
@@ -542,15 +476,15 @@ static void a_foreign_owners_segment_is_refused(void **state)
 
     (void)state;
     if (getuid() != 0) {
-        skip_for(__func__, "only root can be two users");
+        place_skip(__func__, "only root can be two users");
     }
     name = leave_dead("a");
-    assert_int_equal(chmod(directory, 0755), 0);
-    assert_int_equal(run(is_refused_as_a_stranger, name), 0);
-    assert_int_equal(chmod(path_of(name), 0644), 0);
-    assert_int_equal(run(is_served_roots, name), 0);
-    assert_int_equal(chown(path_of(name), 4711, NOBODY), 0);
-    assert_int_equal(run(is_refused_a_third_ones, name), 0);
+    assert_int_equal(chmod(place_directory, 0755), 0);
+    assert_int_equal(place_run(is_refused_as_a_stranger, name), 0);
+    assert_int_equal(chmod(place_path(name), 0644), 0);
+    assert_int_equal(place_run(is_served_roots, name), 0);
+    assert_int_equal(chown(place_path(name), 4711, NOBODY), 0);
+    assert_int_equal(place_run(is_refused_a_third_ones, name), 0);
     assert_int_equal(open_it(name), 0); /* root looks at everybody's */
 }
 
@@ -562,7 +496,7 @@ static void an_opened_segment_cannot_be_written(void **state)
     pid_t pid;
 
     (void)state;
-    assert_int_equal(wm_segment_open(&s, directory, leave_dead("a")), 0);
+    assert_int_equal(wm_segment_open(&s, place_directory, leave_dead("a")), 0);
     assert_false(s.writable);
     assert_int_equal(s.fd, -1);
     assert_int_equal(s.geometry.capacity, 3);
@@ -642,11 +576,11 @@ static void only_whole_names_are_an_instances(void **state)
     leave_dead("a");
     leave_dead("a");
     for (size_t i = 0; i < COUNT(others); i++) {
-        assert_int_equal(mknod(path_of(others[i]), S_IFREG | 0600, 0), 0);
+        assert_int_equal(mknod(place_path(others[i]), S_IFREG | 0600, 0), 0);
     }
-    wm_segment_list(directory, "a", count_name, &n);
+    wm_segment_list(place_directory, "a", count_name, &n);
     assert_int_equal(n, 2);
-    wm_segment_list(path_of("none"), "a", count_name, &n);
+    wm_segment_list(place_path("none"), "a", count_name, &n);
     assert_int_equal(n, 2);
 }
 
@@ -654,7 +588,7 @@ static void only_whole_names_are_an_instances(void **state)
 
 static enum wm_use use(const char *name)
 {
-    return wm_segment_use(directory, name);
+    return wm_segment_use(place_directory, name);
 }
 
 static void a_participant_keeps_it_live_until_it_closes(void **state)
@@ -677,7 +611,7 @@ static void a_reader_does_not_take_part(void **state)
     const char *name = leave_dead("a");
 
     (void)state;
-    assert_int_equal(wm_segment_open(&s, directory, name), 0);
+    assert_int_equal(wm_segment_open(&s, place_directory, name), 0);
     assert_int_equal(use(name), WM_USE_DEAD);
     wm_segment_close(&s);
 }
@@ -751,10 +685,10 @@ static void what_is_in_use_is_never_unlinked(void **state)
 
     (void)state;
     assert_int_equal(create("a"), 0);
-    assert_int_equal(wm_segment_unlink(directory, segment.name, judge, &v),
-                     -EBUSY);
+    assert_int_equal(
+        wm_segment_unlink(place_directory, segment.name, judge, &v), -EBUSY);
     assert_int_equal(v.asked, 0);
-    assert_int_equal(files(), 1);
+    assert_int_equal(place_files(), 1);
 }
 
 static void what_nobody_uses_is_unlinked_if_the_judge_says_so(void **state)
@@ -763,16 +697,17 @@ static void what_nobody_uses_is_unlinked_if_the_judge_says_so(void **state)
     const char *name = leave_dead("a");
 
     (void)state;
-    assert_int_equal(wm_segment_unlink(directory, name, judge, &v), 0);
+    assert_int_equal(wm_segment_unlink(place_directory, name, judge, &v), 0);
     assert_int_equal(v.asked, 1);
     assert_int_equal(v.error, 0);
     assert_int_equal(v.capacity, 3);
-    assert_int_equal(files(), 1);
+    assert_int_equal(place_files(), 1);
     assert_int_equal(use(name), WM_USE_DEAD); /* its lock was given back */
     v.unlink = true;
-    assert_int_equal(wm_segment_unlink(directory, name, judge, &v), 0);
-    assert_int_equal(files(), 0);
-    assert_int_equal(wm_segment_unlink(directory, name, judge, &v), -ENOENT);
+    assert_int_equal(wm_segment_unlink(place_directory, name, judge, &v), 0);
+    assert_int_equal(place_files(), 0);
+    assert_int_equal(wm_segment_unlink(place_directory, name, judge, &v),
+                     -ENOENT);
 }
 
 static void a_damaged_one_is_judged_without_a_mapping(void **state)
@@ -781,11 +716,11 @@ static void a_damaged_one_is_judged_without_a_mapping(void **state)
     const char *name = leave_dead("a");
 
     (void)state;
-    assert_int_equal(truncate(path_of(name), 7), 0);
-    assert_int_equal(wm_segment_unlink(directory, name, judge, &v), 0);
+    assert_int_equal(truncate(place_path(name), 7), 0);
+    assert_int_equal(wm_segment_unlink(place_directory, name, judge, &v), 0);
     assert_int_equal(v.error, -EBADMSG);
     assert_int_equal(v.capacity, 0);
-    assert_int_equal(files(), 0);
+    assert_int_equal(place_files(), 0);
 }
 
 static bool judge_tries_to_join(const struct wm_segment *s, int error,
@@ -793,7 +728,7 @@ static bool judge_tries_to_join(const struct wm_segment *s, int error,
 {
     (void)s;
     (void)error;
-    *(enum wm_use *)argument = wm_segment_use(directory, segment.name);
+    *(enum wm_use *)argument = wm_segment_use(place_directory, segment.name);
     return true;
 }
 
@@ -805,9 +740,10 @@ static void unlinking_holds_the_exclusive_lock(void **state)
     (void)state;
     memcpy(segment.name, name, sizeof(segment.name));
     assert_int_equal(
-        wm_segment_unlink(directory, name, judge_tries_to_join, &seen), 0);
+        wm_segment_unlink(place_directory, name, judge_tries_to_join, &seen),
+        0);
     assert_int_equal(seen, WM_USE_LIVE); /* refused while we hold it */
-    assert_int_equal(files(), 0);
+    assert_int_equal(place_files(), 0);
 }
 
 /* -------------------------------------------------------- a later binary */
@@ -865,7 +801,7 @@ static void an_unlinked_one_is_adopted_as_well(void **state)
 {
     (void)state;
     assert_int_equal(create("a"), 0);
-    assert_int_equal(unlink(path_of(segment.name)), 0);
+    assert_int_equal(unlink(place_path(segment.name)), 0);
     assert_int_equal(exec_adopter("a", 0, true), 0);
     assert_int_equal(segment.header->next_sweep, 4711);
 }
@@ -936,7 +872,7 @@ static void another_abi_is_told_and_nothing_changed(void **state)
     memcpy(before, segment.header, sizeof(before));
     assert_int_equal(exec_adopter("a", -EPROTO, true), 0);
     assert_memory_equal(before, segment.header, sizeof(before));
-    assert_int_equal(files(), 1);
+    assert_int_equal(place_files(), 1);
 }
 
 static void the_kept_descriptor_cannot_write_and_holds_a_share(void **state)

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The directory lies in /dev/shm, as real segments do. */
+
+#include "place.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+char place_directory[64];
+
+int place_setup(void **state)
+{
+    (void)state;
+    snprintf(place_directory, sizeof(place_directory),
+             "/dev/shm/test-place-XXXXXX");
+    return mkdtemp(place_directory) == NULL ? -1 : 0;
+}
+
+int place_teardown(void **state)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(place_directory);
+
+    (void)state;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        remove(place_path(entry->d_name)); /* "." and ".." refuse */
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return rmdir(place_directory);
+}
+
+int place_files(void)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(place_directory);
+    int n = 0;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        n += entry->d_name[0] != '.';
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return n;
+}
+
+const char *place_path(const char *name)
+{
+    static char path[400];
+
+    snprintf(path, sizeof(path), "%s/%s", place_directory, name);
+    return path;
+}
+
+int place_run(int (*check)(const char *), const char *argument)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(check(argument));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -status;
+}
+
+void place_skip(const char *test, const char *why)
+{
+    print_message("# %s: %s, allowed in CI\n", test, why);
+    skip();
+}
