@@ -199,7 +199,8 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
 
 /* ------------------------------------------------------------------ beat */
 
-/* Any of our states to any other, keeping the beat or renewing it. */
+/* Any of our states to any other, with a beat. Returns 0, or WM_SAME if it was
+ * in that state already. */
 static int change_state(struct wm_worker *w, unsigned state)
 {
     struct wm_record *r = wm_worker_record(w);
@@ -213,6 +214,9 @@ static int change_state(struct wm_worker *w, unsigned state)
         if (wm_word_pid(word) != w->pid || wm_word_state(word) < WM_JOINING ||
             wm_word_state(word) == WM_CRASHED) {
             break;
+        }
+        if (wm_word_state(word) == state) {
+            return WM_SAME;
         }
         if (swap(r, &word,
                  state == WM_FREE ? 0 : wm_word(state, w->pid, wm_now()))) {
@@ -311,11 +315,13 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
     error = change_state(worker, WM_LIVE);
     if (error == 0) {
         wm_log_worker(worker, WM_LOG_WORKER_LIVE);
+    }
+    if (error >= 0) {
         wm_counts_of(worker->node, worker->generation, WM_COUNT_START, counts);
         counts->spell = worker->spell;
         counts->reason = start_reason(worker);
     }
-    return error;
+    return error < 0 ? error : 0;
 }
 
 int wm_worker_exit(struct wm_worker *worker, struct wm_counts *counts)
@@ -340,7 +346,7 @@ int wm_worker_drain(struct wm_worker *worker)
         wm_resign(worker);
         wm_log_worker(worker, WM_LOG_WORKER_DRAINING);
     }
-    return error;
+    return error < 0 ? error : 0;
 }
 
 int wm_worker_leave(struct wm_worker *worker)

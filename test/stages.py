@@ -179,8 +179,7 @@ def test_stage(name, directory, env=None, wrapper=(), options=()):
         options = [*options, "--wrapper", " ".join(wrapper)]
     return Stage(name, ["meson", "test", "-C", directory, "--no-rebuild",
                         "--print-errorlogs", *options],
-                 meson_tests(directory, wrapper),
-                 {"CMOCKA_MESSAGE_OUTPUT": "TAP", **(env or {})})
+                 meson_tests(directory, wrapper), env)
 
 
 def sources():

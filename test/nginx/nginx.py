@@ -343,6 +343,15 @@ class Nginx:
     def close_gate(self, gate):
         os.unlink(self.path("gate." + gate))
 
+    def ask(self, pid, name):
+        """What a worker with wmt.answer() says to this."""
+        def answers():
+            return [x for x in self.notes("answer") if x["by"] == pid]
+        asked = len(answers())
+        self.open_gate(f"ask.{pid}.{asked}.{name}")
+        wait(lambda: len(answers()) > asked, f"{pid} to answer {name}")
+        return answers()[-1]
+
     def connect(self, name="s"):
         """A connection to the server (a long prefix is no obstacle)."""
         fd = os.open(self.prefix, os.O_PATH)
