@@ -10,9 +10,9 @@
  * bound the last one counts, and an exiting worker that was not alone in any
  * of them is not told that it is the last. */
 
+#include "census.h"
+
 #include "generation.h"
-#include "process.h"
-#include "sweep.h"
 
 #define PASSES 8
 
@@ -57,7 +57,8 @@ static void tally_record(const struct question *q, struct tally *t,
             WM_ROLE_WORKER) {
         return;
     }
-    t->digest += mix(wm_word_identity(word) + slot + mix(join));
+    t->digest +=
+        mix(wm_word_identity(word) + slot + mix(join + mix(generation)));
     if (state == WM_LIVE || state == WM_STALLED) {
         t->live += generation == q->id;
         /* Not "else": after a roll-back they are of an older one. */
@@ -71,9 +72,9 @@ static void tally_record(const struct question *q, struct tally *t,
     } else if (state == WM_JOINING) {
         t->joining++;
     } else if (state == WM_CRASHED &&
-               q->now <= wm_word_beat(word) +
-                             atomic_load_explicit(&r->overdue_ms,
-                                                  memory_order_acquire)) {
+               wm_word_age(word, q->now) <=
+                   (int64_t)atomic_load_explicit(&r->overdue_ms,
+                                                 memory_order_acquire)) {
         t->crashed++;
     }
 }
@@ -192,7 +193,7 @@ static uint64_t list_pass(const struct wm_node *node,
             continue;
         }
         digest += mix(wm_word(info.state, (uint32_t)info.pid, 0) + i +
-                      mix(info.join));
+                      mix(info.join + mix(info.generation)));
         if (n < room) {
             list[n++] = info;
         } else {

@@ -49,8 +49,17 @@ const char *wm_strerror(int error)
         return "not permitted: the segment is another user's, or the lock "
                "is not held";
     case -EBADMSG:
-        return "damaged segment: not made by libwm, or cut short; "
+        return "no segment of libwm, or one that is just being made: "
                "remove the file if no server uses it";
+    case -ENODATA:
+        return "damaged segment, cut short: remove the file if no server "
+               "uses it";
+    case -EUCLEAN:
+        return "damaged segment, its header contradicts itself: remove the "
+               "file if no server uses it";
+    case -ENOTSUP:
+        return "more users may write to the segment than when it was made: "
+               "set its mode back";
     case -EPROTO:
         return "segment of another ABI of libwm: restart the server";
     case -EXDEV:

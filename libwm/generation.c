@@ -21,16 +21,6 @@
 
 #include <stdlib.h>
 
-uint32_t wm_generation_owed(uint64_t word)
-{
-    uint32_t open = wm_gen_state(word) == WM_GENERATION_ACTIVE;
-
-    if (wm_gen_state(word) < WM_GENERATION_BEGUN) {
-        return 0;
-    }
-    return (wm_gen_spell(word) - open - wm_gen_given(word)) & WM_SPELL_MASK;
-}
-
 static uint64_t load_word(const struct wm_generation_record *record)
 {
     return atomic_load_explicit(&record->word, memory_order_acquire);
@@ -57,10 +47,20 @@ static uint64_t gen_word_with_state(uint64_t word, unsigned state)
                        wm_gen_version(word));
 }
 
-static uint64_t claimed_word(void)
+static bool is_begun(uint64_t word)
 {
-    return (uint64_t)WM_GENERATION_CLAIMED << 61 |
-           wm_ident_pid(wm_self_ident());
+    return wm_gen_state(word) >= WM_GENERATION_BEGUN &&
+           wm_gen_state(word) <= WM_GENERATION_ABORTED;
+}
+
+/* Whether a word that was loaded from the record is generation id's. The id is
+ * stored before the word of its life, and a word never comes again: if the id
+ * is found after the word, a swap from that very word is a swap of it. */
+static bool word_is_of(const struct wm_generation_record *record, uint64_t word,
+                       uint64_t id)
+{
+    return is_begun(word) &&
+           atomic_load_explicit(&record->id, memory_order_acquire) == id;
 }
 
 bool wm_generation_read(const struct wm_node *node, uint32_t index,
@@ -74,8 +74,7 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
      * a storm, and joins leave these fields alone. */
     for (int look = 0; look < 8; look++) {
         before = after;
-        if (wm_gen_state(before) < WM_GENERATION_BEGUN ||
-            wm_gen_state(before) > WM_GENERATION_ABORTED) {
+        if (!is_begun(before)) {
             return false;
         }
         info->id = atomic_load_explicit(&g->id, memory_order_acquire);
@@ -105,17 +104,10 @@ struct wm_generation_record *wm_generation_find(const struct wm_node *node,
 {
     uint32_t index = (uint32_t)(id % node->segment.geometry.generations);
     struct wm_generation_record *g = &node->segment.generations[index];
-    unsigned state = wm_gen_state(load_word(g));
 
-    if (id == 0 || state < WM_GENERATION_BEGUN ||
-        state > WM_GENERATION_ABORTED ||
-        atomic_load_explicit(&g->id, memory_order_acquire) != id) {
-        return NULL;
-    }
-    return g;
+    return id != 0 && word_is_of(g, load_word(g), id) ? g : NULL;
 }
 
-/* How many records can be in use: none beyond the newest number. */
 uint32_t wm_generations_used(const struct wm_node *node)
 {
     uint64_t newest = atomic_load_explicit(
@@ -153,9 +145,11 @@ static uint64_t newest_of(const struct wm_node *node, uint64_t master,
 /* ----------------------------------------------------------------- begin */
 
 /* Whether the record may serve another generation: nothing is owed, nobody
- * will restart it, or its claimant died before it was begun. */
+ * will restart it, or its claimant died before it was begun. In need, where
+ * all records are taken, also those with ends that nobody was told of, and
+ * those that never had a worker and are not their master's current one. */
 static bool is_reusable(const struct wm_node *node, uint32_t index,
-                        uint64_t word)
+                        uint64_t word, bool need)
 {
     struct wm_generation_info info;
     uint64_t master;
@@ -165,11 +159,11 @@ static bool is_reusable(const struct wm_node *node, uint32_t index,
         return true;
     }
     if (state == WM_GENERATION_CLAIMED) {
-        return wm_process_dead(wm_ident((uint32_t)(word & WM_PID_MASK), 0), 0,
+        return wm_process_dead(wm_ident(wm_gen_claimant(word), 0), 0,
                                WM_PROOF_QUICK);
     }
-    if ((state != WM_GENERATION_EXITED && state != WM_GENERATION_ABORTED) ||
-        wm_generation_owed(word) != 0 ||
+    if (state == WM_GENERATION_ACTIVE ||
+        (!need && (state == WM_GENERATION_BEGUN || wm_gen_owed(word) != 0)) ||
         !wm_generation_read(node, index, &info, NULL, &master)) {
         return false;
     }
@@ -177,7 +171,7 @@ static bool is_reusable(const struct wm_node *node, uint32_t index,
 }
 
 static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
-                 uint32_t lives)
+                 uint64_t claimed)
 {
     atomic_store_explicit(&g->id, id, memory_order_release);
     atomic_store_explicit(&g->master, wm_self_ident(), memory_order_release);
@@ -186,32 +180,30 @@ static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
     atomic_store_explicit(&g->deaths, 0, memory_order_release);
     atomic_store_explicit(&g->replaced, 0, memory_order_release);
     atomic_store_explicit(&g->joined, 0, memory_order_release);
-    atomic_store_explicit(&g->word,
-                          wm_gen_word(WM_GENERATION_BEGUN, 0, 0, lives),
-                          memory_order_release);
+    atomic_store_explicit(
+        &g->word,
+        wm_gen_word(WM_GENERATION_BEGUN, 0, 0, wm_gen_version(claimed) + 1),
+        memory_order_release);
 }
 
 /* Claims the record that number `id` falls on, if it may be reused. */
-static bool claim(struct wm_node *node, uint64_t id, uint32_t reason,
-                  bool evict)
+static bool claim(struct wm_node *node, uint64_t id, uint32_t reason, bool need)
 {
-    uint32_t count = node->segment.geometry.generations;
-    uint32_t index = (uint32_t)(id % count);
+    uint32_t index = (uint32_t)(id % node->segment.geometry.generations);
     struct wm_generation_record *g = &node->segment.generations[index];
     uint64_t word = load_word(g);
+    uint64_t claimed =
+        wm_gen_claimed(WM_GENERATION_CLAIMED, wm_ident_pid(wm_self_ident()),
+                       wm_gen_version(word) + 1);
+    uint32_t lost = wm_gen_owed(word);
 
-    if (!is_reusable(node, index, word)) {
-        if (!evict || wm_gen_state(word) != WM_GENERATION_EXITED) {
-            return false;
-        }
-        atomic_fetch_add_explicit(&node->segment.header->exits_lost,
-                                  wm_generation_owed(word),
-                                  memory_order_relaxed);
-    }
-    if (!swap_word(g, &word, claimed_word())) {
+    if (!is_reusable(node, index, word, need) ||
+        !swap_word(g, &word, claimed)) {
         return false;
     }
-    fill(g, id, reason, (uint32_t)(id / count));
+    atomic_fetch_add_explicit(&node->segment.header->exits_lost, lost,
+                              memory_order_relaxed);
+    fill(g, id, reason, claimed);
     return true;
 }
 
@@ -227,7 +219,7 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
 {
     struct wm_segment_header *h = node->segment.header;
     uint32_t why = begin_reason(node);
-    uint64_t attempts = node->segment.geometry.generations;
+    uint64_t records = node->segment.geometry.generations;
     uint64_t number;
 
     if (!wm_node_writable(node)) {
@@ -242,14 +234,15 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
     }
 
     wm_generations_settle(node, 0);
-    /* A number whose record is still needed is passed over; only where all
-     * are needed for ends that nobody was told of, the oldest of these goes
-     * (and is counted as lost). */
-    for (uint64_t i = 0; i < 2 * attempts; i++) {
+    /* A number whose record is still needed is passed over; where all are,
+     * the second round takes what can be done without. There is some: at most
+     * one record for each worker is ACTIVE, and one for each living master
+     * its current one. */
+    for (uint64_t i = 0; i < 2 * records; i++) {
         number = atomic_fetch_add_explicit(&h->next_generation, 1,
                                            memory_order_relaxed) +
                  1;
-        if (claim(node, number, why, i >= attempts)) {
+        if (claim(node, number, why, i >= records)) {
             node->begun = number;
             node->begun_by = wm_self_ident();
             node->forked = false;
@@ -274,7 +267,7 @@ int wm_generation_end(struct wm_node *node, uint64_t id)
         return 0;
     }
     word = load_word(g);
-    if (wm_gen_state(word) == WM_GENERATION_BEGUN &&
+    if (wm_gen_state(word) == WM_GENERATION_BEGUN && word_is_of(g, word, id) &&
         swap_word(g, &word, gen_word_with_state(word, WM_GENERATION_ABORTED))) {
         log_state(node, WM_LOG_GENERATION_ABORTED, id, 0, node->begun_by);
         return WM_CLOSED;
@@ -295,24 +288,20 @@ static void note_first_active(struct wm_node *node, uint64_t id)
     }
 }
 
-void wm_generation_enter(struct wm_node *node,
+bool wm_generation_enter(struct wm_node *node,
                          struct wm_generation_record *record,
                          struct wm_worker *worker)
 {
     uint64_t master = node->forker != 0 ? node->forker : wm_self_ident();
-    uint64_t word, next;
+    uint64_t word = load_word(record), next;
     bool open;
 
-    /* The process that forked this one is the master, whoever began the
-     * generation (a server that daemonizes begins it in a process that is
-     * gone by now). */
-    atomic_store_explicit(&record->master, master, memory_order_release);
-    note_first_active(node, worker->generation);
-
-    word = load_word(record);
     do {
         uint32_t spell = wm_gen_spell(word);
 
+        if (!word_is_of(record, word, worker->generation)) {
+            return false;
+        }
         open = wm_gen_state(word) == WM_GENERATION_ACTIVE;
         if (!open) {
             spell++;
@@ -322,6 +311,12 @@ void wm_generation_enter(struct wm_node *node,
                            wm_gen_version(word) + 1);
     } while (!swap_word(record, &word, next));
 
+    /* From here on the record is this generation's as long as we are in it.
+     * The process that forked this one is the master, whoever began the
+     * generation (a server that daemonizes begins it in a process that is
+     * gone by now). */
+    atomic_store_explicit(&record->master, master, memory_order_release);
+    note_first_active(node, worker->generation);
     if (open) {
         worker->ordinal = atomic_fetch_add_explicit(&record->joined, 1,
                                                     memory_order_relaxed) +
@@ -332,6 +327,7 @@ void wm_generation_enter(struct wm_node *node,
         atomic_store_explicit(&record->joined, 1, memory_order_relaxed);
         worker->ordinal = 1;
     }
+    return true;
 }
 
 /* ----------------------------------------------------------------- close */
@@ -383,7 +379,7 @@ int wm_generation_retire(struct wm_node *node, uint64_t id)
     }
     word = load_word(g);
     while (wm_gen_state(word) == WM_GENERATION_ACTIVE &&
-           !has_workers(node, id)) {
+           word_is_of(g, word, id) && !has_workers(node, id)) {
         if (swap_word(g, &word,
                       gen_word_with_state(word, WM_GENERATION_EXITED))) {
             log_state(node, WM_LOG_GENERATION_EXITED, id, word,
@@ -404,7 +400,7 @@ int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell)
     }
     word = load_word(g);
     do {
-        if (wm_generation_owed(word) == 0) {
+        if (!word_is_of(g, word, id) || wm_gen_owed(word) == 0) {
             return 0;
         }
         next = wm_gen_word(wm_gen_state(word), wm_gen_spell(word),
@@ -447,7 +443,7 @@ uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)
             info.id == own) {
             continue;
         }
-        if (info.state == WM_GENERATION_BEGUN && wm_self_ident() != master) {
+        if (info.state == WM_GENERATION_BEGUN) {
             changed += abort_stillborn(node, i, &info, word, master);
         } else if (info.state == WM_GENERATION_ACTIVE &&
                    (newest_of(node, master, true) > info.id ||
@@ -564,5 +560,5 @@ int wm_generations(const struct wm_node *node, struct wm_generation_info *list,
         qsort(list, written, sizeof(*list), by_id);
     }
     *count = n;
-    return 0;
+    return n > room ? -ENOSPC : 0;
 }

@@ -8,9 +8,6 @@
 
 #include "node.h"
 
-/* Ends of spells that are over and that nobody was told of. */
-uint32_t wm_generation_owed(uint64_t word);
-
 /* How many records can be in use: none beyond the newest number. */
 uint32_t wm_generations_used(const struct wm_node *node);
 
@@ -25,8 +22,9 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
                         uint64_t *master);
 
 /* After JOINING was published: opens a new spell unless one is open. The
- * worker's spell and ordinal are filled in. */
-void wm_generation_enter(struct wm_node *node,
+ * worker's spell and ordinal are filled in. False: the generation was
+ * forgotten meanwhile. */
+bool wm_generation_enter(struct wm_node *node,
                          struct wm_generation_record *record,
                          struct wm_worker *worker);
 

@@ -18,8 +18,11 @@
 #ifndef WM_LAYOUT_H
 #define WM_LAYOUT_H
 
+#include "wm.h"
+
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -58,6 +61,14 @@ static inline uint32_t wm_word_pid(uint64_t word)
 static inline uint64_t wm_word_beat(uint64_t word)
 {
     return word & WM_BEAT_MASK;
+}
+
+/* How long ago the beat was at `now`, in ms; negative if it is newer. The beat
+ * is cut to its bits, so that only a difference of less than 8 years counts. */
+static inline int64_t wm_word_age(uint64_t word, uint64_t now)
+{
+    return (int64_t)((now - word) << (64 - WM_BEAT_BITS)) >>
+           (64 - WM_BEAT_BITS);
 }
 
 static inline uint64_t wm_word_with_state(uint64_t word, unsigned state)
@@ -119,11 +130,39 @@ struct wm_record_cold {
     uint64_t reserved[3];
 };
 
+/* The mark of what was told of a record: join:32 | stalls:31 | crash:1. */
+static inline uint64_t wm_given(uint64_t join, uint32_t stalls, bool crash)
+{
+    return join << 32 | (uint64_t)(stalls & 0x7fffffffu) << 1 | crash;
+}
+
+static inline uint32_t wm_given_stalls(uint64_t given)
+{
+    return (uint32_t)(given >> 1 & 0x7fffffffu);
+}
+
+/* Whether a mark is of this joining, and not of one in the slot before it. */
+static inline bool wm_given_is_of(uint64_t given, uint64_t join)
+{
+    return given >> 32 == (join & 0xffffffffu);
+}
+
+/* Whether the crash of this record's occupant was told. */
+static inline bool wm_crash_given(const struct wm_record *r,
+                                  const struct wm_record_cold *c)
+{
+    uint64_t given = atomic_load_explicit(&c->given, memory_order_acquire);
+    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+
+    return wm_given_is_of(given, join) && (given & 1) != 0;
+}
+
 /* A generation's word: state:3 | spell:20 | exits given:20 | version:21.
  * Exits owed follow from it: every spell that was opened and is not open now,
- * less those given. The version is new with each worker that enters and with
- * each life of the record, so that a CAS from an older look fails. While the
- * record is CLAIMED the word holds the claimant's pid instead. */
+ * less those given. The version counts on with each worker that enters and
+ * over all lives of the record, so that a CAS from an older look fails. While
+ * the record is CLAIMED, the claimant's pid stands in place of the spells:
+ * state:3 | pid:40 | version:21. */
 #define WM_SPELL_MASK ((UINT64_C(1) << 20) - 1)
 #define WM_VERSION_MASK ((UINT64_C(1) << 21) - 1)
 
@@ -147,11 +186,34 @@ static inline uint32_t wm_gen_version(uint64_t word)
     return (uint32_t)(word & WM_VERSION_MASK);
 }
 
+static inline uint64_t wm_gen_claimed(unsigned state, uint32_t pid,
+                                      uint32_t version)
+{
+    return (uint64_t)state << 61 | (uint64_t)pid << 21 |
+           (version & WM_VERSION_MASK);
+}
+
+static inline uint32_t wm_gen_claimant(uint64_t word)
+{
+    return (uint32_t)(word >> 21 & WM_PID_MASK);
+}
+
 static inline uint64_t wm_gen_word(unsigned state, uint32_t spell,
                                    uint32_t given, uint32_t version)
 {
     return (uint64_t)state << 61 | (spell & WM_SPELL_MASK) << 41 |
            (given & WM_SPELL_MASK) << 21 | (version & WM_VERSION_MASK);
+}
+
+/* Ends of spells that are over and that nobody was told of. */
+static inline uint32_t wm_gen_owed(uint64_t word)
+{
+    uint32_t open = wm_gen_state(word) == WM_GENERATION_ACTIVE;
+
+    if (wm_gen_state(word) < WM_GENERATION_BEGUN) {
+        return 0;
+    }
+    return (wm_gen_spell(word) - open - wm_gen_given(word)) & WM_SPELL_MASK;
 }
 
 /* One generation. The record of generation g lies at g modulo the number of
@@ -256,8 +318,8 @@ struct wm_segment_header {
     uint64_t pid_namespace; /* inode of /proc/self/ns/pid, 0 if unknown */
     uint64_t created;       /* CLOCK_REALTIME, ms */
     uint32_t log_entries;
-    uint32_t reserved0;
-    uint64_t reserved1;
+    uint32_t mode; /* of the file, as it was made */
+    uint64_t reserved0;
 
     char instance[WM_INSTANCE_SIZE];
 

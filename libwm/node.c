@@ -15,7 +15,6 @@
 
 #include "node.h"
 
-#include "generation.h"
 #include "process.h"
 
 #include <fcntl.h>
@@ -57,13 +56,15 @@ static void after_fork_in_parent(void)
 }
 
 /* The child takes part in the node, but the worker and the lock are its
- * parent's. nginx execs its next binary from such a child: there, and only
- * there, the descriptor is to be inherited. */
+ * parent's. nginx execs its next binary from a child of the master: there, and
+ * only there, the descriptor is to be inherited. What a worker forks may exec
+ * anything, and is no next binary. */
 static void after_fork_in_child(void)
 {
     wm_self_forget();
     for (struct wm_node *n = registry; n != NULL; n = n->next) {
-        if (wm_worker_record(&n->worker) == NULL) {
+        n->of_worker = n->of_worker || n->joined;
+        if (!n->of_worker) {
             set_cloexec(n, 0);
         }
         atomic_store_explicit(&n->worker.record, NULL, memory_order_relaxed);
@@ -115,16 +116,36 @@ static void discard(struct wm_node *n)
     free(n);
 }
 
+/* Whether a record tells of a worker that has not left, and whose end nobody
+ * was told of. */
+static bool is_untold(const struct wm_segment *s, uint32_t slot, uint64_t word)
+{
+    const struct wm_record *r = &s->records[slot];
+
+    if (atomic_load_explicit(&r->role, memory_order_acquire) !=
+        WM_ROLE_WORKER) {
+        return false;
+    }
+    switch (wm_word_state(word)) {
+    case WM_JOINING:
+    case WM_LIVE:
+    case WM_STALLED:
+        return true;
+    case WM_CRASHED:
+        return !wm_crash_given(r, &s->colds[slot]);
+    default:
+        return false;
+    }
+}
+
 /* What an unclean end left to tell. */
 static void add_postmortem(struct wm_postmortem *p, const struct wm_segment *s)
 {
     for (uint32_t i = 0; i < s->geometry.capacity; i++) {
         uint64_t word =
             atomic_load_explicit(&s->records[i].word, memory_order_acquire);
-        unsigned state = wm_word_state(word);
 
-        if (state == WM_JOINING || state == WM_LIVE || state == WM_STALLED ||
-            state == WM_CRASHED) {
+        if (is_untold(s, i, word)) {
             p->workers++;
             p->pid = (int32_t)wm_word_pid(word);
         }
@@ -137,28 +158,39 @@ static void add_postmortem(struct wm_postmortem *p, const struct wm_segment *s)
         if (wm_gen_state(word) == WM_GENERATION_ACTIVE) {
             p->exits_owed++;
         }
-        p->exits_owed += wm_generation_owed(word);
+        p->exits_owed += wm_gen_owed(word);
         if (id > p->generation) {
             p->generation = id;
         }
     }
 }
 
+/* Judges a dead segment of an earlier life: what can be read is told, what is
+ * no segment goes as well, what is another's stays. */
 static bool bury(const struct wm_segment *segment, int error, void *argument)
 {
     struct wm_postmortem *p = argument;
 
-    if (error == -EPERM) {
+    switch (error) {
+    case 0:
+        add_postmortem(p, segment);
+        p->segments++;
+        return true;
+    case -EPROTO: /* another library's, or another pid namespace's: */
+    case -EXDEV:  /* whole, but not for us to read */
+        p->segments++;
+        return true;
+    case -EBADMSG:
+    case -ENODATA:
+    case -EUCLEAN:
+        p->damaged++;
+        return true;
+    case -EPERM:
         p->foreign++;
         return false;
+    default: /* we could not look: the next start may */
+        return false;
     }
-    if (segment != NULL) {
-        p->segments++;
-        add_postmortem(p, segment);
-    } else {
-        p->damaged++;
-    }
-    return true;
 }
 
 static void tidy_one(const char *name, void *argument)
@@ -188,10 +220,11 @@ static int acquire_segment(struct wm_node *n,
 
     if ((options->flags & WM_NODE_ADOPT) != 0) {
         error = wm_segment_adopt(&n->segment, n->instance);
-        n->adopted = error == 0;
-        if (error != -ENOENT) {
-            return error;
+        if (error == 0) {
+            n->adopted = true;
+            return 0;
         }
+        n->not_adopted = error == -ENOENT ? 0 : -error;
     }
     error = wm_segment_create(&n->segment, n->directory, n->instance, geometry,
                               mode);
@@ -240,6 +273,7 @@ int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
     n = find(options->instance);
     if (n != NULL) {
         n->references++;
+        set_cloexec(n, FD_CLOEXEC);
         *node = n;
     } else {
         error = attach_new(options, node);
@@ -305,7 +339,7 @@ static bool is_clean(const struct wm_segment *segment, int error,
         return false;
     }
     add_postmortem(&p, segment);
-    return p.exits_owed == 0;
+    return p.exits_owed == 0 && p.workers == 0;
 }
 
 /* A tool that asks whether the segment is in use holds the exclusive lock for
@@ -365,16 +399,21 @@ int wm_node_release(struct wm_node *node)
 
 void wm_node_describe(const struct wm_node *node, struct wm_node_info *info)
 {
+    const struct wm_segment_header *h = node->segment.header;
     struct wm_node_info i = {
-        .size = sizeof(i),
+        .size = info->size,
         .capacity = node->segment.geometry.capacity,
         .instance = node->instance,
         .name = node->segment.name,
         .anonymous = node->anonymous,
+        .not_adopted = node->not_adopted,
         .adopted = node->adopted,
         .read_only = !wm_node_writable(node),
-        .generation = (uint32_t)atomic_load_explicit(
-            &node->segment.header->next_generation, memory_order_relaxed),
+        .generation =
+            atomic_load_explicit(&h->next_generation, memory_order_relaxed),
+        .dropped = atomic_load_explicit(&h->dropped, memory_order_relaxed),
+        .exits_lost =
+            atomic_load_explicit(&h->exits_lost, memory_order_relaxed),
         .postmortem = node->postmortem,
     };
 

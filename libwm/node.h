@@ -26,6 +26,7 @@ struct wm_worker {
     uint32_t expected;
     uint32_t role;
     uint32_t recoveries; /* told, of its stalls */
+    _Atomic bool late;   /* a beat was overdue since its last sweep */
 };
 
 struct wm_node {
@@ -35,9 +36,11 @@ struct wm_node {
     char instance[WM_INSTANCE_SIZE];
     char *directory;
     uint32_t references;
-    int anonymous;
+    int anonymous;   /* the errno that forbade a file, or 0 */
+    int not_adopted; /* the errno that forbade to take over, or 0 */
     bool adopted;
     bool joined;     /* this process is or was a worker */
+    bool of_worker;  /* a process before this one was */
     uint64_t forker; /* ident of the process that forked this one, 0 */
     uint64_t begun;  /* the generation begun last by begun_by */
     uint64_t begun_by;

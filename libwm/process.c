@@ -133,7 +133,9 @@ void wm_self_forget(void)
  * earlier at most: no living claimant is ever taken for a later process. */
 static bool began_after(uint64_t start, uint64_t claimed_ms)
 {
-    uint64_t asleep = clock_ms(CLOCK_BOOTTIME) - clock_ms(CLOCK_MONOTONIC);
+    /* In this order: a pause in between makes the start look earlier, too. */
+    uint64_t awake = clock_ms(CLOCK_MONOTONIC);
+    uint64_t asleep = clock_ms(CLOCK_BOOTTIME) - awake;
     uint64_t hertz = (uint64_t)sysconf(_SC_CLK_TCK);
     uint64_t start_ms = start * 1000u / hertz;
 

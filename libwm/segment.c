@@ -120,7 +120,8 @@ static int keep_descriptor(int fd)
     return kept;
 }
 
-static void fill_header(struct wm_segment *segment, const char *instance)
+static void fill_header(struct wm_segment *segment, const char *instance,
+                        uint32_t mode)
 {
     struct wm_segment_header *h = segment->header;
     struct timespec ts;
@@ -132,6 +133,7 @@ static void fill_header(struct wm_segment *segment, const char *instance)
     h->capacity = segment->geometry.capacity;
     h->generations = segment->geometry.generations;
     h->log_entries = segment->geometry.log_entries;
+    h->mode = mode;
     h->pid_namespace = pid_namespace();
     h->created = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
     memcpy(h->instance, instance, strlen(instance) + 1);
@@ -142,7 +144,8 @@ static void fill_header(struct wm_segment *segment, const char *instance)
 
 /* Reserves the space, so that a full file system is an error here and not a
  * SIGBUS later, maps and fills it. */
-static int furnish(struct wm_segment *segment, int fd, const char *instance)
+static int furnish(struct wm_segment *segment, int fd, const char *instance,
+                   uint32_t mode)
 {
     int error;
 
@@ -158,7 +161,7 @@ static int furnish(struct wm_segment *segment, int fd, const char *instance)
     if (error != 0) {
         return error;
     }
-    fill_header(segment, instance);
+    fill_header(segment, instance, mode);
     segment->fd = keep_descriptor(fd);
     return 0;
 }
@@ -184,7 +187,7 @@ static int create_once(struct wm_segment *segment, int dir,
     /* Refused where a tidier or a tool is just asking who uses the file. */
     error = flock(fd, LOCK_SH | LOCK_NB) == 0 ? 0 : -EAGAIN;
     if (error == 0) {
-        error = furnish(segment, fd, instance);
+        error = furnish(segment, fd, instance, mode);
     }
     if (error == 0 && fchmod(fd, (mode_t)mode) != 0) {
         error = -errno;
@@ -238,69 +241,82 @@ int wm_segment_create_anonymous(struct wm_segment *segment,
     if (fd < 0) {
         return -errno;
     }
-    flock(fd, LOCK_SH | LOCK_NB);
-    error = furnish(segment, fd, instance);
+    error = fchmod(fd, 0600) == 0 ? 0 : -errno;
+    if (error == 0 && flock(fd, LOCK_SH | LOCK_NB) != 0) {
+        error = -errno;
+    }
+    if (error == 0) {
+        error = furnish(segment, fd, instance, 0600);
+    }
     close(fd);
     return error;
 }
 
-/* Checks what a stranger's file says of itself, and copies the geometry. */
-static int check_header(struct wm_segment *segment, const struct stat *st,
-                        int fd)
+/* What can be said of a file without reading it. */
+static int check_file(const struct stat *st)
 {
-    struct wm_segment_header *h;
-    uint64_t namespace;
-    uint32_t capacity, log_entries;
-    int error;
-
     if (!S_ISREG(st->st_mode)) {
         return -EBADMSG;
     }
     if (st->st_uid != geteuid() && st->st_uid != 0 && geteuid() != 0) {
         return -EPERM;
     }
-    if (st->st_size < (off_t)sizeof(*h)) {
+    return st->st_size < (off_t)sizeof(struct wm_segment_header) ? -ENODATA : 0;
+}
+
+/* What the header says of itself; copies the geometry. */
+static int check_header(struct wm_segment *segment,
+                        const struct wm_segment_header *h,
+                        const struct stat *st)
+{
+    uint64_t namespace = pid_namespace();
+    uint32_t capacity, log_entries;
+
+    if (atomic_load_explicit(&h->magic, memory_order_acquire) != WM_MAGIC) {
         return -EBADMSG;
     }
-
-    h = mmap(NULL, sizeof(*h), PROT_READ, MAP_SHARED, fd, 0);
-    if (h == MAP_FAILED) {
-        return -errno;
+    if (h->abi != WM_ABI || h->header_size != sizeof(*h)) {
+        return -EPROTO;
     }
     capacity = h->capacity;
     log_entries = h->log_entries;
-    namespace = pid_namespace();
-    if (atomic_load_explicit(&h->magic, memory_order_acquire) != WM_MAGIC) {
-        error = -EBADMSG;
-    } else if (h->abi != WM_ABI || h->header_size != sizeof(*h)) {
-        error = -EPROTO;
-    } else if (capacity == 0 || capacity > WM_CAPACITY_MAX ||
-               log_entries == 0 || log_entries > WM_LOG_MAX ||
-               memchr(h->instance, '\0', sizeof(h->instance)) == NULL ||
-               !wm_instance_valid(h->instance)) {
-        error = -EBADMSG;
-    } else if (h->pid_namespace != 0 && namespace != 0 &&
-               h->pid_namespace != namespace) {
-        error = -EXDEV;
-    } else {
-        segment->geometry = wm_geometry(capacity, log_entries);
-        error = h->size == segment->geometry.size &&
-                        st->st_size >= (off_t)segment->geometry.size
-                    ? 0
-                    : -EBADMSG;
+    if (capacity == 0 || capacity > WM_CAPACITY_MAX || log_entries == 0 ||
+        log_entries > WM_LOG_MAX ||
+        memchr(h->instance, '\0', sizeof(h->instance)) == NULL ||
+        !wm_instance_valid(h->instance)) {
+        return -EUCLEAN;
     }
-    munmap(h, sizeof(*h));
-    return error;
+    segment->geometry = wm_geometry(capacity, log_entries);
+    if (h->size != segment->geometry.size) {
+        return -EUCLEAN;
+    }
+    if (st->st_size < (off_t)segment->geometry.size) {
+        return -ENODATA;
+    }
+    if ((st->st_mode & (S_IWGRP | S_IWOTH) & ~h->mode) != 0) {
+        return -ENOTSUP;
+    }
+    return h->pid_namespace != 0 && namespace != 0 &&
+                   h->pid_namespace != namespace
+               ? -EXDEV
+               : 0;
 }
 
 static int check_and_map(struct wm_segment *segment, int fd, bool writable)
 {
+    struct wm_segment_header *h;
     struct stat st;
-    int error = fstat(fd, &st) == 0 ? 0 : -errno;
+    int error = fstat(fd, &st) == 0 ? check_file(&st) : -errno;
 
-    if (error == 0) {
-        error = check_header(segment, &st, fd);
+    if (error != 0) {
+        return error;
     }
+    h = mmap(NULL, sizeof(*h), PROT_READ, MAP_SHARED, fd, 0);
+    if (h == MAP_FAILED) {
+        return -errno;
+    }
+    error = check_header(segment, h, &st);
+    munmap(h, sizeof(*h));
     return error != 0 ? error : map(segment, fd, writable);
 }
 
@@ -436,6 +452,8 @@ int wm_segment_adopt(struct wm_segment *segment, const char *instance)
         result = adopt_descriptor(segment, atoi(entry->d_name), instance);
         if (result == 0) {
             memcpy(segment->name, name, sizeof(name));
+        } else if (result != -ENOENT) {
+            close(atoi(entry->d_name));
         }
     }
     closedir(dir);
@@ -482,6 +500,7 @@ int wm_segment_unlink(const char *directory, const char *name,
                       wm_segment_judge *judge, void *argument)
 {
     struct wm_segment segment;
+    struct stat st;
     int dir, error, fd;
 
     clear(&segment);
@@ -493,7 +512,9 @@ int wm_segment_unlink(const char *directory, const char *name,
         close(fd);
         return -EBUSY;
     }
-    error = check_and_map(&segment, fd, false);
+    error = fstat(fd, &st) != 0      ? -errno
+            : st.st_uid != geteuid() ? -EPERM
+                                     : check_and_map(&segment, fd, false);
     if (judge(error == 0 ? &segment : NULL, error, argument)) {
         dir = open_directory(directory);
         if (dir >= 0) {

@@ -45,7 +45,8 @@ int wm_segment_open(struct wm_segment *segment, const char *directory,
                     const char *name);
 
 /* Opens the segment of this instance whose descriptor came over exec.
- * -ENOENT: there is none. */
+ * -ENOENT: there is none; another error: it cannot be used, and its descriptor
+ * was closed, so that we do not seem to take part in it. */
 int wm_segment_adopt(struct wm_segment *segment, const char *instance);
 
 /* Unmaps, and so gives up this process's share of the lock. */
@@ -68,8 +69,9 @@ typedef bool wm_segment_judge(const struct wm_segment *segment, int error,
                               void *argument);
 
 /* Where nobody takes part in the segment of that name, asks the judge and
- * unlinks it. error is what a check of the segment said: with an error there
- * is nothing mapped. Returns 0, -EBUSY if it is in use. */
+ * unlinks it. error is what a check of the segment said, -EPERM if it is
+ * another user's (also root is told so): with an error there is nothing
+ * mapped. Returns 0, -EBUSY if it is in use. */
 int wm_segment_unlink(const char *directory, const char *name,
                       wm_segment_judge *judge, void *argument);
 

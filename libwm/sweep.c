@@ -9,8 +9,6 @@
  * Marking and telling are two steps: whoever dies in between leaves an event
  * that is owed, and the next to look gives it out. */
 
-#include "sweep.h"
-
 #include "generation.h"
 #include "lock.h"
 #include "log.h"
@@ -19,8 +17,9 @@
 /* What a sweep knows before it looks at a record. */
 struct sweep {
     struct wm_node *node;
+    const struct wm_record *own; /* record of the caller, or NULL */
     uint64_t now;
-    uint32_t own;    /* pid of the caller */
+    uint32_t pid;    /* of the caller */
     uint32_t holder; /* of the lock: in a callback, not judged by time */
     bool patient;    /* the caller itself is late: everybody may be */
 };
@@ -31,11 +30,11 @@ static bool swap(struct wm_record *r, uint64_t from, uint64_t to)
         &r->word, &from, to, memory_order_acq_rel, memory_order_relaxed);
 }
 
-/* Until this time the worker is not overdue, nor its crash forgotten. */
-static uint64_t deadline(const struct wm_record *r, uint64_t word)
+/* Whether the worker is overdue, or its crash may be forgotten. */
+static bool is_overdue(const struct wm_record *r, uint64_t word, uint64_t now)
 {
-    return wm_word_beat(word) +
-           atomic_load_explicit(&r->overdue_ms, memory_order_acquire);
+    return wm_word_age(word, now) >
+           (int64_t)atomic_load_explicit(&r->overdue_ms, memory_order_acquire);
 }
 
 static bool occupant_dead(const struct sweep *s, uint32_t slot, uint64_t word,
@@ -44,10 +43,12 @@ static bool occupant_dead(const struct sweep *s, uint32_t slot, uint64_t word,
     uint32_t pid = wm_word_pid(word);
     uint64_t ident = atomic_load_explicit(&s->node->segment.colds[slot].ident,
                                           memory_order_acquire);
-    /* While it beats, a pid is not another process's. */
-    enum wm_proof proof = wm_word_state(word) == WM_LIVE && !overdue
-                              ? WM_PROOF_QUICK
-                              : WM_PROOF_FULL;
+    /* While it beats, a pid is not another process's. Ours may be: then this
+     * record is that of a worker that had it before. */
+    enum wm_proof proof =
+        wm_word_state(word) == WM_LIVE && !overdue && pid != s->pid
+            ? WM_PROOF_QUICK
+            : WM_PROOF_FULL;
 
     /* A start time counts only together with the pid of this very claim. */
     if (wm_ident_pid(ident) != pid || wm_word_state(word) == WM_CLAIMED) {
@@ -73,11 +74,12 @@ static bool mark(const struct sweep *s, uint32_t slot, uint64_t word,
     uint64_t generation =
         atomic_load_explicit(&r->generation, memory_order_acquire);
     uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+    uint32_t role = atomic_load_explicit(&r->role, memory_order_acquire);
 
     if (!swap(r, word, to)) {
         return false;
     }
-    if (kind == WM_LOG_WORKER_CRASHED) {
+    if (kind == WM_LOG_WORKER_CRASHED && role == WM_ROLE_WORKER) {
         count_death(s->node, generation);
     }
     wm_log_append(s->node, kind, generation, join, wm_word_pid(word), slot);
@@ -102,13 +104,12 @@ static bool sweep_record(const struct sweep *s, uint32_t slot)
     struct wm_record *r = &s->node->segment.records[slot];
     uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
     unsigned state = wm_word_state(word);
-    uint32_t pid = wm_word_pid(word);
     bool overdue;
 
-    if (state == WM_FREE || pid == s->own) {
+    if (state == WM_FREE || r == s->own) {
         return false;
     }
-    overdue = s->now > deadline(r, word);
+    overdue = is_overdue(r, word, s->now);
     if (state == WM_CRASHED) {
         return overdue && wm_crash_given(r, &s->node->segment.colds[slot]) &&
                swap(r, word, 0);
@@ -119,17 +120,22 @@ static bool sweep_record(const struct sweep *s, uint32_t slot)
     if (occupant_dead(s, slot, word, overdue)) {
         return mark_dead(s, slot, word);
     }
-    return state == WM_LIVE && overdue && !s->patient && pid != s->holder &&
+    return state == WM_LIVE && overdue && !s->patient &&
+           wm_word_pid(word) != s->holder &&
            mark(s, slot, word, wm_word_with_state(word, WM_STALLED),
                 WM_LOG_WORKER_STALLED);
 }
 
-static bool is_late(const struct wm_worker *self, uint64_t now)
+/* Whether the caller was itself overdue since its last sweep. */
+static bool was_late(struct wm_worker *self, uint64_t now)
 {
     const struct wm_record *r = self == NULL ? NULL : wm_worker_record(self);
 
-    return r != NULL && now > deadline(r, atomic_load_explicit(
-                                              &r->word, memory_order_relaxed));
+    return r != NULL &&
+           (atomic_exchange_explicit(&self->late, false,
+                                     memory_order_relaxed) ||
+            is_overdue(r, atomic_load_explicit(&r->word, memory_order_relaxed),
+                       now));
 }
 
 int wm_sweep(struct wm_node *node, struct wm_worker *self)
@@ -141,9 +147,10 @@ int wm_sweep(struct wm_node *node, struct wm_worker *self)
     if (!wm_node_writable(node)) {
         return 0;
     }
-    s.own = wm_ident_pid(wm_self_ident());
+    s.own = wm_worker_record(&node->worker);
+    s.pid = wm_ident_pid(wm_self_ident());
     s.holder = wm_lock_pid(node);
-    s.patient = is_late(self, s.now);
+    s.patient = was_late(self, s.now);
     for (uint32_t i = 0; i < high; i++) {
         changed += sweep_record(&s, i);
     }
@@ -163,8 +170,8 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
      * far off is not ours to wait for: somebody scribbled. */
     if ((now >= at || at - now > 2 * (uint64_t)interval_ms) &&
         atomic_compare_exchange_strong_explicit(
-            due, &at, now + interval_ms * 9 / 10, memory_order_relaxed,
-            memory_order_relaxed)) {
+            due, &at, now + (uint64_t)interval_ms * 9 / 10,
+            memory_order_relaxed, memory_order_relaxed)) {
         wm_sweep(node, worker);
     }
     return wm_beat_at(worker, now);
@@ -198,16 +205,15 @@ static uint32_t owed_kind(const struct wm_node *node, uint32_t slot,
 
     *given = atomic_load_explicit(&c->given, memory_order_acquire);
     owed = stalls_owed(r, c, *given, word);
-    if (*given >> 32 != (join & 0xffffffffu)) {
+    if (!wm_given_is_of(*given, join)) {
         return 0;
     }
     if (wm_word_state(*word) == WM_CRASHED) {
         *mark = *given | 1;
         return (*given & 1) == 0 ? WM_EVENT_CRASHED : 0;
     }
-    if ((wm_word_state(*word) == WM_STALLED ||
-         wm_word_state(*word) == WM_LIVE) &&
-        owed > 0) {
+    if (owed > 0 && wm_word_state(*word) >= WM_LIVE &&
+        wm_word_state(*word) <= WM_DRAINING) {
         *mark = *given + 2;
         return WM_EVENT_STALLED;
     }
@@ -233,8 +239,12 @@ static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
     event->join = atomic_load_explicit(&r->join, memory_order_acquire);
     event->spell =
         (uint32_t)atomic_load_explicit(&c->spell, memory_order_acquire);
-    /* A later occupant has another join number in its mark. */
-    return event->join == (given >> 32 | (event->join & ~0xffffffffull)) &&
+    event->role = atomic_load_explicit(&r->role, memory_order_acquire);
+    /* Nobody was writing a new identity over it; and if a later occupant has
+     * published one, the mark has another join number, and the swap fails. */
+    word = atomic_load_explicit(&r->word, memory_order_acquire);
+    return wm_word_state(word) >= WM_JOINING &&
+           wm_given_is_of(given, event->join) &&
            atomic_compare_exchange_strong_explicit(&c->given, &given, mark,
                                                    memory_order_acq_rel,
                                                    memory_order_relaxed);
@@ -247,7 +257,7 @@ static bool take_of_generation(struct wm_node *node, uint32_t index,
     uint64_t word, master;
 
     if (!wm_generation_read(node, index, &info, &word, &master) ||
-        wm_generation_owed(word) == 0 ||
+        wm_gen_owed(word) == 0 ||
         wm_generation_take_exit(node, info.id, &event->spell) == 0) {
         return false;
     }
@@ -274,7 +284,7 @@ int wm_events_owed(const struct wm_node *node, uint32_t kinds)
         return owed;
     }
     for (uint32_t i = 0; i < count; i++) {
-        owed += (int)wm_generation_owed(atomic_load_explicit(
+        owed += (int)wm_gen_owed(atomic_load_explicit(
             &node->segment.generations[i].word, memory_order_acquire));
     }
     return owed;
@@ -312,12 +322,13 @@ int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
     int given = 0;
 
     wm_sweep(node, self);
-    if (give == NULL || wm_events_owed(node, ~0u) == 0 ||
-        wm_trylock(node, 0, 0) < 0) {
+    if (wm_events_owed(node, ~0u) == 0 || wm_trylock(node, 0, 0) < 0) {
         return 0;
     }
     while (wm_event_take(node, ~0u, &event) == 1) {
-        give(&event, argument);
+        if (give != NULL) {
+            give(&event, argument);
+        }
         given++;
     }
     wm_unlock(node);

@@ -33,12 +33,18 @@
  * record is its parent's). pthread_atfork keeps that straight; children made
  * in another way than fork() must not use inherited handles.
  *
- * Threads. Functions that take a `const struct wm_node *` may be called by
- * any thread at any time. wm_beat() and wm_beat_at() as well. The others
- * change the handle: one thread at a time for each node.
+ * Who may call. Any process that has attached, unless a function says whose
+ * act it is. Handles of wm_node_open() read; what would change something
+ * returns -EROFS there.
  *
- * Signals. wm_beat(), wm_beat_at(), wm_worker_holds() and wm_strerror() are
- * async-signal-safe, the rest are not.
+ * Threads. Functions that take a `const struct wm_node *` may be called by
+ * any thread at any time, and so may wm_beat(), wm_beat_at(), wm_now(),
+ * wm_version(), wm_strerror(), wm_worker_holds(). The others change the
+ * handle: one thread at a time for each node. None may be called after the
+ * release that ends the handle.
+ *
+ * Signals. wm_beat(), wm_beat_at(), wm_now(), wm_worker_holds() and
+ * wm_strerror() are async-signal-safe, the rest are not.
  *
  * Progress classes named below: *wait-free* (a bounded number of steps,
  * whatever others do), *lock-free* (some caller always finishes), *blocking*.
@@ -71,7 +77,7 @@ extern "C" {
     1                  /* wm_lock: taken over from a dead holder;
                           wm_beat: the worker had been marked stalled */
 #define WM_SAME 2      /* wm_generation_begin: this process is a worker */
-#define WM_CLOSED 3    /* wm_generation_retire: this call closed it */
+#define WM_CLOSED 3    /* wm_generation_retire, _end: this call did it */
 #define WM_UNSETTLED 4 /* a snapshot or count that kept changing */
 
 struct wm_node;
@@ -140,8 +146,8 @@ struct wm_node_options {
 /* What the dead segments of earlier lives of the same instance told. They are
  * gone by now, all but foreign ones. */
 struct wm_postmortem {
-    uint32_t segments;   /* how many there were; 0: the last end was clean */
-    uint32_t workers;    /* had not left */
+    uint32_t segments;   /* how many there were */
+    uint32_t workers;    /* had not left, and nobody was told of their end */
     uint32_t exits_owed; /* generations whose end nobody was told of */
     uint32_t damaged;    /* files of that name that are no segments */
     uint32_t foreign;    /* another user's, left alone */
@@ -155,85 +161,105 @@ struct wm_node_info {
     const char *instance;
     const char *name;    /* of the file in its directory, "" if anonymous */
     int32_t anonymous;   /* 0, or the errno that forbade a file */
+    int32_t not_adopted; /* 0, or the errno that forbade WM_NODE_ADOPT */
     uint32_t adopted;    /* 1: came with the binary upgrade */
     uint32_t read_only;  /* 1: opened with wm_node_open */
-    uint32_t generation; /* number of the newest, modulo 2^32 */
+    uint64_t generation; /* number of the newest, 0 if there is none yet */
+    uint64_t dropped;    /* draining or crashed ones that made room */
+    uint64_t exits_lost; /* ends owed whose record was needed */
     struct wm_postmortem postmortem;
 };
 
-/* Finds the node of this instance that this process takes part in already
- * (itself, or through the parent that forked it); else, with WM_NODE_ADOPT,
- * the one whose descriptor was inherited over exec; else makes a new one, and
- * tidies up what dead ones of the same instance and owner left behind.
- * Call it in the master, before fork.
- * Returns 0; -EINVAL for bad options; -ENOSPC where the directory is full;
- * what open(2) said of the directory; -EPROTO if the adopted segment is of
- * another ABI (then nothing was changed). Blocking (file system). Each
- * attach wants one wm_node_release. */
+/* Takes part in a node. Finds the one of this instance that this process takes
+ * part in already (itself, or through the parent that forked it); else, with
+ * WM_NODE_ADOPT, the one whose descriptor was inherited over exec; else makes
+ * a new one, and tidies up what dead ones of the same instance and owner left
+ * behind.
+ * options: see there; those of a node that was found are ignored. node: out.
+ * Returns 0; -EINVAL for bad options; -ENOMEM; -ENOSPC where the directory is
+ * full; what open(2) said of the directory. Where the inherited node cannot be
+ * used, say for another ABI, a new one is made, and wm_node_describe() tells.
+ * To be called by the master, before it forks. Each attach wants one
+ * wm_node_release. Blocking (file system). */
 int wm_node_attach(const struct wm_node_options *options,
                    struct wm_node **node);
 
-/* Opens a segment for reading: by the name of its file, or by instance (then
- * a live one is taken). directory: NULL for /dev/shm. The handle serves
- * wm_generation_counts, wm_snapshot, wm_generations and wm_lock_inspect.
- * Returns 0; -ENOENT; -EPERM: neither the owner's nor root's; -EACCES;
- * -EBADMSG: damaged; -EPROTO: another ABI; -EXDEV: its pids are of another
- * pid namespace. Blocking (file system). */
+/* Opens a segment for reading, without taking part: nothing that a reader does
+ * is seen by the node.
+ * name: of the file, or of the instance (then a live one is taken where there
+ * is one). directory: NULL for /dev/shm. node: out; it serves all functions
+ * that take a `const struct wm_node *`.
+ * Returns 0; -EINVAL; -ENOENT; -EACCES: may not be read; -EPERM: neither the
+ * caller's nor root's; -ENOTSUP: more users may write to it than when it was
+ * made; -EBADMSG: no segment;
+ * -ENODATA: cut short; -EPROTO: another ABI; -EUCLEAN: damaged; -EXDEV: its
+ * pids are of another pid namespace; -ENOMEM; -EMFILE. Any process may call
+ * it. Blocking (file system). */
 int wm_node_open(const char *name, const char *directory,
                  struct wm_node **node);
 
-/* Gives back one attach or open. With the last one this process stops taking
- * part, and the segment is unlinked if nobody else takes part and the end is
- * clean: no generation with workers, no exit owed. A worker record that this
- * process still holds is left first. Also in a child of the process that
- * attached. Returns 0; 1 (WM_CLOSED is not used here) never. Blocking. */
+/* Gives back one attach or open. With the last one the handle is dead, this
+ * process takes part no more, and the segment is unlinked if nobody else takes
+ * part and there is nothing to tell: no generation with workers, no end and no
+ * crash that is owed. A worker record or the lock that this process still has
+ * is given back first. A forked child has its parent's count and gives it back
+ * for itself.
+ * Returns 0. Blocking (file system). */
 int wm_node_release(struct wm_node *node);
 
-/* Facts of a node. The strings live as long as the handle. Wait-free. */
+/* Facts of a node.
+ * info: size in, the rest out; the strings live as long as the handle.
+ * Wait-free. */
 void wm_node_describe(const struct wm_node *node, struct wm_node_info *info);
 
 /* ------------------------------------------------------------ generation */
 
 /* Begins a generation in the calling process, its master.
- * id: out, counts up from 1 over the node's life, seldom skipping.
- * reason: out, WM_REASON_START, _RELOAD or _UPGRADE; may be NULL.
- * Returns 0; WM_SAME where the process is a worker itself (id is then its
- * own generation's, and nothing has begun); -ECHILD: use after exec or a fork
- * that libwm did not see; -EROFS: read-only handle. Lock-free. */
+ * id: out, counts up from 1 over the node's life, seldom skipping. reason:
+ * out, WM_REASON_START, _RELOAD or _UPGRADE; may be NULL.
+ * Returns 0; WM_SAME where the process is a worker itself (id is then its own
+ * generation's, reason WM_REASON_NONE, and nothing has begun); -ENOBUFS: every
+ * record is that of a generation with workers; -EROFS. Lock-free; asks the
+ * kernel about masters. */
 int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
 
-/* The configuration of this generation is gone from this process. Where that
- * means that the generation will never have a worker (this process began it,
- * has not forked since, and none joined) it is aborted, as if it had never
- * been. Else nothing happens. Returns 0 or WM_CLOSED if it was aborted.
- * Lock-free. */
+/* The configuration of a generation is gone from this process. Where that
+ * means that it will never have a worker (this process began it, has not
+ * forked since, and none joined) it is aborted, as if it had never been; else
+ * nothing happens.
+ * Returns WM_CLOSED if it was aborted, else 0. Lock-free. */
 int wm_generation_end(struct wm_node *node, uint64_t id);
 
 /* Closes a generation that nobody is left of: one without a worker that is
  * joining, live, or stalled with its process alive. To be called under the
- * lock by a worker that has drained. Returns WM_CLOSED if this call closed
- * it: its end is then owed, see wm_generation_take_exit; 0 if it has workers
- * or was closed before. Lock-free. */
+ * lock by a worker that has drained.
+ * Returns WM_CLOSED if this call closed it: its end is then owed, see
+ * wm_generation_take_exit; 0 if it has workers, was closed before, or is
+ * forgotten; -EROFS. Lock-free; asks the kernel about workers that seem to be
+ * there. */
 int wm_generation_retire(struct wm_node *node, uint64_t id);
 
 /* Takes one end of the generation that is owed, for the caller to give out.
- * spell: out, which one; may be NULL. Returns 1, or 0 if none is owed.
- * Lock-free. */
+ * To be called under the lock.
+ * spell: out, which one; may be NULL.
+ * Returns 1, or 0 if none is owed. Lock-free. */
 int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell);
 
 struct wm_generation_info {
     uint64_t id;
     uint32_t state; /* enum wm_generation_state */
     uint32_t reason;
-    uint32_t spell;
+    uint32_t spell; /* how often it has had its first worker */
     uint32_t exits_given;
-    int32_t master; /* pid */
-    uint32_t deaths;
-    uint64_t begun_at;
+    int32_t master;    /* pid */
+    uint32_t deaths;   /* workers that crashed */
+    uint64_t begun_at; /* ms */
 };
 
-/* Lists the generations, oldest first. room: entries in `list`; count: out,
- * how many there are (may exceed room). Returns 0. Wait-free. */
+/* Lists the generations that are remembered, oldest first.
+ * room: entries in `list`; the node's capacity and 64 more are enough. count:
+ * out, how many there are.
+ * Returns 0; -ENOSPC: more than room, some are listed. Wait-free. */
 int wm_generations(const struct wm_node *node, struct wm_generation_info *list,
                    uint32_t room, uint32_t *count);
 
@@ -246,10 +272,13 @@ struct wm_join_options {
     uint32_t expected;   /* workers of the generation; 0: unknown */
 };
 
-/* Joins the calling process to generation id: JOINING, so that nobody takes
- * itself for the last. The handle is the node's; one worker a process.
- * Returns 0; -EALREADY; -ENOBUFS: the table is full of living workers;
- * -ESTALE: the generation was forgotten; -EINVAL; -ECHILD. Lock-free. */
+/* Joins the calling process to generation id: it is JOINING, so that nobody
+ * takes itself for the last. One worker for each node and process; whoever
+ * joins begins no generation any more.
+ * worker: out; the handle is the node's, and ends with it.
+ * Returns 0; -EINVAL; -EALREADY: is one already; -ENOBUFS: the table is full
+ * of the living, and of crashes that nobody has taken (wm_event_take);
+ * -ESTALE: the generation is forgotten; -EROFS. Lock-free. */
 int wm_worker_join(struct wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    struct wm_worker **worker);
@@ -267,46 +296,56 @@ struct wm_counts {
     uint32_t unsettled; /* 1: kept changing, the last look is reported */
 };
 
-/* JOINING to LIVE, when its turn has come (under the lock) or it gave up
- * waiting; counts: what its start callback is to see. Returns 0; -ECHILD;
- * -ESTALE if the record was lost (the process had been taken for dead).
- * Blocking only on the kernel's answers (it sweeps first). */
+/* JOINING to LIVE: when its turn has come (under the lock), or when it gave up
+ * waiting. Sweeps first.
+ * counts: out, what its start callback is to see.
+ * Returns 0; -ECHILD: left, or a forked child; -ESTALE: has drained, or lost
+ * its record. The worker's own act. Lock-free; asks the kernel about each
+ * worker. */
 int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts);
 
-/* Counts for the exit callback: mine is 1 for the last one. Sweeps first.
- * Changes no state. Returns as wm_worker_start. */
+/* What its exit callback is to see: `mine` is 1 for the last one. Sweeps
+ * first, beats, and changes no state.
+ * Returns as wm_worker_start. The worker's own act. Lock-free. */
 int wm_worker_exit(struct wm_worker *worker, struct wm_counts *counts);
 
-/* To DRAINING: serves old connections, counted no more. Returns 0; -ECHILD;
- * -ESTALE. Wait-free. */
+/* To DRAINING: serves old connections, is counted no more, leads no more.
+ * Returns 0, also the second time; -ECHILD; -ESTALE. The worker's own act.
+ * Wait-free. */
 int wm_worker_drain(struct wm_worker *worker);
 
-/* Gives the record back. The handle is dead then. Returns 0; -ECHILD;
- * -ESTALE: made room for another already. Wait-free. */
+/* Gives the record back. The handle is dead then.
+ * Returns 0; -ECHILD; -ESTALE: it made room for another already. The worker's
+ * own act. Wait-free. */
 int wm_worker_leave(struct wm_worker *worker);
 
-/* Heartbeat: the coarse clock and one CAS on the worker's own line. Returns
- * 0; WM_RECOVERED: had been marked stalled, is live again; -ESTALE: the
- * record is not this worker's any more, or a forked child uses it.
- * Wait-free. */
+/* Heartbeat: the coarse clock and one CAS on the worker's own line.
+ * Returns 0; WM_RECOVERED: had been marked stalled, is live again; -ESTALE:
+ * the record is not this worker's any more, or a forked child uses it. Any
+ * thread of the worker. Async-signal-safe. Wait-free. */
 int wm_beat(struct wm_worker *worker);
+
+/* The same at a time that the caller has at hand.
+ * now_ms: CLOCK_MONOTONIC, ms. A time not newer than the last beat's changes
+ * nothing. Returns, and is safe, as wm_beat. Wait-free. */
+int wm_beat_at(struct wm_worker *worker, uint64_t now_ms);
 
 /* The clock of all times here: CLOCK_MONOTONIC in ms, a few ms coarse.
  * Async-signal-safe. Wait-free. */
 uint64_t wm_now(void);
 
-/* The same at a time that the caller has at hand: CLOCK_MONOTONIC, ms. An
- * older time than the last beat's changes nothing. Wait-free. */
-int wm_beat_at(struct wm_worker *worker, uint64_t now_ms);
-
 /* How many stalls this worker came back from, each of which was told to
- * somebody as WM_EVENT_STALLED, since this was last asked: its recoveries that
- * are to be told. Wait-free. */
+ * somebody as WM_EVENT_STALLED, since this was last asked: the recoveries that
+ * are to be told. The worker's own question. Wait-free. */
 uint32_t wm_worker_recoveries(struct wm_worker *worker);
 
-/* 1 while the handle is this process's and its record is held. Wait-free. */
+/* 1 while the handle is this process's and its record is held, else 0. Any
+ * thread. Async-signal-safe. Wait-free. */
 int wm_worker_holds(const struct wm_worker *worker);
 
+/* Of the joining that the handle stands for, also when it has left: the slot,
+ * a small number, unique among all that hold a record (0 to capacity - 1);
+ * the generation; and its spell, counted from 1. Wait-free. */
 uint32_t wm_worker_slot(const struct wm_worker *worker);
 uint64_t wm_worker_generation(const struct wm_worker *worker);
 uint32_t wm_worker_spell(const struct wm_worker *worker);
@@ -314,14 +353,18 @@ uint32_t wm_worker_spell(const struct wm_worker *worker);
 /* --------------------------------------------------------------- sweeping */
 
 /* The timer's work: beats; and, if the sweep of this interval is not done by
- * another worker yet, sweeps. interval_ms: between two sweeps of the node.
- * Returns as wm_beat. */
+ * another worker yet, sweeps.
+ * interval_ms: between two sweeps of the node.
+ * Returns as wm_beat. The worker's own act. Lock-free. */
 int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
 
 /* Looks at every record: marks the dead and the overdue, frees what is done
- * with, settles generations that nobody is left of. self: the caller's worker
- * or NULL. Returns how many records or generations it changed. Asks the
- * kernel about each worker: some microseconds each. */
+ * with, settles generations that nobody is left of. A crash or stall that it
+ * marks is owed to somebody, see wm_event_take; a crashed one keeps its record
+ * until it was taken.
+ * self: the caller's worker, or NULL.
+ * Returns how many records or generations it changed. Lock-free; asks the
+ * kernel about each worker, some microseconds each. */
 int wm_sweep(struct wm_node *node, struct wm_worker *self);
 
 enum wm_event_kind {
@@ -337,41 +380,50 @@ struct wm_event {
     uint64_t join;
     int32_t pid;
     uint32_t slot;
+    uint32_t role; /* enum wm_role */
+    uint32_t reserved;
 };
 
 typedef void wm_event_fn(const struct wm_event *event, void *argument);
 
-/* How many events of these kinds wait to be given out. kinds: bit mask,
- * 1 << enum wm_event_kind. Returns 0 or more. Wait-free. */
+/* How many workers and generations have events of these kinds to be given out.
+ * kinds: bit mask, 1 << enum wm_event_kind. Wait-free. */
 int wm_events_owed(const struct wm_node *node, uint32_t kinds);
 
-/* Takes one owed event; the mark comes first, so that it is given at most
- * once. Call under the lock. kinds: as above. Returns 1, or 0 if none is
- * owed. Lock-free. */
+/* Takes one owed event for the caller to give out; it is marked first, so that
+ * it is given at most once. To be called under the lock, so that events are
+ * given one at a time.
+ * kinds: as above. event: out.
+ * Returns 1, or 0 if none is owed. Lock-free. */
 int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event);
 
-/* Sweeps, then, if the lock is free, gives out all that is owed to `give`.
- * Returns how many events were given. */
+/* Sweeps; then, if the lock is free, takes all that is owed and gives it to
+ * the function, under the lock.
+ * self: the caller's worker, or NULL. give: NULL takes and tells nobody: for
+ * those who read the event log, or do not want to know. argument: handed on.
+ * Returns how many events were taken. Waits for no lock. */
 int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
                     wm_event_fn *give, void *argument);
 
 /* ---------------------------------------------------------------- looking */
 
-/* Counts for generation id as its master's callbacks see it. Wait-free. */
+/* Who is running, as the callbacks of generation id's master would see it.
+ * counts: out. Returns 0, or WM_UNSETTLED: it kept changing, the last look is
+ * told. Wait-free (bounded looks). */
 int wm_generation_counts(const struct wm_node *node, uint64_t id,
                          struct wm_counts *counts);
 
 struct wm_worker_info {
     uint64_t generation;
-    uint64_t join;
-    uint64_t joined_at;
-    uint64_t beat_at;
+    uint64_t join;      /* number of this joining, unique in the node's life */
+    uint64_t joined_at; /* ms */
+    uint64_t beat_at;   /* ms, of the last beat */
     int32_t pid;
     uint32_t slot;
     uint32_t state; /* enum wm_state */
-    uint32_t role;
+    uint32_t role;  /* enum wm_role */
     uint32_t overdue_ms;
-    uint32_t stalls;
+    uint32_t stalls; /* that it came back from */
 };
 
 /* All records in use, by slot, as they were at one moment. room: entries in
@@ -460,14 +512,18 @@ struct wm_lock_options {
     uint32_t wait_ms; /* give up after waiting for so long; 0: never */
 };
 
-/* Waits for the lock asleep, beating meanwhile. options: NULL for no limits.
+/* Waits for the lock asleep, beating meanwhile. It is the process's, not the
+ * thread's.
+ * options: NULL for no limits.
  * Returns 0; WM_RECOVERED: the former holder died with it; -ETIMEDOUT: one of
- * the limits; -EDEADLK: this process holds it; -ECHILD; -EROFS. Blocking. */
+ * the limits; -EDEADLK: this process holds it; -EINVAL; -EROFS. Blocking. */
 int wm_lock(struct wm_node *node, const struct wm_lock_options *options);
 
-/* Tries once. queue: non-zero announces that the caller will try again
- * within 50 ms, and keeps sleepers from overtaking it. Returns 0;
- * WM_RECOVERED; -EBUSY; -EDEADLK; -ECHILD; -EROFS. Lock-free. */
+/* Tries once.
+ * purpose: the caller's own number, for wm_lock_inspect. queue: non-zero
+ * announces that the caller will try again within 50 ms, and keeps sleepers
+ * from overtaking it.
+ * Returns 0; WM_RECOVERED; -EBUSY; -EDEADLK; -EROFS. Lock-free. */
 int wm_trylock(struct wm_node *node, uint32_t purpose, int queue);
 
 /* Releases it, after a beat. Returns 0, or -EPERM if this process has it

@@ -9,11 +9,11 @@
  * proven dead. So a swap that fails here has met the first of these, which one
  * more try settles, or the record is not ours any more. */
 
+#include "census.h"
 #include "generation.h"
 #include "leader.h"
 #include "log.h"
 #include "process.h"
-#include "sweep.h"
 
 #define DEFAULT_OVERDUE_MS 15000u
 
@@ -50,7 +50,7 @@ static bool claim_slot(struct wm_node *node, uint32_t slot, uint64_t seen,
 }
 
 /* A record that may make room in a full table: 1 draining, 2 crashed and
- * told. Its age decides among equals. */
+ * told. The oldest among equals is the one that joined first. */
 static int spare_rank(const struct wm_node *node, uint32_t slot, uint64_t word)
 {
     if (wm_word_state(word) == WM_DRAINING) {
@@ -64,45 +64,69 @@ static int spare_rank(const struct wm_node *node, uint32_t slot, uint64_t word)
     return 0;
 }
 
-static bool claim_spare(struct wm_node *node, uint32_t *slot, uint64_t *claimed)
+/* The best record to claim in one pass: a free one, else one that makes room.
+ * False: all are of the living. */
+static bool choose_slot(const struct wm_node *node, uint32_t *slot,
+                        uint64_t *seen)
 {
-    uint64_t best = 0;
+    uint64_t oldest = 0;
     int rank = 0;
 
     for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
-        uint64_t word = atomic_load_explicit(&node->segment.records[i].word,
-                                             memory_order_acquire);
-        int r = spare_rank(node, i, word);
+        const struct wm_record *r = &node->segment.records[i];
+        uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
+        uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+        bool is_free = wm_word_state(word) == WM_FREE;
+        int its_rank = is_free ? 0 : spare_rank(node, i, word);
 
-        if (r != 0 &&
-            (rank == 0 || r < rank ||
-             (r == rank && wm_word_beat(word) < wm_word_beat(best)))) {
-            rank = r;
-            best = word;
+        if (is_free ||
+            (its_rank != 0 && (rank == 0 || its_rank < rank ||
+                               (its_rank == rank && join < oldest)))) {
+            rank = its_rank;
+            oldest = join;
+            *seen = word;
             *slot = i;
         }
-    }
-    if (rank == 0 || !claim_slot(node, *slot, best, claimed)) {
-        return false;
-    }
-    atomic_fetch_add_explicit(&node->segment.header->dropped, 1,
-                              memory_order_relaxed);
-    return true;
-}
-
-static bool claim_any(struct wm_node *node, uint32_t *slot, uint64_t *claimed)
-{
-    for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
-        uint64_t word = atomic_load_explicit(&node->segment.records[i].word,
-                                             memory_order_acquire);
-
-        if (wm_word_state(word) == WM_FREE &&
-            claim_slot(node, i, word, claimed)) {
-            *slot = i;
+        if (is_free) {
             return true;
         }
     }
-    return claim_spare(node, slot, claimed);
+    return rank != 0;
+}
+
+/* Who is draining gives up its record, and with it its end in the log. */
+static void note_evicted(struct wm_node *node, uint32_t slot, uint64_t word,
+                         uint64_t generation, uint64_t join)
+{
+    if (wm_word_state(word) == WM_FREE) {
+        return;
+    }
+    atomic_fetch_add_explicit(&node->segment.header->dropped, 1,
+                              memory_order_relaxed);
+    if (wm_word_state(word) == WM_DRAINING) {
+        wm_log_append(node, WM_LOG_WORKER_LEFT, generation, join,
+                      wm_word_pid(word), slot);
+    }
+}
+
+/* A swap that fails has met another joiner's, or a worker's end: somebody gets
+ * on each time. */
+static bool claim_any(struct wm_node *node, uint32_t *slot, uint64_t *claimed)
+{
+    uint64_t word;
+
+    while (choose_slot(node, slot, &word)) {
+        const struct wm_record *r = &node->segment.records[*slot];
+        uint64_t generation =
+            atomic_load_explicit(&r->generation, memory_order_acquire);
+        uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+
+        if (claim_slot(node, *slot, word, claimed)) {
+            note_evicted(node, *slot, word, generation, join);
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Who we are, and then, with the word, that we are. */
@@ -148,8 +172,12 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
         return -ESTALE;
     }
     wm_log_worker(w, WM_LOG_WORKER_JOINED);
-    if (w->role == WM_ROLE_WORKER) {
-        wm_generation_enter(node, g, w);
+    if (w->role == WM_ROLE_WORKER && !wm_generation_enter(node, g, w)) {
+        uint64_t word = atomic_load_explicit(&r->word, memory_order_relaxed);
+
+        swap(r, &word, 0);
+        wm_log_worker(w, WM_LOG_WORKER_LEFT);
+        return -ESTALE;
     }
     atomic_store_explicit(&w->cold->spell, w->spell, memory_order_release);
     atomic_store_explicit(&w->record, r, memory_order_relaxed);
@@ -182,6 +210,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->expected = options->expected;
     w->spell = 0;
     w->recoveries = 0;
+    atomic_store_explicit(&w->late, false, memory_order_relaxed);
     wm_segment_keep_private(&node->segment);
     g = wm_generation_find(node, id);
     if (g == NULL) {
@@ -199,8 +228,17 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
 
 /* ------------------------------------------------------------------ beat */
 
-/* Any of our states to any other, with a beat. Returns 0, or WM_SAME if it was
- * in that state already. */
+/* Back from a stall, of which somebody was told or will be. After the swap out
+ * of STALLED: a giver that loads stalls first and the word second never counts
+ * one stall twice (sweep.c). */
+static void count_recovery(struct wm_worker *w)
+{
+    atomic_fetch_add_explicit(&w->cold->stalls, 1, memory_order_release);
+    wm_log_worker(w, WM_LOG_WORKER_RECOVERED);
+}
+
+/* To another state, with a beat; LIVE not out of DRAINING. Returns 0, or
+ * WM_SAME if it was in that state already. */
 static int change_state(struct wm_worker *w, unsigned state)
 {
     struct wm_record *r = wm_worker_record(w);
@@ -211,15 +249,20 @@ static int change_state(struct wm_worker *w, unsigned state)
     }
     word = atomic_load_explicit(&r->word, memory_order_relaxed);
     for (int attempt = 0; attempt < 3; attempt++) {
-        if (wm_word_pid(word) != w->pid || wm_word_state(word) < WM_JOINING ||
-            wm_word_state(word) == WM_CRASHED) {
+        unsigned from = wm_word_state(word);
+
+        if (wm_word_pid(word) != w->pid || from < WM_JOINING ||
+            from > WM_DRAINING || (from == WM_DRAINING && state == WM_LIVE)) {
             break;
         }
-        if (wm_word_state(word) == state) {
+        if (from == state) {
             return WM_SAME;
         }
         if (swap(r, &word,
                  state == WM_FREE ? 0 : wm_word(state, w->pid, wm_now()))) {
+            if (from == WM_STALLED && state != WM_FREE) {
+                count_recovery(w);
+            }
             return 0;
         }
     }
@@ -235,31 +278,44 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
     if (!atomic_compare_exchange_strong_explicit(&r->word, &word, live,
                                                  memory_order_acq_rel,
                                                  memory_order_relaxed)) {
-        return -ESTALE;
+        /* Another thread, or a handler of a signal, was quicker. */
+        return wm_word_pid(word) == w->pid && wm_word_state(word) >= WM_JOINING
+                   ? 0
+                   : -ESTALE;
     }
-    /* After the swap: a giver that loads stalls first and the word second
-     * never counts one stall twice (sweep.c). */
-    atomic_fetch_add_explicit(&w->cold->stalls, 1, memory_order_release);
-    wm_log_worker(w, WM_LOG_WORKER_RECOVERED);
+    count_recovery(w);
     return WM_RECOVERED;
+}
+
+/* A worker that beats this late was stopped, and so may all have been: its
+ * next sweep is patient. */
+static bool is_late(const struct wm_record *r, int64_t age)
+{
+    return age >
+           (int64_t)atomic_load_explicit(&r->overdue_ms, memory_order_relaxed);
 }
 
 int wm_beat_at(struct wm_worker *worker, uint64_t now_ms)
 {
     struct wm_record *r = wm_worker_record(worker);
     uint64_t word, next;
+    int64_t age;
 
     if (r == NULL) {
         return -ESTALE;
     }
     word = atomic_load_explicit(&r->word, memory_order_relaxed);
+    age = wm_word_age(word, now_ms);
+    if (is_late(r, age)) {
+        atomic_store_explicit(&worker->late, true, memory_order_relaxed);
+    }
     if (wm_word_pid(word) != worker->pid) {
         return -ESTALE;
     }
     if (wm_word_state(word) == WM_STALLED) {
         return recover(worker, r, word);
     }
-    if (wm_word_beat(word) >= (now_ms & WM_BEAT_MASK)) {
+    if (age <= 0) {
         return 0;
     }
     next = (word & ~WM_BEAT_MASK) | (now_ms & WM_BEAT_MASK);
@@ -353,7 +409,7 @@ int wm_worker_leave(struct wm_worker *worker)
 {
     int error = change_state(worker, WM_FREE);
 
-    if (error != -ECHILD) {
+    if (error == 0) {
         wm_resign(worker);
         wm_log_worker(worker, WM_LOG_WORKER_LEFT);
     }
@@ -364,14 +420,18 @@ int wm_worker_leave(struct wm_worker *worker)
 uint32_t wm_worker_recoveries(struct wm_worker *worker)
 {
     uint32_t stalls, told, fresh;
+    uint64_t given;
 
     if (wm_worker_record(worker) == NULL) {
         return 0;
     }
     stalls = (uint32_t)atomic_load_explicit(&worker->cold->stalls,
                                             memory_order_relaxed);
-    told = wm_given_stalls(
-        atomic_load_explicit(&worker->cold->given, memory_order_acquire));
+    given = atomic_load_explicit(&worker->cold->given, memory_order_acquire);
+    if (!wm_given_is_of(given, worker->join)) {
+        return 0; /* another's record by now */
+    }
+    told = wm_given_stalls(given);
     /* Modulo 2^31, as far as they are counted in `given`. */
     if (((stalls - told) & 0x7fffffffu) < 0x40000000u) {
         stalls = told;

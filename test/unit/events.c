@@ -115,6 +115,79 @@ static void a_stall_is_told_once_and_then_its_recovery_counts(void **state)
     assert_int_equal(scene_take(s, STALLED, NULL), 0);
 }
 
+static long act_recoveries(struct actor *self, long unused)
+{
+    (void)unused;
+    return wm_worker_recoveries(wm_node_worker(self->scene->node));
+}
+
+static void who_drains_out_of_a_stall_has_recovered_from_it(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g);
+
+    stall(s, a, 0);
+    assert_int_equal(actor_do(a, act_drain, 0), 0);
+    assert_int_equal(actor_do(a, act_recoveries, 0), 0); /* not told yet */
+    assert_int_equal(scene_take(s, STALLED, NULL), WM_EVENT_STALLED);
+    assert_int_equal(scene_take(s, STALLED, NULL), 0);
+    assert_int_equal(actor_do(a, act_recoveries, 0), 1);
+    assert_int_equal(actor_do(a, act_recoveries, 0), 0);
+}
+
+static void who_lost_its_record_has_nothing_to_recover_from(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a;
+    uint64_t g;
+
+    scene_recast(s, 1);
+    g = scene_begin(s);
+    a = scene_worker(s, g);
+    stall(s, a, 0);
+    assert_int_equal(scene_take(s, STALLED, NULL), WM_EVENT_STALLED);
+    assert_int_equal(actor_do(a, act_beat, 0), WM_RECOVERED);
+    assert_int_equal(actor_do(a, act_recoveries, 0), 1);
+    actor_do(a, act_drain, 0);
+    scene_worker(s, g); /* takes the only record */
+    assert_int_equal(actor_do(a, act_recoveries, 0), 0);
+}
+
+static void a_helpers_crash_says_so_and_is_no_workers_death(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *helper = scene_actor(s), *a;
+    struct wm_event e;
+
+    assert_int_equal(actor_do(helper, act_join_helper, (long)g), 0);
+    assert_int_equal(actor_do(helper, act_start, 0), 0);
+    actor_kill(helper);
+    a = scene_worker(s, g);
+    assert_int_equal(a->board->counts.reason, WM_REASON_START);
+    assert_int_equal(scene_take(s, CRASHED, &e), WM_EVENT_CRASHED);
+    assert_int_equal(e.role, WM_ROLE_HELPER);
+    assert_int_equal(scene_generation(s, g).deaths, 0);
+    actor_kill(a);
+    wm_sweep(s->node, NULL);
+    assert_int_equal(scene_take(s, CRASHED, &e), WM_EVENT_CRASHED);
+    assert_int_equal(e.role, WM_ROLE_WORKER);
+}
+
+static void a_sweep_without_a_callback_lets_crashes_go(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g;
+
+    scene_recast(s, 1);
+    g = scene_begin(s);
+    for (int i = 0; i < 5; i++) {
+        actor_kill(scene_worker(s, g)); /* would not find room */
+        assert_int_equal(wm_sweep_events(s->node, NULL, NULL, NULL), 1);
+    }
+}
+
 static void a_mark_does_not_fall_on_a_later_occupant(void **state)
 {
     struct scene *s = *state;
@@ -411,11 +484,15 @@ int main(void)
         SCENE_TEST(a_crash_is_owed_once_and_says_whose),
         SCENE_TEST(a_crash_is_kept_until_it_was_told_and_has_expired),
         SCENE_TEST(a_crash_in_each_state_before_it_drains_is_owed),
+        SCENE_TEST(a_helpers_crash_says_so_and_is_no_workers_death),
         SCENE_TEST(a_stall_is_told_once_and_then_its_recovery_counts),
+        SCENE_TEST(who_drains_out_of_a_stall_has_recovered_from_it),
+        SCENE_TEST(who_lost_its_record_has_nothing_to_recover_from),
         SCENE_TEST(a_mark_does_not_fall_on_a_later_occupant),
         SCENE_TEST(of_many_that_take_one_gets_each),
         SCENE_TEST(what_a_dead_giver_left_is_given_by_the_next),
         SCENE_TEST(a_sweep_with_a_callback_gives_under_the_lock),
+        SCENE_TEST(a_sweep_without_a_callback_lets_crashes_go),
         SCENE_TEST(an_end_of_each_spell_is_given_once_and_the_oldest_first),
         SCENE_TEST(the_log_tells_a_life_in_order),
         SCENE_TEST(the_log_tells_how_many_were_missed),

@@ -6,7 +6,7 @@
 
 #include "scene.h"
 
-#include "layout.h"
+#include "node.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -400,6 +400,58 @@ static void there_is_room_for_more_than_there_are_records(void **state)
     expect_state(s, g, WM_GENERATION_EXITED, 1);
 }
 
+/* Whose workers never join: each reload leaves one that is BEGUN. */
+static void those_that_never_had_a_worker_make_room(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = 0;
+
+    scene_recast(s, 1);
+    for (int i = 0; i < 300; i++) {
+        g = scene_begin(s);
+    }
+    expect_state(s, g, WM_GENERATION_BEGUN, 0);
+    scene_worker(s, g);
+    expect_state(s, g, WM_GENERATION_ACTIVE, 1);
+}
+
+/* A closer that was stopped between its look and its swap, while its record
+ * served another generation of the same shape. */
+static void a_closer_of_another_life_closes_nothing(void **state)
+{
+    struct scene *s = *state;
+    struct wm_generation_record *r;
+    struct actor *a;
+    uint64_t g, next, seen;
+
+    scene_recast(s, 1);
+    g = scene_begin(s);
+    r = &s->node->segment.generations[g % 65];
+    for (int i = 0; i < 2; i++) { /* two that join */
+        a = scene_worker(s, g);
+        actor_kill(a);
+        wm_sweep(s->node, NULL);
+        scene_take(s, ~0u, NULL);
+    }
+    seen = atomic_load(&r->word);
+    assert_int_equal(wm_gen_state(seen), WM_GENERATION_ACTIVE);
+    assert_int_equal(wm_generation_retire(s->node, g), WM_CLOSED);
+    assert_int_equal(wm_generation_take_exit(s->node, g, NULL), 1);
+    do {
+        next = scene_begin(s);
+    } while (next % 65 != g % 65);
+    for (uint32_t joins = 0; joins < 4; joins++) {
+        a = scene_worker(s, next);
+        assert_true(atomic_load(&r->word) != seen);
+        actor_kill(a);
+        wm_sweep(s->node, NULL);
+        scene_take(s, ~0u, NULL);
+    }
+    assert_int_equal(wm_generation_retire(s->node, g), 0);
+    assert_int_equal(wm_generation_take_exit(s->node, g, NULL), 0);
+    expect_state(s, next, WM_GENERATION_ACTIVE, 1);
+}
+
 static void ends_that_nobody_takes_do_not_stop_it_from_beginning(void **state)
 {
     struct scene *s = *state;
@@ -455,6 +507,8 @@ int main(void)
         SCENE_TEST(a_survivor_closes_what_a_dead_master_left),
         SCENE_TEST(a_worker_begins_none),
         SCENE_TEST(there_is_room_for_more_than_there_are_records),
+        SCENE_TEST(those_that_never_had_a_worker_make_room),
+        SCENE_TEST(a_closer_of_another_life_closes_nothing),
         SCENE_TEST(ends_that_nobody_takes_do_not_stop_it_from_beginning),
         SCENE_TEST(a_forgotten_one_cannot_be_joined),
     };

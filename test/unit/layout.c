@@ -334,6 +334,30 @@ static void a_generations_word_gives_back_what_it_holds(void **state)
                 UINT64_MAX);
 }
 
+static void a_claimed_generation_names_its_claimant(void **state)
+{
+    const uint32_t pid = (UINT32_C(1) << 22) - 1;
+    const uint64_t word =
+        wm_gen_claimed(WM_GENERATION_CLAIMED, pid, WM_VERSION_MASK + 3);
+
+    (void)state;
+    assert_int_equal(wm_gen_state(word), WM_GENERATION_CLAIMED);
+    assert_int_equal(wm_gen_claimant(word), pid);
+    assert_int_equal(wm_gen_version(word), 2);
+}
+
+static void an_age_is_right_over_the_wrap_of_the_beat(void **state)
+{
+    const uint64_t end = UINT64_C(1) << 39;
+
+    (void)state;
+    assert_true(wm_word_age(wm_word(WM_LIVE, 1, 1000), 1000) == 0);
+    assert_true(wm_word_age(wm_word(WM_LIVE, 1, 1000), 1500) == 500);
+    assert_true(wm_word_age(wm_word(WM_LIVE, 1, 1500), 1000) == -500);
+    assert_true(wm_word_age(wm_word(WM_LIVE, 1, end - 5), end + 7) == 12);
+    assert_true(wm_word_age(wm_word(WM_LIVE, 1, end + 7), end - 5) == -12);
+}
+
 static void ends_owed_outlive_the_wrap_of_the_spell(void **state)
 {
     const unsigned active = WM_GENERATION_ACTIVE, over = WM_GENERATION_EXITED;
@@ -341,13 +365,13 @@ static void ends_owed_outlive_the_wrap_of_the_spell(void **state)
 
     (void)state;
     /* Opened, less the open one, less those given. */
-    assert_int_equal(wm_generation_owed(wm_gen_word(active, 1, 0, 9)), 0);
-    assert_int_equal(wm_generation_owed(wm_gen_word(over, 1, 0, 9)), 1);
-    assert_int_equal(wm_generation_owed(wm_gen_word(over, 3, 1, 9)), 2);
-    assert_int_equal(wm_generation_owed(wm_gen_word(over, last, last, 9)), 0);
-    assert_int_equal(wm_generation_owed(wm_gen_word(active, 0, last, 9)), 0);
-    assert_int_equal(wm_generation_owed(wm_gen_word(over, 0, last, 9)), 1);
-    assert_int_equal(wm_generation_owed(wm_gen_word(over, 2, last - 1, 9)), 4);
+    assert_int_equal(wm_gen_owed(wm_gen_word(active, 1, 0, 9)), 0);
+    assert_int_equal(wm_gen_owed(wm_gen_word(over, 1, 0, 9)), 1);
+    assert_int_equal(wm_gen_owed(wm_gen_word(over, 3, 1, 9)), 2);
+    assert_int_equal(wm_gen_owed(wm_gen_word(over, last, last, 9)), 0);
+    assert_int_equal(wm_gen_owed(wm_gen_word(active, 0, last, 9)), 0);
+    assert_int_equal(wm_gen_owed(wm_gen_word(over, 0, last, 9)), 1);
+    assert_int_equal(wm_gen_owed(wm_gen_word(over, 2, last - 1, 9)), 4);
     /* A spell one past the last is 0: nothing of it reaches the state. */
     assert_true(wm_gen_word(over, last + 1, 0, 0) ==
                 wm_gen_word(over, 0, 0, 0));
@@ -385,6 +409,8 @@ int main(void)
         cmocka_unit_test(the_identity_of_a_word_lacks_the_beat_alone),
         cmocka_unit_test(an_ident_gives_back_what_it_holds),
         cmocka_unit_test(a_generations_word_gives_back_what_it_holds),
+        cmocka_unit_test(a_claimed_generation_names_its_claimant),
+        cmocka_unit_test(an_age_is_right_over_the_wrap_of_the_beat),
         cmocka_unit_test(ends_owed_outlive_the_wrap_of_the_spell),
         cmocka_unit_test(a_leaders_word_names_somebody_or_nobody),
     };

@@ -89,7 +89,7 @@ static void bad_options_are_refused_and_nothing_made(void **state)
         {{.size = sizeof(bad[0].o), .instance = "a/b"}},
         {{.size = sizeof(bad[0].o), .instance = "a", .flags = 4}},
         {{.size = sizeof(bad[0].o), .instance = "a", .capacity = 65536}},
-        {{.size = sizeof(bad[0].o), .instance = "a", .mode = 01000}},
+        {{.size = sizeof(bad[0].o), .instance = "a", .mode = 01600}},
         {{.size = sizeof(bad[0].o), .instance = "a", .log_entries = 1048577}},
     };
     struct wm_node *node = NULL;
@@ -228,12 +228,11 @@ static int may_hand_on(const char *unused)
     return 0;
 }
 
-static int may_not_hand_on(const char *unused)
+static int may_not_hand_on(const char *whose)
 {
-    (void)unused;
     HOLDS(!inherited(forked));
     HOLDS(wm_node_worker(forked) == NULL);
-    return 0;
+    return whose == NULL ? 0 : place_run(may_not_hand_on, NULL);
 }
 
 static void only_a_child_of_no_worker_inherits_the_descriptor(void **state)
@@ -245,8 +244,9 @@ static void only_a_child_of_no_worker_inherits_the_descriptor(void **state)
     assert_int_equal(place_run(may_hand_on, NULL), 0);
     assert_false(inherited(forked));
     assert_non_null(join(forked, 1));
+    assert_int_equal(place_run(may_not_hand_on, "a grandchild"), 0);
+    leave(forked, 1); /* and of none that was one */
     assert_int_equal(place_run(may_not_hand_on, NULL), 0);
-    leave(forked, 1);
     assert_int_equal(wm_node_release(forked), 0);
 }
 
@@ -415,6 +415,71 @@ static void a_dead_one_tells_who_was_there_and_is_tidied_up(void **state)
     assert_int_equal(place_files(), 1);
 }
 
+static int dies_with_what_was_told(const char *role)
+{
+    const struct wm_join_options options = {
+        .size = sizeof(options),
+        .role = strcmp(role, "helper") == 0 ? WM_ROLE_HELPER : WM_ROLE_WORKER,
+    };
+    struct wm_node *node = attach("a");
+    struct wm_worker *worker;
+    struct wm_event event;
+    pid_t pid;
+
+    begin(node);
+    pid = fork();
+    if (pid == 0) {
+        _exit(wm_worker_join(node, 1, &options, &worker));
+    }
+    HOLDS(waitpid(pid, NULL, 0) == pid);
+    if (options.role == WM_ROLE_WORKER) {
+        wm_sweep(node, NULL);
+        HOLDS(wm_event_take(node, 1u << WM_EVENT_CRASHED, &event) == 1);
+    }
+    return 0;
+}
+
+static void who_was_told_of_and_helpers_are_not_told_again(void **state)
+{
+    static const char *const roles[] = {"worker", "helper"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct wm_node *node;
+
+        assert_int_equal(place_run(dies_with_what_was_told, roles[i]), 0);
+        node = attach("a");
+        assert_int_equal(describe(node).postmortem.segments, 1);
+        assert_int_equal(describe(node).postmortem.workers, 0);
+        assert_int_equal(wm_node_release(node), 0);
+    }
+}
+
+static int crashes_after_it_was_the_last(const char *unused)
+{
+    (void)unused;
+    return join(forked, 1) == NULL;
+}
+
+static void a_crash_that_nobody_was_told_of_is_told_to_the_next(void **state)
+{
+    struct wm_node *node;
+
+    (void)state;
+    forked = attach("a");
+    begin(forked);
+    assert_int_equal(place_run(crashes_after_it_was_the_last, NULL), 0);
+    wm_sweep(forked, NULL);
+    assert_int_equal(wm_generation_retire(forked, 1), WM_CLOSED);
+    assert_int_equal(wm_generation_take_exit(forked, 1, NULL), 1);
+    assert_int_equal(wm_node_release(forked), 0);
+    assert_int_equal(place_files(), 1);
+    node = attach("a");
+    assert_int_equal(describe(node).postmortem.workers, 1);
+    assert_int_equal(describe(node).postmortem.exits_owed, 0);
+    assert_int_equal(wm_node_release(node), 0);
+}
+
 static void a_living_one_of_the_same_instance_is_left_alone(void **state)
 {
     int stop;
@@ -509,6 +574,25 @@ static void a_reader_can_change_nothing(void **state)
 
 /* --------------------------------------------------------- the next binary */
 
+/* Descriptors of this process that are open on segments. */
+static int open_segments(void)
+{
+    char path[64], target[200];
+    int n = 0;
+
+    for (int fd = 3; fd < 64; fd++) {
+        ssize_t length;
+
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        length = readlink(path, target, sizeof(target) - 1);
+        if (length > 0) {
+            target[length] = '\0';
+            n += strstr(target, "/wm.") != NULL;
+        }
+    }
+    return n;
+}
+
 /* What was exec'd: takes the node over, or makes a fresh one. */
 static int next_binary(const char *directory, const char *adopts)
 {
@@ -524,7 +608,9 @@ static int next_binary(const char *directory, const char *adopts)
     HOLDS(wm_node_attach(&o, &node) == 0);
     info = describe(node);
     HOLDS(info.adopted == adopted);
+    HOLDS(info.not_adopted == (strcmp(adopts, "is newer") == 0 ? EPROTO : 0));
     HOLDS(!inherited(node));
+    HOLDS(open_segments() == 1); /* no share in one that it does not use */
     HOLDS(wm_generation_begin(node, &id, &reason) == 0);
     HOLDS(id == (adopted ? 2u : 1u));
     HOLDS(reason == (adopted ? WM_REASON_UPGRADE : WM_REASON_START));
@@ -550,6 +636,21 @@ static void the_next_binary_takes_the_node_over(void **state)
     assert_int_equal(place_run(exec_next_binary, "adopts"), 0);
     assert_int_equal(describe(forked).generation, 3);
     assert_int_equal(place_files(), 1);
+    assert_int_equal(wm_node_release(forked), 0);
+    assert_int_equal(place_files(), 0);
+}
+
+/* The former binary's node goes on without it, and without its share. */
+static void a_binary_of_another_abi_begins_a_node_of_its_own(void **state)
+{
+    (void)state;
+    forked = attach("a");
+    begin(forked);
+    forked->segment.header->abi++;
+    assert_int_equal(place_run(exec_next_binary, "is newer"), 0);
+    assert_int_equal(describe(forked).generation, 1);
+    assert_int_equal(place_files(), 1);
+    forked->segment.header->abi--;
     assert_int_equal(wm_node_release(forked), 0);
     assert_int_equal(place_files(), 0);
 }
@@ -584,11 +685,14 @@ int main(int argc, char **argv)
         TEST(what_nobody_was_told_of_keeps_the_segment),
         TEST(releasing_leaves_the_record_and_the_lock),
         TEST(a_dead_one_tells_who_was_there_and_is_tidied_up),
+        TEST(who_was_told_of_and_helpers_are_not_told_again),
+        TEST(a_crash_that_nobody_was_told_of_is_told_to_the_next),
         TEST(a_living_one_of_the_same_instance_is_left_alone),
         TEST(damaged_files_and_links_are_counted_not_believed),
         TEST(a_reader_finds_the_living_among_the_dead),
         TEST(a_reader_can_change_nothing),
         TEST(the_next_binary_takes_the_node_over),
+        TEST(a_binary_of_another_abi_begins_a_node_of_its_own),
         TEST(what_a_worker_execs_is_a_stranger),
     };
 

@@ -129,6 +129,7 @@ static void a_new_header_says_what_was_asked_for(void **state)
     assert_int_equal(h->capacity, 3);
     assert_int_equal(h->generations, 3 + 64);
     assert_int_equal(h->log_entries, 5);
+    assert_int_equal(h->mode, 0600);
     assert_string_equal(h->instance, "some.instance_1-x");
     assert_int_equal(stat("/proc/self/ns/pid", &ns), 0);
     assert_true(h->pid_namespace == ns.st_ino);
@@ -364,16 +365,16 @@ static void what_the_header_says_is_checked(void **state)
         {"no magic yet", forget_magic, -EBADMSG},
         {"another ABI", raise_abi, -EPROTO},
         {"another header size", grow_header, -EPROTO},
-        {"capacity 0", drop_capacity, -EBADMSG},
-        {"capacity 65536", exceed_capacity, -EBADMSG},
-        {"a capacity that fits not the size", raise_capacity, -EBADMSG},
-        {"no log", drop_log, -EBADMSG},
-        {"too long a log", exceed_log, -EBADMSG},
-        {"a size that fits not the geometry", raise_size, -EBADMSG},
+        {"capacity 0", drop_capacity, -EUCLEAN},
+        {"capacity 65536", exceed_capacity, -EUCLEAN},
+        {"a capacity that fits not the size", raise_capacity, -EUCLEAN},
+        {"no log", drop_log, -EUCLEAN},
+        {"too long a log", exceed_log, -EUCLEAN},
+        {"a size that fits not the geometry", raise_size, -EUCLEAN},
         {"another pid namespace", move_namespace, -EXDEV},
         {"an unknown pid namespace", forget_namespace, 0},
-        {"an instance without end", run_on_instance, -EBADMSG},
-        {"an instance with a slash", spoil_instance, -EBADMSG},
+        {"an instance without end", run_on_instance, -EUCLEAN},
+        {"an instance with a slash", spoil_instance, -EUCLEAN},
     };
 
     (void)state;
@@ -401,7 +402,7 @@ static void a_file_cut_short_is_damaged(void **state)
     assert_int_equal(open_it(name), 0);
     for (size_t i = COUNT(sizes); i-- > 0;) {
         assert_int_equal(truncate(place_path(name), sizes[i]), 0);
-        assert_int_equal(open_it(name), -EBADMSG);
+        assert_int_equal(open_it(name), -ENODATA);
     }
 }
 
@@ -486,6 +487,29 @@ static void a_foreign_owners_segment_is_refused(void **state)
     assert_int_equal(chown(place_path(name), 4711, NOBODY), 0);
     assert_int_equal(place_run(is_refused_a_third_ones, name), 0);
     assert_int_equal(open_it(name), 0); /* root looks at everybody's */
+}
+
+static void what_more_may_write_than_when_it_was_made_is_refused(void **state)
+{
+    static const mode_t more[] = {0620, 0602, 0666, 0777},
+                        less[] = {0600, 0644};
+    const char *name = leave_dead("a");
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(more); i++) {
+        assert_int_equal(chmod(place_path(name), more[i]), 0);
+        assert_int_equal(open_it(name), -ENOTSUP);
+    }
+    for (size_t i = 0; i < COUNT(less); i++) {
+        assert_int_equal(chmod(place_path(name), less[i]), 0);
+        assert_int_equal(open_it(name), 0);
+    }
+    assert_int_equal(wm_segment_create(&segment, place_directory, "a",
+                                       wm_geometry(1, 1), 0620),
+                     0);
+    assert_int_equal(open_it(segment.name), 0); /* it was asked for */
+    assert_int_equal(chmod(place_path(segment.name), 0622), 0);
+    assert_int_equal(open_it(segment.name), -ENOTSUP);
 }
 
 static void an_opened_segment_cannot_be_written(void **state)
@@ -718,9 +742,25 @@ static void a_damaged_one_is_judged_without_a_mapping(void **state)
     (void)state;
     assert_int_equal(truncate(place_path(name), 7), 0);
     assert_int_equal(wm_segment_unlink(place_directory, name, judge, &v), 0);
-    assert_int_equal(v.error, -EBADMSG);
+    assert_int_equal(v.error, -ENODATA);
     assert_int_equal(v.capacity, 0);
     assert_int_equal(place_files(), 0);
+}
+
+/* Whoever could plant a file would speak for us. */
+static void another_users_is_not_ours_to_judge_even_for_root(void **state)
+{
+    struct verdict v = {.unlink = false};
+    const char *name = leave_dead("a");
+
+    (void)state;
+    if (getuid() != 0) {
+        place_skip(__func__, "only root can be two users");
+    }
+    assert_int_equal(chown(place_path(name), NOBODY, NOBODY), 0);
+    assert_int_equal(wm_segment_unlink(place_directory, name, judge, &v), 0);
+    assert_int_equal(v.error, -EPERM);
+    assert_int_equal(v.capacity, 0);
 }
 
 static bool judge_tries_to_join(const struct wm_segment *s, int error,
@@ -908,6 +948,7 @@ int main(int argc, char **argv)
         TEST(what_is_no_plain_file_is_refused_at_once),
         TEST(names_that_are_none_are_refused),
         TEST(a_foreign_owners_segment_is_refused),
+        TEST(what_more_may_write_than_when_it_was_made_is_refused),
         TEST(an_opened_segment_cannot_be_written),
         TEST(instance_names_are_plain),
         TEST(only_whole_names_are_an_instances),
@@ -917,6 +958,7 @@ int main(int argc, char **argv)
         TEST(what_is_in_use_is_never_unlinked),
         TEST(what_nobody_uses_is_unlinked_if_the_judge_says_so),
         TEST(a_damaged_one_is_judged_without_a_mapping),
+        TEST(another_users_is_not_ours_to_judge_even_for_root),
         TEST(unlinking_holds_the_exclusive_lock),
         TEST(an_inherited_descriptor_is_adopted),
         TEST(an_unlinked_one_is_adopted_as_well),

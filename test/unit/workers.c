@@ -83,6 +83,20 @@ static long act_use_it_in_a_child(struct actor *self, long generation)
     return waitpid(pid, &status, 0) == pid ? status : -1;
 }
 
+static void who_has_drained_starts_no_more(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g);
+
+    assert_int_equal(actor_do(a, act_start, 0), 0); /* changes nothing */
+    assert_int_equal(actor_do(a, act_drain, 0), 0);
+    assert_int_equal(actor_do(a, act_retire, (long)g), WM_CLOSED);
+    assert_int_equal(actor_do(a, act_drain, 0), 0);
+    assert_int_equal(actor_do(a, act_start, 0), -ESTALE);
+    assert_int_equal(scene_state(s, a->pid), WM_DRAINING);
+}
+
 static void a_forked_child_has_none_and_may_join_itself(void **state)
 {
     struct scene *s = *state;
@@ -192,9 +206,30 @@ static void a_sweeper_that_is_late_itself_marks_nobody(void **state)
     atomic_store(&record(s, 0)->overdue_ms, 1);
     assert_int_equal(actor_do(a, act_sweep_when_late, 0), 0);
     assert_int_equal(scene_state(s, b->pid), WM_LIVE);
-    actor_do(a, act_beat, 0);
     atomic_store(&record(s, 0)->overdue_ms, 3600000);
+    actor_do(a, act_beat, 0);
     assert_int_equal(actor_do(a, act_sweep, 0), 1);
+    assert_int_equal(scene_state(s, b->pid), WM_STALLED);
+}
+
+/* What runs first after the machine stood still may be a beat, which hides
+ * how late it comes from the sweep after it. */
+static void a_late_beat_makes_the_next_sweep_patient(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g), *b = scene_actor(s);
+
+    actor_do(b, act_join_overdue_soon, (long)g);
+    actor_do(b, act_start, 0);
+    atomic_store(&record(s, 1)->word, wm_word(WM_LIVE, (uint32_t)b->pid, 1));
+    atomic_store(&record(s, 0)->word, wm_word(WM_LIVE, (uint32_t)a->pid, 1));
+    atomic_store(&record(s, 0)->overdue_ms, 1);
+    assert_int_equal(actor_do(a, act_beat, 0), 0);
+    atomic_store(&record(s, 0)->overdue_ms, 3600000);
+    assert_int_equal(actor_do(a, act_sweep, 0), 0);
+    assert_int_equal(scene_state(s, b->pid), WM_LIVE);
+    assert_int_equal(actor_do(a, act_sweep, 0), 1); /* one round only */
     assert_int_equal(scene_state(s, b->pid), WM_STALLED);
 }
 
@@ -256,6 +291,32 @@ static void a_pid_that_is_another_process_now_is_dead(void **state)
     atomic_store(&record(s, 0)->overdue_ms, 1);
     assert_int_equal(wm_sweep(s->node, NULL), 1);
     assert_int_equal(wm_word_state(word(s, 0)), WM_CRASHED);
+}
+
+/* Where pids are few, one worker's is soon another's. */
+static long act_inherit_a_pid(struct actor *self, long generation)
+{
+    struct scene *s = self->scene;
+
+    atomic_store(&record(s, 0)->word, wm_word(WM_LIVE, (uint32_t)getpid(), 5));
+    atomic_store(&s->node->segment.colds[0].ident,
+                 wm_ident((uint32_t)getpid(), 7));
+    act_join(self, generation);
+    act_start(self, 0);
+    return act_exit(self, 0);
+}
+
+static void a_worker_with_the_pid_of_a_dead_one_finds_it_dead(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g);
+
+    actor_kill(a);
+    a = scene_actor(s);
+    assert_int_equal(actor_do(a, act_inherit_a_pid, (long)g), 0);
+    assert_int_equal(a->board->counts.mine, 1);
+    assert_int_equal(wm_events_owed(s->node, 1u << WM_EVENT_CRASHED), 1);
 }
 
 static void a_former_occupants_start_time_proves_nothing(void **state)
@@ -335,17 +396,16 @@ static void the_oldest_that_drains_makes_room(void **state)
 {
     struct scene *s = *state;
     struct actor *a, *b, *c;
-    uint64_t g, beat;
+    uint64_t g;
 
     scene_recast(s, 2);
     g = scene_begin(s);
-    a = scene_worker(s, g);
+    c = scene_worker(s, g);
     b = scene_worker(s, g);
-    actor_do(b, act_drain, 0);
+    actor_do(c, act_leave, 0);
+    a = scene_worker(s, g); /* in the first slot, but joined last */
     actor_do(a, act_drain, 0);
-    beat = wm_word_beat(word(s, 0));
-    atomic_store(&record(s, 1)->word,
-                 wm_word(WM_DRAINING, (uint32_t)b->pid, beat - 5));
+    actor_do(b, act_drain, 0);
     c = scene_worker(s, g);
     assert_int_equal(actor_do(c, act_slot, 0), 1);
     assert_int_equal(scene_state(s, a->pid), WM_DRAINING);
@@ -354,6 +414,38 @@ static void the_oldest_that_drains_makes_room(void **state)
     assert_int_equal(actor_do(b, act_leave, 0), -ESTALE);
     assert_int_equal(scene_state(s, c->pid), WM_LIVE);
     assert_int_equal(atomic_load(&s->node->segment.header->dropped), 1);
+}
+
+/* All choose the same one; whoever loses it takes the next. */
+static void many_that_join_at_once_find_room_for_each(void **state)
+{
+    struct scene *s = *state;
+
+    for (int round = 0; round < 20; round++) {
+        struct actor *old[8], *young[8];
+        uint64_t g;
+
+        s->actors = 0;
+        scene_recast(s, 8);
+        g = scene_begin(s);
+        for (int i = 0; i < 8; i++) {
+            old[i] = scene_worker(s, g);
+            actor_do(old[i], act_drain, 0);
+        }
+        for (int i = 0; i < 8; i++) {
+            young[i] = scene_actor(s);
+        }
+        for (int i = 0; i < 8; i++) {
+            actor_tell(young[i], act_join, (long)g);
+        }
+        for (int i = 0; i < 8; i++) {
+            assert_int_equal(actor_hear(young[i]), 0);
+        }
+        for (int i = 0; i < 8; i++) {
+            actor_kill(old[i]);
+            actor_kill(young[i]);
+        }
+    }
 }
 
 static void a_crash_makes_room_only_when_it_was_told(void **state)
@@ -481,22 +573,26 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE_TEST(it_goes_through_its_states_in_order),
+        SCENE_TEST(who_has_drained_starts_no_more),
         SCENE_TEST(a_forked_child_has_none_and_may_join_itself),
         SCENE_TEST(a_beat_never_moves_back),
         SCENE_TEST(an_overdue_one_is_stalled_and_comes_back_by_its_beat),
         SCENE_TEST(who_is_joining_or_draining_is_not_judged_by_time),
         SCENE_TEST(the_holder_of_the_lock_is_not_judged_by_time),
         SCENE_TEST(a_sweeper_that_is_late_itself_marks_nobody),
+        SCENE_TEST(a_late_beat_makes_the_next_sweep_patient),
         SCENE_TEST(a_sweepers_mark_fails_if_the_worker_beat_meanwhile),
         SCENE_TEST(the_killed_and_the_zombie_are_found),
         SCENE_TEST(a_paused_process_is_not_dead),
         SCENE_TEST(a_pid_that_is_another_process_now_is_dead),
+        SCENE_TEST(a_worker_with_the_pid_of_a_dead_one_finds_it_dead),
         SCENE_TEST(a_former_occupants_start_time_proves_nothing),
         SCENE_TEST(a_dead_claim_is_freed_and_owes_nothing),
         SCENE_TEST(a_claim_whose_pid_began_later_is_dead),
         SCENE_TEST(who_dies_draining_is_no_crash),
         SCENE_TEST(a_full_table_of_the_living_refuses),
         SCENE_TEST(the_oldest_that_drains_makes_room),
+        SCENE_TEST(many_that_join_at_once_find_room_for_each),
         SCENE_TEST(a_crash_makes_room_only_when_it_was_told),
         SCENE_TEST(slots_are_unique_among_the_living),
         SCENE_TEST(the_smallest_and_the_largest_table_work),

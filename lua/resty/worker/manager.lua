@@ -70,6 +70,7 @@ local function give_master_start(start_cb, unclean)
         return nil, err
     end
     local counts = callback.counts
+    libwm.lib.wm_sweep(vm.node, nil) -- none of the dead in n_prev
     libwm.lib.wm_generation_counts(vm.node, vm.generation, counts)
     counts.mine, counts.spell = 0, 1
     local info = callback.facts("master_start", vm.generation)

@@ -28,8 +28,9 @@ struct wm_postmortem {
 struct wm_node_info {
     uint32_t size, capacity;
     const char *instance, *name;
-    int32_t anonymous;
-    uint32_t adopted, read_only, generation;
+    int32_t anonymous, not_adopted;
+    uint32_t adopted, read_only;
+    uint64_t generation, dropped, exits_lost;
     struct wm_postmortem postmortem;
 };
 struct wm_join_options { uint32_t size, role, overdue_ms, expected; };
@@ -41,7 +42,7 @@ struct wm_event {
     uint32_t kind, spell;
     uint64_t generation, join;
     int32_t pid;
-    uint32_t slot;
+    uint32_t slot, role, reserved;
 };
 struct wm_worker_info {
     uint64_t generation, join, joined_at, beat_at;
@@ -94,6 +95,7 @@ uint32_t wm_worker_recoveries(wm_worker *worker);
 uint64_t wm_now(void);
 int wm_beat(wm_worker *worker);
 int wm_tick(wm_worker *worker, uint32_t interval_ms);
+int wm_sweep(wm_node *node, wm_worker *self);
 int wm_events_owed(const wm_node *node, uint32_t kinds);
 int wm_event_take(wm_node *node, uint32_t kinds, struct wm_event *event);
 int wm_generation_counts(const wm_node *node, uint64_t id,

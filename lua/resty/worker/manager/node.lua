@@ -137,6 +137,11 @@ function _M.report(opts)
     if vm.reason ~= "start" then
         return nil
     end
+    if info.not_adopted ~= 0 then
+        log.warn("the former binary's node cannot be taken over (",
+                 strerror(-info.not_adopted), "): this one begins a node of",
+                 " its own")
+    end
     if info.anonymous ~= 0 then
         log.warn("no segment in /dev/shm (", strerror(-info.anonymous),
                  "): using anonymous memory, which tools cannot see")

@@ -17,11 +17,14 @@ local tonumber = tonumber
 
 -- enum wm_event_kind.
 local MASTER_EXIT, CRASHED, STALLED = 1, 2, 3
+local ROLE_HELPER = 1
 local REASONS = { [CRASHED] = "crashed", [STALLED] = "stalled" }
 
 local function bit_of(kind)
     return 2 ^ kind
 end
+
+local FAILURES = bit_of(CRASHED) + bit_of(STALLED)
 
 local event = ffi.new("struct wm_event")
 local taken = {} -- failures that were taken, and wait to be told
@@ -36,6 +39,7 @@ local function note_failure()
         generation = tonumber(event.generation), pid = tonumber(event.pid),
         slot = tonumber(event.slot), spell = tonumber(event.spell),
         reason = REASONS[tonumber(event.kind)],
+        role = event.role == ROLE_HELPER and "helper" or nil,
     }
     taken[#taken + 1] = failure
     log.complain("worker ", failure.id, " ", failure.reason)
@@ -47,8 +51,8 @@ local function tell_failures()
         lib.wm_generation_counts(vm.node, failure.generation, counts)
         counts.spell = failure.spell
         local info = callback.facts("worker_failed", failure.generation)
-        info.reason, info.pid, info.slot = failure.reason, failure.pid,
-                                           failure.slot
+        info.reason, info.pid = failure.reason, failure.pid
+        info.slot, info.role = failure.slot, failure.role
         callback.run(vm.on_worker_failed, failure.id, info)
     end
 end
@@ -67,8 +71,7 @@ end
 
 -- In a timer. Without a function for it an end stays owed.
 function _M.give()
-    local kinds = bit_of(CRASHED) + bit_of(STALLED)
-                  + (vm.master_exit and bit_of(MASTER_EXIT) or 0)
+    local kinds = FAILURES + (vm.master_exit and bit_of(MASTER_EXIT) or 0)
     if giving
        or (not taken[1] and lib.wm_events_owed(vm.node, kinds) == 0) then
         return
@@ -82,6 +85,11 @@ function _M.give()
         log.complain("events of other workers stay owed: ", err)
     end
     giving = false
+end
+
+-- Under the lock, as this worker exits: there may be no other survivor.
+function _M.give_failures()
+    give(FAILURES)
 end
 
 -- A crash that was not told keeps its record. Where the table is full, takes

@@ -30,7 +30,9 @@ local function term()
     return nil
 end
 
-local function tell_recoveries()
+-- Under the lock.
+function _M.tell_recoveries()
+    recoveries = recoveries + lib.wm_worker_recoveries(vm.worker)
     while recoveries > 0 do
         recoveries = recoveries - 1
         log.warn("worker ", vm.id, " recovered")
@@ -71,7 +73,7 @@ function _M.give()
     local ok, err = lock.yielding(lock.OWN_EVENTS)
     if ok then
         if vm.worker then
-            tell_recoveries()
+            _M.tell_recoveries()
             _M.tell_leader()
         end
         lock.release()

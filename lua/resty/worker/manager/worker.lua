@@ -49,12 +49,16 @@ local function give_worker_exit()
     run(vm.worker_exit, vm.id, info)
 end
 
--- Under the lock, after our own exit: are we the last? An end that an earlier
--- worker left owed is given here as well.
-local function give_master_exit()
+-- Under the lock: our own exit; what we owe others, who may have no other
+-- survivor; then, are we the last? An end that an earlier worker left owed is
+-- given here as well.
+local function give_exits()
+    give_worker_exit()
     if not vm.worker then
         return
     end
+    owed.give_failures()
+    own.tell_recoveries()
     lib.wm_worker_drain(vm.worker)
     own.tell_leader()
     lib.wm_generation_retire(vm.node, vm.generation)
@@ -94,8 +98,7 @@ local function on_shutdown()
         exit_without_lock(err)
         return
     end
-    give_worker_exit()
-    give_master_exit()
+    give_exits()
     lock.release()
 end
 
@@ -115,8 +118,7 @@ function _M.exit()
         ok, err = lock.asleep(lock.WORKER_EXIT,
                               is_fast_stop() and FAST_STOP_MS or 0)
         if ok then
-            give_worker_exit()
-            give_master_exit()
+            give_exits()
             lock.release()
         else
             exit_without_lock(err)
@@ -142,8 +144,10 @@ local function heartbeat(premature)
         end
     elseif vm.worker then
         lib.wm_tick(vm.worker, vm.interval)
-        owed.give()
-        own.give()
+        if vm.called_back then
+            owed.give()
+            own.give()
+        end
     end
 end
 

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Counts as each callback is to see them. */
+
+#ifndef WM_CENSUS_H
+#define WM_CENSUS_H
+
+#include "node.h"
+
+enum wm_count_kind {
+    WM_COUNT_START, /* what a starting worker sees */
+    WM_COUNT_EXIT,  /* what an exiting worker sees */
+    WM_COUNT_MASTER
+};
+
+void wm_counts_of(const struct wm_node *node, uint64_t id,
+                  enum wm_count_kind kind, struct wm_counts *counts);
+
+#endif
