@@ -18,6 +18,7 @@
 
 struct tally {
     uint64_t digest;
+    bool torn;        /* a record changed hands while it was read */
     uint32_t live;    /* of the generation itself, from here */
     uint32_t joining; /* on */
     uint32_t crashed;
@@ -43,6 +44,16 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 32;
 }
 
+/* Whether the fields that were read after `word` may be another occupant's. */
+static bool is_torn(const struct wm_record *r, uint64_t word, uint64_t join)
+{
+    uint64_t again = atomic_load_explicit(&r->word, memory_order_acquire);
+
+    return wm_word_state(again) < WM_JOINING ||
+           wm_word_pid(again) != wm_word_pid(word) ||
+           atomic_load_explicit(&r->join, memory_order_acquire) != join;
+}
+
 static void tally_record(const struct question *q, struct tally *t,
                          const struct wm_record *r, uint32_t slot,
                          uint64_t word)
@@ -52,11 +63,14 @@ static void tally_record(const struct question *q, struct tally *t,
     uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
     unsigned state = wm_word_state(word);
 
-    if (state == WM_CLAIMED ||
-        atomic_load_explicit(&r->role, memory_order_acquire) !=
-            WM_ROLE_WORKER) {
+    uint32_t role = atomic_load_explicit(&r->role, memory_order_acquire);
+    uint32_t overdue =
+        atomic_load_explicit(&r->overdue_ms, memory_order_acquire);
+
+    if (state == WM_CLAIMED || role != WM_ROLE_WORKER) {
         return;
     }
+    t->torn = t->torn || is_torn(r, word, join);
     t->digest +=
         mix(wm_word_identity(word) + slot + mix(join + mix(generation)));
     if (state == WM_LIVE || state == WM_STALLED) {
@@ -72,9 +86,7 @@ static void tally_record(const struct question *q, struct tally *t,
     } else if (state == WM_JOINING) {
         t->joining++;
     } else if (state == WM_CRASHED &&
-               wm_word_age(word, q->now) <=
-                   (int64_t)atomic_load_explicit(&r->overdue_ms,
-                                                 memory_order_acquire)) {
+               wm_word_age(word, q->now) <= (int64_t)overdue) {
         t->crashed++;
     }
 }
@@ -123,13 +135,13 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
             most = mine(&former, kind);
         }
         tally_pass(node, &q, &t);
-    } while (t.digest != former.digest && ++pass < PASSES);
+    } while ((t.digest != former.digest || t.torn) && ++pass < PASSES);
 
     *counts = (struct wm_counts){
         .previous = (int32_t)t.previous,
         .mine = (int32_t)mine(&t, kind),
         .next = q.next_id != 0 ? (int32_t)t.next : -1,
-        .unsettled = t.digest != former.digest,
+        .unsettled = t.digest != former.digest || t.torn,
     };
     if (counts->unsettled && kind == WM_COUNT_EXIT && counts->mine == 1 &&
         most > 1) {
@@ -149,7 +161,7 @@ int wm_generation_counts(const struct wm_node *node, uint64_t id,
 }
 
 static bool describe(const struct wm_node *node, uint32_t slot,
-                     struct wm_worker_info *info)
+                     struct wm_worker_info *info, bool *torn)
 {
     const struct wm_record *r = &node->segment.records[slot];
     const struct wm_record_cold *c = &node->segment.colds[slot];
@@ -174,49 +186,56 @@ static bool describe(const struct wm_node *node, uint32_t slot,
         .stalls =
             (uint32_t)atomic_load_explicit(&c->stalls, memory_order_acquire),
     };
+    *torn = *torn || is_torn(r, word, info->join);
     return true;
 }
 
-/* One pass into the list; the digest of what it found. */
-static uint64_t list_pass(const struct wm_node *node,
-                          struct wm_worker_info *list, uint32_t room,
-                          uint32_t *count, bool *full)
-{
-    uint32_t high = wm_node_high(node), n = 0;
-    uint64_t digest = 0;
+/* One pass into the list, and what came of it. */
+struct listing {
+    uint64_t digest;
+    bool torn; /* a record changed hands while it was read */
+    bool full;
+};
 
-    *full = false;
+static struct listing list_pass(const struct wm_node *node,
+                                struct wm_worker_info *list, uint32_t room,
+                                uint32_t *count)
+{
+    struct listing found = {0};
+    uint32_t high = wm_node_high(node), n = 0;
+
     for (uint32_t i = 0; i < high; i++) {
         struct wm_worker_info info;
 
-        if (!describe(node, i, &info)) {
+        if (!describe(node, i, &info, &found.torn)) {
             continue;
         }
-        digest += mix(wm_word(info.state, (uint32_t)info.pid, 0) + i +
-                      mix(info.join + mix(info.generation)));
+        found.digest += mix(wm_word(info.state, (uint32_t)info.pid, 0) + i +
+                            mix(info.join + mix(info.generation)));
         if (n < room) {
             list[n++] = info;
         } else {
-            *full = true;
+            found.full = true;
         }
     }
     *count = n;
-    return digest;
+    return found;
 }
 
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
                 uint32_t room, uint32_t *count)
 {
-    bool full = false;
-    uint64_t former, digest = list_pass(node, list, room, count, &full);
+    struct listing former, now = list_pass(node, list, room, count);
+    bool settled;
     int pass = 0;
 
     do {
-        former = digest;
-        digest = list_pass(node, list, room, count, &full);
-    } while (digest != former && ++pass < PASSES);
-    if (full) {
+        former = now;
+        now = list_pass(node, list, room, count);
+        settled = now.digest == former.digest && !now.torn;
+    } while (!settled && ++pass < PASSES);
+    if (now.full) {
         return -ENOSPC;
     }
-    return digest == former ? 0 : WM_UNSETTLED;
+    return settled ? 0 : WM_UNSETTLED;
 }

@@ -288,6 +288,25 @@ static void note_first_active(struct wm_node *node, uint64_t id)
     }
 }
 
+/* The how many'th worker of the spell this is: the first of a new spell counts
+ * from 1 again, whichever it is that comes first to here. */
+static uint32_t take_ordinal(struct wm_generation_record *record,
+                             uint32_t spell)
+{
+    const uint32_t mask = (UINT32_C(1) << 20) - 1;
+    uint32_t seen = atomic_load_explicit(&record->joined, memory_order_relaxed);
+    uint32_t next;
+
+    do {
+        bool is_same = seen >> 20 == (spell & 0xfffu);
+
+        next = spell << 20 | ((is_same ? seen & mask : 0) + 1);
+    } while (!atomic_compare_exchange_weak_explicit(&record->joined, &seen,
+                                                    next, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return next & mask;
+}
+
 bool wm_generation_enter(struct wm_node *node,
                          struct wm_generation_record *record,
                          struct wm_worker *worker)
@@ -317,15 +336,15 @@ bool wm_generation_enter(struct wm_node *node,
      * gone by now). */
     atomic_store_explicit(&record->master, master, memory_order_release);
     note_first_active(node, worker->generation);
-    if (open) {
-        worker->ordinal = atomic_fetch_add_explicit(&record->joined, 1,
-                                                    memory_order_relaxed) +
-                          1;
-    } else {
+    worker->ordinal = take_ordinal(record, worker->spell);
+    if (!open) {
+        /* Who died in a former spell is not replaced in this one. */
+        atomic_store_explicit(
+            &record->replaced,
+            atomic_load_explicit(&record->deaths, memory_order_relaxed),
+            memory_order_relaxed);
         log_state(node, WM_LOG_GENERATION_ACTIVE, worker->generation, next,
                   master);
-        atomic_store_explicit(&record->joined, 1, memory_order_relaxed);
-        worker->ordinal = 1;
     }
     return true;
 }

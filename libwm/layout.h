@@ -227,8 +227,8 @@ static inline uint32_t wm_gen_owed(uint64_t word)
  * begun_at  the beginner: CLOCK_MONOTONIC ms.
  * deaths    workers that crashed; added by the winner of the CAS to CRASHED.
  * replaced  starts that made up for a death; under the lifecycle lock.
- * joined    workers that entered in this spell; each adds itself. Only what
- *           a start is called depends on these three. */
+ * joined    spell:12 | workers that entered in it:20; each adds itself. Only
+ *           what a start is called depends on these three. */
 struct wm_generation_record {
     _Alignas(WM_LINE) _Atomic uint64_t word;
     _Atomic uint64_t id;

@@ -30,6 +30,7 @@ static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t registry_once = PTHREAD_ONCE_INIT;
 static struct wm_node *registry;
 static uint64_t forker; /* ident of the process that is about to fork */
+static bool is_heir;    /* came by exec, and has not forked yet */
 
 static void set_cloexec(const struct wm_node *node, int flag)
 {
@@ -44,6 +45,11 @@ static void before_fork(void)
     forker = wm_self_ident();
     for (struct wm_node *n = registry; n != NULL; n = n->next) {
         set_cloexec(n, FD_CLOEXEC);
+    }
+    /* Whatever is to be adopted has been: a server forks when it is set up. */
+    if (is_heir) {
+        is_heir = false;
+        wm_segment_disown();
     }
 }
 
@@ -219,6 +225,7 @@ static int acquire_segment(struct wm_node *n,
     int error;
 
     if ((options->flags & WM_NODE_ADOPT) != 0) {
+        is_heir = true;
         error = wm_segment_adopt(&n->segment, n->instance);
         if (error == 0) {
             n->adopted = true;

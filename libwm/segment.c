@@ -44,22 +44,23 @@ bool wm_instance_valid(const char *instance)
                             "0123456789_.-") == n;
 }
 
-/* Whether `name` is prefix, instance, dot, hex digits. */
+/* Whether `name` is prefix, instance, dot, hex digits. instance: NULL for any. */
 static bool name_matches(const char *name, const char *instance)
 {
-    size_t n = strlen(instance);
-    const char *tail;
+    const char *dot = strrchr(name, '.');
+    size_t n;
 
     if (strncmp(name, prefix, sizeof(prefix) - 1) != 0) {
         return false;
     }
     name += sizeof(prefix) - 1;
-    if (strncmp(name, instance, n) != 0 || name[n] != '.') {
+    if (dot < name || strspn(dot + 1, "0123456789abcdef") != HEX_DIGITS ||
+        dot[1 + HEX_DIGITS] != '\0') {
         return false;
     }
-    tail = name + n + 1;
-    return strspn(tail, "0123456789abcdef") == HEX_DIGITS &&
-           tail[HEX_DIGITS] == '\0';
+    n = (size_t)(dot - name);
+    return instance == NULL ||
+           (strlen(instance) == n && strncmp(name, instance, n) == 0);
 }
 
 static uint64_t pid_namespace(void)
@@ -359,36 +360,57 @@ int wm_segment_open(struct wm_segment *segment, const char *directory,
     return error;
 }
 
-/* Where a descriptor's link points into a segment of this instance: the file
- * name, with "" for anonymous memory. */
+/* Whether a descriptor's link points into a segment of this instance, NULL for
+ * any; name: of its file, "" for anonymous memory. */
 static bool link_matches(const char *target, const char *instance, char *name)
 {
-    static const char memfd[] = "/memfd:";
+    static const char memory[] = "/memfd:wm.";
     static const char deleted[] = " (deleted)";
+    const size_t end = sizeof(deleted) - 1;
     const char *base = strrchr(target, '/');
     size_t n;
 
-    if (base == NULL) {
-        return false;
-    }
-    if (strncmp(target, memfd, sizeof(memfd) - 1) == 0) {
-        target += sizeof(memfd) - 1;
-        n = strlen(instance);
-        name[0] = '\0';
-        return strncmp(target, prefix, sizeof(prefix) - 1) == 0 &&
-               strncmp(target + sizeof(prefix) - 1, instance, n) == 0 &&
-               strcmp(target + sizeof(prefix) - 1 + n, deleted) == 0;
-    }
-    if (strlen(base + 1) >= WM_NAME_SIZE) {
+    if (base == NULL || strlen(base + 1) >= WM_NAME_SIZE) {
         return false;
     }
     memcpy(name, base + 1, strlen(base));
     n = strlen(name);
-    if (n > sizeof(deleted) - 1 &&
-        strcmp(name + n - (sizeof(deleted) - 1), deleted) == 0) {
-        name[n - (sizeof(deleted) - 1)] = '\0';
+    if (n > end && strcmp(name + n - end, deleted) == 0) {
+        name[n - end] = '\0';
+    }
+    if (strncmp(target, memory, sizeof(memory) - 1) == 0) {
+        base = strchr(name, '.') + 1;
+        n = instance == NULL || strcmp(base, instance) == 0;
+        name[0] = '\0';
+        return n != 0;
     }
     return name_matches(name, instance);
+}
+
+/* The next descriptor in /proc/self/fd that came over exec and is open on a
+ * segment of this instance, NULL for any; -1: there is none left. */
+static int next_inherited(DIR *dir, const char *instance, char *name)
+{
+    const struct dirent *entry;
+    char target[512];
+
+    while ((entry = readdir(dir)) != NULL) {
+        ssize_t n =
+            readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+        int fd = atoi(entry->d_name);
+        int flags;
+
+        if (n <= 0) {
+            continue;
+        }
+        target[n] = '\0';
+        /* One that this process opened itself is close-on-exec. */
+        flags = link_matches(target, instance, name) ? fcntl(fd, F_GETFD) : -1;
+        if (flags >= 0 && (flags & FD_CLOEXEC) == 0) {
+            return fd;
+        }
+    }
+    return -1;
 }
 
 /* Takes the descriptor over: a writable mapping from a new open of it. */
@@ -422,42 +444,38 @@ static int adopt_descriptor(struct wm_segment *segment, int inherited,
 
 int wm_segment_adopt(struct wm_segment *segment, const char *instance)
 {
-    char target[512];
     char name[WM_NAME_SIZE];
-    const struct dirent *entry;
-    int result = -ENOENT;
+    int fd, result = -ENOENT;
     DIR *dir = opendir("/proc/self/fd");
 
     if (dir == NULL) {
         return -ENOENT;
     }
-    while (result != 0 && (entry = readdir(dir)) != NULL) {
-        ssize_t n =
-            readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-        int flags;
-
-        if (n <= 0) {
-            continue;
-        }
-        target[n] = '\0';
-        if (!link_matches(target, instance, name)) {
-            continue;
-        }
-        /* One that this process opened itself is close-on-exec. */
-        flags = fcntl(atoi(entry->d_name), F_GETFD);
-        if (flags < 0 || (flags & FD_CLOEXEC) != 0) {
-            continue;
-        }
+    while (result != 0 && (fd = next_inherited(dir, instance, name)) >= 0) {
         clear(segment);
-        result = adopt_descriptor(segment, atoi(entry->d_name), instance);
+        result = adopt_descriptor(segment, fd, instance);
         if (result == 0) {
             memcpy(segment->name, name, sizeof(name));
         } else if (result != -ENOENT) {
-            close(atoi(entry->d_name));
+            close(fd);
         }
     }
     closedir(dir);
     return result;
+}
+
+void wm_segment_disown(void)
+{
+    char name[WM_NAME_SIZE];
+    int fd;
+    DIR *dir = opendir("/proc/self/fd");
+
+    while (dir != NULL && (fd = next_inherited(dir, NULL, name)) >= 0) {
+        close(fd);
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
 }
 
 void wm_segment_close(struct wm_segment *segment)

@@ -49,6 +49,10 @@ int wm_segment_open(struct wm_segment *segment, const char *directory,
  * was closed, so that we do not seem to take part in it. */
 int wm_segment_adopt(struct wm_segment *segment, const char *instance);
 
+/* Closes what came over exec and was not adopted: of instances that this
+ * binary has not. Else their segments would seem to be in use for ever. */
+void wm_segment_disown(void);
+
 /* Unmaps, and so gives up this process's share of the lock. */
 void wm_segment_close(struct wm_segment *segment);
 

@@ -217,7 +217,8 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
         return -ESTALE;
     }
     error = join_as(w, g, options);
-    if (error == -ENOBUFS && wm_sweep(node, NULL) > 0) {
+    if (error == -ENOBUFS) {
+        wm_sweep(node, NULL); /* or another has made room meanwhile */
         error = join_as(w, g, options);
     }
     if (error == 0) {
@@ -339,28 +340,32 @@ int wm_beat(struct wm_worker *worker)
 
 /* ------------------------------------------------------ start, exit, leave */
 
-/* What a start is called: a deed of the label alone, nothing depends on it. */
+/* What a start is called: a deed of the label alone, nothing depends on it. A
+ * respawn makes up for a death, or for one that had left by itself: then there
+ * are more than were expected. Where another master has begun a newer one, a
+ * further spell, or more in the first, mean that it is rolled back. */
 static uint32_t start_reason(struct wm_worker *w)
 {
     const struct wm_node *node = w->node;
     struct wm_generation_record *g = wm_generation_find(node, w->generation);
     uint32_t deaths, replaced;
+    bool is_extra = w->expected != 0 && w->ordinal > w->expected;
 
     if (g == NULL) {
         return WM_REASON_NONE;
     }
     deaths = atomic_load_explicit(&g->deaths, memory_order_relaxed);
     replaced = atomic_load_explicit(&g->replaced, memory_order_relaxed);
-    if (w->spell > 1 && wm_generation_rolled_back(node, w->generation) &&
-        (w->expected == 0 || w->ordinal <= w->expected)) {
-        return WM_REASON_ROLLBACK;
-    }
-    if (deaths > replaced || (w->expected != 0 && w->ordinal > w->expected)) {
-        atomic_store_explicit(&g->replaced, replaced + (deaths > replaced),
-                              memory_order_relaxed);
+    if ((int32_t)(deaths - replaced) > 0) {
+        atomic_store_explicit(&g->replaced, replaced + 1, memory_order_relaxed);
         return WM_REASON_RESPAWN;
     }
-    return atomic_load_explicit(&g->reason, memory_order_relaxed);
+    if ((w->spell > 1) != is_extra &&
+        wm_generation_rolled_back(node, w->generation)) {
+        return WM_REASON_ROLLBACK;
+    }
+    return is_extra ? WM_REASON_RESPAWN
+                    : atomic_load_explicit(&g->reason, memory_order_relaxed);
 }
 
 int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)

@@ -38,6 +38,7 @@ SANITIZERS = {
 # Temporary files that go by their maker's name, not by $TMPDIR.
 TEMPORARY = re.compile(r"(lib)?wm|nginx|ngx|pytest|meson|cmocka|cc\w{6}\.")
 LITTER = ("__pycache__", ".pytest_cache")
+NOTHING_SELECTED = 5    # pytest's exit status
 PATIENCE = 10           # seconds to end politely when interrupted
 TAIL = 100              # lines of a failed stage's log that are shown
 
@@ -135,7 +136,9 @@ def pytest_tests(log):
 
 def complete(result, status):
     """A bad status without a failed test, or no test, is a failure."""
-    if status and not result.failed:
+    if status == NOTHING_SELECTED and not any(result):
+        result.failed.append("no test matches the expression")
+    elif status and not result.failed:
         result.failed.append(f"exit status {status}")
     elif not (result.passed or result.failed or result.skipped):
         result.failed.append("no test ran")
@@ -210,7 +213,8 @@ def plain_lane(expression):
         test_stage("C tests", BUILD),
         Stage("example", ["lua/example/run"]),
         pytest_stage("install tests", "test/consumer"),
-        pytest_stage("nginx tests", "test/nginx", *nginx),
+        # They wait more than they work.
+        pytest_stage("nginx tests", "test/nginx", "-n", "4", *nginx),
     ]
 
 

@@ -189,12 +189,16 @@ class TimeLine:
 
     def expect(self, events):
         """Waits for so many callbacks; they should be these."""
+        failure = None
         try:
             self.wait(lambda: len(self.records) >= len(events),
                       f"{len(events)} callbacks")
-        finally:
-            given, self.records = self.records, []
-            self.compare(given, Counter(events))
+        except Failed as error:
+            failure = error
+        given, self.records = self.records, []
+        self.compare(given, Counter(events))
+        if failure:
+            raise failure
 
     def compare(self, given, events):
         last = None             # a generation whose last worker has left

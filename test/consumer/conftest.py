@@ -4,6 +4,7 @@
 
 import glob
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -30,7 +31,7 @@ class Stage:
     def run(self, *command, **more_env):
         env = {**os.environ,
                "PKG_CONFIG_LIBDIR": os.path.join(self.library, "pkgconfig"),
-               "PKG_CONFIG_SYSROOT_DIR": self.path,
+               "PKG_CONFIG_SYSROOT_DIR": ".",     # it escapes no spaces
                "LD_LIBRARY_PATH": self.library, **more_env}
         done = subprocess.run(command, env=env, capture_output=True,
                               text=True, check=False, cwd=self.path)
@@ -38,7 +39,8 @@ class Stage:
         return done.stdout
 
     def flags(self):
-        return self.run("pkg-config", "--cflags", "--libs", "wm").split()
+        return shlex.split(
+            self.run("pkg-config", "--cflags", "--libs", "wm"))
 
 
 @pytest.fixture(scope="session")

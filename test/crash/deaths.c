@@ -55,7 +55,7 @@ static long act_publish(struct actor *self, long slot)
     struct wm_record *r = &node->segment.records[slot];
 
     act_claim_and_write(self, slot);
-    atomic_store(&r->overdue_ms, 3600000);
+    atomic_store(&r->overdue_ms, SCENE_NEVER);
     atomic_store(&node->segment.colds[slot].ident, wm_self_ident());
     atomic_store(&node->segment.colds[slot].given, UINT64_C(999) << 32);
     atomic_store(&r->word, wm_word(WM_JOINING, (uint32_t)getpid(), wm_now()));

@@ -127,6 +127,11 @@ def lua(value):
     return repr(value)
 
 
+def own(name):
+    """An instance name that no other run of the tests has."""
+    return f"{name}-{os.getpid()}"
+
+
 def options(opts):
     """The options table: the suite's defaults, changed by `opts`."""
     merged = {**OPTIONS, **opts}

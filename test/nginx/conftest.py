@@ -31,7 +31,7 @@ def pytest_configure(config):
 
 def forbidden(why):
     """Skips what this machine forbids; CI is a machine that does not."""
-    if os.environ.get("CI"):
+    if os.environ.get("CI", "") not in ("", "0", "false"):
         pytest.fail(f"this must run in CI: {why}")
     pytest.skip(why)
 

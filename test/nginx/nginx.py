@@ -21,10 +21,28 @@ SEGMENT = re.compile(r"/dev/shm/(wm\.(.+)\.[0-9a-f]{16})( \(deleted\))?$")
 OURS = re.compile(r"\[(\w+)\] .*worker manager: ")
 NEVER = re.compile(r"attempt to |thread aborted|traceback|exited on signal"
                    r"|\[(crit|alert|emerg)\]", re.I)
+LOCK = 256                  # where the lock's word lies, see protocol.md
 WORKER = 3                  # ngx_process of a worker
 TITLE = "nginx: worker process"
 REFUSED = r"\[emerg\]|init_by_lua error|^stack traceback"
 LOUD = ("warn", "error", "crit", "alert", "emerg")
+
+
+def line_server(answer):
+    """A location whose connections answer each line with this, for ever; an
+    exiting worker, too. The first answer is the worker's pid."""
+    return f"""
+        location /lines {{
+            lua_check_client_abort on;
+            content_by_lua_block {{
+                local sock = assert(ngx.req.socket(true))
+                sock:settimeout(60000)
+                sock:send(ngx.worker.pid() .. "\\n")
+                while sock:receive("*l") do
+                    sock:send({answer} .. "\\n")
+                end
+            }}
+        }}"""
 
 
 class Nginx:
@@ -211,9 +229,31 @@ class Nginx:
         self.expect(rf"worker manager: worker \d+-{pid} crashed")
 
     def pause(self, pids):
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        wait(lambda: all(proc.stat(p)[0] == "T" for p in pids), "a pause")
+        """Stops processes, none of them with the lock that others want."""
+        def paused():
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            wait(lambda: all(proc.stat(p)[0] == "T" for p in pids), "a stop")
+            if self.lock_holder() not in pids:
+                return True
+            self.resume(pids)
+            return False
+        wait(paused, "a pause without the lock")
+
+    def lock_holder(self):
+        """The pid in the lifecycle lock's word, 0 if there is none."""
+        fds = f"/proc/{self.master}/fd"
+        for fd in os.listdir(fds):
+            try:
+                if not re.search(r"/(dev/shm/|memfd:)wm\.",
+                                 os.readlink(f"{fds}/{fd}")):
+                    continue
+                with open(f"{fds}/{fd}", "rb") as f:
+                    f.seek(LOCK)
+                    return int.from_bytes(f.read(8), "little") >> 42
+            except FileNotFoundError:
+                pass        # closed meanwhile
+        return 0
 
     def resume(self, pids):
         for pid in pids:
@@ -400,6 +440,31 @@ class Nginx:
         for s in spare:
             s.close()
         return held
+
+    def lines(self):
+        """A connection of line_server() to each worker: {pid: socket}."""
+        found = {}
+
+        def one_more():
+            s = self.connect()
+            s.sendall(b"GET /lines HTTP/1.1\r\nHost: a\r\n\r\n")
+            pid = int(self.say(s, b""))
+            if pid in found:
+                s.close()
+            found.setdefault(pid, s)
+            return set(self.current()) <= set(found)
+        wait(one_more, "a connection to every worker")
+        return found
+
+    def say(self, s, line=b"?\n"):
+        """Sends a line: the answer to it."""
+        s.sendall(line)
+        answer = b""
+        while not answer.endswith(b"\n"):
+            chunk = s.recv(100)
+            assert chunk, f"the connection ended: {answer!r}"
+            answer += chunk
+        return answer.decode().strip()
 
     # --- the judgement ------------------------------------------------------
 

@@ -43,6 +43,13 @@ def stat(pid):
     return fields[0].decode(), int(fields[1])
 
 
+def cpu(pid):
+    """Seconds of CPU that a process has used."""
+    with open(f"/proc/{pid}/stat", "rb") as f:
+        fields = f.read().rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def title(pid):
     """The command line; empty for a zombie or nobody."""
     try:

@@ -49,6 +49,7 @@ def lead(prefix, text, env):
     """Start, reload, stop: what the error log says."""
     text = re.sub(r"listen 127\.0\.0\.1:\d+", "listen unix:s", text)
     text = text.replace("http {", "http {\naccess_log off;\n" + TEMPORARY, 1)
+    text = text.replace("/var/log/nginx/error.log", "error.log")
     with open(prefix + "/nginx.conf", "w", encoding="utf-8") as f:
         f.write(text)
 
@@ -61,7 +62,8 @@ def lead(prefix, text, env):
         nginx = subprocess.Popen(
             [conf.NGINX, "-p", prefix + "/", "-c", "nginx.conf",
              "-e", "error.log", "-g",
-             "daemon off; pid nginx.pid; error_log error.log notice;"],
+             "daemon off; pid nginx.pid;" +
+             ("" if "error_log" in text else " error_log error.log notice;")],
             cwd=prefix,
             env={**os.environ, **env}, stdout=out, stderr=out)
     wait(lambda: nginx.poll() is not None or

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+import conf
 from rows import exits, master_start, reloads, starts
 
 NO_SUCH_DIRECTORY = "listen unix:none/s;"       # bind() fails at once
@@ -105,7 +106,7 @@ def test_a_failure_while_old_workers_still_serve(make, both):
 
 @pytest.mark.parametrize("daemon", [False, True])
 def test_a_start_that_fails_to_bind_leaves_nothing(make, both, daemon):
-    n = make(daemon=daemon, opts={"name": "test-failed-start"},
+    n = make(daemon=daemon, opts={"name": conf.own("test-failed-start")},
              server=NO_SUCH_DIRECTORY, **both)
     assert n.start_fails() == 1
     n.complete = False

@@ -33,7 +33,7 @@ def stub(n, source):
 def test_a_missing_library_lists_every_path_tried(
         make, dict_, no_installed_library):
     n = make(dict=dict_, lua_cpath="/nowhere/?.so;/nor/here/lib?.so.1",
-             opts={"name": "test-library"})
+             opts={"name": conf.own("test-library")})
     assert n.start_fails() == 1
     log = n.log()
     assert "worker manager: libwm" in log
@@ -65,7 +65,7 @@ def test_the_first_on_the_path_that_exists_is_loaded(make):
 
 
 def test_a_file_that_is_no_library_is_named(make, no_installed_library):
-    n = make(opts={"name": "test-library"})
+    n = make(opts={"name": conf.own("test-library")})
     with open(n.path("libwm.so"), "w", encoding="ascii") as f:
         f.write("not a library")
     n.params["lua_cpath"] = n.prefix + "/?.so"
@@ -76,7 +76,7 @@ def test_a_file_that_is_no_library_is_named(make, no_installed_library):
 
 @pytest.mark.parametrize("version", ["2u << 16", "0u", "99u << 16 | 7"])
 def test_another_major_version_is_refused(make, version):
-    n = make(opts={"name": "test-library"})
+    n = make(opts={"name": conf.own("test-library")})
     stub(n, f"unsigned wm_version(void) {{ return {version}; }}\n")
     assert n.start_fails() == 1
     (line,) = n.log_lines("init_by_lua error")
@@ -101,7 +101,7 @@ def test_another_major_version_on_reload_leaves_the_node_alone(make, both):
 
 def test_a_library_without_a_version_is_refused(make):
     """Some other library of that name."""
-    n = make(opts={"name": "test-library"})
+    n = make(opts={"name": conf.own("test-library")})
     stub(n, "int other;\n")
     assert n.start_fails() == 1
     assert n.log_lines("worker manager: .*version")

@@ -4,6 +4,7 @@
 
 import pytest
 
+import conf
 import proc
 from rows import exits, master_start, reloads, starts
 
@@ -56,7 +57,7 @@ def test_a_configuration_test_leaves_the_node_alone(make, both, flag):
 
 
 def test_a_configuration_test_before_any_start(make, both):
-    n = make(opts={"name": "test-never-started"}, **both)
+    n = make(opts={"name": conf.own("test-never-started")}, **both)
     n.configure()
     assert n.run("-t").returncode == 0
     assert n.rows() == [] and n.segments() == []

@@ -6,8 +6,10 @@ import itertools
 
 import pytest
 
+import conf
 from conf import EVENTS, NO_CALLBACK
 from rows import exits, master_exit, master_start, reloads, starts
+from told import failure
 
 RAISE = 'error("raised on purpose")'
 
@@ -27,7 +29,7 @@ def check_logged(n, event, times):
 
 @pytest.mark.parametrize("daemon", [False, True])
 def test_in_the_masters_start_nginx_refuses_to_start(make, both, daemon):
-    n = make(daemon=daemon, opts={"name": "test-raise"},
+    n = make(daemon=daemon, opts={"name": conf.own("test-raise")},
              callbacks={"master_start": RAISE}, **both)
     assert n.start_fails() == 1
     expect_traceback(n)
@@ -141,10 +143,11 @@ def test_errors_that_are_no_strings(make, error):
 
 
 def test_a_string_error_of_a_start_goes_on_unchanged(make):
-    n = make(opts={"name": "test-raise"}, after_init="", init="""
+    name = conf.own("test-raise")
+    n = make(opts={"name": name}, after_init="", init=f"""
         wmt.try("start", function()
             return require("resty.worker.manager").on_init_by_lua(
-                { shm = "my_shm", name = "test-raise" },
+                {{ shm = "my_shm", name = "{name}" }},
                 function() error("raised on purpose", 0) end)
         end)
         error("enough")""")
@@ -176,3 +179,105 @@ def test_no_callbacks_without_exit_worker(make, dict_):
     n.wait_up()
     n.quit()
     assert n.rows() == []
+
+
+# --- callbacks that would end their thread ------------------------------------------
+
+
+ENDS = ["ngx.exit(ngx.OK)", "ngx.exit(ngx.ERROR)", "ngx.exit(444)",
+        "ngx.thread.spawn(function() ngx.exit(0) end) ngx.sleep(0.01)",
+        "coroutine.wrap(function() error('inside') end)()",
+        "coroutine.wrap(function() ngx.exit(0) end)()"]
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_an_exit_callback_cannot_end_its_thread(make, how):
+    """What follows on it is done: on a draining worker, hours before its
+    process ends."""
+    n = make(callbacks={"worker_exit": f"""
+        if info.generation == 1 and n_mine == 2 then {how} end"""}).start()
+    n.expect("callback of 1-.* raised|traceback|ngx.exit\\(\\) in a callback"
+             "|user thread aborted")
+    held = n.hold_all()
+    n.reload(old_gone=False)
+    n.wait_events("master_exit", 1)
+    for s in held.values():
+        s.close()
+    n.killed |= set(held)       # it may not come to the end of its callback
+    n.quit()
+    assert n.rows() == (
+        starts(1, 2) + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
+        + exits(2, 2, n_prev=0))
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_failure_callback_cannot_end_its_thread(make, how):
+    n = make(opts={"interval": 0.1, "on_worker_failed": failure(
+        "failed", how)}).start()
+    n.expect("callback of 1-.* raised|traceback|ngx.exit\\(\\) in a callback"
+             "|user thread aborted")
+    n.kill(n.worker(1))
+    n.wait_note("failed")
+    n.wait_events("worker_start", 1, 3)
+    n.reload()
+    n.quit()
+
+
+def test_elsewhere_ngx_exit_works_meanwhile(make):
+    """A request is served while a callback sleeps in the same worker."""
+    n = make(workers=1, opts={"interval": 0.1, "on_worker_failed": failure(
+        "failed", 'require("wmt").await("failed")')}, server="""
+        location /exit { content_by_lua_block { ngx.exit(403) } }""").start()
+    n.kill(n.worker(1))
+    n.wait_note("gate")
+    assert n.get("/exit") == 403
+    n.open_gate("failed")
+    n.wait_up()
+    assert n.get("/exit") == 403
+    n.quit()
+
+
+def test_a_callback_that_calls_the_module(make, both):
+    """Its own functions from within: views answer, the rest raises."""
+    ask = """
+        local M = require("resty.worker.manager")
+        wmt.try("views " .. info.event .. id, function()
+            M.counts() M.beat()
+            return M.workers() and M.generations() and M.events()
+                   and M.leader() ~= nil
+        end)
+        for _, name in ipairs { "on_init_by_lua", "on_init_worker_by_lua" } do
+            wmt.try(name .. info.event .. id, function()
+                local ok = M[name]({ shm = "x" })
+                return ok
+            end)
+        end"""
+    n = make(callbacks=dict.fromkeys(EVENTS, ask), **both).start()
+    n.reload()
+    n.quit()
+    for name, line in n.tries().items():
+        assert line["ok"] is name.startswith("views"), line
+    assert n.rows() == (
+        starts(1, 2) + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
+        + exits(2, 2, n_prev=0))
+
+
+def test_an_exit_within_an_exit_is_none(make, dict_):
+    n = make(dict=dict_, callbacks=dict.fromkeys(
+        ("master_exit", "worker_exit"), """
+        wmt.try("exit", require("resty.worker.manager").on_exit_worker_by_lua)
+        """)).start()
+    n.term()
+    assert n.tries()["exit"]["first"] is True
+    assert n.rows() == starts(1, 2) + exits(1, 2)
+
+
+def test_a_callback_that_ends_its_process(make, both):
+    """It died while running it; the others go on."""
+    n = make(workers=3, callbacks={"worker_exit": """
+        if n_mine == 3 then os.exit(0) end"""}, **both).start()
+    n.modelled = False
+    n.killed |= set(n.current())
+    n.expect("worker manager: worker .* crashed")
+    n.quit()
+    assert n.rows() == starts(1, 3) + exits(1, 3)[:1] + exits(1, 2)

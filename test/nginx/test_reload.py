@@ -43,7 +43,7 @@ def test_old_workers_that_still_serve_are_not_counted(make, both):
     assert len(held) == 4 and set(held) < set(n.workers())
     n.signal("QUIT")
     n.wait_events("master_exit", 3)
-    assert set(n.workers()) == set(held)
+    wait(lambda: set(n.workers()) == set(held), "the idle ones to end")
     for s in held.values():
         s.close()
     n.wait_end()

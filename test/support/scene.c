@@ -359,7 +359,7 @@ long act_end_generation(struct actor *self, long generation)
 static long join_as(struct actor *self, long generation, uint32_t role)
 {
     const struct wm_join_options options = {
-        .size = sizeof(options), .role = role, .overdue_ms = 3600000};
+        .size = sizeof(options), .role = role, .overdue_ms = SCENE_NEVER};
     struct wm_worker *worker;
 
     return wm_worker_join(self->scene->node, (uint64_t)generation, &options,

@@ -24,6 +24,9 @@
 
 #define SCENE_ACTORS 24
 
+/* Never overdue, ms: also with a beat set back to when the machine booted. */
+#define SCENE_NEVER UINT32_MAX
+
 /* What an actor found, in memory that the test shares with it. */
 struct board {
     struct wm_counts counts;

@@ -37,7 +37,7 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 static struct wm_worker *own(struct scene *s)
 {
     const struct wm_join_options options = {.size = sizeof(options),
-                                            .overdue_ms = 3600000};
+                                            .overdue_ms = SCENE_NEVER};
     struct wm_worker *worker;
     struct wm_counts counts;
 

@@ -26,7 +26,7 @@ static void stall(struct scene *s, const struct actor *a, uint32_t slot)
     atomic_store(&record(s, slot)->word, wm_word(WM_LIVE, (uint32_t)a->pid, 1));
     wm_sweep(s->node, NULL);
     assert_int_equal(scene_state(s, a->pid), WM_STALLED);
-    atomic_store(&record(s, slot)->overdue_ms, 3600000);
+    atomic_store(&record(s, slot)->overdue_ms, SCENE_NEVER);
 }
 
 static void a_crash_is_owed_once_and_says_whose(void **state)

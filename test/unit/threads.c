@@ -55,7 +55,7 @@ static void *look(void *argument)
         int settled = wm_snapshot(s->node, list, 8, &n);
 
         for (uint32_t k = 0; k < n && settled == 0; k++) {
-            if (list[k].overdue_ms != 3600000 &&
+            if (list[k].overdue_ms != SCENE_NEVER &&
                 list[k].overdue_ms != (uint32_t)list[k].pid + 1000000) {
                 wrong++;
             }
@@ -116,7 +116,7 @@ static void threads_beat_count_look_and_sweep_at_once(void **state)
     static void *(*const work[])(void *) = {beat, count, look, ask, sweep};
     struct scene *s = *state;
     const struct wm_join_options options = {.size = sizeof(options),
-                                            .overdue_ms = 3600000};
+                                            .overdue_ms = SCENE_NEVER};
     struct actor *a[3];
     pthread_t thread[5];
     struct wm_worker *w;

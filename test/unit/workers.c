@@ -206,7 +206,7 @@ static void a_sweeper_that_is_late_itself_marks_nobody(void **state)
     atomic_store(&record(s, 0)->overdue_ms, 1);
     assert_int_equal(actor_do(a, act_sweep_when_late, 0), 0);
     assert_int_equal(scene_state(s, b->pid), WM_LIVE);
-    atomic_store(&record(s, 0)->overdue_ms, 3600000);
+    atomic_store(&record(s, 0)->overdue_ms, SCENE_NEVER);
     actor_do(a, act_beat, 0);
     assert_int_equal(actor_do(a, act_sweep, 0), 1);
     assert_int_equal(scene_state(s, b->pid), WM_STALLED);
@@ -226,7 +226,7 @@ static void a_late_beat_makes_the_next_sweep_patient(void **state)
     atomic_store(&record(s, 0)->word, wm_word(WM_LIVE, (uint32_t)a->pid, 1));
     atomic_store(&record(s, 0)->overdue_ms, 1);
     assert_int_equal(actor_do(a, act_beat, 0), 0);
-    atomic_store(&record(s, 0)->overdue_ms, 3600000);
+    atomic_store(&record(s, 0)->overdue_ms, SCENE_NEVER);
     assert_int_equal(actor_do(a, act_sweep, 0), 0);
     assert_int_equal(scene_state(s, b->pid), WM_LIVE);
     assert_int_equal(actor_do(a, act_sweep, 0), 1); /* one round only */

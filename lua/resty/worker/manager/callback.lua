@@ -48,6 +48,50 @@ function _M.facts(what, generation)
     }
 end
 
+local has_base, base = pcall(require, "resty.core.base")
+local request = has_base and base.get_request or coroutine.running
+
+-- ngx.exit() would end the light thread, and with it what has to follow on the
+-- callback, the release of the lock above all. Elsewhere it works meanwhile.
+-- luacheck: globals ngx.exit
+local function refuse_exit()
+    local own, exit = request(), ngx.exit
+    local function refuse(...)
+        if request() == own then
+            error("ngx.exit() in a callback of the worker manager:"
+                  .. " return instead", 2)
+        end
+        return exit(...)
+    end
+    ngx.exit = refuse
+    return function()
+        if ngx.exit == refuse then
+            ngx.exit = exit
+        end
+    end
+end
+
+-- In a light thread of its own: an error in a coroutine.wrap() passes by every
+-- xpcall and ends the thread that it is in.
+local function in_thread(fn, complain, ...)
+    local ran, ok, err = ngx.thread.wait(ngx.thread.spawn(function(...)
+        return xpcall(fn, complain, ...)
+    end, ...))
+    if not ran then
+        return false, complain(ok or "its thread was ended, see above")
+    end
+    return ok, err
+end
+
+-- Returns true, or false and the error, whatever the function does.
+local function call(fn, complain, ...)
+    local restore = refuse_exit()
+    local way = ngx.get_phase() == "timer" and in_thread or xpcall
+    local ok, err = way(fn, complain, ...)
+    restore()
+    return ok, err
+end
+
 -- Runs one with what `counts` says; false and the error if it raised.
 function _M.run(fn, id, info)
     if not fn then
@@ -58,8 +102,8 @@ function _M.run(fn, id, info)
                      debug.traceback(tostring(err), 2))
         return err
     end
-    return xpcall(fn, complain, id, or_nil(counts.previous),
-                  or_nil(counts.mine), or_nil(counts.next), info)
+    return call(fn, complain, id, or_nil(counts.previous),
+                or_nil(counts.mine), or_nil(counts.next), info)
 end
 
 -- The two that take a term. An error ends here.
@@ -68,7 +112,7 @@ function _M.run_leader(name, term)
     if not fn then
         return
     end
-    xpcall(fn, function(err)
+    call(fn, function(err)
         log.complain("the ", name, " callback of term ", term, " raised: ",
                      debug.traceback(tostring(err), 2))
     end, term)

@@ -86,6 +86,7 @@ int wm_generation_take_exit(wm_node *node, uint64_t id, uint32_t *spell);
 int wm_worker_join(wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    wm_worker **worker);
+wm_worker *wm_node_worker(const wm_node *node);
 int wm_worker_start(wm_worker *worker, struct wm_counts *counts);
 int wm_worker_exit(wm_worker *worker, struct wm_counts *counts);
 int wm_worker_drain(wm_worker *worker);

@@ -97,7 +97,12 @@ function _M.begin(opts)
     if rc < 0 then
         return nil, "cannot begin a generation: " .. strerror(rc)
     end
-    return rc ~= SAME
+    if rc == SAME then
+        local host = lib.wm_node_worker(vm.node)
+        vm.host = host ~= nil and host or nil
+        return false
+    end
+    return true
 end
 
 local function report_postmortem(p, instance)

@@ -57,11 +57,20 @@ local function tell_failures()
     end
 end
 
-local function give(kinds)
+-- Ends are told by who has a function for them; without one they stay owed.
+local function kinds()
+    return FAILURES + (vm.master_exit and bit_of(MASTER_EXIT) or 0)
+end
+
+-- Under the lock. An end that another worker of our own generation left owed
+-- is none of a crash.
+function _M.give_held()
     tell_failures()
-    while lib.wm_event_take(vm.node, kinds, event) > 0 do
+    while lib.wm_event_take(vm.node, kinds(), event) > 0 do
         if event.kind == MASTER_EXIT then
-            callback.run_master_exit(event.generation, event.spell, "crash")
+            callback.run_master_exit(
+                event.generation, event.spell,
+                event.generation ~= vm.generation and "crash" or nil)
         else
             note_failure()
             tell_failures()
@@ -69,17 +78,16 @@ local function give(kinds)
     end
 end
 
--- In a timer. Without a function for it an end stays owed.
+-- In a timer.
 function _M.give()
-    local kinds = FAILURES + (vm.master_exit and bit_of(MASTER_EXIT) or 0)
     if giving
-       or (not taken[1] and lib.wm_events_owed(vm.node, kinds) == 0) then
+       or (not taken[1] and lib.wm_events_owed(vm.node, kinds()) == 0) then
         return
     end
     giving = true
     local ok, err = lock.yielding(lock.EVENTS)
     if ok then
-        give(kinds)
+        _M.give_held()
         lock.release()
     else
         log.complain("events of other workers stay owed: ", err)
@@ -87,19 +95,12 @@ function _M.give()
     giving = false
 end
 
--- Under the lock, as this worker exits: there may be no other survivor.
-function _M.give_failures()
-    give(FAILURES)
-end
-
 -- A crash that was not told keeps its record. Where the table is full, takes
--- them at once, to be told in the first timer. Returns whether there were any.
+-- them at once, to be told in the first timer.
 function _M.make_room()
-    local before = #taken
     while lib.wm_event_take(vm.node, bit_of(CRASHED), event) > 0 do
         note_failure()
     end
-    return #taken > before
 end
 
 return _M

@@ -50,15 +50,25 @@ end
 
 -- Under the lock. The lead may change while a callback runs.
 function _M.tell_leader()
-    while is_asked_for() and term() ~= told do
+    local now = term()
+    while is_asked_for() and now ~= told do
         if told then
             local lost = told
             told = nil
             callback.run_leader("on_leader_lost", lost)
         else
-            told = term()
-            callback.run_leader("on_leader", told)
+            told = now
+            callback.run_leader("on_leader", now)
         end
+        now = term()
+    end
+end
+
+-- Where the lock is not to be had as this worker exits.
+function _M.not_given(err)
+    if is_asked_for() and told then
+        log.not_given("leader_lost", told, err)
+        told = nil
     end
 end
 

@@ -157,8 +157,9 @@ function _M.leader()
     if not vm.node then
         return nil, NO_NODE
     end
-    if vm.worker then
-        lib.wm_lead(vm.worker, leader)
+    local worker = vm.worker or vm.host
+    if worker then
+        lib.wm_lead(worker, leader)
     else
         lib.wm_leader_inspect(vm.node, leader)
     end
@@ -172,7 +173,7 @@ end
 -- For every request: no allocation, and compiled. A worker that is not
 -- tracked has no heart to beat.
 function _M.beat()
-    local worker = vm.worker
+    local worker = vm.worker or vm.host
     if not worker then
         return nil, "this process is no tracked worker"
     end

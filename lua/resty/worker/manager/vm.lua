@@ -16,6 +16,8 @@
 --
 --   id            "<generation>-<pid>"
 --   worker        the library's handle; nil where it is untracked or has left
+--   host          in a VM that lua_code_cache off makes for one request: the
+--                 handle of the worker that it runs in, which is not its own
 --   counted       it is a worker, not a helper
 --   called_back   its start and exit are told: a worker, or a helper that was
 --                 asked for

@@ -19,7 +19,9 @@ local tonumber, error, pcall, require = tonumber, error, pcall, require
 
 local ENOBUFS = 105
 local ROLE_WORKER, ROLE_HELPER = 0, 1
-local FAST_STOP_MS = 500
+-- On a fast stop nginx kills us after a second or so; it may follow on a
+-- graceful one, and cannot reach us while we wait.
+local SHORT_WAIT_MS = 500
 
 local spell_out = ffi.new("uint32_t[1]")
 
@@ -49,17 +51,20 @@ local function give_worker_exit()
     run(vm.worker_exit, vm.id, info)
 end
 
--- Under the lock: our own exit; what we owe others, who may have no other
--- survivor; then, are we the last? An end that an earlier worker left owed is
--- given here as well.
+-- Under the lock: our own exit, and what is owed to be told of others, who may
+-- have no other survivor; then, are we the last? An end that an earlier worker
+-- left owed is given here as well.
 local function give_exits()
-    give_worker_exit()
     if not vm.worker then
+        give_worker_exit()
         return
     end
-    owed.give_failures()
+    lib.wm_beat(vm.worker)
+    owed.give_held()
     own.tell_recoveries()
+    give_worker_exit()
     lib.wm_worker_drain(vm.worker)
+    owed.give_held() -- what our exit's sweep has found
     own.tell_leader()
     lib.wm_generation_retire(vm.node, vm.generation)
     while lib.wm_generation_take_exit(vm.node, vm.generation,
@@ -76,6 +81,7 @@ local function exit_without_lock(err)
     end
     if vm.worker then
         lib.wm_worker_drain(vm.worker)
+        own.not_given(err)
         if lib.wm_generation_retire(vm.node, vm.generation) > 0 then
             log.complain("not given yet: master_exit of ",
                          tonumber(vm.generation), ": ", err)
@@ -102,7 +108,7 @@ local function on_shutdown()
     lock.release()
 end
 
--- nginx ends this process now. Fast: it kills us after a second or so.
+-- nginx ends this process now.
 local function is_fast_stop()
     local terminate = nginx("ngx_terminate")
     if terminate then
@@ -111,18 +117,35 @@ local function is_fast_stop()
     return not ngx.worker.exiting()
 end
 
--- The last that runs: what the timer could not give, then we leave.
+local function exit()
+    local given = vm.exit_given
+    local ok, err = lock.asleep(lock.WORKER_EXIT,
+                                (given or is_fast_stop())
+                                and SHORT_WAIT_MS or 0)
+    if ok then
+        give_exits()
+        lock.release()
+        return true
+    end
+    exit_without_lock(err)
+    if given then
+        return true
+    end
+    return nil, err
+end
+
+local exiting = false
+
+-- The last that runs: what the timer could not give, then we leave. Not again
+-- where a callback calls it.
 function _M.exit()
+    if exiting then
+        return true
+    end
+    exiting = true
     local ok, err = true, nil
     if vm.called_back then
-        ok, err = lock.asleep(lock.WORKER_EXIT,
-                              is_fast_stop() and FAST_STOP_MS or 0)
-        if ok then
-            give_exits()
-            lock.release()
-        else
-            exit_without_lock(err)
-        end
+        ok, err = exit()
     end
     if vm.worker then
         lib.wm_worker_leave(vm.worker)
@@ -178,7 +201,8 @@ local function join()
         overdue_ms = vm.overdue, expected = ngx.worker.count(),
     })
     local rc = lib.wm_worker_join(vm.node, vm.generation, opts, worker)
-    if rc == -ENOBUFS and owed.make_room() then
+    if rc == -ENOBUFS then
+        owed.make_room()
         rc = lib.wm_worker_join(vm.node, vm.generation, opts, worker)
     end
     if rc == 0 then

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Death at the wrong moment, and many generations at once: nothing hangs, and
+the books balance."""
+
+import os
+import signal
+from collections import Counter
+
+import pytest
+
+import proc
+from proc import wait
+from rows import exits, master_start, reloads, starts
+from told import QUICK, opts
+from upgrades import kill_hard
+
+FUTEX = {"x86_64": "202", "aarch64": "98"}[os.uname().machine]
+PATIENT = {"interval": 0.1, "failed": 5.9}
+LATE = 'if wmt.opened("late") then wmt.gate("init") end'
+
+
+def balance(n):
+    """Each worker that started has one end, each spell one master exit."""
+    seen = Counter((x["event"], x["id"]) for x in n.trace()
+                   if x["what"] == "begin"
+                   and x["event"].startswith("worker"))
+    assert set(seen.values()) == {1}, seen
+    started = {i for e, i in seen if e == "worker_start"}
+    left = {i for e, i in seen if e == "worker_exit"}
+    crashed = {f'{i.split("-")[0]}-{p}' for i in started
+               for p in n.killed if i.endswith(f"-{p}")}
+    assert started - left == crashed - left, (started - left, crashed)
+    spells = Counter((x["id"], x["info"]["spell"])
+                     for x in n.events("master_exit"))
+    assert set(spells.values()) == {1}, spells
+    assert {g for g, _ in spells} == {int(i.split("-")[0]) for i in started}
+
+
+# --- workers --------------------------------------------------------------------
+
+
+def test_a_waiter_for_the_lock_is_killed(make, both):
+    n = make(workers=3, callbacks={"worker_start": """
+        if n_mine == 1 and not wmt.opened("start") then
+            wmt.gate("start") end"""}, **both)
+    n.start(ready=False)
+    n.wait_note("gate")
+    holder = n.notes("gate")[0]["by"]
+    n.note_segments()
+    waiters = wait(lambda: [p for p in proc.children(n.master)
+                            if p != holder and asleep_in_futex(p)][1:],
+                   "both to wait")
+    n.kill(waiters[0])
+    n.open_gate("start")
+    n.wait_up()
+    n.modelled = False      # it died before it had a start to be told
+    n.quit()
+    rows = n.rows()
+    assert [r[0] for r in rows] == (
+        ["master_start"] + ["worker_start"] * 3 + ["worker_exit"] * 3
+        + ["master_exit"])
+    balance(n)
+
+
+def asleep_in_futex(pid):
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as f:
+        return f.read().split()[0] == FUTEX
+
+
+def test_a_respawn_is_killed_before_it_joins(make):
+    """It has no record, and leaves none."""
+    n = make(before_join="""
+        if wmt.opened("late") then wmt.gate("join") end""").start()
+    n.open_gate("late")
+    n.kill(n.worker(1))
+    n.wait_note("gate")
+    joiner = n.notes("gate")[0]["by"]
+    n.expect("exited on signal 9")
+    kill_hard(joiner)
+    n.open_gate("join")
+    n.wait_events("worker_start", 1, 3)
+    n.quit()
+    assert n.rows()[3:] == [
+        ("worker_start", 1, None, 3, None, "respawn")] + exits(1, 2)
+
+
+def test_all_workers_killed_at_once(make, both):
+    n = make(workers=4, opts=PATIENT, **both).start()
+    n.kill(*n.current())
+    n.wait_events("worker_start", 1, 8)
+    n.quit()
+    assert n.rows()[:5] == starts(1, 4)
+    assert {r[5] for r in n.rows()[5:9]} == {"respawn"}
+    assert n.rows()[9:] == exits(1, 4)
+    balance(n)
+
+
+def test_a_zombie_is_dead_while_its_master_is_in_a_slow_init(make, both):
+    """The master blocks SIGCHLD there."""
+    n = make(opts=opts(**PATIENT), before_init=LATE, **both).start()
+    n.open_gate("late")
+    n.hup()
+    n.wait_note("gate")
+    pid = n.worker(1)
+    n.expect_killed(pid)
+    n.write_trace(what="killed", pid=pid)
+    os.kill(pid, signal.SIGKILL)
+    n.wait_note("failed")
+    assert proc.stat(pid)[0] == "Z"
+    n.open_gate("init")
+    n.wait_up()
+    n.wait_events("master_exit", 1)
+    n.quit()
+    assert n.rows()[:5] == starts(1, 2) + reloads(2, 2, 1)[:2]
+    balance(n)
+
+
+@pytest.mark.parametrize("gen", [1, 2])
+def test_all_of_a_generation_die_in_init_worker(make, both, gen):
+    """Again and again, with room for eight; then a reload is a good one."""
+    fatal = {"after_join": "wmt.note('dies') os.exit(1)"}
+    n = make(opts={**QUICK, "capacity": 8}, **both)
+    if gen == 1:
+        n.params.update(fatal)
+        n.start(ready=False)
+    else:
+        n.start()
+        n.hup(**fatal)
+    n.modelled = n.succeeds = False
+    n.expect("exited with|crashed|respawn")
+    n.wait_note("dies", 25)
+    n.hup(after_join="")
+    n.note_segments()
+    n.wait_up()
+    n.wait_events("master_exit", gen)
+    n.killed |= {x["by"] for x in n.notes("dies")}
+    n.quit()
+    assert n.rows()[-3:] == exits(gen + 1, 2, 0)
+    assert not n.log_lines("not tracked|not given")
+    told = Counter(n.log_lines(rf"worker {gen}-\d+ crashed"))
+    assert max(told.values()) == 1
+
+
+# --- the master -----------------------------------------------------------------
+
+
+def orphan(n):
+    """Kills the master: the pids of its workers."""
+    pids = proc.children(n.master)
+    kill_hard(n.master)
+    n.master = None
+    return pids
+
+
+def quit_all(n, pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGQUIT)
+    n.wait_gone(pids)
+
+
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_orphans_end_by_themselves(make, both, reloaded):
+    n = make(**both).start()
+    if reloaded:
+        n.reload()
+    quit_all(n, orphan(n))
+    rows = starts(1, 2)
+    if reloaded:
+        rows += reloads(2, 2, 2) + exits(1, 2, n_next=2) + exits(2, 2, 0)
+    else:
+        rows += exits(1, 2)
+    assert n.rows() == rows
+    assert n.segments() == []
+
+
+@pytest.mark.parametrize("where", ["begun", "callback"])
+def test_the_master_is_killed_while_a_generation_has_only_begun(
+        make, both, where):
+    when = ({"after_init": LATE} if where == "begun" else
+            {"callbacks": {"master_start": LATE}})
+    n = make(opts=QUICK, **when, **both).start()
+    n.open_gate("late")
+    n.hup()
+    n.wait_note("gate")
+    n.killed.add(n.master)      # its callback never ends
+    quit_all(n, orphan(n))
+    assert n.rows() == (starts(1, 2) + master_start(2, 2, "reload")
+                        + exits(1, 2))
+    assert n.segments() == []
+
+
+def test_the_first_master_is_killed_in_its_start_callback(make, both):
+    """Nobody is owed anything: the next start is told nothing."""
+    n = make(callbacks={"master_start": """
+        if not wmt.opened("late") then wmt.gate("init") end"""}, **both)
+    n.launch()
+    n.wait_note("gate")
+    n.killed.add(n.popen.pid)
+    kill_hard(n.popen.pid)
+    n.popen.wait()
+    n.open_gate("late")
+    n.new_life()
+    if os.path.exists(n.path("s")):
+        os.unlink(n.path("s"))
+    n.start()
+    assert "unclean" not in n.events("master_start")[-1]["info"]
+    n.quit()
+    assert n.rows() == master_start(1) + starts(1, 2) + exits(1, 2)
+
+
+def test_a_new_master_beside_the_orphans_of_a_killed_one(make):
+    """Another node; the orphans' segment goes with the last of them."""
+    n = make(daemon=True).start()
+    n.check_life = lambda lines: None       # two nodes in one trace
+    orphans = orphan(n)
+    (first,) = n.segments()
+    for name in ("s", "nginx.pid"):
+        os.unlink(n.path(name))
+    n.start()
+    assert len(n.segments()) == 2
+    quit_all(n, orphans)
+    assert first not in n.segments()
+    n.quit()
+    assert n.rows() == (starts(1, 2) + starts(1, 2) + exits(1, 2)
+                        + exits(1, 2))
+
+
+# --- many generations --------------------------------------------------------------
+
+
+def storm(n, reloads_):
+    """Reloads as fast as they come up, a connection held on each."""
+    held = []
+    for gen in range(1, reloads_ + 1):
+        held.append(n.hold()[1])
+        n.hup()
+        n.wait_events("worker_start", gen + 1, 2)
+    return held
+
+
+def test_thirty_reloads_with_connections_that_stay(make, both):
+    n = make(opts=PATIENT, after_join="""
+        local M = require("resty.worker.manager")
+        wmt.answer { workers = function()
+            local states = {}
+            for _, w in ipairs(M.workers()) do
+                states[w.state] = (states[w.state] or 0) + 1
+            end
+            return { states = states }
+        end }""", **both).start()
+    held = storm(n, 30)
+    wait(lambda: len(n.events("master_exit")) == 30, "the ends of the old")
+    n.wait_up()
+    states = n.ask(n.worker(31), "workers")["states"]
+    assert states["live"] == 2 and states["draining"] >= 30
+    pids = n.workers()
+    before = sum(proc.cpu(p) for p in pids)
+    for s in held:
+        s.close()
+    n.quit()
+    assert before < 20, "nobody spins"
+    balance(n)
+    rows = n.rows()
+    for gen in range(1, 32):
+        assert [r[0] for r in rows if r[1] == gen] == (
+            ["master_start"] + ["worker_start"] * 2 + ["worker_exit"] * 2
+            + ["master_exit"])
+
+
+def test_the_master_is_killed_in_a_reload_storm(make, both):
+    """All that was started ends, and the last one clears up."""
+    n = make(opts=PATIENT, **both).start()
+    held = storm(n, 8)
+    everybody = orphan(n)
+    n.modelled = False
+    for s in held:
+        s.close()
+    quit_all(n, [p for p in everybody if not proc.gone(p)])
+    balance(n)
+    assert n.segments() == []
+
+
+def test_a_small_table_and_many_reloads(make):
+    """Records of generations are used again and again."""
+    n = make(workers=1, opts={"interval": 0.1, "capacity": 2}).start()
+    for _ in range(75):
+        n.reload()
+    n.quit()
+    rows = n.rows()
+    assert rows[-1] == ("master_exit", 76, 0, 0, None, "stop")
+    assert rows[:2] == starts(1, 1)
+    for gen in range(2, 76):
+        assert [r for r in rows if r[1] == gen] == (
+            reloads(gen, 1, 1) + exits(gen, 1, 0, 1))

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Options whose callbacks note what they are told, and what they noted."""
+
+from conf import Lua
+
+QUICK = {"interval": 0.1, "failed": 0.4}
+
+
+def failure(event, body=""):
+    return Lua(f'''function(id, n_prev, n_mine, n_next, info)
+        require("wmt").note("{event}", {{ id = id, n_prev = n_prev,
+            n_mine = n_mine, n_next = n_next, info = info }})
+        {body} end''')
+
+
+def lead(event):
+    return Lua(f'''function(...)
+        require("wmt").note("{event}", {{ term = (...),
+                                         nargs = select("#", ...) }}) end''')
+
+
+def opts(**kw):
+    """All of them, and further options."""
+    return {"on_worker_failed": failure("failed"),
+            "on_worker_recovered": failure("recovered"),
+            "on_leader": lead("leader"), "on_leader_lost": lead("lost"), **kw}
+
+
+def told(n, name):
+    """Who was told, of whom, why."""
+    return [(x["by"], x["id"], x["info"]["reason"]) for x in n.notes(name)]
+
+
+def leads(n):
+    """The leadership, as it was told: (who, what, term)."""
+    return [(x["by"], x["note"], x["term"]) for x in n.trace()
+            if x["what"] == "note" and x["note"] in ("leader", "lost")]
+
+
+def check_leads(n, unended=()):
+    """Terms grow; each is had by one worker, which loses it in the end."""
+    now, last = {}, 0
+    for pid, what, term in leads(n):
+        if what == "leader":
+            assert term > last, leads(n)
+            now[pid] = last = term
+        else:
+            assert now.pop(pid, None) == term, leads(n)
+    assert set(now) <= set(unended), (now, leads(n))
+    assert all(x["nargs"] == 1 for x in n.notes("leader") + n.notes("lost"))
