@@ -21,7 +21,7 @@ SEGMENT = re.compile(r"/dev/shm/(wm\.(.+)\.[0-9a-f]{16})( \(deleted\))?$")
 OURS = re.compile(r"\[(\w+)\] .*worker manager: ")
 NEVER = re.compile(r"attempt to |thread aborted|traceback|exited on signal"
                    r"|\[(crit|alert|emerg)\]", re.I)
-LOCK = 256                  # where the lock's word lies, see protocol.md
+LOCK, NEXT = 256, 264       # where these words lie, see protocol.md
 WORKER = 3                  # ngx_process of a worker
 TITLE = "nginx: worker process"
 REFUSED = r"\[emerg\]|init_by_lua error|^stack traceback"
@@ -241,7 +241,16 @@ class Nginx:
         wait(paused, "a pause without the lock")
 
     def lock_holder(self):
-        """The pid in the lifecycle lock's word, 0 if there is none."""
+        """The pid of the lifecycle lock's holder, 0 if it is free."""
+        return self.segment_word(LOCK) >> 42
+
+    def next_in_turn(self):
+        """The pid of who polls the lock from a timer, 0 if nobody does."""
+        return self.segment_word(NEXT) >> 39
+
+    def segment_word(self, offset):
+        """A 64-bit word of the segment, which may be anonymous; 0 if there
+        is none."""
         fds = f"/proc/{self.master}/fd"
         for fd in os.listdir(fds):
             try:
@@ -249,8 +258,8 @@ class Nginx:
                                  os.readlink(f"{fds}/{fd}")):
                     continue
                 with open(f"{fds}/{fd}", "rb") as f:
-                    f.seek(LOCK)
-                    return int.from_bytes(f.read(8), "little") >> 42
+                    f.seek(offset)
+                    return int.from_bytes(f.read(8), "little")
             except FileNotFoundError:
                 pass        # closed meanwhile
         return 0

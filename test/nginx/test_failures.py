@@ -165,17 +165,32 @@ def test_stalled_then_killed(make):
     assert told(n, "recovered") == []
 
 
+def mark_stalled(n, slot):
+    """As a sweeper does that finds it overdue: state 4 in the top bits."""
+    (path,) = n.segments()
+    with open(path, "r+b") as f:
+        f.seek(512 + 64 * slot)
+        word = int.from_bytes(f.read(8), "little")
+        assert word >> 61 == 3, "it is live"
+        f.seek(512 + 64 * slot)
+        f.write((word & ~(7 << 61) | 4 << 61).to_bytes(8, "little"))
+
+
 def test_a_stalled_worker_that_is_told_to_leave_recovers_first(make, both):
-    n = make(opts=opts(**QUICK), **both).start()
-    pid = n.worker(1)
+    """No timer of its own comes before its exit."""
+    n = make(opts=opts(interval=3600, failed=3600), **both).start()
+    pid, other = n.worker(1), n.worker(1, 1)
     n.expect(JUDGED)
     n.pause([pid])
-    n.wait_note("failed")
+    mark_stalled(n, n.events("worker_start", 1)[0]["info"]["slot"])
     n.signal("QUIT")
-    n.wait_events("worker_exit", 1)
+    n.wait_note("failed")
     n.resume([pid])
     n.wait_end()
+    assert told(n, "failed") == [(other, f"1-{pid}", "stalled")]
     assert told(n, "recovered") == [(pid, f"1-{pid}", "recovered")]
+    (recovered,) = n.notes("recovered")
+    assert recovered["t"] < n.events("worker_exit", 1)[1]["t"]
     assert n.rows() == starts(1, 2) + exits(1, 2)
 
 

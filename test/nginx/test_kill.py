@@ -100,6 +100,22 @@ def test_a_reload_after_a_kill(make, both):
         starts(2, 2, reason="reload")[1:] + exits(2, 2), 2)
 
 
+def test_a_reload_right_after_a_kill_counts_no_dead(make, both):
+    """Nobody else has looked since; the respawn is held up."""
+    n = make(opts={"interval": 3600, "failed": 3600}, before_join="""
+        if wmt.opened("late") then wmt.gate("join") end""", **both).start()
+    n.open_gate("late")
+    n.kill(n.worker(1))
+    n.wait_note("gate")
+    n.hup(before_join="")
+    n.wait_events("worker_start", 2, 2)
+    n.open_gate("join")
+    n.wait_up()
+    n.modelled = False
+    n.quit()
+    assert n.rows()[3:4] == [("master_start", 2, 1, 0, None, "reload")]
+
+
 def test_a_stop_right_after_a_kill(make, both):
     """The killed is no sibling: whoever is left can be the last."""
     n = make(**both).start()

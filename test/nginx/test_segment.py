@@ -118,6 +118,17 @@ def test_a_stray_file_of_its_name_does_no_harm(make, stray, what):
     n.instances.clear()     # the stray one may stay
 
 
+def test_a_file_of_another_user_is_left_alone(make, root, stray):
+    """Also by root: whoever made it could tell us anything."""
+    damaged_file()
+    os.chown(STRAY, 65534, 65534)
+    n = make(opts={"name": conf.own("test-stray")}).start()
+    n.expect(r"\[warn\].*worker manager: .*of another user left alone", 1)
+    n.quit()
+    assert os.path.exists(STRAY)
+    n.instances.clear()
+
+
 # --- a /dev/shm that cannot be used -----------------------------------------
 
 MOUNTS = {

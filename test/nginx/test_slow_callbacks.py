@@ -193,6 +193,24 @@ def test_a_failure_callback_overtaken_by_term(make, dict_):
     assert len(n.notes("failed")) == 1
 
 
+def test_who_has_given_its_exit_does_not_wait_for_the_last(make):
+    """It only looks whether it is that: a TERM that follows on the QUIT could
+    not reach it there."""
+    n = make(callbacks={"worker_exit": 'wmt.gate("exit" .. n_mine)'}).start()
+    pids = n.current()
+    n.signal("QUIT")
+    n.wait_note("gate")
+    (first,) = [x["by"] for x in n.notes("gate")]
+    (last,) = set(pids) - {first}
+    wait(lambda: n.next_in_turn() == last, "the other to queue")
+    n.open_gate("exit2")
+    n.wait_note("gate", 2)
+    n.wait_gone([first])        # long before lock_timeout
+    n.open_gate("exit1")
+    n.wait_end()
+    assert n.rows() == starts(1, 2) + exits(1, 2)
+
+
 # --- timers that nginx drops ---------------------------------------------------------
 
 

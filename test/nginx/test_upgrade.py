@@ -408,9 +408,12 @@ def test_onto_another_abi(node):
     n.expect(r"\[warn\].*worker manager: .*ABI.*a node of its own")
     assert len(n.log_lines(r"^\d.*worker manager: .*ABI")) == 1
     end_master(n, old)
+    n.reload()
     n.quit()
     os.unlink(segment)      # its own ABI cannot tell whether it ended well
-    assert n.rows() == starts(1, 2) + starts(1, 2) + exits(1, 2) + exits(1, 2)
+    assert n.rows() == (
+        starts(1, 2) + starts(1, 2) + exits(1, 2)
+        + reloads(2, 2, 2) + exits(1, 2, n_next=2) + exits(2, 2, 0))
 
 
 def test_onto_another_name(node):
@@ -425,6 +428,39 @@ def test_onto_another_name(node):
     assert not os.path.exists(first)
     n.quit()
     assert n.rows() == starts(1, 2) + starts(1, 2) + exits(1, 2) + exits(1, 2)
+
+
+def test_onto_a_new_libwm(node):
+    """A reload keeps the library that the master has loaded."""
+    n = node()
+    library = n.path("lib/libwm.so")
+    os.makedirs(n.path("lib"))
+
+    def install():
+        shutil.copy(os.path.join(conf.BUILD, "libwm/libwm.so"),
+                    library + ".new")
+        os.rename(library + ".new", library)
+
+    def loaded():
+        with open(f"/proc/{n.master}/maps", encoding="utf-8") as f:
+            (inode,) = {x.split()[4] for x in f if library in x}
+        return int(inode)
+
+    install()
+    n.params["lua_cpath"] = n.prefix + "/lib/?.so"
+    n.start()
+    first = os.stat(library).st_ino
+    install()
+    second = os.stat(library).st_ino
+    n.reload()
+    assert loaded() == first != second
+    old, _ = new_binary(n)
+    assert loaded() == second
+    end_master(n, old)
+    n.quit()
+    assert n.rows() == (
+        starts(1, 2) + reloads(2, 2, 2) + exits(1, 2, n_next=2)
+        + upgraded(3, 2, 2) + exits(2, 2, 0, 2) + exits(3, 2, 0))
 
 
 def test_all_killed_during_it_then_a_start(node):

@@ -62,15 +62,12 @@ local function kinds()
     return FAILURES + (vm.master_exit and bit_of(MASTER_EXIT) or 0)
 end
 
--- Under the lock. An end that another worker of our own generation left owed
--- is none of a crash.
+-- Under the lock.
 function _M.give_held()
     tell_failures()
     while lib.wm_event_take(vm.node, kinds(), event) > 0 do
         if event.kind == MASTER_EXIT then
-            callback.run_master_exit(
-                event.generation, event.spell,
-                event.generation ~= vm.generation and "crash" or nil)
+            callback.run_master_exit(event.generation, event.spell, "crash")
         else
             note_failure()
             tell_failures()
