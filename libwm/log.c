@@ -14,6 +14,10 @@
 
 #include "process.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #define LOOKS 64 /* at an entry that is just being written */
@@ -49,12 +53,45 @@ static struct wm_log_record *record_of(const struct wm_node *node,
     return &node->segment.log[number % node->segment.geometry.log_entries];
 }
 
+/* The epoch is the number of entries, as far as a futex can look at it: every
+ * change of the membership makes its entry after it was made, and a wait for
+ * another epoch than the one before a look misses none. */
+static uint32_t *epoch_word(const struct wm_node *node)
+{
+    uint32_t *half = (uint32_t *)(void *)&node->segment.header->log_next;
+
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? half : half + 1;
+}
+
+uint32_t wm_epoch(const struct wm_node *node)
+{
+    return (uint32_t)atomic_load_explicit(&node->segment.header->log_next,
+                                          memory_order_acquire);
+}
+
+int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms)
+{
+    struct timespec timeout = {.tv_sec = (time_t)(timeout_ms / 1000),
+                               .tv_nsec = (long)(timeout_ms % 1000) * 1000000};
+
+    if (wm_epoch(node) != epoch) {
+        return 0;
+    }
+    if (syscall(SYS_futex, epoch_word(node), FUTEX_WAIT, epoch,
+                timeout_ms == 0 ? NULL : &timeout, NULL, 0) == 0 ||
+        errno == EAGAIN) {
+        return 0;
+    }
+    return -errno;
+}
+
 void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
                    uint64_t generation, uint64_t value, uint32_t pid,
                    uint32_t slot)
 {
+    /* Release: who sees this epoch sees the change. Pairs with wm_epoch. */
     uint64_t number = atomic_fetch_add_explicit(&node->segment.header->log_next,
-                                                1, memory_order_relaxed) +
+                                                1, memory_order_release) +
                       1;
     struct wm_log_record *r = record_of(node, number);
     const uint64_t field[5] = {realtime_ms(), generation, value,
@@ -68,6 +105,7 @@ void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
     /* Pairs with the load in read_entry: who sees it sees the fields. */
     atomic_store_explicit(&r->check, checksum(number, field),
                           memory_order_release);
+    syscall(SYS_futex, epoch_word(node), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 void wm_log_worker(const struct wm_worker *worker, enum wm_log_kind kind)
@@ -116,6 +154,20 @@ static bool await_entry(const struct wm_node *node, uint64_t number,
     return false;
 }
 
+/* Whether any entry after this one is finished. */
+static bool is_followed(const struct wm_node *node, uint64_t number,
+                        uint64_t newest)
+{
+    struct wm_log_entry entry;
+
+    while (++number <= newest) {
+        if (read_entry(node, number, &entry)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int wm_log_read(const struct wm_node *node, uint64_t *since,
                 struct wm_log_entry *list, uint32_t room, uint32_t *count,
                 uint64_t *missed)
@@ -134,12 +186,14 @@ int wm_log_read(const struct wm_node *node, uint64_t *since,
         number = newest - entries;
     }
     while (number < newest && *count < room) {
-        number++;
-        if (await_entry(node, number, &list[*count])) {
+        if (await_entry(node, number + 1, &list[*count])) {
             (*count)++;
-        } else {
+        } else if (is_followed(node, number + 1, newest)) {
             lost++;
+        } else {
+            break; /* its writer may be at it: the next call tells */
         }
+        number++;
     }
     *since = number;
     if (missed != NULL) {

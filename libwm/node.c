@@ -289,6 +289,53 @@ int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
     return error;
 }
 
+struct visit {
+    const char *directory;
+    wm_node_entry_fn *tell;
+    void *argument;
+};
+
+static void visit_one(const char *name, void *argument)
+{
+    const struct visit *v = argument;
+    struct wm_node_entry entry = {.name = name};
+
+    entry.live = wm_segment_use(v->directory, name) == WM_USE_LIVE;
+    v->tell(&entry, v->argument);
+}
+
+int wm_node_list(const char *instance, const char *directory,
+                 wm_node_entry_fn *tell, void *argument)
+{
+    struct visit v = {directory == NULL ? WM_DIRECTORY : directory, tell,
+                      argument};
+
+    return wm_segment_list(v.directory, instance, visit_one, &v);
+}
+
+/* Whoever asks for it by name means it: root may mean another user's, too. */
+static bool is_asked_to_go(const struct wm_segment *segment, int error,
+                           void *argument)
+{
+    int *result = argument;
+
+    (void)segment;
+    *result = error == -EPERM && geteuid() != 0 ? -EPERM : 0;
+    return *result == 0;
+}
+
+int wm_node_unlink(const char *name, const char *directory)
+{
+    int error, result = 0;
+
+    if (name == NULL) {
+        return -EINVAL;
+    }
+    error = wm_segment_unlink(directory == NULL ? WM_DIRECTORY : directory,
+                              name, is_asked_to_go, &result);
+    return error != 0 ? error : result;
+}
+
 struct choice {
     const char *directory;
     char name[WM_NAME_SIZE];

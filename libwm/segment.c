@@ -545,15 +545,15 @@ int wm_segment_unlink(const char *directory, const char *name,
     return 0;
 }
 
-void wm_segment_list(const char *directory, const char *instance,
-                     void (*visit)(const char *name, void *argument),
-                     void *argument)
+int wm_segment_list(const char *directory, const char *instance,
+                    void (*visit)(const char *name, void *argument),
+                    void *argument)
 {
     const struct dirent *entry;
     DIR *dir = opendir(directory);
 
     if (dir == NULL) {
-        return;
+        return -errno;
     }
     while ((entry = readdir(dir)) != NULL) {
         if (name_matches(entry->d_name, instance)) {
@@ -561,4 +561,5 @@ void wm_segment_list(const char *directory, const char *instance,
         }
     }
     closedir(dir);
+    return 0;
 }

@@ -79,9 +79,10 @@ typedef bool wm_segment_judge(const struct wm_segment *segment, int error,
 int wm_segment_unlink(const char *directory, const char *name,
                       wm_segment_judge *judge, void *argument);
 
-/* Calls visit for each file name of this instance in the directory. */
-void wm_segment_list(const char *directory, const char *instance,
-                     void (*visit)(const char *name, void *argument),
-                     void *argument);
+/* Calls visit for each file name of this instance, NULL for any, in the
+ * directory. Returns 0 or what opendir(3) said. */
+int wm_segment_list(const char *directory, const char *instance,
+                    void (*visit)(const char *name, void *argument),
+                    void *argument);
 
 #endif

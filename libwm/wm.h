@@ -198,6 +198,30 @@ int wm_node_attach(const struct wm_node_options *options,
 int wm_node_open(const char *name, const char *directory,
                  struct wm_node **node);
 
+/* A segment in a directory. */
+struct wm_node_entry {
+    const char *name; /* of the file; wm_node_open takes it */
+    int32_t live;     /* 1: somebody takes part; 0: nobody, or not to be told */
+    uint32_t reserved;
+};
+
+typedef void wm_node_entry_fn(const struct wm_node_entry *entry,
+                              void *argument);
+
+/* Tells of each segment of an instance, NULL for all, in no order.
+ * directory: NULL for /dev/shm. tell: called for each; what it is given lives
+ * until it returns. argument: handed on.
+ * Returns 0, or what opendir(3) said. Any process. Blocking (file system). */
+int wm_node_list(const char *instance, const char *directory,
+                 wm_node_entry_fn *tell, void *argument);
+
+/* Unlinks a segment that nobody takes part in, told or untold.
+ * name: of its file. directory: NULL for /dev/shm.
+ * Returns 0; -EBUSY: somebody takes part; -EPERM: another user's, and the
+ * caller is not root; -EINVAL; -ENOENT; -EACCES. Any process. Blocking (file
+ * system). */
+int wm_node_unlink(const char *name, const char *directory);
+
 /* Gives back one attach or open. With the last one the handle is dead, this
  * process takes part no more, and the segment is unlinked if nobody else takes
  * part and there is nothing to tell: no generation with workers, no end and no
@@ -494,10 +518,24 @@ struct wm_log_entry {
  * since: in, the number read last (0: from the oldest there is); out, the
  * number that this call came to. room: entries in `list`; count: out, entries
  * written, oldest first; missed: out, numbers in between whose entries are
- * overwritten, or were never finished; may be NULL. Returns 0. Wait-free. */
+ * overwritten, or were never finished; may be NULL. An unfinished entry with
+ * none finished after it is left to the next call.
+ * Returns 0. Wait-free. */
 int wm_log_read(const struct wm_node *node, uint64_t *since,
                 struct wm_log_entry *list, uint32_t room, uint32_t *count,
                 uint64_t *missed);
+
+/* A number that is another after each change: a worker that joins, starts,
+ * stalls, recovers, drains, leaves or crashes, a generation, a leader. Not
+ * after a beat. Wait-free. */
+uint32_t wm_epoch(const struct wm_node *node);
+
+/* Sleeps until the epoch is not this one: take the epoch, look, then wait, and
+ * no change is missed. It may return early.
+ * timeout_ms: 0 for none.
+ * Returns 0; -ETIMEDOUT; -EINTR: a signal. Any process, also with a handle
+ * that reads. Blocking. */
+int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms);
 
 /* ------------------------------------------------------------------- lock */
 

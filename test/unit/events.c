@@ -429,7 +429,12 @@ static void a_spoilt_entry_is_not_believed(void **state)
     scene_begin(s);
     atomic_store(&s->node->segment.log[1].value, 99);
     assert_int_equal(read_log(s, list, 8, &since, &missed), 0);
+    assert_int_equal(missed, 0); /* it may be written just now */
+    assert_int_equal(since, 0);
+    scene_begin(s);
+    assert_int_equal(read_log(s, list, 8, &since, &missed), 1);
     assert_int_equal(missed, 1);
+    assert_int_equal(since, 2);
 }
 
 static long act_fill_the_log(struct actor *self, long rounds)
@@ -478,6 +483,72 @@ static void what_is_read_while_it_is_written_is_whole(void **state)
     }
 }
 
+/* ------------------------------------------------------------------- epoch */
+
+static void every_change_makes_another_epoch_and_a_beat_does_not(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g;
+    struct actor *a;
+    uint32_t epoch = wm_epoch(s->node);
+
+#define CHANGES(act)                                                           \
+    act;                                                                       \
+    assert_int_not_equal(wm_epoch(s->node), epoch);                            \
+    epoch = wm_epoch(s->node)
+
+    CHANGES(g = scene_begin(s));
+    a = scene_actor(s);
+    CHANGES(actor_do(a, act_join, (long)g));
+    CHANGES(actor_do(a, act_start, 0));
+    CHANGES(actor_do(a, act_lead, 0));
+    actor_do(a, act_beat, 0);
+    actor_do(a, act_sweep, 0);
+    assert_int_equal(wm_epoch(s->node), epoch);
+    CHANGES(stall(s, a, 0));
+    CHANGES(actor_do(a, act_beat, 0));
+    CHANGES(actor_do(a, act_drain, 0));
+    CHANGES(actor_do(a, act_retire, (long)g));
+    CHANGES(actor_do(a, act_leave, 0));
+#undef CHANGES
+}
+
+static long act_wait(struct actor *self, long epoch)
+{
+    int result;
+
+    do {
+        result = wm_wait(self->scene->node, (uint32_t)epoch, 0);
+    } while (result == 0 && wm_epoch(self->scene->node) == (uint32_t)epoch);
+    return result;
+}
+
+static void who_waits_for_another_epoch_is_woken(void **state)
+{
+    struct scene *s = *state;
+    struct actor *waiter[2] = {scene_actor(s), scene_actor(s)};
+    uint32_t epoch = wm_epoch(s->node);
+
+    assert_int_equal(wm_wait(s->node, epoch, 1), -ETIMEDOUT);
+    assert_int_equal(wm_wait(s->node, epoch - 1, 0), 0);
+    actor_tell(waiter[0], act_wait, epoch);
+    actor_tell(waiter[1], act_wait, epoch);
+    scene_begin(s);
+    assert_int_equal(actor_hear(waiter[0]), 0);
+    assert_int_equal(actor_hear(waiter[1]), 0);
+}
+
+static void a_reader_waits_as_well(void **state)
+{
+    struct scene *s = *state;
+    struct wm_node *reader;
+
+    assert_int_equal(wm_node_open(s->instance, NULL, &reader), 0);
+    assert_int_equal(wm_wait(reader, wm_epoch(reader), 1), -ETIMEDOUT);
+    assert_int_equal(wm_wait(reader, wm_epoch(reader) - 1, 0), 0);
+    assert_int_equal(wm_node_release(reader), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -499,6 +570,9 @@ int main(void)
         SCENE_TEST(a_writer_that_died_loses_its_own_entry_only),
         SCENE_TEST(a_spoilt_entry_is_not_believed),
         SCENE_TEST(what_is_read_while_it_is_written_is_whole),
+        SCENE_TEST(every_change_makes_another_epoch_and_a_beat_does_not),
+        SCENE_TEST(who_waits_for_another_epoch_is_woken),
+        SCENE_TEST(a_reader_waits_as_well),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

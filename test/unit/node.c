@@ -572,6 +572,48 @@ static void a_reader_can_change_nothing(void **state)
     assert_int_equal(wm_node_release(node), 0);
 }
 
+static void count_entry(const struct wm_node_entry *entry, void *argument)
+{
+    int *counts = argument;
+
+    counts[entry->live]++;
+}
+
+static void all_segments_are_listed_and_the_dead_may_be_unlinked(void **state)
+{
+    struct wm_node *node, *reader;
+    int counts[2] = {0, 0};
+    char name[128];
+
+    (void)state;
+    instance_of_the_dead = "a";
+    assert_int_equal(place_run(dies_with_a_worker, NULL), 0);
+    node = attach("b");
+    assert_int_equal(mknod(place_path("other"), S_IFREG | 0600, 0), 0);
+    assert_int_equal(wm_node_list(NULL, place_directory, count_entry, counts),
+                     0);
+    assert_int_equal(counts[0], 1);
+    assert_int_equal(counts[1], 1);
+    assert_int_equal(wm_node_list("b", place_directory, count_entry, counts),
+                     0);
+    assert_int_equal(counts[0], 1);
+    assert_int_equal(counts[1], 2);
+    assert_int_equal(
+        wm_node_list(NULL, place_path("none"), count_entry, counts), -ENOENT);
+
+    assert_int_equal(wm_node_open("a", place_directory, &reader), 0);
+    snprintf(name, sizeof(name), "%s", describe(reader).name);
+    assert_int_equal(wm_node_release(reader), 0);
+    assert_int_equal(wm_node_unlink(describe(node).name, place_directory),
+                     -EBUSY);
+    assert_int_equal(wm_node_unlink(name, place_directory), 0);
+    assert_int_equal(wm_node_unlink(name, place_directory), -ENOENT);
+    assert_int_equal(wm_node_unlink("other", place_directory), -ENOENT);
+    assert_int_equal(wm_node_unlink(NULL, place_directory), -EINVAL);
+    assert_int_equal(place_files(), 2);
+    assert_int_equal(wm_node_release(node), 0);
+}
+
 /* --------------------------------------------------------- the next binary */
 
 /* Descriptors of this process that are open on segments. */
@@ -691,6 +733,7 @@ int main(int argc, char **argv)
         TEST(damaged_files_and_links_are_counted_not_believed),
         TEST(a_reader_finds_the_living_among_the_dead),
         TEST(a_reader_can_change_nothing),
+        TEST(all_segments_are_listed_and_the_dead_may_be_unlinked),
         TEST(the_next_binary_takes_the_node_over),
         TEST(a_binary_of_another_abi_begins_a_node_of_its_own),
         TEST(what_a_worker_execs_is_a_stranger),
