@@ -319,12 +319,6 @@ def test_the_new_one_is_killed_in_its_start_callback(node):
         + exits(1, 2, None, 2) + exits(3, 2, 0))
 
 
-def quit_all(n, pids):
-    for pid in pids:
-        os.kill(pid, signal.SIGQUIT)
-    n.wait_gone(pids)
-
-
 def test_the_new_one_is_killed_and_its_workers_end_first(node):
     n = node().start()
     old, new = new_binary(n)
@@ -332,7 +326,7 @@ def test_the_new_one_is_killed_and_its_workers_end_first(node):
     kill_hard(new)
     n.expect("exited on signal 9")
     n.master = old
-    quit_all(n, orphans)
+    n.quit_workers(orphans)
     n.reload()
     n.quit()
     assert n.rows() == (
@@ -348,7 +342,7 @@ def test_the_new_one_is_killed_and_its_workers_outlive_the_old_one(node):
     n.expect("exited on signal 9")
     n.master = old
     n.quit()
-    quit_all(n, orphans)
+    n.quit_workers(orphans)
     assert n.rows() == (
         starts(1, 2) + upgraded(2, 2, 2) + exits(1, 2) + exits(2, 2, 0))
 
