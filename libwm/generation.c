@@ -215,6 +215,21 @@ static uint32_t begin_reason(const struct wm_node *node)
     return node->adopted ? WM_REASON_UPGRADE : WM_REASON_START;
 }
 
+/* A server that daemonizes begins its first generation in a process that is
+ * gone by now: it is this one's, who goes on, also before a worker tells so. */
+static void inherit_begun(struct wm_node *node)
+{
+    struct wm_generation_record *g = wm_generation_find(node, node->begun);
+    uint64_t master = node->begun_by;
+
+    if (g != NULL && node->forker == master && master != wm_self_ident() &&
+        wm_gen_state(load_word(g)) == WM_GENERATION_BEGUN) {
+        atomic_compare_exchange_strong_explicit(
+            &g->master, &master, wm_self_ident(), memory_order_release,
+            memory_order_relaxed);
+    }
+}
+
 int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
 {
     struct wm_segment_header *h = node->segment.header;
@@ -233,6 +248,7 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
         return WM_SAME;
     }
 
+    inherit_begun(node);
     wm_generations_settle(node, 0);
     /* A number whose record is still needed is passed over; where all are,
      * the second round takes what can be done without. There is some: at most

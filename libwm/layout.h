@@ -221,8 +221,9 @@ static inline uint32_t wm_gen_owed(uint64_t word)
  *
  * word      CAS by anybody who takes part.
  * id        the beginner, before the word turns BEGUN.
- * master    the process that begins it, then the one that forks its workers:
- *           all of them store the same value.
+ * master    the process that begins it, then the one that goes on where that
+ *           one daemonizes, or that forks its workers: they all store the same
+ *           value.
  * reason    the beginner.
  * begun_at  the beginner: CLOCK_MONOTONIC ms.
  * deaths    workers that crashed; added by the winner of the CAS to CRASHED.

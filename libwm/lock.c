@@ -294,6 +294,22 @@ int wm_unlock(struct wm_node *node)
     return released ? 0 : -EPERM;
 }
 
+void wm_hold_note(struct wm_node *node, struct wm_hold *hold)
+{
+    hold->node = node;
+    hold->word = atomic_load_explicit(&node->held, memory_order_relaxed);
+}
+
+void wm_hold_end(void *hold)
+{
+    const struct wm_hold *h = hold;
+
+    if (h->word != 0 &&
+        h->word == atomic_load_explicit(&h->node->held, memory_order_relaxed)) {
+        wm_unlock(h->node);
+    }
+}
+
 void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
 {
     const struct wm_lock_area *lock = &node->segment.header->lock;

@@ -328,7 +328,7 @@ int wm_node_unlink(const char *name, const char *directory)
 {
     int error, result = 0;
 
-    if (name == NULL) {
+    if (name == NULL || !wm_segment_name_valid(name)) {
         return -EINVAL;
     }
     error = wm_segment_unlink(directory == NULL ? WM_DIRECTORY : directory,

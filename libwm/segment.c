@@ -70,6 +70,11 @@ static uint64_t pid_namespace(void)
     return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
 }
 
+bool wm_segment_name_valid(const char *name)
+{
+    return name_matches(name, NULL);
+}
+
 static int open_directory(const char *directory)
 {
     int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -519,7 +524,7 @@ int wm_segment_unlink(const char *directory, const char *name,
 {
     struct wm_segment segment;
     struct stat st;
-    int dir, error, fd;
+    int dir, error, fd, result;
 
     clear(&segment);
     fd = open_file(directory, name);
@@ -533,16 +538,19 @@ int wm_segment_unlink(const char *directory, const char *name,
     error = fstat(fd, &st) != 0      ? -errno
             : st.st_uid != geteuid() ? -EPERM
                                      : check_and_map(&segment, fd, false);
+    result = 0;
     if (judge(error == 0 ? &segment : NULL, error, argument)) {
         dir = open_directory(directory);
+        if (dir < 0 || unlinkat(dir, name, 0) != 0) {
+            result = -errno;
+        }
         if (dir >= 0) {
-            unlinkat(dir, name, 0);
             close(dir);
         }
     }
     wm_segment_close(&segment);
     close(fd); /* and with it the lock: after the unlink */
-    return 0;
+    return result;
 }
 
 int wm_segment_list(const char *directory, const char *instance,

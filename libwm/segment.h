@@ -29,6 +29,7 @@ struct wm_segment {
 };
 
 bool wm_instance_valid(const char *instance);
+bool wm_segment_name_valid(const char *name);
 
 /* Makes a new one in the directory, mapped and share-locked. */
 int wm_segment_create(struct wm_segment *segment, const char *directory,
@@ -75,7 +76,7 @@ typedef bool wm_segment_judge(const struct wm_segment *segment, int error,
 /* Where nobody takes part in the segment of that name, asks the judge and
  * unlinks it. error is what a check of the segment said, -EPERM if it is
  * another user's (also root is told so): with an error there is nothing
- * mapped. Returns 0, -EBUSY if it is in use. */
+ * mapped. Returns 0, -EBUSY if it is in use, what unlink(2) said. */
 int wm_segment_unlink(const char *directory, const char *name,
                       wm_segment_judge *judge, void *argument);
 

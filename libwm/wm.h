@@ -15,6 +15,7 @@
  *     fork ...                            wm_worker_start    (counts)
  *                                         wm_unlock
  *                                         wm_beat ... wm_tick ...
+ *                                         wm_sweep_events ...
  *                                         wm_lock
  *                                         wm_worker_exit     (counts)
  *                                         wm_worker_drain
@@ -218,8 +219,8 @@ int wm_node_list(const char *instance, const char *directory,
 /* Unlinks a segment that nobody takes part in, told or untold.
  * name: of its file. directory: NULL for /dev/shm.
  * Returns 0; -EBUSY: somebody takes part; -EPERM: another user's, and the
- * caller is not root; -EINVAL; -ENOENT; -EACCES. Any process. Blocking (file
- * system). */
+ * caller is not root; -EINVAL: no name of a segment; -EBADMSG: a symbolic link;
+ * -ENOENT; -EACCES; what unlink(2) said. Any process. Blocking (file system). */
 int wm_node_unlink(const char *name, const char *directory);
 
 /* Gives back one attach or open. With the last one the handle is dead, this
@@ -330,7 +331,8 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts);
 
 /* What its exit callback is to see: `mine` is 1 for the last one. Sweeps
  * first, beats, and changes no state.
- * Returns as wm_worker_start. The worker's own act. Lock-free. */
+ * Returns 0; -ECHILD; -ESTALE: lost its record. The worker's own act.
+ * Lock-free. */
 int wm_worker_exit(struct wm_worker *worker, struct wm_counts *counts);
 
 /* To DRAINING: serves old connections, is counted no more, leads no more.
@@ -567,6 +569,20 @@ int wm_trylock(struct wm_node *node, uint32_t purpose, int queue);
 /* Releases it, after a beat. Returns 0, or -EPERM if this process has it
  * not. Wait-free. */
 int wm_unlock(struct wm_node *node);
+
+/* One holding of the lock, for those whose thread may be ended under them: a
+ * cleanup handler gives back just this one. */
+struct wm_hold {
+    struct wm_node *node;
+    uint64_t word;
+};
+
+/* Notes the holding that this process has now. hold: out. Wait-free. */
+void wm_hold_note(struct wm_node *node, struct wm_hold *hold);
+
+/* Releases the lock if that holding has not ended yet.
+ * hold: a struct wm_hold; its node must not be released yet. Wait-free. */
+void wm_hold_end(void *hold);
 
 struct wm_lock_holder {
     int32_t pid;         /* 0: free */

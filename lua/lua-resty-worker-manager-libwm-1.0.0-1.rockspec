@@ -20,6 +20,8 @@ build = {
          ["resty.worker.manager"] = "lua/resty/worker/manager.lua",
          ["resty.worker.manager.callback"] =
             "lua/resty/worker/manager/callback.lua",
+         ["resty.worker.manager.channel"] =
+            "lua/resty/worker/manager/channel.lua",
          ["resty.worker.manager.libwm"] =
             "lua/resty/worker/manager/libwm.lua",
          ["resty.worker.manager.lock"] =

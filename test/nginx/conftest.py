@@ -96,16 +96,17 @@ def make(request):
                     n.quit()
     finally:
         left = leftovers.kill_all()
-        if not item.passed:
-            for n in item.nginxes:
-                for path in n.segments():
-                    os.unlink(path)
-    if item.passed:
-        assert not left, f"processes left: {left}"
-        for n in item.nginxes:
-            n.check()
-        for n in item.nginxes:
-            n.remove()
+        try:
+            if item.passed:
+                assert not left, f"processes left: {left}"
+                for n in item.nginxes:
+                    n.check()
+                for n in item.nginxes:
+                    n.remove()
+        finally:
+            for path in itertools.chain(*(n.segments()
+                                          for n in item.nginxes)):
+                os.unlink(path)
         try:
             os.rmdir(os.path.join(conf.BUILD, "test-nginx"))
         except OSError:

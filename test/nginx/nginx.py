@@ -108,6 +108,10 @@ class Nginx:
         """Starts nginx; ready: with all its workers up."""
         self.launch()
         self.master = wait(self.find_master, "the master's pid")
+        if self.param("daemon"):
+            # Until the first process has gone, nginx takes no USR2, and the
+            # segment has one user more.
+            self.popen.wait(timeout=proc.DEADLINE)
         if ready:
             self.wait_up()
         self.note_segments()

@@ -29,6 +29,22 @@ def test_daemon_on(make, both):
     assert n.rows() == LIFE
 
 
+def test_a_reload_before_any_worker_has_joined(make):
+    """The process that began the first generation is gone by then."""
+    n = make(daemon=True, before_join="""
+        if not wmt.opened("join") then wmt.gate("join") end""")
+    n.start(ready=False)
+    n.wait_note("gate", 2)
+    n.note_segments()
+    n.hup()
+    n.wait_events("master_start", count=2)
+    assert n.rows() == [("master_start", 1, None, 0, None, "start"),
+                        ("master_start", 2, 0, 0, None, "reload")]
+    n.open_gate("join")
+    n.wait_up()
+    n.quit()
+
+
 def test_daemon_on_fast_stop(make, dict_):
     n = make(daemon=True, dict=dict_).start()
     n.term()

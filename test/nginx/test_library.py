@@ -85,14 +85,37 @@ def test_another_major_version_is_refused(make, version):
     assert n.rows() == [] and n.segments() == []
 
 
-def test_another_major_version_on_reload_leaves_the_node_alone(make, both):
+def test_another_copy_on_reload_is_the_one_that_is_loaded(make, both):
+    """Wherever the path leads by now: the node is known to that one alone."""
     n = make(**both).start()
-    good = conf.LUA_CPATH
-    stub(n, "unsigned wm_version(void) { return 2u << 16; }\n")
-    n.reload_fails("major version")
+    os.makedirs(n.path("lib"))
+    shutil.copy(LIBRARY, n.path("lib/libwm.so"))
+    n.reload(lua_cpath=n.prefix + "/lib/?.so")
+    with open(f"/proc/{n.master}/maps", encoding="utf-8") as f:
+        assert n.path("lib/libwm.so") not in f.read()
+    n.quit()
+    assert n.rows() == (
+        starts(1, 2) + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
+        + exits(2, 2, n_prev=0))
+
+
+def test_a_module_of_another_major_version_on_reload_leaves_the_node_alone(
+        make, both):
+    n = make(**both).start()
+    files = os.path.join(conf.ROOT, "lua/resty")
+    shutil.copytree(files, n.path("lua/resty"))
+    path = n.path("lua/resty/worker/manager/libwm.lua")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    assert "local MAJOR = 1\n" in text
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text.replace("local MAJOR = 1\n", "local MAJOR = 2\n"))
+    good = n.param("lua_path")
+    n.reload_fails("major version 1, .*restart nginx",
+                   lua_path=n.prefix + "/lua/?.lua;" + good)
     n.wait_log("init_by_lua error")
     n.expect("worker manager: .*major version|stack traceback")
-    n.reload(lua_cpath=good)
+    n.reload(lua_path=good)
     n.quit()
     assert n.rows() == (
         starts(1, 2) + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)

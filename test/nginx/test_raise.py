@@ -8,6 +8,7 @@ import pytest
 
 import conf
 from conf import EVENTS, NO_CALLBACK
+from proc import wait
 from rows import exits, master_exit, master_start, reloads, starts
 from told import failure
 
@@ -234,6 +235,53 @@ def test_elsewhere_ngx_exit_works_meanwhile(make):
     n.open_gate("failed")
     n.wait_up()
     assert n.get("/exit") == 403
+    n.quit()
+
+
+def test_what_kept_ngx_exit_from_within_may_call_it_later(make):
+    """A module that was loaded while a callback slept."""
+    n = make(workers=1, opts={"interval": 0.1, "on_worker_failed": failure(
+        "failed", 'package.loaded.kept = ngx.exit')}, server="""
+        location /exit { content_by_lua_block { require("kept")(403) } }
+        """).start()
+    n.kill(n.worker(1))
+    n.wait_note("failed")
+    n.wait_up()
+    for _ in range(20):
+        assert n.get("/exit") == 403
+    n.quit()
+
+
+KEPT = {"before_init": "kept = ngx.exit"}
+
+
+def test_an_exit_that_was_kept_from_before_gives_the_lock_back(make):
+    """In a failure callback: the next reload does not wait for it."""
+    n = make(**KEPT, opts={"interval": 0.1, "on_worker_failed": failure(
+        "failed", "kept(0)")}).start()
+    n.kill(n.worker(1))
+    n.wait_note("failed")
+    n.wait_events("worker_start", 1, 3)
+    wait(lambda: n.lock_holder() == 0, "the lock to be free")
+    n.kill(n.worker(1, 1))      # and the next one is told all the same
+    n.wait_note("failed", 2)
+    n.wait_events("worker_start", 1, 4)
+    n.reload()
+    n.quit()
+
+
+def test_an_exit_that_was_kept_from_before_on_a_draining_worker(make):
+    """Its sibling goes on; what follows on it is done as its process ends."""
+    n = make(**KEPT, callbacks={"worker_exit": """
+        if info.generation == 1 and n_mine == 2 then kept(0) end"""}).start()
+    n.modelled = False
+    held = n.hold_all()
+    n.killed |= set(held)       # it does not come to the end of its callback
+    n.reload(old_gone=False)
+    wait(lambda: len(n.events("worker_exit", 1)) == 2, "both exits")
+    for s in held.values():
+        s.close()
+    n.wait_events("master_exit", 1)
     n.quit()
 
 

@@ -4,6 +4,8 @@
 lock_timeout: one at a time, nobody taken for dead, nobody kept waiting who
 need not."""
 
+import os
+
 import pytest
 
 import proc
@@ -191,6 +193,26 @@ def test_a_failure_callback_overtaken_by_term(make, dict_):
     assert n.rows()[:3] == starts(1, 2)
     assert n.rows()[4:] == exits(1, 2)
     assert len(n.notes("failed")) == 1
+
+
+def test_who_waits_to_start_hears_of_a_fast_stop(make, dict_):
+    """It cannot listen to nginx there, but looks; nginx kills the other."""
+    n = make(dict=dict_, callbacks={"worker_start": 'wmt.gate("start")'})
+    n.start(ready=False)
+    n.modelled = n.complete = n.succeeds = False
+    n.wait_note("gate")
+    (holder,) = [x["by"] for x in n.notes("gate")]
+    (waiter,) = wait(lambda: [p for p in proc.children(n.master) if p != holder],
+                     "the other")
+    n.note_segments()
+    n.killed.add(holder)
+    n.expect(f"{holder} exited on signal 9|worker 1-{holder} crashed")
+    n.expect(f"not given: worker_(start|exit) of 1-{waiter}: pid {holder}"
+             " has held")
+    n.term()
+    assert n.log_lines(f"not given: worker_start of 1-{waiter}")
+    for path in n.segments():       # the next start would be told
+        os.unlink(path)
 
 
 def test_who_has_given_its_exit_does_not_wait_for_the_last(make):

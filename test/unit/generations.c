@@ -111,6 +111,24 @@ static void a_daemonizing_parent_aborts_nothing(void **state)
     assert_int_equal(exits, 1);
 }
 
+static void a_daemon_that_reloads_before_any_worker_has_two(void **state)
+{
+    struct scene *s = *state;
+    struct actor *parent = scene_actor(s), *master;
+    struct wm_counts c;
+
+    assert_int_equal(actor_do(parent, act_begin, 0), 0);
+    master = actor_fork(parent);
+    actor_do(parent, act_end_generation, 1);
+    actor_do(parent, act_release, 0);
+    actor_quit(parent);
+    assert_int_equal(actor_do(master, act_begin, 0), 0);
+    expect_state(s, 1, WM_GENERATION_BEGUN, 0);
+    assert_int_equal(scene_generation(s, 1).master, master->pid);
+    wm_generation_counts(s->node, 2, &c);
+    assert_int_equal(c.previous, 0);
+}
+
 static void one_whose_master_died_before_any_worker_is_aborted(void **state)
 {
     struct scene *s = *state;
@@ -493,6 +511,7 @@ int main(void)
         SCENE_TEST(a_failed_reload_is_skipped_by_the_good_one),
         SCENE_TEST(ending_a_generation_that_has_workers_changes_nothing),
         SCENE_TEST(a_daemonizing_parent_aborts_nothing),
+        SCENE_TEST(a_daemon_that_reloads_before_any_worker_has_two),
         SCENE_TEST(one_whose_master_died_before_any_worker_is_aborted),
         SCENE_TEST(
             one_that_was_overtaken_is_aborted_and_revived_by_a_late_join),

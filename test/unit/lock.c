@@ -299,6 +299,27 @@ static void a_pid_that_nobody_has_holds_nothing(void **state)
     assert_int_equal(wm_unlock(s->node), 0);
 }
 
+static void a_noted_holding_is_ended_once_and_no_other(void **state)
+{
+    struct scene *s = *state;
+    struct wm_hold first, second, none;
+
+    wm_hold_note(s->node, &none);
+    assert_int_equal(wm_lock(s->node, NULL), 0);
+    wm_hold_note(s->node, &first);
+    wm_hold_end(&none);
+    assert_int_equal(holder(s).own, 1);
+    wm_hold_end(&first);
+    assert_int_equal(holder(s).pid, 0);
+    assert_int_equal(wm_lock(s->node, NULL), 0);
+    wm_hold_note(s->node, &second);
+    wm_hold_end(&first); /* long over */
+    assert_int_equal(holder(s).own, 1);
+    assert_int_equal(wm_unlock(s->node), 0);
+    wm_hold_end(&second);
+    assert_int_equal(wm_unlock(s->node), -EPERM);
+}
+
 /* ------------------------------------------------------------------- forks */
 
 static void a_forked_child_does_not_hold_its_parents_lock(void **state)
@@ -665,6 +686,7 @@ int main(void)
         SCENE_TEST(a_limit_on_holding_is_no_limit_on_waiting),
         SCENE_TEST(another_process_with_the_holders_pid_is_not_the_holder),
         SCENE_TEST(a_pid_that_nobody_has_holds_nothing),
+        SCENE_TEST(a_noted_holding_is_ended_once_and_no_other),
         SCENE_TEST(a_forked_child_does_not_hold_its_parents_lock),
         SCENE_TEST(releasing_the_node_gives_the_lock_back),
         SCENE_TEST(inspection_tells_who_why_and_which_time),

@@ -608,7 +608,10 @@ static void all_segments_are_listed_and_the_dead_may_be_unlinked(void **state)
                      -EBUSY);
     assert_int_equal(wm_node_unlink(name, place_directory), 0);
     assert_int_equal(wm_node_unlink(name, place_directory), -ENOENT);
-    assert_int_equal(wm_node_unlink("other", place_directory), -ENOENT);
+    assert_int_equal(wm_node_unlink("other", place_directory), -EINVAL);
+    assert_int_equal(wm_node_unlink("wm.other", place_directory), -EINVAL);
+    assert_int_equal(
+        wm_node_unlink("wm.../a.0123456789abcdef", place_directory), -ENOENT);
     assert_int_equal(wm_node_unlink(NULL, place_directory), -EINVAL);
     assert_int_equal(place_files(), 2);
     assert_int_equal(wm_node_release(node), 0);

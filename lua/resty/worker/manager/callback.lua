@@ -52,12 +52,12 @@ local has_base, base = pcall(require, "resty.core.base")
 local request = has_base and base.get_request or coroutine.running
 
 -- ngx.exit() would end the light thread, and with it what has to follow on the
--- callback, the release of the lock above all. Elsewhere it works meanwhile.
+-- callback. Elsewhere it works meanwhile, and this one, too, afterwards.
 -- luacheck: globals ngx.exit
 local function refuse_exit()
-    local own, exit = request(), ngx.exit
+    local own, exit, active = request(), ngx.exit, true
     local function refuse(...)
-        if request() == own then
+        if active and request() == own then
             error("ngx.exit() in a callback of the worker manager:"
                   .. " return instead", 2)
         end
@@ -65,6 +65,7 @@ local function refuse_exit()
     end
     ngx.exit = refuse
     return function()
+        active = false
         if ngx.exit == refuse then
             ngx.exit = exit
         end

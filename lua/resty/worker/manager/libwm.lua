@@ -67,6 +67,7 @@ struct wm_log_entry {
     uint32_t slot, kind, reserved;
 };
 struct wm_lock_options { uint32_t size, purpose, hold_ms, wait_ms; };
+struct wm_hold { struct wm_node *node; uint64_t word; };
 struct wm_lock_holder {
     int32_t pid;
     uint32_t purpose;
@@ -113,6 +114,8 @@ int wm_log_read(const wm_node *node, uint64_t *since,
 int wm_lock(wm_node *node, const struct wm_lock_options *options);
 int wm_trylock(wm_node *node, uint32_t purpose, int queue);
 int wm_unlock(wm_node *node);
+void wm_hold_note(wm_node *node, struct wm_hold *hold);
+void wm_hold_end(void *hold);
 void wm_lock_inspect(const wm_node *node, struct wm_lock_holder *holder);
 ]]
 end
@@ -142,9 +145,35 @@ local function exists(path)
     return file ~= nil
 end
 
+-- The copy that this process has loaded, if any: a reload keeps it, wherever
+-- the path leads by now, because the node is known to it alone.
+local RTLD_LAZY, RTLD_NOLOAD = 1, 4
+pcall(ffi.cdef, "void *wm_dlopen(const char *, int) __asm__(\"dlopen\");")
+
+local function loaded(major)
+    local ok, handle = pcall(function()
+        return ffi.C.wm_dlopen("libwm.so." .. major, RTLD_LAZY + RTLD_NOLOAD)
+    end)
+    return ok and handle ~= nil
+end
+
+local function check_loaded()
+    for major = 1, MAJOR + 8 do
+        if major ~= MAJOR and loaded(major) then
+            error("worker manager: this nginx has loaded libwm of major"
+                  .. " version " .. major .. ", this module needs " .. MAJOR
+                  .. ": restart nginx", 0)
+        end
+    end
+end
+
 -- Along package.cpath as `require` would, then wherever the loader looks.
 local function load()
     local tried = {}
+    local soname = "libwm.so." .. MAJOR
+    if loaded(MAJOR) then
+        return ffi.load(soname), soname
+    end
     for template in package.cpath:gmatch("[^;]+") do
         local path = template:gsub("%?", "libwm")
         if exists(path) then
@@ -157,7 +186,7 @@ local function load()
             tried[#tried + 1] = path
         end
     end
-    for _, name in ipairs { "libwm.so." .. MAJOR, "libwm.so" } do
+    for _, name in ipairs { soname, "libwm.so" } do
         local ok, lib = pcall(ffi.load, name)
         if ok then
             return lib, name
@@ -169,6 +198,7 @@ local function load()
           .. table.concat(tried, "\n\t"), 0)
 end
 
+check_loaded()
 local lib, path = load()
 
 local function check_version()

@@ -5,6 +5,7 @@
 -- not: a holder that keeps it past lock_timeout, or an end of patience.
 
 local ffi = require "ffi"
+local channel = require "resty.worker.manager.channel"
 local libwm = require "resty.worker.manager.libwm"
 local vm = require "resty.worker.manager.vm"
 
@@ -23,6 +24,8 @@ local PURPOSES = {
 
 local EDEADLK, ETIMEDOUT = 35, 110
 local POLL_SECONDS = 0.02
+local SLICE_MS = 100 -- of a sleep, after which we look whether to end at once
+local LAST_MS = 400 -- to wait from then on
 
 local holder = ffi.new("struct wm_lock_holder")
 
@@ -37,45 +40,107 @@ local function describe_holder()
         PURPOSES[tonumber(holder.purpose)] or "it has not said for what")
 end
 
+-- Whether one holder is past lock_timeout, asked from time to time. It is timed
+-- from when it was first seen where it has not said since when.
+local function patience()
+    local sequence, since
+    return function()
+        lib.wm_lock_inspect(vm.node, holder)
+        local now = tonumber(lib.wm_now())
+        if holder.pid == 0 or holder.sequence ~= sequence then
+            sequence, since = tonumber(holder.sequence), now
+            return false
+        end
+        return math.max(now - since, tonumber(holder.held_ms))
+               > vm.lock_timeout
+    end
+end
+
 -- In the kernel: for phases in which no event loop waits for us.
 -- wait_ms: gives up after so long, 0 never.
 function _M.asleep(purpose, wait_ms)
-    local rc = lib.wm_lock(vm.node, ffi.new("struct wm_lock_options", {
-        size = ffi.sizeof("struct wm_lock_options"), purpose = purpose,
-        hold_ms = vm.lock_timeout, wait_ms = wait_ms,
-    }))
-    if rc == -EDEADLK then
-        -- Held by a coroutine of this very process that can never go on: in
-        -- these phases no other light thread runs. Its turn is ours.
-        return true
+    local is_past, now = patience(), tonumber(lib.wm_now())
+    local limit = wait_ms > 0 and now + wait_ms or math.huge
+    while true do
+        local rc = lib.wm_lock(vm.node, ffi.new("struct wm_lock_options", {
+            size = ffi.sizeof("struct wm_lock_options"), purpose = purpose,
+            hold_ms = vm.lock_timeout,
+            wait_ms = math.min(SLICE_MS, math.max(limit - now, 1)),
+        }))
+        if rc >= 0 or rc == -EDEADLK then
+            -- The latter: held by a coroutine of this very process that can
+            -- never go on: in these phases no other light thread runs. Its
+            -- turn is ours.
+            return true
+        end
+        if rc ~= -ETIMEDOUT then
+            return false, strerror(rc)
+        end
+        now = tonumber(lib.wm_now())
+        if now >= limit or is_past() then
+            return false, describe_holder()
+        end
+        if limit == math.huge and channel.says_terminate() then
+            limit = now + LAST_MS
+            vm.terminated = true
+        end
     end
-    if rc < 0 then
-        return false, rc == -ETIMEDOUT and describe_holder() or strerror(rc)
-    end
-    return true
 end
+
+-- ngx.exit() may end the light thread that has the lock, if it was kept by the
+-- callback's author from before: the end of its request gives the lock back.
+local has_base, base = pcall(require, "resty.core.base")
+pcall(ffi.cdef, [[
+typedef struct {
+    void (*handler)(void *data);
+    void *data;
+    void *next;
+} wm_ngx_cleanup;
+wm_ngx_cleanup *wm_ngx_cleanup_add(void *r, size_t size)
+    __asm__("ngx_http_cleanup_add");
+]])
+
+local function guard_hold()
+    local request = base.get_request()
+    if request == nil or ngx.config.subsystem ~= "http" then
+        return
+    end
+    local cleanup = ffi.C.wm_ngx_cleanup_add(request,
+                                             ffi.sizeof("struct wm_hold"))
+    if cleanup ~= nil then
+        lib.wm_hold_note(vm.node, ffi.cast("struct wm_hold *", cleanup.data))
+        cleanup.handler = lib.wm_hold_end
+    end
+end
+
+local polled = 0
 
 -- For timers: the event loop goes on meanwhile.
 function _M.yielding(purpose)
-    local sequence, since
+    local is_past = patience()
     while not vm.left do
+        polled = tonumber(lib.wm_now())
         if lib.wm_trylock(vm.node, purpose, 1) >= 0 then
+            if has_base then
+                pcall(guard_hold) -- some build may hide the function
+            end
             return true
         end
         if vm.worker then
             lib.wm_tick(vm.worker, vm.interval)
         end
-        lib.wm_lock_inspect(vm.node, holder)
-        local now = ngx.now()
-        if holder.pid == 0 or holder.sequence ~= sequence then
-            sequence, since = tonumber(holder.sequence), now
-        elseif math.max((now - since) * 1000, tonumber(holder.held_ms))
-               > vm.lock_timeout then
+        if is_past() then
             return false, describe_holder()
         end
         ngx.sleep(POLL_SECONDS)
     end
     return false, "this worker has left meanwhile"
+end
+
+-- Whether a light thread of this process has the lock, or is after it.
+function _M.is_in_use()
+    lib.wm_lock_inspect(vm.node, holder)
+    return holder.own == 1 or tonumber(lib.wm_now()) - polled < 1000
 end
 
 function _M.release()

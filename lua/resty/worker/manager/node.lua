@@ -58,6 +58,9 @@ local function close_worker()
     if not vm.worker then
         return
     end
+    if vm.leading and vm.on_leader_lost then
+        log.not_given_at_close("leader_lost", vm.leading)
+    end
     lib.wm_worker_drain(vm.worker)
     lib.wm_generation_retire(vm.node, vm.generation)
     while lib.wm_generation_take_exit(vm.node, vm.generation, nil) > 0 do

@@ -28,7 +28,7 @@ local FAILURES = bit_of(CRASHED) + bit_of(STALLED)
 
 local event = ffi.new("struct wm_event")
 local taken = {} -- failures that were taken, and wait to be told
-local giving = false
+local giving = false -- by a thread that may have been ended
 
 local _M = {}
 
@@ -62,12 +62,15 @@ local function kinds()
     return FAILURES + (vm.master_exit and bit_of(MASTER_EXIT) or 0)
 end
 
--- Under the lock.
+-- Under the lock. An end that another worker of our own generation left owed
+-- is none of a crash.
 function _M.give_held()
     tell_failures()
     while lib.wm_event_take(vm.node, kinds(), event) > 0 do
         if event.kind == MASTER_EXIT then
-            callback.run_master_exit(event.generation, event.spell, "crash")
+            callback.run_master_exit(
+                event.generation, event.spell,
+                event.generation ~= vm.generation and "crash" or nil)
         else
             note_failure()
             tell_failures()
@@ -77,7 +80,7 @@ end
 
 -- In a timer.
 function _M.give()
-    if giving
+    if (giving and lock.is_in_use())
        or (not taken[1] and lib.wm_events_owed(vm.node, kinds()) == 0) then
         return
     end

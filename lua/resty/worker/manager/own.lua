@@ -17,8 +17,7 @@ local tonumber = tonumber
 
 local leader = ffi.new("struct wm_leader")
 local recoveries = 0 -- to be told
-local told -- the term that on_leader was told of, until it is lost
-local giving = false
+local giving = false -- by a thread that may have been ended
 
 local _M = {}
 
@@ -51,13 +50,13 @@ end
 -- Under the lock. The lead may change while a callback runs.
 function _M.tell_leader()
     local now = term()
-    while is_asked_for() and now ~= told do
-        if told then
-            local lost = told
-            told = nil
+    while is_asked_for() and now ~= vm.leading do
+        if vm.leading then
+            local lost = vm.leading
+            vm.leading = nil
             callback.run_leader("on_leader_lost", lost)
         else
-            told = now
+            vm.leading = now
             callback.run_leader("on_leader", now)
         end
         now = term()
@@ -66,17 +65,22 @@ end
 
 -- Where the lock is not to be had as this worker exits.
 function _M.not_given(err)
-    if is_asked_for() and told then
-        log.not_given("leader_lost", told, err)
-        told = nil
+    recoveries = recoveries + lib.wm_worker_recoveries(vm.worker)
+    for _ = 1, recoveries do
+        log.not_given("worker_recovered", vm.id, err)
+    end
+    recoveries = 0
+    if is_asked_for() and vm.leading then
+        log.not_given("leader_lost", vm.leading, err)
+        vm.leading = nil
     end
 end
 
 -- In a timer, after each beat. Stands for the lead in any case.
 function _M.give()
     recoveries = recoveries + lib.wm_worker_recoveries(vm.worker)
-    local changed = term() ~= told and is_asked_for()
-    if giving or (recoveries == 0 and not changed) then
+    local changed = term() ~= vm.leading and is_asked_for()
+    if (giving and lock.is_in_use()) or (recoveries == 0 and not changed) then
         return
     end
     giving = true

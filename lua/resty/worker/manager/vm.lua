@@ -22,7 +22,10 @@
 --   called_back   its start and exit are told: a worker, or a helper that was
 --                 asked for
 --   worker_exit   callback or nil
+--   leading       the term that on_leader was told of, until it is lost
 --   exit_given    its exit callback was begun, or cannot be
+--   terminated    it was told to end at once while it waited, and has waited
+--                 enough
 --   left          exit_worker_by_lua* has ended it
 
 return {}

@@ -117,11 +117,16 @@ local function is_fast_stop()
     return not ngx.worker.exiting()
 end
 
+local function patience()
+    if vm.terminated then
+        return 1
+    end
+    return (vm.exit_given or is_fast_stop()) and SHORT_WAIT_MS or 0
+end
+
 local function exit()
     local given = vm.exit_given
-    local ok, err = lock.asleep(lock.WORKER_EXIT,
-                                (given or is_fast_stop())
-                                and SHORT_WAIT_MS or 0)
+    local ok, err = lock.asleep(lock.WORKER_EXIT, patience())
     if ok then
         give_exits()
         lock.release()
@@ -165,12 +170,16 @@ local function heartbeat(premature)
         if vm.called_back then
             on_shutdown()
         end
-    elseif vm.worker then
+        return
+    end
+    if vm.worker then
         lib.wm_tick(vm.worker, vm.interval)
-        if vm.called_back then
-            owed.give()
-            own.give()
-        end
+    end
+    if vm.called_back and not vm.left then
+        owed.give()
+    end
+    if vm.called_back and vm.worker then
+        own.give()
     end
 end
 

@@ -1,0 +1,57 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Copyright The libwm authors
+
+-- Whether nginx has told this worker to end at once, while it waits asleep and
+-- cannot hear. The master tells its workers through a socket each, and only
+-- kills those that do not listen; so the messages that wait there are peeked
+-- at, and left to nginx. Where a build hides the socket, the answer is no.
+
+local ffi = require "ffi"
+
+local C = ffi.C
+local tonumber, pcall = tonumber, pcall
+
+-- struct ngx_channel_t, as far as it matters: it begins with the command.
+local MESSAGE_SIZE, TERMINATE = 32, 4
+local SOL_SOCKET, SO_PEEK_OFF = 1, 42
+local PEEK = 0x42 -- MSG_PEEK | MSG_DONTWAIT
+
+for _, declaration in ipairs {
+    "int ngx_channel;",
+    "long wm_recv(int, void *, size_t, int) __asm__(\"recv\");",
+    "int wm_setsockopt(int, int, int, const void *, uint32_t)"
+    .. " __asm__(\"setsockopt\");",
+} do
+    pcall(ffi.cdef, declaration)
+end
+
+local message = ffi.new("uintptr_t[?]", MESSAGE_SIZE / ffi.sizeof("uintptr_t"))
+local offset = ffi.new("int[1]")
+
+local function peek_from(fd, at)
+    offset[0] = at
+    return C.wm_setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, offset, 4) == 0
+end
+
+local function peek()
+    local fd = C.ngx_channel
+    if fd <= 0 or not peek_from(fd, 0) then
+        return false
+    end
+    local found = false
+    while not found
+          and C.wm_recv(fd, message, MESSAGE_SIZE, PEEK) == MESSAGE_SIZE do
+        found = tonumber(message[0]) == TERMINATE
+    end
+    peek_from(fd, -1)
+    return found
+end
+
+local _M = {}
+
+function _M.says_terminate()
+    local ok, found = pcall(peek)
+    return ok and found
+end
+
+return _M
