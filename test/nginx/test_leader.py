@@ -131,7 +131,9 @@ def test_a_term_is_had_by_one_worker_over_kills_and_reloads(make):
         holders.setdefault(term, set()).add(pid)
     assert all(len(pids) == 1 for pids in holders.values()), holders
     assert len(holders) >= 5
-    assert [t for _, t in sample(n)] == sorted(t for _, t in sample(n))
+    for pid in {p for p, _ in sample(n)}:   # others may note theirs late
+        terms = [t for p, t in sample(n) if p == pid]
+        assert terms == sorted(terms)
 
 
 def test_only_one_of_the_two_callbacks(make):
