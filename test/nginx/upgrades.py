@@ -55,6 +55,9 @@ def roll_back(n, old, new, workers=2):
     n.wait_events("worker_start", count=begun + workers)
     wait(lambda: len(workers_of(old)) == workers, "the old one's workers")
     end_master(n, new)
+    # The old one takes USR2 again when it has reaped the new one, and has its
+    # pid file back.
+    wait(lambda: newer(n, new) == old, "the old one's pid file")
     n.master = old
 
 
