@@ -73,6 +73,18 @@ def test_what_uses_the_facade_compiles_clean(stage, compiler, program):
               "-I", os.path.dirname(stage.find("wm.hpp")))
 
 
+def test_the_facades_example_compiles_clean(stage):
+    lines = source("cpp/README.md").splitlines()
+    code = "\n".join(x for x in lines if x.startswith("    "))
+    assert "wm::node::attach" in code
+    path = os.path.join(stage.path, "readme.cpp")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("#include <wm.hpp>\n#include <iostream>\n#include <mutex>\n"
+                f"int main() {{\n{code}\n}}\n")
+    stage.run("g++", "-std=c++20", *STRICT, "-fsyntax-only", path,
+              *stage.flags())
+
+
 def test_the_library_exports_what_the_header_declares():
     text = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], check=True,
                           text=True, capture_output=True).stdout

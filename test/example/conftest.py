@@ -86,6 +86,10 @@ class Server:
         self.signal(signal.SIGTERM)
         assert self.process.wait(proc.DEADLINE) == 0
         self.log.wait(r"\]: ends$")
+        # Each generation's end was given, by a worker of its own, once.
+        ends = [m[1] for m in self.log.find(r"generation (\d+) ends$")]
+        assert sorted(set(ends)) == sorted(ends)
+        assert not self.log.find("dead generation")
         assert self.segments() == []
 
     def kill(self):
