@@ -213,6 +213,7 @@ def plain_lane(expression):
         test_stage("C tests", BUILD),
         Stage("example", ["lua/example/run"]),
         pytest_stage("install tests", "test/consumer"),
+        pytest_stage("server tests", "test/example"),
         # They wait more than they work.
         pytest_stage("nginx tests", "test/nginx", "-n", "4", *nginx),
     ]

@@ -4,6 +4,7 @@
 
 import glob
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,29 @@ import pytest
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 BUILD = os.environ.get("WM_BUILD", os.path.join(ROOT, "build"))
+
+
+LIBRARY = os.path.join(BUILD, "libwm/libwm.so")
+
+
+def source(*names):
+    with open(os.path.join(ROOT, *names), encoding="utf-8") as f:
+        return f.read()
+
+
+def declarations():
+    """The functions that wm.h declares: name to prototype."""
+    text = re.sub(r"/\*.*?\*/", "", source("libwm/wm.h"), flags=re.S)
+    return {name: " ".join(whole.split()) for whole, name in re.findall(
+        r"^((?!typedef)[a-z][\w *]*?\b(wm_\w+)\([^;]*\);)", text, re.M)}
+
+
+def run(*command, cwd=ROOT, **more_env):
+    """What a command says that must succeed."""
+    done = subprocess.run(command, env={**os.environ, **more_env}, cwd=cwd,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
 
 
 class Stage:
@@ -28,19 +52,26 @@ class Stage:
         assert len(found) == 1, f"{name}: {found}"
         return found[0]
 
-    def run(self, *command, **more_env):
-        env = {**os.environ,
-               "PKG_CONFIG_LIBDIR": os.path.join(self.library, "pkgconfig"),
-               "PKG_CONFIG_SYSROOT_DIR": ".",     # it escapes no spaces
+    def run(self, *command, cwd=".", **more_env):
+        """Runs it in a directory of the stage."""
+        path = os.path.join(self.path, cwd)
+        env = {"PKG_CONFIG_LIBDIR": os.path.join(self.library, "pkgconfig"),
+               # it escapes no spaces
+               "PKG_CONFIG_SYSROOT_DIR": os.path.relpath(self.path, path),
                "LD_LIBRARY_PATH": self.library, **more_env}
-        done = subprocess.run(command, env=env, capture_output=True,
-                              text=True, check=False, cwd=self.path)
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return run(*command, cwd=path, **env)
 
     def flags(self):
         return shlex.split(
             self.run("pkg-config", "--cflags", "--libs", "wm"))
+
+
+@pytest.fixture
+def place():
+    """An empty directory."""
+    path = tempfile.mkdtemp(prefix="place.", dir=BUILD)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="session")

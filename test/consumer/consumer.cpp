@@ -7,26 +7,28 @@
 
 #include <iostream>
 #include <mutex>
+#include <unistd.h>
 
 int main(int argc, char **argv)
 try {
     if (argc != 2) {
         return 2;
     }
-    wm::node_options options;
-    options.instance = argv[1];
-    options.capacity = 4;
-
-    wm::node node = wm::node::attach(options);
-    const wm::generation generation = node.begin();
-    wm::worker worker = wm::worker::join(node, generation.id);
+    wm::node node = wm::node::attach({.instance = argv[1], .capacity = 4});
+    const wm::generation generation = wm::generation::begin(node);
+    wm::worker worker = wm::worker::join(node, generation.id());
     wm::lifecycle_lock lock(node);
-    const std::unique_lock turn(lock);
-    const bool alone = worker.start().mine == 1 && worker.exit().mine == 1;
+    const std::scoped_lock turn(lock);
+    bool alone = worker.start().mine == 1;
 
+    for (auto w : node.snapshot().workers()) {
+        alone = alone && w.pid() == getpid() && w.state() == WM_LIVE;
+    }
+    alone = alone && worker.exit().mine == 1;
     worker.drain();
-    wm_generation_retire(node.handle(), generation.id);
-    wm_generation_take_exit(node.handle(), generation.id, nullptr);
+    node.retire(generation.id());
+    node.take_exit(generation.id());
+    worker.close();
     return alone ? 0 : 1;
 } catch (const std::exception &e) {
     std::cerr << e.what() << '\n';

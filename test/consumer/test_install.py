@@ -8,24 +8,10 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, ROOT
+from conftest import LIBRARY, ROOT, declarations, source
 
 HERE = os.path.dirname(__file__)
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
-LIBRARY = os.path.join(BUILD, "libwm/libwm.so")
-
-
-def source(*names):
-    with open(os.path.join(ROOT, *names), encoding="utf-8") as f:
-        return f.read()
-
-
-def declared():
-    """The functions that wm.h declares."""
-    text = re.sub(r"/\*.*?\*/", "", source("libwm/wm.h"), flags=re.S)
-    return set(re.findall(r"^(?!typedef)[a-z][\w *]*?\b(wm_\w+)\(", text,
-                          re.M))
-
 
 def dynamic(tag):
     text = subprocess.run(["readelf", "-d", LIBRARY], check=True, text=True,
@@ -41,7 +27,8 @@ def test_the_files_are_where_the_platform_keeps_them(stage):
     folder = os.path.join(ROOT, "lua/resty/worker/manager")
     assert sorted(os.listdir(folder)) == sorted(os.listdir(os.path.join(
         prefix, "share/lua/5.1/resty/worker/manager")))
-    assert stage.find("libwm.so.1") and stage.find("wm.pc")
+    for name in ("libwm.so.1", "wm.pc", "wm-cpp.pc", "libwm.3"):
+        assert stage.find(name)
 
 
 def test_the_rockspec_names_every_lua_file():
@@ -55,7 +42,8 @@ def test_the_rockspec_names_every_lua_file():
 
 @pytest.mark.parametrize("program, compiler", [
     ("consumer.c", ["gcc", "-std=c11"]),
-    ("consumer.cpp", ["g++", "-std=c++20"])])
+    ("consumer.cpp", ["g++", "-std=c++20"]),
+    ("consumer.cpp", ["clang++-16", "-std=c++20"])])
 def test_a_program_is_built_with_pkg_config_and_runs(stage, program,
                                                      compiler):
     binary = os.path.join(stage.path, program + ".bin")
@@ -66,11 +54,35 @@ def test_a_program_is_built_with_pkg_config_and_runs(stage, program,
     assert not [x for x in os.listdir("/dev/shm") if instance in x]
 
 
-@pytest.mark.parametrize("language", [
-    ["gcc", "-xc", "-std=c11"], ["gcc", "-xc", "-std=c17"],
-    ["g++", "-xc++", "-std=c++20"]])
-def test_the_header_compiles_alone(stage, language):
-    stage.run(*language, *STRICT, "-fsyntax-only", stage.find("wm.h"))
+@pytest.mark.parametrize("compiler", ["gcc", "clang-16"])
+@pytest.mark.parametrize("header, language", [
+    ("wm.h", ["-xc", "-std=c11"]), ("wm.h", ["-xc", "-std=c17"]),
+    ("wm.h", ["-xc++", "-std=c++20"]), ("wm.hpp", ["-xc++", "-std=c++20"])])
+def test_a_header_compiles_alone(stage, compiler, header, language):
+    path = stage.find(header)
+    stage.run(compiler, *language, *STRICT, "-fsyntax-only", path,
+              "-I", os.path.dirname(path))
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++-16"])
+@pytest.mark.parametrize("program", ["test/unit/facade.cpp",
+                                     "cpp/example/prefork.cpp"])
+def test_what_uses_the_facade_compiles_clean(stage, compiler, program):
+    stage.run(compiler, "-std=c++20", *STRICT, "-Wshadow", "-fsyntax-only",
+              os.path.join(ROOT, program),
+              "-I", os.path.dirname(stage.find("wm.hpp")))
+
+
+def test_the_facades_example_compiles_clean(stage):
+    lines = source("cpp/README.md").splitlines()
+    code = "\n".join(x for x in lines if x.startswith("    "))
+    assert "wm::node::attach" in code
+    path = os.path.join(stage.path, "readme.cpp")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("#include <wm.hpp>\n#include <iostream>\n#include <mutex>\n"
+                f"int main() {{\n{code}\n}}\n")
+    stage.run("g++", "-std=c++20", *STRICT, "-fsyntax-only", path,
+              *stage.flags())
 
 
 def test_the_library_exports_what_the_header_declares():
@@ -80,7 +92,7 @@ def test_the_library_exports_what_the_header_declares():
                 re.findall(r" [A-Z] (\w+(?:@@\w+)?)", text)} - {"WM_1"}
     listed = set(re.findall(r"^ +(wm_\w+);", source("libwm/libwm.map"), re.M))
     assert len(exported) > 30
-    assert exported == declared() == listed
+    assert exported == set(declarations()) == listed
 
 
 def test_the_library_needs_libc_alone_and_stays_loaded():

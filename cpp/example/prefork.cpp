@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+// prefork: an HTTP server of several processes, as one writes it on libwm. A
+// master holds the listening socket and forks workers; each accepts and serves
+// by itself, in one event loop. HUP starts a generation, which takes over when
+// all its workers are ready; TERM and INT end the server when its connections
+// have ended. (1) to (9) mark what it needs libwm for; see README.md.
+
+#include <wm.hpp>
+
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <mutex>
+#include <netinet/in.h>
+#include <sstream>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace
+{
+
+using namespace std::chrono_literals;
+using clock = std::chrono::steady_clock;
+
+struct {
+    const char *instance = "prefork";
+    std::uint16_t port = 0; // any that is free; on 127.0.0.1
+    int workers = 2;
+    std::chrono::milliseconds beat = 500ms;
+    std::chrono::milliseconds drain = 30s; // connections have so long to end
+} settings;
+
+// A line of the log, in one write.
+template <class... Part>
+void say(const Part &...part)
+{
+    std::ostringstream line;
+
+    line << "prefork[" << getpid() << "]: ";
+    (line << ... << part) << '\n';
+    std::cerr << line.str();
+}
+
+int checked(ssize_t result, const char *what)
+{
+    if (result < 0) {
+        throw std::system_error(errno, std::generic_category(), what);
+    }
+    return static_cast<int>(result);
+}
+
+sigset_t signals; // what all wait for; blocked, so that none is missed
+
+// (7) Somebody is to be told, once: here, whoever reads the log.
+void report(const wm_event &event)
+{
+    constexpr const char *what[] = {"", "dead generation of", "crashed",
+                                    "stalled"};
+
+    say(what[event.kind], ": process ", event.pid);
+}
+
+struct connection {
+    std::string in;
+    bool last = false; // the last answer is given
+};
+
+class worker_process
+{
+public:
+    worker_process(wm::node_view node, std::uint64_t generation, int listener)
+        : node_(node), lock_(node), listener_(listener),
+          // (3) From here on it is JOINING: no sibling takes itself for the
+          // last. Without a beat for four intervals it counts as stalled.
+          worker_(wm::worker::join(node, generation,
+                                   {.overdue = settings.beat * 4}))
+    {
+        const auto ms = settings.beat.count();
+        const timespec beat = {ms / 1000, ms % 1000 * 1000000};
+        const itimerspec every = {beat, beat};
+
+        timerfd_settime(timer_, 0, &every, nullptr);
+        for (int fd : {signals_, timer_, listener_}) {
+            watch(EPOLL_CTL_ADD, fd);
+        }
+
+        // (4) One process of the node at a time. Who dies with the lock is no
+        // obstacle; who is stuck, for a while: no state depends on it.
+        const std::unique_lock turn(lock_, 5s);
+        say("starts in generation ", generation, " as number ",
+            worker_.start().mine); // LIVE now
+        kill(getppid(), SIGUSR1);  // the master may count again
+    }
+
+    void run()
+    {
+        epoll_event event;
+        std::error_code gone;
+
+        while (!draining_ || !connections_.empty()) {
+            if (epoll_wait(epoll_, &event, 1, -1) == 1) {
+                handle(event.data.fd);
+            }
+        }
+        worker_.close(gone); // a full table may have forgotten it: no matter
+        say("leaves");
+    }
+
+private:
+    // (5) A thread would go on beating while this loop is stuck. tick() beats,
+    // and once an interval one of the workers looks after all the others.
+    void beat()
+    {
+        std::uint64_t times;
+        std::error_code gone;
+
+        checked(read(timer_, &times, sizeof(times)), "timer");
+        if (worker_.tick(settings.beat, gone) == wm::condition::recovered) {
+            say("has recovered");
+        }
+        // (7) An event is given under the lock, by one process, once.
+        if (node_.events_owed() > 0) {
+            node_.sweep_events(worker_, report);
+        }
+        if (draining_ && clock::now() > deadline_) {
+            connections_.clear(); // the end of the process closes them
+        }
+        // (6) Asking is standing. Over reloads and crashes one worker leads.
+        if (const wm_leader leader = worker_.lead(gone);
+            leader.mine && beats_++ % 4 == 0) {
+            periodic(leader.term);
+        }
+    }
+
+    // The job of one worker alone. If it wrote to somewhere, it would hand the
+    // term along: there, what has a lower one comes from a leader of the past.
+    void periodic(std::uint32_t term)
+    {
+        int live = 0, draining = 0;
+
+        for (auto w : node_.snapshot().workers()) {
+            live += w.state() == WM_LIVE;
+            draining += w.state() == WM_DRAINING;
+        }
+        say("leads, term ", term, ": ", live, " live, ", draining, " draining");
+    }
+
+    // (8) No new connections; the open ones are served until they end.
+    void drain()
+    {
+        if (std::exchange(draining_, true)) {
+            return;
+        }
+        deadline_ = clock::now() + settings.drain;
+        watch(EPOLL_CTL_DEL, listener_);
+        close(listener_);
+
+        const std::unique_lock turn(lock_, 5s);
+        say("drains, one of ", worker_.exit().mine);
+        worker_.drain();
+        // (9) Of several that end at once, one gets this answer.
+        if (node_.retire(worker_.generation()) == wm::condition::closed &&
+            node_.take_exit(worker_.generation())) {
+            say("generation ", worker_.generation(), " ends");
+        }
+    }
+
+    void watch(int operation, int fd)
+    {
+        epoll_event e = {.events = EPOLLIN, .data = {.fd = fd}};
+
+        checked(epoll_ctl(epoll_, operation, fd, &e), "epoll_ctl");
+    }
+
+    void handle(int fd)
+    {
+        if (fd == timer_) {
+            beat();
+        } else if (fd == signals_) {
+            signalfd_siginfo info;
+
+            checked(read(fd, &info, sizeof(info)), "signalfd");
+            if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+                drain();
+            }
+        } else if (fd == listener_ && !draining_) {
+            // A connection wakes all idle workers, and one of them gets it.
+            const int client = accept4(fd, nullptr, nullptr, SOCK_NONBLOCK);
+
+            if (client >= 0) {
+                connections_[client];
+                watch(EPOLL_CTL_ADD, client);
+            }
+        } else if (const auto c = connections_.find(fd);
+                   c != connections_.end() && !serve(fd, c->second)) {
+            connections_.erase(c);
+            close(fd);
+        }
+    }
+
+    // Answers what is there; false when the connection has ended.
+    bool serve(int fd, connection &c)
+    {
+        char room[4096];
+        const ssize_t n = recv(fd, room, sizeof(room), 0);
+
+        if (n <= 0) {
+            return n < 0 && errno == EAGAIN;
+        }
+        c.in.append(room, static_cast<std::size_t>(n));
+        const std::string out = answer(c);
+        if (send(fd, out.data(), out.size(), MSG_NOSIGNAL) !=
+            static_cast<ssize_t>(out.size())) {
+            return false; // it asks and asks, and never reads
+        }
+        if (c.last) {
+            // close() may destroy an answer that is on its way
+            shutdown(fd, SHUT_WR);
+        }
+        return true;
+    }
+
+    // To all requests that are complete; here, none has a body. One that comes
+    // while we drain is answered, too, and the client is told to go elsewhere
+    // with the next: so none is lost.
+    std::string answer(connection &c)
+    {
+        const auto body = "generation " + std::to_string(worker_.generation()) +
+                          ", pid " + std::to_string(getpid()) + "\n";
+        std::string out;
+
+        for (std::size_t end;
+             !c.last && (end = c.in.find("\r\n\r\n")) != c.in.npos;) {
+            c.last = draining_ || c.in.find("Connection: close") < end;
+            out += "HTTP/1.1 200 OK\r\nContent-Length: " +
+                   std::to_string(body.size()) + "\r\n" +
+                   (c.last ? "Connection: close\r\n\r\n" : "\r\n") + body;
+            c.in.erase(0, end + 4);
+        }
+        c.last = c.last || c.in.size() > 16384; // no request is that long
+        return out;
+    }
+
+    wm::node_view node_;
+    wm::lifecycle_lock lock_;
+    int listener_;
+    int signals_ = checked(signalfd(-1, &signals, 0), "signalfd");
+    int timer_ = checked(timerfd_create(CLOCK_MONOTONIC, 0), "timerfd");
+    int epoll_ = checked(epoll_create1(0), "epoll");
+    wm::worker worker_;
+    std::map<int, connection> connections_;
+    clock::time_point deadline_;
+    unsigned beats_ = 0;
+    bool draining_ = false;
+};
+
+class master
+{
+public:
+    master()
+    {
+        sockaddr_in address = {
+            AF_INET, htons(settings.port), {htonl(INADDR_LOOPBACK)}, {}};
+        socklen_t length = sizeof(address);
+        const int on = 1;
+        auto *const a = reinterpret_cast<sockaddr *>(&address);
+
+        say("last time, ", node_.describe().postmortem.workers, " were left");
+        for (int number : {SIGHUP, SIGTERM, SIGINT, SIGCHLD, SIGUSR1}) {
+            sigaddset(&signals, number);
+        }
+        sigprocmask(SIG_BLOCK, &signals, nullptr);
+        setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        checked(bind(listener_, a, length), "bind");
+        checked(listen(listener_, SOMAXCONN), "listen");
+        getsockname(listener_, a, &length);
+        say("listens on 127.0.0.1:", ntohs(address.sin_port));
+    }
+
+    void run()
+    {
+        reload();
+        while (!stopping_ || !children_.empty()) {
+            const timespec second = {1, 0};
+
+            if (!stopping_ && clock::now() >= fill_at_) {
+                fill();
+            }
+            handle(sigtimedwait(&signals, nullptr, &second));
+        }
+        say("ends");
+    }
+
+private:
+    // (2) The former generation serves on until all workers of this one are
+    // ready. If that never happens, nothing was lost.
+    void reload()
+    {
+        generation_ = wm::generation::begin(node_); // and read a configuration
+        fill_at_ = clock::now();
+    }
+
+    // Forks the workers that the generation lacks. Not again within a second:
+    // they may die as fast as they are born.
+    void fill()
+    {
+        int lacking = settings.workers;
+
+        for (const auto &[pid, generation] : children_) {
+            lacking -= generation == generation_.id();
+        }
+        for (; lacking > 0; lacking--) {
+            const pid_t parent = getpid(), pid = fork();
+
+            if (pid == 0) {
+                // By _Exit: what its parent owns is not a child's to destroy.
+                prctl(PR_SET_PDEATHSIG, SIGTERM);
+                std::_Exit(getppid() == parent ? work() : 1);
+            }
+            fill_at_ = clock::now() + 1s;
+            if (pid > 0) {
+                children_[pid] = generation_.id();
+            }
+        }
+    }
+
+    int work() noexcept
+    try {
+        worker_process(node_, generation_.id(), listener_).run();
+        node_.close();
+        return 0;
+    } catch (const std::exception &e) {
+        say(e.what());
+        return 1;
+    }
+
+    void handle(int signal)
+    {
+        if (signal == SIGHUP && !stopping_) {
+            reload();
+        } else if (signal == SIGUSR1 && !stopping_ &&
+                   node_.counts(generation_.id()).mine >= settings.workers) {
+            tell_those_before(generation_.id(), SIGTERM);
+        } else if (signal == SIGCHLD) {
+            for (pid_t pid; (pid = waitpid(-1, nullptr, WNOHANG)) > 0;) {
+                children_.erase(pid);
+            }
+            node_.sweep_events({}, report); // (7) the master may ask as well
+        } else if ((signal == SIGTERM || signal == SIGINT) && !stopping_) {
+            stopping_ = true;
+            deadline_ = clock::now() + settings.drain + 5s;
+            close(listener_);
+            tell_those_before(UINT64_MAX, SIGTERM);
+        } else if (stopping_ && clock::now() > deadline_) {
+            tell_those_before(UINT64_MAX, SIGKILL);
+        }
+    }
+
+    void tell_those_before(std::uint64_t id, int signal)
+    {
+        for (const auto &[pid, generation] : children_) {
+            if (generation < id) {
+                kill(pid, signal);
+            }
+        }
+    }
+
+    // (1) Made once, before the first fork; the children have it, too.
+    wm::node node_ = wm::node::attach({.instance = settings.instance});
+    wm::generation generation_;
+    int listener_ =
+        checked(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket");
+    std::map<pid_t, std::uint64_t> children_; // and their generations
+    clock::time_point fill_at_, deadline_;
+    bool stopping_ = false;
+};
+
+} // namespace
+
+// prefork [INSTANCE [PORT [WORKERS [BEAT_MS]]]]
+int main(int argc, char **argv)
+try {
+    settings.instance = argc > 1 ? argv[1] : settings.instance;
+    settings.port = static_cast<std::uint16_t>(argc > 2 ? atoi(argv[2]) : 0);
+    settings.workers = argc > 3 ? atoi(argv[3]) : settings.workers;
+    settings.beat = std::chrono::milliseconds(argc > 4 ? atoi(argv[4]) : 500);
+    master().run();
+    return 0;
+} catch (const std::exception &e) {
+    say(e.what());
+    return 1;
+}

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""The references, built from the sources, name all that is public."""
+
+import glob
+import os
+import re
+import xml.etree.ElementTree
+
+import pytest
+
+from conftest import ROOT, declarations, run, source
+
+
+def text_of(element):
+    return "".join(element.itertext()).strip() if element is not None else ""
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """Every name of the reference, and whether words are said of it."""
+    os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
+    run("doxygen", "libwm/Doxyfile")        # a warning is an error there
+    names = {}
+    for path in glob.glob(os.path.join(ROOT, "build/doc/xml/*.xml")):
+        for element in xml.etree.ElementTree.parse(path).iter():
+            name = element.findtext("name") or element.findtext("compoundname")
+            if name and element.tag in ("memberdef", "compounddef",
+                                        "enumvalue"):
+                said = text_of(element.find("briefdescription")) or text_of(
+                    element.find("detaileddescription"))
+                name = name.split("::")[-1]
+                names[name] = names.get(name) or said
+    return names
+
+
+def public_names_of_c():
+    text = re.sub(r"/\*.*?\*/", "", source("libwm/wm.h"), flags=re.S)
+    names = set(re.findall(r"\bWM_[A-Z_]+\b", text)) - {"WM_H"}
+    return names | set(re.findall(r"^(?:struct|enum) (wm_\w+) {", text, re.M))
+
+
+def public_names_of_cpp():
+    text = re.sub(r"/// @cond.*?/// @endcond", "", source("cpp/wm.hpp"),
+                  flags=re.S)
+    text = re.sub(r"^private:.*?^};", "", text, flags=re.S | re.M)
+    names = set(re.findall(r"^(?:class|struct|enum class) (\w+)", text, re.M))
+    names |= set(re.findall(
+        r"^(?:    )?(?!return|const |throw)(?:[\w:<>\[\]]+[ &*]+)+(\w+)\(", text,
+        re.M))
+    return {x for x in names - {"bool"} if not x.startswith("wm_")}
+
+
+def test_the_reference_says_something_of_each_function(reference):
+    assert len(declarations()) > 30
+    assert [x for x in declarations() if not reference.get(x)] == []
+
+
+def test_the_reference_names_all_that_is_public(reference):
+    c, cpp = public_names_of_c(), public_names_of_cpp()
+    assert len(c) > 60 and len(cpp) > 60
+    assert sorted((c | cpp) - set(reference)) == []
+
+
+def test_the_facade_leaves_no_function_out():
+    text = re.sub(r"//.*", "", source("cpp/wm.hpp"))
+    assert [x for x in declarations()
+            if not re.search(rf"\b{x}\(", text)] == []
+
+
+def test_the_manual_has_each_function_as_it_is(stage):
+    text = source("libwm/libwm.3.scd").replace("\\", "")
+    told = {" ".join(x.split()) for x in
+            re.findall(r"^\*((?:\w+ )+\*?wm_\w+\([^;]*\);)\*(?:\+\+)?$",
+                       text, re.M)}
+    declared = declarations()
+    assert sorted(told - set(declared.values())) == []
+    assert [x for x, whole in declared.items() if whole not in told] == []
+    page = stage.find("libwm.3")
+    with open(page, encoding="utf-8") as f:
+        assert '.TH "libwm" "3"' in f.read()

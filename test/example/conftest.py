@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""The example server, and clients that lose nothing unnoticed."""
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+ROOT = os.path.join(HERE, "../..")
+BUILD = os.environ.get("WM_BUILD", os.path.join(ROOT, "build"))
+sys.path[:0] = [os.path.join(ROOT, "test/nginx"), os.path.join(ROOT, "test")]
+
+import leftovers  # noqa: E402
+import proc  # noqa: E402
+
+
+class Log:
+    """The server's log as it comes, line by line."""
+
+    def __init__(self, stream):
+        self.lines = []
+        self.ended = False
+        self.changed = threading.Condition()
+        self.thread = threading.Thread(target=self.read, args=[stream])
+        self.thread.start()
+
+    def read(self, stream):
+        for line in stream:
+            with self.changed:
+                self.lines.append(line.strip())
+                self.changed.notify_all()
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
+    def find(self, pattern, since=0):
+        return [m for m in (re.search(pattern, x)
+                            for x in self.lines[since:]) if m]
+
+    def wait(self, pattern, count=1, since=0):
+        """The first matches, as soon as there are so many."""
+        with self.changed:
+            self.changed.wait_for(
+                lambda: len(self.find(pattern, since)) >= count or self.ended,
+                proc.DEADLINE)
+        found = self.find(pattern, since)
+        assert len(found) >= count, f"no {pattern!r} in {self.lines}"
+        return found[:count]
+
+
+class Server:
+    """The master and its log."""
+
+    def __init__(self, workers):
+        self.workers = workers
+        self.instance = f"test-prefork-{os.getpid()}"
+        self.process = subprocess.Popen(
+            [os.path.join(BUILD, "cpp/prefork"), self.instance, "0",
+             str(workers), "50"], stderr=subprocess.PIPE, text=True)
+        self.log = Log(self.process.stderr)
+        self.port = int(self.log.wait(r"127\.0\.0\.1:(\d+)")[0][1])
+        self.pids = self.started(1)
+
+    def started(self, generation):
+        """The pids of a generation's workers, once all have started."""
+        found = self.log.wait(rf"\[(\d+)\]: starts in generation {generation} ",
+                              self.workers)
+        return [int(m[1]) for m in found]
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def segments(self):
+        return [x for x in os.listdir("/dev/shm")
+                if x.startswith(f"wm.{self.instance}.")]
+
+    def stop(self):
+        """A graceful end; what is over then left nothing."""
+        self.signal(signal.SIGTERM)
+        assert self.process.wait(proc.DEADLINE) == 0
+        self.log.wait(r"\]: ends$")
+        # Each generation's end was given, by a worker of its own, once.
+        ends = [m[1] for m in self.log.find(r"generation (\d+) ends$")]
+        assert sorted(set(ends)) == sorted(ends)
+        assert not self.log.find("dead generation")
+        assert self.segments() == []
+
+    def kill(self):
+        """Whatever is left of a test that failed."""
+        for pid in [*proc.descendants(self.process.pid), self.process.pid]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+        self.log.thread.join()
+        self.process.stderr.close()
+        leftovers.remove(f"/dev/shm/{x}" for x in self.segments())
+
+
+class Client(threading.Thread):
+    """Asks over and over; keeps who answered, and whose answers failed."""
+
+    def __init__(self, port):
+        super().__init__()
+        self.port = port
+        self.answers = []           # (generation, pid)
+        self.failures = []          # (pid that served the connection, error)
+        self.stopping = threading.Event()
+        self.start()
+
+    def run(self):
+        pid = None                  # whose the connection is
+        connection = None
+        while not self.stopping.is_set():
+            try:
+                if connection is None:
+                    connection = http.client.HTTPConnection(
+                        "127.0.0.1", self.port, timeout=proc.DEADLINE)
+                    connection.connect()
+                    pid = None
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                text = answer.read().decode()
+                generation, pid = map(int, re.fullmatch(
+                    r"generation (\d+), pid (\d+)\n", text).groups())
+                self.answers.append((generation, pid))
+                if answer.will_close:
+                    connection.close()
+                    connection = None
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append((pid, repr(error)))
+                connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    def asked(self, more=3):
+        """Waits until so many more requests were answered."""
+        goal = len(self.answers) + more
+        proc.wait(lambda: len(self.answers) >= goal or self.failures,
+                  "answers")
+
+    def end(self):
+        self.stopping.set()
+        self.join()
+
+
+@pytest.fixture
+def server():
+    instance = Server(3)
+    try:
+        yield instance
+    finally:
+        instance.kill()
+
+
+@pytest.fixture
+def clients(server):
+    """Six of them, each with a connection that has been answered."""
+    crowd = [Client(server.port) for _ in range(6)]
+    try:
+        for client in crowd:
+            client.asked()
+        yield crowd
+    finally:
+        for client in crowd:
+            client.end()

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""The example server under real clients: only who is killed loses requests."""
+
+import http.client
+import os
+import signal
+import socket
+
+import proc
+
+
+def end_all(clients):
+    for client in clients:
+        client.end()
+    return [x for client in clients for x in client.failures]
+
+
+def asked_all(clients, more=3):
+    for client in clients:
+        client.asked(more)
+
+
+def read_answer(sock):
+    answer = http.client.HTTPResponse(sock)
+    answer.begin()
+    return answer.getheader("Connection"), answer.read().decode()
+
+
+def test_a_reload_loses_no_request(server, clients):
+    for generation in (2, 3):
+        server.signal(signal.SIGHUP)
+        server.started(generation)
+        server.log.wait(rf"generation {generation - 1} ends")
+        proc.wait(lambda g=generation: all(c.answers[-1][0] == g
+                                           for c in clients),
+                  "answers of the new generation")
+    assert end_all(clients) == []
+    generations = [[g for g, _ in c.answers] for c in clients]
+    assert all(g == sorted(g) for g in generations)
+    server.stop()
+
+
+def test_the_old_generation_serves_until_the_new_one_is_ready(server, clients):
+    server.signal(signal.SIGHUP)
+    server.log.wait(r"generation 1 ends")
+    lines = [x.split("]: ")[1] for x in server.log.lines]
+    ready = max(i for i, x in enumerate(lines)
+                if x.startswith("starts in generation 2"))
+    drains = min(i for i, x in enumerate(lines) if x.startswith("drains"))
+    assert ready < drains
+    assert end_all(clients) == []
+    server.stop()
+
+
+def test_a_killed_worker_is_replaced_and_loses_its_own_alone(server, clients):
+    victim = clients[0].answers[-1][1]
+    assert victim in server.pids
+    os.kill(victim, signal.SIGKILL)
+    server.log.wait(rf"crashed: process {victim}$")
+    server.log.wait(r"starts in generation 1 ", server.workers + 1)
+    asked_all([c for c in clients if not c.failures])
+    failures = end_all(clients)
+    assert failures and {pid for pid, _ in failures} == {victim}
+    assert server.log.find(r"crashed")[1:] == []
+    server.stop()
+
+
+def test_a_stopped_worker_is_told_of_and_recovers(server, clients):
+    victim = clients[0].answers[-1][1]
+    others = [c for c in clients if c.answers[-1][1] != victim]
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        server.log.wait(rf"stalled: process {victim}$")
+        asked_all(others)
+        fresh = http.client.HTTPConnection("127.0.0.1", server.port,
+                                           timeout=proc.DEADLINE)
+        fresh.request("GET", "/")
+        assert f"pid {victim}\n" not in fresh.getresponse().read().decode()
+        fresh.close()
+    finally:
+        os.kill(victim, signal.SIGCONT)
+    server.log.wait(rf"\[{victim}\]: has recovered")
+    asked_all(clients)
+    assert end_all(clients) == []
+    server.stop()
+
+
+def test_a_worker_that_is_stopped_over_a_reload_drains_later(server, clients):
+    victim = clients[0].answers[-1][1]
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        server.signal(signal.SIGHUP)
+        server.started(2)
+        server.log.wait(r"drains", server.workers - 1)
+        assert not server.log.find("generation 1 ends")
+    finally:
+        os.kill(victim, signal.SIGCONT)
+    server.log.wait("generation 1 ends")
+    asked_all(clients)
+    assert end_all(clients) == []
+    server.stop()
+
+
+def test_open_connections_end_in_peace(server):
+    """One in the middle of a request, and one that is idle."""
+    half, idle = (socket.create_connection(("127.0.0.1", server.port),
+                                           proc.DEADLINE) for _ in range(2))
+    with half, idle:
+        half.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        header, text = read_answer(idle)
+        assert header is None and text.startswith("generation 1,")
+        server.signal(signal.SIGHUP)
+        server.log.wait("generation 1 ends")
+        for sock, rest in ((half, b"\r\n"),
+                           (idle, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")):
+            sock.sendall(rest)
+            header, text = read_answer(sock)
+            assert header == "close" and text.startswith("generation 1,")
+            assert sock.recv(1) == b""
+    server.log.wait("leaves", server.workers)
+    server.stop()
+
+
+def test_a_stop_answers_what_was_asked(server, clients):
+    with socket.create_connection(("127.0.0.1", server.port),
+                                  proc.DEADLINE) as half:
+        half.sendall(b"GET / HTTP/1.1\r\n")
+        asked_all(clients)
+        for client in clients:
+            client.stopping.set()   # after the answer that it waits for
+        server.signal(signal.SIGTERM)
+        server.log.wait("generation 1 ends")
+        assert end_all(clients) == []
+        half.sendall(b"\r\n")
+        assert read_answer(half)[0] == "close"
+    assert server.process.wait(proc.DEADLINE) == 0
+    assert server.segments() == []
+
+
+def test_one_worker_leads_over_reload_and_crash(server):
+    leader, term = map(int, server.log.wait(
+        r"\[(\d+)\]: leads, term (\d+)")[0].groups())
+    assert leader in server.pids
+    server.signal(signal.SIGHUP)
+    pids = server.started(2)
+    server.log.wait("generation 1 ends")
+    since = len(server.log.lines)
+    second, later = map(int, server.log.wait(
+        r"\[(\d+)\]: leads, term (\d+)", since=since)[0].groups())
+    assert second in pids and later > term
+    os.kill(second, signal.SIGKILL)
+    third = server.log.wait(
+        rf"\[(?!{second}\])(\d+)\]: leads, term (\d+)", since=since)[0]
+    assert int(third[2]) > later
+    server.stop()
