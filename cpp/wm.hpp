@@ -1311,6 +1311,18 @@ public:
         return detail::noted(wm_unlock(node_.handle()), ec);
     }
 
+    /// The present holding of this process, for a cleanup handler where a
+    /// thread may be ended under its owner. Maps wm_hold_note().
+    wm_hold hold() const noexcept
+    {
+        wm_hold noted{};
+
+        wm_hold_note(node_.handle(), &noted);
+        return noted;
+    }
+    /// Releases the lock if that holding has not ended yet. Maps wm_hold_end().
+    static void end(wm_hold &hold) noexcept { wm_hold_end(&hold); }
+
     /// Whether it was taken through this object, and not released.
     bool owns() const noexcept { return owns_; }
     /// What it is waited for with.

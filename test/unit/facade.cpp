@@ -461,7 +461,7 @@ void every_call_that_fails_says_so(void **)
     const auto missing = std::errc::no_such_file_or_directory;
     assert_true(thrown_by([&] { (void)wm::node::open("x", "/none"); }) ==
                 missing);
-    assert_true(thrown_by([&] { wm::node::unlink("wm.x.0", "/none"); }) ==
+    assert_true(thrown_by([&] { wm::node::unlink("wm.x.0123456789abcdef", "/none"); }) ==
                 missing);
     assert_true(thrown_by([&] { (void)wm::node::list(nullptr, "/none"); }) ==
                 missing);
@@ -895,6 +895,21 @@ void a_lock_that_is_held_is_not_to_be_had(void **)
     assert_true(lock.owns());
 }
 
+void a_holding_that_is_over_ends_no_other(void **)
+{
+    wm::node n = attach(instance());
+    wm::lifecycle_lock lock(n);
+
+    lock.lock();
+    wm_hold first = lock.hold();
+    wm::lifecycle_lock::end(first);
+    lock.unlock();
+    lock.lock();
+    wm::lifecycle_lock::end(first);
+    assert_true(n.holder().own());
+    lock.unlock();
+}
+
 void the_lock_of_a_dead_holder_is_recovered(void **)
 {
     wm::node n = attach(instance());
@@ -978,6 +993,7 @@ int main()
         cmocka_unit_test(an_exception_of_the_giver_comes_out_after_the_lock),
         cmocka_unit_test(the_lock_serves_standard_guards),
         cmocka_unit_test(a_lock_that_is_held_is_not_to_be_had),
+        cmocka_unit_test(a_holding_that_is_over_ends_no_other),
         cmocka_unit_test(the_lock_of_a_dead_holder_is_recovered),
         cmocka_unit_test(who_owns_the_lock_releases_it),
     };
