@@ -228,10 +228,11 @@ def test_a_new_master_beside_the_orphans_of_a_killed_one(make):
 
 
 def storm(n, reloads_):
-    """Reloads as fast as they come up, a connection held on each."""
+    """Reloads as fast as they come up, a connection held on each, or on the
+    one before if that still answers: [(the worker's pid, socket)]."""
     held = []
     for gen in range(1, reloads_ + 1):
-        held.append(n.hold()[1])
+        held.append(n.hold())
         n.hup()
         n.wait_events("worker_start", gen + 1, 2)
     return held
@@ -251,13 +252,14 @@ def test_thirty_reloads_with_connections_that_stay(make, both):
     wait(lambda: len(n.events("master_exit")) == 30, "the ends of the old")
     n.wait_up()
     states = n.ask(n.worker(31), "workers")["states"]
-    assert states["live"] == 2 and states["draining"] >= 30
+    old = {pid for pid, _ in held} - set(n.current())
+    assert states["live"] == 2 and states["draining"] >= len(old) >= 20
     pids = n.workers()
     began, used = time.monotonic(), sum(map(proc.cpu, pids))
     wait(lambda: time.monotonic() > began + 1, "a second")
     used = sum(map(proc.cpu, pids)) - used
     assert used < 0.5 * (time.monotonic() - began), "somebody spins"
-    for s in held:
+    for _, s in held:
         s.close()
     n.quit()
     balance(n)
@@ -274,7 +276,7 @@ def test_the_master_is_killed_in_a_reload_storm(make, both):
     held = storm(n, 8)
     everybody = orphan(n)
     n.modelled = False
-    for s in held:
+    for _, s in held:
         s.close()
     n.quit_workers([p for p in everybody if not proc.gone(p)])
     balance(n)

@@ -461,8 +461,9 @@ void every_call_that_fails_says_so(void **)
     const auto missing = std::errc::no_such_file_or_directory;
     assert_true(thrown_by([&] { (void)wm::node::open("x", "/none"); }) ==
                 missing);
-    assert_true(thrown_by([&] { wm::node::unlink("wm.x.0123456789abcdef", "/none"); }) ==
-                missing);
+    assert_true(thrown_by([&] {
+                    wm::node::unlink("wm.x.0123456789abcdef", "/none");
+                }) == missing);
     assert_true(thrown_by([&] { (void)wm::node::list(nullptr, "/none"); }) ==
                 missing);
     assert_true(wm::node::list(nullptr, "/none", ec).empty());
