@@ -38,9 +38,9 @@ class Stage:
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def flags(self):
+    def flags(self, package="wm"):
         return shlex.split(
-            self.run("pkg-config", "--cflags", "--libs", "wm"))
+            self.run("pkg-config", "--cflags", "--libs", package))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from conftest import BUILD, ROOT
 HERE = os.path.dirname(__file__)
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 LIBRARY = os.path.join(BUILD, "libwm/libwm.so")
+MONITOR = os.path.join(BUILD, "libwm/monitor/libwm-monitor.so")
 
 
 def source(*names):
@@ -20,15 +21,22 @@ def source(*names):
         return f.read()
 
 
-def declared():
-    """The functions that wm.h declares."""
-    text = re.sub(r"/\*.*?\*/", "", source("libwm/wm.h"), flags=re.S)
+def declared(header="libwm/wm.h"):
+    """The functions that a header declares."""
+    text = re.sub(r"/\*.*?\*/", "", source(header), flags=re.S)
     return set(re.findall(r"^(?!typedef)[a-z][\w *]*?\b(wm_\w+)\(", text,
                           re.M))
 
 
-def dynamic(tag):
-    text = subprocess.run(["readelf", "-d", LIBRARY], check=True, text=True,
+def exported(library):
+    text = subprocess.run(["nm", "-D", "--defined-only", library], check=True,
+                          text=True, capture_output=True).stdout
+    return {x.split("@")[0] for x in
+            re.findall(r" [A-Z] (\w+(?:@@\w+)?)", text)}
+
+
+def dynamic(tag, library=LIBRARY):
+    text = subprocess.run(["readelf", "-d", library], check=True, text=True,
                           capture_output=True).stdout
     return re.findall(rf"\({tag}\) +(.*)", text)
 
@@ -73,14 +81,41 @@ def test_the_header_compiles_alone(stage, language):
     stage.run(*language, *STRICT, "-fsyntax-only", stage.find("wm.h"))
 
 
+@pytest.mark.parametrize("language", [
+    ["gcc", "-xc", "-std=c11"], ["gcc", "-xc", "-std=c17"],
+    ["g++", "-xc++", "-std=c++20"]])
+def test_the_monitors_header_wants_nothing_but_libwms(stage, language):
+    stage.run(*language, *STRICT, "-fsyntax-only",
+              stage.find("wm_monitor.h"), *stage.flags())
+
+
+def test_a_program_with_a_monitor_is_built_with_pkg_config(stage):
+    binary = os.path.join(stage.path, "monitor.bin")
+    stage.run("gcc", "-std=c11", *STRICT, os.path.join(HERE, "monitor.c"),
+              "-o", binary, *stage.flags("wm-monitor"))
+    stage.run(binary, f"test-consumer-{os.getpid()}")
+
+
 def test_the_library_exports_what_the_header_declares():
-    text = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], check=True,
-                          text=True, capture_output=True).stdout
-    exported = {x.split("@")[0] for x in
-                re.findall(r" [A-Z] (\w+(?:@@\w+)?)", text)} - {"WM_1"}
+    names = exported(LIBRARY) - {"WM_1"}
     listed = set(re.findall(r"^ +(wm_\w+);", source("libwm/libwm.map"), re.M))
-    assert len(exported) > 30
-    assert exported == declared() == listed
+    assert len(names) > 30
+    assert names == declared() == listed
+
+
+def test_the_monitor_exports_what_its_header_declares():
+    names = exported(MONITOR) - {"WM_MONITOR_1"}
+    assert len(names) == 6
+    assert names == declared("libwm/monitor/wm_monitor.h")
+
+
+def test_the_monitor_is_a_library_of_its_own():
+    assert sorted(dynamic("NEEDED", MONITOR)) == [
+        f"Shared library: [{x}]"
+        for x in ("libc.so.6", "liburcu-bp.so.8", "libwm.so.1")]
+    assert dynamic("SONAME", MONITOR) == [
+        "Library soname: [libwm-monitor.so.1]"]
+    assert "NODELETE" in dynamic("FLAGS_1", MONITOR)[0]
 
 
 def test_the_library_needs_libc_alone_and_stays_loaded():
