@@ -43,13 +43,15 @@ def dynamic(tag, library=LIBRARY):
 
 def test_the_files_are_where_the_platform_keeps_them(stage):
     prefix = os.path.join(stage.path, "usr/local")
-    for name in ("include/wm.h", "include/wm.hpp",
+    for name in ("include/wm.h", "include/wm.hpp", "include/wm_monitor.h",
+                 "include/wm_monitor.hpp",
                  "share/lua/5.1/resty/worker/manager.lua"):
         assert os.path.isfile(os.path.join(prefix, name))
     folder = os.path.join(ROOT, "lua/resty/worker/manager")
     assert sorted(os.listdir(folder)) == sorted(os.listdir(os.path.join(
         prefix, "share/lua/5.1/resty/worker/manager")))
     assert stage.find("libwm.so.1") and stage.find("wm.pc")
+    assert stage.find("libwm-monitor.so.1") and stage.find("wm-monitor.pc")
 
 
 def test_the_rockspec_names_every_lua_file():
