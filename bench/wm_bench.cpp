@@ -6,6 +6,9 @@
 // compare the rows.
 
 #include "wm.h"
+#ifdef WM_BENCH_MONITOR
+#include "wm_monitor.hpp"
+#endif
 
 #include <atomic>
 #include <benchmark/benchmark.h>
@@ -14,6 +17,8 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
+#include <memory>
+#include <shared_mutex>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -73,6 +78,7 @@ public:
     wm_node *node() { return node_; }
     wm_worker *worker() { return worker_; }
     std::uint64_t generation() const { return generation_; }
+    const char *directory() const { return directory_.c_str(); }
 
 private:
     std::string directory_;
@@ -124,6 +130,17 @@ void floor_cas_clock(benchmark::State &state)
 }
 BENCHMARK(floor_cas_clock);
 
+// The pointer to what does not change, and one word of it.
+void floor_load(benchmark::State &state)
+{
+    static const auto fixed = std::make_unique<const std::uint64_t>(1);
+    static std::atomic<const std::uint64_t *> published{fixed.get()};
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(*published.load(std::memory_order_acquire));
+    }
+}
+BENCHMARK(floor_load)->ThreadRange(1, 2);
+
 // ------------------------------------------------------------- the library
 
 // A new time at each call, so that each is a real swap.
@@ -162,6 +179,40 @@ void lock_unlock(benchmark::State &state)
     }
 }
 BENCHMARK(lock_unlock);
+
+// ------------------------------------------------------------- the monitor
+
+// How a program would do it without RCU: the same number under a lock for
+// readers, whose word all of them write to.
+void peer_shared_mutex_view(benchmark::State &state)
+{
+    static std::shared_mutex mutex;
+    static const auto view = std::make_unique<const std::uint64_t>(1);
+    for (auto _ : state) {
+        const std::shared_lock guard(mutex);
+        benchmark::DoNotOptimize(*view);
+    }
+}
+BENCHMARK(peer_shared_mutex_view)->ThreadRange(1, 2);
+
+#ifdef WM_BENCH_MONITOR
+const wm::monitor &monitor()
+{
+    static const wm::monitor instance =
+        wm::monitor::create("bench", node().directory());
+    return instance;
+}
+
+void view(benchmark::State &state)
+{
+    const wm::monitor &m = monitor();
+    for (auto _ : state) {
+        const wm::monitor_view v = m.view();
+        benchmark::DoNotOptimize(v->number);
+    }
+}
+BENCHMARK(view)->ThreadRange(1, 2);
+#endif
 
 } // namespace
 

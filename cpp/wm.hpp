@@ -739,6 +739,8 @@ public:
         }
         return detail::noted(wm_epoch(handle_) == epoch ? -ETIMEDOUT : 0, ec);
     }
+    /// Wakes all who wait, as if early: how many there were. Maps wm_wake().
+    int wake() const noexcept { return wm_wake(handle_); }
 
     /// Who leads, without standing. Maps wm_leader_inspect().
     wm_leader leader() const noexcept

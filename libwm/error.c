@@ -75,10 +75,15 @@ const char *wm_strerror(int error)
     case -ECHILD:
         return "a handle that the parent used before fork, or a worker "
                "that has left";
+    case -ESRCH:
+        return "nobody takes part in the segment any more";
+    case -EAGAIN:
+        return "no thread to be had: raise the limit";
     case -EBUSY:
         return "held by another process";
     case -EDEADLK:
-        return "this process holds the lock already";
+        return "would wait for itself: this process holds the lock, or is "
+               "in a view or a subscriber";
     case -ETIMEDOUT:
         return "gave up waiting for the lock";
     case -ENOMEM:

@@ -85,6 +85,14 @@ int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms)
     return -errno;
 }
 
+int wm_wake(const struct wm_node *node)
+{
+    long woken = syscall(SYS_futex, epoch_word(node), FUTEX_WAKE, INT_MAX, NULL,
+                         NULL, 0);
+
+    return woken < 0 ? 0 : (int)woken;
+}
+
 void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
                    uint64_t generation, uint64_t value, uint32_t pid,
                    uint32_t slot)
@@ -105,7 +113,7 @@ void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
     /* Pairs with the load in read_entry: who sees it sees the fields. */
     atomic_store_explicit(&r->check, checksum(number, field),
                           memory_order_release);
-    syscall(SYS_futex, epoch_word(node), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    wm_wake(node);
 }
 
 void wm_log_worker(const struct wm_worker *worker, enum wm_log_kind kind)

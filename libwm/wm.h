@@ -539,6 +539,14 @@ uint32_t wm_epoch(const struct wm_node *node);
  * that reads. Blocking. */
 int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms);
 
+/* Wakes all who sleep in wm_wait() on the node, in every process; they return
+ * 0 as if early. Nothing is written, so that a handle that reads will do. Who
+ * is only about to sleep does not hear it: to end a thread's wait, set what it
+ * looks at before it waits, then call this again until it has answered.
+ * Returns how many were asleep. Any process, any thread. Wait-free (one system
+ * call). */
+int wm_wake(const struct wm_node *node);
+
 /* ------------------------------------------------------------------- lock */
 
 /* The lifecycle lock orders callbacks: one at a time over the node. A dead

@@ -20,7 +20,7 @@ build=$root/build
     nginx_packages=(libcrypt1 libgcc-s1 libluajit2-5.1-2 libpcre2-8-0 libpcre3
         libssl3 zlib1g)
     test_packages=(abigail-tools clang-16 clang-format doxygen g++
-        libcmocka-dev lua-check luajit2 make python3-pytest
+        libcmocka-dev liburcu-dev lua-check luajit2 make python3-pytest
         python3-pytest-xdist scdoc)
 }
 # Packages to unpack.

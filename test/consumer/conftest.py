@@ -24,9 +24,9 @@ def source(*names):
         return f.read()
 
 
-def declarations():
-    """The functions that wm.h declares: name to prototype."""
-    text = re.sub(r"/\*.*?\*/", "", source("libwm/wm.h"), flags=re.S)
+def declarations(header="libwm/wm.h"):
+    """The functions that a header declares: name to prototype."""
+    text = re.sub(r"/\*.*?\*/", "", source(header), flags=re.S)
     return {name: " ".join(whole.split()) for whole, name in re.findall(
         r"^((?!typedef)[a-z][\w *]*?\b(wm_\w+)\([^;]*\);)", text, re.M)}
 
@@ -61,9 +61,9 @@ class Stage:
                "LD_LIBRARY_PATH": self.library, **more_env}
         return run(*command, cwd=path, **env)
 
-    def flags(self):
+    def flags(self, package="wm"):
         return shlex.split(
-            self.run("pkg-config", "--cflags", "--libs", "wm"))
+            self.run("pkg-config", "--cflags", "--libs", package))
 
 
 @pytest.fixture

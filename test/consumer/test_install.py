@@ -8,26 +8,37 @@ import subprocess
 
 import pytest
 
-from conftest import LIBRARY, ROOT, declarations, source
+from conftest import BUILD, LIBRARY, ROOT, declarations, source
 
 HERE = os.path.dirname(__file__)
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+MONITOR = os.path.join(BUILD, "libwm/monitor/libwm-monitor.so")
 
-def dynamic(tag):
-    text = subprocess.run(["readelf", "-d", LIBRARY], check=True, text=True,
+
+def exported(library):
+    text = subprocess.run(["nm", "-D", "--defined-only", library], check=True,
+                          text=True, capture_output=True).stdout
+    return {x.split("@")[0] for x in
+            re.findall(r" [A-Z] (\w+(?:@@\w+)?)", text)}
+
+
+def dynamic(tag, library=LIBRARY):
+    text = subprocess.run(["readelf", "-d", library], check=True, text=True,
                           capture_output=True).stdout
     return re.findall(rf"\({tag}\) +(.*)", text)
 
 
 def test_the_files_are_where_the_platform_keeps_them(stage):
     prefix = os.path.join(stage.path, "usr/local")
-    for name in ("include/wm.h", "include/wm.hpp",
+    for name in ("include/wm.h", "include/wm.hpp", "include/wm_monitor.h",
+                 "include/wm_monitor.hpp",
                  "share/lua/5.1/resty/worker/manager.lua"):
         assert os.path.isfile(os.path.join(prefix, name))
     folder = os.path.join(ROOT, "lua/resty/worker/manager")
     assert sorted(os.listdir(folder)) == sorted(os.listdir(os.path.join(
         prefix, "share/lua/5.1/resty/worker/manager")))
-    for name in ("libwm.so.1", "wm.pc", "wm-cpp.pc", "libwm.3"):
+    for name in ("libwm.so.1", "wm.pc", "wm-cpp.pc", "libwm.3",
+                 "libwm-monitor.so.1", "wm-monitor.pc"):
         assert stage.find(name)
 
 
@@ -85,14 +96,41 @@ def test_the_facades_example_compiles_clean(stage):
               *stage.flags())
 
 
+@pytest.mark.parametrize("language", [
+    ["gcc", "-xc", "-std=c11"], ["gcc", "-xc", "-std=c17"],
+    ["g++", "-xc++", "-std=c++20"]])
+def test_the_monitors_header_wants_nothing_but_libwms(stage, language):
+    stage.run(*language, *STRICT, "-fsyntax-only",
+              stage.find("wm_monitor.h"), *stage.flags())
+
+
+def test_a_program_with_a_monitor_is_built_with_pkg_config(stage):
+    binary = os.path.join(stage.path, "monitor.bin")
+    stage.run("gcc", "-std=c11", *STRICT, os.path.join(HERE, "monitor.c"),
+              "-o", binary, *stage.flags("wm-monitor"))
+    stage.run(binary, f"test-consumer-{os.getpid()}")
+
+
 def test_the_library_exports_what_the_header_declares():
-    text = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], check=True,
-                          text=True, capture_output=True).stdout
-    exported = {x.split("@")[0] for x in
-                re.findall(r" [A-Z] (\w+(?:@@\w+)?)", text)} - {"WM_1"}
+    names = exported(LIBRARY) - {"WM_1"}
     listed = set(re.findall(r"^ +(wm_\w+);", source("libwm/libwm.map"), re.M))
-    assert len(exported) > 30
-    assert exported == set(declarations()) == listed
+    assert len(names) > 30
+    assert names == set(declarations()) == listed
+
+
+def test_the_monitor_exports_what_its_header_declares():
+    names = exported(MONITOR) - {"WM_MONITOR_1"}
+    assert len(names) == 6
+    assert names == set(declarations("libwm/monitor/wm_monitor.h"))
+
+
+def test_the_monitor_is_a_library_of_its_own():
+    assert sorted(dynamic("NEEDED", MONITOR)) == [
+        f"Shared library: [{x}]"
+        for x in ("libc.so.6", "liburcu-bp.so.8", "libwm.so.1")]
+    assert dynamic("SONAME", MONITOR) == [
+        "Library soname: [libwm-monitor.so.1]"]
+    assert "NODELETE" in dynamic("FLAGS_1", MONITOR)[0]
 
 
 def test_the_library_needs_libc_alone_and_stays_loaded():

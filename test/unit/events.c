@@ -549,6 +549,44 @@ static void a_reader_waits_as_well(void **state)
     assert_int_equal(wm_node_release(reader), 0);
 }
 
+static long act_sleep(struct actor *self, long epoch)
+{
+    return wm_wait(self->scene->node, (uint32_t)epoch, 0);
+}
+
+struct alarm {
+    const struct wm_node *node;
+    int woken;
+};
+
+static bool both_are_woken(void *argument)
+{
+    struct alarm *a = argument;
+
+    a->woken += wm_wake(a->node);
+    return a->woken == 2;
+}
+
+static void who_waits_is_woken_without_a_change_also_by_a_reader(void **state)
+{
+    struct scene *s = *state;
+    struct actor *waiter[2] = {scene_actor(s), scene_actor(s)};
+    uint32_t epoch = wm_epoch(s->node);
+    struct wm_node *reader;
+    struct alarm alarm = {0};
+
+    assert_int_equal(wm_node_open(s->instance, NULL, &reader), 0);
+    assert_int_equal(wm_wake(reader), 0);
+    actor_tell(waiter[0], act_sleep, epoch);
+    actor_tell(waiter[1], act_sleep, epoch);
+    alarm.node = reader;
+    scene_await(both_are_woken, &alarm, "two sleepers to be woken");
+    assert_int_equal(actor_hear(waiter[0]), 0);
+    assert_int_equal(actor_hear(waiter[1]), 0);
+    assert_int_equal(wm_epoch(s->node), epoch);
+    assert_int_equal(wm_node_release(reader), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -573,6 +611,7 @@ int main(void)
         SCENE_TEST(every_change_makes_another_epoch_and_a_beat_does_not),
         SCENE_TEST(who_waits_for_another_epoch_is_woken),
         SCENE_TEST(a_reader_waits_as_well),
+        SCENE_TEST(who_waits_is_woken_without_a_change_also_by_a_reader),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -682,7 +682,9 @@ void a_change_ends_the_wait(void **)
     n.wait(epoch);
     n.wait(epoch, ec);
     assert_false(bool(ec));
+    assert_int_equal(n.wake(), 0);
     assert_true(n.wait_for(epoch, 1h));
+    assert_int_equal(n.wake(), 0);
     assert_true(n.wait_for(epoch, 0ms));
 }
 

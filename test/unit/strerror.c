@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* A sentence for each result: for those that wm.h names one of its own, and
- * something to print for any other number. */
+/* A sentence for each result: for those that the headers name one of its own,
+ * and something to print for any other number. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,12 +17,13 @@
 #include <limits.h>
 #include <string.h>
 
-/* Whatever wm.h says that a function returns. */
+/* Whatever wm.h and wm_monitor.h say that a function returns. */
 static const int results[] = {
-    0,         WM_RECOVERED, WM_SAME, WM_CLOSED, WM_UNSETTLED, -EACCES,
-    -EALREADY, -EBADMSG,     -EBUSY,  -ECHILD,   -EDEADLK,     -EINVAL,
-    -ENOBUFS,  -ENOENT,      -ENOSPC, -EPERM,    -EPROTO,      -EROFS,
-    -ESTALE,   -ETIMEDOUT,   -EXDEV,  -ENOMEM,   -EMFILE,
+    0,        WM_RECOVERED, WM_SAME,  WM_CLOSED, WM_UNSETTLED,
+    -EACCES,  -EALREADY,    -EBADMSG, -EBUSY,    -ECHILD,
+    -EDEADLK, -EINVAL,      -ENOBUFS, -ENOENT,   -ENOSPC,
+    -EPERM,   -EPROTO,      -EROFS,   -ESTALE,   -ETIMEDOUT,
+    -EXDEV,   -ENOMEM,      -EMFILE,  -EAGAIN,   -ESRCH,
 };
 
 #define RESULTS (sizeof(results) / sizeof(*results))

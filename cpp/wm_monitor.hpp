@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+// The C++20 face of libwm-monitor, one to one with wm_monitor.h, which is the
+// reference.
+//
+//   wm::monitor        owns one; its thread ends with it
+//   wm::monitor_view   a guard: the latest view, for a few instructions
+//   wm::subscription   owns one; nobody is called after its end
+//
+// A view is a range of its workers:
+//
+//     for (const wm_worker_info &w : monitor.view()) ...
+//
+// Between a view's beginning and end do not sleep, do not fork, and end no
+// monitor and no subscription. Guards do not move: they belong to the thread
+// and the scope that made them.
+//
+// A destructor that is called there all the same leaks what it would have
+// ended, which is safe, if nothing to be proud of; close() says so.
+//
+// A subscription's function is called by the monitor's thread, maybe before
+// subscribe() has returned: if it is to end its own subscription, which it may,
+// a lock must keep it from looking for that too early. It must not throw:
+// std::terminate is called then.
+
+#ifndef WM_MONITOR_HPP
+#define WM_MONITOR_HPP
+
+#include <wm.hpp>
+#include <wm_monitor.h>
+
+#include <functional>
+#include <memory>
+#include <span>
+
+namespace wm
+{
+
+struct monitor_options {
+    std::chrono::milliseconds check{0}; // 0: the library's default
+};
+
+// The lists of a view, as ranges. Good as long as the view.
+inline std::span<const wm_worker_info> workers(const wm_view &view) noexcept
+{
+    return {view.workers, view.worker_count};
+}
+
+inline std::span<const wm_generation_info>
+generations(const wm_view &view) noexcept
+{
+    return {view.generations, view.generation_count};
+}
+
+class [[nodiscard]] monitor_view
+{
+public:
+    explicit monitor_view(const wm_monitor *m) noexcept
+        : view_(wm_monitor_view_begin(m))
+    {
+    }
+    monitor_view(const monitor_view &) = delete;
+    monitor_view &operator=(const monitor_view &) = delete;
+    ~monitor_view() { wm_monitor_view_end(view_); }
+
+    const wm_worker_info *begin() const noexcept { return view_->workers; }
+    const wm_worker_info *end() const noexcept
+    {
+        return view_->workers + view_->worker_count;
+    }
+    std::size_t size() const noexcept { return view_->worker_count; }
+
+    std::span<const wm_generation_info> generations() const noexcept
+    {
+        return wm::generations(*view_);
+    }
+
+    bool live() const noexcept { return view_->live != 0; }
+
+    // Why it is not live; no error if it is.
+    std::error_code error() const noexcept
+    {
+        return {-view_->error, category()};
+    }
+
+    const wm_view &operator*() const noexcept { return *view_; }
+    const wm_view *operator->() const noexcept { return view_; }
+    const wm_view *handle() const noexcept { return view_; }
+
+private:
+    const wm_view *view_;
+};
+
+using monitor_function =
+    std::function<void(const wm_view &before, const wm_view &now)>;
+
+// Must end before its monitor.
+class subscription
+{
+public:
+    subscription() noexcept = default;
+    subscription(subscription &&other) noexcept
+        : handle_(std::exchange(other.handle_, nullptr)),
+          function_(std::move(other.function_))
+    {
+    }
+    subscription &operator=(subscription &&other) noexcept
+    {
+        std::swap(handle_, other.handle_);
+        std::swap(function_, other.function_);
+        return *this;
+    }
+    ~subscription() { close(); }
+
+    static subscription make(wm_monitor *m, monitor_function function)
+    {
+        std::error_code ec;
+        subscription s = make(m, std::move(function), ec);
+
+        if (ec) {
+            throw wm::error(ec, "wm_monitor_subscribe");
+        }
+        return s;
+    }
+
+    // Memory for the function may still be refused by an exception.
+    static subscription make(wm_monitor *m, monitor_function function,
+                             std::error_code &ec)
+    {
+        subscription s;
+
+        s.function_ = std::make_shared<state>(std::move(function));
+        s.function_->self = s.function_;
+        detail::noted(
+            wm_monitor_subscribe(m, call, s.function_.get(), &s.handle_), ec);
+        if (ec) {
+            s.function_->self.reset();
+            s.function_.reset();
+        }
+        return s;
+    }
+
+    // After it the function is neither running nor called, unless this is
+    // called by it: then the call that runs is the last. -EDEADLK inside a
+    // view, and it is still subscribed.
+    int close() noexcept
+    {
+        if (handle_ == nullptr) {
+            return 0;
+        }
+        const int result = wm_monitor_unsubscribe(handle_);
+
+        if (result == 0) {
+            handle_ = nullptr;
+            function_->self.reset();
+            function_.reset();
+        }
+        return result;
+    }
+
+    explicit operator bool() const noexcept { return handle_ != nullptr; }
+    wm_subscription *handle() const noexcept { return handle_; }
+
+private:
+    // It keeps itself while it is subscribed, and its call keeps it while that
+    // runs: a function may end its own subscription.
+    struct state {
+        explicit state(monitor_function f) : function(std::move(f)) {}
+        monitor_function function;
+        std::shared_ptr<state> self;
+    };
+
+    static void call(const wm_view *before, const wm_view *now,
+                     void *argument) noexcept
+    {
+        const std::shared_ptr<state> kept =
+            static_cast<state *>(argument)->self;
+
+        kept->function(*before, *now);
+    }
+
+    wm_subscription *handle_ = nullptr;
+    std::shared_ptr<state> function_;
+};
+
+class monitor
+{
+public:
+    monitor() noexcept = default;
+    monitor(monitor &&other) noexcept
+        : handle_(std::exchange(other.handle_, nullptr))
+    {
+    }
+    monitor &operator=(monitor &&other) noexcept
+    {
+        std::swap(handle_, other.handle_);
+        return *this;
+    }
+    ~monitor() { close(); }
+
+    static monitor create(const char *instance, const char *directory = nullptr,
+                          const monitor_options &options = {})
+    {
+        std::error_code ec;
+        monitor m = create(instance, directory, options, ec);
+
+        if (ec) {
+            throw wm::error(ec, "wm_monitor_create");
+        }
+        return m;
+    }
+
+    static monitor create(const char *instance, const char *directory,
+                          const monitor_options &o,
+                          std::error_code &ec) noexcept
+    {
+        const wm_monitor_options options = {
+            .size = sizeof(options),
+            .check_ms = static_cast<std::uint32_t>(o.check.count()),
+        };
+        monitor m;
+
+        detail::noted(
+            wm_monitor_create(instance, directory, &options, &m.handle_), ec);
+        return m;
+    }
+
+    monitor_view view() const noexcept { return monitor_view(handle_); }
+
+    [[nodiscard]] subscription subscribe(monitor_function function)
+    {
+        return subscription::make(handle_, std::move(function));
+    }
+
+    [[nodiscard]] subscription subscribe(monitor_function function,
+                                         std::error_code &ec)
+    {
+        return subscription::make(handle_, std::move(function), ec);
+    }
+
+    // The same as destruction. -EDEADLK inside a view or a subscriber, and it
+    // is still there.
+    int close() noexcept
+    {
+        const int result = wm_monitor_destroy(handle_);
+
+        if (result == 0) {
+            handle_ = nullptr;
+        }
+        return result;
+    }
+
+    explicit operator bool() const noexcept { return handle_ != nullptr; }
+    wm_monitor *handle() const noexcept { return handle_; }
+
+private:
+    wm_monitor *handle_ = nullptr;
+};
+
+static_assert(!std::is_copy_constructible_v<monitor> &&
+              std::is_nothrow_move_constructible_v<monitor> &&
+              std::is_nothrow_destructible_v<monitor>);
+static_assert(!std::is_copy_constructible_v<subscription> &&
+              std::is_nothrow_move_constructible_v<subscription> &&
+              std::is_nothrow_destructible_v<subscription>);
+static_assert(!std::is_move_constructible_v<monitor_view> &&
+              std::is_nothrow_destructible_v<monitor_view>);
+static_assert(sizeof(monitor) == sizeof(void *) &&
+              sizeof(monitor_view) == sizeof(void *));
+
+} // namespace wm
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The monitor's inside. Data flows one way:
+ *
+ *   follow     which segment, and whether anybody takes part in it
+ *   view       what there is to see in it; published
+ *   subscribe  who is told
+ *   thread     when to look; begin and end
+ *   fork       what a child finds
+ *
+ * Locks, in their order: liburcu's own, that of who looks for segments and the
+ * list of monitors (fork.c), a monitor's mutex. While one of ours is held
+ * nothing waits for a grace period, no read begins, no subscriber is called,
+ * and no function of libwm that takes its registry's lock: fork() takes all of
+ * them, and whether that one comes before or after ours is not ours to choose.
+ * A mutex may be taken inside a read. */
+
+#ifndef WM_MONITOR_INSIDE_H
+#define WM_MONITOR_INSIDE_H
+
+#include "rcu.h"
+#include "wm_monitor.h"
+
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+
+#define WM_MONITOR_LINE 128 /* two cache lines: they are fetched in pairs */
+
+/* In wm_subscription.state. */
+#define WM_CALLING 1u /* the thread is in the function, or about to be */
+#define WM_GONE 2u    /* unsubscribed: not to be called again */
+#define WM_ORPHAN 4u  /* by its own call: the thread frees it */
+
+struct wm_subscription {
+    /* Written under the mutex; followed by the thread, inside a read. */
+    struct wm_subscription *_Atomic next;
+    /* CALLING is the thread's to set and clear, the others the
+     * unsubscriber's. */
+    _Atomic uint32_t state;
+    uint64_t number; /* in the order of subscription, from 1 */
+    wm_monitor_fn *call;
+    void *argument;
+    struct wm_monitor *monitor;
+    struct wm_subscription *orphan; /* the thread's own list */
+};
+
+struct wm_monitor {
+    /* Written by the thread, under the mutex; read by all who look, and
+     * alone on its line so that nothing else disturbs them. */
+    alignas(WM_MONITOR_LINE) struct wm_view *_Atomic view;
+
+    alignas(WM_MONITOR_LINE) pthread_mutex_t mutex;
+    /* Under the mutex: */
+    pthread_cond_t changed; /* stop, asleep, and a call that has ended */
+    bool stop;              /* the thread is to end */
+    bool asleep;            /* it is, or is about to be, in wm_wait */
+    bool child;             /* this is a forked child's copy */
+    uint64_t subscribed;    /* number of the last subscription */
+    struct wm_subscription *_Atomic list; /* as their `next` */
+
+    /* The thread's own; create's before there is one, destroy's after.
+     * Pointers change under the mutex, so that a fork finds them whole. */
+    struct wm_node *node;            /* NULL: nothing that can be read */
+    struct wm_view *look;            /* room for one, and its lists */
+    struct wm_view *retired;         /* replaced, not freed yet */
+    struct wm_subscription *orphans; /* gone, not freed yet */
+    uint32_t capacity;               /* of the node that there is room for */
+    int error;                       /* 0: the node is live */
+    bool moved;        /* to another segment since the last view */
+    bool failed;       /* no memory for the last view */
+    uint64_t check_at; /* ms: when to look for the segment */
+
+    /* Constant: */
+    uint32_t check_ms;
+    char *instance;
+    char *directory; /* NULL: the default */
+    pthread_t thread;
+    /* In the list of monitors, under its mutex: */
+    struct wm_monitor *next;
+};
+
+/* The monitor whose thread this is, or NULL; it survives a fork. */
+extern _Thread_local struct wm_monitor *wm_monitor_here;
+
+/* follow.c: settles node and error. Blocking (file system). */
+void wm_monitor_follow(struct wm_monitor *monitor);
+void wm_monitor_unfollow(struct wm_monitor *monitor);
+
+/* view.c: looks at the node; if there is anything new, publishes it, tells the
+ * subscribers and returns true. In the thread, or before there is one. */
+bool wm_monitor_look(struct wm_monitor *monitor);
+/* Room for what can be seen in the node; -ENOMEM. */
+int wm_monitor_make_room(struct wm_monitor *monitor, uint32_t capacity);
+
+/* subscribe.c: calls those up to this number. In the thread. */
+void wm_monitor_tell(struct wm_monitor *monitor, const struct wm_view *before,
+                     const struct wm_view *now, uint64_t last);
+/* Frees those that unsubscribed in their own call. After a grace period. */
+void wm_monitor_free_orphans(struct wm_monitor *monitor);
+/* Frees all. After a grace period, with the thread gone. */
+void wm_monitor_free_subscriptions(struct wm_monitor *monitor);
+/* In a child: calls that were running have no thread any more. */
+void wm_monitor_forget_calls(struct wm_monitor *monitor);
+
+/* thread.c: a condition whose time is CLOCK_MONOTONIC. */
+int wm_monitor_init_condition(pthread_cond_t *condition);
+
+/* fork.c: between these no fork comes. Without a mutex. */
+void wm_monitor_begin_files(void);
+void wm_monitor_end_files(void);
+/* Starts the thread and notes the monitor, with no fork in between;
+ * forgets it. */
+int wm_monitor_enlist(struct wm_monitor *monitor, void *(*run)(void *));
+void wm_monitor_delist(struct wm_monitor *monitor);
+
+#endif

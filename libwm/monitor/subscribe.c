@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Who is told of a new view: a list that the thread walks while others change
+ * it.
+ *
+ * Writers, one at a time under the mutex, append at the end and unlink; the
+ * thread alone walks, inside an RCU read. It leaves the read for the time of a
+ * call, which may be long. What keeps its place meanwhile is the mark CALLING
+ * on the subscription, and its number:
+ *
+ * - The thread sets CALLING by a swap that fails if GONE is set. An
+ *   unsubscriber sets GONE first, unlinks then, and waits while CALLING is
+ *   set. So either the swap came before GONE, and the unsubscriber waits for
+ *   the end of the call, or it came after, and there is no call.
+ * - The thread begins a read again *before* it clears CALLING: what the
+ *   unsubscriber frees after its grace period is there until that read ends.
+ * - If GONE was not set when CALLING was cleared, the subscription was in the
+ *   list at a moment of this read, so its `next` can be followed: what is
+ *   unlinked from behind it later is not freed before the read ends. If it was
+ *   set, `next` may be stale, and the walk begins anew at the head, passing
+ *   over the numbers that it has called. Numbers ascend along the list.
+ *
+ * Numbers above that of the moment of publication are not called: they can
+ * look themselves, and a subscriber that subscribes another in each call does
+ * not keep the walk from ending.
+ *
+ * Who unsubscribes inside its own call cannot wait for its end: it leaves the
+ * mark ORPHAN, and the thread frees the subscription later. */
+
+#include "monitor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* In a read or under the mutex. Acquire: what it points to is there. Pairs
+ * with the stores in append() and unlink_from(). */
+static struct wm_subscription *load(struct wm_subscription *_Atomic *link)
+{
+    return atomic_load_explicit(link, memory_order_acquire);
+}
+
+/* ------------------------------------------------------------- the thread */
+
+/* Acquire and release: after GONE, nothing of the call may happen; the end of
+ * the call happens before what the unsubscriber does next. */
+static bool begin_call(struct wm_subscription *s)
+{
+    uint32_t state = 0;
+
+    return atomic_compare_exchange_strong_explicit(
+        &s->state, &state, WM_CALLING, memory_order_acquire,
+        memory_order_relaxed);
+}
+
+/* Returns whether it is still in the list. */
+static bool end_call(struct wm_monitor *m, struct wm_subscription *s)
+{
+    /* Pairs with the loads in await_end() and wm_monitor_unsubscribe(). */
+    uint32_t state =
+        atomic_fetch_and_explicit(&s->state, ~WM_CALLING, memory_order_acq_rel);
+
+    /* From here on `s` is there because this is a read, or as an orphan. */
+    if ((state & WM_GONE) == 0) {
+        return true;
+    }
+    pthread_mutex_lock(&m->mutex);
+    if ((state & WM_ORPHAN) != 0) {
+        s->orphan = m->orphans;
+        m->orphans = s;
+    }
+    pthread_cond_broadcast(&m->changed);
+    pthread_mutex_unlock(&m->mutex);
+    return false;
+}
+
+void wm_monitor_tell(struct wm_monitor *m, const struct wm_view *before,
+                     const struct wm_view *now, uint64_t last)
+{
+    struct wm_subscription *s;
+    uint64_t done = 0;
+
+    wm_rcu_begin();
+    s = load(&m->list);
+    while (s != NULL && s->number <= last && !m->child) {
+        if (s->number <= done || !begin_call(s)) {
+            s = load(&s->next);
+            continue;
+        }
+        done = s->number;
+        wm_rcu_end();
+        s->call(before, now, s->argument);
+        wm_rcu_begin();
+        s = load(end_call(m, s) ? &s->next : &m->list);
+    }
+    wm_rcu_end();
+}
+
+void wm_monitor_free_orphans(struct wm_monitor *m)
+{
+    struct wm_subscription *s;
+
+    pthread_mutex_lock(&m->mutex);
+    s = m->orphans;
+    m->orphans = NULL;
+    pthread_mutex_unlock(&m->mutex);
+    while (s != NULL) {
+        struct wm_subscription *next = s->orphan;
+
+        free(s);
+        s = next;
+    }
+}
+
+void wm_monitor_free_subscriptions(struct wm_monitor *m)
+{
+    struct wm_subscription *s = load(&m->list);
+
+    wm_monitor_free_orphans(m);
+    while (s != NULL) {
+        struct wm_subscription *next = load(&s->next);
+
+        free(s);
+        s = next;
+    }
+}
+
+void wm_monitor_forget_calls(struct wm_monitor *m)
+{
+    for (struct wm_subscription *s = load(&m->list); s != NULL;
+         s = load(&s->next)) {
+        /* Relaxed: the child has one thread. */
+        atomic_fetch_and_explicit(&s->state, ~WM_CALLING, memory_order_relaxed);
+    }
+}
+
+/* ----------------------------------------------------------- all the others */
+
+/* Under the mutex. */
+static void append(struct wm_monitor *m, struct wm_subscription *s)
+{
+    struct wm_subscription *_Atomic *link = &m->list;
+    struct wm_subscription *at;
+
+    while ((at = load(link)) != NULL) {
+        link = &at->next;
+    }
+    s->number = ++m->subscribed;
+    /* Release: who follows the link finds the fields. */
+    atomic_store_explicit(link, s, memory_order_release);
+}
+
+/* Under the mutex. `s` keeps its own link: the thread may stand on it. */
+static void unlink_from(struct wm_monitor *m, struct wm_subscription *s)
+{
+    struct wm_subscription *_Atomic *link = &m->list;
+    struct wm_subscription *at;
+
+    while ((at = load(link)) != s) {
+        link = &at->next;
+    }
+    atomic_store_explicit(link, load(&s->next), memory_order_release);
+}
+
+int wm_monitor_subscribe(struct wm_monitor *m, wm_monitor_fn *call,
+                         void *argument, struct wm_subscription **subscription)
+{
+    struct wm_subscription *s;
+    bool child;
+
+    if (m == NULL || call == NULL || subscription == NULL) {
+        return -EINVAL;
+    }
+    s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return -ENOMEM;
+    }
+    s->call = call;
+    s->argument = argument;
+    s->monitor = m;
+    *subscription = s;
+    pthread_mutex_lock(&m->mutex);
+    child = m->child;
+    if (!child) {
+        append(m, s);
+    }
+    pthread_mutex_unlock(&m->mutex);
+    if (child) {
+        *subscription = NULL;
+        free(s);
+        return -ECHILD;
+    }
+    return 0;
+}
+
+/* Under the mutex: waits for the end of a call that is running. */
+static void await_end(struct wm_monitor *m, struct wm_subscription *s)
+{
+    while ((atomic_load_explicit(&s->state, memory_order_acquire) &
+            WM_CALLING) != 0) {
+        pthread_cond_wait(&m->changed, &m->mutex);
+    }
+}
+
+int wm_monitor_unsubscribe(struct wm_subscription *s)
+{
+    struct wm_monitor *m;
+    bool own;
+
+    if (s == NULL) {
+        return 0;
+    }
+    if (wm_rcu_reads()) {
+        return -EDEADLK;
+    }
+    m = s->monitor;
+    /* Relaxed: whether we are in its call is a matter of this thread alone. */
+    own = wm_monitor_here == m &&
+          (atomic_load_explicit(&s->state, memory_order_relaxed) &
+           WM_CALLING) != 0;
+    /* Before the list is changed: end_call() relies on it. */
+    atomic_fetch_or_explicit(&s->state, own ? WM_GONE | WM_ORPHAN : WM_GONE,
+                             memory_order_acq_rel);
+    pthread_mutex_lock(&m->mutex);
+    unlink_from(m, s);
+    if (!own) {
+        await_end(m, s);
+    }
+    pthread_mutex_unlock(&m->mutex);
+    if (!own) {
+        wm_rcu_wait();
+        free(s);
+    }
+    return 0;
+}

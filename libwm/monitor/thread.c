@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The thread: when it sleeps, what wakes it, and how it ends.
+ *
+ * It sleeps in the kernel on the word of the segment that every change
+ * changes, and so costs nothing while nothing happens. There are things of
+ * which that word tells nothing: processes that were killed (the last of a
+ * node has nobody left to say so), and a segment that is made later. For these
+ * it wakes check_ms after the last change, and again. Where there is no live
+ * node it sleeps on a condition of its own until then.
+ *
+ * To ask whether a segment is in use is to hold its lock for a moment, which
+ * can keep the last of a node that ends from unlinking it just then. So a node
+ * that changes is not asked, and one that ends has changed just before.
+ *
+ * To be ended it must be woken. One futex call waits on one word, and the word
+ * is not ours to write: so wm_wake() wakes all who sleep on it, which does the
+ * others no harm, and is repeated until the thread has answered, for it may
+ * have been on its way to sleep.
+ *
+ * Signals are blocked in the thread: they are for the program's own. */
+
+#include "monitor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define CHECK_MS 1000u
+#define INSTANCE_SIZE 64 /* as of wm_node_attach() */
+
+_Thread_local struct wm_monitor *wm_monitor_here;
+
+/* ------------------------------------------------------------------- time */
+
+int wm_monitor_init_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    int error;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    error = pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return -error;
+}
+
+/* Under the mutex. Returns whether the time is over. */
+static bool wait_for_change(struct wm_monitor *m, uint64_t until_ms)
+{
+    const struct timespec until = {
+        .tv_sec = (time_t)(until_ms / 1000),
+        .tv_nsec = (long)(until_ms % 1000) * 1000000,
+    };
+
+    return pthread_cond_timedwait(&m->changed, &m->mutex, &until) == ETIMEDOUT;
+}
+
+/* --------------------------------------------------------------- the thread */
+
+static void check(struct wm_monitor *m)
+{
+    wm_monitor_follow(m);
+    m->check_at = wm_now() + m->check_ms;
+}
+
+/* Under the mutex: sleeps until it is time to look for a segment. */
+static void pause_until_check(struct wm_monitor *m)
+{
+    while (!m->stop && !wait_for_change(m, m->check_at)) {
+    }
+}
+
+/* Under the mutex, which it gives up meanwhile. The view is this thread's own
+ * to read. Returns as wm_wait(). */
+static int sleep_on_node(struct wm_monitor *m)
+{
+    const struct wm_view *view =
+        atomic_load_explicit(&m->view, memory_order_relaxed);
+    uint64_t now = wm_now();
+    uint64_t left = m->check_at > now ? m->check_at - now : 1; /* 0: forever */
+    int result;
+
+    m->asleep = true;
+    pthread_mutex_unlock(&m->mutex);
+    result = wm_wait(m->node, view->epoch, (uint32_t)left);
+    pthread_mutex_lock(&m->mutex);
+    m->asleep = false;
+    pthread_cond_broadcast(&m->changed);
+    return result;
+}
+
+/* Returns when there may be news, or false to end. A futex that does not work
+ * must not make it spin, nor a view that there was no memory for. */
+static bool rest(struct wm_monitor *m)
+{
+    int result = -ENOTSUP;
+    bool go_on;
+
+    pthread_mutex_lock(&m->mutex);
+    if (!m->stop && m->error == 0 && !m->failed) {
+        result = sleep_on_node(m);
+    }
+    if (!m->stop && result != 0 && result != -ETIMEDOUT && result != -EINTR) {
+        pause_until_check(m);
+    }
+    go_on = !m->stop;
+    pthread_mutex_unlock(&m->mutex);
+    return go_on;
+}
+
+static void *run(void *argument)
+{
+    struct wm_monitor *m = argument;
+
+    wm_monitor_here = m;
+    pthread_setname_np(pthread_self(), "wm-monitor");
+    while (rest(m)) {
+        if (m->error == 0 && wm_monitor_look(m)) {
+            /* Whoever made a change lives. */
+            m->check_at = wm_now() + m->check_ms;
+        } else if (m->error != 0 || wm_now() >= m->check_at) {
+            check(m);
+            wm_monitor_look(m);
+        }
+    }
+    return NULL;
+}
+
+/* ---------------------------------------------------------- begin and end */
+
+static bool is_valid(const char *instance,
+                     const struct wm_monitor_options *options,
+                     struct wm_monitor **monitor)
+{
+    return monitor != NULL && instance != NULL && instance[0] != '\0' &&
+           instance[0] != '.' && strlen(instance) < INSTANCE_SIZE &&
+           strchr(instance, '/') == NULL &&
+           (options == NULL || options->size >= sizeof(*options));
+}
+
+/* All that the monitor has, but for the thread. Takes what is there. */
+static void discard(struct wm_monitor *m)
+{
+    wm_monitor_unfollow(m);
+    wm_monitor_free_subscriptions(m);
+    free(atomic_load_explicit(&m->view, memory_order_relaxed));
+    free(m->retired);
+    free(m->look);
+    free(m->instance);
+    free(m->directory);
+    pthread_cond_destroy(&m->changed);
+    pthread_mutex_destroy(&m->mutex);
+    free(m);
+}
+
+static struct wm_monitor *allocate(const char *instance, const char *directory)
+{
+    struct wm_monitor *m =
+        aligned_alloc(alignof(struct wm_monitor), sizeof(struct wm_monitor));
+
+    if (m == NULL) {
+        return NULL;
+    }
+    memset(m, 0, sizeof(*m));
+    pthread_mutex_init(&m->mutex, NULL);
+    wm_monitor_init_condition(&m->changed);
+    m->instance = strdup(instance);
+    m->directory = directory == NULL ? NULL : strdup(directory);
+    if (m->instance == NULL || (m->directory == NULL && directory != NULL)) {
+        discard(m);
+        return NULL;
+    }
+    return m;
+}
+
+int wm_monitor_create(const char *instance, const char *directory,
+                      const struct wm_monitor_options *options,
+                      struct wm_monitor **monitor)
+{
+    struct wm_monitor *m;
+    int error;
+
+    if (!is_valid(instance, options, monitor)) {
+        return -EINVAL;
+    }
+    m = allocate(instance, directory);
+    if (m == NULL) {
+        return -ENOMEM;
+    }
+    m->check_ms = options == NULL || options->check_ms == 0 ? CHECK_MS
+                                                            : options->check_ms;
+    check(m);
+    wm_monitor_look(m);
+    error = m->failed ? -ENOMEM : wm_monitor_enlist(m, run);
+    if (error != 0) {
+        discard(m);
+        return error;
+    }
+    *monitor = m;
+    return 0;
+}
+
+/* Has the thread end, unless this is a child, which has none. */
+static void end_thread(struct wm_monitor *m)
+{
+    bool child;
+
+    pthread_mutex_lock(&m->mutex);
+    child = m->child;
+    m->stop = true;
+    pthread_cond_broadcast(&m->changed);
+    while (m->asleep) {
+        wm_wake(m->node);
+        wait_for_change(m, wm_now() + 5); /* the clock is coarse */
+    }
+    pthread_mutex_unlock(&m->mutex);
+    if (!child) {
+        pthread_join(m->thread, NULL);
+    }
+}
+
+int wm_monitor_destroy(struct wm_monitor *m)
+{
+    if (m == NULL) {
+        return 0;
+    }
+    if (wm_monitor_here == m || wm_rcu_reads()) {
+        return -EDEADLK;
+    }
+    end_thread(m);
+    wm_monitor_delist(m);
+    wm_rcu_wait();
+    discard(m);
+    return 0;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Views: taken, compared, published, given up.
+ *
+ * A view is one block of memory, the lists behind the header, that nobody
+ * changes after it was published. Taking one: first the epoch, then the look,
+ * so that what changed during the look makes another epoch than the view's,
+ * and the thread will not sleep on it but look again. A look during which
+ * the epoch stays is one; after a few that do not, the last counts, marked as
+ * unsettled. (A change comes shortly before its epoch, so a settled view may
+ * hold one that its lists do not agree on yet; its epoch follows, and with it
+ * another view.)
+ *
+ * Publishing: the pointer is stored with release, and so the contents are
+ * there for whoever loads it with acquire. The subscribers are told while the
+ * old view still is; then a grace period passes, after which nobody can have
+ * the old one any more, and it is freed. One that waits there is waiting for
+ * readers that look for a few instructions. call_rcu would spare the thread
+ * that wait and cost a second thread, and memory without a bound where views
+ * are made faster than they end.
+ *
+ * A view that would say the same as the last is not published. */
+
+#include "monitor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOKS 8
+#define MORE_GENERATIONS 64 /* than workers: see wm_generations() */
+
+const struct wm_view *wm_monitor_view_begin(const struct wm_monitor *m)
+{
+    wm_rcu_begin();
+    /* Pairs with the store in publish(). */
+    return atomic_load_explicit(&m->view, memory_order_acquire);
+}
+
+void wm_monitor_view_end(const struct wm_view *view)
+{
+    (void)view;
+    wm_rcu_end();
+}
+
+/* -------------------------------------------------------------- taking one */
+
+static size_t size_of(uint32_t workers, uint32_t generations)
+{
+    return sizeof(struct wm_view) +
+           (size_t)workers * sizeof(struct wm_worker_info) +
+           (size_t)generations * sizeof(struct wm_generation_info);
+}
+
+int wm_monitor_make_room(struct wm_monitor *m, uint32_t capacity)
+{
+    struct wm_view *room =
+        malloc(size_of(capacity, capacity + MORE_GENERATIONS));
+    struct wm_view *old;
+
+    if (room == NULL) {
+        return -ENOMEM;
+    }
+    pthread_mutex_lock(&m->mutex);
+    old = m->look;
+    m->look = room;
+    m->capacity = capacity;
+    pthread_mutex_unlock(&m->mutex);
+    free(old);
+    return 0;
+}
+
+static struct wm_worker_info *workers_of(struct wm_view *v)
+{
+    return (struct wm_worker_info *)(void *)(v + 1);
+}
+
+/* One look into the room; v->workers and the like point there. */
+static void look_once(const struct wm_monitor *m, struct wm_view *v)
+{
+    struct wm_worker_info *workers = workers_of(v);
+    struct wm_generation_info *generations = (void *)(workers + m->capacity);
+    uint32_t count = 0, room = m->capacity + MORE_GENERATIONS;
+
+    v->epoch = wm_epoch(m->node);
+    v->taken_at = wm_now();
+    v->unsettled = wm_snapshot(m->node, workers, m->capacity,
+                               &v->worker_count) == WM_UNSETTLED;
+    wm_generations(m->node, generations, room, &count);
+    v->generation_count = count < room ? count : room;
+    wm_leader_inspect(m->node, &v->leader);
+    v->leader.mine = 0; /* nobody's that the monitor knows */
+    v->workers = workers;
+    v->generations = generations;
+    v->unsettled |= wm_epoch(m->node) != v->epoch;
+}
+
+/* A copy that takes no more than it needs. */
+static struct wm_view *copy_of(const struct wm_view *from)
+{
+    struct wm_view *v =
+        malloc(size_of(from->worker_count, from->generation_count));
+    struct wm_worker_info *workers;
+    struct wm_generation_info *generations;
+
+    if (v == NULL) {
+        return NULL;
+    }
+    *v = *from;
+    workers = workers_of(v);
+    generations = (void *)(workers + v->worker_count);
+    v->workers = workers;
+    v->generations = generations;
+    if (v->worker_count > 0) {
+        memcpy(workers, from->workers, v->worker_count * sizeof(*workers));
+    }
+    if (v->generation_count > 0) {
+        memcpy(generations, from->generations,
+               v->generation_count * sizeof(*generations));
+    }
+    return v;
+}
+
+static struct wm_view *take(const struct wm_monitor *m)
+{
+    struct wm_view nothing = {.taken_at = wm_now()};
+    struct wm_view *v = &nothing;
+
+    if (m->node != NULL) {
+        struct wm_node_info info = {.size = sizeof(info)};
+        int looks = 0;
+
+        v = m->look;
+        memset(v, 0, sizeof(*v));
+        do {
+            look_once(m, v);
+        } while (v->unsettled != 0 && ++looks < LOOKS);
+        wm_node_describe(m->node, &info);
+        memcpy(v->name, info.name, strnlen(info.name, sizeof(v->name) - 1));
+    }
+    v->live = m->error == 0;
+    v->error = m->error;
+    return copy_of(v);
+}
+
+/* -------------------------------------------------------------- publishing */
+
+/* Before the first view, all is news. */
+static bool is_news(const struct wm_monitor *m, const struct wm_view *last)
+{
+    return last == NULL || m->moved || m->error != last->error ||
+           (m->node != NULL && wm_epoch(m->node) != last->epoch);
+}
+
+static void publish(struct wm_monitor *m, struct wm_view *last,
+                    struct wm_view *now)
+{
+    uint64_t told;
+
+    now->number = last == NULL ? 1 : last->number + 1;
+    pthread_mutex_lock(&m->mutex);
+    /* Release: who loads it sees what it points to. Pairs with
+     * wm_monitor_view_begin(). */
+    atomic_store_explicit(&m->view, now, memory_order_release);
+    m->retired = last;
+    told = m->subscribed;
+    pthread_mutex_unlock(&m->mutex);
+    if (last == NULL) {
+        return;
+    }
+    wm_monitor_tell(m, last, now, told);
+    wm_rcu_wait();
+    wm_monitor_free_orphans(m);
+    pthread_mutex_lock(&m->mutex);
+    m->retired = NULL;
+    pthread_mutex_unlock(&m->mutex);
+    free(last);
+}
+
+bool wm_monitor_look(struct wm_monitor *m)
+{
+    /* Relaxed: nobody else writes it. */
+    struct wm_view *last = atomic_load_explicit(&m->view, memory_order_relaxed);
+    struct wm_view *now;
+
+    m->failed = false;
+    if (!is_news(m, last)) {
+        return false;
+    }
+    now = take(m);
+    if (now == NULL) {
+        m->failed = true;
+        return false;
+    }
+    m->moved = false;
+    publish(m, last, now);
+    return true;
+}

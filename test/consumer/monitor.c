@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* A program that looks at a node which is not there. */
+
+#include <wm_monitor.h>
+
+#include <errno.h>
+#include <stdio.h>
+
+static void tell(const struct wm_view *before, const struct wm_view *now,
+                 void *argument)
+{
+    (void)argument;
+    printf("%u, then %u\n", before->worker_count, now->worker_count);
+}
+
+int main(int argc, char **argv)
+{
+    struct wm_subscription *subscription;
+    struct wm_monitor *monitor;
+    const struct wm_view *view;
+    int error;
+
+    if (argc != 2 || wm_monitor_create(argv[1], NULL, NULL, &monitor) != 0) {
+        return 2;
+    }
+    view = wm_monitor_view_begin(monitor);
+    error = view->error;
+    wm_monitor_view_end(view);
+    if (wm_monitor_subscribe(monitor, tell, NULL, &subscription) != 0 ||
+        wm_monitor_unsubscribe(subscription) != 0) {
+        return 2;
+    }
+    return wm_monitor_destroy(monitor) != 0 || error != -ENOENT;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* A monitor and a subscriber that checks what it is told, for tests that wait
+ * for what they want to see. */
+
+#ifndef WATCH_H
+#define WATCH_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "wm_monitor.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* No check of the segment within a test's time, ms. */
+#define WATCH_NEVER 3600000
+
+struct watch {
+    struct wm_monitor *monitor;
+    struct wm_subscription *subscription;
+    pthread_mutex_t mutex;
+    pthread_cond_t told;
+    uint64_t last; /* number of the view told last, under the mutex */
+    int wrong;     /* views that contradict themselves, under the mutex */
+};
+
+void watch_begin(struct watch *watch, const char *instance,
+                 const char *directory, uint32_t check_ms);
+/* Asserts that nothing was wrong. */
+void watch_end(struct watch *watch);
+
+/* Waits, asleep, until the latest view is such; ends the test if none is
+ * within some 20 s. */
+typedef bool watch_holds(const struct wm_view *view, long argument);
+void watch_await(struct watch *watch, watch_holds *holds, long argument);
+
+/* Waits until its subscriber was told of a view of this number or later. */
+void watch_await_told(struct watch *watch, uint64_t number);
+/* From now on the watch is the last to be told. */
+void watch_come_last(struct watch *watch);
+
+/* Some that are wanted often. */
+watch_holds watch_live;    /* argument: 1 or 0 */
+watch_holds watch_error;   /* argument: the error */
+watch_holds watch_workers; /* argument: how many */
+
+/* A copy of the latest view's number. */
+uint64_t watch_number(const struct watch *watch);
+
+/* Whether a view can be: lists in order, counts in range, 0 if so. */
+int watch_check(const struct wm_view *view);
+
+/* A thread's id, once it is there by this name; 0 before. */
+pid_t watch_thread(const char *name);
+
+/* Whether a thread of this process sleeps, or has ended. */
+bool watch_asleep(pid_t thread);
+/* Waits for that. */
+void watch_await_asleep(pid_t thread);
+
+#endif

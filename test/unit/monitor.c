@@ -1,0 +1,992 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The monitor: what a view tells, when there is a new one, who is told, and
+ * how it ends. */
+
+#include "place.h"
+#include "scene.h"
+#include "watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------- views */
+
+static void the_first_view_is_there_when_create_returns(void **state)
+{
+    struct scene *s = *state;
+    struct wm_node_info info = {.size = sizeof(info)};
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g);
+    const struct wm_view *v;
+    struct watch w;
+
+    actor_do(a, act_lead, 0);
+    wm_node_describe(s->node, &info);
+    watch_begin(&w, s->instance, NULL, WATCH_NEVER);
+    v = wm_monitor_view_begin(w.monitor);
+    assert_int_equal(v->number, 1);
+    assert_int_equal(v->live, 1);
+    assert_int_equal(v->error, 0);
+    assert_int_equal(v->unsettled, 0);
+    assert_int_equal(v->epoch, wm_epoch(s->node));
+    assert_string_equal(v->name, info.name);
+    assert_int_equal(v->worker_count, 1);
+    assert_int_equal(v->workers[0].pid, a->pid);
+    assert_int_equal(v->workers[0].state, WM_LIVE);
+    assert_int_equal(v->generation_count, 1);
+    assert_int_equal(v->generations[0].id, g);
+    assert_int_equal(v->generations[0].state, WM_GENERATION_ACTIVE);
+    assert_int_equal(v->leader.pid, a->pid);
+    wm_monitor_view_end(v);
+    watch_end(&w);
+}
+
+static bool has_state(const struct wm_view *v, long wanted)
+{
+    return v->worker_count == 1 && (long)v->workers[0].state == wanted;
+}
+
+static bool is_led(const struct wm_view *v, long pid)
+{
+    return v->leader.pid == pid;
+}
+
+static void each_change_makes_a_view(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a = scene_actor(s);
+    struct watch w;
+    uint64_t g;
+
+    watch_begin(&w, s->instance, NULL, WATCH_NEVER);
+    g = scene_begin(s);
+    actor_do(a, act_join, (long)g);
+    watch_await(&w, has_state, WM_JOINING);
+    actor_do(a, act_start, 0);
+    watch_await(&w, has_state, WM_LIVE);
+    actor_do(a, act_lead, 0);
+    watch_await(&w, is_led, a->pid);
+    actor_do(a, act_drain, 0);
+    watch_await(&w, has_state, WM_DRAINING);
+    actor_do(a, act_leave, 0);
+    watch_await(&w, watch_workers, 0);
+    watch_await_told(&w, watch_number(&w));
+    assert_true(watch_number(&w) >= 6);
+    watch_end(&w);
+}
+
+/* What is seen between begin and end does not change, whatever comes after. */
+static void a_view_stays_what_it_is_until_its_end(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g);
+    const struct wm_view *v, *newer;
+    struct watch w;
+    uint32_t epoch;
+
+    watch_begin(&w, s->instance, NULL, WATCH_NEVER);
+    v = wm_monitor_view_begin(w.monitor);
+    epoch = v->epoch;
+    actor_do(a, act_drain, 0);
+    actor_do(a, act_leave, 0);
+    while ((newer = wm_monitor_view_begin(w.monitor)) == v) {
+        wm_monitor_view_end(newer);
+    }
+    assert_int_equal(newer->number, 2);
+    wm_monitor_view_end(newer);
+    assert_int_equal(v->number, 1);
+    assert_int_equal(v->epoch, epoch);
+    assert_int_equal(v->workers[0].pid, a->pid);
+    assert_int_equal(v->workers[0].state, WM_LIVE);
+    wm_monitor_view_end(v);
+    watch_await(&w, watch_workers, 0);
+    watch_end(&w);
+}
+
+static unsigned long switches(pid_t thread)
+{
+    char path[64], line[128];
+    unsigned long count = 0;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)thread);
+    f = fopen(path, "re");
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f) != NULL) {
+        sscanf(line, "voluntary_ctxt_switches: %lu", &count);
+    }
+    fclose(f);
+    return count;
+}
+
+/* That nothing happens takes time to see: more than a slice of a wait that
+ * polls would. */
+static void heartbeats_and_sweeps_do_not_wake_the_thread(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a = scene_worker(s, scene_begin(s));
+    struct watch w;
+    unsigned long before;
+    pid_t thread;
+
+    watch_begin(&w, s->instance, NULL, WATCH_NEVER);
+    while ((thread = watch_thread("wm-monitor")) == 0) {
+    }
+    watch_await_asleep(thread);
+    before = switches(thread);
+    for (uint64_t until = wm_now() + 300; wm_now() < until;) {
+        actor_do(a, act_beat, 0);
+        actor_do(a, act_sweep, 0);
+    }
+    assert_int_equal(switches(thread), before);
+    assert_int_equal(watch_number(&w), 1);
+    watch_end(&w);
+}
+
+/* With a check every millisecond, and time for many. */
+static void a_check_that_finds_nothing_new_publishes_nothing(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a = scene_worker(s, scene_begin(s));
+    struct watch w;
+    pid_t thread;
+
+    watch_begin(&w, s->instance, NULL, 1);
+    while ((thread = watch_thread("wm-monitor")) == 0) {
+    }
+    for (unsigned long at = switches(thread); switches(thread) < at + 10;) {
+        actor_do(a, act_beat, 0);
+    }
+    assert_int_equal(watch_number(&w), 1);
+    watch_end(&w);
+}
+
+/* ------------------------------------------------------- nodes come and go */
+
+static void a_node_that_is_not_there_yet_is_found_when_it_is(void **state)
+{
+    struct scene *s = *state;
+    const struct wm_node_options options = {
+        .size = sizeof(options), .instance = s->instance, .capacity = 8};
+    const struct wm_view *v;
+    struct watch w;
+
+    wm_node_release(s->node);
+    s->node = NULL;
+    watch_begin(&w, s->instance, NULL, 5);
+    v = wm_monitor_view_begin(w.monitor);
+    assert_int_equal(v->live, 0);
+    assert_int_equal(v->error, -ENOENT);
+    assert_string_equal(v->name, "");
+    assert_int_equal(v->worker_count, 0);
+    wm_monitor_view_end(v);
+    assert_int_equal(wm_node_attach(&options, &s->node), 0);
+    watch_await(&w, watch_live, 1);
+    watch_end(&w);
+}
+
+static void a_directory_that_is_not_there_is_an_error_in_the_view(void **state)
+{
+    struct scene *s = *state;
+    struct watch w;
+
+    watch_begin(&w, s->instance, "/dev/shm/test-none", 1);
+    watch_await(&w, watch_error, -ENOENT);
+    watch_end(&w);
+}
+
+static void bad_arguments_are_refused(void **state)
+{
+    const struct wm_monitor_options small = {.size = 4};
+    char name[65];
+    struct wm_monitor *m;
+    struct wm_subscription *u;
+
+    (void)state;
+    memset(name, 'n', 64);
+    name[64] = '\0';
+    assert_int_equal(wm_monitor_create(NULL, NULL, NULL, &m), -EINVAL);
+    assert_int_equal(wm_monitor_create("", NULL, NULL, &m), -EINVAL);
+    assert_int_equal(wm_monitor_create(".n", NULL, NULL, &m), -EINVAL);
+    assert_int_equal(wm_monitor_create("a/n", NULL, NULL, &m), -EINVAL);
+    assert_int_equal(wm_monitor_create(name, NULL, NULL, &m), -EINVAL);
+    assert_int_equal(wm_monitor_create("n", NULL, NULL, NULL), -EINVAL);
+    assert_int_equal(wm_monitor_create("n", NULL, &small, &m), -EINVAL);
+    assert_int_equal(wm_monitor_create("test-none", NULL, NULL, &m), 0);
+    assert_int_equal(wm_monitor_subscribe(m, NULL, NULL, &u), -EINVAL);
+    assert_int_equal(wm_monitor_unsubscribe(NULL), 0);
+    assert_int_equal(wm_monitor_destroy(m), 0);
+    assert_int_equal(wm_monitor_destroy(NULL), 0);
+}
+
+/* The actor is a node's master, and its worker. */
+static long act_attach(struct actor *self, long unused)
+{
+    const struct wm_node_options options = {.size = sizeof(options),
+                                            .instance = self->scene->instance,
+                                            .capacity = 4};
+    uint64_t id;
+    int error = wm_node_attach(&options, &self->scene->node);
+
+    (void)unused;
+    if (error == 0) {
+        error = wm_generation_begin(self->scene->node, &id, NULL);
+    }
+    if (error == 0) {
+        error = (int)act_join(self, (long)id);
+    }
+    return error != 0 ? error : act_start(self, 0);
+}
+
+static long act_end_well(struct actor *self, long unused)
+{
+    (void)unused;
+    act_exit(self, 0);
+    act_drain(self, 0);
+    act_retire(self, 1);
+    act_take(self, 1);
+    act_leave(self, 0);
+    return act_release(self, 0);
+}
+
+static bool has_worker(const struct wm_view *v, long pid)
+{
+    return v->live == 1 && v->worker_count == 1 && v->workers[0].pid == pid &&
+           v->workers[0].state == WM_LIVE;
+}
+
+static void a_node_is_followed_through_death_rebirth_and_end(void **state)
+{
+    struct scene *s = *state;
+    struct actor *first = scene_actor(s), *second;
+    const struct wm_view *v;
+    struct watch w;
+    char name[128];
+    pid_t pid = first->pid;
+
+    wm_node_release(s->node);
+    s->node = NULL;
+    second = scene_actor(s);
+    watch_begin(&w, s->instance, NULL, 100);
+    assert_int_equal(actor_do(first, act_attach, 0), 0);
+    watch_await(&w, has_worker, pid);
+
+    /* Dead: its last state stays to be seen. */
+    actor_kill(first);
+    watch_await(&w, watch_error, -ESRCH);
+    v = wm_monitor_view_begin(w.monitor);
+    assert_int_equal(v->live, 0);
+    assert_int_equal(v->worker_count, 1);
+    assert_int_equal(v->workers[0].pid, pid);
+    assert_int_equal(v->generation_count, 1);
+    memcpy(name, v->name, sizeof(name));
+    wm_monitor_view_end(v);
+
+    /* Born again: another segment, which is followed as closely. */
+    assert_int_equal(actor_do(second, act_attach, 0), 0);
+    watch_await(&w, has_worker, second->pid);
+    v = wm_monitor_view_begin(w.monitor);
+    assert_string_not_equal(v->name, name);
+    wm_monitor_view_end(v);
+    actor_do(second, act_lead, 0);
+    watch_await(&w, is_led, second->pid);
+
+    /* A clean end leaves nothing. */
+    assert_int_equal(actor_do(second, act_end_well, 0), 0);
+    watch_await(&w, watch_error, -ENOENT);
+    assert_int_equal(scene_files(s), 0);
+    v = wm_monitor_view_begin(w.monitor);
+    assert_string_equal(v->name, "");
+    assert_int_equal(v->worker_count, 0);
+    assert_int_equal(v->generation_count, 0);
+    wm_monitor_view_end(v);
+    watch_end(&w);
+}
+
+static void spoil(const struct wm_view *v, int what)
+{
+    char path[300];
+    uint32_t abi = 99;
+    int fd;
+
+    snprintf(path, sizeof(path), "/dev/shm/%s", v->name);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    switch (what) {
+    case -ENOTSUP:
+        assert_int_equal(fchmod(fd, 0666), 0);
+        break;
+    case -EPROTO:
+        assert_int_equal(pwrite(fd, &abi, sizeof(abi), 8), sizeof(abi));
+        break;
+    default:
+        assert_int_equal(pwrite(fd, "spoilt", 6, 0), 6);
+    }
+    close(fd);
+}
+
+/* Live ones that must not or cannot be read. */
+static void what_cannot_be_opened_says_why(void **state)
+{
+    static const int errors[] = {-ENOTSUP, -EPROTO, -EBADMSG};
+    struct scene *s = *state;
+    const struct wm_view *v;
+    struct watch w, old;
+
+    watch_begin(&old, s->instance, NULL, 1);
+    for (int i = 0; i < 3; i++) {
+        v = wm_monitor_view_begin(old.monitor);
+        assert_int_equal(v->live, 1);
+        spoil(v, errors[i]);
+        wm_monitor_view_end(v);
+        watch_begin(&w, s->instance, NULL, 1);
+        v = wm_monitor_view_begin(w.monitor);
+        assert_int_equal(v->live, 0);
+        assert_int_equal(v->error, errors[i]);
+        assert_string_equal(v->name, "");
+        wm_monitor_view_end(v);
+        watch_end(&w);
+    }
+    watch_end(&old);
+}
+
+/* ------------------------------------------------------------- subscribers */
+
+#define CAST 6
+
+/* Each counts its calls, and does to another what it was told to. */
+struct player {
+    struct troupe *troupe;
+    struct wm_subscription *subscription;
+    int calls;
+    int order; /* when it was called last */
+    void (*act)(struct player *self);
+};
+
+struct troupe {
+    struct watch watch;
+    int order;
+    struct player player[CAST];
+};
+
+static void play(const struct wm_view *before, const struct wm_view *now,
+                 void *argument)
+{
+    struct player *p = argument;
+
+    (void)before;
+    (void)now;
+    /* What the test did before its change. See change(). */
+    pthread_mutex_lock(&p->troupe->watch.mutex);
+    pthread_mutex_unlock(&p->troupe->watch.mutex);
+    p->calls++;
+    p->order = ++p->troupe->order;
+    if (p->act != NULL) {
+        p->act(p);
+    }
+}
+
+static void enter(struct player *p)
+{
+    assert_int_equal(wm_monitor_subscribe(p->troupe->watch.monitor, play, p,
+                                          &p->subscription),
+                     0);
+}
+
+static void leave(struct player *p)
+{
+    assert_int_equal(wm_monitor_unsubscribe(p->subscription), 0);
+    p->subscription = NULL;
+}
+
+/* Players 0 to n - 1 subscribe, and the watch after them. */
+static void gather(struct troupe *t, const struct scene *s, int n)
+{
+    memset(t, 0, sizeof(*t));
+    watch_begin(&t->watch, s->instance, NULL, WATCH_NEVER);
+    for (int i = 0; i < CAST; i++) {
+        t->player[i].troupe = t;
+    }
+    for (int i = 0; i < n; i++) {
+        enter(&t->player[i]);
+    }
+    watch_come_last(&t->watch);
+}
+
+/* One change makes one view; all that were subscribed have been told. What
+ * orders the change before the calls is the segment, mapped twice, and a
+ * futex: the sanitizer sees none of it, and is given the mutex. */
+static void change(struct troupe *t, struct scene *s)
+{
+    uint64_t number = watch_number(&t->watch);
+
+    pthread_mutex_lock(&t->watch.mutex);
+    pthread_mutex_unlock(&t->watch.mutex);
+    scene_begin(s);
+    watch_await_told(&t->watch, number + 1);
+}
+
+static void subscribers_are_told_in_their_order_until_they_leave(void **state)
+{
+    struct troupe t;
+
+    gather(&t, *state, 3);
+    change(&t, *state);
+    assert_int_equal(t.player[0].order, 1);
+    assert_int_equal(t.player[1].order, 2);
+    assert_int_equal(t.player[2].order, 3);
+    leave(&t.player[1]);
+    change(&t, *state);
+    assert_int_equal(t.player[0].calls, 2);
+    assert_int_equal(t.player[1].calls, 1);
+    assert_int_equal(t.player[2].calls, 2);
+    leave(&t.player[2]);
+    leave(&t.player[0]);
+    enter(&t.player[1]);
+    watch_come_last(&t.watch);
+    change(&t, *state);
+    assert_int_equal(t.player[0].calls, 2);
+    assert_int_equal(t.player[1].calls, 2);
+    assert_int_equal(t.player[2].calls, 2);
+    watch_end(&t.watch); /* and with it the subscription that is left */
+}
+
+static void all_but_last_leave(struct player *self)
+{
+    for (int i = 0; i < 3; i++) {
+        if (&self->troupe->player[i] != self) {
+            leave(&self->troupe->player[i]);
+        }
+    }
+    self->act = NULL;
+}
+
+static void leave_itself(struct player *self)
+{
+    leave(self);
+}
+
+static void who_is_unsubscribed_in_anothers_call_is_not_called(void **state)
+{
+    struct troupe t;
+
+    gather(&t, *state, 4);
+    t.player[1].act = all_but_last_leave;
+    change(&t, *state);
+    assert_int_equal(t.player[0].calls, 1); /* came before */
+    assert_int_equal(t.player[1].calls, 1);
+    assert_int_equal(t.player[2].calls, 0);
+    assert_int_equal(t.player[3].calls, 1);
+    change(&t, *state);
+    assert_int_equal(t.player[0].calls, 1);
+    assert_int_equal(t.player[1].calls, 2);
+    assert_int_equal(t.player[2].calls, 0);
+    assert_int_equal(t.player[3].calls, 2);
+    watch_end(&t.watch);
+}
+
+static void who_unsubscribes_in_its_own_call_has_had_its_last(void **state)
+{
+    struct troupe t;
+
+    gather(&t, *state, 3);
+    for (int i = 0; i < 3; i++) {
+        t.player[i].act = leave_itself;
+    }
+    change(&t, *state);
+    change(&t, *state);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(t.player[i].calls, 1);
+    }
+    watch_end(&t.watch);
+}
+
+static void leave_with_the_next(struct player *self)
+{
+    leave(self);
+    leave(self + 1);
+}
+
+/* Its own link is stale by then: the walk must not follow it. */
+static void a_caller_and_the_next_leave_and_the_rest_is_called(void **state)
+{
+    struct troupe t;
+
+    gather(&t, *state, 4);
+    t.player[1].act = leave_with_the_next;
+    change(&t, *state);
+    assert_int_equal(t.player[0].calls, 1);
+    assert_int_equal(t.player[1].calls, 1);
+    assert_int_equal(t.player[2].calls, 0);
+    assert_int_equal(t.player[3].calls, 1);
+    watch_end(&t.watch);
+}
+
+static void bring_the_next(struct player *self)
+{
+    self[1].act = bring_the_next;
+    self->act = NULL;
+    enter(self + 1);
+}
+
+/* Else a subscriber that subscribes would keep the round from ending. */
+static void who_subscribes_in_a_call_is_told_of_the_next_view(void **state)
+{
+    struct troupe t;
+
+    gather(&t, *state, 1);
+    t.player[0].act = bring_the_next;
+    change(&t, *state);
+    assert_int_equal(t.player[1].calls, 0);
+    watch_come_last(&t.watch);
+    change(&t, *state);
+    assert_int_equal(t.player[0].calls, 2);
+    assert_int_equal(t.player[1].calls, 1);
+    assert_int_equal(t.player[2].calls, 0);
+    watch_end(&t.watch);
+}
+
+/* A call that waits to be let go, and somebody who waits for its end. */
+struct gate {
+    struct wm_monitor *monitor;
+    struct wm_subscription *subscription;
+    atomic_int inside;
+    atomic_int open;
+    atomic_int left;
+    atomic_int waiter; /* thread id */
+    int seen;          /* by the waiter: whether the call had been left */
+};
+
+static void pass_gate(const struct wm_view *before, const struct wm_view *now,
+                      void *argument)
+{
+    struct gate *g = argument;
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    (void)before;
+    (void)now;
+    g->inside = 1;
+    while (g->open == 0) {
+        nanosleep(&pause, NULL);
+    }
+    g->left = 1;
+}
+
+static bool is_set(void *argument)
+{
+    return *(atomic_int *)argument != 0;
+}
+
+static void *unsubscribe_and_see(void *argument)
+{
+    struct gate *g = argument;
+
+    g->waiter = (int)syscall(SYS_gettid);
+    if (wm_monitor_unsubscribe(g->subscription) == 0) {
+        g->seen = g->left;
+    }
+    return NULL;
+}
+
+static void *destroy_and_see(void *argument)
+{
+    struct gate *g = argument;
+
+    g->waiter = (int)syscall(SYS_gettid);
+    if (wm_monitor_destroy(g->monitor) == 0) {
+        g->seen = g->left;
+    }
+    return NULL;
+}
+
+/* Runs it while the monitor's thread is in the call, which is let go only when
+ * the other sleeps, or has come back too early. */
+static void wait_at_the_gate(struct scene *s, struct gate *g,
+                             void *(*wait)(void *))
+{
+    const struct wm_monitor_options options = {.size = sizeof(options)};
+    pthread_t thread;
+
+    memset(g, 0, sizeof(*g));
+    assert_int_equal(
+        wm_monitor_create(s->instance, NULL, &options, &g->monitor), 0);
+    assert_int_equal(
+        wm_monitor_subscribe(g->monitor, pass_gate, g, &g->subscription), 0);
+    scene_begin(s);
+    scene_await(is_set, &g->inside, "the call");
+    assert_int_equal(pthread_create(&thread, NULL, wait, g), 0);
+    scene_await(is_set, &g->waiter, "the waiter");
+    watch_await_asleep((pid_t)g->waiter);
+    g->open = 1;
+    pthread_join(thread, NULL);
+    assert_int_equal(g->seen, 1);
+}
+
+static void unsubscribe_waits_for_a_call_that_is_running(void **state)
+{
+    struct gate g;
+
+    wait_at_the_gate(*state, &g, unsubscribe_and_see);
+    assert_int_equal(wm_monitor_destroy(g.monitor), 0);
+}
+
+static void destroy_waits_for_a_call_that_is_running(void **state)
+{
+    struct gate g;
+
+    wait_at_the_gate(*state, &g, destroy_and_see);
+}
+
+static int refused;
+
+static void try_to_destroy(const struct wm_view *before,
+                           const struct wm_view *now, void *argument)
+{
+    (void)before;
+    (void)now;
+    refused = wm_monitor_destroy(((struct watch *)argument)->monitor);
+}
+
+static void what_would_wait_for_itself_is_refused(void **state)
+{
+    struct scene *s = *state;
+    struct wm_subscription *u;
+    const struct wm_view *v;
+    struct watch w;
+
+    refused = 0;
+    watch_begin(&w, s->instance, NULL, WATCH_NEVER);
+    v = wm_monitor_view_begin(w.monitor);
+    assert_int_equal(wm_monitor_subscribe(w.monitor, try_to_destroy, &w, &u),
+                     0);
+    assert_int_equal(wm_monitor_unsubscribe(u), -EDEADLK);
+    assert_int_equal(wm_monitor_destroy(w.monitor), -EDEADLK);
+    wm_monitor_view_end(v);
+    watch_come_last(&w);
+    scene_begin(s);
+    watch_await_told(&w, 2);
+    assert_int_equal(refused, -EDEADLK);
+    watch_end(&w);
+}
+
+/* --------------------------------------------------------------------- end */
+
+static void destroy_wakes_a_thread_that_sleeps(void **state)
+{
+    struct scene *s = *state;
+    const char *names[] = {s->instance, "test-none"};
+    struct watch w;
+    pid_t thread;
+
+    for (int i = 0; i < 2; i++) {
+        watch_begin(&w, names[i], NULL, WATCH_NEVER);
+        while ((thread = watch_thread("wm-monitor")) == 0) {
+        }
+        watch_await_asleep(thread);
+        watch_end(&w);
+    }
+}
+
+/* At whatever point on its way to sleep the thread is: a wake that comes just
+ * before it sleeps is lost, and must be followed by another. Some of so many
+ * do, on two processors. */
+static void destroy_ends_a_thread_that_is_about_to_sleep(void **state)
+{
+    struct scene *s = *state;
+    struct wm_monitor *m;
+    const struct wm_monitor_options options = {.size = sizeof(options),
+                                               .check_ms = WATCH_NEVER};
+
+    for (int i = 0; i < 2000; i++) {
+        assert_int_equal(wm_monitor_create(s->instance, NULL, &options, &m), 0);
+        while (i % 4 != 0 && wm_wake(s->node) == 0) {
+        }
+        for (volatile int spin = 0; spin < i * 20; spin++) {
+        }
+        assert_int_equal(wm_monitor_destroy(m), 0);
+    }
+}
+
+static void destroy_waits_for_views_that_have_begun(void **state)
+{
+    struct scene *s = *state;
+    struct gate g = {.monitor = NULL};
+    const struct wm_view *v;
+    pthread_t thread;
+
+    scene_worker(s, scene_begin(s));
+    assert_int_equal(wm_monitor_create(s->instance, NULL, NULL, &g.monitor), 0);
+    v = wm_monitor_view_begin(g.monitor);
+    assert_int_equal(pthread_create(&thread, NULL, destroy_and_see, &g), 0);
+    scene_await(is_set, &g.waiter, "the waiter");
+    watch_await_asleep((pid_t)g.waiter);
+    assert_int_equal(watch_check(v), 0);
+    g.left = 1;
+    wm_monitor_view_end(v);
+    pthread_join(thread, NULL);
+    assert_int_equal(g.seen, 1);
+}
+
+/* -------------------------------------------------------------------- fork */
+
+static int in_child(struct scene *s, struct wm_monitor *m,
+                    struct wm_subscription *u)
+{
+    const struct wm_view *v = wm_monitor_view_begin(m);
+    uint64_t number = v->number;
+    struct wm_subscription *another;
+
+    HOLDS(number >= 1 && v->live == 1 && v->worker_count == 1);
+    wm_monitor_view_end(v);
+    scene_begin(s); /* of which this monitor will not tell */
+    v = wm_monitor_view_begin(m);
+    HOLDS(v->number == number);
+    wm_monitor_view_end(v);
+    HOLDS(wm_monitor_subscribe(m, play, NULL, &another) == -ECHILD);
+    HOLDS(wm_monitor_unsubscribe(u) == 0);
+    HOLDS(wm_monitor_destroy(m) == 0);
+#ifndef __SANITIZE_THREAD__ /* which takes no new thread after such a fork */
+    /* And a new one works, thread and all. */
+    HOLDS(wm_monitor_create(s->instance, NULL, NULL, &m) == 0);
+    HOLDS(wm_monitor_destroy(m) == 0);
+#endif
+    return 0;
+}
+
+static void fork_and_check(struct scene *s, struct wm_monitor *m,
+                           struct wm_subscription *u)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        alarm(20); /* rather than a hang */
+        _exit(in_child(s, m, u));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void a_child_has_a_monitor_that_is_stopped(void **state)
+{
+    struct scene *s = *state;
+    struct watch w;
+
+    scene_worker(s, scene_begin(s));
+    watch_begin(&w, s->instance, NULL, WATCH_NEVER);
+    fork_and_check(s, w.monitor, w.subscription);
+    /* The parent's goes on. */
+    scene_begin(s);
+    watch_await_told(&w, 2);
+    watch_end(&w);
+}
+
+/* The call will never end in the child: nobody waits for it there. */
+static void a_child_made_during_a_call_does_not_wait_for_it(void **state)
+{
+    struct scene *s = *state;
+    struct gate g = {.monitor = NULL};
+
+    scene_worker(s, scene_begin(s));
+    assert_int_equal(wm_monitor_create(s->instance, NULL, NULL, &g.monitor), 0);
+    assert_int_equal(
+        wm_monitor_subscribe(g.monitor, pass_gate, &g, &g.subscription), 0);
+    scene_begin(s);
+    scene_await(is_set, &g.inside, "the call");
+    fork_and_check(s, g.monitor, g.subscription);
+    g.open = 1;
+    assert_int_equal(wm_monitor_destroy(g.monitor), 0);
+}
+
+/* A thread that waits, or looks, is not in the child; nobody waits for it. */
+static void fork_and_destroy(struct wm_monitor *m)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        alarm(20);
+        _exit(wm_monitor_destroy(m));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void *look_through_the_gate(void *argument)
+{
+    struct gate *g = argument;
+    const struct wm_view *v = wm_monitor_view_begin(g->monitor);
+
+    pass_gate(v, v, g);
+    wm_monitor_view_end(v);
+    return NULL;
+}
+
+static void a_child_made_during_anothers_look_does_not_wait_for_it(void **state)
+{
+    struct scene *s = *state;
+    struct gate g = {.monitor = NULL};
+    pthread_t thread;
+
+    assert_int_equal(wm_monitor_create(s->instance, NULL, NULL, &g.monitor), 0);
+    assert_int_equal(pthread_create(&thread, NULL, look_through_the_gate, &g),
+                     0);
+    scene_await(is_set, &g.inside, "the look");
+    fork_and_destroy(g.monitor);
+    g.open = 1;
+    pthread_join(thread, NULL);
+    assert_int_equal(wm_monitor_destroy(g.monitor), 0);
+}
+
+static void a_child_made_while_another_waits_does_not_wait_for_it(void **state)
+{
+    struct scene *s = *state;
+    struct gate g = {.monitor = NULL};
+    pthread_t thread;
+
+    assert_int_equal(wm_monitor_create(s->instance, NULL, NULL, &g.monitor), 0);
+    assert_int_equal(
+        wm_monitor_subscribe(g.monitor, pass_gate, &g, &g.subscription), 0);
+    scene_begin(s);
+    scene_await(is_set, &g.inside, "the call");
+    assert_int_equal(pthread_create(&thread, NULL, unsubscribe_and_see, &g), 0);
+    scene_await(is_set, &g.waiter, "the waiter");
+    watch_await_asleep((pid_t)g.waiter);
+    fork_and_destroy(g.monitor);
+    g.open = 1;
+    pthread_join(thread, NULL);
+    assert_int_equal(g.seen, 1);
+    assert_int_equal(wm_monitor_destroy(g.monitor), 0);
+}
+
+static int count_inherited(const char *instance)
+{
+    char path[300], target[300];
+    int count = 0;
+
+    for (int fd = 0; fd < 256; fd++) {
+        ssize_t n;
+
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        n = readlink(path, target, sizeof(target) - 1);
+        if (n > 0) {
+            target[n] = '\0';
+            count += strstr(target, instance) != NULL;
+        }
+    }
+    return count;
+}
+
+/* Of a segment that is looked at all the time; the moments are random. */
+static void a_child_inherits_no_descriptor_of_a_look_for_segments(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a = scene_actor(s);
+    struct watch w[4];
+    int inherited = 0;
+
+    wm_node_release(s->node);
+    s->node = NULL;
+    assert_int_equal(actor_do(a, act_attach, 0), 0);
+    actor_kill(a);
+    for (int i = 0; i < 4; i++) {
+        watch_begin(&w[i], s->instance, NULL, 1);
+    }
+    for (int i = 0; i < 150; i++) {
+        int status = -1;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            _exit(count_inherited(s->instance));
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        inherited += status != 0;
+    }
+    assert_int_equal(inherited, 0);
+    for (int i = 0; i < 4; i++) {
+        watch_end(&w[i]);
+    }
+}
+
+static atomic_int child_status;
+
+static void fork_in_call(const struct wm_view *before,
+                         const struct wm_view *now, void *argument)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    (void)before;
+    (void)argument;
+    if (pid == 0) {
+        _exit(watch_check(now) == 0 ? 7 : 1);
+    }
+    waitpid(pid, &status, 0);
+    child_status = status;
+}
+
+static void a_subscriber_may_fork(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a = scene_actor(s);
+    struct wm_subscription *u;
+    struct watch w;
+
+    watch_begin(&w, s->instance, NULL, WATCH_NEVER);
+    assert_int_equal(wm_monitor_subscribe(w.monitor, fork_in_call, NULL, &u),
+                     0);
+    watch_come_last(&w);
+    assert_int_equal(actor_do(a, act_begin, 0), 0);
+    watch_await_told(&w, 2);
+    assert_true(WIFEXITED(child_status));
+    assert_int_equal(WEXITSTATUS(child_status), 7);
+    watch_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE_TEST(the_first_view_is_there_when_create_returns),
+        SCENE_TEST(each_change_makes_a_view),
+        SCENE_TEST(a_view_stays_what_it_is_until_its_end),
+        SCENE_TEST(heartbeats_and_sweeps_do_not_wake_the_thread),
+        SCENE_TEST(a_check_that_finds_nothing_new_publishes_nothing),
+        SCENE_TEST(a_node_that_is_not_there_yet_is_found_when_it_is),
+        SCENE_TEST(a_directory_that_is_not_there_is_an_error_in_the_view),
+        SCENE_TEST(bad_arguments_are_refused),
+        SCENE_TEST(a_node_is_followed_through_death_rebirth_and_end),
+        SCENE_TEST(what_cannot_be_opened_says_why),
+        SCENE_TEST(subscribers_are_told_in_their_order_until_they_leave),
+        SCENE_TEST(who_is_unsubscribed_in_anothers_call_is_not_called),
+        SCENE_TEST(who_unsubscribes_in_its_own_call_has_had_its_last),
+        SCENE_TEST(a_caller_and_the_next_leave_and_the_rest_is_called),
+        SCENE_TEST(who_subscribes_in_a_call_is_told_of_the_next_view),
+        SCENE_TEST(unsubscribe_waits_for_a_call_that_is_running),
+        SCENE_TEST(destroy_waits_for_a_call_that_is_running),
+        SCENE_TEST(what_would_wait_for_itself_is_refused),
+        SCENE_TEST(destroy_wakes_a_thread_that_sleeps),
+        SCENE_TEST(destroy_ends_a_thread_that_is_about_to_sleep),
+        SCENE_TEST(destroy_waits_for_views_that_have_begun),
+        SCENE_TEST(a_child_has_a_monitor_that_is_stopped),
+        SCENE_TEST(a_child_made_during_a_call_does_not_wait_for_it),
+        SCENE_TEST(a_child_made_during_anothers_look_does_not_wait_for_it),
+        SCENE_TEST(a_child_made_while_another_waits_does_not_wait_for_it),
+        SCENE_TEST(a_child_inherits_no_descriptor_of_a_look_for_segments),
+        SCENE_TEST(a_subscriber_may_fork),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+// The C++ facade of the monitor over a real node: views are ranges, owners
+// end what they own, errors arrive.
+
+#include "wm_monitor.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <csetjmp>
+#include <cstdarg>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <ranges>
+#include <string>
+#include <unistd.h>
+
+extern "C" {
+#include <cmocka.h>
+}
+
+static_assert(std::ranges::contiguous_range<wm::monitor_view>);
+static_assert(std::ranges::sized_range<wm::monitor_view>);
+
+namespace
+{
+
+constexpr std::chrono::seconds patience{20};
+
+// A node with this process as its worker, which ends in order.
+class scene
+{
+public:
+    scene()
+    {
+        node_ = wm::node::attach({.instance = name_.c_str(), .capacity = 4});
+        generation_ = wm::generation::begin(node_);
+        worker_ = wm::worker::join(node_, generation_.id());
+        worker_.start();
+    }
+    scene(const scene &) = delete;
+    scene &operator=(const scene &) = delete;
+    ~scene()
+    {
+        drain();
+        wm_generation_retire(node_.handle(), generation_.id());
+        wm_generation_take_exit(node_.handle(), generation_.id(), nullptr);
+    }
+
+    const char *name() const { return name_.c_str(); }
+    void drain() { worker_.drain(); }
+    void lead()
+    {
+        wm_leader leader{};
+
+        wm_lead(worker_.handle(), &leader);
+    }
+
+private:
+    std::string name_ = "test-monitor-facade-" + std::to_string(getpid());
+    wm::node node_;
+    wm::generation generation_;
+    wm::worker worker_;
+};
+
+// Something that is rung by one thread and waited for by another.
+class bell
+{
+public:
+    void ring()
+    {
+        const std::scoped_lock guard(mutex_);
+
+        rung_++;
+        changed_.notify_all();
+    }
+    bool await(int times)
+    {
+        std::unique_lock guard(mutex_);
+
+        return changed_.wait_for(guard, patience,
+                                 [&] { return rung_ >= times; });
+    }
+    int rung()
+    {
+        const std::scoped_lock guard(mutex_);
+
+        return rung_;
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    int rung_ = 0;
+};
+
+void a_view_is_a_range_of_its_workers(void **)
+{
+    const scene s;
+    const wm::monitor m = wm::monitor::create(s.name());
+    int seen = 0;
+
+    for (const wm_worker_info &w : m.view()) {
+        assert_int_equal(w.pid, getpid());
+        seen++;
+    }
+    assert_int_equal(seen, 1);
+
+    const auto view = m.view();
+    assert_true(view.live());
+    assert_false(bool(view.error()));
+    assert_int_equal(view.size(), 1);
+    assert_int_equal(view.generations().size(), 1);
+    assert_int_equal(view->number, 1);
+    assert_int_equal(std::ranges::count(view, std::uint32_t{WM_LIVE},
+                                        &wm_worker_info::state),
+                     1);
+}
+
+void a_node_that_is_not_there_is_an_error_of_the_view(void **)
+{
+    const wm::monitor m = wm::monitor::create("test-none");
+    const auto view = m.view();
+
+    assert_false(view.live());
+    assert_true(view.error() == std::errc::no_such_file_or_directory);
+    assert_true(view.begin() == view.end());
+}
+
+void a_failure_throws_or_fills_the_code(void **)
+{
+    std::error_code ec;
+    bool thrown = false;
+
+    const wm::monitor m = wm::monitor::create("", nullptr, {}, ec);
+    assert_false(bool(m));
+    assert_true(ec == std::errc::invalid_argument);
+    try {
+        wm::monitor::create("");
+    } catch (const wm::error &e) {
+        thrown = e.code() == ec;
+    }
+    assert_true(thrown);
+}
+
+void a_subscriber_is_told_until_its_subscription_ends(void **)
+{
+    scene s;
+    wm::monitor m = wm::monitor::create(s.name());
+    bell first, second;
+    wm::subscription a =
+        m.subscribe([&](const wm_view &before, const wm_view &now) {
+            if (now.number == before.number + 1 && wm::workers(now).size() == 1)
+                first.ring();
+        });
+    wm::subscription moved = std::move(a);
+
+    assert_false(bool(a));
+    s.lead();
+    assert_true(first.await(1));
+    assert_int_equal(moved.close(), 0);
+    assert_int_equal(moved.close(), 0);
+
+    const int told = first.rung();
+    const auto b =
+        m.subscribe([&](const wm_view &, const wm_view &) { second.ring(); });
+    s.drain();
+    assert_true(second.await(1));
+    assert_int_equal(first.rung(), told);
+}
+
+// What the function has captured lives as long as its call.
+void a_subscription_may_end_in_its_own_call(void **)
+{
+    scene s;
+    wm::monitor m = wm::monitor::create(s.name());
+    bell rung;
+    wm::subscription own;
+    std::mutex stored; // `own`, before it is used
+    auto captured = std::make_shared<int>(1);
+    const std::weak_ptr<int> watched = captured;
+
+    std::unique_lock storing(stored);
+    own = m.subscribe([&, captured](const wm_view &, const wm_view &) {
+        const std::scoped_lock guard(stored);
+
+        own.close();
+        if (*captured == 1 && captured.use_count() > 0)
+            rung.ring();
+    });
+    storing.unlock();
+    captured.reset();
+    s.lead();
+    assert_true(rung.await(1));
+    s.drain();
+    assert_int_equal(m.close(), 0);
+    assert_int_equal(rung.rung(), 1);
+    assert_true(watched.expired());
+}
+
+void what_would_wait_for_itself_is_refused(void **)
+{
+    const scene s;
+    wm::monitor m = wm::monitor::create(s.name());
+    wm::subscription a = m.subscribe([](const wm_view &, const wm_view &) {});
+
+    {
+        const auto view = m.view();
+
+        assert_int_equal(a.close(), -EDEADLK);
+        assert_int_equal(m.close(), -EDEADLK);
+        assert_true(bool(a) && bool(m));
+    }
+    assert_int_equal(a.close(), 0);
+    assert_int_equal(m.close(), 0);
+    assert_int_equal(m.close(), 0);
+}
+
+} // namespace
+
+int main()
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_view_is_a_range_of_its_workers),
+        cmocka_unit_test(a_node_that_is_not_there_is_an_error_of_the_view),
+        cmocka_unit_test(a_failure_throws_or_fills_the_code),
+        cmocka_unit_test(a_subscriber_is_told_until_its_subscription_ends),
+        cmocka_unit_test(a_subscription_may_end_in_its_own_call),
+        cmocka_unit_test(what_would_wait_for_itself_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
