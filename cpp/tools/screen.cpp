@@ -21,7 +21,9 @@ namespace
 
 constexpr const char *clear_all = "\033[H\033[2J\033[?25l"; // and no cursor
 constexpr const char *home = "\033[H";
-constexpr const char *rest_of_line = "\033[0m\033[K\r\n";
+// First: at the end it would take the last character of a full line away.
+constexpr const char *clear_line = "\033[K";
+constexpr const char *plain = "\033[0m";
 constexpr const char *rest_of_screen = "\033[J";
 constexpr const char *show_cursor = "\033[?25h";
 
@@ -101,7 +103,8 @@ void screen::draw(const std::string &frame)
     }
     for (unsigned row = 1; row < size.ws_row && at < frame.size(); row++) {
         const auto end = frame.find('\n', at);
-        out += cut(frame.substr(at, end - at), size.ws_col) + rest_of_line;
+        out += clear_line + cut(frame.substr(at, end - at), size.ws_col) +
+               plain + "\n";
         at = end + 1;
     }
     put(out + rest_of_screen);
