@@ -19,8 +19,8 @@ build=$root/build
     # what nginx and its Lua module are linked with
     nginx_packages=(libcrypt1 libgcc-s1 libluajit2-5.1-2 libpcre2-8-0 libpcre3
         libssl3 zlib1g)
-    test_packages=(clang-format g++ libcmocka-dev lua-check luajit2
-        python3-pytest python3-pytest-xdist)
+    test_packages=(clang-format g++ libcli11-dev libcmocka-dev lua-check luajit2
+        nlohmann-json3-dev python3-pytest python3-pytest-xdist scdoc)
 }
 # Packages to unpack.
 unpacked_packages=(nginx nginx-common libnginx-mod-http-lua
