@@ -49,6 +49,13 @@ def test_what_cannot_be_read_is_a_row_that_says_so(place):
     assert node["count"] is None
 
 
+def test_a_long_name_runs_into_no_other_column(place):
+    instance = "long".ljust(63, "n")
+    place.node(instance)
+    (row,) = rows(place)
+    assert row[0] == instance and len(row) == len(COLUMNS)
+
+
 def test_other_files_are_not_listed(place):
     for name in ("wm.", "wm.a", "wm.a.0123", "other"):
         with open(place.path(name), "wb"):
@@ -58,11 +65,12 @@ def test_other_files_are_not_listed(place):
 
 def test_a_file_name_cannot_move_the_cursor(place):
     """Anybody may make a file in /dev/shm."""
-    name = place.stray(b"", "a\033[2J\nb\xff")
+    name = place.stray(b"", "a\033[2J\nb\udcff")
     text = place.text("list")
     assert "\033" not in text and len(text.splitlines()) == 2
     assert "a?[2J?b" in text
     (node,) = place.json("list")["nodes"]
-    assert node["file"].startswith("wm.a\033[2J\nb")
+    assert node["file"].startswith("wm.a\033[2J\nb\ufffd")
+    assert node["error"].isprintable()
     assert "a?[2J?b" in place.refuses(wmctl.DAMAGED, "show", name)
     assert "a?[2J?b" in place.text("gc")

@@ -209,7 +209,8 @@ def test_a_directory_that_is_not_there_is_named(place):
 
 
 @pytest.mark.parametrize("args", [
-    (), ("show", "--no-such"), ("show", ""), ("show", "a", "b"), ("bogus",),
+    (), ("show", "--no-such"), ("show", ""), ("show", "a", "b"),
+    ("show", "--no\033[2J"), ("bogus",),
     ("wait",), ("wait", "--ready", "0"), ("wait", "--ready", "x"),
     ("wait", "--ready", "1", "--timeout", "-1"),
     ("wait", "--ready", "1", "--generation", "old"),

@@ -2,8 +2,11 @@
 # Copyright The libwm authors
 """wait: for scripts, which rely on its exit status."""
 
+import fcntl
+import os
+
 import wmctl
-from wmctl import NO_NODE, NOT_READY, OK
+from wmctl import DAMAGED, NO_NODE, NOT_READY, OK
 
 LONG = ("--timeout", "60")
 ONCE = ("--timeout", "0")
@@ -125,16 +128,17 @@ def test_without_a_node_in_time_there_is_none(place):
                       *args)
 
 
-def test_a_damaged_node_is_none_and_does_not_end_the_wait(place):
-    """One that is just being made looks like that."""
-    name = place.stray(b"", "demo")
-    waiting = begin(place, 1, "demo")
+def test_a_node_that_is_just_being_made_is_waited_for(place):
+    """Its maker has locked the file, and not filled it."""
+    path = place.path(place.stray(b"", "demo"))
+    with open(path, "rb") as f:
+        fcntl.flock(f, fcntl.LOCK_SH)
+        waiting = begin(place, 1, "demo")
+        place.refuses(DAMAGED, "wait", "--ready", "1", "--timeout", "0.1")
+        os.unlink(path)
     master = place.node("demo")
     master.worker(master.begin())
     assert result(waiting)[0] == OK
-    with open(place.path(name), "wb"):
-        pass
-    assert ready(place, 1, "demo", *ONCE)["ready"]
 
 
 def test_a_generation_that_has_not_begun_is_said_so(place):

@@ -59,9 +59,11 @@ def test_an_interrupt_ends_it_and_gives_the_cursor_back(place, master, name):
 def test_ages_are_refreshed_without_any_change(place, master):
     master.worker(master.begin())
     watch = place.begin("--json", "watch")
-    ages = [d["generations"][0]["workers"][0]["age_ms"]
-            for d in watch.documents(3)]
-    assert ages == sorted(set(ages)), "each later than the one before"
+    shown = [d["generations"][0] for d in watch.documents(3)]
+    for ages in ([g["age_ms"] for g in shown],
+                 [g["workers"][0]["age_ms"] for g in shown]):
+        assert ages == sorted(set(ages)), "each later than the one before"
+    assert [g["spell"] for g in shown[:3]] == [1, 1, 1]
     watch.signal("INT")
     assert watch.end() == (OK, "")
 
