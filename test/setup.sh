@@ -19,9 +19,9 @@ build=$root/build
     # what nginx and its Lua module are linked with
     nginx_packages=(libcrypt1 libgcc-s1 libluajit2-5.1-2 libpcre2-8-0 libpcre3
         libssl3 zlib1g)
-    test_packages=(abigail-tools clang-16 clang-format doxygen g++
-        libcmocka-dev liburcu-dev lua-check luajit2 make python3-pytest
-        python3-pytest-xdist scdoc)
+    test_packages=(abigail-tools clang-16 clang-format doxygen g++ libcli11-dev
+        libcmocka-dev liburcu-dev lua-check luajit2 make nlohmann-json3-dev
+        python3-pytest python3-pytest-xdist scdoc)
 }
 # Packages to unpack.
 unpacked_packages=(nginx nginx-common libnginx-mod-http-lua

@@ -214,6 +214,7 @@ def plain_lane(expression):
         Stage("example", ["lua/example/run"]),
         pytest_stage("install tests", "test/consumer"),
         pytest_stage("server tests", "test/example"),
+        pytest_stage("tools tests", "test/tools", "-n", "4"),
         # They wait more than they work.
         pytest_stage("nginx tests", "test/nginx", "-n", "4", *nginx),
     ]
@@ -232,7 +233,8 @@ def sanitizer_lane():
             wrapper = still
         stages += [
             compile_stage(f"{name} build", directory,
-                          f"-Db_sanitize={sanitizer}", "-Dlua=disabled"),
+                          f"-Db_sanitize={sanitizer}", "-Dlua=disabled",
+                          "-Dtools=disabled"),
             test_stage(f"{name} C tests", directory, env, wrapper,
                        ["--timeout-multiplier", "4"])]
     return stages

@@ -30,9 +30,10 @@ def dynamic(tag, library=LIBRARY):
 
 def test_the_files_are_where_the_platform_keeps_them(stage):
     prefix = os.path.join(stage.path, "usr/local")
-    for name in ("include/wm.h", "include/wm.hpp", "include/wm_monitor.h",
-                 "include/wm_monitor.hpp",
-                 "share/lua/5.1/resty/worker/manager.lua"):
+    for name in ("bin/wmctl", "include/wm.h", "include/wm.hpp",
+                 "include/wm_monitor.h", "include/wm_monitor.hpp",
+                 "share/lua/5.1/resty/worker/manager.lua",
+                 "share/man/man1/wmctl.1"):
         assert os.path.isfile(os.path.join(prefix, name))
     folder = os.path.join(ROOT, "lua/resty/worker/manager")
     assert sorted(os.listdir(folder)) == sorted(os.listdir(os.path.join(

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+// What programs read: one JSON document a line. Its fields stand in the man
+// page; new ones may come, none goes.
+
+#ifndef WMCTL_JSON_HPP
+#define WMCTL_JSON_HPP
+
+#include "model.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace wmctl::json
+{
+
+// A segment of the list: what was seen, or why it could not be opened.
+struct listed {
+    segment of;
+    std::optional<model> seen;
+    std::optional<failure> why;
+};
+
+// What became of a segment that was to go.
+struct disposal {
+    segment of;
+    const char *action;
+    std::string reason;
+};
+
+// What was waited for, and how it stands.
+struct wait_result {
+    bool ready = false;
+    std::uint32_t wanted = 0;
+    unsigned live = 0;
+    std::uint64_t generation = 0; // 0: there is none
+    std::string file;             // "": there is no node
+};
+
+std::string list(const std::string &directory, const std::vector<listed> &all);
+std::string node(const model &m);
+std::string event(const wm_log_entry &e);
+std::string missed(std::uint64_t number);
+std::string waited(const wait_result &r);
+std::string gc(bool dry_run, const std::vector<disposal> &all);
+
+} // namespace wmctl::json
+
+#endif

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+// A node as it was at one look, in plain structs: what text and JSON show.
+
+#ifndef WMCTL_MODEL_HPP
+#define WMCTL_MODEL_HPP
+
+#include "find.hpp"
+
+#include <wm.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace wmctl
+{
+
+struct worker {
+    wm_worker_info facts{};
+    bool gone = false; // its process has ended, whatever the record says
+    bool leads = false;
+    bool has_lock = false;
+    std::uint64_t age_ms = 0;
+    std::uint64_t beat_age_ms = 0;
+};
+
+// How many workers are in which state; those that are gone count as that
+// alone, and helpers count nowhere.
+struct tally {
+    unsigned joining = 0;
+    unsigned live = 0;
+    unsigned stalled = 0;
+    unsigned draining = 0;
+    unsigned crashed = 0;
+    unsigned gone = 0;
+};
+
+struct generation {
+    wm_generation_info facts{};
+    bool current = false;
+    std::uint64_t age_ms = 0;
+    std::vector<worker> workers; // by slot
+    tally count;
+};
+
+struct model {
+    segment of;
+    std::uint32_t capacity = 0;
+    std::uint64_t current = 0; // number of a generation; 0: there is none
+    wm_lock_holder lock{};
+    bool lock_orphaned = false; // its holder has ended
+    wm_leader leader{};
+    tally count;
+    std::vector<generation> generations; // the current one, then newest first
+
+    const generation *find(std::uint64_t id) const;
+};
+
+model look(const opened &from);
+
+} // namespace wmctl
+
+#endif

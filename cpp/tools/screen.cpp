@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+// Escape sequences of ECMA-48, which every terminal of today understands.
+
+#include "screen.hpp"
+
+#include "status.hpp"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace wmctl
+{
+
+namespace
+{
+
+constexpr const char *clear_all = "\033[H\033[2J\033[?25l"; // and no cursor
+constexpr const char *home = "\033[H";
+// First: at the end it would take the last character of a full line away.
+constexpr const char *clear_line = "\033[K";
+constexpr const char *plain = "\033[0m";
+constexpr const char *rest_of_screen = "\033[J";
+constexpr const char *show_cursor = "\033[?25h";
+
+// The first `columns` characters; escape sequences take no column.
+std::string cut(const std::string &line, unsigned columns)
+{
+    std::string kept;
+    unsigned column = 0;
+
+    for (std::size_t i = 0; i < line.size(); i++) {
+        if (line[i] == '\033') {
+            const auto end = line.find('m', i);
+            kept += line.substr(i, end - i + 1);
+            i = end;
+        } else if (column++ < columns) {
+            kept += line[i];
+        }
+    }
+    return kept;
+}
+
+} // namespace
+
+palette palette::of(const options &o)
+{
+    const char *no = std::getenv("NO_COLOR");
+    const bool asked_not = o.no_color || (no != nullptr && no[0] != '\0');
+
+    return palette(!asked_not && isatty(STDOUT_FILENO) == 1);
+}
+
+void put(const std::string &text)
+{
+    std::size_t done = 0;
+
+    while (done < text.size()) {
+        const ssize_t n =
+            write(STDOUT_FILENO, text.data() + done, text.size() - done);
+
+        if (n >= 0) {
+            done += static_cast<std::size_t>(n);
+        } else if (errno != EINTR) {
+            throw failure(status::failed,
+                          std::string("cannot write: ") + std::strerror(errno));
+        }
+    }
+}
+
+screen::screen() : terminal_(isatty(STDOUT_FILENO) == 1)
+{
+    if (terminal_) {
+        put(clear_all);
+    }
+}
+
+screen::~screen()
+{
+    if (terminal_ && write(STDOUT_FILENO, show_cursor, 6) < 0) {
+        return; // the terminal is gone, and its cursor with it
+    }
+}
+
+void screen::draw(const std::string &frame)
+{
+    struct winsize size {
+    };
+    std::string out = home;
+    std::size_t at = 0;
+
+    if (!terminal_) {
+        put(frame);
+        return;
+    }
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0) {
+        size.ws_row = 24;
+        size.ws_col = 80;
+    }
+    for (unsigned row = 1; row < size.ws_row && at < frame.size(); row++) {
+        const auto end = frame.find('\n', at);
+        out += clear_line + cut(frame.substr(at, end - at), size.ws_col) +
+               plain + "\n";
+        at = end + 1;
+    }
+    put(out + rest_of_screen);
+}
+
+} // namespace wmctl

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+// The terminal: whether there is one, its colours, and drawing in place.
+
+#ifndef WMCTL_SCREEN_HPP
+#define WMCTL_SCREEN_HPP
+
+#include "options.hpp"
+
+#include <string>
+
+namespace wmctl
+{
+
+// Paints words, or leaves them as they are.
+class palette
+{
+public:
+    explicit palette(bool on) : on_(on) {}
+
+    // Of this output: only on a terminal, and only if nobody objects.
+    static palette of(const options &o);
+
+    std::string good(const std::string &s) const { return in("32", s); }
+    std::string warning(const std::string &s) const { return in("33", s); }
+    std::string bad(const std::string &s) const { return in("31", s); }
+    std::string faint(const std::string &s) const { return in("2", s); }
+    std::string strong(const std::string &s) const { return in("1", s); }
+
+private:
+    std::string in(const char *code, const std::string &s) const
+    {
+        return on_ ? std::string("\033[") + code + "m" + s + "\033[0m" : s;
+    }
+
+    bool on_;
+};
+
+// Writes to standard output, at once; throws a failure if it cannot.
+void put(const std::string &text);
+
+// Shows one frame over the other, cut to the terminal's size. Where the output
+// is no terminal, one after the other.
+class screen
+{
+public:
+    screen();
+    ~screen(); // gives the cursor back
+    screen(const screen &) = delete;
+    screen &operator=(const screen &) = delete;
+
+    void draw(const std::string &frame);
+
+private:
+    bool terminal_;
+};
+
+} // namespace wmctl
+
+#endif

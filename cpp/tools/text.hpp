@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+// What people read. Lines that begin with # are headings and facts of the
+// node; the others are rows of columns that stay as they are.
+
+#ifndef WMCTL_TEXT_HPP
+#define WMCTL_TEXT_HPP
+
+#include "model.hpp"
+#include "screen.hpp"
+
+#include <string>
+
+namespace wmctl::text
+{
+
+std::string node(const model &m, const palette &p, bool all);
+
+std::string list_heading(const palette &p);
+std::string list_row(const model &m, const palette &p);
+std::string list_row(const segment &s, const failure &why, const palette &p);
+
+std::string event_heading(const palette &p);
+std::string event(const wm_log_entry &e);
+std::string missed(std::uint64_t number);
+
+} // namespace wmctl::text
+
+#endif

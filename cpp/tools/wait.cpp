@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+// wmctl wait: until so many workers are ready, for scripts that deploy.
+//
+// The node may be yet to come, or to come again: until the time is over it is
+// looked for. What is forbidden stays so, and ends the wait at once.
+
+#include "commands.hpp"
+
+#include "json.hpp"
+#include "text.hpp"
+#include "words.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <thread>
+
+namespace wmctl
+{
+
+namespace
+{
+
+using clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds longest_sleep{1000}; // then: is it still that node?
+constexpr milliseconds between_searches{50};
+
+// The node that serves now; nothing while there is none.
+std::optional<opened> search(const options &o, std::optional<failure> &why)
+{
+    try {
+        return find(o, true);
+    } catch (const failure &f) {
+        // A segment that is just being made looks damaged.
+        if (f.why() != status::no_node && f.why() != status::damaged) {
+            throw;
+        }
+        why = f;
+        return std::nullopt;
+    }
+}
+
+json::wait_result judge(const options &o, const model &m)
+{
+    const std::uint64_t id = o.generation.value_or(m.current);
+    const generation *g = m.find(id);
+    const bool asked_for = !o.newer_than || id > *o.newer_than;
+    json::wait_result r;
+
+    r.file = m.of.file;
+    r.wanted = o.ready;
+    if (g != nullptr && asked_for) {
+        r.generation = id;
+        r.live = g->count.live;
+        r.ready = r.live >= r.wanted;
+    }
+    return r;
+}
+
+std::string text_of(const json::wait_result &r)
+{
+    const std::string what = std::to_string(r.live) + " of " +
+                             std::to_string(r.wanted) + " workers are live";
+
+    return r.generation == 0
+               ? what + "; the generation has not begun\n"
+               : what + " in generation " + std::to_string(r.generation) + "\n";
+}
+
+status tell(const options &o, const json::wait_result &r)
+{
+    put(o.json ? json::waited(r) : text_of(r));
+    return r.ready ? status::ok : status::not_ready;
+}
+
+} // namespace
+
+status wait(const options &o)
+{
+    const auto limit = milliseconds(static_cast<long long>(o.timeout * 1000));
+    const auto end = clock::now() + limit;
+    std::optional<failure> why;
+
+    while (true) {
+        const std::optional<opened> node = search(o, why);
+        const std::uint32_t epoch = node ? wm_epoch(node->node.handle()) : 0;
+        const auto r = node ? judge(o, look(*node)) : json::wait_result{};
+        const auto left =
+            std::chrono::duration_cast<milliseconds>(end - clock::now());
+
+        if (node && (r.ready || left.count() <= 0)) {
+            return tell(o, r);
+        }
+        if (left.count() <= 0) {
+            throw *why;
+        }
+        if (node) {
+            const auto nap = std::min(left, longest_sleep).count();
+            wm_wait(node->node.handle(), epoch,
+                    static_cast<std::uint32_t>(nap));
+        } else {
+            std::this_thread::sleep_for(std::min(left, between_searches));
+        }
+    }
+}
+
+} // namespace wmctl

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Fixtures: wmctl, a directory of segments of the test's own, and the nginx
+of the folder beside this one."""
+
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+HERE = os.path.dirname(__file__)
+NGINX = os.path.join(os.path.dirname(HERE), "nginx")
+sys.path.insert(0, NGINX)
+
+
+def borrow(name):
+    """The nginx tests' fixtures, whose file is called as this one is."""
+    spec = importlib.util.spec_from_file_location(
+        name, os.path.join(NGINX, "conftest.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+fixtures = borrow("nginx_fixtures")
+make = fixtures.make
+root = fixtures.root
+pytest_configure = fixtures.pytest_configure
+pytest_runtest_makereport = fixtures.pytest_runtest_makereport
+
+import conf  # noqa: E402
+import leftovers  # noqa: E402
+from actor import Actor  # noqa: E402
+from wmctl import LIBRARY, WMCTL, Command  # noqa: E402
+
+
+class Place(Command):
+    """A directory of segments, and wmctl for it."""
+
+    def __init__(self, directory):
+        super().__init__("--directory", directory)
+        self.directory = directory
+        self.actors = []        # an actor that is forgotten ends
+
+    def node(self, instance="demo", **options):
+        """A process that has attached; it is the node's master."""
+        actor = Actor()
+        assert actor.attach(instance, self.directory, **options) == 0
+        self.actors.append(actor)
+        return actor
+
+    def files(self):
+        return sorted(os.listdir(self.directory))
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def stray(self, data, instance="stray"):
+        """A file that is called as a segment is."""
+        name = f"wm.{instance}.0123456789abcdef"
+        with open(self.path(name), "wb") as f:
+            f.write(data)
+        return name
+
+    def dead(self, instance="demo", workers=1):
+        """What is left of a node whose processes were all killed: its file."""
+        before = set(self.files())
+        master = self.node(instance)
+        generation = master.begin()
+        for worker in [master.worker(generation) for _ in range(workers)]:
+            worker.kill()
+        master.kill()
+        (name,) = set(self.files()) - before
+        return name
+
+
+def emptied(path):
+    leftovers.kill_all()
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def place():
+    path = tempfile.mkdtemp(prefix="segments.", dir=conf.BUILD)
+    try:
+        yield Place(path)
+    finally:
+        emptied(path)
+
+
+@pytest.fixture
+def public(root):
+    """A place that others may enter, with a wmctl that nobody can run."""
+    path = tempfile.mkdtemp(prefix="wmctl.", dir="/tmp")
+    try:
+        os.chmod(path, 0o755)
+        os.mkdir(os.path.join(path, "segments"))
+        shutil.copy(WMCTL, path)
+        shutil.copy(LIBRARY, os.path.join(path, "libwm.so.1"))
+        p = Place(os.path.join(path, "segments"))
+        p.nobody = Command(*p.options, program=os.path.join(path, "wmctl"),
+                           user="nobody", LD_LIBRARY_PATH=path)
+        yield p
+    finally:
+        emptied(path)

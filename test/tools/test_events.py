@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""events: the log, read to its end and beyond."""
+
+import re
+
+from wmctl import OK
+
+LIFE = ["generation-begun", "worker-joined", "generation-active",
+        "worker-live", "worker-draining", "generation-exited", "worker-left"]
+
+
+def live_a_life(master):
+    g = master.begin()
+    worker = master.worker(g)
+    assert worker.drain() == 0
+    assert worker.retire(g) == 3        # WM_CLOSED
+    assert worker.leave() == 0
+    worker.quit()
+    return worker
+
+
+def test_all_events_are_told_in_their_order(place):
+    master = place.node()
+    worker = live_a_life(master)
+    events = place.lines("events")
+    assert sorted(x["event"] for x in events) == sorted(LIFE)
+    assert [x["number"] for x in events] == list(range(1, len(LIFE) + 1))
+    assert all(x["generation"] == 1 for x in events)
+    joined, = [x for x in events if x["event"] == "worker-joined"]
+    assert (joined["pid"], joined["slot"]) == (worker.pid, 0)
+    begun = events[0]
+    assert (begun["pid"], begun["slot"]) == (master.pid, None)
+    heading, *rows = place.text("events").splitlines()
+    assert heading.split() == ["#TIME", "NUMBER", "EVENT", "GENERATION",
+                               "PID", "SLOT", "VALUE"]
+    assert [x.split()[2] for x in rows] == [x["event"] for x in events]
+    assert all(len(x.split()) == 7 for x in rows)
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", rows[0])
+
+
+def test_a_long_log_is_read_whole(place):
+    """It is longer than what is read at once."""
+    master = place.node()
+    for _ in range(100):
+        live_a_life(master)
+    assert len(place.lines("events")) == 100 * len(LIFE)
+
+
+def test_overwritten_entries_are_counted(place):
+    master = place.node(log_entries=4)
+    live_a_life(master)
+    first, *rest = place.lines("events")
+    assert first == {"missed": len(LIFE) - 4} and len(rest) == 4
+    assert "# 3 entries are overwritten\n" in place.text("events")
+
+
+def test_a_dead_nodes_log_can_be_read(place):
+    name = place.dead()
+    assert [x["event"] for x in place.lines("events", name)][0] == LIFE[0]
+
+
+def test_following_tells_what_comes_until_the_node_ends(place):
+    master = place.node()
+    follow = place.begin("--json", "events", "-f", "demo")
+    live_a_life(master)
+    events = follow.documents(len(LIFE))
+    assert [x["number"] for x in events] == list(range(1, len(LIFE) + 1))
+    live_a_life(master)
+    assert len(follow.documents(2 * len(LIFE))) == 2 * len(LIFE)
+    master.release()
+    assert follow.end() == (OK, "wmctl: the node has ended\n")
+
+
+def test_following_a_dead_node_ends_with_its_log(place):
+    name = place.dead()
+    follow = place.begin("--json", "events", "--follow", name)
+    assert follow.end() == (OK, "wmctl: the node has ended\n")
+    assert follow.documents(1) == place.lines("events", name)

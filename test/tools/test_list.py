@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""list: every node of the directory, whatever state it is in."""
+
+import wmctl
+
+COLUMNS = ["#INSTANCE", "STATE", "CURRENT", "LIVE", "STALLED", "DRAINING",
+           "CRASHED", "GONE", "FILE"]
+
+
+def rows(place):
+    heading, *lines = place.text("list").splitlines()
+    assert heading.split() == COLUMNS
+    return [x.split() for x in lines]
+
+
+def test_an_empty_directory_has_a_heading_and_no_row(place):
+    assert rows(place) == []
+    assert place.json("list") == {"directory": place.directory, "nodes": []}
+
+
+def test_live_and_dead_nodes_are_listed_with_their_counts(place):
+    dead = place.dead("old", workers=3)
+    master = place.node("new")
+    g = master.begin()
+    _, draining = [master.worker(g) for _ in range(2)]
+    assert draining.drain() == 0
+    (live,) = set(place.files()) - {dead}
+    assert rows(place) == [
+        ["new", "live", "1", "1", "0", "1", "0", "0", live],
+        ["old", "post-mortem", "1", "0", "0", "0", "0", "3", dead]]
+    new, old = place.json("list")["nodes"]
+    assert (new["live"], old["live"]) == (True, False)
+    assert (new["file"], new["instance"], new["current"]) == (live, "new", 1)
+    assert old["count"]["gone"] == 3 and old["status"] == wmctl.OK
+
+
+def test_a_node_without_generations_is_listed(place):
+    place.node()
+    assert rows(place)[0][:3] == ["demo", "live", "-"]
+    assert place.json("list")["nodes"][0]["current"] is None
+
+
+def test_what_cannot_be_read_is_a_row_that_says_so(place):
+    name = place.stray(b"not a segment" * 100)
+    assert rows(place) == [["stray", "damaged", *"------", name]]
+    (node,) = place.json("list")["nodes"]
+    assert node["status"] == wmctl.DAMAGED and "no segment" in node["error"]
+    assert node["count"] is None
+
+
+def test_a_long_name_runs_into_no_other_column(place):
+    instance = "long".ljust(63, "n")
+    place.node(instance)
+    (row,) = rows(place)
+    assert row[0] == instance and len(row) == len(COLUMNS)
+
+
+def test_other_files_are_not_listed(place):
+    for name in ("wm.", "wm.a", "wm.a.0123", "other"):
+        with open(place.path(name), "wb"):
+            pass
+    assert rows(place) == []
+
+
+def test_a_file_name_cannot_move_the_cursor(place):
+    """Anybody may make a file in /dev/shm."""
+    name = place.stray(b"", "a\033[2J\nb\udcff")
+    text = place.text("list")
+    assert "\033" not in text and len(text.splitlines()) == 2
+    assert "a?[2J?b" in text
+    (node,) = place.json("list")["nodes"]
+    assert node["file"].startswith("wm.a\033[2J\nb\ufffd")
+    assert node["error"].isprintable()
+    assert "a?[2J?b" in place.refuses(wmctl.DAMAGED, "show", name)
+    assert "a?[2J?b" in place.text("gc")

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""wmctl beside a real nginx, in all that it goes through."""
+
+import os
+import signal
+
+import pytest
+
+import conf
+from wmctl import DENIED, NOT_READY, OK, Command
+
+DEFAULT = Command()     # of /dev/shm, where other nodes may be, too
+
+
+@pytest.fixture
+def node(make):
+    """A running nginx, and the name of its node."""
+    def maker(**params):
+        n = make(opts={"name": conf.own("test-wmctl"),
+                       **params.pop("opts", {})}, **params).start()
+        (instance,) = n.instances
+        (path,) = n.segments()
+        return n, instance, os.path.basename(path)
+    return maker
+
+
+def show(name):
+    return DEFAULT.json("show", name)
+
+
+def states(shown, generation):
+    """{pid: state} of one generation."""
+    return {w["pid"]: w["state"] for g in shown["generations"]
+            if g["id"] == generation for w in g["workers"]}
+
+
+def test_a_running_server_is_shown_as_it_is(node):
+    n, name, file = node()
+    shown = show(name)
+    assert shown["live"] and shown["file"] == file and shown["current"] == 1
+    assert states(shown, 1) == dict.fromkeys(n.current(), "live")
+    (g,) = shown["generations"]
+    assert (g["master"], g["state"], g["reason"]) == (
+        n.master, "active", "start")
+    (listed,) = [x for x in DEFAULT.json("list")["nodes"]
+                 if x["file"] == file]
+    assert listed["live"] and listed["count"]["live"] == 2
+    assert file in DEFAULT.text("list")
+    n.quit()
+
+
+def test_a_generation_that_drains_is_shown_below_the_new_one(node):
+    n, name, _ = node()
+    held = n.hold_all()
+    n.reload(old_gone=False)
+    n.wait_events("master_exit", 1)
+    shown = show(name)
+    assert [g["id"] for g in shown["generations"]] == [2, 1]
+    assert states(shown, 1) == dict.fromkeys(held, "draining")
+    assert states(shown, 2) == dict.fromkeys(n.current(), "live")
+    text = DEFAULT.text("show", name)
+    new, old = text.index("# generation 2: active, reload"), text.index(
+        "# old generation 1: exited, start")
+    assert new < old < text.index("draining")
+    for s in held.values():
+        s.close()
+    n.wait_gone(held)
+    assert [g["id"] for g in show(name)["generations"] if g["workers"]] == [2]
+    n.quit()
+
+
+def test_a_killed_worker_is_shown_as_crashed_beside_its_replacement(node):
+    n, name, _ = node()
+    pid = n.worker(1)
+    n.kill(pid)
+    n.wait_events("worker_start", 1, 3)
+    shown = show(name)
+    assert states(shown, 1) == {
+        pid: "crashed", **dict.fromkeys(n.current(), "live")}
+    assert shown["generations"][0]["crashes"] == 1
+    assert "crashes 1" in DEFAULT.text("show", name)
+    n.quit()
+
+
+def test_a_crash_of_the_whole_server_is_left_to_be_looked_at(node):
+    n, name, file = node()
+    everybody = [n.master, *n.workers()]
+    n.pause(everybody)      # or a worker might notice its master's end
+    for pid in everybody:
+        os.kill(pid, signal.SIGKILL)
+    n.wait_gone(everybody)
+    n.popen.wait()
+    n.master = None
+    shown = show(name)
+    assert not shown["live"] and shown["count"]["gone"] == 2
+    assert "post-mortem" in DEFAULT.text("show", name)
+    assert [x["event"] for x in DEFAULT.lines("events", name)].count(
+        "worker-live") == 2
+    assert DEFAULT.text("gc", "--dry-run", name) == (
+        f"{file}: would be unlinked\n")
+    assert n.segments()
+    assert DEFAULT.text("gc", name) == f"{file}: unlinked\n"
+    assert not n.segments()
+    n.complete = False
+
+
+def test_gc_leaves_a_running_server_alone(node):
+    n, name, file = node()
+    assert DEFAULT.json("gc", name)["segments"] == [
+        {"file": file, "instance": name, "action": "kept",
+         "reason": "in use"}]
+    assert show(name)["live"]
+    n.quit()
+
+
+def test_wait_ends_when_a_reloads_workers_are_ready(node):
+    """Not before: the old ones were as many."""
+    n, name, _ = node(before_join="""
+        if wmt.opened("late") then wmt.gate("go") end""")
+    n.open_gate("late")
+    held = n.hold_all()
+    waiting = DEFAULT.begin("--json", "wait", "--ready", "2", "--newer-than",
+                            "1", "--timeout", "60", name)
+    n.hup()
+    n.wait_note("gate", 2)
+    answer = DEFAULT.json("wait", "--ready", "2", "--timeout", "0",
+                          "--newer-than", "1", name, status=NOT_READY)
+    assert answer["live"] == 0
+    assert waiting.popen.poll() is None
+    n.open_gate("go")
+    status, said = waiting.end()
+    (answer,) = waiting.documents(1)
+    assert (status, said) == (OK, "")
+    assert (answer["generation"], answer["live"]) == (2, 2)
+    for s in held.values():
+        s.close()
+    n.wait_up()
+    n.wait_gone(held)
+    n.quit()
+
+
+def test_events_are_followed_over_a_reload_to_the_end(node):
+    n, name, _ = node()
+    follow = DEFAULT.begin("--json", "events", "-f", name)
+    follow.documents(1)
+    n.reload()
+
+    def seen(output):
+        return ('"event":"generation-active","generation":2' in output
+                and output.count('"event":"worker-left"') == 2)
+    follow.until(seen, "the reload")
+    n.quit()
+    status, said = follow.end()
+    assert (status, said) == (OK, "wmctl: the node has ended\n")
+    events = [(x["event"], x["generation"]) for x in follow.documents(1)]
+    for event in ("generation-begun", "generation-active",
+                  "generation-exited"):
+        assert events.count((event, 1)) == events.count((event, 2)) == 1
+    assert events.count(("worker-left", 2)) == 2
+
+
+def test_watch_draws_a_reload_in_place(node):
+    n, name, _ = node()
+    watch = DEFAULT.begin("watch", name, terminal=(24, 120))
+    watch.until(lambda out: "# generation 1" in out, "the first generation")
+    n.reload()
+    watch.until(lambda out: "# generation 2: active" in out.split("\033[H")[-1],
+                "the second generation")
+    watch.signal("INT")
+    assert watch.end() == (OK, "")
+    n.quit()
+
+
+def test_nobody_may_look_at_a_server_of_mode_0600(node, public):
+    n, name, file = node()
+    nobody = Command(program=public.nobody.program, user="nobody",
+                     **public.nobody.env)
+    line = nobody.refuses(DENIED, "show", name)
+    assert file in line and "mode 0600" in line
+    n.quit()
+
+
+def test_anybody_may_look_at_a_server_of_mode_0644(node, public):
+    n, name, _ = node(opts={"mode": 0o644})
+    nobody = Command(program=public.nobody.program, user="nobody",
+                     **public.nobody.env)
+    assert states(nobody.json("show", name), 1) == dict.fromkeys(
+        n.current(), "live")
+    n.quit()
+
+
+def test_looking_leaves_no_trace(node):
+    """A server that ends unlinks its segment, whoever looks on."""
+    n, name, _ = node()
+    watch = DEFAULT.begin("--json", "watch", name)
+    watch.documents(1)
+    n.quit()
+    assert watch.end()[0] == OK
+    assert not n.segments()

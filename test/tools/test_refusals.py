@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""What may not be read or cannot be: why, and an exit status of its own."""
+
+import os
+
+import pytest
+
+from wmctl import DAMAGED, DENIED, FAILED, FOREIGN, NO_NODE
+
+# Where they lie is protocol.md's word.
+ABI, CAPACITY, NAMESPACE = 8, 24, 32
+
+
+@pytest.fixture
+def spoilt(place):
+    """A dead segment with one 32-bit word changed."""
+    def maker(offset, value):
+        name = place.dead()
+        with open(place.path(name), "r+b") as f:
+            f.seek(offset)
+            f.write(value.to_bytes(4, "little"))
+        return name
+    return maker
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 100, b"not a segment" * 100])
+def test_a_file_that_is_no_segment_is_damaged(place, data):
+    name = place.stray(data)
+    for command in ("show", "watch", "events"):
+        line = place.refuses(DAMAGED, command, name)
+        assert name in line and "remove the file" in line
+
+
+def test_a_segment_cut_short_is_damaged(place):
+    name = place.dead()
+    os.truncate(place.path(name), 1000)
+    assert "cut short" in place.refuses(DAMAGED, "show", name)
+
+
+def test_a_segment_that_contradicts_itself_is_damaged(place, spoilt):
+    name = spoilt(CAPACITY, 0)
+    assert "contradicts itself" in place.refuses(DAMAGED, "show", name)
+
+
+def test_a_segment_of_another_abi_is_foreign(place, spoilt):
+    assert "restart the server" in place.refuses(FOREIGN, "show",
+                                                 spoilt(ABI, 99))
+
+
+def test_a_segment_of_another_pid_namespace_is_foreign(place, spoilt):
+    assert "pid namespace" in place.refuses(FOREIGN, "show",
+                                            spoilt(NAMESPACE, 1))
+
+
+def test_a_segment_that_others_may_write_to_is_not_believed(place):
+    place.node()
+    (name,) = place.files()
+    os.chmod(place.path(name), 0o666)
+    assert "set its mode back" in place.refuses(DENIED, "show", "demo")
+
+
+def test_another_users_segment_is_denied_and_the_line_says_whose_it_is(public):
+    master = public.node()
+    master.worker(master.begin())
+    (name,) = public.files()
+    for command in (["show"], ["show", "demo"], ["show", name], ["watch"],
+                    ["events"], ["wait", "--ready", "1"]):
+        line = public.nobody.refuses(DENIED, *command)
+        assert name in line and "root's, mode 0600" in line
+        assert "as root" in line
+    (node,) = public.nobody.json("list")["nodes"]
+    assert node["status"] == DENIED and node["error"] == line[len("wmctl: "):]
+    assert "denied" in public.nobody.text("list")
+
+
+def test_roots_segment_is_read_by_whom_its_mode_allows(public):
+    master = public.node(mode=0o644)
+    master.worker(master.begin())
+    shown = public.nobody.json("show")
+    assert shown["live"] and shown["count"]["live"] == 1
+    assert public.nobody.json("wait", "--ready", "1")["ready"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_another_users_dead_segment_is_not_unlinked(public, mode):
+    os.chmod(public.directory, 0o777)
+    name = public.dead()
+    os.chmod(public.path(name), mode)
+    done = public.nobody.run("gc")
+    assert (done.returncode, done.stdout) == (DENIED, "")
+    assert name in done.stderr and "root's" in done.stderr
+    assert public.files() == [name]
+
+
+def test_in_a_directory_that_cannot_be_written_nothing_is_unlinked(public):
+    """One's own segment in another's directory."""
+    name = public.dead()
+    os.chown(public.path(name), 65534, 65534)
+    assert "directory" in public.nobody.refuses(DENIED, "gc")
+    assert public.files() == [name]
+
+
+def test_an_output_that_is_full_is_a_failure(place):
+    with open("/dev/full", "wb") as full:
+        running = place.begin("list", output=full)
+    status, said = running.end()
+    assert status == FAILED and "No space left" in said
+
+
+def test_a_node_that_is_unlinked_meanwhile_is_none(place):
+    master = place.node()
+    master.release()
+    place.refuses(NO_NODE, "show", "demo")

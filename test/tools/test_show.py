@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""show: generations and workers as they are, and which node is meant."""
+
+import re
+
+import pytest
+
+from proc import wait
+from wmctl import NO_NODE, USAGE, Command
+
+
+def workers(shown):
+    return {w["pid"]: w for g in shown["generations"] for w in g["workers"]}
+
+
+def generations(shown):
+    return [(g["id"], g["state"]) for g in shown["generations"]]
+
+
+def rows(text):
+    return [x.split() for x in text.splitlines() if not x.startswith("#")]
+
+
+def test_the_current_generation_is_first_and_old_ones_are_below(place):
+    master = place.node()
+    old, new = [master.worker(master.begin()) for _ in range(2)]
+    old.drain()
+    shown = place.json("show")
+    assert shown["current"] == 2
+    assert [(g["id"], g["current"]) for g in shown["generations"]] == [
+        (2, True), (1, False)]
+    text = place.text("show")
+    assert re.findall(r"^# (?:old )?generation \d", text, re.M) == [
+        "# generation 2", "# old generation 1"]
+    assert [(int(r[0]), r[2]) for r in rows(text)] == [
+        (new.pid, "live"), (old.pid, "draining")]
+    assert f"master {master.pid}" in text
+
+
+def test_a_generation_that_has_begun_is_the_current_one(place):
+    master = place.node()
+    master.worker(master.begin())
+    assert master.begin() == 2
+    shown = place.json("show")
+    assert shown["current"] == 2
+    assert generations(shown) == [(2, "begun"), (1, "active")]
+
+
+def test_each_state_has_its_word(place):
+    master = place.node()
+    g = master.begin()
+    live, stalled, draining, crashed, joining = [
+        master.fork() for _ in range(5)]
+    for worker in (live, draining, crashed):
+        assert worker.live(g) == 0
+    assert stalled.live(g, overdue_ms=1) == 0
+    assert joining.join(g) == 0
+    assert draining.drain() == 0
+    crashed.kill()
+    wait(lambda: workers(place.json("show"))[stalled.pid]["beat_age_ms"] > 50,
+         "the beat to be overdue")
+    assert master.sweep() > 0
+    shown = place.json("show")
+    expected = {live.pid: "live", stalled.pid: "stalled",
+                draining.pid: "draining", crashed.pid: "crashed",
+                joining.pid: "joining"}
+    assert {p: w["state"] for p, w in workers(shown).items()} == expected
+    assert shown["count"] == {"joining": 1, "live": 1, "stalled": 1,
+                              "draining": 1, "crashed": 1, "gone": 0}
+    assert {int(r[0]): r[2] for r in rows(place.text("show"))} == expected
+
+
+def test_a_killed_worker_is_gone_before_anybody_has_swept(place):
+    """Also while it is a zombie, which its master has not reaped."""
+    master = place.node()
+    worker = master.worker(master.begin())
+    assert not workers(place.json("show"))[worker.pid]["gone"]
+    worker.kill()
+    shown = place.json("show")
+    seen = workers(shown)[worker.pid]
+    assert (seen["state"], seen["gone"]) == ("live", True)
+    assert (shown["count"]["live"], shown["count"]["gone"]) == (0, 1)
+    assert rows(place.text("show"))[0][2] == "gone"
+
+
+def test_of_a_dead_node_everybody_is_gone(place):
+    name = place.dead(workers=2)
+    shown = place.json("show", name)
+    assert not shown["live"] and shown["count"]["gone"] == 2
+    assert all(w["gone"] for w in workers(shown).values())
+    assert "post-mortem" in place.text("show", "demo")
+
+
+def test_a_helper_is_shown_and_counted_nowhere(place):
+    master = place.node()
+    helper = master.worker(master.begin(), role=1)
+    shown = place.json("show")
+    assert workers(shown)[helper.pid]["role"] == "helper"
+    assert not any(shown["count"].values())
+
+
+def test_the_locks_holder_is_named(place):
+    master = place.node()
+    worker = master.worker(master.begin())
+    assert place.json("show")["lock"] is None
+    assert "# lock: free\n" in place.text("show")
+    assert worker.lock(purpose=7) == 0
+    shown = place.json("show")
+    assert workers(shown)[worker.pid]["lock"]
+    assert (shown["lock"]["pid"], shown["lock"]["purpose"],
+            shown["lock"]["generation"], shown["lock"]["gone"]) == (
+        worker.pid, 7, 1, False)
+    assert f"# lock: held by {worker.pid} of generation 1" in (
+        place.text("show"))
+    assert rows(place.text("show"))[0][-1] == "lock"
+    worker.kill()
+    assert place.json("show")["lock"]["gone"]
+    assert "purpose 7, which is gone" in place.text("show")
+
+
+def test_the_leader_is_named(place):
+    master = place.node()
+    worker = master.worker(master.begin())
+    assert place.json("show")["leader"] is None
+    assert "# leader: nobody\n" in place.text("show")
+    assert worker.lead() == 1
+    shown = place.json("show")
+    assert (shown["leader"]["pid"], shown["leader"]["term"]) == (
+        worker.pid, 1)
+    assert workers(shown)[worker.pid]["leader"]
+    assert f"# leader: {worker.pid} of generation 1, term 1\n" in (
+        place.text("show"))
+    assert rows(place.text("show"))[0][-1] == "leader"
+
+
+def test_generations_without_workers_are_shown_when_all_are_asked_for(place):
+    master = place.node()
+    master.worker(master.begin()).leave()
+    assert master.retire(1) == 3        # WM_CLOSED
+    assert master.abort(master.begin()) == 3
+    master.worker(master.begin())
+    assert generations(place.json("show")) == [
+        (3, "active"), (2, "aborted"), (1, "exited")]
+    assert "old generation" not in place.text("show")
+    text = place.text("show", "--all")
+    assert re.findall(r"old generation (\d): (\w+)", text) == [
+        ("2", "aborted"), ("1", "exited")]
+
+
+def test_every_row_has_the_headings_columns(place):
+    master = place.node()
+    for _ in range(2):
+        master.worker(master.begin())
+    (heading,) = [x for x in place.text("show").splitlines()
+                  if x.startswith("#PID")]
+    assert heading.split() == ["#PID", "SLOT", "STATE", "ROLE", "AGE", "BEAT",
+                               "STALLS", "MARKS"]
+    for row in rows(place.text("show")):
+        assert len(row) == len(heading.split())
+
+
+# --- which node ---------------------------------------------------------------
+
+
+def test_without_a_name_the_only_live_node_is_meant(place):
+    place.dead("old")
+    place.node("new")
+    assert place.json("show")["instance"] == "new"
+
+
+def test_of_several_one_must_be_named(place):
+    a, b = place.node("a"), place.node("b")
+    line = place.refuses(USAGE, "show")
+    assert all(name in line for name in place.files())
+    for node, name in ((a, "a"), (b, "b")):
+        assert place.json("show", name)["instance"] == name
+        assert node.release() == 0
+
+
+def test_a_file_name_tells_nodes_of_one_instance_apart(place):
+    place.node()
+    place.node()
+    line = place.refuses(USAGE, "show", "demo")
+    for name in place.files():
+        assert name in line
+        assert place.json("show", name)["file"] == name
+
+
+def test_a_live_node_comes_before_a_dead_one_of_its_name(place):
+    dead = place.dead("other")
+    place.node()
+    # A new node tidies up what is of its name, so it comes afterwards.
+    with open(place.path(dead), "rb") as f:
+        place.stray(f.read(), "demo")
+    assert len([x for x in place.files() if ".demo." in x]) == 2
+    assert place.json("show", "demo")["live"]
+
+
+@pytest.mark.parametrize("args", [(), ("demo",), ("wm.demo.0123456789abcdef",)])
+def test_no_node_is_said_so(place, args):
+    line = place.refuses(NO_NODE, "show", *args)
+    assert "wmctl list" in line and place.directory in line
+
+
+def test_a_directory_that_is_not_there_is_named(place):
+    line = Command().refuses(NO_NODE, "show", "--directory", "/not/there")
+    assert "/not/there" in line and "--directory" in line
+
+
+@pytest.mark.parametrize("args", [
+    (), ("show", "--no-such"), ("show", ""), ("show", "a", "b"),
+    ("show", "--no\033[2J"), ("bogus",),
+    ("wait",), ("wait", "--ready", "0"), ("wait", "--ready", "x"),
+    ("wait", "--ready", "1", "--timeout", "-1"),
+    ("wait", "--ready", "1", "--generation", "old"),
+    ("wait", "--ready", "1", "--generation", "0"),
+    ("wait", "--ready", "1", "--generation", "1", "--newer-than", "1")])
+def test_wrong_usage_names_the_help(place, args):
+    assert "wmctl --help" in place.refuses(USAGE, *args)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""wait: for scripts, which rely on its exit status."""
+
+import fcntl
+import os
+
+import wmctl
+from wmctl import DAMAGED, NO_NODE, NOT_READY, OK
+
+LONG = ("--timeout", "60")
+ONCE = ("--timeout", "0")
+
+
+def ready(place, count, *args, status=OK):
+    return place.json("wait", "--ready", str(count), *(args or ONCE),
+                      status=status)
+
+
+def begin(place, count, *args):
+    """A wait that has begun to sleep, or is about to."""
+    return place.begin("--json", "wait", "--ready", str(count), *LONG, *args)
+
+
+def result(running):
+    """(exit status, what it has written)"""
+    status, said = running.end()
+    assert said == ""
+    return status, running.documents(1)[0]
+
+
+def test_enough_live_workers_are_ready_at_once(place):
+    master = place.node()
+    g = master.begin()
+    for _ in range(2):
+        master.worker(g)
+    (name,) = place.files()
+    for count in (1, 2):
+        assert ready(place, count) == {
+            "ready": True, "wanted": count, "live": 2, "generation": 1,
+            "file": name}
+    assert ready(place, 3, status=NOT_READY)["live"] == 2
+    assert place.text("wait", "--ready", "2", *ONCE) == (
+        "2 of 2 workers are live in generation 1\n")
+
+
+def test_it_ends_as_the_last_one_gets_ready(place):
+    master = place.node()
+    g = master.begin()
+    master.worker(g)
+    waiting = begin(place, 2)
+    late = master.fork()
+    assert late.join(g) == 0
+    assert late.start() == 0
+    assert result(waiting)[0] == OK
+
+
+def test_the_timeout_is_not_ready(place):
+    master = place.node()
+    master.worker(master.begin())
+    answer = ready(place, 2, "--timeout", "0.2", status=NOT_READY)
+    assert not answer["ready"]
+
+
+def test_only_live_workers_count(place):
+    master = place.node()
+    g = master.begin()
+    joining, draining, killed, helper = [master.fork() for _ in range(4)]
+    assert joining.join(g) == 0
+    assert helper.live(g, role=1) == 0
+    for worker in (draining, killed):
+        assert worker.live(g) == 0
+    assert draining.drain() == 0
+    killed.kill()
+    assert ready(place, 1, status=NOT_READY)["live"] == 0
+
+
+def test_the_current_generation_is_meant_unless_one_is_named(place):
+    master = place.node()
+    master.worker(master.begin())
+    new = master.begin()
+    assert ready(place, 1, status=NOT_READY)["generation"] == new
+    ready(place, 1, "--generation", "current", *ONCE, status=NOT_READY)
+    assert ready(place, 1, "--generation", "1", *ONCE)["live"] == 1
+    assert ready(place, 1, "--generation", "3", *ONCE,
+                 status=NOT_READY)["generation"] is None
+
+
+def test_an_aborted_generation_is_not_waited_for(place):
+    master = place.node()
+    master.worker(master.begin())
+    assert master.abort(master.begin()) == 3        # WM_CLOSED
+    assert ready(place, 1)["generation"] == 1
+
+
+def test_newer_than_waits_for_a_reload_that_has_not_begun(place):
+    """What a script needs that has only just asked for it."""
+    master = place.node()
+    master.worker(master.begin())
+    ready(place, 1, "--newer-than", "1", *ONCE, status=NOT_READY)
+    waiting = begin(place, 1, "--newer-than", "1")
+    master.worker(master.begin())
+    status, answer = result(waiting)
+    assert (status, answer["generation"]) == (OK, 2)
+
+
+def test_a_node_that_is_yet_to_come_is_waited_for(place):
+    waiting = begin(place, 1, "demo")
+    master = place.node()
+    master.worker(master.begin())
+    assert result(waiting)[0] == OK
+
+
+def test_the_next_life_of_a_node_is_waited_for(place):
+    first = place.node()
+    first.begin()
+    waiting = begin(place, 1, "demo")
+    first.release()
+    second = place.node()
+    second.worker(second.begin())
+    assert result(waiting)[0] == OK
+
+
+def test_without_a_node_in_time_there_is_none(place):
+    place.dead("demo")
+    for args in (("other",), ("demo",), ()):
+        place.refuses(NO_NODE, "wait", "--ready", "1", "--timeout", "0.1",
+                      *args)
+
+
+def test_a_node_that_is_just_being_made_is_waited_for(place):
+    """Its maker has locked the file, and not filled it."""
+    path = place.path(place.stray(b"", "demo"))
+    with open(path, "rb") as f:
+        fcntl.flock(f, fcntl.LOCK_SH)
+        waiting = begin(place, 1, "demo")
+        place.refuses(DAMAGED, "wait", "--ready", "1", "--timeout", "0.1")
+        os.unlink(path)
+    master = place.node("demo")
+    master.worker(master.begin())
+    assert result(waiting)[0] == OK
+
+
+def test_a_generation_that_has_not_begun_is_said_so(place):
+    place.node()
+    done = place.run("wait", "--ready", "1", *ONCE)
+    assert (done.returncode, done.stdout) == (
+        wmctl.NOT_READY,
+        "0 of 1 workers are live; the generation has not begun\n")

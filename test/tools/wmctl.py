@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Runs wmctl, to its end or beside the test."""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+import conf
+import proc
+
+WMCTL = os.path.join(conf.BUILD, "cpp/wmctl")
+LIBRARY = os.path.join(conf.BUILD, "libwm/libwm.so")
+OK, NOT_READY, USAGE, NO_NODE, DENIED, DAMAGED, FOREIGN, FAILED = range(8)
+
+
+class Command:
+    """wmctl with some options, as some user."""
+
+    def __init__(self, *options, program=WMCTL, user=None, **env):
+        self.options = options
+        self.program = program
+        self.more = {"user": user, "group": "nogroup",
+                     "extra_groups": []} if user else {}
+        self.env = {**os.environ, **env}
+        self.env.pop("NO_COLOR", None)
+
+    def run(self, *args, **env):
+        """Its result."""
+        return subprocess.run(
+            [self.program, *self.options, *args], capture_output=True,
+            text=True, check=False, timeout=60, env={**self.env, **env},
+            **self.more)
+
+    def text(self, *args):
+        done = self.run(*args)
+        assert (done.returncode, done.stderr) == (OK, ""), done
+        return done.stdout
+
+    def json(self, *args, status=OK):
+        done = self.run("--json", *args)
+        assert done.returncode == status, done
+        return json.loads(done.stdout)
+
+    def lines(self, *args):
+        """Of an output with one document a line."""
+        return [json.loads(x) for x in self.text("--json", *args).splitlines()]
+
+    def refuses(self, status, *args):
+        """The one line that says why."""
+        done = self.run(*args)
+        assert done.returncode == status, done
+        assert done.stdout == ""
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("wmctl: ") and line.isprintable()
+        return line
+
+    def begin(self, *args, terminal=None, output=None, **env):
+        return Running([self.program, *self.options, *args], terminal, output,
+                       {**self.env, **env})
+
+
+class Running:
+    """A wmctl beside the test: what it has written so far, and its end.
+    terminal: (rows, columns) of one; output: a file to write to; else it is
+    a pipe."""
+
+    def __init__(self, command, terminal, output, env):
+        if terminal:
+            self.fd, out = pty.openpty()
+            fcntl.ioctl(out, termios.TIOCSWINSZ,
+                        struct.pack("HHHH", *terminal, 0, 0))
+        else:
+            self.fd, out = os.pipe()
+        self.popen = subprocess.Popen(command, stdout=output or out, env=env,
+                                      text=True,
+                                      stderr=subprocess.PIPE,
+                                      stdin=subprocess.DEVNULL)
+        os.close(out)
+        self.output = ""
+
+    def read(self, timeout):
+        """Takes what has come; False at the end."""
+        if not select.select([self.fd], [], [], timeout)[0]:
+            return True
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:         # a terminal's end
+            return False
+        self.output += data.decode()
+        return bool(data)
+
+    def until(self, condition, what):
+        """Reads on until condition(output) is true: its value."""
+        end = time.monotonic() + proc.DEADLINE
+        while not (value := condition(self.output)):
+            assert time.monotonic() < end, f"no {what} in {self.output!r}"
+            assert self.read(0.1), f"ended without {what}: {self.output!r}"
+        return value
+
+    def documents(self, count):
+        """Waits for so many JSON documents: all that there are."""
+        def whole(output):
+            lines = output.split("\n")[:-1]
+            return len(lines) >= count and [json.loads(x) for x in lines]
+        return self.until(whole, f"{count} documents")
+
+    def signal(self, name):
+        self.popen.send_signal(getattr(signal, "SIG" + name))
+
+    def end(self):
+        """Waits for its end: (exit status, what it said of it)."""
+        end = time.monotonic() + 3 * proc.DEADLINE
+        while self.read(0.1):
+            assert time.monotonic() < end, f"no end after {self.output!r}"
+        os.close(self.fd)
+        _, said = self.popen.communicate(timeout=proc.DEADLINE)
+        return self.popen.returncode, said
