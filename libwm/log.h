@@ -8,7 +8,8 @@
 
 #include "node.h"
 
-/* Also what ends the wait for another epoch. Wait-free. slot: WM_NO_SLOT where the event is not a worker's. */
+/* Also what ends the wait for another epoch. Wait-free. slot: WM_NO_SLOT where
+ * the event is not a worker's. */
 void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
                    uint64_t generation, uint64_t value, uint32_t pid,
                    uint32_t slot);

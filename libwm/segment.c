@@ -44,7 +44,7 @@ bool wm_instance_valid(const char *instance)
                             "0123456789_.-") == n;
 }
 
-/* Whether `name` is prefix, instance, dot, hex digits. instance: NULL for any. */
+/* Whether `name` is prefix, instance (NULL: any), dot, hex digits. */
 static bool name_matches(const char *name, const char *instance)
 {
     const char *dot = strrchr(name, '.');

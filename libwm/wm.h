@@ -192,10 +192,9 @@ int wm_node_attach(const struct wm_node_options *options,
  * that take a `const struct wm_node *`.
  * Returns 0; -EINVAL; -ENOENT; -EACCES: may not be read; -EPERM: neither the
  * caller's nor root's; -ENOTSUP: more users may write to it than when it was
- * made; -EBADMSG: no segment;
- * -ENODATA: cut short; -EPROTO: another ABI; -EUCLEAN: damaged; -EXDEV: its
- * pids are of another pid namespace; -ENOMEM; -EMFILE. Any process may call
- * it. Blocking (file system). */
+ * made; -EBADMSG: no segment; -ENODATA: cut short; -EPROTO: another ABI;
+ * -EUCLEAN: damaged; -EXDEV: its pids are of another pid namespace; -ENOMEM;
+ * -EMFILE. Any process. Blocking (file system). */
 int wm_node_open(const char *name, const char *directory,
                  struct wm_node **node);
 
@@ -220,7 +219,8 @@ int wm_node_list(const char *instance, const char *directory,
  * name: of its file. directory: NULL for /dev/shm.
  * Returns 0; -EBUSY: somebody takes part; -EPERM: another user's, and the
  * caller is not root; -EINVAL: no name of a segment; -EBADMSG: a symbolic link;
- * -ENOENT; -EACCES; what unlink(2) said. Any process. Blocking (file system). */
+ * -ENOENT; -EACCES; what unlink(2) said. Any process. Blocking (file
+ * system). */
 int wm_node_unlink(const char *name, const char *directory);
 
 /* Gives back one attach or open. With the last one the handle is dead, this
