@@ -3,6 +3,7 @@
 """leader(), on_leader, on_leader_lost: one of the node leads, over reloads,
 crashes and stalls, by terms that grow."""
 
+from conf import Lua
 from nginx import line_server
 from proc import wait
 from rows import exits, starts
@@ -145,6 +146,27 @@ def test_only_one_of_the_two_callbacks(make):
     m.wait_note("leader")
     m.quit()
     assert m.rows() == starts(1, 2) + exits(1, 2)
+
+
+def test_who_ends_meanwhile_takes_nothing_from_the_last(make):
+    """The last worker has drained and is about to close its generation, when
+    another, which gave its exit long ago, ends without exit_worker_by_lua*."""
+    n = make(exit_worker=False, opts=opts(interval=0.1, on_leader_lost=Lua(
+        'function() require("wmt").gate("lost") end'))).start()
+    n.wait_note("leader")
+    leader = n.notes("leader")[0]["by"]
+    held = n.hold_all()
+    held.pop(leader).close()
+    ((other, connection),) = held.items()
+    n.signal("QUIT", other)
+    n.wait_events("worker_exit", 1)
+    n.signal("QUIT")
+    n.wait_note("gate")
+    connection.close()
+    n.wait_gone([other])
+    n.open_gate("lost")
+    n.wait_end()
+    assert n.rows() == starts(1, 2) + exits(1, 2)
 
 
 def test_a_lost_lead_is_logged_where_it_cannot_be_told(make):

@@ -7,6 +7,7 @@
 local ffi = require "ffi"
 local callback = require "resty.worker.manager.callback"
 local libwm = require "resty.worker.manager.libwm"
+local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
 local vm = require "resty.worker.manager.vm"
 
@@ -16,6 +17,8 @@ local tonumber = tonumber
 -- Constants of wm.h.
 local ADOPT, ANONYMOUS = 1, 2
 local SAME = 2
+
+local LAST_WAIT_MS = 200 -- for the lock, as the VM is closed
 
 local _M = {}
 
@@ -48,6 +51,19 @@ local function attach(opts)
     return node[0]
 end
 
+-- If we are the last, nobody else tells of the end. Whoever has the lock may be
+-- in its exit, drained and about to close the generation: it does, and tells.
+local function close_generation()
+    if not lock.asleep(lock.WORKER_EXIT, LAST_WAIT_MS) then
+        return
+    end
+    lib.wm_generation_retire(vm.node, vm.generation)
+    while lib.wm_generation_take_exit(vm.node, vm.generation, nil) > 0 do
+        log.not_given_at_close("master_exit", tonumber(vm.generation))
+    end
+    lock.release()
+end
+
 -- Runs as the VM is closed, where a compiled pairs() loop may never end in
 -- some LuaJITs, Debian 12's too (its trace leaves at its own start, is entered
 -- anew, and leaves): there is none in here.
@@ -62,10 +78,7 @@ local function close_worker()
         log.not_given_at_close("leader_lost", vm.leading)
     end
     lib.wm_worker_drain(vm.worker)
-    lib.wm_generation_retire(vm.node, vm.generation)
-    while lib.wm_generation_take_exit(vm.node, vm.generation, nil) > 0 do
-        log.not_given_at_close("master_exit", tonumber(vm.generation))
-    end
+    close_generation()
     lib.wm_worker_leave(vm.worker)
     vm.worker = nil
 end
