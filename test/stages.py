@@ -216,7 +216,7 @@ def plain_lane(expression):
         pytest_stage("server tests", "test/example"),
         pytest_stage("tools tests", "test/tools", "-n", "4"),
         # They wait more than they work.
-        pytest_stage("nginx tests", "test/nginx", "-n", "4", *nginx),
+        pytest_stage("nginx tests", "test/nginx", "-n", "3", *nginx),
     ]
 
 

@@ -153,6 +153,12 @@ class Nginx:
                 or proc.gone(p) for p in ups)
         wait(up, f"{workers} workers")
 
+    def wait_titles(self):
+        """Waits until each child is known by a title of its own: it has the
+        master's until the very end of its start."""
+        wait(lambda: proc.title(self.master) not in map(
+            proc.title, proc.children(self.master)), "titles")
+
     # --- signals --------------------------------------------------------
 
     def signal(self, name, pid=None):
@@ -181,6 +187,7 @@ class Nginx:
         when all the new ones are up, however loaded the machine is.
         """
         inits = len(self.notes("init"))
+        self.wait_titles()
         old = self.current()
         self.pause(old)
         self.hup(**changes)
