@@ -33,6 +33,7 @@ def test_a_reload_before_any_worker_has_joined(make):
     """The process that began the first generation is gone by then."""
     n = make(daemon=True, before_join="""
         if not wmt.opened("join") then wmt.gate("join") end""")
+    n.modelled = False      # whose worker comes first then, is open
     n.start(ready=False)
     n.wait_note("gate", 2)
     n.note_segments()
