@@ -396,9 +396,10 @@ static bool is_clean(const struct wm_segment *segment, int error,
     return p.exits_owed == 0 && p.workers == 0;
 }
 
-/* A tool that asks whether the segment is in use holds the exclusive lock for
- * a moment, so being refused is worth a second try, for those who are likely
- * to be the last: a worker's master outlives it. */
+/* Whoever asks whether the segment is in use is granted a share for a moment
+ * where it was, and cannot be told from a participant then. So being refused is
+ * worth a second try, for those who are likely to be the last: a worker's
+ * master outlives it. */
 static void try_unlink(const struct wm_node *n)
 {
     const struct timespec pause = {.tv_nsec = 2000000};

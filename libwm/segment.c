@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #define HEX_DIGITS 16
+#define ATTEMPTS 16
 
 static const char prefix[] = "wm.";
 
@@ -222,7 +223,7 @@ int wm_segment_create(struct wm_segment *segment, const char *directory,
     int dir = open_directory(directory);
     int error = dir < 0 ? dir : -EAGAIN;
 
-    for (int attempt = 0; attempt < 16 && error == -EAGAIN; attempt++) {
+    for (int attempt = 0; attempt < ATTEMPTS && error == -EAGAIN; attempt++) {
         clear(segment);
         segment->geometry = geometry;
         error = create_once(segment, dir, instance, mode);
@@ -502,6 +503,28 @@ void wm_segment_keep_private(const struct wm_segment *segment)
     }
 }
 
+/* Takes the exclusive lock, which proves that nobody takes part: 0, -EBUSY, or
+ * what flock(2) said. Whoever just asks holds it for a moment, too, and must
+ * not be mistaken for a participant: unlike one, it refuses shares as well,
+ * and is waited for. A share that is granted here goes at the next attempt. */
+static int lock_alone(int fd)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            return 0;
+        }
+        if (errno != EWOULDBLOCK) {
+            return -errno;
+        }
+        if (flock(fd, LOCK_SH | LOCK_NB) != 0) {
+            nanosleep(&pause, NULL);
+        }
+    }
+    return -EBUSY;
+}
+
 enum wm_use wm_segment_use(const char *directory, const char *name)
 {
     int fd = open_file(directory, name);
@@ -510,10 +533,15 @@ enum wm_use wm_segment_use(const char *directory, const char *name)
     if (fd < 0) {
         return use;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    switch (lock_alone(fd)) {
+    case 0:
         use = WM_USE_DEAD;
-    } else if (errno == EWOULDBLOCK) {
+        break;
+    case -EBUSY:
         use = WM_USE_LIVE;
+        break;
+    default:
+        break;
     }
     close(fd);
     return use;
@@ -531,9 +559,10 @@ int wm_segment_unlink(const char *directory, const char *name,
     if (fd < 0) {
         return fd;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    error = lock_alone(fd);
+    if (error != 0) {
         close(fd);
-        return -EBUSY;
+        return error;
     }
     error = fstat(fd, &st) != 0      ? -errno
             : st.st_uid != geteuid() ? -EPERM

@@ -24,12 +24,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -786,6 +788,56 @@ static void unlinking_holds_the_exclusive_lock(void **state)
     assert_int_equal(place_files(), 0);
 }
 
+/* One that holds the lock while it asks who takes part, or -1: it lets go when
+ * somebody waits for it. */
+static int asker = -1;
+static int waits; /* how often somebody waited */
+
+int nanosleep(const struct timespec *time, struct timespec *left)
+{
+    (void)time;
+    (void)left;
+    waits++;
+    if (asker >= 0) {
+        close(asker);
+        asker = -1;
+    }
+    return 0;
+}
+
+static void have_one_ask(const char *name)
+{
+    asker = open(place_path(name), O_RDONLY | O_CLOEXEC);
+    assert_true(asker >= 0);
+    assert_int_equal(flock(asker, LOCK_EX | LOCK_NB), 0);
+}
+
+static void who_just_asks_is_not_taken_for_a_participant(void **state)
+{
+    struct verdict v = {.unlink = true};
+    const char *name = leave_dead("a");
+
+    (void)state;
+    have_one_ask(name);
+    assert_int_equal(use(name), WM_USE_DEAD);
+    have_one_ask(name);
+    assert_int_equal(wm_segment_unlink(place_directory, name, judge, &v), 0);
+    assert_int_equal(place_files(), 0);
+}
+
+static void nobody_waits_for_a_participant(void **state)
+{
+    struct verdict v = {.unlink = true};
+
+    (void)state;
+    assert_int_equal(create("a"), 0);
+    waits = 0;
+    assert_int_equal(use(segment.name), WM_USE_LIVE);
+    assert_int_equal(
+        wm_segment_unlink(place_directory, segment.name, judge, &v), -EBUSY);
+    assert_int_equal(waits, 0);
+}
+
 /* -------------------------------------------------------- a later binary */
 
 /* The part of the program that was exec'd: adopts, and leaves a trace. */
@@ -960,6 +1012,8 @@ int main(int argc, char **argv)
         TEST(a_damaged_one_is_judged_without_a_mapping),
         TEST(another_users_is_not_ours_to_judge_even_for_root),
         TEST(unlinking_holds_the_exclusive_lock),
+        TEST(who_just_asks_is_not_taken_for_a_participant),
+        TEST(nobody_waits_for_a_participant),
         TEST(an_inherited_descriptor_is_adopted),
         TEST(an_unlinked_one_is_adopted_as_well),
         TEST(anonymous_memory_is_adopted_as_well),
