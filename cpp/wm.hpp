@@ -291,6 +291,7 @@ public:
     {
     }
 
+    /// Its number, from 1.
     std::uint64_t id() const noexcept { return info_.id; }
     wm_generation_state state() const noexcept
     {
@@ -302,6 +303,7 @@ public:
     }
     /// How often it has had its first worker.
     std::uint32_t spell() const noexcept { return info_.spell; }
+    /// How many of its ends were given out.
     std::uint32_t exits_given() const noexcept { return info_.exits_given; }
     /// Pid of who began it.
     std::int32_t master() const noexcept { return info_.master; }
@@ -1080,6 +1082,7 @@ public:
         return g;
     }
 
+    /// Its number, from 1.
     std::uint64_t id() const noexcept { return id_; }
     wm_reason reason() const noexcept { return reason_; }
     /// False: this process is a worker of it, and nothing has begun (WM_SAME).

@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// The C++20 face of libwm-monitor, one to one with wm_monitor.h, which is the
-// reference.
-//
-//   wm::monitor        owns one; its thread ends with it
-//   wm::monitor_view   a guard: the latest view, for a few instructions
-//   wm::subscription   owns one; nobody is called after its end
-//
-// A view is a range of its workers:
-//
-//     for (const wm_worker_info &w : monitor.view()) ...
-//
-// Between a view's beginning and end do not sleep, do not fork, and end no
-// monitor and no subscription. Guards do not move: they belong to the thread
-// and the scope that made them.
-//
-// A destructor that is called there all the same leaks what it would have
-// ended, which is safe, if nothing to be proud of; close() says so.
-//
-// A subscription's function is called by the monitor's thread, maybe before
-// subscribe() has returned: if it is to end its own subscription, which it may,
-// a lock must keep it from looking for that too early. It must not throw:
-// std::terminate is called then.
+/// @file
+/// The C++20 face of libwm-monitor, one to one with wm_monitor.h, which is the
+/// reference.
+///
+///     wm::monitor        owns one; its thread ends with it
+///     wm::monitor_view   a guard: the latest view, for a few instructions
+///     wm::subscription   owns one; nobody is called after its end
+///
+/// A view is a range of its workers:
+///
+///     for (const wm_worker_info &w : monitor.view()) ...
+///
+/// Between a view's beginning and end do not sleep, do not fork, and end no
+/// monitor and no subscription. Guards do not move: they belong to the thread
+/// and the scope that made them.
+///
+/// A destructor that is called there all the same leaks what it would have
+/// ended, which is safe, if nothing to be proud of; close() says so.
+///
+/// A subscription's function is called by the monitor's thread, maybe before
+/// subscribe() has returned: if it is to end its own subscription, which it may,
+/// a lock must keep it from looking for that too early. It must not throw:
+/// std::terminate is called then.
 
 #ifndef WM_MONITOR_HPP
 #define WM_MONITOR_HPP
@@ -37,25 +38,32 @@
 namespace wm
 {
 
+/// Maps wm_monitor_options.
 struct monitor_options {
-    std::chrono::milliseconds check{0}; // 0: the library's default
+    /// How often to look for the segment, in whole milliseconds; 0: the
+    /// library's default.
+    std::chrono::milliseconds check{0};
 };
 
-// The lists of a view, as ranges. Good as long as the view.
+/// The workers of a view, by slot; good as long as the view.
 inline std::span<const wm_worker_info> workers(const wm_view &view) noexcept
 {
     return {view.workers, view.worker_count};
 }
 
+/// Its generations, oldest first.
 inline std::span<const wm_generation_info>
 generations(const wm_view &view) noexcept
 {
     return {view.generations, view.generation_count};
 }
 
+/// A guard of the latest view, and a range of its workers. Maps
+/// wm_monitor_view_begin() and wm_monitor_view_end(). Wait-free.
 class [[nodiscard]] monitor_view
 {
 public:
+    /// Begins to look. m: a monitor that outlives the guard.
     explicit monitor_view(const wm_monitor *m) noexcept
         : view_(wm_monitor_view_begin(m))
     {
@@ -64,55 +72,70 @@ public:
     monitor_view &operator=(const monitor_view &) = delete;
     ~monitor_view() { wm_monitor_view_end(view_); }
 
+    /// The first worker.
     const wm_worker_info *begin() const noexcept { return view_->workers; }
+    /// Behind the last worker.
     const wm_worker_info *end() const noexcept
     {
         return view_->workers + view_->worker_count;
     }
+    /// How many workers there are.
     std::size_t size() const noexcept { return view_->worker_count; }
 
+    /// The generations, oldest first.
     std::span<const wm_generation_info> generations() const noexcept
     {
         return wm::generations(*view_);
     }
 
+    /// Whether somebody takes part in the node.
     bool live() const noexcept { return view_->live != 0; }
 
-    // Why it is not live; no error if it is.
+    /// Why it is not live; no error if it is.
     std::error_code error() const noexcept
     {
         return {-view_->error, category()};
     }
 
+    /// The view itself.
     const wm_view &operator*() const noexcept { return *view_; }
+    /// The view itself.
     const wm_view *operator->() const noexcept { return view_; }
+    /// The view, for the C functions.
     const wm_view *handle() const noexcept { return view_; }
 
 private:
     const wm_view *view_;
 };
 
+/// A subscriber: the view that was the latest, and the one that is; both good
+/// until it returns. Called as wm_monitor_fn says; it must not throw.
 using monitor_function =
     std::function<void(const wm_view &before, const wm_view &now)>;
 
-// Must end before its monitor.
+/// Owns a subscription. Must end before its monitor.
 class subscription
 {
 public:
+    /// An empty one.
     subscription() noexcept = default;
+    /// The other is empty afterwards.
     subscription(subscription &&other) noexcept
         : handle_(std::exchange(other.handle_, nullptr)),
           function_(std::move(other.function_))
     {
     }
+    /// Swaps: the other ends what this one had.
     subscription &operator=(subscription &&other) noexcept
     {
         std::swap(handle_, other.handle_);
         std::swap(function_, other.function_);
         return *this;
     }
+    /// As close().
     ~subscription() { close(); }
 
+    /// Subscribes a function. Maps wm_monitor_subscribe().
     static subscription make(wm_monitor *m, monitor_function function)
     {
         std::error_code ec;
@@ -124,7 +147,7 @@ public:
         return s;
     }
 
-    // Memory for the function may still be refused by an exception.
+    /// The same; memory for the function may still be refused by an exception.
     static subscription make(wm_monitor *m, monitor_function function,
                              std::error_code &ec)
     {
@@ -141,9 +164,10 @@ public:
         return s;
     }
 
-    // After it the function is neither running nor called, unless this is
-    // called by it: then the call that runs is the last. -EDEADLK inside a
-    // view, and it is still subscribed.
+    /// After it the function is neither running nor called, unless this is
+    /// called by it: then the call that runs is the last. Maps
+    /// wm_monitor_unsubscribe(): 0; -EDEADLK inside a view, and it is still
+    /// subscribed. Blocking.
     int close() noexcept
     {
         if (handle_ == nullptr) {
@@ -159,7 +183,9 @@ public:
         return result;
     }
 
+    /// Whether it is one.
     explicit operator bool() const noexcept { return handle_ != nullptr; }
+    /// For the C functions; still owned.
     wm_subscription *handle() const noexcept { return handle_; }
 
 private:
@@ -184,21 +210,27 @@ private:
     std::shared_ptr<state> function_;
 };
 
+/// Owns a monitor, with its thread.
 class monitor
 {
 public:
+    /// An empty one.
     monitor() noexcept = default;
+    /// The other is empty afterwards.
     monitor(monitor &&other) noexcept
         : handle_(std::exchange(other.handle_, nullptr))
     {
     }
+    /// Swaps: the other ends what this one had.
     monitor &operator=(monitor &&other) noexcept
     {
         std::swap(handle_, other.handle_);
         return *this;
     }
+    /// As close(). Blocking.
     ~monitor() { close(); }
 
+    /// Starts one. Maps wm_monitor_create().
     static monitor create(const char *instance, const char *directory = nullptr,
                           const monitor_options &options = {})
     {
@@ -211,6 +243,7 @@ public:
         return m;
     }
 
+    /// The same without exceptions.
     static monitor create(const char *instance, const char *directory,
                           const monitor_options &o,
                           std::error_code &ec) noexcept
@@ -226,21 +259,24 @@ public:
         return m;
     }
 
+    /// Begins to look at the latest view.
     monitor_view view() const noexcept { return monitor_view(handle_); }
 
+    /// The function is called for each new view from now on.
     [[nodiscard]] subscription subscribe(monitor_function function)
     {
         return subscription::make(handle_, std::move(function));
     }
 
+    /// The same; memory for the function may still be refused by an exception.
     [[nodiscard]] subscription subscribe(monitor_function function,
                                          std::error_code &ec)
     {
         return subscription::make(handle_, std::move(function), ec);
     }
 
-    // The same as destruction. -EDEADLK inside a view or a subscriber, and it
-    // is still there.
+    /// The same as destruction. Maps wm_monitor_destroy(): 0; -EDEADLK inside
+    /// a view or a subscriber, and it is still there. Blocking.
     int close() noexcept
     {
         const int result = wm_monitor_destroy(handle_);
@@ -251,7 +287,9 @@ public:
         return result;
     }
 
+    /// Whether it is one.
     explicit operator bool() const noexcept { return handle_ != nullptr; }
+    /// For the C functions; still owned.
     wm_monitor *handle() const noexcept { return handle_; }
 
 private:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
 
-# What Doxygen reads for wm.h: its comments, marked as documentation.
+# What Doxygen reads for a C header: its comments, marked as documentation.
 
 # The text about the whole file.
-s|^/\* libwm: |/** @file\n * libwm: |
+s|^/\* \(libwm[^ ]*: \)|/** @file\n * \1|
 # Neither the licence nor the headings of sections say anything of a name.
 /^\/\* SPDX/b
 /^\/\* -/b

@@ -84,6 +84,7 @@ extern "C" {
 struct wm_node;
 struct wm_worker;
 
+/* Of a worker's record. */
 enum wm_state {
     WM_FREE,
     WM_CLAIMED,
@@ -94,6 +95,8 @@ enum wm_state {
     WM_CRASHED
 };
 
+/* Of a generation: BEGUN has no worker yet, EXITED none any more, ABORTED never
+ * had one. */
 enum wm_generation_state {
     WM_GENERATION_NONE,
     WM_GENERATION_CLAIMED,
@@ -103,11 +106,13 @@ enum wm_generation_state {
     WM_GENERATION_ABORTED
 };
 
+/* What a worker is there for. */
 enum wm_role {
     WM_ROLE_WORKER,
     WM_ROLE_HELPER /* visible, but counted nowhere */
 };
 
+/* Why something begins or ends. */
 enum wm_reason {
     WM_REASON_NONE,
     WM_REASON_START,
@@ -133,6 +138,7 @@ const char *wm_strerror(int error);
 /* Where no file can be made in the directory, use anonymous memory. */
 #define WM_NODE_ANONYMOUS 2u
 
+/* What wm_node_attach() is to make or take over. */
 struct wm_node_options {
     uint32_t size;         /* sizeof(struct wm_node_options) */
     uint32_t flags;        /* WM_NODE_* */
@@ -156,6 +162,7 @@ struct wm_postmortem {
     uint64_t generation; /* the newest */
 };
 
+/* What wm_node_describe() tells. */
 struct wm_node_info {
     uint32_t size; /* in: sizeof(struct wm_node_info) */
     uint32_t capacity;
@@ -205,6 +212,7 @@ struct wm_node_entry {
     uint32_t reserved;
 };
 
+/* Who is told of a segment by wm_node_list(). */
 typedef void wm_node_entry_fn(const struct wm_node_entry *entry,
                               void *argument);
 
@@ -270,6 +278,7 @@ int wm_generation_retire(struct wm_node *node, uint64_t id);
  * Returns 1, or 0 if none is owed. Lock-free. */
 int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell);
 
+/* What wm_generations() tells of each. */
 struct wm_generation_info {
     uint64_t id;
     uint32_t state; /* enum wm_generation_state */
@@ -290,6 +299,7 @@ int wm_generations(const struct wm_node *node, struct wm_generation_info *list,
 
 /* ---------------------------------------------------------------- worker */
 
+/* How a worker joins. */
 struct wm_join_options {
     uint32_t size;       /* sizeof(struct wm_join_options) */
     uint32_t role;       /* enum wm_role */
@@ -393,12 +403,15 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
  * kernel about each worker, some microseconds each. */
 int wm_sweep(struct wm_node *node, struct wm_worker *self);
 
+/* What survivors are told: the end of a whole generation, of a worker, and its
+ * silence. */
 enum wm_event_kind {
     WM_EVENT_MASTER_EXIT = 1, /* of a generation that died out */
     WM_EVENT_CRASHED,
     WM_EVENT_STALLED
 };
 
+/* An event to be given out. */
 struct wm_event {
     uint32_t kind; /* enum wm_event_kind */
     uint32_t spell;
@@ -410,6 +423,7 @@ struct wm_event {
     uint32_t reserved;
 };
 
+/* Who is given an event by wm_sweep_events(), which holds the lock meanwhile. */
 typedef void wm_event_fn(const struct wm_event *event, void *argument);
 
 /* How many workers and generations have events of these kinds to be given out.
@@ -439,6 +453,7 @@ int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
 int wm_generation_counts(const struct wm_node *node, uint64_t id,
                          struct wm_counts *counts);
 
+/* What a snapshot tells of each worker. */
 struct wm_worker_info {
     uint64_t generation;
     uint64_t join;      /* number of this joining, unique in the node's life */
@@ -461,6 +476,7 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
 
 /* ----------------------------------------------------------------- leader */
 
+/* Who leads. */
 struct wm_leader {
     uint64_t generation; /* of the leader's worker; 0: nobody leads now */
     uint64_t join;
@@ -484,6 +500,7 @@ void wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader);
 
 /* -------------------------------------------------------------- event log */
 
+/* What the event log tells of. */
 enum wm_log_kind {
     WM_LOG_GENERATION_BEGUN = 1,
     WM_LOG_GENERATION_ACTIVE,
@@ -501,8 +518,10 @@ enum wm_log_kind {
     WM_LOG_LOCK_RECOVERED
 };
 
+/* In wm_log_entry.slot: it is of no worker. */
 #define WM_NO_SLOT UINT32_MAX
 
+/* A line of the event log. */
 struct wm_log_entry {
     uint64_t number; /* counts up from 1 */
     uint64_t time;   /* CLOCK_REALTIME, ms */
@@ -553,6 +572,7 @@ int wm_wake(const struct wm_node *node);
  * holder's lock passes on; a living one's never does. It is not needed for
  * any change of state, and a heartbeat never touches it. */
 
+/* How to wait for the lock. */
 struct wm_lock_options {
     uint32_t size;    /* sizeof(struct wm_lock_options) */
     uint32_t purpose; /* the caller's own number, for wm_lock_inspect */
@@ -592,6 +612,7 @@ void wm_hold_note(struct wm_node *node, struct wm_hold *hold);
  * hold: a struct wm_hold; its node must not be released yet. Wait-free. */
 void wm_hold_end(void *hold);
 
+/* What wm_lock_inspect() tells. */
 struct wm_lock_holder {
     int32_t pid;         /* 0: free */
     uint32_t purpose;    /* as given by the holder, 0 until it has said */

@@ -68,6 +68,7 @@ extern "C" {
 struct wm_monitor;
 struct wm_subscription;
 
+/* What wm_monitor_create() is to mind. */
 struct wm_monitor_options {
     uint32_t size;     /* sizeof(struct wm_monitor_options) */
     uint32_t check_ms; /* see wm_monitor_create(); 0: 1,000 */
@@ -99,9 +100,8 @@ struct wm_view {
  * wake nobody, and neither does a segment that is not there yet: so, when
  * nothing has changed for check_ms, it also looks whether anybody still takes
  * part in the segment, and, where nobody does, whether there is a new one.
- * That look reads the directory and tries the locks of the instance's segments
- * for a moment, some ten microseconds: the smaller check_ms, the likelier that
- * a node that starts or ends just then leaves a dead segment to its next start.
+ * That look reads the directory and tries the locks of the instance's segments,
+ * some ten microseconds.
  *
  * A node in anonymous memory is in no directory, and not to be found.
  *

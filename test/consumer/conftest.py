@@ -14,9 +14,8 @@ import pytest
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 BUILD = os.environ.get("WM_BUILD", os.path.join(ROOT, "build"))
-
-
 LIBRARY = os.path.join(BUILD, "libwm/libwm.so")
+HEADERS = ("libwm/wm.h", "libwm/monitor/wm_monitor.h")
 
 
 def source(*names):
@@ -24,9 +23,13 @@ def source(*names):
         return f.read()
 
 
-def declarations(header="libwm/wm.h"):
+def without_comments(header):
+    return re.sub(r"/\*.*?\*/", "", source(header), flags=re.S)
+
+
+def declarations(header):
     """The functions that a header declares: name to prototype."""
-    text = re.sub(r"/\*.*?\*/", "", source(header), flags=re.S)
+    text = without_comments(header)
     return {name: " ".join(whole.split()) for whole, name in re.findall(
         r"^((?!typedef)[a-z][\w *]*?\b(wm_\w+)\([^;]*\);)", text, re.M)}
 
