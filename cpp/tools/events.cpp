@@ -9,7 +9,9 @@
 #include "text.hpp"
 
 #include <array>
-#include <cstdio>
+#include <chrono>
+#include <optional>
+#include <thread>
 
 namespace wmctl
 {
@@ -17,7 +19,7 @@ namespace wmctl
 namespace
 {
 
-constexpr std::uint32_t look_ms = 1000; // whether the node is still there
+constexpr std::uint32_t look_ms = 1000; // whether it is still that life
 
 // Where the reader is in the log.
 class reader
@@ -52,32 +54,53 @@ private:
     std::uint64_t since_ = 0;
 };
 
+void tell_life(const options &o, const segment &s)
+{
+    put(o.json ? json::life(s) : text::life(s));
+}
+
+// What comes, until the life has ended.
+void follow(const options &o, opened &node, reader &log)
+{
+    while (node.of.live) {
+        const std::uint32_t epoch = wm_epoch(node.node.handle());
+
+        // Asked before reading: what is written after that is not missed.
+        node.of.live = is_live(o, node.of);
+        put(log.read());
+        if (node.of.live) {
+            wm_wait(node.node.handle(), epoch, look_ms);
+        }
+    }
+    tell_life(o, node.of);
+}
+
 } // namespace
 
 status events(const options &o)
 {
-    const opened node = find(o);
-    reader log(node.node.handle(), o.json);
-    bool live = true;
+    std::optional<opened> node = find(o);
 
     if (!o.json) {
         put(text::event_heading(palette::of(o)));
     }
     while (true) {
-        const std::uint32_t epoch = wm_epoch(node.node.handle());
+        reader log(node->node.handle(), o.json);
 
-        // Asked before reading: what is written after that is not missed.
-        live = o.follow && is_live(o, node.of);
         put(log.read());
-        if (!live) {
-            break;
+        if (!o.follow) {
+            return status::ok;
         }
-        wm_wait(node.node.handle(), epoch, look_ms);
+        follow(o, *node, log);
+        if (o.node == node->of.file) {
+            return status::ok;
+        }
+        const segment last = node->of;
+        while (!(node = next_life(o, last))) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(look_ms));
+        }
+        tell_life(o, node->of);
     }
-    if (o.follow) {
-        std::fprintf(stderr, "wmctl: the node has ended\n");
-    }
-    return status::ok;
 }
 
 } // namespace wmctl

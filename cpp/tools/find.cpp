@@ -178,6 +178,30 @@ opened find(const options &o, bool live)
     return {found.front(), open(o, found.front())};
 }
 
+std::optional<opened> search(const options &o, std::optional<failure> &why)
+{
+    try {
+        return find(o, true);
+    } catch (const failure &f) {
+        // A segment that is just being made looks damaged.
+        if (f.why() != status::no_node && f.why() != status::damaged) {
+            throw;
+        }
+        why = f;
+        return std::nullopt;
+    }
+}
+
+// Who names a file means that life alone.
+std::optional<opened> next_life(const options &o, const segment &last)
+{
+    std::optional<failure> why;
+    options next = o;
+
+    next.node = last.instance;
+    return o.node == last.file ? std::nullopt : search(next, why);
+}
+
 bool is_live(const options &o, const segment &s)
 {
     options one = o;

@@ -11,6 +11,7 @@
 
 #include <wm.hpp>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,12 @@ std::vector<segment> segments(const options &o);
 
 // The one that is meant. live: nothing but a node in service will do.
 opened find(const options &o, bool live = false);
+
+// The one in service, or nothing while there is none, and why.
+std::optional<opened> search(const options &o, std::optional<failure> &why);
+
+// The node that has taken the place of one that has ended, if there is one.
+std::optional<opened> next_life(const options &o, const segment &last);
 
 // Opens it; throws a failure that says what to do.
 wm::node open(const options &o, const segment &s);

@@ -134,6 +134,11 @@ std::string node(const model &m)
     return line(o);
 }
 
+std::string life(const segment &s)
+{
+    return line(head(s));
+}
+
 std::string event(const wm_log_entry &e)
 {
     return line({{"number", e.number},

@@ -41,6 +41,7 @@ struct wait_result {
 
 std::string list(const std::string &directory, const std::vector<listed> &all);
 std::string node(const model &m);
+std::string life(const segment &s);
 std::string event(const wm_log_entry &e);
 std::string missed(std::uint64_t number);
 std::string waited(const wait_result &r);

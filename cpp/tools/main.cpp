@@ -117,7 +117,8 @@ command describe(CLI::App &app, options &o, command &chosen)
     add_all(add("watch", "Shows them live, until interrupted", wmctl::watch),
             o);
     auto *const events = add("events", "Prints the event log", wmctl::events);
-    events->add_flag("-f,--follow", o.follow, "And what comes, until the end");
+    events->add_flag("-f,--follow", o.follow,
+                     "And what comes, also in its next lives");
     add_node(events, o);
     add_wait(add("wait", "Waits until workers are ready", wmctl::wait), o);
     auto *const gc =

@@ -151,7 +151,7 @@ bool matters(const generation &g)
            g.facts.state == WM_GENERATION_ACTIVE;
 }
 
-const char *life(bool live)
+const char *life_word(bool live)
 {
     return live ? "live" : "post-mortem";
 }
@@ -174,7 +174,7 @@ std::string node(const model &m, const palette &p, bool all)
 {
     std::string text = "# node " + m.of.instance + ": ";
 
-    text += m.of.live ? p.good(life(true)) : p.bad(life(false));
+    text += m.of.live ? p.good(life_word(true)) : p.bad(life_word(false));
     text += ", " + m.of.file + "\n" + lock_line(m, p) + leader_line(m) +
             worker_heading();
     for (const generation &g : m.generations) {
@@ -203,7 +203,7 @@ std::string list_row(const model &m, const palette &p)
 {
     const tally &t = m.count;
     const std::string line =
-        list_cells(m.of, life(m.of.live),
+        list_cells(m.of, life_word(m.of.live),
                    {m.current == 0 ? "-" : number(m.current), number(t.live),
                     number(t.stalled), number(t.draining), number(t.crashed),
                     number(t.gone)});
@@ -231,6 +231,12 @@ std::string event_heading(const palette &p)
                          {"SLOT", 7},
                          {"VALUE", 0}})) +
            "\n";
+}
+
+std::string life(const segment &s)
+{
+    return "# node " + clean(s.instance) + (s.live ? " begins" : " has ended") +
+           ": " + clean(s.file) + "\n";
 }
 
 std::string event(const wm_log_entry &e)

@@ -22,6 +22,7 @@ std::string list_row(const model &m, const palette &p);
 std::string list_row(const segment &s, const failure &why, const palette &p);
 
 std::string event_heading(const palette &p);
+std::string life(const segment &s); // it has begun, or has ended
 std::string event(const wm_log_entry &e);
 std::string missed(std::uint64_t number);
 

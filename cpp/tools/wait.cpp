@@ -29,21 +29,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds longest_sleep{1000}; // then: is it still that node?
 constexpr milliseconds between_searches{50};
 
-// The node that serves now; nothing while there is none.
-std::optional<opened> search(const options &o, std::optional<failure> &why)
-{
-    try {
-        return find(o, true);
-    } catch (const failure &f) {
-        // A segment that is just being made looks damaged.
-        if (f.why() != status::no_node && f.why() != status::damaged) {
-            throw;
-        }
-        why = f;
-        return std::nullopt;
-    }
-}
-
 json::wait_result judge(const options &o, const model &m)
 {
     const std::uint64_t id = o.generation.value_or(m.current);

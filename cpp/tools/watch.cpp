@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// wmctl watch: show, again after each change, and each second for the ages.
+// wmctl watch: show, again after each change, and each second for the ages and
+// for the node's next life.
 //
 // It sleeps on the segment's epoch, taken before the look, so no change is
 // missed. A signal that comes between the question whether to stop and the
@@ -16,6 +17,7 @@
 #include <csignal>
 #include <cstdio>
 #include <thread>
+#include <utility>
 
 namespace wmctl
 {
@@ -51,8 +53,8 @@ void draw(screen &s, const options &o, const model &m)
     s.draw(o.json ? json::node(m) : text::node(m, palette::of(o), o.all));
 }
 
-// Until it is to stop, or the node has ended: true.
-bool follow(opened &node, const options &o)
+// Until it is to stop, or the only life that is meant has ended: true.
+bool follow(opened node, const options &o)
 {
     screen s;
 
@@ -60,8 +62,14 @@ bool follow(opened &node, const options &o)
         const std::uint32_t epoch = wm_epoch(node.node.handle());
 
         node.of.live = is_live(o, node.of);
-        draw(s, o, look(node));
         if (!node.of.live) {
+            if (auto next = next_life(o, node.of)) {
+                node = std::move(*next);
+                continue;
+            }
+        }
+        draw(s, o, look(node));
+        if (!node.of.live && o.node == node.of.file) {
             return true;
         }
         std::this_thread::sleep_for(shortest);
@@ -82,7 +90,7 @@ status watch(const options &o)
         on(number, ask_to_stop);
     }
     on(SIGWINCH, wake);
-    if (follow(node, o)) {
+    if (follow(std::move(node), o)) {
         std::fprintf(stderr, "wmctl: the node has ended\n");
     }
     return status::ok;

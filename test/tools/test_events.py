@@ -4,6 +4,8 @@
 
 import re
 
+import pytest
+
 from wmctl import OK
 
 LIFE = ["generation-begun", "worker-joined", "generation-active",
@@ -60,20 +62,44 @@ def test_a_dead_nodes_log_can_be_read(place):
     assert [x["event"] for x in place.lines("events", name)][0] == LIFE[0]
 
 
-def test_following_tells_what_comes_until_the_node_ends(place):
+def test_following_tells_what_comes_until_the_life_ends(place):
     master = place.node()
-    follow = place.begin("--json", "events", "-f", "demo")
+    (file,) = place.files()
+    follow = place.begin("--json", "events", "-f", file)
     live_a_life(master)
     events = follow.documents(len(LIFE))
     assert [x["number"] for x in events] == list(range(1, len(LIFE) + 1))
     live_a_life(master)
     assert len(follow.documents(2 * len(LIFE))) == 2 * len(LIFE)
     master.release()
-    assert follow.end() == (OK, "wmctl: the node has ended\n")
+    assert follow.end() == (OK, "")
+    assert follow.documents(1)[2 * len(LIFE):] == [
+        {"file": file, "instance": "demo", "live": False}]
 
 
-def test_following_a_dead_node_ends_with_its_log(place):
+@pytest.mark.parametrize("named", [["demo"], []])
+def test_following_goes_on_in_the_next_life(place, named):
+    master = place.node()
+    (file,) = place.files()
+    follow = place.begin("events", "-f", *named)
+    live_a_life(master)
+    master.release()
+    follow.until(lambda out: f"# node demo has ended: {file}\n" in out, "end")
+    master = place.node()
+    (file,) = place.files()
+    follow.until(lambda out: f"# node demo begins: {file}\n" in out, "a life")
+    live_a_life(master)
+    follow.until(lambda out: out.count("worker-left") == 2, "its events")
+    first, ended, rest = follow.output.partition("# node demo has ended")
+    assert ended and first.count("\n") == 1 + len(LIFE)
+    assert rest.count("\n") == 2 + len(LIFE)
+    follow.signal("TERM")
+    follow.end()
+
+
+def test_following_a_dead_file_ends_with_its_log(place):
     name = place.dead()
     follow = place.begin("--json", "events", "--follow", name)
-    assert follow.end() == (OK, "wmctl: the node has ended\n")
-    assert follow.documents(1) == place.lines("events", name)
+    assert follow.end() == (OK, "")
+    *events, end = follow.documents(1)
+    assert events == place.lines("events", name) and not end["live"]

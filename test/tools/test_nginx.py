@@ -140,8 +140,8 @@ def test_wait_ends_when_a_reloads_workers_are_ready(node):
     n.quit()
 
 
-def test_events_are_followed_over_a_reload_to_the_end(node):
-    n, name, _ = node()
+def test_events_are_followed_over_a_reload_and_a_restart(node):
+    n, name, file = node()
     follow = DEFAULT.begin("--json", "events", "-f", name)
     follow.documents(1)
     n.reload()
@@ -151,9 +151,23 @@ def test_events_are_followed_over_a_reload_to_the_end(node):
                 and output.count('"event":"worker-left"') == 2)
     follow.until(seen, "the reload")
     n.quit()
-    status, said = follow.end()
-    assert (status, said) == (OK, "wmctl: the node has ended\n")
-    events = [(x["event"], x["generation"]) for x in follow.documents(1)]
+    follow.until(lambda out: '"live":false' in out, "the end")
+    n.new_life()
+    n.start()
+
+    def served(output):
+        _, begins, rest = output.partition('"live":true')
+        return begins and '"event":"generation-active"' in rest
+    follow.until(served, "the next life")
+    n.quit()
+    follow.signal("TERM")
+    follow.end()
+    lines = follow.documents(1)
+    told = [x for x in lines if "live" in x]
+    assert [(x["file"] == file, x["live"]) for x in told][:2] == [
+        (True, False), (False, True)]
+    events = [(x["event"], x["generation"])
+              for x in lines[:lines.index(told[0])]]
     for event in ("generation-begun", "generation-active",
                   "generation-exited"):
         assert events.count((event, 1)) == events.count((event, 2)) == 1
@@ -192,8 +206,8 @@ def test_anybody_may_look_at_a_server_of_mode_0644(node, public):
 
 def test_looking_leaves_no_trace(node):
     """A server that ends unlinks its segment, whoever looks on."""
-    n, name, _ = node()
-    watch = DEFAULT.begin("--json", "watch", name)
+    n, _, file = node()
+    watch = DEFAULT.begin("--json", "watch", file)
     watch.documents(1)
     n.quit()
     assert watch.end()[0] == OK

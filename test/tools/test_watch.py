@@ -80,13 +80,30 @@ def test_a_frame_fits_the_terminal(place, master):
     assert watch.end() == (OK, "")
 
 
-def test_the_nodes_end_is_its_end(place, master):
-    watch = place.begin("--json", "watch", "demo")
+def test_the_end_of_the_life_that_is_named_is_its_end(place, master):
+    (file,) = place.files()
+    watch = place.begin("--json", "watch", file)
     watch.documents(1)
     master.release()
     status, said = watch.end()
     assert (status, said) == (OK, "wmctl: the node has ended\n")
     assert not watch.documents(1)[-1]["live"]
+
+
+@pytest.mark.parametrize("named", [["demo"], []])
+def test_a_nodes_next_life_is_shown(place, master, named):
+    (file,) = place.files()
+    watch = place.begin("watch", *named)
+    watch.until(lambda out: f"live, {file}" in out, "the first life")
+    master.release()
+    watch.until(lambda out: f"post-mortem, {file}" in out, "its end")
+    place.node("another")
+    place.node()
+    (other,) = [x for x in place.files() if "demo" in x]
+    watch.until(lambda out: f"live, {other}" in out, "the next life")
+    assert "another" not in watch.output
+    watch.signal("INT")
+    assert watch.end() == (OK, "")
 
 
 def test_without_a_node_there_is_nothing_to_watch(place):
