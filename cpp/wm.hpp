@@ -63,6 +63,9 @@
 namespace wm
 {
 
+class node;
+class worker;
+
 // ----------------------------------------------------------------- results
 
 /// What a caller must know that is no error: the library's positive results.
@@ -195,7 +198,11 @@ rounded(const std::chrono::duration<Rep, Period> &d) noexcept
 {
     using std::chrono::milliseconds;
 
-    // Beyond 49 days all are alike, and must not overflow.
+    // What is over, or no number, is alike, and so is all beyond 49 days:
+    // neither must overflow.
+    if (!(d > d.zero())) {
+        return milliseconds::zero();
+    }
     return d > std::chrono::hours(24 * 50)
                ? milliseconds(std::chrono::hours(24 * 50))
                : std::chrono::ceil<milliseconds>(d);
@@ -585,6 +592,8 @@ public:
     worker_view(wm_worker *handle) noexcept : worker_calls(handle) {}
     /// Of an owner's worker, or of another view's.
     worker_view(const worker_calls &worker) noexcept : worker_calls(worker) {}
+    /// Not of an owner that ends with the expression.
+    worker_view(worker &&) = delete;
 };
 
 // -------------------------------------------------------------------- node
@@ -798,8 +807,9 @@ public:
     /// Sweeps, and gives what is owed to the function, under the lock. Where
     /// that throws, the other events are given all the same, and the first
     /// exception comes out when the lock is released.
-    template <std::invocable<const wm_event &> Give>
-    int sweep_events(worker_view self, Give &&give)
+    template <class Give>
+    requires std::invocable<Give &, const wm_event &> int
+    sweep_events(worker_view self, Give &&give)
     {
         using callback = detail::callback<std::remove_reference_t<Give>>;
         callback c{give};
@@ -881,6 +891,8 @@ public:
     node_view(wm_node *handle) noexcept : node_calls(handle) {}
     /// Of an owner's node, or of another view's.
     node_view(const node_calls &node) noexcept : node_calls(node) {}
+    /// Not of an owner that ends with the expression.
+    node_view(node &&) = delete;
 };
 
 /// What a node is attached with: wm_node_options with its defaults.
@@ -1135,7 +1147,9 @@ struct join_options {
 };
 
 /// Owns this process's record in a node. There is one for each node and
-/// process: a child that joins too lets go of its parent's first (release()).
+/// process, and so is the handle: of several owners of one node in a process,
+/// as a child may have that joins beside its inherited one, any leaves with the
+/// one record.
 class worker final : public worker_calls
 {
 public:
@@ -1145,12 +1159,16 @@ public:
     explicit worker(wm_worker *handle) noexcept : worker_calls(handle) {}
     /// The other is empty then.
     worker(worker &&other) noexcept : worker_calls(other.release()) {}
-    /// Leaves with what it had; the other is empty then.
+    /// Leaves with what it had, unless that was inherited from the parent and
+    /// the other is what this process has joined with; the other is empty then.
     worker &operator=(worker &&other) noexcept
     {
         worker moved(std::move(other));
 
         std::swap(handle_, moved.handle_);
+        if (moved.handle_ == handle_) { // inherited: a child has joined anew
+            moved.handle_ = nullptr;
+        }
         return *this;
     }
     /// As close(), and silent.
@@ -1234,7 +1252,7 @@ public:
     /// The other owns it no more. Not while a guard refers to the other.
     lifecycle_lock(lifecycle_lock &&other) noexcept
         : node_(other.node_), options_(other.options_),
-          owns_(std::exchange(other.owns_, false))
+          hold_(std::exchange(other.hold_, {}))
     {
     }
     /// Releases what it had; the other owns it no more.
@@ -1244,7 +1262,7 @@ public:
             unlock();
             node_ = other.node_;
             options_ = other.options_;
-            owns_ = std::exchange(other.owns_, false);
+            hold_ = std::exchange(other.hold_, {});
         }
         return *this;
     }
@@ -1282,21 +1300,40 @@ public:
     template <class Rep, class Period>
     bool try_lock_for(const std::chrono::duration<Rep, Period> &timeout)
     {
-        lock_options limited = options_;
         std::error_code ec;
 
-        limited.wait = detail::rounded(timeout);
-        if (limited.wait.count() <= 0) {
-            return try_lock();
-        }
-        lock(limited, ec);
+        try_lock_for(timeout, ec);
         return taken(ec, "wm_lock");
+    }
+    /// As try_lock_for(), noexcept: std::errc::timed_out, or as try_lock().
+    template <class Rep, class Period>
+    condition try_lock_for(const std::chrono::duration<Rep, Period> &timeout,
+                           std::error_code &ec) noexcept
+    {
+        lock_options limited = options_;
+
+        limited.wait = detail::rounded(timeout);
+        return limited.wait.count() > 0 ? lock(limited, ec) : try_lock(ec);
     }
     /// Waits until then at most.
     template <class Clock, class Duration>
     bool try_lock_until(const std::chrono::time_point<Clock, Duration> &time)
     {
-        return try_lock_for(time - Clock::now());
+        std::error_code ec;
+
+        try_lock_until(time, ec);
+        return taken(ec, "wm_lock");
+    }
+    /// As try_lock_until(), noexcept.
+    template <class Clock, class Duration>
+    condition
+    try_lock_until(const std::chrono::time_point<Clock, Duration> &time,
+                   std::error_code &ec) noexcept
+    {
+        const auto now = Clock::now();
+
+        // What is long past makes no difference that could be told.
+        return time > now ? try_lock_for(time - now, ec) : try_lock(ec);
     }
 
     /// Releases it. Nothing happens if it is not owned. Maps wm_unlock().
@@ -1304,16 +1341,16 @@ public:
     {
         std::error_code ec;
 
-        if (owns_) {
-            unlock(ec);
-        }
+        unlock(ec);
     }
     /// The same, and says what went wrong: std::errc::operation_not_permitted
-    /// if this process has it not.
+    /// if it is not owned.
     condition unlock(std::error_code &ec) noexcept
     {
-        owns_ = false;
-        return detail::noted(wm_unlock(node_.handle()), ec);
+        const bool mine = owns();
+
+        hold_ = {};
+        return detail::noted(mine ? wm_unlock(node_.handle()) : -EPERM, ec);
     }
 
     /// The present holding of this process, for a cleanup handler where a
@@ -1328,8 +1365,12 @@ public:
     /// Releases the lock if that holding has not ended yet. Maps wm_hold_end().
     static void end(wm_hold &hold) noexcept { wm_hold_end(&hold); }
 
-    /// Whether it was taken through this object, and not released.
-    bool owns() const noexcept { return owns_; }
+    /// Whether it was taken through this object, and not released since by
+    /// whomever; false in a child of who took it.
+    bool owns() const noexcept
+    {
+        return hold_.word != 0 && hold_.word == hold().word;
+    }
     /// What it is waited for with.
     const lock_options &options() const noexcept { return options_; }
     /// For the C functions: the lock's handle is its node's.
@@ -1350,7 +1391,9 @@ private:
 
     condition owned(int result, std::error_code &ec) noexcept
     {
-        owns_ = owns_ || result >= 0;
+        if (result >= 0) {
+            hold_ = hold();
+        }
         return detail::noted(result, ec);
     }
 
@@ -1367,7 +1410,7 @@ private:
 
     node_view node_;
     lock_options options_;
-    bool owns_ = false;
+    wm_hold hold_{}; // the one that is owned
 };
 
 } // namespace wm

@@ -36,13 +36,14 @@
  *
  * Who may call. Any process that has attached, unless a function says whose
  * act it is. Handles of wm_node_open() read; what would change something
- * returns -EROFS there.
+ * returns -EROFS there, or 0 where it returns what it has done: nothing.
  *
  * Threads. Functions that take a `const struct wm_node *` may be called by
- * any thread at any time, and so may wm_beat(), wm_beat_at(), wm_now(),
- * wm_version(), wm_strerror(), wm_worker_holds(). The others change the
- * handle: one thread at a time for each node. None may be called after the
- * release that ends the handle.
+ * any thread at any time, those of a `const struct wm_worker *` once it has
+ * joined, and so may wm_beat(), wm_beat_at(), wm_hold_note(), wm_now(),
+ * wm_version(), wm_strerror(). The others change the handle: one thread at a
+ * time for each node. None may be called after the release that ends the
+ * handle.
  *
  * Signals. wm_beat(), wm_beat_at(), wm_now(), wm_worker_holds() and
  * wm_strerror() are async-signal-safe, the rest are not.
@@ -257,9 +258,10 @@ void wm_node_describe(const struct wm_node *node, struct wm_node_info *info);
 int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
 
 /* The configuration of a generation is gone from this process. Where that
- * means that it will never have a worker (this process began it, has not
- * forked since, and none joined) it is aborted, as if it had never been; else
- * nothing happens.
+ * means that it will never have a worker (it is the newest that this process
+ * began, which has not forked since, and none joined) it is aborted, as if it
+ * had never been; else nothing happens, and one that was superseded is aborted
+ * by a sweep when the newer one has a worker.
  * Returns WM_CLOSED if it was aborted, else 0. Lock-free. */
 int wm_generation_end(struct wm_node *node, uint64_t id);
 

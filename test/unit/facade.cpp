@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <csetjmp>
 #include <csignal>
 #include <cstdarg>
@@ -52,6 +53,10 @@ static_assert(std::is_convertible_v<wm::node &, wm::node_view> &&
               std::is_convertible_v<wm::worker &, wm::worker_view> &&
               std::is_convertible_v<wm_node *, wm::node_view> &&
               std::is_convertible_v<wm_worker *, wm::worker_view>);
+// No view of what ends with the expression.
+static_assert(!std::is_convertible_v<wm::node, wm::node_view> &&
+              !std::is_convertible_v<wm::worker, wm::worker_view> &&
+              !std::is_constructible_v<wm::lifecycle_lock, wm::node>);
 // Who owns is said aloud.
 static_assert(!std::is_convertible_v<wm_node *, wm::node> &&
               !std::is_convertible_v<wm_worker *, wm::worker> &&
@@ -354,6 +359,24 @@ void a_childs_copy_of_a_worker_does_nothing(void **)
     finish(n, w);
 }
 
+void a_child_joins_over_its_copy_of_a_worker(void **)
+{
+    wm::node n = attach(instance());
+    const wm::generation g = wm::generation::begin(n);
+    wm::worker w = wm::worker::join(n, g.id());
+
+    w.start();
+    assert_true(child_says([&] {
+        w = wm::worker::join(n, g.id());
+        const bool holds = w && w.holds();
+        w.start();
+        w.close();
+        return holds;
+    }));
+    assert_true(is_none(w.beat()));
+    finish(n, w);
+}
+
 // ------------------------------------------------------------------ errors
 
 void a_failure_throws_or_fills_the_code(void **)
@@ -520,6 +543,11 @@ void durations_do_not_wrap_into_no_limit(void **)
     assert_int_equal(wm::detail::ms(0ms), 0);
     assert_true(wm::detail::ms(24h * 365) == UINT32_MAX);
     assert_true(wm::detail::rounded(1us) == 1ms);
+    assert_true(wm::detail::rounded(-1us) == 0ms);
+    assert_true(wm::detail::rounded(std::chrono::hours::min()) == 0ms);
+    assert_true(wm::detail::rounded(std::chrono::duration<double>(-1e300)) ==
+                0ms);
+    assert_true(wm::detail::rounded(std::chrono::duration<double>(NAN)) == 0ms);
     assert_true(wm::detail::rounded(std::chrono::hours::max()) > 24h * 49);
     assert_true(wm::detail::ms(wm::detail::rounded(std::chrono::years(9))) ==
                 UINT32_MAX);
@@ -893,7 +921,19 @@ void a_lock_that_is_held_is_not_to_be_had(void **)
                late == std::errc::timed_out && held == std::errc::timed_out &&
                !mine.try_lock() && !mine.try_lock_for(1ms) &&
                !mine.try_lock_for(-1h) &&
-               !mine.try_lock_until(wm::now() + 1ms) && !mine.owns();
+               !mine.try_lock_until(wm::now() + 1ms) &&
+               !mine.try_lock_until(
+                   std::chrono::steady_clock::time_point::min()) &&
+               !mine.owns();
+    }));
+    assert_true(child_says([&] {
+        wm::lifecycle_lock mine(n);
+        std::error_code late, past;
+
+        mine.try_lock_for(1ms, late);
+        mine.try_lock_until(std::chrono::steady_clock::time_point::min(), past);
+        return late == std::errc::timed_out &&
+               past == std::errc::device_or_resource_busy;
     }));
     assert_true(lock.owns());
 }
@@ -906,11 +946,57 @@ void a_holding_that_is_over_ends_no_other(void **)
     lock.lock();
     wm_hold first = lock.hold();
     wm::lifecycle_lock::end(first);
-    lock.unlock();
+    assert_false(lock.owns());
     lock.lock();
     wm::lifecycle_lock::end(first);
     assert_true(n.holder().own());
     lock.unlock();
+}
+
+void a_lock_releases_what_was_taken_through_it_alone(void **)
+{
+    wm::node n = attach(instance());
+    wm::lifecycle_lock other(n);
+    std::error_code ec;
+
+    {
+        wm::lifecycle_lock first(n);
+        first.lock();
+        other.unlock(ec);
+        assert_true(ec == std::errc::operation_not_permitted && first.owns());
+        other.unlock();
+        assert_true(first.owns());
+        wm_hold held = first.hold();
+        wm::lifecycle_lock::end(held); // its thread was ended, say
+        other.lock();
+        assert_false(first.owns());
+    }
+    assert_true(other.owns() && n.holder().own());
+
+    // A child with a copy of it, which takes the lock for itself.
+    int released[2];
+    assert_int_equal(pipe(released), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        wm::lifecycle_lock mine(n);
+        char byte;
+
+        close(released[1]);
+        if (read(released[0], &byte, 1) != 0) {
+            _exit(2);
+        }
+        mine.lock();
+        {
+            const wm::lifecycle_lock copy = std::move(other);
+        }
+        _exit(mine.owns() && n.holder().own() ? 0 : 1);
+    }
+    other.unlock();
+    close(released[0]);
+    close(released[1]);
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 void the_lock_of_a_dead_holder_is_recovered(void **)
@@ -978,6 +1064,7 @@ int main()
         cmocka_unit_test(a_generation_without_workers_counts_as_never_begun),
         cmocka_unit_test(a_worker_begins_nothing),
         cmocka_unit_test(a_childs_copy_of_a_worker_does_nothing),
+        cmocka_unit_test(a_child_joins_over_its_copy_of_a_worker),
         cmocka_unit_test(a_failure_throws_or_fills_the_code),
         cmocka_unit_test(a_success_clears_the_code),
         cmocka_unit_test(conditions_have_sentences),
@@ -997,6 +1084,7 @@ int main()
         cmocka_unit_test(the_lock_serves_standard_guards),
         cmocka_unit_test(a_lock_that_is_held_is_not_to_be_had),
         cmocka_unit_test(a_holding_that_is_over_ends_no_other),
+        cmocka_unit_test(a_lock_releases_what_was_taken_through_it_alone),
         cmocka_unit_test(the_lock_of_a_dead_holder_is_recovered),
         cmocka_unit_test(who_owns_the_lock_releases_it),
     };
