@@ -407,6 +407,8 @@ private:
 struct node_entry {
     std::string name;  ///< of the file; wm::node::open() takes it
     bool live = false; ///< somebody takes part
+    /// Not live: no error, or why it cannot be told.
+    std::error_code error;
 };
 
 /// Who was there at one moment. `for (auto w : node.snapshot().workers())` is
@@ -1023,7 +1025,7 @@ private:
     {
         std::vector<node_entry> found;
         auto add = [&](const wm_node_entry &e) {
-            found.push_back({e.name, e.live != 0});
+            found.push_back({e.name, e.live != 0, {-e.error, category()}});
         };
         using callback = detail::callback<decltype(add)>;
         callback c{add};

@@ -299,8 +299,10 @@ static void visit_one(const char *name, void *argument)
 {
     const struct visit *v = argument;
     struct wm_node_entry entry = {.name = name};
+    int use = wm_segment_use(v->directory, name);
 
-    entry.live = wm_segment_use(v->directory, name) == WM_USE_LIVE;
+    entry.live = use == 1;
+    entry.error = use < 0 ? use : 0;
     v->tell(&entry, v->argument);
 }
 
@@ -339,24 +341,24 @@ int wm_node_unlink(const char *name, const char *directory)
 struct choice {
     const char *directory;
     char name[WM_NAME_SIZE];
-    enum wm_use use;
+    bool live;
 };
 
 /* Prefers a live segment to a dead one. */
 static void choose(const char *name, void *argument)
 {
     struct choice *c = argument;
-    enum wm_use use = wm_segment_use(c->directory, name);
+    bool live = wm_segment_use(c->directory, name) == 1;
 
-    if (c->name[0] == '\0' || (use == WM_USE_LIVE && c->use != WM_USE_LIVE)) {
+    if (c->name[0] == '\0' || (live && !c->live)) {
         memcpy(c->name, name, strlen(name) + 1);
-        c->use = use;
+        c->live = live;
     }
 }
 
 int wm_node_open(const char *name, const char *directory, struct wm_node **node)
 {
-    struct choice c = {.use = WM_USE_UNKNOWN};
+    struct choice c = {.live = false};
     struct wm_node *n;
     int error;
 

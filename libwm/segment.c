@@ -525,26 +525,17 @@ static int lock_alone(int fd)
     return -EBUSY;
 }
 
-enum wm_use wm_segment_use(const char *directory, const char *name)
+int wm_segment_use(const char *directory, const char *name)
 {
     int fd = open_file(directory, name);
-    enum wm_use use = WM_USE_UNKNOWN;
+    int error;
 
     if (fd < 0) {
-        return use;
+        return fd;
     }
-    switch (lock_alone(fd)) {
-    case 0:
-        use = WM_USE_DEAD;
-        break;
-    case -EBUSY:
-        use = WM_USE_LIVE;
-        break;
-    default:
-        break;
-    }
+    error = lock_alone(fd);
     close(fd);
-    return use;
+    return error == -EBUSY ? 1 : error;
 }
 
 int wm_segment_unlink(const char *directory, const char *name,

@@ -60,14 +60,9 @@ void wm_segment_close(struct wm_segment *segment);
 /* Keeps the segment's descriptor from being inherited over exec. */
 void wm_segment_keep_private(const struct wm_segment *segment);
 
-enum wm_use {
-    WM_USE_LIVE, /* somebody takes part */
-    WM_USE_DEAD,
-    WM_USE_UNKNOWN
-};
-
-/* Whether anybody takes part in the segment of that name. */
-enum wm_use wm_segment_use(const char *directory, const char *name);
+/* Whether anybody takes part in the segment of that name: 1, 0, or a negative
+ * errno that says why it cannot be told. */
+int wm_segment_use(const char *directory, const char *name);
 
 /* Decides over a dead segment that is mapped for reading: true to unlink. */
 typedef bool wm_segment_judge(const struct wm_segment *segment, int error,

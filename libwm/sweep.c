@@ -112,7 +112,7 @@ static bool sweep_record(const struct sweep *s, uint32_t slot)
     overdue = is_overdue(r, word, s->now);
     if (state == WM_CRASHED) {
         return overdue && wm_crash_given(r, &s->node->segment.colds[slot]) &&
-               swap(r, word, 0);
+               mark(s, slot, word, 0, WM_LOG_WORKER_FORGOTTEN);
     }
     if (state > WM_CRASHED) {
         return swap(r, word, 0); /* no state at all: scribbled over */

@@ -209,8 +209,9 @@ int wm_node_open(const char *name, const char *directory,
 /* A segment in a directory. */
 struct wm_node_entry {
     const char *name; /* of the file; wm_node_open takes it */
-    int32_t live;     /* 1: somebody takes part; 0: nobody, or not to be told */
-    uint32_t reserved;
+    int32_t live;     /* 1: somebody takes part; 0: nobody, or see error */
+    int32_t error;    /* 0, or why it cannot be told, a negative errno: what
+                         open(2) said; -EBADMSG: a symbolic link */
 };
 
 /* Who is told of a segment by wm_node_list(). */
@@ -517,7 +518,8 @@ enum wm_log_kind {
     WM_LOG_WORKER_CRASHED,
     WM_LOG_LEADER,
     WM_LOG_LEADER_LOST,
-    WM_LOG_LOCK_RECOVERED
+    WM_LOG_LOCK_RECOVERED,
+    WM_LOG_WORKER_FORGOTTEN /* crashed, and its record is free again */
 };
 
 /* In wm_log_entry.slot: it is of no worker. */
@@ -549,8 +551,8 @@ int wm_log_read(const struct wm_node *node, uint64_t *since,
                 uint64_t *missed);
 
 /* A number that is another after each change: a worker that joins, starts,
- * stalls, recovers, drains, leaves or crashes, a generation, a leader. Not
- * after a beat. Wait-free. */
+ * stalls, recovers, drains, leaves, crashes or is forgotten, a generation, a
+ * leader. Not after a beat, nor when something owed was given. Wait-free. */
 uint32_t wm_epoch(const struct wm_node *node);
 
 /* Sleeps until the epoch is not this one: take the epoch, look, then wait, and

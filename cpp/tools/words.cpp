@@ -47,13 +47,14 @@ constexpr std::array kinds = {
     "leader",
     "leader-lost",
     "lock-recovered",
+    "worker-forgotten",
 };
 
 static_assert(states.size() == WM_CRASHED + 1 &&
               generation_states.size() == WM_GENERATION_ABORTED + 1 &&
               roles.size() == WM_ROLE_HELPER + 1 &&
               reasons.size() == WM_REASON_CRASH + 1 &&
-              kinds.size() == WM_LOG_LOCK_RECOVERED + 1);
+              kinds.size() == WM_LOG_WORKER_FORGOTTEN + 1);
 
 std::string print(const char *format, unsigned long long a,
                   unsigned long long b)

@@ -55,7 +55,9 @@ static void a_crash_is_owed_once_and_says_whose(void **state)
 static void a_crash_is_kept_until_it_was_told_and_has_expired(void **state)
 {
     struct scene *s = *state;
-    uint64_t g = scene_begin(s);
+    struct wm_log_entry entry;
+    uint64_t since, g = scene_begin(s);
+    uint32_t count;
     struct actor *a = scene_worker(s, g);
 
     actor_kill(a);
@@ -68,8 +70,15 @@ static void a_crash_is_kept_until_it_was_told_and_has_expired(void **state)
     atomic_store(&record(s, 0)->overdue_ms, UINT32_MAX);
     assert_int_equal(wm_sweep(s->node, NULL), 0); /* told, not expired */
     atomic_store(&record(s, 0)->overdue_ms, 1);
+    since = wm_epoch(s->node);
     assert_int_equal(wm_sweep(s->node, NULL), 1);
     assert_int_equal(atomic_load(&record(s, 0)->word), 0);
+    /* Who looks on is woken. */
+    wm_log_read(s->node, &since, &entry, 1, &count, NULL);
+    assert_int_equal(count, 1);
+    assert_int_equal(entry.kind, WM_LOG_WORKER_FORGOTTEN);
+    assert_int_equal(entry.slot, 0);
+    assert_int_equal(entry.value, 1);
 }
 
 static void a_crash_in_each_state_before_it_drains_is_owed(void **state)

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -579,6 +580,43 @@ static void count_entry(const struct wm_node_entry *entry, void *argument)
     counts[entry->live]++;
 }
 
+static void note_error(const struct wm_node_entry *entry, void *argument)
+{
+    *(int *)argument = entry->live == 0 ? entry->error : 1;
+}
+
+/* With room for the directory, and none for a file in it. */
+static int cannot_tell_without_descriptors(const char *argument)
+{
+    const struct rlimit few = {4, 4};
+    int error = 0;
+
+    (void)argument;
+    for (int fd = 3; fd < 64; fd++) {
+        close(fd);
+    }
+    HOLDS(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    HOLDS(wm_node_list("a", place_directory, note_error, &error) == 0);
+    HOLDS(error == -EMFILE);
+    return 0;
+}
+
+static void who_cannot_be_asked_is_not_called_dead(void **state)
+{
+    struct wm_node *node = attach("a");
+    int error = 0;
+
+    (void)state;
+    assert_int_equal(wm_node_list("a", place_directory, note_error, &error), 0);
+    assert_int_equal(error, 1);
+    assert_int_equal(place_run(cannot_tell_without_descriptors, NULL), 0);
+    assert_int_equal(wm_node_release(node), 0);
+    assert_int_equal(symlink("nowhere", place_path("wm.a.0123456789abcdef")),
+                     0);
+    assert_int_equal(wm_node_list("a", place_directory, note_error, &error), 0);
+    assert_int_equal(error, -EBADMSG);
+}
+
 static void all_segments_are_listed_and_the_dead_may_be_unlinked(void **state)
 {
     struct wm_node *node, *reader;
@@ -736,6 +774,7 @@ int main(int argc, char **argv)
         TEST(damaged_files_and_links_are_counted_not_believed),
         TEST(a_reader_finds_the_living_among_the_dead),
         TEST(a_reader_can_change_nothing),
+        TEST(who_cannot_be_asked_is_not_called_dead),
         TEST(all_segments_are_listed_and_the_dead_may_be_unlinked),
         TEST(the_next_binary_takes_the_node_over),
         TEST(a_binary_of_another_abi_begins_a_node_of_its_own),

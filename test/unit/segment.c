@@ -612,7 +612,7 @@ static void only_whole_names_are_an_instances(void **state)
 
 /* --------------------------------------------------------- who takes part */
 
-static enum wm_use use(const char *name)
+static int use(const char *name)
 {
     return wm_segment_use(place_directory, name);
 }
@@ -624,11 +624,11 @@ static void a_participant_keeps_it_live_until_it_closes(void **state)
     (void)state;
     assert_int_equal(create("a"), 0);
     memcpy(name, segment.name, sizeof(name));
-    assert_int_equal(use(name), WM_USE_LIVE);
-    assert_int_equal(use(name), WM_USE_LIVE); /* asking takes nothing */
+    assert_int_equal(use(name), 1);
+    assert_int_equal(use(name), 1); /* asking takes nothing */
     wm_segment_close(&segment);
-    assert_int_equal(use(name), WM_USE_DEAD);
-    assert_int_equal(use("wm.a.0000000000000000"), WM_USE_UNKNOWN);
+    assert_int_equal(use(name), 0);
+    assert_int_equal(use("wm.a.0000000000000000"), -ENOENT);
 }
 
 static void a_reader_does_not_take_part(void **state)
@@ -638,7 +638,7 @@ static void a_reader_does_not_take_part(void **state)
 
     (void)state;
     assert_int_equal(wm_segment_open(&s, place_directory, name), 0);
-    assert_int_equal(use(name), WM_USE_DEAD);
+    assert_int_equal(use(name), 0);
     wm_segment_close(&s);
 }
 
@@ -680,12 +680,12 @@ static void the_mapping_of_a_forked_child_keeps_it_live(void **state)
     memcpy(name, segment.name, sizeof(name));
     pid = fork_bare_participant();
     wm_segment_close(&segment);
-    assert_int_equal(use(name), WM_USE_LIVE);
+    assert_int_equal(use(name), 1);
     kill(pid, SIGKILL);
     assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
-    assert_int_equal(use(name), WM_USE_DEAD); /* a zombie's share is gone */
+    assert_int_equal(use(name), 0); /* a zombie's share is gone */
     assert_int_equal(waitpid(pid, NULL, 0), pid);
-    assert_int_equal(use(name), WM_USE_DEAD);
+    assert_int_equal(use(name), 0);
 }
 
 struct verdict {
@@ -728,7 +728,7 @@ static void what_nobody_uses_is_unlinked_if_the_judge_says_so(void **state)
     assert_int_equal(v.error, 0);
     assert_int_equal(v.capacity, 3);
     assert_int_equal(place_files(), 1);
-    assert_int_equal(use(name), WM_USE_DEAD); /* its lock was given back */
+    assert_int_equal(use(name), 0); /* its lock was given back */
     v.unlink = true;
     assert_int_equal(wm_segment_unlink(place_directory, name, judge, &v), 0);
     assert_int_equal(place_files(), 0);
@@ -770,13 +770,13 @@ static bool judge_tries_to_join(const struct wm_segment *s, int error,
 {
     (void)s;
     (void)error;
-    *(enum wm_use *)argument = wm_segment_use(place_directory, segment.name);
+    *(int *)argument = wm_segment_use(place_directory, segment.name);
     return true;
 }
 
 static void unlinking_holds_the_exclusive_lock(void **state)
 {
-    enum wm_use seen = WM_USE_UNKNOWN;
+    int seen = -1;
     const char *name = leave_dead("a");
 
     (void)state;
@@ -784,7 +784,7 @@ static void unlinking_holds_the_exclusive_lock(void **state)
     assert_int_equal(
         wm_segment_unlink(place_directory, name, judge_tries_to_join, &seen),
         0);
-    assert_int_equal(seen, WM_USE_LIVE); /* refused while we hold it */
+    assert_int_equal(seen, 1); /* refused while we hold it */
     assert_int_equal(place_files(), 0);
 }
 
@@ -819,7 +819,7 @@ static void who_just_asks_is_not_taken_for_a_participant(void **state)
 
     (void)state;
     have_one_ask(name);
-    assert_int_equal(use(name), WM_USE_DEAD);
+    assert_int_equal(use(name), 0);
     have_one_ask(name);
     assert_int_equal(wm_segment_unlink(place_directory, name, judge, &v), 0);
     assert_int_equal(place_files(), 0);
@@ -832,7 +832,7 @@ static void nobody_waits_for_a_participant(void **state)
     (void)state;
     assert_int_equal(create("a"), 0);
     waits = 0;
-    assert_int_equal(use(segment.name), WM_USE_LIVE);
+    assert_int_equal(use(segment.name), 1);
     assert_int_equal(
         wm_segment_unlink(place_directory, segment.name, judge, &v), -EBUSY);
     assert_int_equal(waits, 0);
@@ -978,7 +978,7 @@ static void the_kept_descriptor_cannot_write_and_holds_a_share(void **state)
                      MAP_FAILED);
     munmap(segment.header, segment.geometry.size);
     segment.header = NULL;
-    assert_int_equal(use(segment.name), WM_USE_LIVE);
+    assert_int_equal(use(segment.name), 1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

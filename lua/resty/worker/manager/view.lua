@@ -27,7 +27,7 @@ local EVENTS = {
     "generation_begun", "generation_active", "generation_aborted",
     "generation_exited", "worker_joined", "worker_live", "worker_stalled",
     "worker_recovered", "worker_draining", "worker_left", "worker_crashed",
-    "leader", "leader_lost", "lock_recovered",
+    "leader", "leader_lost", "lock_recovered", "worker_forgotten",
 }
 -- What the value of an event is, by the first word of its name.
 local VALUES = {
