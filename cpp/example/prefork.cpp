@@ -9,17 +9,19 @@
 
 #include <wm.hpp>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <map>
 #include <mutex>
 #include <netinet/in.h>
+#include <ranges>
 #include <sstream>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,9 +33,10 @@ using clock = std::chrono::steady_clock;
 
 struct {
     const char *instance = "prefork";
-    std::uint16_t port = 0; // any that is free; on 127.0.0.1
+    int port = 0; // any that is free; on 127.0.0.1
     int workers = 2;
-    std::chrono::milliseconds beat = 500ms;
+    pid_t master = getpid();
+    int beat_ms = 500;
     std::chrono::milliseconds drain = 30s; // connections have so long to end
 } settings;
 
@@ -57,14 +60,14 @@ int checked(ssize_t result, const char *what)
 }
 
 sigset_t signals; // what all wait for; blocked, so that none is missed
+constexpr timespec second = {1, 0};
 
 // (7) Somebody is to be told, once: here, whoever reads the log.
 void report(const wm_event &event)
 {
-    constexpr const char *what[] = {"", "dead generation of", "crashed",
-                                    "stalled"};
+    const char *const what[] = {"", "dead generation of", "crashed", "stalled"};
 
-    say(what[event.kind], ": process ", event.pid);
+    say(what[event.kind % std::size(what)], ": process ", event.pid);
 }
 
 struct connection {
@@ -80,23 +83,17 @@ public:
           // (3) From here on it is JOINING: no sibling takes itself for the
           // last. Without a beat for four intervals it counts as stalled.
           worker_(wm::worker::join(node, generation,
-                                   {.overdue = settings.beat * 4}))
+                                   {.overdue = 4ms * settings.beat_ms}))
     {
-        const auto ms = settings.beat.count();
-        const timespec beat = {ms / 1000, ms % 1000 * 1000000};
-        const itimerspec every = {beat, beat};
-
-        timerfd_settime(timer_, 0, &every, nullptr);
-        for (int fd : {signals_, timer_, listener_}) {
-            watch(EPOLL_CTL_ADD, fd);
-        }
+        watch(EPOLL_CTL_ADD, signals_);
+        watch(EPOLL_CTL_ADD, listener_, EPOLLET);
 
         // (4) One process of the node at a time. Who dies with the lock is no
         // obstacle; who is stuck, for a while: no state depends on it.
         const std::unique_lock turn(lock_, 5s);
         say("starts in generation ", generation, " as number ",
-            worker_.start().mine); // LIVE now
-        kill(getppid(), SIGUSR1);  // the master may count again
+            worker_.start().mine);      // LIVE now
+        kill(settings.master, SIGUSR1); // it may count again
     }
 
     void run()
@@ -105,7 +102,10 @@ public:
         std::error_code gone;
 
         while (!draining_ || !connections_.empty()) {
-            if (epoll_wait(epoll_, &event, 1, -1) == 1) {
+            if (clock::now() >= beat_at_) {
+                beat();
+            }
+            if (epoll_wait(epoll_, &event, 1, settings.beat_ms) == 1) {
                 handle(event.data.fd);
             }
         }
@@ -118,47 +118,40 @@ private:
     // and once an interval one of the workers looks after all the others.
     void beat()
     {
-        std::uint64_t times;
         std::error_code gone;
 
-        checked(read(timer_, &times, sizeof(times)), "timer");
-        if (worker_.tick(settings.beat, gone) == wm::condition::recovered) {
+        beat_at_ = clock::now() + 1ms * settings.beat_ms;
+        if (worker_.tick(1ms * settings.beat_ms, gone) ==
+            wm::condition::recovered) {
             say("has recovered");
         }
         // (7) An event is given under the lock, by one process, once.
         if (node_.events_owed() > 0) {
             node_.sweep_events(worker_, report);
         }
-        if (draining_ && clock::now() > deadline_) {
+        if (!draining_) {
+            take();
+        } else if (clock::now() > deadline_) {
             connections_.clear(); // the end of the process closes them
         }
-        // (6) Asking is standing. Over reloads and crashes one worker leads.
+        // (6) Asking is standing. Over reloads and crashes one worker leads, and
+        // does a job of one alone. If that wrote to somewhere, it would hand
+        // the term along: what has a lower one comes from a former leader.
         if (const wm_leader leader = worker_.lead(gone);
             leader.mine && beats_++ % 4 == 0) {
-            periodic(leader.term);
+            const auto live = std::ranges::count(
+                node_.snapshot().workers(), WM_LIVE, &wm::worker_info::state);
+            say("leads, term ", leader.term, ": ", live, " workers are live");
         }
     }
 
-    // The job of one worker alone. If it wrote to somewhere, it would hand the
-    // term along: there, what has a lower one comes from a leader of the past.
-    void periodic(std::uint32_t term)
-    {
-        int live = 0, draining = 0;
-
-        for (auto w : node_.snapshot().workers()) {
-            live += w.state() == WM_LIVE;
-            draining += w.state() == WM_DRAINING;
-        }
-        say("leads, term ", term, ": ", live, " live, ", draining, " draining");
-    }
-
-    // (8) No new connections; the open ones are served until they end.
+    // (8) No new connections but those that have come already: in a stop nobody
+    // else takes them. The open ones are served until they end.
     void drain()
     {
-        if (std::exchange(draining_, true)) {
-            return;
-        }
+        draining_ = true;
         deadline_ = clock::now() + settings.drain;
+        take();
         watch(EPOLL_CTL_DEL, listener_);
         close(listener_);
 
@@ -166,38 +159,41 @@ private:
         say("drains, one of ", worker_.exit().mine);
         worker_.drain();
         // (9) Of several that end at once, one gets this answer.
-        if (node_.retire(worker_.generation()) == wm::condition::closed &&
-            node_.take_exit(worker_.generation())) {
+        node_.retire(worker_.generation());
+        if (node_.take_exit(worker_.generation())) {
             say("generation ", worker_.generation(), " ends");
         }
     }
 
-    void watch(int operation, int fd)
+    void watch(int operation, int fd, unsigned more = 0)
     {
-        epoll_event e = {.events = EPOLLIN, .data = {.fd = fd}};
+        epoll_event e = {.events = EPOLLIN | more, .data = {.fd = fd}};
 
         checked(epoll_ctl(epoll_, operation, fd, &e), "epoll_ctl");
     }
 
+    // Of all idle workers that are woken, one gets it. What none could take, for
+    // want of descriptors, wakes nobody again: it waits for a beat.
+    void take()
+    {
+        for (int fd; (fd = accept4(listener_, 0, 0, SOCK_NONBLOCK)) >= 0;) {
+            connections_[fd];
+            watch(EPOLL_CTL_ADD, fd);
+        }
+    }
+
     void handle(int fd)
     {
-        if (fd == timer_) {
-            beat();
-        } else if (fd == signals_) {
+        if (fd == signals_) {
             signalfd_siginfo info;
 
             checked(read(fd, &info, sizeof(info)), "signalfd");
-            if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+            const auto n = info.ssi_signo;
+            if (!draining_ && (n == SIGTERM || n == SIGINT)) {
                 drain();
             }
         } else if (fd == listener_ && !draining_) {
-            // A connection wakes all idle workers, and one of them gets it.
-            const int client = accept4(fd, nullptr, nullptr, SOCK_NONBLOCK);
-
-            if (client >= 0) {
-                connections_[client];
-                watch(EPOLL_CTL_ADD, client);
-            }
+            take();
         } else if (const auto c = connections_.find(fd);
                    c != connections_.end() && !serve(fd, c->second)) {
             connections_.erase(c);
@@ -211,25 +207,23 @@ private:
         char room[4096];
         const ssize_t n = recv(fd, room, sizeof(room), 0);
 
-        if (n <= 0) {
-            return n < 0 && errno == EAGAIN;
+        if (n <= 0 || c.last) { // after the last answer, its end alone matters
+            return n > 0 || (n < 0 && errno == EAGAIN);
         }
         c.in.append(room, static_cast<std::size_t>(n));
         const std::string out = answer(c);
-        if (send(fd, out.data(), out.size(), MSG_NOSIGNAL) !=
+        if (send(fd, out.data(), out.size(), 0) !=
             static_cast<ssize_t>(out.size())) {
             return false; // it asks and asks, and never reads
         }
         if (c.last) {
-            // close() may destroy an answer that is on its way
-            shutdown(fd, SHUT_WR);
+            shutdown(fd, SHUT_WR); // close() may destroy what is on its way
         }
         return true;
     }
 
-    // To all requests that are complete; here, none has a body. One that comes
-    // while we drain is answered, too, and the client is told to go elsewhere
-    // with the next: so none is lost.
+    // To all requests that are complete; here, none has a body. While we drain,
+    // the client is told to go elsewhere with the next: so none is lost.
     std::string answer(connection &c)
     {
         const auto body = "generation " + std::to_string(worker_.generation()) +
@@ -238,7 +232,8 @@ private:
 
         for (std::size_t end;
              !c.last && (end = c.in.find("\r\n\r\n")) != c.in.npos;) {
-            c.last = draining_ || c.in.find("Connection: close") < end;
+            const auto close = strcasestr(c.in.c_str(), "connection: close");
+            c.last = draining_ || (close && close < &c.in[end]);
             out += "HTTP/1.1 200 OK\r\nContent-Length: " +
                    std::to_string(body.size()) + "\r\n" +
                    (c.last ? "Connection: close\r\n\r\n" : "\r\n") + body;
@@ -252,11 +247,10 @@ private:
     wm::lifecycle_lock lock_;
     int listener_;
     int signals_ = checked(signalfd(-1, &signals, 0), "signalfd");
-    int timer_ = checked(timerfd_create(CLOCK_MONOTONIC, 0), "timerfd");
     int epoll_ = checked(epoll_create1(0), "epoll");
     wm::worker worker_;
     std::map<int, connection> connections_;
-    clock::time_point deadline_;
+    clock::time_point beat_at_, deadline_;
     unsigned beats_ = 0;
     bool draining_ = false;
 };
@@ -266,15 +260,16 @@ class master
 public:
     master()
     {
-        sockaddr_in address = {
-            AF_INET, htons(settings.port), {htonl(INADDR_LOOPBACK)}, {}};
+        const auto port = htons(static_cast<std::uint16_t>(settings.port));
+        sockaddr_in address = {AF_INET, port, {htonl(INADDR_LOOPBACK)}, {}};
         socklen_t length = sizeof(address);
         const int on = 1;
         auto *const a = reinterpret_cast<sockaddr *>(&address);
 
         say("last time, ", node_.describe().postmortem.workers, " were left");
-        for (int number : {SIGHUP, SIGTERM, SIGINT, SIGCHLD, SIGUSR1}) {
-            sigaddset(&signals, number);
+        // SIGPIPE: a client may go, and so may the log's reader.
+        for (int n : {SIGHUP, SIGTERM, SIGINT, SIGCHLD, SIGUSR1, SIGPIPE}) {
+            sigaddset(&signals, n);
         }
         sigprocmask(SIG_BLOCK, &signals, nullptr);
         setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -288,8 +283,6 @@ public:
     {
         reload();
         while (!stopping_ || !children_.empty()) {
-            const timespec second = {1, 0};
-
             if (!stopping_ && clock::now() >= fill_at_) {
                 fill();
             }
@@ -311,18 +304,16 @@ private:
     // they may die as fast as they are born.
     void fill()
     {
-        int lacking = settings.workers;
+        const auto there =
+            std::ranges::count(std::views::values(children_), generation_.id());
 
-        for (const auto &[pid, generation] : children_) {
-            lacking -= generation == generation_.id();
-        }
-        for (; lacking > 0; lacking--) {
-            const pid_t parent = getpid(), pid = fork();
+        for (auto i = there; i < settings.workers; i++) {
+            const pid_t pid = fork();
 
             if (pid == 0) {
                 // By _Exit: what its parent owns is not a child's to destroy.
                 prctl(PR_SET_PDEATHSIG, SIGTERM);
-                std::_Exit(getppid() == parent ? work() : 1);
+                std::_Exit(getppid() == settings.master ? work() : 1);
             }
             fill_at_ = clock::now() + 1s;
             if (pid > 0) {
@@ -387,10 +378,19 @@ private:
 // prefork [INSTANCE [PORT [WORKERS [BEAT_MS]]]]
 int main(int argc, char **argv)
 try {
+    int *const numbers[] = {&settings.port, &settings.workers,
+                            &settings.beat_ms};
+
     settings.instance = argc > 1 ? argv[1] : settings.instance;
-    settings.port = static_cast<std::uint16_t>(argc > 2 ? atoi(argv[2]) : 0);
-    settings.workers = argc > 3 ? atoi(argv[3]) : settings.workers;
-    settings.beat = std::chrono::milliseconds(argc > 4 ? atoi(argv[4]) : 500);
+    for (int i = 2; i < argc; i++) {
+        char *end;
+        const long n = strtol(argv[i], &end, 10);
+
+        if (i > 4 || *end != '\0' || n < (i > 2) || n > 65535) {
+            throw std::out_of_range(argv[i] + std::string(" will not do"));
+        }
+        *numbers[i - 2] = static_cast<int>(n);
+    }
     master().run();
     return 0;
 } catch (const std::exception &e) {

@@ -15,6 +15,7 @@ import pytest
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.join(HERE, "../..")
 BUILD = os.environ.get("WM_BUILD", os.path.join(ROOT, "build"))
+PREFORK = os.path.join(BUILD, "cpp/prefork")
 sys.path[:0] = [os.path.join(ROOT, "test/nginx"), os.path.join(ROOT, "test")]
 
 import leftovers  # noqa: E402
@@ -58,12 +59,12 @@ class Log:
 class Server:
     """The master and its log."""
 
-    def __init__(self, workers):
+    def __init__(self, workers, beat_ms):
         self.workers = workers
         self.instance = f"test-prefork-{os.getpid()}"
         self.process = subprocess.Popen(
-            [os.path.join(BUILD, "cpp/prefork"), self.instance, "0",
-             str(workers), "50"], stderr=subprocess.PIPE, text=True)
+            [PREFORK, self.instance, "0",
+             str(workers), beat_ms], stderr=subprocess.PIPE, text=True)
         self.log = Log(self.process.stderr)
         self.port = int(self.log.wait(r"127\.0\.0\.1:(\d+)")[0][1])
         self.pids = self.started(1)
@@ -82,8 +83,12 @@ class Server:
                 if x.startswith(f"wm.{self.instance}.")]
 
     def stop(self):
-        """A graceful end; what is over then left nothing."""
+        """A graceful end."""
         self.signal(signal.SIGTERM)
+        self.stopped()
+
+    def stopped(self):
+        """Waits for it; what is over then left nothing."""
         assert self.process.wait(proc.DEADLINE) == 0
         self.log.wait(r"\]: ends$")
         # Each generation's end was given, by a worker of its own, once.
@@ -154,8 +159,8 @@ class Client(threading.Thread):
 
 
 @pytest.fixture
-def server():
-    instance = Server(3)
+def server(request):
+    instance = Server(3, getattr(request, "param", "50"))
     try:
         yield instance
     finally:

@@ -4,8 +4,15 @@
 
 import http.client
 import os
+import resource
 import signal
 import socket
+import subprocess
+import time
+
+import pytest
+
+from conftest import PREFORK
 
 import proc
 
@@ -25,6 +32,16 @@ def read_answer(sock):
     answer = http.client.HTTPResponse(sock)
     answer.begin()
     return answer.getheader("Connection"), answer.read().decode()
+
+
+def ask(port):
+    """An answer, over a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port,
+                                            timeout=proc.DEADLINE)
+    connection.request("GET", "/", headers={"Connection": "close"})
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return text
 
 
 def test_a_reload_loses_no_request(server, clients):
@@ -137,6 +154,74 @@ def test_a_stop_answers_what_was_asked(server, clients):
         assert read_answer(half)[0] == "close"
     assert server.process.wait(proc.DEADLINE) == 0
     assert server.segments() == []
+
+
+@pytest.mark.parametrize("server", ["60000"], indirect=True)  # no beat helps
+def test_a_stop_answers_whom_nobody_has_accepted_yet(server):
+    for pid in server.pids:
+        os.kill(pid, signal.SIGSTOP)
+    server.signal(signal.SIGTERM)
+    proc.wait(lambda: all(signal.SIGTERM in proc.pending(pid)
+                          for pid in server.pids), "the master's word")
+    # They learn of these after that word.
+    waiting = [socket.create_connection(("127.0.0.1", server.port),
+                                        proc.DEADLINE) for _ in range(5)]
+    for sock in waiting:
+        sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    for pid in server.pids:
+        os.kill(pid, signal.SIGCONT)
+    for sock in waiting:
+        assert read_answer(sock)[0] == "close"
+        sock.close()
+    server.stopped()
+
+
+def test_clients_wait_for_descriptors_and_nobody_spins(server):
+    """Two connections at most for each worker, and more clients than that."""
+    for pid in server.pids:
+        used = len(os.listdir(f"/proc/{pid}/fd"))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 2, used + 2))
+    clients = [socket.create_connection(("127.0.0.1", server.port),
+                                        proc.DEADLINE)
+               for _ in range(2 * len(server.pids) + 4)]
+    for sock in clients:
+        sock.sendall(b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")
+    before, began = sum(map(proc.cpu, server.pids)), time.monotonic()
+    since = len(server.log.lines)
+    server.log.wait("leads", 3, since)
+    spent = sum(map(proc.cpu, server.pids)) - before
+    assert spent < (time.monotonic() - began) / 2
+    for sock in clients:        # each that ends makes room for another
+        assert read_answer(sock)[0] == "close"
+        sock.close()
+    server.stop()
+
+
+def test_it_goes_on_when_the_logs_reader_has_gone():
+    with subprocess.Popen([PREFORK, f"test-prefork-{os.getpid()}", "0", "1"],
+                          stderr=subprocess.PIPE, text=True) as server:
+        try:
+            _, told = server.stderr.readline(), server.stderr.readline()
+            port = int(told.rpartition(":")[2])
+            server.stderr.close()
+            server.send_signal(signal.SIGHUP)   # there is something to say
+            proc.wait(lambda: ask(port).startswith("generation 2,"),
+                      "the new generation")
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(proc.DEADLINE) == 0
+        finally:
+            server.kill()
+
+
+@pytest.mark.parametrize("argument", [
+    ["x", "port"], ["x", "65536"], ["x", "0", "0"], ["x", "0", "-3"],
+    ["x", "0", "1", "0"], ["x", "0", "1", "1", "1"], ["a/b"]])
+def test_a_bad_argument_is_told(argument):
+    done = subprocess.run([PREFORK, *argument], text=True, timeout=60,
+                          capture_output=True, check=False)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert "will not do" in line or "invalid argument" in line.lower(), line
 
 
 def test_one_worker_leads_over_reload_and_crash(server):

@@ -4,6 +4,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import time
 
@@ -48,6 +49,13 @@ def cpu(pid):
     with open(f"/proc/{pid}/stat", "rb") as f:
         fields = f.read().rpartition(b")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def pending(pid):
+    """The signals that a process has not taken yet."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        (mask,) = re.findall(r"^ShdPnd:\s*(\w+)$", f.read(), re.M)
+    return {n for n in range(1, 65) if int(mask, 16) >> (n - 1) & 1}
 
 
 def title(pid):
