@@ -85,8 +85,7 @@ static void tally_record(const struct question *q, struct tally *t,
         return;
     } else if (state == WM_JOINING) {
         t->joining++;
-    } else if (state == WM_CRASHED &&
-               wm_word_age(word, q->now) <= (int64_t)overdue) {
+    } else if (state == WM_CRASHED && !wm_word_overdue(word, q->now, overdue)) {
         t->crashed++;
     }
 }

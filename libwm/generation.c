@@ -261,7 +261,7 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
         if (claim(node, number, why, i >= records)) {
             node->begun = number;
             node->begun_by = wm_self_ident();
-            node->forked = false;
+            atomic_store_explicit(&node->forked, false, memory_order_relaxed);
             *id = number;
             log_state(node, WM_LOG_GENERATION_BEGUN, number, 0, node->begun_by);
             if (reason != NULL) {
@@ -278,7 +278,8 @@ int wm_generation_end(struct wm_node *node, uint64_t id)
     struct wm_generation_record *g = wm_generation_find(node, id);
     uint64_t word;
 
-    if (g == NULL || node->begun != id || node->forked ||
+    if (g == NULL || node->begun != id ||
+        atomic_load_explicit(&node->forked, memory_order_relaxed) ||
         node->begun_by != wm_self_ident() || !wm_node_writable(node)) {
         return 0;
     }

@@ -71,6 +71,12 @@ static inline int64_t wm_word_age(uint64_t word, uint64_t now)
            (64 - WM_BEAT_BITS);
 }
 
+/* Whether no beat came for longer than that. */
+static inline bool wm_word_overdue(uint64_t word, uint64_t now, uint32_t ms)
+{
+    return wm_word_age(word, now) > (int64_t)ms;
+}
+
 static inline uint64_t wm_word_with_state(uint64_t word, unsigned state)
 {
     return (word & (UINT64_MAX >> 3)) | (uint64_t)state << 61;

@@ -56,7 +56,8 @@ static void before_fork(void)
 static void after_fork_in_parent(void)
 {
     for (struct wm_node *n = registry; n != NULL; n = n->next) {
-        n->forked = true;
+        /* Relaxed: read by who calls, in whatever thread. */
+        atomic_store_explicit(&n->forked, true, memory_order_relaxed);
     }
     pthread_mutex_unlock(&registry_mutex);
 }

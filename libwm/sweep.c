@@ -33,8 +33,8 @@ static bool swap(struct wm_record *r, uint64_t from, uint64_t to)
 /* Whether the worker is overdue, or its crash may be forgotten. */
 static bool is_overdue(const struct wm_record *r, uint64_t word, uint64_t now)
 {
-    return wm_word_age(word, now) >
-           (int64_t)atomic_load_explicit(&r->overdue_ms, memory_order_acquire);
+    return wm_word_overdue(
+        word, now, atomic_load_explicit(&r->overdue_ms, memory_order_acquire));
 }
 
 static bool occupant_dead(const struct sweep *s, uint32_t slot, uint64_t word,

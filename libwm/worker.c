@@ -288,26 +288,20 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
     return WM_RECOVERED;
 }
 
-/* A worker that beats this late was stopped, and so may all have been: its
- * next sweep is patient. */
-static bool is_late(const struct wm_record *r, int64_t age)
-{
-    return age >
-           (int64_t)atomic_load_explicit(&r->overdue_ms, memory_order_relaxed);
-}
-
 int wm_beat_at(struct wm_worker *worker, uint64_t now_ms)
 {
     struct wm_record *r = wm_worker_record(worker);
     uint64_t word, next;
-    int64_t age;
 
     if (r == NULL) {
         return -ESTALE;
     }
     word = atomic_load_explicit(&r->word, memory_order_relaxed);
-    age = wm_word_age(word, now_ms);
-    if (is_late(r, age)) {
+    /* A worker that beats this late was stopped, and so may all have been: its
+     * next sweep is patient. */
+    if (wm_word_overdue(
+            word, now_ms,
+            atomic_load_explicit(&r->overdue_ms, memory_order_relaxed))) {
         atomic_store_explicit(&worker->late, true, memory_order_relaxed);
     }
     if (wm_word_pid(word) != worker->pid) {
@@ -316,7 +310,7 @@ int wm_beat_at(struct wm_worker *worker, uint64_t now_ms)
     if (wm_word_state(word) == WM_STALLED) {
         return recover(worker, r, word);
     }
-    if (age <= 0) {
+    if (wm_word_age(word, now_ms) <= 0) {
         return 0;
     }
     next = (word & ~WM_BEAT_MASK) | (now_ms & WM_BEAT_MASK);

@@ -234,7 +234,7 @@ def test_the_new_one_ends_while_the_old_one_has_no_workers(node, name):
         + exits(1, 2, None, 2) + exits(3, 2, 0))
 
 
-def test_a_roll_back_while_an_old_worker_is_in_its_exit(node):
+def test_a_roll_back_while_aold_worker_is_in_its_exit(node):
     """The spell goes on; its new workers say rollback all the same."""
     n = node(callbacks={"worker_exit": """
         if info.generation == 1 and n_mine == 2
@@ -288,14 +288,31 @@ def test_the_new_one_is_stopped_at_once(node, dict_, name):
         + reloads(3, 2, 2) + exits(1, 2, None, 2) + exits(3, 2, 0))
 
 
-def test_the_new_one_is_killed_before_it_begins(node):
-    n = node(before_init=LATE).start()
+def kill_at_gate(n):
+    """Kills the new master where it waits; returns its pid."""
     n.open_gate("late")
     n.signal("USR2")
     n.wait_note("gate")
-    kill_hard(n.notes("gate")[-1]["by"])
+    pid = n.notes("gate")[-1]["by"]
+    kill_hard(pid)
     n.expect("exited on signal 9")
     n.open_gate("init")
+    return pid
+
+
+def kill_new(n):
+    """Kills the new master when it serves; returns its workers."""
+    old, new = new_binary(n)
+    orphans = workers_of(new)
+    kill_hard(new)
+    n.expect("exited on signal 9")
+    n.master = old
+    return orphans
+
+
+def test_the_new_one_is_killed_before_it_begins(node):
+    n = node(before_init=LATE).start()
+    kill_at_gate(n)
     n.reload()
     n.quit()
     assert n.rows() == (starts(1, 2) + reloads(2, 2, 2)
@@ -304,14 +321,7 @@ def test_the_new_one_is_killed_before_it_begins(node):
 
 def test_the_new_one_is_killed_in_its_start_callback(node):
     n = node(callbacks={"master_start": LATE}).start()
-    n.open_gate("late")
-    n.signal("USR2")
-    n.wait_note("gate")
-    pid = n.notes("gate")[-1]["by"]
-    n.killed.add(pid)
-    kill_hard(pid)
-    n.expect("exited on signal 9")
-    n.open_gate("init")
+    n.killed.add(kill_at_gate(n))
     n.reload()
     n.quit()
     assert n.rows() == (
@@ -321,11 +331,7 @@ def test_the_new_one_is_killed_in_its_start_callback(node):
 
 def test_the_new_one_is_killed_and_its_workers_end_first(node):
     n = node().start()
-    old, new = new_binary(n)
-    orphans = workers_of(new)
-    kill_hard(new)
-    n.expect("exited on signal 9")
-    n.master = old
+    orphans = kill_new(n)
     n.quit_workers(orphans)
     n.reload()
     n.quit()
@@ -336,11 +342,7 @@ def test_the_new_one_is_killed_and_its_workers_end_first(node):
 
 def test_the_new_one_is_killed_and_its_workers_outlive_the_old_one(node):
     n = node().start()
-    old, new = new_binary(n)
-    orphans = workers_of(new)
-    kill_hard(new)
-    n.expect("exited on signal 9")
-    n.master = old
+    orphans = kill_new(n)
     n.quit()
     n.quit_workers(orphans)
     assert n.rows() == (

@@ -60,7 +60,7 @@ const char *place_path(const char *name)
     return path;
 }
 
-int place_run(int (*check)(const char *), const char *argument)
+int place_run(int (*check)(const void *), const void *argument)
 {
     int status = -1;
     pid_t pid = fork();

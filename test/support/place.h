@@ -39,7 +39,7 @@ int place_files(void);
 const char *place_path(const char *name);
 
 /* Runs a check in a child: 0 if all of it holds. */
-int place_run(int (*check)(const char *), const char *argument);
+int place_run(int (*check)(const void *), const void *argument);
 
 /* Skips the test, saying why; not a failure in CI. */
 void place_skip(const char *test, const char *why);

@@ -218,7 +218,7 @@ static int inherited(const struct wm_node *node)
  * nor what a worker becomes. */
 static struct wm_node *forked;
 
-static int may_hand_on(const char *unused)
+static int may_hand_on(const void *unused)
 {
     (void)unused;
     HOLDS(inherited(forked));
@@ -229,7 +229,7 @@ static int may_hand_on(const char *unused)
     return 0;
 }
 
-static int may_not_hand_on(const char *whose)
+static int may_not_hand_on(const void *whose)
 {
     HOLDS(!inherited(forked));
     HOLDS(wm_node_worker(forked) == NULL);
@@ -251,7 +251,7 @@ static void only_a_child_of_no_worker_inherits_the_descriptor(void **state)
     assert_int_equal(wm_node_release(forked), 0);
 }
 
-static int uses_its_parents_worker(const char *unused)
+static int uses_its_parents_worker(const void *unused)
 {
     struct wm_counts counts;
     struct wm_worker *w = &forked->worker;
@@ -383,7 +383,7 @@ static void releasing_leaves_the_record_and_the_lock(void **state)
 static const char *instance_of_the_dead;
 
 /* A whole life in a child that ends without a word. */
-static int dies_with_a_worker(const char *unused)
+static int dies_with_a_worker(const void *unused)
 {
     struct wm_node *node = attach(instance_of_the_dead);
 
@@ -416,7 +416,7 @@ static void a_dead_one_tells_who_was_there_and_is_tidied_up(void **state)
     assert_int_equal(place_files(), 1);
 }
 
-static int dies_with_what_was_told(const char *role)
+static int dies_with_what_was_told(const void *role)
 {
     const struct wm_join_options options = {
         .size = sizeof(options),
@@ -456,7 +456,7 @@ static void who_was_told_of_and_helpers_are_not_told_again(void **state)
     }
 }
 
-static int crashes_after_it_was_the_last(const char *unused)
+static int crashes_after_it_was_the_last(const void *unused)
 {
     (void)unused;
     return join(forked, 1) == NULL;
@@ -586,7 +586,7 @@ static void note_error(const struct wm_node_entry *entry, void *argument)
 }
 
 /* With room for the directory, and none for a file in it. */
-static int cannot_tell_without_descriptors(const char *argument)
+static int cannot_tell_without_descriptors(const void *argument)
 {
     const struct rlimit few = {4, 4};
     int error = 0;
@@ -704,7 +704,7 @@ static int next_binary(const char *directory, const char *adopts)
     return 0;
 }
 
-static int exec_next_binary(const char *adopts)
+static int exec_next_binary(const void *adopts)
 {
     execl("/proc/self/exe", "test-node", "next", place_directory, adopts,
           (char *)NULL);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "layout.h"
+#include "place.h"
 #include "process.h"
 
 #include <errno.h>
@@ -94,29 +95,6 @@ static bool quickly_dead(uint64_t ident)
     return wm_process_dead(ident, 0, WM_PROOF_QUICK);
 }
 
-/* Runs a check in a child of the test: its status, 0 if all holds, else the
- * line that does not. */
-static int run(int (*check)(uint64_t), uint64_t argument)
-{
-    int status = -1;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        _exit(check(argument));
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -status;
-}
-
-/* A line fits the status in two halves of the file only: one in 256 lines is
- * taken for success, hence the 1. */
-#define HOLDS(condition)                                                       \
-    if (!(condition)) {                                                        \
-        fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                \
-        return 1;                                                              \
-    }
-
 /* ------------------------------------------------------------------- plain */
 
 static void the_own_process_lives_and_knows_its_start(void **state)
@@ -131,8 +109,10 @@ static void the_own_process_lives_and_knows_its_start(void **state)
     assert_false(quickly_dead(self));
 }
 
-static int has_an_ident_of_its_own(uint64_t parents)
+static int has_an_ident_of_its_own(const void *argument)
 {
+    const uint64_t parents = *(const uint64_t *)argument;
+
     HOLDS(wm_ident_pid(wm_self_ident()) == wm_ident_pid(parents));
     wm_self_forget();
     HOLDS(wm_ident_pid(wm_self_ident()) == (uint32_t)getpid());
@@ -143,8 +123,10 @@ static int has_an_ident_of_its_own(uint64_t parents)
 
 static void a_forked_child_that_forgets_knows_itself(void **state)
 {
+    const uint64_t self = wm_self_ident();
+
     (void)state;
-    assert_int_equal(run(has_an_ident_of_its_own, wm_self_ident()), 0);
+    assert_int_equal(place_run(has_an_ident_of_its_own, &self), 0);
 }
 
 static void a_living_child_is_alive(void **state)
@@ -311,7 +293,7 @@ static char stat_state(pid_t pid)
     return strrchr(text, ')')[2];
 }
 
-static int check_headless(uint64_t ident);
+static int check_headless(const void *argument);
 
 static void a_process_that_lost_its_first_thread_is_alive(void **state)
 {
@@ -334,7 +316,7 @@ static void a_process_that_lost_its_first_thread_is_alive(void **state)
     assert_int_equal(stat_state(child), 'Z');
     assert_false(quickly_dead(ident));
     assert_false(dead(ident));
-    assert_int_equal(run(check_headless, ident), 0);
+    assert_int_equal(place_run(check_headless, &ident), 0);
     close(ends[1]);
     assert_int_equal(waitpid(child, NULL, 0), child);
     child = 0;
@@ -359,20 +341,20 @@ static int refuse(long call, uint32_t error)
                : 0;
 }
 
-#define IMPOSSIBLE 77
-
 static int forbid_pidfd(uint32_t error)
 {
     if (refuse(SYS_pidfd_open, error) != 0) {
-        return IMPOSSIBLE;
+        return PLACE_IMPOSSIBLE;
     }
     return syscall(SYS_pidfd_open, getpid(), 0) == -1 && errno == (int)error
                ? 0
-               : IMPOSSIBLE;
+               : PLACE_IMPOSSIBLE;
 }
 
-static int check_headless(uint64_t ident)
+static int check_headless(const void *argument)
 {
+    const uint64_t ident = *(const uint64_t *)argument;
+
     if (forbid_pidfd(ENOSYS) != 0) {
         return 0; /* told by the tests of the refusal itself */
     }
@@ -399,15 +381,15 @@ static int tells_all_apart(const struct cast *c)
 
 static struct cast cast;
 
-static int tells_all_apart_without_pidfd(uint64_t error)
+static int tells_all_apart_without_pidfd(const void *error)
 {
-    return forbid_pidfd((uint32_t)error) != 0 ? IMPOSSIBLE
-                                              : tells_all_apart(&cast);
+    return forbid_pidfd(*(const uint32_t *)error) != 0 ? PLACE_IMPOSSIBLE
+                                                       : tells_all_apart(&cast);
 }
 
 static void without_pidfd_the_dead_are_told_by_kill_and_proc(void **state)
 {
-    static const int errors[] = {EPERM, ENOSYS, EMFILE};
+    static const uint32_t errors[] = {EPERM, ENOSYS, EMFILE};
 
     cast.reaped = ident_of(fork_sleeper());
     end_child(state);
@@ -417,19 +399,16 @@ static void without_pidfd_the_dead_are_told_by_kill_and_proc(void **state)
     zombify();
     assert_int_equal(tells_all_apart(&cast), 0);
     for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++) {
-        const int result =
-            run(tells_all_apart_without_pidfd, (uint64_t)errors[i]);
+        const int result = place_run(tells_all_apart_without_pidfd, &errors[i]);
 
-        if (result == IMPOSSIBLE) {
-            print_message("# %s: no seccomp filter here, allowed in CI\n",
-                          __func__);
-            skip();
+        if (result == PLACE_IMPOSSIBLE) {
+            place_skip(__func__, "no seccomp filter here");
         }
         assert_int_equal(result, 0);
     }
 }
 
-static int proves_what_kill_proves(uint64_t unused)
+static int proves_what_kill_proves(const void *unused)
 {
     const struct rlimit none = {0, 0};
 
@@ -454,13 +433,15 @@ static void without_descriptors_only_the_gone_are_dead(void **state)
     cast.living = ident_of(getpid());
     cast.other_start = cast.living + 1;
     zombify();
-    assert_int_equal(run(proves_what_kill_proves, 0), 0);
+    assert_int_equal(place_run(proves_what_kill_proves, NULL), 0);
 }
 
-static int spares_who_may_not_be_signalled(uint64_t ident)
+static int spares_who_may_not_be_signalled(const void *argument)
 {
+    const uint64_t ident = *(const uint64_t *)argument;
+
     if (setuid(65534) != 0) {
-        return IMPOSSIBLE;
+        return PLACE_IMPOSSIBLE;
     }
     HOLDS(kill((pid_t)wm_ident_pid(ident), 0) == -1 && errno == EPERM);
     HOLDS(!dead(ident));
@@ -474,13 +455,13 @@ static int spares_who_may_not_be_signalled(uint64_t ident)
 
 static void another_users_process_is_alive(void **state)
 {
+    const uint64_t self = wm_self_ident();
+
     (void)state;
     if (getuid() != 0) {
-        print_message("# %s: only root can be two users, allowed in CI\n",
-                      __func__);
-        skip();
+        place_skip(__func__, "only root can be two users");
     }
-    assert_int_equal(run(spares_who_may_not_be_signalled, wm_self_ident()), 0);
+    assert_int_equal(place_run(spares_who_may_not_be_signalled, &self), 0);
 }
 
 static void the_clock_for_beats_is_the_monotonic_one(void **state)

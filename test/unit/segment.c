@@ -171,7 +171,7 @@ static void a_bad_directory_is_told_and_nothing_made(void **state)
     assert_int_equal(place_files(), 1);
 }
 
-static int has_no_descriptors(const char *unused)
+static int has_no_descriptors(const void *unused)
 {
     struct rlimit none = {0, 0};
 
@@ -224,7 +224,7 @@ static int mount_here(const char *options, unsigned long flags)
                : mount("tmpfs", place_directory, "tmpfs", flags, options);
 }
 
-static int meets_a_full_directory(const char *unused)
+static int meets_a_full_directory(const void *unused)
 {
     (void)unused;
     if (mount_here("size=64k", 0) != 0) {
@@ -249,7 +249,7 @@ static void a_full_directory_is_told_and_nothing_left(void **state)
     assert_int_equal(result, 0);
 }
 
-static int meets_a_read_only_directory(const char *unused)
+static int meets_a_read_only_directory(const void *unused)
 {
     (void)unused;
     if (mount_here("size=64k", MS_RDONLY) != 0) {
@@ -452,21 +452,21 @@ static void names_that_are_none_are_refused(void **state)
     assert_int_equal(open_it("xy.a"), -ENOENT);
 }
 
-static int is_refused_as_a_stranger(const char *name)
+static int is_refused_as_a_stranger(const void *name)
 {
     HOLDS(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
     HOLDS(open_it(name) == -EACCES); /* 0600, root's */
     return 0;
 }
 
-static int is_served_roots(const char *name)
+static int is_served_roots(const void *name)
 {
     HOLDS(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
     HOLDS(open_it(name) == 0);
     return 0;
 }
 
-static int is_refused_a_third_ones(const char *name)
+static int is_refused_a_third_ones(const void *name)
 {
     HOLDS(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
     HOLDS(open_it(name) == -EPERM);
