@@ -4,21 +4,35 @@
 /* Counts and snapshots: derived from the records, never stored.
  *
  * A pass over the records is not a moment: workers come and go behind it. Two
- * passes in a row that find the same workers in the same states, beats aside,
- * are: whatever changed between them would have had to change back, and a
- * join number never comes again. The number of passes is bounded; at the
- * bound the last one counts, and an exiting worker that was not alone in any
- * of them is not told that it is the last. */
+ * passes that find the same workers in the same states, beats aside, are: each
+ * record was so from its place in the first pass to that in the second, and
+ * thus when the one ended and the other began.
+ *
+ * What makes that sure is the join number, which never comes again, and stays
+ * where a record is free. The first pass reads it before the record's word, the
+ * second after: where both find the same number, nobody else wrote any field
+ * meanwhile (a joiner writes its number first), so that both words are of one
+ * occupant, and so is whatever was read in between. And no worker comes back to
+ * a state within one joining, but for LIVE and STALLED, which count alike.
+ *
+ * The number of such pairs is bounded; at the bound the last one counts, and an
+ * exiting worker that was not alone in any of them is not told that it is the
+ * last. */
 
 #include "census.h"
 
 #include "generation.h"
 
-#define PASSES 8
+#define PAIRS 5
+
+/* What a pass found, without what it means: of all records, those of even and
+ * those of odd slots, so that one multiplication does not wait for another. */
+struct digest {
+    uint64_t half[2];
+};
 
 struct tally {
-    uint64_t digest;
-    bool torn;        /* a record changed hands while it was read */
+    struct digest digest;
     uint32_t live;    /* of the generation itself, from here */
     uint32_t joining; /* on */
     uint32_t crashed;
@@ -33,48 +47,77 @@ struct question {
     uint64_t now;
 };
 
-/* One record into 64 bits that are summed up: a strong mix, so that two
- * different tables have equal sums once in 2^64. */
-static uint64_t mix(uint64_t x)
+/* Folds a record in: state, pid and join number, as a digit of a number to a
+ * large odd base: different tables have equal digests once in 2^64. */
+static inline void fold(uint64_t *half, uint64_t word, uint64_t join)
 {
-    x ^= x >> 32;
-    x *= UINT64_C(0xd6e8feb86659fd93);
-    x ^= x >> 32;
-    x *= UINT64_C(0xd6e8feb86659fd93);
-    return x ^ x >> 32;
+    *half = *half * UINT64_C(0xd6e8feb86659fd93) + (word >> WM_BEAT_BITS) +
+            (join << (64 - WM_BEAT_BITS));
 }
 
-/* Whether the fields that were read after `word` may be another occupant's. */
-static bool is_torn(const struct wm_record *r, uint64_t word, uint64_t join)
+/* As the first of two passes reads a record, and as the second does. */
+static inline void fold_join_first(uint64_t *half, const struct wm_record *r)
 {
-    uint64_t again = atomic_load_explicit(&r->word, memory_order_acquire);
+    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
 
-    return wm_word_state(again) < WM_JOINING ||
-           wm_word_pid(again) != wm_word_pid(word) ||
-           atomic_load_explicit(&r->join, memory_order_acquire) != join;
+    fold(half, atomic_load_explicit(&r->word, memory_order_acquire), join);
 }
 
-static void tally_record(const struct question *q, struct tally *t,
-                         const struct wm_record *r, uint32_t slot,
-                         uint64_t word)
+static inline void fold_join_last(uint64_t *half, const struct wm_record *r)
 {
+    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
+
+    fold(half, word, atomic_load_explicit(&r->join, memory_order_acquire));
+}
+
+typedef void fold_fn(uint64_t *half, const struct wm_record *r);
+
+static inline struct digest digest_pass(const struct wm_node *node,
+                                        fold_fn *fold_record)
+{
+    const struct wm_record *records = node->segment.records;
+    uint32_t high = wm_node_high(node), i = 0;
+    struct digest d = {{0, 0}};
+
+    for (; i + 1 < high; i += 2) {
+        fold_record(&d.half[0], &records[i]);
+        fold_record(&d.half[1], &records[i + 1]);
+    }
+    if (i < high) {
+        fold_record(&d.half[0], &records[i]);
+    }
+    return d;
+}
+
+static bool is_same(const struct digest *a, const struct digest *b)
+{
+    return a->half[0] == b->half[0] && a->half[1] == b->half[1];
+}
+
+static inline void tally_record(const struct question *q, struct tally *t,
+                                const struct wm_record *r, unsigned half)
+{
+    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
     uint64_t generation =
         atomic_load_explicit(&r->generation, memory_order_acquire);
-    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
-    unsigned state = wm_word_state(word);
-
     uint32_t role = atomic_load_explicit(&r->role, memory_order_acquire);
+    unsigned state = wm_word_state(word);
     uint32_t overdue =
-        atomic_load_explicit(&r->overdue_ms, memory_order_acquire);
+        state != WM_CRASHED
+            ? 0
+            : atomic_load_explicit(&r->overdue_ms, memory_order_acquire);
+    /* Pairs with publish(): who has seen another's field sees its number. */
+    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
 
-    if (state == WM_CLAIMED || role != WM_ROLE_WORKER) {
+    fold(&t->digest.half[half], word, join);
+    if (role != WM_ROLE_WORKER) {
         return;
     }
-    t->torn = t->torn || is_torn(r, word, join);
-    t->digest +=
-        mix(wm_word_identity(word) + slot + mix(join + mix(generation)));
     if (state == WM_LIVE || state == WM_STALLED) {
-        t->live += generation == q->id;
+        if (generation == q->id) {
+            t->live++;
+            return;
+        }
         /* Not "else": after a roll-back they are of an older one. */
         t->next += generation == q->next_id;
         if (generation < q->id && generation >= t->previous_id) {
@@ -90,20 +133,23 @@ static void tally_record(const struct question *q, struct tally *t,
     }
 }
 
-static void tally_pass(const struct wm_node *node, const struct question *q,
-                       struct tally *t)
+/* As a second pass. */
+static struct tally tally_pass(const struct wm_node *node,
+                               const struct question *question)
 {
-    uint32_t high = wm_node_high(node);
+    const struct wm_record *records = node->segment.records;
+    const struct question q = *question;
+    uint32_t high = wm_node_high(node), i = 0;
+    struct tally t = {0};
 
-    *t = (struct tally){0};
-    for (uint32_t i = 0; i < high; i++) {
-        const struct wm_record *r = &node->segment.records[i];
-        uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
-
-        if (wm_word_state(word) != WM_FREE) {
-            tally_record(q, t, r, i, word);
-        }
+    for (; i + 1 < high; i += 2) {
+        tally_record(&q, &t, &records[i], 0);
+        tally_record(&q, &t, &records[i + 1], 1);
     }
+    if (i < high) {
+        tally_record(&q, &t, &records[i], 0);
+    }
+    return t;
 }
 
 static uint32_t mine(const struct tally *t, enum wm_count_kind kind)
@@ -122,25 +168,25 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
                   enum wm_count_kind kind, struct wm_counts *counts)
 {
     struct question q = {.id = id, .now = wm_now()};
-    struct tally t, former;
+    struct digest first;
+    struct tally t;
     uint32_t most = 0;
-    int pass = 0;
+    int pair = 0;
 
     q.next_id = wm_generation_successor(node, id, kind != WM_COUNT_START);
-    tally_pass(node, &q, &t);
     do {
-        former = t;
-        if (mine(&former, kind) > most) {
-            most = mine(&former, kind);
+        first = digest_pass(node, fold_join_first);
+        t = tally_pass(node, &q);
+        if (mine(&t, kind) > most) {
+            most = mine(&t, kind);
         }
-        tally_pass(node, &q, &t);
-    } while ((t.digest != former.digest || t.torn) && ++pass < PASSES);
+    } while (!is_same(&t.digest, &first) && ++pair < PAIRS);
 
     *counts = (struct wm_counts){
         .previous = (int32_t)t.previous,
         .mine = (int32_t)mine(&t, kind),
         .next = q.next_id != 0 ? (int32_t)t.next : -1,
-        .unsettled = t.digest != former.digest || t.torn,
+        .unsettled = !is_same(&t.digest, &first),
     };
     if (counts->unsettled && kind == WM_COUNT_EXIT && counts->mine == 1 &&
         most > 1) {
@@ -159,12 +205,10 @@ int wm_generation_counts(const struct wm_node *node, uint64_t id,
     return counts->unsettled ? WM_UNSETTLED : 0;
 }
 
-static bool describe(const struct wm_node *node, uint32_t slot,
-                     struct wm_worker_info *info, bool *torn)
+/* A record for the list, if there is a worker. */
+static inline bool describe(const struct wm_record *r, uint64_t word,
+                            uint64_t join, struct wm_worker_info *info)
 {
-    const struct wm_record *r = &node->segment.records[slot];
-    const struct wm_record_cold *c = &node->segment.colds[slot];
-    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
     unsigned state = wm_word_state(word);
 
     if (state < WM_JOINING || state > WM_CRASHED) {
@@ -173,68 +217,60 @@ static bool describe(const struct wm_node *node, uint32_t slot,
     *info = (struct wm_worker_info){
         .generation =
             atomic_load_explicit(&r->generation, memory_order_acquire),
-        .join = atomic_load_explicit(&r->join, memory_order_acquire),
-        .joined_at = atomic_load_explicit(&c->joined_at, memory_order_acquire),
+        .join = join,
+        .joined_at = atomic_load_explicit(&r->joined_at, memory_order_acquire),
         .beat_at = wm_word_beat(word),
         .pid = (int32_t)wm_word_pid(word),
-        .slot = slot,
         .state = state,
         .role = atomic_load_explicit(&r->role, memory_order_acquire),
         .overdue_ms =
             atomic_load_explicit(&r->overdue_ms, memory_order_acquire),
         .stalls =
-            (uint32_t)atomic_load_explicit(&c->stalls, memory_order_acquire),
+            (uint32_t)atomic_load_explicit(&r->stalls, memory_order_acquire),
     };
-    *torn = *torn || is_torn(r, word, info->join);
     return true;
 }
 
-/* One pass into the list, and what came of it. */
-struct listing {
-    uint64_t digest;
-    bool torn; /* a record changed hands while it was read */
-    bool full;
-};
-
-static struct listing list_pass(const struct wm_node *node,
-                                struct wm_worker_info *list, uint32_t room,
-                                uint32_t *count)
+/* As a first pass, into the list; full: out, whether that had no room. */
+static struct digest list_pass(const struct wm_node *node,
+                               struct wm_worker_info *list, uint32_t room,
+                               uint32_t *count, bool *full)
 {
-    struct listing found = {0};
+    const struct wm_record *records = node->segment.records;
     uint32_t high = wm_node_high(node), n = 0;
+    struct digest d = {{0, 0}};
 
+    *full = false;
     for (uint32_t i = 0; i < high; i++) {
-        struct wm_worker_info info;
+        const struct wm_record *r = &records[i];
+        uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+        uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
+        struct wm_worker_info none;
 
-        if (!describe(node, i, &info, &found.torn)) {
-            continue;
-        }
-        found.digest += mix(wm_word(info.state, (uint32_t)info.pid, 0) + i +
-                            mix(info.join + mix(info.generation)));
-        if (n < room) {
-            list[n++] = info;
-        } else {
-            found.full = true;
+        fold(&d.half[i % 2], word, join);
+        if (n == room) {
+            *full = *full || describe(r, word, join, &none);
+        } else if (describe(r, word, join, &list[n])) {
+            list[n++].slot = i;
         }
     }
     *count = n;
-    return found;
+    return d;
 }
 
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
                 uint32_t room, uint32_t *count)
 {
-    struct listing former, now = list_pass(node, list, room, count);
-    bool settled;
-    int pass = 0;
+    struct digest first, second;
+    bool full;
+    int pair = 0;
 
     do {
-        former = now;
-        now = list_pass(node, list, room, count);
-        settled = now.digest == former.digest && !now.torn;
-    } while (!settled && ++pass < PASSES);
-    if (now.full) {
+        first = list_pass(node, list, room, count, &full);
+        second = digest_pass(node, fold_join_last);
+    } while (!is_same(&second, &first) && ++pair < PAIRS);
+    if (full) {
         return -ENOSPC;
     }
-    return settled ? 0 : WM_UNSETTLED;
+    return is_same(&second, &first) ? 0 : WM_UNSETTLED;
 }

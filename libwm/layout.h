@@ -104,36 +104,37 @@ static inline uint64_t wm_ident_start(uint64_t ident)
     return ident & (UINT64_MAX >> 22);
 }
 
-/* The line that is hot: one per worker, and all that counting reads.
+/* The line that is hot: one per worker, and all that counts and snapshots
+ * read.
  *
  * word        contended: the worker beats, a sweeper marks; CAS only.
  * generation  identity: the joiner, between CLAIMED and JOINING.
- * join        identity: unique over the node's life.
- * role, overdue_ms  identity. */
+ * join        identity: unique over the node's life; stored before the others.
+ * role, overdue_ms  identity.
+ * joined_at   identity: CLOCK_MONOTONIC ms.
+ * stalls      how often the worker came back out of STALLED; its own count. */
 struct wm_record {
     _Alignas(WM_LINE) _Atomic uint64_t word;
     _Atomic uint64_t generation;
     _Atomic uint64_t join;
     _Atomic uint32_t role;
     _Atomic uint32_t overdue_ms;
-    uint64_t reserved[4];
+    _Atomic uint64_t joined_at;
+    _Atomic uint64_t stalls;
+    uint64_t reserved[2];
 };
 
 /* The line that is cold.
  *
  * ident      identity: pid and start time of this very claim.
- * joined_at  identity: CLOCK_MONOTONIC ms.
  * spell      the joiner, after it has entered its generation.
- * stalls     how often the worker came back out of STALLED; its own count.
  * given      join:32 | stalls told:31 | crash told:1; whoever gives, by CAS,
  *            so that a mark can never fall on a later occupant. */
 struct wm_record_cold {
     _Alignas(WM_LINE) _Atomic uint64_t ident;
-    _Atomic uint64_t joined_at;
     _Atomic uint64_t spell;
-    _Atomic uint64_t stalls;
     _Atomic uint64_t given;
-    uint64_t reserved[3];
+    uint64_t reserved[5];
 };
 
 /* The mark of what was told of a record: join:32 | stalls:31 | crash:1. */

@@ -28,17 +28,9 @@
 #define SYS_pidfd_open 434 /* the same on every architecture */
 #endif
 
-static uint64_t clock_ms(clockid_t id)
-{
-    struct timespec ts;
-
-    clock_gettime(id, &ts);
-    return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
-}
-
 uint64_t wm_now(void)
 {
-    return clock_ms(CLOCK_MONOTONIC_COARSE);
+    return wm_clock_ms(CLOCK_MONOTONIC_COARSE);
 }
 
 /* What /proc/PID/stat says. */
@@ -134,8 +126,8 @@ void wm_self_forget(void)
 static bool began_after(uint64_t start, uint64_t claimed_ms)
 {
     /* In this order: a pause in between makes the start look earlier, too. */
-    uint64_t awake = clock_ms(CLOCK_MONOTONIC);
-    uint64_t asleep = clock_ms(CLOCK_BOOTTIME) - awake;
+    uint64_t awake = wm_clock_ms(CLOCK_MONOTONIC);
+    uint64_t asleep = wm_clock_ms(CLOCK_BOOTTIME) - awake;
     uint64_t hertz = (uint64_t)sysconf(_SC_CLK_TCK);
     uint64_t start_ms = start * 1000u / hertz;
 

@@ -10,6 +10,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
+
+/* In whole milliseconds. */
+static inline uint64_t wm_clock_ms(clockid_t id)
+{
+    struct timespec ts;
+
+    clock_gettime(id, &ts);
+    return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+}
 
 /* The calling process as pid and start time; start is 0 without /proc. */
 uint64_t wm_self_ident(void);

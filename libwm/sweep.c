@@ -99,10 +99,9 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
     }
 }
 
-static bool sweep_record(const struct sweep *s, uint32_t slot)
+static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
 {
     struct wm_record *r = &s->node->segment.records[slot];
-    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
     unsigned state = wm_word_state(word);
     bool overdue;
 
@@ -126,6 +125,27 @@ static bool sweep_record(const struct sweep *s, uint32_t slot)
                 WM_LOG_WORKER_STALLED);
 }
 
+/* All records but those of workers that have beaten within fresh_ms, and so
+ * lived then; a beat as far ahead is no clock's. */
+static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
+{
+    const struct wm_record *records = s->node->segment.records;
+    const uint64_t latest = s->now + fresh_ms, span = 2 * (uint64_t)fresh_ms;
+    uint32_t high = wm_node_high(s->node);
+    int changed = 0;
+
+    for (uint32_t i = 0; i < high; i++) {
+        uint64_t word =
+            atomic_load_explicit(&records[i].word, memory_order_acquire);
+
+        if (((latest - word) & WM_BEAT_MASK) >= span ||
+            wm_word_state(word) != WM_LIVE) {
+            changed += sweep_record(s, i, word);
+        }
+    }
+    return changed;
+}
+
 /* Whether the caller was itself overdue since its last sweep. */
 static bool was_late(struct wm_worker *self, uint64_t now)
 {
@@ -138,11 +158,11 @@ static bool was_late(struct wm_worker *self, uint64_t now)
                        now));
 }
 
-int wm_sweep(struct wm_node *node, struct wm_worker *self)
+static int sweep(struct wm_node *node, struct wm_worker *self,
+                 uint32_t fresh_ms)
 {
     struct sweep s = {.node = node, .now = wm_now()};
-    uint32_t high = wm_node_high(node);
-    int changed = 0;
+    int changed;
 
     if (!wm_node_writable(node)) {
         return 0;
@@ -151,12 +171,15 @@ int wm_sweep(struct wm_node *node, struct wm_worker *self)
     s.pid = wm_ident_pid(wm_self_ident());
     s.holder = wm_lock_pid(node);
     s.patient = was_late(self, s.now);
-    for (uint32_t i = 0; i < high; i++) {
-        changed += sweep_record(&s, i);
-    }
+    changed = sweep_records(&s, fresh_ms);
     changed +=
         (int)wm_generations_settle(node, self == NULL ? 0 : self->generation);
     return changed;
+}
+
+int wm_sweep(struct wm_node *node, struct wm_worker *self)
+{
+    return sweep(node, self, 0);
 }
 
 int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
@@ -172,7 +195,7 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
         atomic_compare_exchange_strong_explicit(
             due, &at, now + (uint64_t)interval_ms * 9 / 10,
             memory_order_relaxed, memory_order_relaxed)) {
-        wm_sweep(node, worker);
+        sweep(node, worker, interval_ms);
     }
     return wm_beat_at(worker, now);
 }
@@ -182,12 +205,11 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
 /* Stalls that were not told: those the worker came back from, and the present
  * one. `stalls` first, the word second: the worker leaves STALLED before it
  * counts, so that what is in flight is counted too low, never twice. */
-static int32_t stalls_owed(const struct wm_record *r,
-                           const struct wm_record_cold *c, uint64_t given,
+static int32_t stalls_owed(const struct wm_record *r, uint64_t given,
                            uint64_t *word)
 {
     uint32_t stalls =
-        (uint32_t)atomic_load_explicit(&c->stalls, memory_order_acquire);
+        (uint32_t)atomic_load_explicit(&r->stalls, memory_order_acquire);
 
     *word = atomic_load_explicit(&r->word, memory_order_acquire);
     return (int32_t)(stalls + (wm_word_state(*word) == WM_STALLED) -
@@ -204,7 +226,7 @@ static uint32_t owed_kind(const struct wm_node *node, uint32_t slot,
     int32_t owed;
 
     *given = atomic_load_explicit(&c->given, memory_order_acquire);
-    owed = stalls_owed(r, c, *given, word);
+    owed = stalls_owed(r, *given, word);
     if (!wm_given_is_of(*given, join)) {
         return 0;
     }

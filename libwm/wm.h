@@ -392,8 +392,9 @@ uint32_t wm_worker_spell(const struct wm_worker *worker);
 /* --------------------------------------------------------------- sweeping */
 
 /* The timer's work: beats; and, if the sweep of this interval is not done by
- * another worker yet, sweeps.
- * interval_ms: between two sweeps of the node.
+ * another worker yet, sweeps. It looks only at workers that have not beaten in
+ * the interval, so that a death or a stall is noticed within two.
+ * interval_ms: between two sweeps of the node, and two ticks of a worker.
  * Returns as wm_beat. The worker's own act. Lock-free. */
 int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
 

@@ -139,15 +139,17 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
     if (overdue == 0) {
         overdue = DEFAULT_OVERDUE_MS;
     }
-    atomic_store_explicit(&r->generation, w->generation, memory_order_release);
+    /* First: who sees any other field of ours sees this. Pairs with
+     * tally_record(). */
     atomic_store_explicit(&r->join, w->join, memory_order_release);
+    atomic_store_explicit(&r->generation, w->generation, memory_order_release);
     atomic_store_explicit(&r->role, w->role, memory_order_release);
     atomic_store_explicit(&r->overdue_ms, overdue, memory_order_release);
     atomic_store_explicit(&w->cold->ident, wm_self_ident(),
                           memory_order_release);
-    atomic_store_explicit(&w->cold->joined_at, now, memory_order_release);
+    atomic_store_explicit(&r->joined_at, now, memory_order_release);
     atomic_store_explicit(&w->cold->spell, 0, memory_order_release);
-    atomic_store_explicit(&w->cold->stalls, 0, memory_order_release);
+    atomic_store_explicit(&r->stalls, 0, memory_order_release);
     atomic_store_explicit(&w->cold->given, wm_given(w->join, 0, false),
                           memory_order_release);
     return swap(r, &claimed, wm_word(WM_JOINING, w->pid, now));
@@ -205,6 +207,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     /* From here on this process is a worker, tracked or not. */
     node->joined = true;
     w->pid = wm_ident_pid(wm_self_ident());
+    w->live = wm_word(WM_LIVE, w->pid, 0) >> WM_BEAT_BITS;
     w->generation = id;
     w->role = options->role;
     w->expected = options->expected;
@@ -232,9 +235,9 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
 /* Back from a stall, of which somebody was told or will be. After the swap out
  * of STALLED: a giver that loads stalls first and the word second never counts
  * one stall twice (sweep.c). */
-static void count_recovery(struct wm_worker *w)
+static void count_recovery(struct wm_worker *w, struct wm_record *r)
 {
-    atomic_fetch_add_explicit(&w->cold->stalls, 1, memory_order_release);
+    atomic_fetch_add_explicit(&r->stalls, 1, memory_order_release);
     wm_log_worker(w, WM_LOG_WORKER_RECOVERED);
 }
 
@@ -262,7 +265,7 @@ static int change_state(struct wm_worker *w, unsigned state)
         if (swap(r, &word,
                  state == WM_FREE ? 0 : wm_word(state, w->pid, wm_now()))) {
             if (from == WM_STALLED && state != WM_FREE) {
-                count_recovery(w);
+                count_recovery(w, r);
             }
             return 0;
         }
@@ -284,19 +287,25 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
                    ? 0
                    : -ESTALE;
     }
-    count_recovery(w);
+    count_recovery(w, r);
     return WM_RECOVERED;
 }
 
-int wm_beat_at(struct wm_worker *worker, uint64_t now_ms)
+/* Relaxed: the beat publishes nothing but itself. */
+static inline bool swap_beat(struct wm_record *r, uint64_t *word,
+                             uint64_t now_ms)
 {
-    struct wm_record *r = wm_worker_record(worker);
-    uint64_t word, next;
+    return atomic_compare_exchange_strong_explicit(
+        &r->word, word, (*word & ~WM_BEAT_MASK) | (now_ms & WM_BEAT_MASK),
+        memory_order_relaxed, memory_order_relaxed);
+}
 
-    if (r == NULL) {
-        return -ESTALE;
-    }
-    word = atomic_load_explicit(&r->word, memory_order_relaxed);
+/* Any beat but the usual one, below, which this is to stay out of. */
+__attribute__((cold, noinline)) static int
+beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
+{
+    uint64_t word = atomic_load_explicit(&r->word, memory_order_relaxed);
+
     /* A worker that beats this late was stopped, and so may all have been: its
      * next sweep is patient. */
     if (wm_word_overdue(
@@ -304,32 +313,51 @@ int wm_beat_at(struct wm_worker *worker, uint64_t now_ms)
             atomic_load_explicit(&r->overdue_ms, memory_order_relaxed))) {
         atomic_store_explicit(&worker->late, true, memory_order_relaxed);
     }
-    if (wm_word_pid(word) != worker->pid) {
-        return -ESTALE;
-    }
-    if (wm_word_state(word) == WM_STALLED) {
-        return recover(worker, r, word);
-    }
-    if (wm_word_age(word, now_ms) <= 0) {
+    /* One try: a sweeper marks it stalled meanwhile, or another thread beats,
+     * and the word that is seen then says which. */
+    if (wm_word_pid(word) == worker->pid && wm_word_state(word) != WM_STALLED &&
+        (wm_word_age(word, now_ms) <= 0 || swap_beat(r, &word, now_ms))) {
         return 0;
     }
-    next = (word & ~WM_BEAT_MASK) | (now_ms & WM_BEAT_MASK);
-    /* Relaxed: the beat publishes nothing but itself. */
-    if (atomic_compare_exchange_strong_explicit(&r->word, &word, next,
-                                                memory_order_relaxed,
-                                                memory_order_relaxed)) {
-        return 0;
-    }
-    /* A sweeper marked us stalled, or another thread has beaten. */
     if (wm_word_pid(word) != worker->pid) {
         return -ESTALE;
     }
     return wm_word_state(word) == WM_STALLED ? recover(worker, r, word) : 0;
 }
 
+/* Nearly every beat finds its worker LIVE, and in time. */
+static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
+{
+    struct wm_record *r = wm_worker_record(worker);
+    uint64_t word;
+    int64_t age;
+
+    if (r == NULL) {
+        return -ESTALE;
+    }
+    word = atomic_load_explicit(&r->word, memory_order_relaxed);
+    age = wm_word_age(word, now_ms);
+    if (word >> WM_BEAT_BITS == worker->live) {
+        if (age <= 0) {
+            return 0;
+        }
+        if (age <= (int64_t)atomic_load_explicit(&r->overdue_ms,
+                                                 memory_order_relaxed) &&
+            swap_beat(r, &word, now_ms)) {
+            return 0;
+        }
+    }
+    return beat_unusually(worker, r, now_ms);
+}
+
+int wm_beat_at(struct wm_worker *worker, uint64_t now_ms)
+{
+    return beat_at(worker, now_ms);
+}
+
 int wm_beat(struct wm_worker *worker)
 {
-    return wm_beat_at(worker, wm_now());
+    return beat_at(worker, wm_clock_ms(CLOCK_MONOTONIC_COARSE));
 }
 
 /* ------------------------------------------------------ start, exit, leave */
@@ -418,14 +446,14 @@ int wm_worker_leave(struct wm_worker *worker)
 
 uint32_t wm_worker_recoveries(struct wm_worker *worker)
 {
+    const struct wm_record *r = wm_worker_record(worker);
     uint32_t stalls, told, fresh;
     uint64_t given;
 
-    if (wm_worker_record(worker) == NULL) {
+    if (r == NULL) {
         return 0;
     }
-    stalls = (uint32_t)atomic_load_explicit(&worker->cold->stalls,
-                                            memory_order_relaxed);
+    stalls = (uint32_t)atomic_load_explicit(&r->stalls, memory_order_relaxed);
     given = atomic_load_explicit(&worker->cold->given, memory_order_acquire);
     if (!wm_given_is_of(given, worker->join)) {
         return 0; /* another's record by now */

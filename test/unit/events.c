@@ -81,6 +81,56 @@ static void a_crash_is_kept_until_it_was_told_and_has_expired(void **state)
     assert_int_equal(entry.value, 1);
 }
 
+static struct wm_worker *own_worker(struct scene *s, uint64_t generation)
+{
+    static const struct wm_join_options options = {.size = sizeof(options),
+                                                   .overdue_ms = SCENE_NEVER};
+    struct wm_worker *own;
+    struct wm_counts counts;
+
+    assert_int_equal(wm_worker_join(s->node, generation, &options, &own), 0);
+    assert_int_equal(wm_worker_start(own, &counts), 0);
+    return own;
+}
+
+/* A tick that sweeps. */
+static void tick(struct scene *s, struct wm_worker *own, uint32_t interval_ms)
+{
+    atomic_store(&s->node->segment.header->next_sweep, 0);
+    assert_int_equal(wm_tick(own, interval_ms), 0);
+}
+
+static void an_intervals_sweep_believes_the_beats_of_the_interval(void **state)
+{
+    enum {
+        MINUTE = 60 * 1000
+    };
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *fresh = scene_worker(s, g), *old = scene_worker(s, g),
+                 *ahead = scene_worker(s, g), *late = scene_worker(s, g);
+    struct wm_worker *own = own_worker(s, g);
+
+    actor_kill(fresh);
+    actor_kill(old);
+    actor_kill(ahead);
+    atomic_fetch_sub(&record(s, 1)->word, MINUTE + 1);
+    atomic_fetch_add(&record(s, 2)->word, 2 * MINUTE);
+    /* This one lives. */
+    atomic_store(&record(s, 3)->overdue_ms, 1);
+    atomic_fetch_sub(&record(s, 3)->word, MINUTE + 1);
+
+    tick(s, own, MINUTE);
+    assert_int_equal(wm_word_state(record(s, 0)->word), WM_LIVE);
+    assert_int_equal(wm_word_state(record(s, 1)->word), WM_CRASHED);
+    assert_int_equal(wm_word_state(record(s, 2)->word), WM_CRASHED);
+    assert_int_equal(scene_state(s, late->pid), WM_STALLED);
+    /* In the second interval it has not beaten. */
+    atomic_fetch_sub(&record(s, 0)->word, MINUTE);
+    tick(s, own, MINUTE);
+    assert_int_equal(wm_word_state(record(s, 0)->word), WM_CRASHED);
+}
+
 static void a_crash_in_each_state_before_it_drains_is_owed(void **state)
 {
     struct scene *s = *state;
@@ -601,6 +651,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENE_TEST(a_crash_is_owed_once_and_says_whose),
         SCENE_TEST(a_crash_is_kept_until_it_was_told_and_has_expired),
+        SCENE_TEST(an_intervals_sweep_believes_the_beats_of_the_interval),
         SCENE_TEST(a_crash_in_each_state_before_it_drains_is_owed),
         SCENE_TEST(a_helpers_crash_says_so_and_is_no_workers_death),
         SCENE_TEST(a_stall_is_told_once_and_then_its_recovery_counts),

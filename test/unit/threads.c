@@ -8,6 +8,7 @@
 #include "scene.h"
 
 #include "layout.h"
+#include "node.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -146,6 +147,72 @@ static void threads_beat_count_look_and_sweep_at_once(void **state)
     assert_int_equal(wm_generation_take_exit(s->node, g, NULL), 1);
 }
 
+/* Two workers at the ends of a long table, of which one at least is there at
+ * any time: each comes before the other goes. */
+struct relay {
+    struct scene *scene;
+    uint64_t generation;
+    uint32_t slot[2];
+    atomic_bool stop;
+};
+
+static void come(struct relay *relay, uint32_t slot, uint64_t join)
+{
+    struct wm_record *r = &relay->scene->node->segment.records[slot];
+
+    atomic_store(&r->join, join);
+    atomic_store(&r->generation, relay->generation);
+    atomic_store(&r->word, wm_word(WM_LIVE, 1 + slot, 1));
+}
+
+static void go(struct relay *relay, uint32_t slot)
+{
+    atomic_store(&relay->scene->node->segment.records[slot].word, 0);
+}
+
+static void *take_turns(void *argument)
+{
+    struct relay *relay = argument;
+
+    for (uint64_t join = 1; !relay->stop; join++) {
+        come(relay, relay->slot[join % 2], join);
+        go(relay, relay->slot[(join + 1) % 2]);
+    }
+    return NULL;
+}
+
+static void what_is_settled_was_so_at_one_moment(void **state)
+{
+    static struct wm_worker_info list[4096];
+    struct relay relay = {.scene = *state};
+    struct scene *s = *state;
+    pthread_t thread;
+
+    scene_recast(s, 4096);
+    relay.generation = scene_begin(s);
+    relay.slot[1] = 4095;
+    atomic_store(&s->node->segment.header->high, 4096);
+    come(&relay, 0, 0);
+    assert_int_equal(pthread_create(&thread, NULL, take_turns, &relay), 0);
+    for (int i = 0; i < 3000; i++) {
+        struct wm_counts c;
+        uint32_t n = 0;
+
+        if (wm_generation_counts(s->node, relay.generation, &c) == 0 &&
+            (c.mine < 1 || c.mine > 2)) {
+            wrong++;
+        }
+        if (wm_snapshot(s->node, list, 4096, &n) == 0 && (n < 1 || n > 2)) {
+            wrong++;
+        }
+    }
+    relay.stop = true;
+    pthread_join(thread, NULL);
+    go(&relay, relay.slot[0]);
+    go(&relay, relay.slot[1]);
+    assert_int_equal(wrong, 0);
+}
+
 static void a_reader_sees_what_the_writers_see(void **state)
 {
     struct scene *s = *state;
@@ -197,6 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE_TEST(threads_beat_count_look_and_sweep_at_once),
+        SCENE_TEST(what_is_settled_was_so_at_one_moment),
         SCENE_TEST(a_reader_sees_what_the_writers_see),
         SCENE_TEST(too_small_a_list_is_an_error),
     };
