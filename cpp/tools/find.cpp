@@ -42,6 +42,7 @@ status status_of(int error)
     case EXDEV:
         return status::foreign;
     case ENOENT:
+    case ENOTDIR:
         return status::no_node;
     default:
         return status::failed;

@@ -5,6 +5,7 @@
 // for gc; nothing that it does is seen by a node.
 
 #include "commands.hpp"
+#include "screen.hpp"
 #include "words.hpp"
 
 #include <CLI/CLI.hpp>
@@ -12,7 +13,9 @@
 #include <charconv>
 #include <cstdio>
 #include <exception>
+#include <limits>
 #include <new>
+#include <sstream>
 
 namespace
 {
@@ -36,52 +39,69 @@ NODE is the name of an instance or of a file in the directory. Without it, the
 only live node is meant.
 )";
 
+std::string not_empty(const std::string &text)
+{
+    return text.empty() ? "it is empty" : "";
+}
+
 void add_node(CLI::App *app, options &o)
 {
     app->add_option("NODE", o.node, "Instance or file name")
         ->type_name("")
-        ->check([](const std::string &text) {
-            return text.empty() ? "NODE is empty" : "";
-        });
+        ->check(not_empty);
 }
 
-// Empty if it is one, else what is wrong.
-std::string read_generation(const std::string &text,
-                            std::optional<std::uint64_t> &generation)
+// Reads an option's number, which is all of its text and in base 10. CLI11
+// would read more than that, and take "" for none.
+template <typename Number, typename Option>
+auto number(Option &to, Number least, Number most)
 {
-    std::uint64_t number = 0;
-    const char *const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, number);
+    return [&to, least, most](const std::string &text) -> std::string {
+        const char *const end = text.data() + text.size();
+        Number n{};
+        const auto [rest, error] = std::from_chars(text.data(), end, n);
 
-    if (text == "current") {
+        // NaN is neither too small nor too large.
+        if (error != std::errc() || rest != end || !(n >= least && n <= most)) {
+            std::ostringstream why;
+
+            why << "\"" << text << "\" is no number from " << least << " to "
+                << most;
+            return why.str();
+        }
+        to = n;
         return "";
-    }
-    if (error != std::errc() || rest != end || number == 0) {
-        return "no generation is called " + text;
-    }
-    generation = number;
-    return "";
+    };
+}
+
+template <typename Option>
+auto generation_number(Option &to, std::uint64_t least)
+{
+    return number(to, least, std::numeric_limits<std::uint64_t>::max());
 }
 
 void add_wait(CLI::App *app, options &o)
 {
-    app->add_option("--ready", o.ready, "Live workers that are enough")
+    app->add_option("--ready", "Live workers that are enough")
         ->type_name("N")
         ->required()
-        ->check(CLI::Range(1u, 65535u));
+        ->check(number(o.ready, 1u, 65535u));
     app->add_option("--timeout", o.timeout, "Seconds to wait; 0: look once")
         ->type_name("S")
         ->capture_default_str()
-        ->check(CLI::Range(0.0, 1e6));
+        ->check(number(o.timeout, 0.0, 1e6));
     auto *const exactly =
         app->add_option("--generation", "Which: its number, or \"current\"")
             ->type_name("G")
-            ->check([&o](const std::string &g) {
-                return read_generation(g, o.generation);
+            ->check([&o](const std::string &text) {
+                return text == "current"
+                           ? ""
+                           : generation_number(o.generation, 1)(text);
             });
-    app->add_option("--newer-than", o.newer_than,
+    app->add_option("--newer-than",
                     "The current generation, once it is newer than this")
         ->type_name("G")
+        ->check(generation_number(o.newer_than, 0))
         ->excludes(exactly);
     add_node(app, o);
 }
@@ -96,7 +116,7 @@ void add_all(CLI::App *app, options &o)
 command describe(CLI::App &app, options &o, command &chosen)
 {
     const auto add = [&](const char *name, const char *what, command run) {
-        auto *const sub = app.add_subcommand(name, what);
+        auto *const sub = app.add_subcommand(name, what)->group("Commands");
 
         sub->callback([&chosen, run] { chosen = run; });
         return sub;
@@ -105,10 +125,12 @@ command describe(CLI::App &app, options &o, command &chosen)
     app.require_subcommand(1);
     app.fallthrough();
     app.footer(exit_codes);
+    app.get_formatter()->label("SUBCOMMAND", "COMMAND");
     app.add_flag("--json", o.json, "JSON, one document a line");
     app.add_option("--directory", o.directory, "Where segments lie")
         ->type_name("DIR")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->check(not_empty);
     app.add_flag("--no-color", o.no_color, "No colours, also on a terminal");
     app.set_version_flag("--version", std::string("wmctl ") + WMCTL_VERSION);
 
@@ -134,6 +156,16 @@ int say(status s, const std::string &what)
     return static_cast<int>(s);
 }
 
+// CLI11 would call a command a subcommand.
+std::string complaint(const CLI::App &app, const CLI::ParseError &e)
+{
+    const bool no_command =
+        app.get_subcommands().empty() &&
+        e.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
+
+    return no_command ? "name a command" : e.what();
+}
+
 int run(int argc, char **argv)
 {
     CLI::App app{"Shows which workers of libwm's servers are running, in "
@@ -147,10 +179,14 @@ int run(int argc, char **argv)
         app.parse(argc, argv);
         return static_cast<int>(chosen(o));
     } catch (const CLI::ParseError &e) {
-        if (e.get_exit_code() == 0) {
-            return app.exit(e); // --help, --version
+        if (e.get_exit_code() != 0) {
+            return say(status::usage, complaint(app, e) + "; see wmctl --help");
         }
-        return say(status::usage, std::string(e.what()) + "; see wmctl --help");
+        std::ostringstream text; // --help, --version
+
+        app.exit(e, text, text);
+        wmctl::put(text.str());
+        return 0;
     }
 }
 

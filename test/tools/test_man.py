@@ -43,7 +43,7 @@ def helped(*command):
     text = Command().text(*command, "--help")
     options = set(re.findall(r"^  (?:-\w,)?(--[\w-]+)", text, re.M))
     short = set(re.findall(r"^  (-\w),", text, re.M)) - {"-h"}
-    commands = re.search(r"^Subcommands:\n((?:  .*\n)+)", text, re.M)
+    commands = re.search(r"^Commands:\n((?:  .*\n)+)", text, re.M)
     names = set(re.findall(r"^  (\w+)", commands[1], re.M)) if commands else (
         set())
     return options - {"--help"}, short, names

@@ -3,6 +3,8 @@
 """What may not be read or cannot be: why, and an exit status of its own."""
 
 import os
+import shlex
+import subprocess
 
 import pytest
 
@@ -101,11 +103,21 @@ def test_in_a_directory_that_cannot_be_written_nothing_is_unlinked(public):
     assert public.files() == [name]
 
 
-def test_an_output_that_is_full_is_a_failure(place):
+@pytest.mark.parametrize("args", [
+    ("list",), ("--help",), ("wait", "--help"), ("--version",)])
+def test_an_output_that_is_full_is_a_failure(place, args):
     with open("/dev/full", "wb") as full:
-        running = place.begin("list", output=full)
+        running = place.begin(*args, output=full)
     status, said = running.end()
     assert status == FAILED and "No space left" in said
+
+
+@pytest.mark.parametrize("args", [("list",), ("--help",)])
+def test_an_output_that_is_closed_is_a_failure(place, args):
+    command = shlex.join([place.program, *place.options, *args])
+    done = subprocess.run(["sh", "-c", command + " >&-"], text=True,
+                          stderr=subprocess.PIPE, check=False)
+    assert done.returncode == FAILED and "cannot write" in done.stderr
 
 
 def test_a_node_that_is_unlinked_meanwhile_is_none(place):

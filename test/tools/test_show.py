@@ -7,7 +7,7 @@ import re
 import pytest
 
 from proc import wait
-from wmctl import NO_NODE, USAGE, Command
+from wmctl import NO_NODE, NOT_READY, USAGE, Command
 
 
 def workers(shown):
@@ -204,17 +204,37 @@ def test_no_node_is_said_so(place, args):
 
 
 def test_a_directory_that_is_not_there_is_named(place):
-    line = Command().refuses(NO_NODE, "show", "--directory", "/not/there")
-    assert "/not/there" in line and "--directory" in line
+    for name in ("/not/there", "/etc/passwd"):
+        line = Command().refuses(NO_NODE, "show", "--directory", name)
+        assert name in line and "--directory" in line
 
 
 @pytest.mark.parametrize("args", [
     (), ("show", "--no-such"), ("show", ""), ("show", "a", "b"),
-    ("show", "--no\033[2J"), ("bogus",),
-    ("wait",), ("wait", "--ready", "0"), ("wait", "--ready", "x"),
-    ("wait", "--ready", "1", "--timeout", "-1"),
-    ("wait", "--ready", "1", "--generation", "old"),
-    ("wait", "--ready", "1", "--generation", "0"),
+    ("show", "--no\033[2J"), ("bogus",), ("help",),
+    ("list", "--directory", ""), ("wait",),
     ("wait", "--ready", "1", "--generation", "1", "--newer-than", "1")])
 def test_wrong_usage_names_the_help(place, args):
-    assert "wmctl --help" in place.refuses(USAGE, *args)
+    line = place.refuses(USAGE, *args)
+    assert "wmctl --help" in line and "subcommand" not in line
+
+
+@pytest.mark.parametrize("option, numbers", [
+    ("--ready", ["0", "65536"]),
+    ("--timeout", ["-0.1", "1000001", "nan", "inf"]),
+    ("--generation", ["0", "old", str(2**64)]),
+    ("--newer-than", ["current", str(2**64)])])
+def test_what_is_no_number_of_an_option_is_wrong_usage(place, option, numbers):
+    """An empty one comes from a script whose last command has failed."""
+    place.node()
+    for number in (*numbers, "", "-1", "+1", " 1", "1 ", "0x2", "1,5", "x"):
+        line = place.refuses(
+            USAGE, "wait", *(["--ready", "1"] if option != "--ready" else []),
+            option, number)
+        assert option in line and f'"{number}"' in line
+
+
+def test_a_number_is_of_base_10_whatever_it_begins_with(place):
+    place.node()
+    assert place.json("wait", "--ready", "010", "--timeout", "00",
+                      status=NOT_READY)["wanted"] == 10
