@@ -2,6 +2,7 @@
 // Copyright The libwm authors
 
 // A file name need not be UTF-8, and JSON must be: what is not is replaced.
+// Beyond ASCII all is escaped, as a terminal obeys some of it, too.
 
 #include "json.hpp"
 
@@ -19,7 +20,7 @@ using object = nlohmann::ordered_json;
 
 std::string line(const object &o)
 {
-    return o.dump(-1, ' ', false, object::error_handler_t::replace) + "\n";
+    return o.dump(-1, ' ', true, object::error_handler_t::replace) + "\n";
 }
 
 // 0 says "none" in wm.h, and null says it in JSON.

@@ -36,6 +36,9 @@ std::string cut(const std::string &line, unsigned columns)
     for (std::size_t i = 0; i < line.size(); i++) {
         if (line[i] == '\033') {
             const auto end = line.find('m', i);
+            if (end == std::string::npos) {
+                break;
+            }
             kept += line.substr(i, end - i + 1);
             i = end;
         } else if (column++ < columns) {

@@ -172,10 +172,10 @@ std::string list_cells(const segment &s, const char *state,
 
 std::string node(const model &m, const palette &p, bool all)
 {
-    std::string text = "# node " + m.of.instance + ": ";
+    std::string text = "# node " + clean(m.of.instance) + ": ";
 
     text += m.of.live ? p.good(life_word(true)) : p.bad(life_word(false));
-    text += ", " + m.of.file + "\n" + lock_line(m, p) + leader_line(m) +
+    text += ", " + clean(m.of.file) + "\n" + lock_line(m, p) + leader_line(m) +
             worker_heading();
     for (const generation &g : m.generations) {
         if (!all && !matters(g)) {

@@ -2,6 +2,8 @@
 # Copyright The libwm authors
 """list: every node of the directory, whatever state it is in."""
 
+import os
+
 import wmctl
 
 COLUMNS = ["#INSTANCE", "STATE", "CURRENT", "LIVE", "STALLED", "DRAINING",
@@ -65,12 +67,30 @@ def test_other_files_are_not_listed(place):
 
 def test_a_file_name_cannot_move_the_cursor(place):
     """Anybody may make a file in /dev/shm."""
-    name = place.stray(b"", "a\033[2J\nb\udcff")
+    name = place.stray(b"", "a\033[2J\nb\udcff\x7f\x9b")
     text = place.text("list")
     assert "\033" not in text and len(text.splitlines()) == 2
     assert "a?[2J?b" in text
     (node,) = place.json("list")["nodes"]
-    assert node["file"].startswith("wm.a\033[2J\nb\ufffd")
+    assert node["file"].startswith("wm.a\033[2J\nb\ufffd\x7f\x9b")
     assert node["error"].isprintable()
+    assert place.text("--json", "list").strip().isprintable()
     assert "a?[2J?b" in place.refuses(wmctl.DAMAGED, "show", name)
     assert "a?[2J?b" in place.text("gc")
+
+
+def test_a_live_nodes_file_name_cannot_move_the_cursor(place):
+    """Who may write a whole segment may call it anything."""
+    place.node()
+    (file,) = place.files()
+    name = f"wm.a\033]0;owned\007\033[31m\nfake.{'0123456789abcdef'}"
+    os.rename(place.path(file), place.path(name))
+    seen = name.translate(dict.fromkeys(range(32), "?"))
+    heading = f"# node {seen[3:-17]}: live, {seen}\n"
+    assert place.text("show").startswith(heading)
+    watch = place.begin("watch", "--no-color", terminal=(24, 200))
+    watch.until(lambda out: heading.replace("\n", "\033[0m\r\n") in out,
+                "the heading")
+    watch.signal("INT")
+    assert watch.end() == (wmctl.OK, "")
+    assert "\033]" not in watch.output and "\033[31m" not in watch.output
