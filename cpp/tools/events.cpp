@@ -95,8 +95,8 @@ status events(const options &o)
         if (o.node == node->of.file) {
             return status::ok;
         }
-        const segment last = node->of;
-        while (!(node = next_life(o, last))) {
+        search next(o, node->of);
+        while (!(node = next.one())) {
             std::this_thread::sleep_for(std::chrono::milliseconds(look_ms));
         }
         tell_life(o, node->of);

@@ -19,6 +19,8 @@ namespace wmctl
 namespace
 {
 
+constexpr std::chrono::seconds denied_for_good{1};
+
 // The file is called wm.<instance>.<digits>.
 std::string instance_of(const std::string &file)
 {
@@ -87,29 +89,54 @@ failure nothing(const options &o, bool live)
                 "is there"};
 }
 
+failure several(const std::vector<segment> &all)
+{
+    return {status::usage, "which node? name one of " + names(all)};
+}
+
+template <typename Condition>
+std::vector<segment> those(const std::vector<segment> &all, Condition condition)
+{
+    std::vector<segment> found;
+
+    std::copy_if(all.begin(), all.end(), std::back_inserter(found), condition);
+    return found;
+}
+
+bool opens(const options &o, const segment &s)
+{
+    std::error_code ec;
+
+    (void)wm::node::open(s.file.c_str(), o.directory.c_str(), ec);
+    return !ec;
+}
+
+// Whether it may be a live node for all that can be told.
+bool may_live(const segment &s)
+{
+    const status why = status_of(s.error);
+
+    return s.error != 0 && (why == status::denied || why == status::failed);
+}
+
 // Those that can be meant: the live ones; else, where one is named, the dead
-// ones; else those of which it cannot be told.
+// ones; else those of which it cannot be told. live: no dead ones.
 std::vector<segment> candidates(const options &o, bool live)
 {
-    std::vector<segment> all = segments(o), found;
+    const std::vector<segment> all = segments(o);
+    std::vector<segment> found =
+        those(all, [](const segment &s) { return s.live; });
 
-    std::copy_if(all.begin(), all.end(), std::back_inserter(found),
-                 [](const segment &s) { return s.live; });
-    if (!found.empty()) {
-        return found;
+    if (found.empty()) {
+        found = o.node.empty() || live ? those(all, may_live) : all;
     }
-    std::copy_if(all.begin(), all.end(), std::back_inserter(found),
-                 [&](const segment &s) {
-                     std::error_code ec;
-
-                     if (!o.node.empty() && !live) {
-                         return true;
-                     }
-                     (void)wm::node::open(s.file.c_str(), o.directory.c_str(),
-                                          ec);
-                     return ec == std::errc::permission_denied;
-                 });
-    return found;
+    if (found.empty()) {
+        throw nothing(o, live);
+    }
+    // Anybody may make and lock a file of that name, which is no node then.
+    const auto whole =
+        those(found, [&](const segment &s) { return opens(o, s); });
+    return whole.empty() ? found : whole;
 }
 
 } // namespace
@@ -126,7 +153,7 @@ std::vector<segment> segments(const options &o)
         const std::string instance = instance_of(file);
 
         if (to.o.node.empty() || to.o.node == file || to.o.node == instance) {
-            to.found.push_back({file, instance, e->live != 0});
+            to.found.push_back({file, instance, e->live != 0, -e->error});
         }
     };
     const int error = wm_node_list(nullptr, o.directory.c_str(), tell, &v);
@@ -157,50 +184,80 @@ failure refusal(const options &o, const segment &s, int error)
 
 wm::node open(const options &o, const segment &s)
 {
-    std::error_code ec;
-    wm::node node = wm::node::open(s.file.c_str(), o.directory.c_str(), ec);
+    std::error_code ec(s.error, wm::category());
+    wm::node node;
 
+    if (!ec) {
+        node = wm::node::open(s.file.c_str(), o.directory.c_str(), ec);
+    }
     if (ec) {
         throw refusal(o, s, ec.value());
     }
     return node;
 }
 
-opened find(const options &o, bool live)
+opened find(const options &o)
 {
-    const std::vector<segment> found = candidates(o, live);
+    const std::vector<segment> found = candidates(o, false);
 
-    if (found.empty()) {
-        throw nothing(o, live);
-    }
     if (found.size() > 1) {
-        throw failure(status::usage, "which node? name one of " + names(found));
+        throw several(found);
     }
     return {found.front(), open(o, found.front())};
 }
 
-std::optional<opened> search(const options &o, std::optional<failure> &why)
+search::search(const options &o, const segment &last) : o_(o)
 {
+    o_.node = last.instance;
+}
+
+std::vector<opened> search::all()
+{
+    std::vector<opened> lives;
+
     try {
-        return find(o, true);
+        const std::vector<segment> found = candidates(o_, true);
+
+        for (const segment &s : found) {
+            if (s.instance != found.front().instance) {
+                throw several(found);
+            }
+            lives.push_back({s, open(o_, s)});
+        }
+        denied_.reset();
+        return lives;
     } catch (const failure &f) {
-        // A segment that is just being made looks damaged.
-        if (f.why() != status::no_node && f.why() != status::damaged) {
+        if (!may_pass(f.why())) {
             throw;
         }
-        why = f;
-        return std::nullopt;
+        why_ = f;
+        return {};
     }
 }
 
-// Who names a file means that life alone.
-std::optional<opened> next_life(const options &o, const segment &last)
+std::optional<opened> search::one()
 {
-    std::optional<failure> why;
-    options next = o;
+    std::vector<opened> lives = all();
 
-    next.node = last.instance;
-    return o.node == last.file ? std::nullopt : search(next, why);
+    if (lives.size() > 1) {
+        throw several({lives[0].of, lives[1].of});
+    }
+    return lives.empty() ? std::nullopt
+                         : std::optional(std::move(lives.front()));
+}
+
+// A segment that is just being made looks damaged, and is its maker's alone
+// for a moment.
+bool search::may_pass(status s)
+{
+    const auto now = std::chrono::steady_clock::now();
+
+    if (s != status::denied) {
+        denied_.reset();
+        return s == status::no_node || s == status::damaged;
+    }
+    denied_ = denied_.value_or(now);
+    return now - *denied_ < denied_for_good;
 }
 
 bool is_live(const options &o, const segment &s)
@@ -209,7 +266,13 @@ bool is_live(const options &o, const segment &s)
 
     one.node = s.file;
     const std::vector<segment> found = segments(one);
-    return !found.empty() && found.front().live;
+    if (found.empty() || found.front().error == ENOENT) {
+        return false;
+    }
+    if (found.front().error != 0) {
+        throw refusal(o, s, found.front().error);
+    }
+    return found.front().live;
 }
 
 } // namespace wmctl

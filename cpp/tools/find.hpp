@@ -11,6 +11,7 @@
 
 #include <wm.hpp>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,8 +22,8 @@ namespace wmctl
 struct segment {
     std::string file;
     std::string instance;
-    bool live = false; // somebody takes part; false also where that is not
-                       // to be told
+    bool live = false; // somebody takes part
+    int error = 0;     // an errno: why that cannot be told
 };
 
 // A segment and a reader's handle of it.
@@ -34,14 +35,33 @@ struct opened {
 // All segments in the directory, by name; those of `o.node` if it is given.
 std::vector<segment> segments(const options &o);
 
-// The one that is meant. live: nothing but a node in service will do.
-opened find(const options &o, bool live = false);
+// The one that is meant.
+opened find(const options &o);
 
-// The one in service, or nothing while there is none, and why.
-std::optional<opened> search(const options &o, std::optional<failure> &why);
+// Looks again and again for a node in service that may be yet to come.
+class search
+{
+public:
+    // The one that is meant, or, of a life that has ended, the next one.
+    explicit search(const options &o) : o_(o) {}
+    search(const options &o, const segment &last);
 
-// The node that has taken the place of one that has ended, if there is one.
-std::optional<opened> next_life(const options &o, const segment &last);
+    // Its lives; two, where one has begun and the last one still drains. None:
+    // why() says why, and it is worth another look.
+    std::vector<opened> all();
+
+    // The same where no two will do.
+    std::optional<opened> one();
+
+    const failure &why() const { return *why_; }
+
+private:
+    bool may_pass(status s);
+
+    options o_;
+    std::optional<failure> why_;
+    std::optional<std::chrono::steady_clock::time_point> denied_; // since then
+};
 
 // Opens it; throws a failure that says what to do.
 wm::node open(const options &o, const segment &s);
@@ -49,6 +69,7 @@ wm::node open(const options &o, const segment &s);
 // The same without a node: why it cannot be opened.
 failure refusal(const options &o, const segment &s, int error);
 
+// Throws where that cannot be told.
 bool is_live(const options &o, const segment &s);
 
 } // namespace wmctl

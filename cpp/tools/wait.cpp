@@ -4,7 +4,7 @@
 // wmctl wait: until so many workers are ready, for scripts that deploy.
 //
 // The node may be yet to come, or to come again: until the time is over it is
-// looked for. What is forbidden stays so, and ends the wait at once.
+// looked for. What stays forbidden ends the wait.
 
 #include "commands.hpp"
 
@@ -14,8 +14,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 #include <thread>
+#include <vector>
 
 namespace wmctl
 {
@@ -46,13 +46,28 @@ json::wait_result judge(const options &o, const model &m)
     return r;
 }
 
+// Of the lives of a node: the one that comes closest.
+json::wait_result judge(const options &o, const std::vector<opened> &lives)
+{
+    json::wait_result best = judge(o, look(lives.front()));
+
+    for (std::size_t i = 1; i < lives.size(); i++) {
+        const json::wait_result r = judge(o, look(lives[i]));
+
+        if (r.live > best.live) {
+            best = r;
+        }
+    }
+    return best;
+}
+
 std::string text_of(const json::wait_result &r)
 {
     const std::string what = std::to_string(r.live) + " of " +
                              std::to_string(r.wanted) + " workers are live";
 
     return r.generation == 0
-               ? what + "; the generation has not begun\n"
+               ? what + "; there is no such generation\n"
                : what + " in generation " + std::to_string(r.generation) + "\n";
 }
 
@@ -68,24 +83,25 @@ status wait(const options &o)
 {
     const auto limit = milliseconds(static_cast<long long>(o.timeout * 1000));
     const auto end = clock::now() + limit;
-    std::optional<failure> why;
+    search node(o);
 
     while (true) {
-        const std::optional<opened> node = search(o, why);
-        const std::uint32_t epoch = node ? wm_epoch(node->node.handle()) : 0;
-        const auto r = node ? judge(o, look(*node)) : json::wait_result{};
+        const std::vector<opened> lives = node.all();
+        const std::uint32_t epoch =
+            lives.empty() ? 0 : wm_epoch(lives.front().node.handle());
+        const auto r = lives.empty() ? json::wait_result{} : judge(o, lives);
         const auto left =
             std::chrono::duration_cast<milliseconds>(end - clock::now());
 
-        if (node && (r.ready || left.count() <= 0)) {
+        if (!lives.empty() && (r.ready || left.count() <= 0)) {
             return tell(o, r);
         }
         if (left.count() <= 0) {
-            throw *why;
+            throw node.why();
         }
-        if (node) {
+        if (lives.size() == 1) {
             const auto nap = std::min(left, longest_sleep).count();
-            wm_wait(node->node.handle(), epoch,
+            wm_wait(lives.front().node.handle(), epoch,
                     static_cast<std::uint32_t>(nap));
         } else {
             std::this_thread::sleep_for(std::min(left, between_searches));

@@ -57,19 +57,21 @@ void draw(screen &s, const options &o, const model &m)
 bool follow(opened node, const options &o)
 {
     screen s;
+    search next(o, node.of);
+    const bool alone = o.node == node.of.file; // no other life is meant
 
     while (stop == 0) {
         const std::uint32_t epoch = wm_epoch(node.node.handle());
 
         node.of.live = is_live(o, node.of);
-        if (!node.of.live) {
-            if (auto next = next_life(o, node.of)) {
-                node = std::move(*next);
+        if (!node.of.live && !alone) {
+            if (auto life = next.one()) {
+                node = std::move(*life);
                 continue;
             }
         }
         draw(s, o, look(node));
-        if (!node.of.live && o.node == node.of.file) {
+        if (!node.of.live && alone) {
             return true;
         }
         std::this_thread::sleep_for(shortest);

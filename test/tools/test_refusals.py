@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from wmctl import DAMAGED, DENIED, FAILED, FOREIGN, NO_NODE
+from wmctl import DAMAGED, DENIED, FAILED, FOREIGN, NO_NODE, Command
 
 # Where they lie is protocol.md's word.
 ABI, CAPACITY, NAMESPACE = 8, 24, 32
@@ -82,6 +82,32 @@ def test_roots_segment_is_read_by_whom_its_mode_allows(public):
     shown = public.nobody.json("show")
     assert shown["live"] and shown["count"]["live"] == 1
     assert public.nobody.json("wait", "--ready", "1")["ready"]
+
+
+def test_what_another_user_has_made_is_denied_also_where_it_can_be_read(
+        public):
+    name = public.dead()
+    os.chmod(public.path(name), 0o644)
+    os.chown(public.path(name), 1, 1)
+    for command in ("show", "events"):
+        assert name in public.nobody.refuses(DENIED, command, "demo")
+
+
+def test_without_descriptors_nobody_is_called_dead(place):
+    """The directory takes all that are left."""
+    place.node("blue")
+    (name,) = place.files()
+    few = Command("-c", 'ulimit -n 5; exec "$@"', "-", place.program,
+                  *place.options, program="sh")
+    for command in (["show", "blue"], ["show"], ["wait", "--ready", "1"],
+                    ["events", "-f", name], ["watch"]):
+        line = few.refuses(FAILED, *command)
+        assert name in line and "too many open files" in line
+    assert few.text("list").splitlines()[1].split()[:2] == [
+        "blue", "unreadable"]
+    (node,) = few.json("list")["nodes"]
+    assert (node["status"], node["live"]) == (FAILED, False)
+    assert node["error"] == line[len("wmctl: "):]
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644])

@@ -2,12 +2,13 @@
 # Copyright The libwm authors
 """show: generations and workers as they are, and which node is meant."""
 
+import fcntl
 import re
 
 import pytest
 
 from proc import wait
-from wmctl import NO_NODE, NOT_READY, USAGE, Command
+from wmctl import NO_NODE, NOT_READY, OK, USAGE, Command
 
 
 def workers(shown):
@@ -185,6 +186,28 @@ def test_a_file_name_tells_nodes_of_one_instance_apart(place):
     for name in place.files():
         assert name in line
         assert place.json("show", name)["file"] == name
+
+
+def test_a_locked_file_that_is_no_segment_hides_no_node(place):
+    """Anybody may make one."""
+    master = place.node("blue")
+    worker = master.worker(master.begin())
+    with open(place.path(place.stray(b"", "blue")), "rb") as f:
+        fcntl.flock(f, fcntl.LOCK_SH)
+        for named in ([], ["blue"]):
+            assert place.json("show", *named)["count"]["live"] == 1
+            assert place.json("wait", "--ready", "1", *named)["ready"]
+            assert place.lines("events", *named)
+            watch = place.begin("watch", *named)
+            watch.until(lambda out: f"{worker.pid} " in out, "the worker")
+            watch.signal("INT")
+            assert watch.end() == (OK, "")
+
+
+def test_a_file_that_is_no_segment_hides_no_end_of_a_node(place):
+    name = place.dead("blue")
+    place.stray(b"", "blue")
+    assert place.json("show", "blue")["file"] == name
 
 
 def test_a_live_node_comes_before_a_dead_one_of_its_name(place):

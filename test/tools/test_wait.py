@@ -5,8 +5,11 @@
 import fcntl
 import os
 
+import pytest
+
+import proc
 import wmctl
-from wmctl import DAMAGED, NO_NODE, NOT_READY, OK
+from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, USAGE
 
 LONG = ("--timeout", "60")
 ONCE = ("--timeout", "0")
@@ -20,6 +23,12 @@ def ready(place, count, *args, status=OK):
 def begin(place, count, *args):
     """A wait that has begun to sleep, or is about to."""
     return place.begin("--json", "wait", "--ready", str(count), *LONG, *args)
+
+
+def asleep(running):
+    """Waits until it sleeps, or has ended."""
+    proc.wait(lambda: (proc.stat(running.popen.pid) or "Z")[0] in "SZ",
+              "a sleep")
 
 
 def result(running):
@@ -141,9 +150,49 @@ def test_a_node_that_is_just_being_made_is_waited_for(place):
     assert result(waiting)[0] == OK
 
 
-def test_a_generation_that_has_not_begun_is_said_so(place):
+@pytest.mark.parametrize("named", [["demo"], []])
+def test_a_new_life_is_ready_while_the_old_one_drains(place, named):
+    old, new = place.node(), place.node()
+    draining = old.worker(old.begin())
+    draining.drain()
+    new.begin()
+    assert len(place.files()) == 2
+    waiting = begin(place, 1, *named)
+    ready(place, 1, *ONCE, *named, status=NOT_READY)
+    new.worker(1)
+    assert result(waiting)[0] == OK
+    assert ready(place, 1, *ONCE, *named)["live"] == 1
+    assert "wm.demo." in place.refuses(USAGE, "show", *named)
+
+
+def test_of_several_nodes_one_must_be_named(place):
+    for name in ("a", "b"):
+        place.node(name)
+    line = place.refuses(USAGE, "wait", "--ready", "1")
+    assert all(name in line for name in place.files())
+
+
+def test_a_node_that_is_denied_for_a_moment_is_waited_for(public):
+    """Its maker sets the mode last. Who is slower than the second for which
+    that is believed tries again."""
+    master = public.node(mode=0o644)
+    master.worker(master.begin())
+    (path,) = map(public.path, public.files())
+
+    def came():
+        os.chmod(path, 0o600)
+        waiting = public.nobody.begin("--json", "wait", "--ready", "1", *LONG)
+        asleep(waiting)
+        os.chmod(path, 0o644)
+        return waiting.end() == (OK, "")
+    assert any(came() for _ in range(20))
+
+
+@pytest.mark.parametrize("generation", ["1", "2"])
+def test_a_generation_that_is_not_there_is_said_so(place, generation):
+    """It has not begun, or is forgotten."""
     place.node()
-    done = place.run("wait", "--ready", "1", *ONCE)
+    done = place.run("wait", "--ready", "1", "--generation", generation, *ONCE)
     assert (done.returncode, done.stdout) == (
         wmctl.NOT_READY,
-        "0 of 1 workers are live; the generation has not begun\n")
+        "0 of 1 workers are live; there is no such generation\n")

@@ -64,7 +64,7 @@ class Command:
 
     def begin(self, *args, terminal=None, output=None, **env):
         return Running([self.program, *self.options, *args], terminal, output,
-                       {**self.env, **env})
+                       {**self.env, **env}, **self.more)
 
 
 class Running:
@@ -72,7 +72,7 @@ class Running:
     terminal: (rows, columns) of one; output: a file to write to; else it is
     a pipe."""
 
-    def __init__(self, command, terminal, output, env):
+    def __init__(self, command, terminal, output, env, **more):
         if terminal:
             self.fd, out = pty.openpty()
             fcntl.ioctl(out, termios.TIOCSWINSZ,
@@ -82,7 +82,7 @@ class Running:
         self.popen = subprocess.Popen(command, stdout=output or out, env=env,
                                       text=True,
                                       stderr=subprocess.PIPE,
-                                      stdin=subprocess.DEVNULL)
+                                      stdin=subprocess.DEVNULL, **more)
         os.close(out)
         self.output = ""
 
