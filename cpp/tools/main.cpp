@@ -11,11 +11,13 @@
 #include <CLI/CLI.hpp>
 
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <limits>
 #include <new>
 #include <sstream>
+#include <unistd.h>
 
 namespace
 {
@@ -190,10 +192,23 @@ int run(int argc, char **argv)
     }
 }
 
+// Where a file is cut short, its mapping is, too.
+void cut_short(int)
+{
+    static constexpr char text[] =
+        "wmctl: the segment was cut short while it was read\n";
+
+    wmctl::screen::give_back();
+    [[maybe_unused]] const auto told =
+        write(STDERR_FILENO, text, sizeof(text) - 1);
+    _exit(static_cast<int>(status::damaged));
+}
+
 } // namespace
 
 int main(int argc, char **argv)
 {
+    std::signal(SIGBUS, cut_short);
     try {
         return run(argc, argv);
     } catch (const wmctl::failure &f) {

@@ -8,8 +8,10 @@
 #include "status.hpp"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -26,6 +28,17 @@ constexpr const char *clear_line = "\033[K";
 constexpr const char *plain = "\033[0m";
 constexpr const char *rest_of_screen = "\033[J";
 constexpr const char *show_cursor = "\033[?25h";
+
+volatile std::sig_atomic_t cursor_hidden = 0;
+
+// Whether the output is one that obeys escape sequences.
+bool is_terminal()
+{
+    const char *const type = std::getenv("TERM");
+
+    return isatty(STDOUT_FILENO) == 1 &&
+           (type == nullptr || std::strcmp(type, "dumb") != 0);
+}
 
 // The first `columns` characters; escape sequences take no column.
 std::string cut(const std::string &line, unsigned columns)
@@ -55,7 +68,7 @@ palette palette::of(const options &o)
     const char *no = std::getenv("NO_COLOR");
     const bool asked_not = o.no_color || (no != nullptr && no[0] != '\0');
 
-    return palette(!asked_not && isatty(STDOUT_FILENO) == 1);
+    return palette(!asked_not && is_terminal());
 }
 
 void put(const std::string &text)
@@ -68,6 +81,10 @@ void put(const std::string &text)
 
         if (n >= 0) {
             done += static_cast<std::size_t>(n);
+        } else if (errno == EAGAIN) {
+            struct pollfd room = {STDOUT_FILENO, POLLOUT, 0};
+
+            poll(&room, 1, -1);
         } else if (errno != EINTR) {
             throw failure(status::failed,
                           std::string("cannot write: ") + std::strerror(errno));
@@ -75,18 +92,25 @@ void put(const std::string &text)
     }
 }
 
-screen::screen() : terminal_(isatty(STDOUT_FILENO) == 1)
+screen::screen(bool in_place) : in_place_(in_place && is_terminal())
 {
-    if (terminal_) {
+    take();
+}
+
+void screen::take()
+{
+    if (in_place_) {
+        cursor_hidden = 1;
         put(clear_all);
     }
 }
 
-screen::~screen()
+void screen::give_back() noexcept
 {
-    if (terminal_ && write(STDOUT_FILENO, show_cursor, 6) < 0) {
+    if (cursor_hidden != 0 && write(STDOUT_FILENO, show_cursor, 6) < 0) {
         return; // the terminal is gone, and its cursor with it
     }
+    cursor_hidden = 0;
 }
 
 void screen::draw(const std::string &frame)
@@ -96,7 +120,7 @@ void screen::draw(const std::string &frame)
     std::string out = home;
     std::size_t at = 0;
 
-    if (!terminal_) {
+    if (!in_place_) {
         put(frame);
         return;
     }

@@ -41,19 +41,24 @@ private:
 void put(const std::string &text);
 
 // Shows one frame over the other, cut to the terminal's size. Where the output
-// is no terminal, one after the other.
+// is no terminal, or it is not wanted, one after the other.
 class screen
 {
 public:
-    screen();
-    ~screen(); // gives the cursor back
+    explicit screen(bool in_place);
+    ~screen() { give_back(); }
     screen(const screen &) = delete;
     screen &operator=(const screen &) = delete;
 
+    // Takes the terminal, again after others have had it.
+    void take();
     void draw(const std::string &frame);
 
+    // The cursor, of whatever screen there is. Async-signal-safe.
+    static void give_back() noexcept;
+
 private:
-    bool terminal_;
+    bool in_place_;
 };
 
 } // namespace wmctl

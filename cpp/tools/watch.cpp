@@ -5,7 +5,7 @@
 // for the node's next life.
 //
 // It sleeps on the segment's epoch, taken before the look, so no change is
-// missed. A signal that comes between the question whether to stop and the
+// missed. A signal that comes between the question whether one came and the
 // sleep is answered with the next second.
 
 #include "commands.hpp"
@@ -29,23 +29,61 @@ constexpr std::uint32_t refresh_ms = 1000;
 // A node that starts a thousand workers changes faster than eyes can follow.
 constexpr std::chrono::milliseconds shortest{40};
 
-volatile std::sig_atomic_t stop = 0;
+volatile std::sig_atomic_t end_asked = 0;
+volatile std::sig_atomic_t stop_asked = 0;
+volatile std::sig_atomic_t continued = 0;
+
+void ask_to_end(int)
+{
+    end_asked = 1;
+}
 
 void ask_to_stop(int)
 {
-    stop = 1;
+    stop_asked = 1;
+}
+
+void go_on(int)
+{
+    continued = 1;
 }
 
 void wake(int) {}
 
-// Without SA_RESTART: the sleep is to end.
+// Without SA_RESTART: the sleep is to end. What is ignored, as nohup does it,
+// stays so.
 void on(int number, void (*handler)(int))
 {
     struct sigaction action {
     };
 
-    action.sa_handler = handler;
-    sigaction(number, &action, nullptr);
+    sigaction(number, nullptr, &action);
+    if (action.sa_handler != SIG_IGN) {
+        action = {};
+        action.sa_handler = handler;
+        sigaction(number, &action, nullptr);
+    }
+}
+
+// As any program stops. It goes on where SIGCONT has come.
+void stop()
+{
+    screen::give_back();
+    on(SIGTSTP, SIG_DFL);
+    raise(SIGTSTP);
+    on(SIGTSTP, ask_to_stop);
+    continued = 1; // also where nothing could stop it
+}
+
+// Leaves the terminal to others, and takes it back from them.
+void share(screen &s)
+{
+    if (std::exchange(stop_asked, 0) != 0) {
+        stop();
+    }
+    if (std::exchange(continued, 0) != 0) {
+        s.take();
+    }
 }
 
 void draw(screen &s, const options &o, const model &m)
@@ -56,11 +94,12 @@ void draw(screen &s, const options &o, const model &m)
 // Until it is to stop, or the only life that is meant has ended: true.
 bool follow(opened node, const options &o)
 {
-    screen s;
+    screen s(!o.json);
     search next(o, node.of);
     const bool alone = o.node == node.of.file; // no other life is meant
 
-    while (stop == 0) {
+    while (end_asked == 0) {
+        share(s);
         const std::uint32_t epoch = wm_epoch(node.node.handle());
 
         node.of.live = is_live(o, node.of);
@@ -75,7 +114,7 @@ bool follow(opened node, const options &o)
             return true;
         }
         std::this_thread::sleep_for(shortest);
-        if (stop == 0) {
+        if (end_asked == 0) {
             wm_wait(node.node.handle(), epoch, refresh_ms);
         }
     }
@@ -88,9 +127,11 @@ status watch(const options &o)
 {
     opened node = find(o);
 
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-        on(number, ask_to_stop);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+        on(number, ask_to_end);
     }
+    on(SIGTSTP, ask_to_stop);
+    on(SIGCONT, go_on);
     on(SIGWINCH, wake);
     if (follow(std::move(node), o)) {
         std::fprintf(stderr, "wmctl: the node has ended\n");

@@ -34,6 +34,10 @@ def test_nobody_gets_colours_who_does_not_want_them(painted):
     assert "\033[" in painted("show", NO_COLOR="")
 
 
+def test_a_dumb_terminal_gets_none(painted):
+    assert "\033" not in painted("show", TERM="dumb")
+
+
 def test_colours_change_no_column(place, painted):
     """Ages aside, which grow."""
     def words(text):

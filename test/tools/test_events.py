@@ -2,11 +2,12 @@
 # Copyright The libwm authors
 """events: the log, read to its end and beyond."""
 
+import os
 import re
 
 import pytest
 
-from wmctl import OK
+from wmctl import DAMAGED, OK
 
 LIFE = ["generation-begun", "worker-joined", "generation-active",
         "worker-live", "worker-draining", "generation-exited", "worker-left"]
@@ -47,6 +48,17 @@ def test_a_long_log_is_read_whole(place):
     for _ in range(100):
         live_a_life(master)
     assert len(place.lines("events")) == 100 * len(LIFE)
+
+
+def test_an_output_that_takes_no_more_is_waited_for(place):
+    """A pipe that does not block says so instead of waiting."""
+    master = place.node()
+    for _ in range(20):
+        live_a_life(master)
+    events = place.begin("--json", "events", blocking=False)
+    events.full()
+    assert events.end() == (OK, "")
+    assert len(events.documents(1)) == 20 * len(LIFE)
 
 
 def test_overwritten_entries_are_counted(place):
@@ -95,6 +107,17 @@ def test_following_goes_on_in_the_next_life(place, named):
     assert rest.count("\n") == 2 + len(LIFE)
     follow.signal("TERM")
     follow.end()
+
+
+def test_a_segment_that_is_cut_short_ends_it(place):
+    place.node().begin()
+    (file,) = place.files()
+    follow = place.begin("--json", "events", "-f")
+    follow.documents(1)
+    os.truncate(place.path(file), 0)
+    assert follow.end() == (
+        DAMAGED, "wmctl: the segment was cut short while it was read\n")
+    assert len(follow.documents(1)) == 1
 
 
 def test_following_a_dead_file_ends_with_its_log(place):

@@ -2,11 +2,13 @@
 # Copyright The libwm authors
 """watch: drawn again after each change and for the ages, until the end."""
 
+import os
 import re
 
 import pytest
 
-from wmctl import NO_NODE, OK
+from proc import stat, wait
+from wmctl import DAMAGED, NO_NODE, OK, Command
 
 HOME, NO_CURSOR, CURSOR = "\033[H", "\033[?25l", "\033[?25h"
 
@@ -46,13 +48,90 @@ def test_a_change_is_drawn_in_place(place, master):
     assert watch.end() == (OK, "")
 
 
-@pytest.mark.parametrize("name", ["INT", "TERM"])
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT"])
 def test_an_interrupt_ends_it_and_gives_the_cursor_back(place, master, name):
     watch = place.begin("watch", terminal=(24, 80))
     last(watch, lambda f: "#PID" in f, "a frame")
     assert NO_CURSOR in watch.output and CURSOR not in watch.output
     watch.signal(name)
     assert watch.end() == (OK, "")
+    assert watch.output.endswith(CURSOR)
+
+
+@pytest.mark.parametrize("name", ["TSTP", "STOP"])
+def test_it_draws_anew_after_it_was_stopped(place, master, name):
+    watch = place.begin("watch", terminal=(24, 80))
+    last(watch, lambda f: "#PID" in f, "a frame")
+    watch.signal(name)
+    wait(lambda: stat(watch.popen.pid)[0] == "T", "a stop")
+    if name == "TSTP":
+        watch.until(lambda out: out.endswith(CURSOR), "the cursor")
+    watch.signal("CONT")
+    watch.until(lambda out: "#PID" in out.split(NO_CURSOR, 2)[-1]
+                and out.count(NO_CURSOR) == 2, "a new screen")
+    watch.signal("INT")
+    assert watch.end() == (OK, "")
+    assert watch.output.endswith(CURSOR)
+
+
+@pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "TERM"])
+def test_a_signal_that_is_ignored_stays_so(place, master, name):
+    """As nohup and a script's & have it."""
+    deaf = Command("-c", f'trap "" {name}; exec "$@"', "-", place.program,
+                   *place.options, program="sh")
+    watch = deaf.begin("watch")
+    watch.until(lambda out: "#PID" in out, "a frame")
+    watch.signal(name)
+    for _ in range(2):
+        g = master.begin()
+        watch.until(lambda out: f"# generation {g}" in out, "a change")
+    watch.signal("KILL")
+    watch.end()
+
+
+def test_a_signal_interrupts_no_line(place, master):
+    g = master.begin()
+    for _ in range(24):
+        master.worker(g)
+    watch = place.begin("--json", "watch")
+    watch.full()                # in the middle of the first line
+
+    def taken():
+        with open(f"/proc/{watch.popen.pid}/status", encoding="ascii") as f:
+            return re.search(r"S \(sleeping\).*ShdPnd:\t0+\n", f.read(), re.S)
+    for _ in range(3):          # one ends a write that had begun, two do not
+        watch.signal("WINCH")
+        wait(taken, "the signal")
+    watch.documents(3)
+    watch.signal("INT")
+    assert watch.end() == (OK, "")
+    assert [len(d["generations"][0]["workers"])
+            for d in watch.documents(3)] == [24] * len(watch.documents(3))
+
+
+def test_json_is_not_drawn_in_place(place, master):
+    watch = place.begin("--json", "watch", terminal=(8, 30))
+    assert watch.documents(2)[1]["instance"] == "demo"
+    watch.signal("INT")
+    assert watch.end() == (OK, "")
+    assert "\033" not in watch.output
+
+
+def test_a_dumb_terminal_gets_one_frame_after_the_other(place, master):
+    watch = place.begin("watch", terminal=(8, 30), TERM="dumb")
+    watch.until(lambda out: out.count("#PID") == 2, "two frames")
+    watch.signal("INT")
+    assert watch.end() == (OK, "")
+    assert "\033" not in watch.output
+
+
+def test_a_segment_that_is_cut_short_gives_the_cursor_back(place, master):
+    (file,) = place.files()
+    watch = place.begin("watch", terminal=(24, 80))
+    last(watch, lambda f: "#PID" in f, "a frame")
+    os.truncate(place.path(file), 0)
+    assert watch.end() == (
+        DAMAGED, "wmctl: the segment was cut short while it was read\n")
     assert watch.output.endswith(CURSOR)
 
 

@@ -5,13 +5,14 @@
 import fcntl
 import json
 import os
-import pty
 import select
 import signal
 import struct
 import subprocess
 import termios
 import time
+
+import pytest
 
 import conf
 import proc
@@ -29,7 +30,7 @@ class Command:
         self.program = program
         self.more = {"user": user, "group": "nogroup",
                      "extra_groups": []} if user else {}
-        self.env = {**os.environ, **env}
+        self.env = {**os.environ, "TERM": "xterm", **env}
         self.env.pop("NO_COLOR", None)
 
     def run(self, *args, **env):
@@ -62,9 +63,18 @@ class Command:
         assert line.startswith("wmctl: ") and line.isprintable()
         return line
 
-    def begin(self, *args, terminal=None, output=None, **env):
+    def begin(self, *args, terminal=None, output=None, blocking=True, **env):
         return Running([self.program, *self.options, *args], terminal, output,
-                       {**self.env, **env}, **self.more)
+                       blocking, {**self.env, **env}, **self.more)
+
+
+def terminal_pair():
+    """A pseudo-terminal's two ends."""
+    try:
+        return os.openpty()
+    except OSError:
+        pytest.skip("no pseudo-terminal to be had: is devpts mounted? "
+                    "allowed in CI")
 
 
 class Running:
@@ -72,19 +82,32 @@ class Running:
     terminal: (rows, columns) of one; output: a file to write to; else it is
     a pipe."""
 
-    def __init__(self, command, terminal, output, env, **more):
+    PIPE = 4096                 # bytes that fit, the least there is
+
+    def __init__(self, command, terminal, output, blocking, env, **more):
         if terminal:
-            self.fd, out = pty.openpty()
+            self.fd, out = terminal_pair()
             fcntl.ioctl(out, termios.TIOCSWINSZ,
                         struct.pack("HHHH", *terminal, 0, 0))
         else:
             self.fd, out = os.pipe()
+            fcntl.fcntl(out, fcntl.F_SETPIPE_SZ, self.PIPE)
+            os.set_blocking(out, blocking)
         self.popen = subprocess.Popen(command, stdout=output or out, env=env,
                                       text=True,
                                       stderr=subprocess.PIPE,
-                                      stdin=subprocess.DEVNULL, **more)
+                                      stdin=subprocess.DEVNULL,
+                                      # As a shell does: only so it may stop.
+                                      process_group=0, **more)
         os.close(out)
         self.output = ""
+
+    def full(self):
+        """Waits until the pipe takes no more."""
+        def filled():
+            size = fcntl.ioctl(self.fd, termios.FIONREAD, b"\0" * 4)
+            return struct.unpack("i", size)[0] == self.PIPE
+        proc.wait(filled, "a full pipe")
 
     def read(self, timeout):
         """Takes what has come; False at the end."""
