@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace wmctl
 {
@@ -52,7 +53,7 @@ status status_of(int error)
 }
 
 // Whose it is, and what may be done about that.
-std::string remedy(const options &o, const segment &s)
+std::string owner(const options &o, const segment &s)
 {
     const std::string path = o.directory + "/" + s.file;
     struct stat st {
@@ -64,7 +65,8 @@ std::string remedy(const options &o, const segment &s)
     }
     std::snprintf(mode, sizeof(mode), "%04o", st.st_mode & 07777u);
     return " (it is " + user_name(st.st_uid) + "'s, mode " + mode +
-           "; run wmctl as that user or as root)";
+           (st.st_uid == geteuid() ? ")"
+                                   : "; run wmctl as that user or as root)");
 }
 
 std::string names(const std::vector<segment> &all)
@@ -87,6 +89,11 @@ failure nothing(const options &o, bool live)
                 clean(o.directory) +
                 "; wmctl list --directory DIR shows what "
                 "is there"};
+}
+
+failure refusal(const options &o, const segment &s, int error)
+{
+    return {status_of(error), clean(s.file) + ": " + cause(o, s, error)};
 }
 
 failure several(const std::vector<segment> &all)
@@ -169,17 +176,14 @@ std::vector<segment> segments(const options &o)
     return v.found;
 }
 
-failure refusal(const options &o, const segment &s, int error)
+std::string cause(const options &o, const segment &s, int error)
 {
-    const status why = status_of(error);
-    std::string text = clean(s.file) + ": " + wm_strerror(-error);
+    std::string text = wm_strerror(-error);
 
-    if (why == status::failed) {
+    if (status_of(error) == status::failed) {
         text += std::string(" (") + std::strerror(error) + ")";
     }
-    const bool others = error == EACCES || error == EPERM;
-
-    return {why, others ? text + remedy(o, s) : text};
+    return error == EACCES || error == EPERM ? text + owner(o, s) : text;
 }
 
 wm::node open(const options &o, const segment &s)

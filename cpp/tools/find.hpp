@@ -66,8 +66,8 @@ private:
 // Opens it; throws a failure that says what to do.
 wm::node open(const options &o, const segment &s);
 
-// The same without a node: why it cannot be opened.
-failure refusal(const options &o, const segment &s, int error);
+// What an error means for a segment's file, and what to do.
+std::string cause(const options &o, const segment &s, int error);
 
 // Throws where that cannot be told.
 bool is_live(const options &o, const segment &s);

@@ -10,8 +10,10 @@
 #include "screen.hpp"
 #include "words.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace wmctl
@@ -23,44 +25,57 @@ namespace
 constexpr const char *unlinked = "unlinked";
 constexpr const char *would = "would be unlinked";
 constexpr const char *kept = "kept";
+constexpr const char *in_use = "in use";
 
-bool is_there(const options &o, const segment &s)
+// By the file's own facts, so that a dry run says the same: why it has to stay,
+// or "".
+std::string obstacle(const options &o, const segment &s)
 {
     const std::string path = o.directory + "/" + s.file;
+    struct stat st {
+    };
 
-    return faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-// Negative: why it may not go. Only the file's own facts count here; what is
-// damaged goes as well.
-int forbids(const options &o, const segment &s)
-{
-    std::error_code ec;
-
-    (void)wm::node::open(s.file.c_str(), o.directory.c_str(), ec);
-    return ec.value() == EACCES || ec.value() == EPERM ? -ec.value() : 0;
+    if (lstat(path.c_str(), &st) != 0) {
+        return errno == ENOENT ? "" : cause(o, s, errno);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return "it is no regular file";
+    }
+    if (geteuid() != 0 && st.st_uid != geteuid()) {
+        return cause(o, s, EPERM);
+    }
+    if (s.error != 0) { // the library looks for no name that is too long
+        return s.error == ENOENT ? "its name is too long for a segment"
+                                 : cause(o, s, s.error);
+    }
+    return faccessat(AT_FDCWD, o.directory.c_str(), W_OK, AT_EACCESS) == 0
+               ? ""
+               : "the directory cannot be written; run wmctl as its owner or "
+                 "as root";
 }
 
 json::disposal dispose(const options &o, const segment &s)
 {
-    if (s.live) {
-        return {s, kept, "in use"};
+    const std::string why = s.live ? in_use : obstacle(o, s);
+
+    if (!why.empty()) {
+        return {s, kept, why};
     }
-    const int error = o.dry_run
-                          ? forbids(o, s)
-                          : wm_node_unlink(s.file.c_str(), o.directory.c_str());
+    const int error =
+        o.dry_run ? 0 : wm_node_unlink(s.file.c_str(), o.directory.c_str());
     if (error == -EBUSY) {
-        return {s, kept, "in use"};
+        return {s, kept, in_use};
     }
     if (error != 0 && error != -ENOENT) {
-        return {s, kept, refusal(o, s, -error).what()};
-    }
-    if (!o.dry_run && is_there(o, s)) {
-        return {s, kept,
-                clean(s.file) + ": not permitted: the directory cannot be "
-                                "written; run wmctl as its owner or as root"};
+        return {s, kept, cause(o, s, -error)};
     }
     return {s, o.dry_run ? would : unlinked, ""};
+}
+
+// Whether it had to stay though nobody takes part in it.
+bool is_refused(const json::disposal &d)
+{
+    return d.action == kept && d.reason != in_use;
 }
 
 void tell(const options &o, const std::vector<json::disposal> &all)
@@ -72,8 +87,9 @@ void tell(const options &o, const std::vector<json::disposal> &all)
         return;
     }
     for (const json::disposal &d : all) {
-        if (d.action != kept) {
-            text += clean(d.of.file) + ": " + d.action + "\n";
+        if (d.action != kept || is_refused(d)) {
+            text += clean(d.of.file) + ": " + d.action +
+                    (d.reason.empty() ? "" : ", " + d.reason) + "\n";
         }
     }
     put(text);
@@ -84,8 +100,6 @@ void tell(const options &o, const std::vector<json::disposal> &all)
 status gc(const options &o)
 {
     std::vector<json::disposal> all;
-    const json::disposal *refused = nullptr;
-
     for (const segment &s : segments(o)) {
         all.push_back(dispose(o, s));
     }
@@ -94,13 +108,11 @@ status gc(const options &o)
                       "no node " + clean(o.node) + " in " + clean(o.directory));
     }
     tell(o, all);
-    for (const json::disposal &d : all) {
-        if (d.action == kept && d.reason != "in use") {
-            refused = &d;
-        }
-    }
-    if (refused != nullptr) {
-        throw failure(status::denied, refused->reason);
+    const auto refused = std::count_if(all.begin(), all.end(), is_refused);
+    if (refused != 0) {
+        throw failure(status::denied, "had to keep " + std::to_string(refused) +
+                                          " of " + std::to_string(all.size()) +
+                                          " segments");
     }
     return status::ok;
 }

@@ -4,6 +4,7 @@
 
 import os
 import shlex
+import socket
 import subprocess
 
 import pytest
@@ -108,6 +109,22 @@ def test_without_descriptors_nobody_is_called_dead(place):
     (node,) = few.json("list")["nodes"]
     assert (node["status"], node["live"]) == (FAILED, False)
     assert node["error"] == line[len("wmctl: "):]
+    kept(few, name, "too many open files")
+    assert place.files() == [name]
+
+
+def kept(command, name, reason, *args):
+    """gc, and as if, refuses to unlink it."""
+    for option in ("--dry-run", None):
+        gc = (*(args or ("gc",)), *filter(None, [option]))
+        done = command.run(*gc)
+        (line,) = done.stdout.splitlines()
+        assert line.startswith(f"{name}: kept, ") and reason in line
+        assert (done.returncode, done.stderr) == (
+            DENIED, "wmctl: had to keep 1 of 1 segments\n")
+        (told,) = command.json(*gc, status=DENIED)["segments"]
+        assert (told["action"], told["reason"]) == (
+            "kept", line.partition("kept, ")[2])
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644])
@@ -115,9 +132,7 @@ def test_another_users_dead_segment_is_not_unlinked(public, mode):
     os.chmod(public.directory, 0o777)
     name = public.dead()
     os.chmod(public.path(name), mode)
-    done = public.nobody.run("gc")
-    assert (done.returncode, done.stdout) == (DENIED, "")
-    assert name in done.stderr and "root's" in done.stderr
+    kept(public.nobody, name, f"root's, mode 0{mode:o}; run wmctl as that user")
     assert public.files() == [name]
 
 
@@ -125,8 +140,44 @@ def test_in_a_directory_that_cannot_be_written_nothing_is_unlinked(public):
     """One's own segment in another's directory."""
     name = public.dead()
     os.chown(public.path(name), 65534, 65534)
-    assert "directory" in public.nobody.refuses(DENIED, "gc")
+    kept(public.nobody, name, "directory cannot be written; run wmctl as its")
     assert public.files() == [name]
+
+
+def test_what_is_no_file_of_a_segment_is_not_unlinked(place):
+    names = [f"wm.{x}.0123456789abcdef" for x in "abc"]
+    os.mkdir(place.path(names[0]))
+    os.symlink("/etc/passwd", place.path(names[1]))
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(place.path(names[2]))
+    for name in names:
+        kept(place, name, "no regular file", "gc", name)
+    long = place.stray(b"", "long".ljust(127, "n"))
+    kept(place, long, "name is too long", "gc", long)
+    assert place.files() == [*names, long]
+
+
+def test_each_that_had_to_stay_is_told_and_the_rest_goes(public):
+    os.chmod(public.directory, 0o777)
+    mine = [public.stray(b"", x) for x in ("a", "d")]
+    for name in mine:
+        os.chown(public.path(name), 65534, 65534)
+    others = [public.stray(b"", x) for x in ("b", "c")]
+    public.node("live", mode=0o644)
+    done = public.nobody.run("gc")
+    assert [x.split(",")[0] for x in done.stdout.splitlines()] == [
+        f"{mine[0]}: unlinked", f"{others[0]}: kept", f"{others[1]}: kept",
+        f"{mine[1]}: unlinked"]
+    assert (done.returncode, done.stderr) == (
+        DENIED, "wmctl: had to keep 2 of 5 segments\n")
+
+
+def test_ones_own_unreadable_segment_is_not_called_anothers(public):
+    os.chmod(public.directory, 0o777)
+    name = public.stray(b"")
+    os.chown(public.path(name), 65534, 65534)
+    os.chmod(public.path(name), 0)
+    kept(public.nobody, name, "it is nobody's, mode 0000)")
 
 
 @pytest.mark.parametrize("args", [
