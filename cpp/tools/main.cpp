@@ -34,7 +34,7 @@ Exit status:
   3  no such node
   4  not permitted: another user's segment
   5  damaged: no segment, or not a whole one
-  6  of another ABI or pid namespace
+  6  of another ABI of libwm, or of another pid namespace
   7  the system failed: memory, descriptors, output
 
 NODE is the name of an instance or of a file in the directory. Without it, the

@@ -193,9 +193,9 @@ std::string list_heading(const palette &p)
 {
     const segment heading = {"FILE", "#INSTANCE", false};
 
-    return p.strong(list_cells(
-               heading, "STATE",
-               {"CURRENT", "LIVE", "STALLED", "DRAINING", "CRASHED", "GONE"})) +
+    return p.strong(list_cells(heading, "STATE",
+                               {"CURRENT", "JOINING", "LIVE", "STALLED",
+                                "DRAINING", "CRASHED", "GONE"})) +
            "\n";
 }
 
@@ -204,9 +204,9 @@ std::string list_row(const model &m, const palette &p)
     const tally &t = m.count;
     const std::string line =
         list_cells(m.of, life_word(m.of.live),
-                   {m.current == 0 ? "-" : number(m.current), number(t.live),
-                    number(t.stalled), number(t.draining), number(t.crashed),
-                    number(t.gone)});
+                   {m.current == 0 ? "-" : number(m.current), number(t.joining),
+                    number(t.live), number(t.stalled), number(t.draining),
+                    number(t.crashed), number(t.gone)});
 
     return (m.of.live ? line : p.warning(line)) + "\n";
 }
@@ -218,7 +218,8 @@ std::string list_row(const segment &s, const failure &why, const palette &p)
                         : why.why() == status::foreign ? "foreign"
                                                        : "unreadable";
 
-    return p.bad(list_cells(s, state, {"-", "-", "-", "-", "-", "-"})) + "\n";
+    return p.bad(list_cells(s, state, {"-", "-", "-", "-", "-", "-", "-"})) +
+           "\n";
 }
 
 std::string event_heading(const palette &p)
@@ -253,7 +254,8 @@ std::string event(const wm_log_entry &e)
 
 std::string missed(std::uint64_t n)
 {
-    return "# " + number(n) + " entries are overwritten\n";
+    return "# " + number(n) +
+           " entries are overwritten, or were never finished\n";
 }
 
 } // namespace wmctl::text

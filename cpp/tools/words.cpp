@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// Numbers that the library does not name (a newer one may) are "?".
+// Numbers that the library does not name (a newer one may) are "?", and so is
+// what no look meets: free records, and reasons that are no generation's.
 
 #include "words.hpp"
 
@@ -24,13 +25,12 @@ const char *word(const std::array<const char *, N> &words, std::uint32_t number)
     return number < N ? words[number] : "?";
 }
 
-constexpr std::array states = {"free",    "claimed",  "joining", "live",
+constexpr std::array states = {"?",       "?",        "joining", "live",
                                "stalled", "draining", "crashed"};
 constexpr std::array generation_states = {"forgotten", "claimed", "begun",
                                           "active",    "exited",  "aborted"};
 constexpr std::array roles = {"worker", "helper"};
-constexpr std::array reasons = {"none",    "start",    "reload", "upgrade",
-                                "respawn", "rollback", "stop",   "crash"};
+constexpr std::array reasons = {"none", "start", "reload", "upgrade"};
 constexpr std::array kinds = {
     "?",
     "generation-begun",
@@ -53,7 +53,7 @@ constexpr std::array kinds = {
 static_assert(states.size() == WM_CRASHED + 1 &&
               generation_states.size() == WM_GENERATION_ABORTED + 1 &&
               roles.size() == WM_ROLE_HELPER + 1 &&
-              reasons.size() == WM_REASON_CRASH + 1 &&
+              reasons.size() == WM_REASON_UPGRADE + 1 &&
               kinds.size() == WM_LOG_WORKER_FORGOTTEN + 1);
 
 std::string print(const char *format, unsigned long long a,

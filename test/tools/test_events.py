@@ -66,7 +66,7 @@ def test_overwritten_entries_are_counted(place):
     live_a_life(master)
     first, *rest = place.lines("events")
     assert first == {"missed": len(LIFE) - 4} and len(rest) == 4
-    assert "# 3 entries are overwritten\n" in place.text("events")
+    assert "# 3 entries are overwritten, or" in place.text("events")
 
 
 def test_a_dead_nodes_log_can_be_read(place):

@@ -6,8 +6,8 @@ import os
 
 import wmctl
 
-COLUMNS = ["#INSTANCE", "STATE", "CURRENT", "LIVE", "STALLED", "DRAINING",
-           "CRASHED", "GONE", "FILE"]
+COLUMNS = ["#INSTANCE", "STATE", "CURRENT", "JOINING", "LIVE", "STALLED",
+           "DRAINING", "CRASHED", "GONE", "FILE"]
 
 
 def rows(place):
@@ -26,11 +26,13 @@ def test_live_and_dead_nodes_are_listed_with_their_counts(place):
     master = place.node("new")
     g = master.begin()
     _, draining = [master.worker(g) for _ in range(2)]
+    joining = [master.fork() for _ in range(4)]
+    assert {x.join(g) for x in joining} == {0}
     assert draining.drain() == 0
     (live,) = set(place.files()) - {dead}
     assert rows(place) == [
-        ["new", "live", "1", "1", "0", "1", "0", "0", live],
-        ["old", "post-mortem", "1", "0", "0", "0", "0", "3", dead]]
+        ["new", "live", "1", "4", "1", "0", "1", "0", "0", live],
+        ["old", "post-mortem", "1", "0", "0", "0", "0", "0", "3", dead]]
     new, old = place.json("list")["nodes"]
     assert (new["live"], old["live"]) == (True, False)
     assert (new["file"], new["instance"], new["current"]) == (live, "new", 1)
@@ -45,7 +47,7 @@ def test_a_node_without_generations_is_listed(place):
 
 def test_what_cannot_be_read_is_a_row_that_says_so(place):
     name = place.stray(b"not a segment" * 100)
-    assert rows(place) == [["stray", "damaged", *"------", name]]
+    assert rows(place) == [["stray", "damaged", *"-------", name]]
     (node,) = place.json("list")["nodes"]
     assert node["status"] == wmctl.DAMAGED and "no segment" in node["error"]
     assert node["count"] is None

@@ -34,6 +34,12 @@ def described(command):
                      re.M | re.S)[0]
 
 
+def option(name):
+    """What the page says of an option."""
+    return re.search(rf"^\t*\*{name}\*.*\n((?:\t+.*\n|\n(?=\t))+)", page(),
+                     re.M)[1]
+
+
 def options_of(text):
     return set(re.findall(r"^\t*(?:\*-\w\*, )?\*(--[\w-]+)\*", text, re.M))
 
@@ -73,6 +79,63 @@ def test_every_exit_status_of_the_help_stands_in_the_page():
     codes = re.findall(r"^  (\d)  ", text, re.M)
     assert codes == re.findall(r"^\*(\d)\*$", section("EXIT STATUS"), re.M)
     assert list(map(int, codes)) == list(range(wmctl.FAILED + 1))
+    said = re.findall(r"^\*\d\*\n\t(.*)", section("EXIT STATUS"), re.M)
+    for line, what in zip(said, re.findall(r"^  \d  (.*)", text, re.M)):
+        first = [re.split("[.:;,]", x.replace("*", "").lower())[0]
+                 for x in (line, what)]
+        assert first[0] == first[1]
+    assert f"ends with status {wmctl.USAGE}" in section("DESCRIPTION")
+
+
+def test_every_default_stands_in_the_page():
+    defaults = dict(re.findall(r"(--\w+) \w+=(\S+)",
+                               Command().text("--help")
+                               + Command().text("wait", "--help")))
+    assert defaults == {"--directory": "/dev/shm", "--timeout": "30"}
+    assert "_/dev/shm_" in option("--directory")
+    assert " 30 if not given" in option("--timeout")
+
+
+def test_what_turns_colours_off_stands_in_the_page():
+    for name in ("*NO_COLOR*", "*TERM*", "_dumb_"):
+        assert name in option("--no-color")
+
+
+def tables():
+    """The words of words.cpp, by table."""
+    with open(os.path.join(os.path.dirname(SOURCE), "words.cpp"),
+              encoding="utf-8") as f:
+        found = re.findall(r"constexpr std::array (\w+) = \{(.*?)\};",
+                           f.read(), re.S)
+    return {name: set(re.findall(r'"([\w-]+)"', words))
+            for name, words in found}
+
+
+def test_every_word_stands_where_it_is_shown():
+    of = tables()
+    assert set(of) == {"states", "generation_states", "roles", "reasons",
+                       "kinds"}
+    shown = {
+        described("list"): {"live", "post-mortem", "denied", "damaged",
+                            "foreign", "unreadable"},
+        described("show"): of["states"] | of["roles"] | {
+            "gone", "leader", "lock"},
+        described("events"): of["kinds"],
+        section("JSON"): of["generation_states"] | of["reasons"] | {
+            "unlinked", "would be unlinked", "kept", "in use"},
+    }
+    for text, words in shown.items():
+        for word in words:
+            assert f"_{word}_" in text, word
+
+
+def test_every_column_stands_where_it_is_shown(place):
+    place.node()
+    for command in ("list", "show", "events"):
+        heading = [x for x in place.text(command).splitlines()
+                   if x.startswith("#")][-1]
+        for column in heading[1:].split():
+            assert re.search(rf"\b{column}\b", described(command)), column
 
 
 def keys(value):
