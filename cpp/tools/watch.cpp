@@ -32,23 +32,24 @@ constexpr std::chrono::milliseconds shortest{40};
 volatile std::sig_atomic_t end_asked = 0;
 volatile std::sig_atomic_t stop_asked = 0;
 volatile std::sig_atomic_t continued = 0;
+volatile std::sig_atomic_t woken = 0; // by any of them, or a new size
 
-void ask_to_end(int)
+void note(int number)
 {
-    end_asked = 1;
+    switch (number) {
+    case SIGTSTP:
+        stop_asked = 1;
+        break;
+    case SIGCONT:
+        continued = 1;
+        break;
+    case SIGWINCH:
+        break;
+    default:
+        end_asked = 1;
+    }
+    woken = 1;
 }
-
-void ask_to_stop(int)
-{
-    stop_asked = 1;
-}
-
-void go_on(int)
-{
-    continued = 1;
-}
-
-void wake(int) {}
 
 // Without SA_RESTART: the sleep is to end. What is ignored, as nohup does it,
 // stays so.
@@ -71,7 +72,7 @@ void stop()
     screen::give_back();
     on(SIGTSTP, SIG_DFL);
     raise(SIGTSTP);
-    on(SIGTSTP, ask_to_stop);
+    on(SIGTSTP, note);
     continued = 1; // also where nothing could stop it
 }
 
@@ -99,6 +100,7 @@ bool follow(opened node, const options &o)
     const bool alone = o.node == node.of.file; // no other life is meant
 
     while (end_asked == 0) {
+        woken = 0;
         share(s);
         const std::uint32_t epoch = wm_epoch(node.node.handle());
 
@@ -114,7 +116,7 @@ bool follow(opened node, const options &o)
             return true;
         }
         std::this_thread::sleep_for(shortest);
-        if (end_asked == 0) {
+        if (end_asked == 0 && woken == 0) {
             wm_wait(node.node.handle(), epoch, refresh_ms);
         }
     }
@@ -127,12 +129,10 @@ status watch(const options &o)
 {
     opened node = find(o);
 
-    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
-        on(number, ask_to_end);
+    for (const int number :
+         {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH}) {
+        on(number, note);
     }
-    on(SIGTSTP, ask_to_stop);
-    on(SIGCONT, go_on);
-    on(SIGWINCH, wake);
     if (follow(std::move(node), o)) {
         std::fprintf(stderr, "wmctl: the node has ended\n");
     }

@@ -109,6 +109,48 @@ def test_a_signal_interrupts_no_line(place, master):
             for d in watch.documents(3)] == [24] * len(watch.documents(3))
 
 
+def ages(watch, count):
+    """Of the node's first generation, in so many frames."""
+    return [d["generations"][-1]["age_ms"] for d in watch.documents(count)]
+
+
+def gaps(watch, count):
+    """Milliseconds between them."""
+    times = ages(watch, count)
+    return [b - a for a, b in zip(times, times[1:])]
+
+
+def test_a_new_size_is_drawn_before_the_second_is_over(place, master):
+    """In time at least once, however busy the machine is."""
+    master.begin()
+    watch = place.begin("--json", "watch")
+    for count in range(1, 30):
+        watch.documents(count)
+        watch.signal("WINCH")
+        if min(gaps(watch, count + 1)) < 1000:
+            break
+    else:
+        raise AssertionError("only the seconds are drawn")
+    watch.signal("INT")
+    assert watch.end() == (OK, "")
+
+
+def test_many_changes_are_one_frame(place, master):
+    """Frames are 40 ms apart; the clock is a few coarse."""
+    g = master.begin()
+    watch = place.begin("--json", "watch")
+    watch.documents(1)
+    while watch.output.count("\n") < 8:
+        worker = master.worker(g)
+        worker.drain()
+        worker.leave()
+        worker.quit()
+        watch.read(0)
+    assert min(gaps(watch, 8)) >= 30
+    watch.signal("INT")
+    assert watch.end() == (OK, "")
+
+
 def test_json_is_not_drawn_in_place(place, master):
     watch = place.begin("--json", "watch", terminal=(8, 30))
     assert watch.documents(2)[1]["instance"] == "demo"
