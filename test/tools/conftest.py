@@ -77,6 +77,18 @@ class Place(Command):
         return name
 
 
+@pytest.fixture
+def spoilt(place):
+    """A dead segment with one 32-bit word changed."""
+    def maker(offset, value):
+        name = place.dead()
+        with open(place.path(name), "r+b") as f:
+            f.seek(offset)
+            f.write(value.to_bytes(4, "little"))
+        return name
+    return maker
+
+
 def emptied(path):
     leftovers.kill_all()
     shutil.rmtree(path)

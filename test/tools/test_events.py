@@ -42,6 +42,21 @@ def test_all_events_are_told_in_their_order(place):
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", rows[0])
 
 
+def test_an_events_value_is_what_its_kind_says(place):
+    master = place.node()
+    g = [master.begin() for _ in range(2)][1]
+    killed, heir = [master.worker(g) for _ in range(2)]
+    assert killed.lead() == 1
+    assert killed.lock(purpose=0) == 0
+    killed.kill()
+    assert heir.lock(purpose=0) == 1            # WM_RECOVERED
+    seen = {(x["event"], x["pid"]): (x["generation"], x["slot"], x["value"])
+            for x in place.lines("events")}
+    assert seen["worker-joined", heir.pid] == (g, 1, 2)
+    assert seen["leader", killed.pid] == (g, 0, 1)
+    assert seen["lock-recovered", heir.pid][2] == killed.pid
+
+
 def test_a_long_log_is_read_whole(place):
     """It is longer than what is read at once."""
     master = place.node()
@@ -87,6 +102,22 @@ def test_following_tells_what_comes_until_the_life_ends(place):
     assert follow.end() == (OK, "")
     assert follow.documents(1)[2 * len(LIFE):] == [
         {"file": file, "instance": "demo", "live": False}]
+
+
+def test_what_comes_just_before_the_end_is_told(place):
+    """Asking whether it is the end takes as long as there are files."""
+    for i in range(1000):
+        place.stray(b"", f"a{i}")
+    for _ in range(3):
+        master = place.node()
+        (file,) = [x for x in place.files() if ".demo." in x]
+        follow = place.begin("--json", "events", "-f", file)
+        for i in range(3):
+            live_a_life(master)
+        master.release()
+        assert follow.end() == (OK, "")
+        *events, end = follow.documents(1)
+        assert (len(events), end["live"]) == (3 * len(LIFE), False)
 
 
 @pytest.mark.parametrize("named", [["demo"], []])

@@ -15,18 +15,6 @@ from wmctl import DAMAGED, DENIED, FAILED, FOREIGN, NO_NODE, Command
 ABI, CAPACITY, NAMESPACE = 8, 24, 32
 
 
-@pytest.fixture
-def spoilt(place):
-    """A dead segment with one 32-bit word changed."""
-    def maker(offset, value):
-        name = place.dead()
-        with open(place.path(name), "r+b") as f:
-            f.seek(offset)
-            f.write(value.to_bytes(4, "little"))
-        return name
-    return maker
-
-
 @pytest.mark.parametrize("data", [b"", b"\0" * 100, b"not a segment" * 100])
 def test_a_file_that_is_no_segment_is_damaged(place, data):
     name = place.stray(data)
@@ -68,7 +56,7 @@ def test_another_users_segment_is_denied_and_the_line_says_whose_it_is(public):
     master.worker(master.begin())
     (name,) = public.files()
     for command in (["show"], ["show", "demo"], ["show", name], ["watch"],
-                    ["events"], ["wait", "--ready", "1"]):
+                    ["events"], ["wait", "--ready", "1", "--timeout", "999"]):
         line = public.nobody.refuses(DENIED, *command)
         assert name in line and "root's, mode 0600" in line
         assert "as root" in line

@@ -7,8 +7,11 @@ import re
 
 import pytest
 
-from proc import wait
+from proc import gone, wait
 from wmctl import NO_NODE, NOT_READY, OK, USAGE, Command
+
+
+RECORD_GENERATION = 520         # of the first record, as protocol.md has it
 
 
 def workers(shown):
@@ -85,12 +88,58 @@ def test_a_killed_worker_is_gone_before_anybody_has_swept(place):
     assert rows(place.text("show"))[0][2] == "gone"
 
 
+def test_a_killed_worker_is_gone_after_it_was_reaped(place):
+    master = place.node()
+    worker = master.worker(master.begin())
+    worker.kill()
+    master.reap(worker.pid)
+    seen = workers(place.json("show"))[worker.pid]
+    assert (seen["state"], seen["gone"]) == ("live", True)
+
+
+def test_after_the_last_generation_has_exited_it_is_the_current_one(place):
+    master = place.node()
+    for g in (1, 2):
+        worker = master.worker(master.begin())
+        worker.drain()
+        assert worker.retire(g) == 3            # WM_CLOSED
+        worker.leave()
+    assert master.abort(master.begin()) == 3
+    shown = place.json("show")
+    assert shown["current"] == 2
+    assert generations(shown) == [(2, "exited"), (3, "aborted"), (1, "exited")]
+
+
+def test_a_worker_of_a_forgotten_generation_is_shown(place, spoilt):
+    """Its generation's record was used anew since it was read."""
+    name = spoilt(RECORD_GENERATION, 99)
+    (forgotten,) = [g for g in place.json("show", name)["generations"]
+                    if g["workers"]]
+    assert (forgotten["id"], forgotten["state"], forgotten["reason"],
+            forgotten["master"], forgotten["current"]) == (
+        99, "forgotten", "none", None, False)
+    assert "# old generation 99: forgotten\n" in place.text("show", name)
+
+
 def test_of_a_dead_node_everybody_is_gone(place):
     name = place.dead(workers=2)
     shown = place.json("show", name)
     assert not shown["live"] and shown["count"]["gone"] == 2
     assert all(w["gone"] for w in workers(shown).values())
     assert "post-mortem" in place.text("show", "demo")
+
+
+def test_a_dead_nodes_pid_is_no_living_processs(place):
+    """It may be another's by now; one that execs is as good."""
+    master = place.node()
+    worker = master.worker(master.begin())
+    assert worker.lock(purpose=0) == 0
+    worker.become("sleep", "600")
+    master.kill()
+    wait(lambda: not place.json("show", "demo")["live"], "the node's end")
+    shown = place.json("show", "demo")
+    assert workers(shown)[worker.pid]["gone"] and not gone(worker.pid)
+    assert shown["lock"]["gone"]
 
 
 def test_a_helper_is_shown_and_counted_nowhere(place):
@@ -115,9 +164,14 @@ def test_the_locks_holder_is_named(place):
     assert f"# lock: held by {worker.pid} of generation 1" in (
         place.text("show"))
     assert rows(place.text("show"))[0][-1] == "lock"
+    wait(lambda: place.json("show")["lock"]["held_ms"] > 50, "a long time")
     worker.kill()
-    assert place.json("show")["lock"]["gone"]
-    assert "purpose 7, which is gone" in place.text("show")
+    for killed in (worker, master):             # then it is post-mortem
+        killed.kill()
+        assert place.json("show", "demo")["lock"]["gone"]
+        text = place.text("show", "demo")
+        assert "purpose 7, which is gone" in text
+        assert rows(text)[0][-1] == "-"
 
 
 def test_the_leader_is_named(place):
@@ -133,6 +187,13 @@ def test_the_leader_is_named(place):
     assert f"# leader: {worker.pid} of generation 1, term 1\n" in (
         place.text("show"))
     assert rows(place.text("show"))[0][-1] == "leader"
+    heirs = [master.worker(1) for _ in range(2)]
+    worker.drain()
+    assert heirs[1].lead() == 1
+    assert place.json("show")["leader"] == {
+        "pid": heirs[1].pid, "generation": 1, "slot": 2, "term": 2}
+    assert f"# leader: {heirs[1].pid} of generation 1, term 2\n" in (
+        place.text("show"))
 
 
 def test_generations_without_workers_are_shown_when_all_are_asked_for(place):
