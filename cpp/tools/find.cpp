@@ -244,7 +244,7 @@ std::optional<opened> search::one()
     std::vector<opened> lives = all();
 
     if (lives.size() > 1) {
-        throw several({lives[0].of, lives[1].of});
+        throw several(candidates(o_, true));
     }
     return lives.empty() ? std::nullopt
                          : std::optional(std::move(lives.front()));
