@@ -82,6 +82,17 @@ def test_what_another_user_has_made_is_denied_also_where_it_can_be_read(
         assert name in public.nobody.refuses(DENIED, command, "demo")
 
 
+def test_what_is_forbidden_while_it_is_followed_is_not_called_dead(public):
+    public.node(mode=0o644).begin()
+    (name,) = public.files()
+    follow = public.nobody.begin("--json", "events", "-f")
+    follow.documents(1)
+    os.chmod(public.path(name), 0o600)
+    status, said = follow.end()
+    assert status == DENIED and name in said
+    assert len(follow.documents(1)) == 1
+
+
 def test_without_descriptors_nobody_is_called_dead(place):
     """The directory takes all that are left."""
     place.node("blue")
