@@ -427,7 +427,7 @@ struct wm_event {
     uint32_t reserved;
 };
 
-/* Who is given an event by wm_sweep_events(), which holds the lock meanwhile. */
+/* Who is given an event by wm_sweep_events(), under the lock. */
 typedef void wm_event_fn(const struct wm_event *event, void *argument);
 
 /* How many workers and generations have events of these kinds to be given out.
