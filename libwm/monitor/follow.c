@@ -9,7 +9,15 @@
  * wm_node_list() asks for that. The monitor stays with its segment while it is
  * live, else moves to a live one, and where there is none keeps to the dead
  * one that it has or finds: its last state is worth seeing. What cannot be
- * opened gives the error that the view will carry.
+ * opened gives the error that the view will carry; files that are no segments
+ * hide none that is one, however many there are.
+ *
+ * One pass over the directory does: until its own is known to be live, a
+ * search opens another live one and another dead one, and what it does not
+ * need is released.
+ *
+ * Where its own cannot be asked for want of descriptors or memory, that is no
+ * news: the monitor keeps to what it knew, until the next look.
  *
  * All this looks at names and locks, one after the other. A segment that comes
  * or goes meanwhile, or is just being made, is found at the next look. */
@@ -19,35 +27,36 @@
 #include <errno.h>
 #include <string.h>
 
-#define NAME_SIZE sizeof(((struct wm_view *)NULL)->name)
-#define CANDIDATES 16 /* segments of one instance that are tried */
-
-struct search {
-    char own[NAME_SIZE]; /* of the segment that is followed, or "" */
-    bool own_listed;     /* it is there */
-    bool own_live;
-    uint32_t count;
-    struct {
-        bool live;
-        char name[NAME_SIZE];
-    } other[CANDIDATES];
+/* The first of its kind that could be opened, or else an error, or neither. */
+struct find {
+    struct wm_node *node;
+    int error; /* of the last one that could not be opened */
 };
 
-static void note(const struct wm_node_entry *entry, void *argument)
+struct search {
+    const char *directory;
+    const char *own; /* name of the segment that is followed, or "" */
+    bool own_listed;
+    bool own_live;
+    int own_error; /* why it cannot be told, or 0 */
+    struct find live, dead;
+};
+
+static void visit(const struct wm_node_entry *entry, void *argument)
 {
     struct search *s = argument;
-    size_t size = strlen(entry->name) + 1;
+    struct find *f = entry->live != 0 ? &s->live : &s->dead;
 
     if (strcmp(entry->name, s->own) == 0) {
         s->own_listed = true;
         s->own_live = entry->live != 0;
-    } else if (s->count < CANDIDATES && size <= NAME_SIZE) {
-        s->other[s->count].live = entry->live != 0;
-        memcpy(s->other[s->count++].name, entry->name, size);
+        s->own_error = entry->error;
+    } else if (!s->own_live && f->node == NULL) {
+        f->error = wm_node_open(entry->name, s->directory, &f->node);
     }
 }
 
-/* Under the mutex: wm_monitor_destroy() may wake who waits on the node. */
+/* Under the mutex, so that a fork finds it whole. */
 static struct wm_node *exchange(struct wm_monitor *m, struct wm_node *node)
 {
     struct wm_node *old;
@@ -59,90 +68,83 @@ static struct wm_node *exchange(struct wm_monitor *m, struct wm_node *node)
     return old;
 }
 
-void wm_monitor_unfollow(struct wm_monitor *m)
+static void release(struct wm_node *node)
 {
-    struct wm_node *node = exchange(m, NULL);
-
     if (node != NULL) {
         wm_node_release(node);
-        m->moved = true;
     }
 }
 
-static int move_to(struct wm_monitor *m, const char *name)
+void wm_monitor_unfollow(struct wm_monitor *m)
+{
+    m->moved |= m->node != NULL;
+    release(exchange(m, NULL));
+}
+
+/* Takes the node over from the search. */
+static int move_to(struct wm_monitor *m, struct find *f)
 {
     struct wm_node_info info = {.size = sizeof(info)};
-    struct wm_node *node;
     int error;
 
-    wm_monitor_begin_files();
-    error = wm_node_open(name, m->directory, &node);
-    wm_monitor_end_files();
-    if (error != 0) {
-        return error;
-    }
-    wm_node_describe(node, &info);
-    wm_monitor_unfollow(m);
+    wm_node_describe(f->node, &info);
     error = wm_monitor_make_room(m, info.capacity);
-    if (error != 0) {
-        wm_node_release(node);
-        return error;
-    }
-    exchange(m, node);
-    m->moved = true;
-    return 0;
-}
-
-/* Tries those that are live, or those that are not: 0, or what the last said;
- * none: what there was to say before. */
-static int move_to_any(struct wm_monitor *m, const struct search *s, bool live,
-                       int error)
-{
-    for (uint32_t i = 0; i < s->count; i++) {
-        if (s->other[i].live == live) {
-            error = move_to(m, s->other[i].name);
-            if (error == 0) {
-                return 0;
-            }
-        }
+    if (error == 0) {
+        release(exchange(m, f->node));
+        f->node = NULL;
+        m->moved = true;
     }
     return error;
 }
 
-/* 0: follows a live one. */
-static int find(struct wm_monitor *m, const struct search *s)
+/* After a search: what to follow from now on. 0: it is live. */
+static int settle(struct wm_monitor *m, struct search *s)
 {
     int error;
 
     if (s->own_live) {
         return 0;
     }
-    error = move_to_any(m, s, true, 1);
-    if (error <= 0) {
-        return error;
+    if (s->live.node != NULL) {
+        return move_to(m, &s->live);
+    }
+    if (s->live.error != 0) {
+        return s->live.error;
     }
     if (s->own_listed) {
-        return -ESRCH;
+        return s->own_error != 0 ? s->own_error : -ESRCH;
     }
-    error = move_to_any(m, s, false, -ENOENT);
-    return error == 0 ? -ESRCH : error;
+    if (s->dead.node != NULL) {
+        error = move_to(m, &s->dead);
+        return error != 0 ? error : -ESRCH;
+    }
+    return s->dead.error != 0 ? s->dead.error : -ENOENT;
+}
+
+static bool is_shortage(int error)
+{
+    return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
 }
 
 void wm_monitor_follow(struct wm_monitor *m)
 {
     struct wm_node_info info = {.size = sizeof(info), .name = ""};
-    struct search s = {.count = 0};
+    struct search s = {.directory = m->directory};
     int error;
 
     if (m->node != NULL) {
         wm_node_describe(m->node, &info);
-        memcpy(s.own, info.name, strnlen(info.name, NAME_SIZE - 1));
     }
+    s.own = info.name;
     wm_monitor_begin_files();
-    error = wm_node_list(m->instance, m->directory, note, &s);
+    error = wm_node_list(m->instance, m->directory, visit, &s);
     wm_monitor_end_files();
-    m->error = error != 0 ? error : find(m, &s);
-    if (m->error != 0 && m->error != -ESRCH) {
-        wm_monitor_unfollow(m);
+    if (m->node == NULL || !is_shortage(error != 0 ? error : s.own_error)) {
+        m->error = error != 0 ? error : settle(m, &s);
+        if (m->error != 0 && m->error != -ESRCH) {
+            wm_monitor_unfollow(m);
+        }
     }
+    release(s.live.node);
+    release(s.dead.node);
 }

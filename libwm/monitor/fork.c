@@ -15,7 +15,7 @@
  * dead segment would seem to be in use.
  *
  * What the monitor's thread had just allocated and put nowhere yet is lost in
- * the child: a view at most, and an open segment. Conditions are made anew:
+ * the child: a view at most, and two open segments. Conditions are made anew:
  * whoever waited there is not in the child. */
 
 #include "monitor.h"

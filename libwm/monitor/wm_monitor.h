@@ -103,7 +103,11 @@ struct wm_view {
  * That look reads the directory and tries the locks of the instance's segments,
  * some ten microseconds.
  *
- * A node in anonymous memory is in no directory, and not to be found.
+ * It stays with a life until nobody takes part in it, even where the next one
+ * is up: an old worker that drains is enough. A node in anonymous memory is in
+ * no directory, and not to be found; one whose file was unlinked is given up at
+ * the next such look. Where that look finds no descriptors or no memory to ask
+ * with, the view stays what it is.
  *
  * instance: as of wm_node_attach(). directory: NULL for /dev/shm; need not
  * exist yet. options: NULL for none. monitor: out.

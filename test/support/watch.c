@@ -149,6 +149,11 @@ bool watch_workers(const struct wm_view *view, long count)
     return (long)view->worker_count == count;
 }
 
+bool watch_leader(const struct wm_view *view, long pid)
+{
+    return view->leader.pid == pid;
+}
+
 uint64_t watch_number(const struct watch *w)
 {
     const struct wm_view *v = wm_monitor_view_begin(w->monitor);

@@ -51,6 +51,7 @@ void watch_come_last(struct watch *watch);
 watch_holds watch_live;    /* argument: 1 or 0 */
 watch_holds watch_error;   /* argument: the error */
 watch_holds watch_workers; /* argument: how many */
+watch_holds watch_leader;  /* argument: its pid */
 
 /* A copy of the latest view's number. */
 uint64_t watch_number(const struct watch *watch);

@@ -9,13 +9,11 @@
 #include "watch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -58,11 +56,6 @@ static bool has_state(const struct wm_view *v, long wanted)
     return v->worker_count == 1 && (long)v->workers[0].state == wanted;
 }
 
-static bool is_led(const struct wm_view *v, long pid)
-{
-    return v->leader.pid == pid;
-}
-
 static void each_change_makes_a_view(void **state)
 {
     struct scene *s = *state;
@@ -77,7 +70,7 @@ static void each_change_makes_a_view(void **state)
     actor_do(a, act_start, 0);
     watch_await(&w, has_state, WM_LIVE);
     actor_do(a, act_lead, 0);
-    watch_await(&w, is_led, a->pid);
+    watch_await(&w, watch_leader, a->pid);
     actor_do(a, act_drain, 0);
     watch_await(&w, has_state, WM_DRAINING);
     actor_do(a, act_leave, 0);
@@ -174,40 +167,6 @@ static void a_check_that_finds_nothing_new_publishes_nothing(void **state)
     watch_end(&w);
 }
 
-/* ------------------------------------------------------- nodes come and go */
-
-static void a_node_that_is_not_there_yet_is_found_when_it_is(void **state)
-{
-    struct scene *s = *state;
-    const struct wm_node_options options = {
-        .size = sizeof(options), .instance = s->instance, .capacity = 8};
-    const struct wm_view *v;
-    struct watch w;
-
-    wm_node_release(s->node);
-    s->node = NULL;
-    watch_begin(&w, s->instance, NULL, 5);
-    v = wm_monitor_view_begin(w.monitor);
-    assert_int_equal(v->live, 0);
-    assert_int_equal(v->error, -ENOENT);
-    assert_string_equal(v->name, "");
-    assert_int_equal(v->worker_count, 0);
-    wm_monitor_view_end(v);
-    assert_int_equal(wm_node_attach(&options, &s->node), 0);
-    watch_await(&w, watch_live, 1);
-    watch_end(&w);
-}
-
-static void a_directory_that_is_not_there_is_an_error_in_the_view(void **state)
-{
-    struct scene *s = *state;
-    struct watch w;
-
-    watch_begin(&w, s->instance, "/dev/shm/test-none", 1);
-    watch_await(&w, watch_error, -ENOENT);
-    watch_end(&w);
-}
-
 static void bad_arguments_are_refused(void **state)
 {
     const struct wm_monitor_options small = {.size = 4};
@@ -230,137 +189,6 @@ static void bad_arguments_are_refused(void **state)
     assert_int_equal(wm_monitor_unsubscribe(NULL), 0);
     assert_int_equal(wm_monitor_destroy(m), 0);
     assert_int_equal(wm_monitor_destroy(NULL), 0);
-}
-
-/* The actor is a node's master, and its worker. */
-static long act_attach(struct actor *self, long unused)
-{
-    const struct wm_node_options options = {.size = sizeof(options),
-                                            .instance = self->scene->instance,
-                                            .capacity = 4};
-    uint64_t id;
-    int error = wm_node_attach(&options, &self->scene->node);
-
-    (void)unused;
-    if (error == 0) {
-        error = wm_generation_begin(self->scene->node, &id, NULL);
-    }
-    if (error == 0) {
-        error = (int)act_join(self, (long)id);
-    }
-    return error != 0 ? error : act_start(self, 0);
-}
-
-static long act_end_well(struct actor *self, long unused)
-{
-    (void)unused;
-    act_exit(self, 0);
-    act_drain(self, 0);
-    act_retire(self, 1);
-    act_take(self, 1);
-    act_leave(self, 0);
-    return act_release(self, 0);
-}
-
-static bool has_worker(const struct wm_view *v, long pid)
-{
-    return v->live == 1 && v->worker_count == 1 && v->workers[0].pid == pid &&
-           v->workers[0].state == WM_LIVE;
-}
-
-static void a_node_is_followed_through_death_rebirth_and_end(void **state)
-{
-    struct scene *s = *state;
-    struct actor *first = scene_actor(s), *second;
-    const struct wm_view *v;
-    struct watch w;
-    char name[128];
-    pid_t pid = first->pid;
-
-    wm_node_release(s->node);
-    s->node = NULL;
-    second = scene_actor(s);
-    watch_begin(&w, s->instance, NULL, 100);
-    assert_int_equal(actor_do(first, act_attach, 0), 0);
-    watch_await(&w, has_worker, pid);
-
-    /* Dead: its last state stays to be seen. */
-    actor_kill(first);
-    watch_await(&w, watch_error, -ESRCH);
-    v = wm_monitor_view_begin(w.monitor);
-    assert_int_equal(v->live, 0);
-    assert_int_equal(v->worker_count, 1);
-    assert_int_equal(v->workers[0].pid, pid);
-    assert_int_equal(v->generation_count, 1);
-    memcpy(name, v->name, sizeof(name));
-    wm_monitor_view_end(v);
-
-    /* Born again: another segment, which is followed as closely. */
-    assert_int_equal(actor_do(second, act_attach, 0), 0);
-    watch_await(&w, has_worker, second->pid);
-    v = wm_monitor_view_begin(w.monitor);
-    assert_string_not_equal(v->name, name);
-    wm_monitor_view_end(v);
-    actor_do(second, act_lead, 0);
-    watch_await(&w, is_led, second->pid);
-
-    /* A clean end leaves nothing. */
-    assert_int_equal(actor_do(second, act_end_well, 0), 0);
-    watch_await(&w, watch_error, -ENOENT);
-    assert_int_equal(scene_files(s), 0);
-    v = wm_monitor_view_begin(w.monitor);
-    assert_string_equal(v->name, "");
-    assert_int_equal(v->worker_count, 0);
-    assert_int_equal(v->generation_count, 0);
-    wm_monitor_view_end(v);
-    watch_end(&w);
-}
-
-static void spoil(const struct wm_view *v, int what)
-{
-    char path[300];
-    uint32_t abi = 99;
-    int fd;
-
-    snprintf(path, sizeof(path), "/dev/shm/%s", v->name);
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0);
-    switch (what) {
-    case -ENOTSUP:
-        assert_int_equal(fchmod(fd, 0666), 0);
-        break;
-    case -EPROTO:
-        assert_int_equal(pwrite(fd, &abi, sizeof(abi), 8), sizeof(abi));
-        break;
-    default:
-        assert_int_equal(pwrite(fd, "spoilt", 6, 0), 6);
-    }
-    close(fd);
-}
-
-/* Live ones that must not or cannot be read. */
-static void what_cannot_be_opened_says_why(void **state)
-{
-    static const int errors[] = {-ENOTSUP, -EPROTO, -EBADMSG};
-    struct scene *s = *state;
-    const struct wm_view *v;
-    struct watch w, old;
-
-    watch_begin(&old, s->instance, NULL, 1);
-    for (int i = 0; i < 3; i++) {
-        v = wm_monitor_view_begin(old.monitor);
-        assert_int_equal(v->live, 1);
-        spoil(v, errors[i]);
-        wm_monitor_view_end(v);
-        watch_begin(&w, s->instance, NULL, 1);
-        v = wm_monitor_view_begin(w.monitor);
-        assert_int_equal(v->live, 0);
-        assert_int_equal(v->error, errors[i]);
-        assert_string_equal(v->name, "");
-        wm_monitor_view_end(v);
-        watch_end(&w);
-    }
-    watch_end(&old);
 }
 
 /* ------------------------------------------------------------- subscribers */
@@ -872,55 +700,6 @@ static void a_child_made_while_another_waits_does_not_wait_for_it(void **state)
     assert_int_equal(wm_monitor_destroy(g.monitor), 0);
 }
 
-static int count_inherited(const char *instance)
-{
-    char path[300], target[300];
-    int count = 0;
-
-    for (int fd = 0; fd < 256; fd++) {
-        ssize_t n;
-
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        n = readlink(path, target, sizeof(target) - 1);
-        if (n > 0) {
-            target[n] = '\0';
-            count += strstr(target, instance) != NULL;
-        }
-    }
-    return count;
-}
-
-/* Of a segment that is looked at all the time; the moments are random. */
-static void a_child_inherits_no_descriptor_of_a_look_for_segments(void **state)
-{
-    struct scene *s = *state;
-    struct actor *a = scene_actor(s);
-    struct watch w[4];
-    int inherited = 0;
-
-    wm_node_release(s->node);
-    s->node = NULL;
-    assert_int_equal(actor_do(a, act_attach, 0), 0);
-    actor_kill(a);
-    for (int i = 0; i < 4; i++) {
-        watch_begin(&w[i], s->instance, NULL, 1);
-    }
-    for (int i = 0; i < 150; i++) {
-        int status = -1;
-        pid_t pid = fork();
-
-        if (pid == 0) {
-            _exit(count_inherited(s->instance));
-        }
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        inherited += status != 0;
-    }
-    assert_int_equal(inherited, 0);
-    for (int i = 0; i < 4; i++) {
-        watch_end(&w[i]);
-    }
-}
-
 static atomic_int child_status;
 
 static void fork_in_call(const struct wm_view *before,
@@ -964,11 +743,7 @@ int main(void)
         SCENE_TEST(a_view_stays_what_it_is_until_its_end),
         SCENE_TEST(heartbeats_and_sweeps_do_not_wake_the_thread),
         SCENE_TEST(a_check_that_finds_nothing_new_publishes_nothing),
-        SCENE_TEST(a_node_that_is_not_there_yet_is_found_when_it_is),
-        SCENE_TEST(a_directory_that_is_not_there_is_an_error_in_the_view),
         SCENE_TEST(bad_arguments_are_refused),
-        SCENE_TEST(a_node_is_followed_through_death_rebirth_and_end),
-        SCENE_TEST(what_cannot_be_opened_says_why),
         SCENE_TEST(subscribers_are_told_in_their_order_until_they_leave),
         SCENE_TEST(who_is_unsubscribed_in_anothers_call_is_not_called),
         SCENE_TEST(who_unsubscribes_in_its_own_call_has_had_its_last),
@@ -984,7 +759,6 @@ int main(void)
         SCENE_TEST(a_child_made_during_a_call_does_not_wait_for_it),
         SCENE_TEST(a_child_made_during_anothers_look_does_not_wait_for_it),
         SCENE_TEST(a_child_made_while_another_waits_does_not_wait_for_it),
-        SCENE_TEST(a_child_inherits_no_descriptor_of_a_look_for_segments),
         SCENE_TEST(a_subscriber_may_fork),
     };
 
