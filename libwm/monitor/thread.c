@@ -30,11 +30,22 @@
 #include <time.h>
 
 #define CHECK_MS 1000u
-#define INSTANCE_SIZE 64 /* as of wm_node_attach() */
+#define INSTANCE_SIZE 64
 
 _Thread_local struct wm_monitor *wm_monitor_here;
 
 /* ------------------------------------------------------------------- time */
+
+/* Not wm_now(), which lags by up to a tick: a deadline made from it may be over
+ * by the clock that it is waited for on, and the thread would not rest at all.
+ * Rounded up, so that nothing ends early. */
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + ((uint64_t)t.tv_nsec + 999999) / 1000000;
+}
 
 int wm_monitor_init_condition(pthread_cond_t *condition)
 {
@@ -64,7 +75,7 @@ static bool wait_for_change(struct wm_monitor *m, uint64_t until_ms)
 static void check(struct wm_monitor *m)
 {
     wm_monitor_follow(m);
-    m->check_at = wm_now() + m->check_ms;
+    m->check_at = now_ms() + m->check_ms;
 }
 
 /* Under the mutex: sleeps until it is time to look for a segment. */
@@ -80,7 +91,7 @@ static int sleep_on_node(struct wm_monitor *m)
 {
     const struct wm_view *view =
         atomic_load_explicit(&m->view, memory_order_relaxed);
-    uint64_t now = wm_now();
+    uint64_t now = now_ms();
     uint64_t left = m->check_at > now ? m->check_at - now : 1; /* 0: forever */
     int result;
 
@@ -121,8 +132,8 @@ static void *run(void *argument)
     while (rest(m)) {
         if (m->error == 0 && wm_monitor_look(m)) {
             /* Whoever made a change lives. */
-            m->check_at = wm_now() + m->check_ms;
-        } else if (m->error != 0 || wm_now() >= m->check_at) {
+            m->check_at = now_ms() + m->check_ms;
+        } else if (m->error != 0 || now_ms() >= m->check_at) {
             check(m);
             wm_monitor_look(m);
         }
@@ -132,14 +143,15 @@ static void *run(void *argument)
 
 /* ---------------------------------------------------------- begin and end */
 
-static bool is_valid(const char *instance,
-                     const struct wm_monitor_options *options,
-                     struct wm_monitor **monitor)
+/* As wm_node_attach() has them: no other node can be there. */
+static bool is_instance(const char *name)
 {
-    return monitor != NULL && instance != NULL && instance[0] != '\0' &&
-           instance[0] != '.' && strlen(instance) < INSTANCE_SIZE &&
-           strchr(instance, '/') == NULL &&
-           (options == NULL || options->size >= sizeof(*options));
+    size_t n = strlen(name);
+
+    return n > 0 && n < INSTANCE_SIZE && name[0] != '.' &&
+           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                        "abcdefghijklmnopqrstuvwxyz"
+                        "0123456789_.-") == n;
 }
 
 /* All that the monitor has, but for the thread. Takes what is there. */
@@ -184,7 +196,8 @@ int wm_monitor_create(const char *instance, const char *directory,
     struct wm_monitor *m;
     int error;
 
-    if (!is_valid(instance, options, monitor)) {
+    if (monitor == NULL || instance == NULL || !is_instance(instance) ||
+        (options != NULL && options->size < sizeof(*options))) {
         return -EINVAL;
     }
     m = allocate(instance, directory);
@@ -215,7 +228,7 @@ static void end_thread(struct wm_monitor *m)
     pthread_cond_broadcast(&m->changed);
     while (m->asleep) {
         wm_wake(m->node);
-        wait_for_change(m, wm_now() + 5); /* the clock is coarse */
+        wait_for_change(m, now_ms() + 1);
     }
     pthread_mutex_unlock(&m->mutex);
     if (!child) {

@@ -5,8 +5,9 @@
  *
  * A monitor looks at a node by the name of its instance, from any process
  * that may read its segment, whether it takes part in the node or not. Its
- * thread sleeps while nothing happens. After each change it publishes a *view*,
- * an immutable snapshot of all there is to see, and calls the subscribers.
+ * thread sleeps while nothing happens, but for a short check each second. After
+ * each change it publishes a *view*, an immutable snapshot of all there is to
+ * see, and calls the subscribers.
  *
  *     wm_monitor_create("shop", NULL, NULL, &monitor);
  *     ...
@@ -100,8 +101,9 @@ struct wm_view {
  * wake nobody, and neither does a segment that is not there yet: so, when
  * nothing has changed for check_ms, it also looks whether anybody still takes
  * part in the segment, and, where nobody does, whether there is a new one.
- * That look reads the directory and tries the locks of the instance's segments,
- * some ten microseconds.
+ * That look reads the directory and tries the locks of the instance's segments:
+ * some ten system calls, some ten microseconds, once a second by default, are
+ * what a monitor costs while nothing happens.
  *
  * It stays with a life until nobody takes part in it, even where the next one
  * is up: an old worker that drains is enough. A node in anonymous memory is in

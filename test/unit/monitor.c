@@ -181,6 +181,7 @@ static void bad_arguments_are_refused(void **state)
     assert_int_equal(wm_monitor_create("", NULL, NULL, &m), -EINVAL);
     assert_int_equal(wm_monitor_create(".n", NULL, NULL, &m), -EINVAL);
     assert_int_equal(wm_monitor_create("a/n", NULL, NULL, &m), -EINVAL);
+    assert_int_equal(wm_monitor_create("a n", NULL, NULL, &m), -EINVAL);
     assert_int_equal(wm_monitor_create(name, NULL, NULL, &m), -EINVAL);
     assert_int_equal(wm_monitor_create("n", NULL, NULL, NULL), -EINVAL);
     assert_int_equal(wm_monitor_create("n", NULL, &small, &m), -EINVAL);

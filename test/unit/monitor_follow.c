@@ -352,6 +352,25 @@ static void junk_hides_no_segment(void **state)
 
 /* -------------------------------------------------------------- each check */
 
+/* Else it would be a busy loop where a check comes sooner than the coarse
+ * clock goes on. However slow the machine: so many take at least that long. */
+static void the_thread_rests_between_checks(void **state)
+{
+    struct timespec before, after;
+    struct watch w;
+    int64_t us;
+
+    (void)state;
+    watch_begin(&w, "test-none", NULL, 2);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    await_checks(50);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    us = (after.tv_sec - before.tv_sec) * 1000000 +
+         (after.tv_nsec - before.tv_nsec) / 1000;
+    assert_true(us >= 49 * 2000);
+    watch_end(&w);
+}
+
 #define DESCRIPTORS 128
 
 /* All but so many are taken; gives the number of those that are. */
@@ -459,6 +478,7 @@ int main(void)
         SCENE_TEST(of_two_lives_one_is_followed_until_it_ends),
         SCENE_TEST(a_larger_life_has_room_for_all_its_workers),
         SCENE_TEST(junk_hides_no_segment),
+        SCENE_TEST(the_thread_rests_between_checks),
         SCENE_TEST(where_descriptors_are_short_a_live_node_stays_live),
         SCENE_TEST(a_child_inherits_no_descriptor_of_a_look_for_segments),
     };
