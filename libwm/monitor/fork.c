@@ -87,14 +87,27 @@ void wm_monitor_end_files(void)
     pthread_mutex_unlock(&files_mutex);
 }
 
+/* What the thread is to leave to others: see thread.c. */
+static void block_signals(sigset_t *old)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+                                 SIGTRAP, SIGSYS, SIGABRT};
+    sigset_t set;
+
+    sigfillset(&set);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        sigdelset(&set, faults[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &set, old);
+}
+
 int wm_monitor_enlist(struct wm_monitor *m, void *(*run)(void *))
 {
-    sigset_t all, old;
+    sigset_t old;
     int error;
 
-    sigfillset(&all);
     pthread_mutex_lock(&list_mutex);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    block_signals(&old);
     error = pthread_create(&m->thread, NULL, run, m);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (error == 0) {

@@ -19,7 +19,9 @@
  * others no harm, and is repeated until the thread has answered, for it may
  * have been on its way to sleep.
  *
- * Signals are blocked in the thread: they are for the program's own. */
+ * Signals are blocked in the thread: they are for the program's own. All but
+ * those that a fault raises, which is the fault's thread's in any case: blocked,
+ * they would kill the process past the handler that it has for them. */
 
 #include "monitor.h"
 

@@ -45,7 +45,8 @@
  * each is called once, and a handle is dead when its second was called.
  *
  * Signals. Nothing here is async-signal-safe. The monitor's own thread takes
- * no signals.
+ * none but those that a fault in it raises (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+ * SIGTRAP, SIGSYS, SIGABRT).
  *
  * What may run against what, over all threads:
  *
@@ -138,7 +139,10 @@ void wm_monitor_view_end(const struct wm_view *view);
 /* Called by the monitor's thread, one subscriber at a time in the order of
  * subscription. It may take its time (the next view is late then), may do all
  * that this header offers but destroy its monitor, and may fork: the child has
- * this thread alone, and ends when the function returns.
+ * this thread alone, and ends when the function returns. The thread's signals
+ * are blocked, and so are those of a child that it makes, in whatever way: set
+ * the mask there (pthread_sigmask(), posix_spawnattr_setsigmask()), or SIGTERM
+ * will not end it.
  * before, now: the view that was the latest, and the one that is; both good
  * until it returns. */
 typedef void wm_monitor_fn(const struct wm_view *before,

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -109,20 +110,26 @@ static void a_view_stays_what_it_is_until_its_end(void **state)
     watch_end(&w);
 }
 
-static unsigned long switches(pid_t thread)
+/* A number from the thread's status. */
+static unsigned long status_of(pid_t thread, const char *format)
 {
     char path[64], line[128];
-    unsigned long count = 0;
+    unsigned long number = 0;
     FILE *f;
 
     snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)thread);
     f = fopen(path, "re");
     assert_non_null(f);
     while (fgets(line, sizeof(line), f) != NULL) {
-        sscanf(line, "voluntary_ctxt_switches: %lu", &count);
+        sscanf(line, format, &number);
     }
     fclose(f);
-    return count;
+    return number;
+}
+
+static unsigned long switches(pid_t thread)
+{
+    return status_of(thread, "voluntary_ctxt_switches: %lu");
 }
 
 /* That nothing happens takes time to see: more than a slice of a wait that
@@ -569,6 +576,81 @@ static void destroy_waits_for_views_that_have_begun(void **state)
     assert_int_equal(g.seen, 1);
 }
 
+/* ----------------------------------------------------------------- signals */
+
+static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+                             SIGTRAP, SIGSYS, SIGABRT};
+
+static bool is_open(int signal)
+{
+    bool open = signal == SIGKILL || signal == SIGSTOP;
+
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        open |= signal == faults[i];
+    }
+    return open;
+}
+
+static void the_thread_takes_the_signals_of_faults_alone(void **state)
+{
+    struct scene *s = *state;
+    struct watch w;
+    pid_t thread;
+    uint64_t blocked;
+
+    watch_begin(&w, s->instance, NULL, WATCH_NEVER);
+    while ((thread = watch_thread("wm-monitor")) == 0) {
+    }
+    blocked = status_of(thread, "SigBlk: %lx");
+    for (int i = 1; i < 32; i++) {
+        assert_int_equal(blocked >> (i - 1) & 1, !is_open(i));
+    }
+    watch_end(&w);
+}
+
+static void end_well(int unused)
+{
+    (void)unused;
+    _exit(0);
+}
+
+static void fault(const struct wm_view *before, const struct wm_view *now,
+                  void *page)
+{
+    (void)before;
+    (void)now;
+    *(volatile char *)page = 1;
+}
+
+/* Ends in the handler; a blocked signal would kill it. */
+static int fault_in_a_call(const void *instance)
+{
+    const struct sigaction action = {.sa_handler = end_well};
+    void *page = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct wm_node_options options = {
+        .size = sizeof(options), .instance = instance, .capacity = 4};
+    struct wm_node *node;
+    struct wm_monitor *m;
+    struct wm_subscription *u;
+    uint64_t id;
+
+    alarm(20); /* rather than a hang */
+    HOLDS(page != MAP_FAILED && sigaction(SIGSEGV, &action, NULL) == 0);
+    HOLDS(wm_node_attach(&options, &node) == 0);
+    HOLDS(wm_monitor_create(instance, NULL, NULL, &m) == 0);
+    HOLDS(wm_monitor_subscribe(m, fault, page, &u) == 0);
+    HOLDS(wm_generation_begin(node, &id, NULL) == 0);
+    while (true) {
+        pause();
+    }
+}
+
+static void a_fault_in_a_call_reaches_the_programs_handler(void **state)
+{
+    assert_int_equal(
+        place_run(fault_in_a_call, ((struct scene *)*state)->instance), 0);
+}
+
 /* -------------------------------------------------------------------- fork */
 
 static int in_child(struct scene *s, struct wm_monitor *m,
@@ -756,6 +838,8 @@ int main(void)
         SCENE_TEST(destroy_wakes_a_thread_that_sleeps),
         SCENE_TEST(destroy_ends_a_thread_that_is_about_to_sleep),
         SCENE_TEST(destroy_waits_for_views_that_have_begun),
+        SCENE_TEST(the_thread_takes_the_signals_of_faults_alone),
+        SCENE_TEST(a_fault_in_a_call_reaches_the_programs_handler),
         SCENE_TEST(a_child_has_a_monitor_that_is_stopped),
         SCENE_TEST(a_child_made_during_a_call_does_not_wait_for_it),
         SCENE_TEST(a_child_made_during_anothers_look_does_not_wait_for_it),
