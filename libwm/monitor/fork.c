@@ -22,7 +22,7 @@
 
 #include <signal.h>
 
-#ifdef __SANITIZE_THREAD__
+#ifdef WM_RCU_EDGE
 char wm_rcu_edge;
 #endif
 

@@ -38,7 +38,15 @@
 
 #include <stdbool.h>
 
-#ifdef __SANITIZE_THREAD__
+#ifdef __SANITIZE_THREAD__ /* gcc's word for it; then clang's */
+#define WM_RCU_EDGE
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WM_RCU_EDGE
+#endif
+#endif
+
+#ifdef WM_RCU_EDGE
 #include <sanitizer/tsan_interface.h>
 
 extern char wm_rcu_edge;
