@@ -13,6 +13,10 @@
 ///
 ///     for (const wm_worker_info &w : monitor.view()) ...
 ///
+/// What it gives is good as long as the guard, and a temporary one ends with
+/// its expression: give it a name to go through its generations, or to keep
+/// `*view`.
+///
 /// Between a view's beginning and end do not sleep, do not fork, and end no
 /// monitor and no subscription. Guards do not move: they belong to the thread
 /// and the scope that made them.
@@ -40,8 +44,8 @@ namespace wm
 
 /// Maps wm_monitor_options.
 struct monitor_options {
-    /// How often to look for the segment, in whole milliseconds; 0: the
-    /// library's default.
+    /// How often to look for the segment; 0: the library's default. What is
+    /// too long for the library, 49 days, is as long as can be.
     std::chrono::milliseconds check{0};
 };
 
@@ -73,20 +77,26 @@ public:
     ~monitor_view() { wm_monitor_view_end(view_); }
 
     /// The first worker.
-    const wm_worker_info *begin() const noexcept { return view_->workers; }
+    const wm_worker_info *begin() const &noexcept { return view_->workers; }
+    /// A temporary would be gone before what it gives is used.
+    const wm_worker_info *begin() const && = delete;
     /// Behind the last worker.
-    const wm_worker_info *end() const noexcept
+    const wm_worker_info *end() const &noexcept
     {
         return view_->workers + view_->worker_count;
     }
+    /// As begin().
+    const wm_worker_info *end() const && = delete;
     /// How many workers there are.
     std::size_t size() const noexcept { return view_->worker_count; }
 
     /// The generations, oldest first.
-    std::span<const wm_generation_info> generations() const noexcept
+    std::span<const wm_generation_info> generations() const &noexcept
     {
         return wm::generations(*view_);
     }
+    /// As begin().
+    std::span<const wm_generation_info> generations() const && = delete;
 
     /// Whether somebody takes part in the node.
     bool live() const noexcept { return view_->live != 0; }
@@ -97,7 +107,7 @@ public:
         return {-view_->error, category()};
     }
 
-    /// The view itself.
+    /// The view itself; of a temporary, until the end of the expression.
     const wm_view &operator*() const noexcept { return *view_; }
     /// The view itself.
     const wm_view *operator->() const noexcept { return view_; }
@@ -250,7 +260,7 @@ public:
     {
         const wm_monitor_options options = {
             .size = sizeof(options),
-            .check_ms = static_cast<std::uint32_t>(o.check.count()),
+            .check_ms = detail::ms(o.check),
         };
         monitor m;
 

@@ -24,8 +24,41 @@ extern "C" {
 static_assert(std::ranges::contiguous_range<wm::monitor_view>);
 static_assert(std::ranges::sized_range<wm::monitor_view>);
 
+// A temporary view may be gone through, but gives nothing that outlives it.
+template <class View>
+concept gives_generations = requires(View &&v)
+{
+    std::forward<View>(v).generations();
+};
+template <class View>
+concept gives_workers = requires(View &&v)
+{
+    std::forward<View>(v).begin();
+};
+static_assert(gives_generations<const wm::monitor_view &> &&
+              gives_workers<const wm::monitor_view &>);
+static_assert(!gives_generations<wm::monitor_view> &&
+              !gives_workers<wm::monitor_view>);
+
+// What the facade makes of the options: the linker has its calls go here.
+static std::uint32_t created_with;
+
+extern "C" {
+decltype(wm_monitor_create) __real_wm_monitor_create, __wrap_wm_monitor_create;
+}
+
+int __wrap_wm_monitor_create(const char *instance, const char *directory,
+                             const wm_monitor_options *options,
+                             wm_monitor **monitor)
+{
+    created_with = options->check_ms;
+    return __real_wm_monitor_create(instance, directory, options, monitor);
+}
+
 namespace
 {
+
+using namespace std::chrono_literals;
 
 constexpr std::chrono::seconds patience{20};
 
@@ -145,6 +178,18 @@ void a_failure_throws_or_fills_the_code(void **)
     assert_true(thrown);
 }
 
+void a_check_is_as_long_as_it_can_be(void **)
+{
+    const std::chrono::milliseconds most{
+        std::numeric_limits<std::uint32_t>::max()};
+
+    for (const auto &[check, ms] :
+         {std::pair{0ms, 0u}, {250ms, 250u}, {-1ms, 1u}, {most + 1ms, ~0u}}) {
+        wm::monitor::create("test-none", nullptr, {.check = check});
+        assert_int_equal(created_with, ms);
+    }
+}
+
 void a_subscriber_is_told_until_its_subscription_ends(void **)
 {
     scene s;
@@ -226,6 +271,7 @@ int main()
         cmocka_unit_test(a_view_is_a_range_of_its_workers),
         cmocka_unit_test(a_node_that_is_not_there_is_an_error_of_the_view),
         cmocka_unit_test(a_failure_throws_or_fills_the_code),
+        cmocka_unit_test(a_check_is_as_long_as_it_can_be),
         cmocka_unit_test(a_subscriber_is_told_until_its_subscription_ends),
         cmocka_unit_test(a_subscription_may_end_in_its_own_call),
         cmocka_unit_test(what_would_wait_for_itself_is_refused),
