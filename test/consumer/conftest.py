@@ -47,7 +47,7 @@ class Stage:
 
     def __init__(self, path):
         self.path = path
-        self.library = os.path.dirname(self.find("libwm.so"))
+        self.library = os.path.dirname(os.path.dirname(self.find("wm.pc")))
 
     def find(self, name):
         """The one installed file of this name."""
@@ -64,9 +64,9 @@ class Stage:
                "LD_LIBRARY_PATH": self.library, **more_env}
         return run(*command, cwd=path, **env)
 
-    def flags(self, package="wm"):
+    def flags(self, package="wm", *more):
         return shlex.split(
-            self.run("pkg-config", "--cflags", "--libs", package))
+            self.run("pkg-config", "--cflags", "--libs", *more, package))
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, LIBRARY, ROOT, declarations, source
+from conftest import (BUILD, LIBRARY, ROOT, Stage, declarations, run,
+                      source)
 
 HERE = os.path.dirname(__file__)
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
@@ -110,6 +111,18 @@ def test_a_program_with_a_monitor_is_built_with_pkg_config(stage):
     stage.run("gcc", "-std=c11", *STRICT, os.path.join(HERE, "monitor.c"),
               "-o", binary, *stage.flags("wm-monitor"))
     stage.run(binary, f"test-consumer-{os.getpid()}")
+
+
+@pytest.mark.parametrize("link", [[], ["-static"]])
+def test_a_program_with_a_monitor_is_linked_with_archives(place, link):
+    build, root = (os.path.join(place, x) for x in ("build", "root"))
+    run("meson", "setup", build, ROOT, "-Ddefault_library=static",
+        "--auto-features=disabled", "-Dmonitor=enabled")
+    run("meson", "install", "-C", build, "--destdir", root)
+    stage = Stage(root)
+    stage.run("gcc", *link, os.path.join(HERE, "monitor.c"), "-o", "monitor",
+              *stage.flags("wm-monitor", "--static"))
+    stage.run("./monitor", f"test-consumer-{os.getpid()}")
 
 
 def test_the_library_exports_what_the_header_declares():
