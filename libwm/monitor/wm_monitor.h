@@ -33,11 +33,12 @@
  *
  * Processes. A monitor belongs to the process that made it. In a forked child
  * it is stopped: the last view stays what it is, nobody is called any more,
- * subscribing returns -ECHILD; unsubscribing and destroying work. fork() waits
- * for a grace period that has begun. A program that itself calls
- * urcu_bp_before_fork() around fork() must not use this library, which does it
- * for everybody in the process by pthread_atfork(); children made in another
- * way than fork() must not use an inherited monitor.
+ * subscribing returns -ECHILD; unsubscribing and destroying work, only that a
+ * subscriber that has forked still does not destroy its monitor. fork() waits
+ * for a grace period that has begun, and for a look at the directory. A program
+ * that itself calls urcu_bp_before_fork() around fork() must not use this
+ * library, which does it for everybody in the process by pthread_atfork();
+ * children made in another way than fork() must not use an inherited monitor.
  *
  * Threads. Any thread may call any function at any time, from inside a
  * subscriber as well, if there is no word to the contrary. Of create and
@@ -76,8 +77,12 @@ struct wm_monitor_options {
     uint32_t check_ms; /* see wm_monitor_create(); 0: 1,000 */
 };
 
-/* What there was to see at one moment. A view that is not live tells of the
- * dead segment, if there is one that can be read. */
+/* What there was to see at one moment, and nothing that came later: a beat
+ * makes no view, so that beat_at of a worker is as of taken_at and goes stale,
+ * and neither does the end of a generation that is given out (exits_given). A
+ * worker that was killed is seen to be dead when a process of the node sweeps.
+ * A view that is not live tells of the dead segment, if there is one that can
+ * be read. */
 struct wm_view {
     uint64_t number;    /* of the view, counts up from 1 */
     uint64_t taken_at;  /* ms, as wm_now() */
@@ -121,10 +126,12 @@ int wm_monitor_create(const char *instance, const char *directory,
                       struct wm_monitor **monitor);
 
 /* Ends the thread, waits for it (and so for a subscriber that it is calling),
- * ends all subscriptions, waits for views that have begun, and frees all.
+ * ends all subscriptions, waits for views that have begun, and frees all. What
+ * wm_monitor_unsubscribe() says of waiting goes for it as well.
  * monitor: NULL does nothing.
  * Returns 0; -EDEADLK, and has done nothing: called between begin and end of a
- * view, or by a subscriber. Blocking. */
+ * view, or by a subscriber of this monitor, also in a child that it has forked.
+ * Blocking. */
 int wm_monitor_destroy(struct wm_monitor *monitor);
 
 /* Begins to look at the latest view, which will stay what it is until the
@@ -160,7 +167,9 @@ int wm_monitor_subscribe(struct wm_monitor *monitor, wm_monitor_fn *call,
 /* Ends a subscription. When it has returned, the function is not running and
  * will not be called again; only from inside this very function's call it
  * returns at once, and then that call is the last. It waits for a call that is
- * running, so do not hold what the function waits for.
+ * running, so do not hold what the function waits for, nor wait in a cycle:
+ * subscribers of two monitors that each end the other's subscription, or the
+ * other's monitor, at the same time, wait for ever.
  * subscription: NULL does nothing.
  * Returns 0; -EDEADLK, and has done nothing: called between begin and end of a
  * view. Blocking. */
