@@ -81,6 +81,65 @@ static void each_change_makes_a_view(void **state)
     watch_end(&w);
 }
 
+/* Overdue at once, so that its crash is soon forgotten. */
+static long act_join_briefly(struct actor *self, long generation)
+{
+    const struct wm_join_options options = {.size = sizeof(options),
+                                            .overdue_ms = 1};
+    struct wm_worker *worker;
+
+    return wm_worker_join(self->scene->node, (uint64_t)generation, &options,
+                          &worker);
+}
+
+static bool is_forgotten(void *argument)
+{
+    struct wm_node *node = argument;
+    struct wm_worker_info list[8];
+    uint32_t count = 0;
+
+    wm_sweep_events(node, NULL, NULL, NULL);
+    wm_snapshot(node, list, 8, &count);
+    return count == 1;
+}
+
+/* Its generation has another worker: nothing else happens. */
+static void a_crash_that_is_forgotten_leaves_the_view(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *brief = scene_actor(s);
+    struct watch w;
+
+    scene_worker(s, g);
+    assert_int_equal(actor_do(brief, act_join_briefly, (long)g), 0);
+    actor_kill(brief);
+    watch_begin(&w, s->instance, NULL, WATCH_NEVER);
+    watch_await(&w, watch_workers, 2);
+    scene_await(is_forgotten, s->node, "the crash to be forgotten");
+    watch_await(&w, watch_workers, 1);
+    watch_end(&w);
+}
+
+static bool has_generations(const struct wm_view *v, long count)
+{
+    return (long)v->generation_count == count;
+}
+
+/* There may be more of them than workers. */
+static void all_generations_are_seen(void **state)
+{
+    struct scene *s = *state;
+    struct watch w;
+
+    watch_begin(&w, s->instance, NULL, WATCH_NEVER);
+    for (int i = 0; i < 30; i++) {
+        scene_begin(s);
+    }
+    watch_await(&w, has_generations, 30);
+    watch_end(&w);
+}
+
 /* What is seen between begin and end does not change, whatever comes after. */
 static void a_view_stays_what_it_is_until_its_end(void **state)
 {
@@ -818,11 +877,80 @@ static void a_subscriber_may_fork(void **state)
     watch_end(&w);
 }
 
+/* In the child the thread is all that there is. */
+static void end_differently(void)
+{
+    _exit(7);
+}
+
+static struct wm_subscription *returns;
+static struct wm_subscription *follows;
+static pid_t parent;
+
+/* Its own subscription ends in the child, and then the call. */
+static void return_in_the_child(const struct wm_view *before,
+                                const struct wm_view *now, void *monitor)
+{
+    int status = -1;
+    sigset_t none;
+    pid_t pid = fork();
+
+    (void)before;
+    (void)now;
+    if (pid == 0) {
+        sigemptyset(&none);
+        pthread_sigmask(SIG_SETMASK, &none, NULL);
+        alarm(20); /* rather than a hang */
+        if (atexit(end_differently) != 0 ||
+            wm_monitor_destroy(monitor) != -EDEADLK ||
+            wm_monitor_unsubscribe(returns) != 0) {
+            _exit(1);
+        }
+        return;
+    }
+    waitpid(pid, &status, 0);
+    child_status = status;
+}
+
+static void end_in_the_child(const struct wm_view *before,
+                             const struct wm_view *now, void *unused)
+{
+    (void)before;
+    (void)now;
+    (void)unused;
+    if (getpid() != parent) {
+        _exit(2);
+    }
+}
+
+static void a_child_of_a_call_ends_with_the_call(void **state)
+{
+    struct actor *a = scene_actor(*state);
+    struct watch w;
+
+    parent = getpid();
+    child_status = -1;
+    watch_begin(&w, a->scene->instance, NULL, WATCH_NEVER);
+    assert_int_equal(wm_monitor_subscribe(w.monitor, return_in_the_child,
+                                          w.monitor, &returns),
+                     0);
+    assert_int_equal(
+        wm_monitor_subscribe(w.monitor, end_in_the_child, NULL, &follows), 0);
+    watch_come_last(&w);
+    assert_int_equal(actor_do(a, act_begin, 0), 0);
+    watch_await_told(&w, 2);
+    assert_true(WIFEXITED(child_status));
+    assert_int_equal(WEXITSTATUS(child_status), 7);
+    watch_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE_TEST(the_first_view_is_there_when_create_returns),
         SCENE_TEST(each_change_makes_a_view),
+        SCENE_TEST(a_crash_that_is_forgotten_leaves_the_view),
+        SCENE_TEST(all_generations_are_seen),
         SCENE_TEST(a_view_stays_what_it_is_until_its_end),
         SCENE_TEST(heartbeats_and_sweeps_do_not_wake_the_thread),
         SCENE_TEST(a_check_that_finds_nothing_new_publishes_nothing),
@@ -845,6 +973,7 @@ int main(void)
         SCENE_TEST(a_child_made_during_anothers_look_does_not_wait_for_it),
         SCENE_TEST(a_child_made_while_another_waits_does_not_wait_for_it),
         SCENE_TEST(a_subscriber_may_fork),
+        SCENE_TEST(a_child_of_a_call_ends_with_the_call),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
