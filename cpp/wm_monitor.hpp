@@ -25,8 +25,8 @@
 /// ended, which is safe, if nothing to be proud of; close() says so.
 ///
 /// A subscription's function is called by the monitor's thread, maybe before
-/// subscribe() has returned: if it is to end its own subscription, which it may,
-/// a lock must keep it from looking for that too early. It must not throw:
+/// subscribe() has returned: if it is to end its own subscription, which it
+/// may, a lock must keep it from looking for that too early. It must not throw:
 /// std::terminate is called then.
 
 #ifndef WM_MONITOR_HPP

@@ -77,7 +77,6 @@ static void release(struct wm_node *node)
 
 void wm_monitor_unfollow(struct wm_monitor *m)
 {
-    m->moved |= m->node != NULL;
     release(exchange(m, NULL));
 }
 

@@ -87,7 +87,7 @@ void wm_monitor_end_files(void)
     pthread_mutex_unlock(&files_mutex);
 }
 
-/* What the thread is to leave to others: see thread.c. */
+/* All but those of faults: see thread.c. */
 static void block_signals(sigset_t *old)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,

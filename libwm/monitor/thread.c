@@ -19,9 +19,9 @@
  * others no harm, and is repeated until the thread has answered, for it may
  * have been on its way to sleep.
  *
- * Signals are blocked in the thread: they are for the program's own. All but
- * those that a fault raises, which is the fault's thread's in any case: blocked,
- * they would kill the process past the handler that it has for them. */
+ * Signals are blocked in the thread: they are for the program's own. Those that
+ * a fault raises are not: they come to the thread that made it, and kill the
+ * process past its handler for them if they are blocked there. */
 
 #include "monitor.h"
 
@@ -39,14 +39,13 @@ _Thread_local struct wm_monitor *wm_monitor_here;
 /* ------------------------------------------------------------------- time */
 
 /* Not wm_now(), which lags by up to a tick: a deadline made from it may be over
- * by the clock that it is waited for on, and the thread would not rest at all.
- * Rounded up, so that nothing ends early. */
+ * by the clock that it is waited for on, and the thread would not rest. */
 static uint64_t now_ms(void)
 {
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + ((uint64_t)t.tv_nsec + 999999) / 1000000;
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 int wm_monitor_init_condition(pthread_cond_t *condition)
