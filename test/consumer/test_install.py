@@ -79,6 +79,7 @@ def test_a_header_compiles_alone(stage, compiler, header, language):
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++-16"])
 @pytest.mark.parametrize("program", ["test/unit/facade.cpp",
+                                     "test/unit/monitor_facade.cpp",
                                      "cpp/example/prefork.cpp"])
 def test_what_uses_the_facade_compiles_clean(stage, compiler, program):
     stage.run(compiler, "-std=c++20", *STRICT, "-Wshadow", "-fsyntax-only",
