@@ -21,6 +21,13 @@ WMCTL = os.path.join(conf.BUILD, "cpp/wmctl")
 LIBRARY = os.path.join(conf.BUILD, "libwm/libwm.so")
 OK, NOT_READY, USAGE, NO_NODE, DENIED, DAMAGED, FOREIGN, FAILED = range(8)
 
+# What whoever started the tests ignores, as a shell does for its background,
+# wmctl would ignore as well.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM,
+               signal.SIGTSTP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+
 
 class Command:
     """wmctl with some options, as some user."""
