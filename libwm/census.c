@@ -103,9 +103,7 @@ static inline void tally_record(const struct question *q, struct tally *t,
     uint32_t role = atomic_load_explicit(&r->role, memory_order_acquire);
     unsigned state = wm_word_state(word);
     uint32_t overdue =
-        state != WM_CRASHED
-            ? 0
-            : atomic_load_explicit(&r->overdue_ms, memory_order_acquire);
+        atomic_load_explicit(&r->overdue_ms, memory_order_acquire);
     /* Pairs with publish(): who has seen another's field sees its number. */
     uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
 

@@ -15,7 +15,7 @@
  * handler clears it in the child. */
 struct wm_worker {
     struct wm_record *_Atomic record;
-    uint64_t live; /* state and pid of its word while it is LIVE */
+    uint64_t live; /* its word while it is LIVE, but for the beat */
     uint32_t pid;
     uint32_t slot;
     struct wm_record_cold *cold;

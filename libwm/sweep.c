@@ -138,8 +138,9 @@ static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
         uint64_t word =
             atomic_load_explicit(&records[i].word, memory_order_acquire);
 
-        if (((latest - word) & WM_BEAT_MASK) >= span ||
-            wm_word_state(word) != WM_LIVE) {
+        if (__builtin_expect(((latest - word) & WM_BEAT_MASK) >= span ||
+                                 wm_word_state(word) != WM_LIVE,
+                             0)) {
             changed += sweep_record(s, i, word);
         }
     }

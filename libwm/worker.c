@@ -207,7 +207,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     /* From here on this process is a worker, tracked or not. */
     node->joined = true;
     w->pid = wm_ident_pid(wm_self_ident());
-    w->live = wm_word(WM_LIVE, w->pid, 0) >> WM_BEAT_BITS;
+    w->live = wm_word(WM_LIVE, w->pid, 0);
     w->generation = id;
     w->role = options->role;
     w->expected = options->expected;
@@ -291,12 +291,12 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
     return WM_RECOVERED;
 }
 
-/* Relaxed: the beat publishes nothing but itself. */
+/* Relaxed: the beat publishes nothing but itself. identity: of the word. */
 static inline bool swap_beat(struct wm_record *r, uint64_t *word,
-                             uint64_t now_ms)
+                             uint64_t identity, uint64_t now_ms)
 {
     return atomic_compare_exchange_strong_explicit(
-        &r->word, word, (*word & ~WM_BEAT_MASK) | (now_ms & WM_BEAT_MASK),
+        &r->word, word, identity | (now_ms & WM_BEAT_MASK),
         memory_order_relaxed, memory_order_relaxed);
 }
 
@@ -316,7 +316,8 @@ beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
     /* One try: a sweeper marks it stalled meanwhile, or another thread beats,
      * and the word that is seen then says which. */
     if (wm_word_pid(word) == worker->pid && wm_word_state(word) != WM_STALLED &&
-        (wm_word_age(word, now_ms) <= 0 || swap_beat(r, &word, now_ms))) {
+        (wm_word_age(word, now_ms) <= 0 ||
+         swap_beat(r, &word, wm_word_identity(word), now_ms))) {
         return 0;
     }
     if (wm_word_pid(word) != worker->pid) {
@@ -337,13 +338,13 @@ static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
     }
     word = atomic_load_explicit(&r->word, memory_order_relaxed);
     age = wm_word_age(word, now_ms);
-    if (word >> WM_BEAT_BITS == worker->live) {
+    if (wm_word_identity(word) == worker->live) {
         if (age <= 0) {
             return 0;
         }
         if (age <= (int64_t)atomic_load_explicit(&r->overdue_ms,
                                                  memory_order_relaxed) &&
-            swap_beat(r, &word, now_ms)) {
+            swap_beat(r, &word, worker->live, now_ms)) {
             return 0;
         }
     }

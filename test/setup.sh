@@ -22,6 +22,8 @@ build=$root/build
     test_packages=(abigail-tools clang-16 clang-format doxygen g++ libcli11-dev
         libcmocka-dev liburcu-dev lua-check luajit2 make nlohmann-json3-dev
         python3-pytest python3-pytest-xdist scdoc)
+    bench_packages=(g++ libbenchmark-dev liburcu-dev wrk)
+    plot_packages=(gnuplot-nox)
 }
 # Packages to unpack.
 unpacked_packages=(nginx nginx-common libnginx-mod-http-lua
@@ -162,37 +164,43 @@ need() {
     patient=
 }
 
+# download DIR PACKAGE...
 download() {
     run with_output_to "$build/tmp/download.log" env -C "$1" -u TMPDIR \
-        LC_ALL=C apt-get -qq -o APT::Sandbox::User=root \
-        download "${unpacked_packages[@]}"
+        LC_ALL=C apt-get -qq -o APT::Sandbox::User=root download "${@:2}"
 }
 
-# Unpacks nginx to build/deb, once. The directory gets its name last, so one
-# that is there is whole.
-unpack_nginx() {
-    local new=$build/deb.new file
-    [[ ! -e $build/deb/.complete ]] || return 0
-    say "unpacking ${unpacked_packages[*]}"
+# unpack DIR PACKAGE...: unpacks packages, once. The directory gets its name
+# last, so one that is there is whole.
+unpack() {
+    local dir=$1 new=$1.new file
+    shift
+    [[ ! -e $dir/.complete ]] || return 0
+    say "unpacking $*"
     rm -rf -- "$new"
     mkdir -p "$new/files"
-    download "$new" ||
-        { ((EUID == 0)) && update && download "$new"; } || {
+    download "$new" "$@" ||
+        { ((EUID == 0)) && update && download "$new" "$@"; } || {
         cat "$build/tmp/download.log" >&2
-        fail "cannot download ${unpacked_packages[*]}" \
-            "(does apt-get update help? this wants Debian 12)"
+        fail "cannot download $* (does apt-get update help? this wants" \
+            "Debian 12)"
     }
     for file in "$new"/*.deb; do
         run dpkg-deb -x "$file" "$new/files" || fail "cannot unpack $file"
         basename -- "$file" >>"$new/files/.complete"
     done
-    if ldd "$new/files/usr/sbin/nginx" "$new"/files/usr/lib/nginx/modules/*.so |
+    rm -rf -- "$dir"
+    mv -- "$new/files" "$dir"
+    rm -rf -- "$new"
+}
+
+# Unpacks nginx to build/deb.
+unpack_nginx() {
+    unpack "$build/deb" "${unpacked_packages[@]}"
+    if ldd "$build/deb/usr/sbin/nginx" "$build"/deb/usr/lib/nginx/modules/*.so |
         grep 'not found' >&2; then
         fail "nginx lacks a library"
     fi
-    rm -rf -- "$build/deb"
-    mv -- "$new/files" "$build/deb"
-    rm -rf -- "$new"
 }
 
 # --- building -----------------------------------------------------------------

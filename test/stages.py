@@ -206,7 +206,8 @@ def pytest_stage(name, folder, *options):
 def plain_lane(expression):
     nginx = ["-k", expression] if expression else []
     return [
-        Stage("luacheck", ["luacheck", "--no-color", "-q", "lua", "test"]),
+        Stage("luacheck", ["luacheck", "--no-color", "-q", "bench", "lua",
+                           "test"]),
         Stage("clang-format", ["clang-format", "--dry-run", "--Werror",
                                *sources()]),
         compile_stage("build", BUILD),
@@ -217,6 +218,7 @@ def plain_lane(expression):
         pytest_stage("tools tests", "test/tools", "-n", "4"),
         # They wait more than they work.
         pytest_stage("nginx tests", "test/nginx", "-n", "3", *nginx),
+        Stage("benchmarks", ["bench/run", "--ci"]),
     ]
 
 

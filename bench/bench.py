@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Runs all benchmarks, checks the targets, and writes the results."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+
+import nginx
+import report
+import targets
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+WM_BENCH = os.path.join(nginx.BUILD, "bench/wm_bench")
+RAW = os.path.join(HERE, "results.json")
+# Of Google Benchmark's rows; the rest is the machine's own affair.
+KEPT = ("run_name", "aggregate_name", "real_time", "cpu_time", "time_unit")
+# Of what CI measures on a machine that it shares.
+SLACK = 3.0
+
+
+def micro(quick):
+    """Google Benchmark's aggregates. The repetitions of all benchmarks are
+    interleaved, so that a machine that changes its pace changes it for all."""
+    repetitions, seconds = (9, 0.01) if quick else (15, 0.1)
+    text = subprocess.run(
+        [WM_BENCH, f"--benchmark_repetitions={repetitions}",
+         f"--benchmark_min_time={seconds}", "--benchmark_format=json",
+         "--benchmark_enable_random_interleaving=true",
+         "--benchmark_report_aggregates_only=true"],
+        check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True).stdout
+    return [{key: row[key] for key in KEPT}
+            for row in json.loads(text)["benchmarks"]]
+
+
+def machine():
+    """What it was measured on."""
+    with open("/proc/cpuinfo", encoding="ascii") as f:
+        model = next((x.split(":")[1].strip() for x in f
+                      if x.startswith("model name")), platform.machine())
+    compiler = subprocess.run(["cc", "--version"], check=True, text=True,
+                              capture_output=True).stdout.splitlines()[0]
+    version = subprocess.run([nginx.NGINX, "-v"], check=True, text=True,
+                             capture_output=True).stderr.strip()
+    return {"cpu": model, "cores": os.cpu_count(),
+            "kernel": platform.release(), "compiler": compiler,
+            "nginx": version.rpartition(" ")[2]}
+
+
+def segment_bytes():
+    """A segment of the default size, as its file has it."""
+    with nginx.server(1, options="") as s:
+        (path,) = s.segments()
+        return os.stat(path).st_size
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench/run")
+    parser.add_argument("--quick", action="store_true",
+                        help="less of everything, in under a minute; writes "
+                        "no results")
+    parser.add_argument("--ci", action="store_true",
+                        help="quick, and checks the stable targets alone, "
+                        f"each with a slack of {SLACK:g}")
+    options = parser.parse_args()
+    quick = options.quick or options.ci
+
+    raw = {"machine": machine(), "segment_bytes": segment_bytes(),
+           "micro": micro(quick),
+           "nginx": nginx.measure(quick, stable_only=options.ci)}
+    raw = json.loads(json.dumps(raw))       # keys are strings from here on
+    rows = targets.check(raw, SLACK if options.ci else 1.0, options.ci)
+    if not quick:
+        with open(RAW, "w", encoding="utf-8") as f:
+            json.dump(raw, f, indent=1)
+            f.write("\n")
+        report.write(raw, rows, HERE)
+    print(targets.text(rows))
+    missed = sum(not r.met for r in rows)
+    print(f"{len(rows) - missed} passed, {missed} failed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""What libwm costs and gives inside a real nginx, beside the way without it.
+
+Each measurement returns a plain dictionary of numbers, which targets.py and
+report.py read.
+"""
+
+import contextlib
+import glob
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
+BUILD = os.path.join(ROOT, "build")
+DEB = os.path.join(BUILD, "deb")
+NGINX = os.path.join(DEB, "usr/sbin/nginx")
+PATIENCE = 60   # seconds; only a failure waits them out
+
+CONF = """\
+load_module "{deb}/usr/lib/nginx/modules/ndk_http_module.so";
+load_module "{deb}/usr/lib/nginx/modules/ngx_http_lua_module.so";
+daemon off;
+worker_processes {workers};
+worker_rlimit_nofile 4096;
+pid nginx.pid;
+error_log error.log error;
+{user}
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000;
+    client_body_temp_path tmp;
+    proxy_temp_path tmp;
+    fastcgi_temp_path tmp;
+    uwsgi_temp_path tmp;
+    scgi_temp_path tmp;
+    lua_package_path "{root}/bench/lua/?.lua;{root}/lua/?.lua;{deb}/usr/share/lua/5.1/?.lua";
+    lua_package_cpath "{build}/libwm/?.so;{bench}/usr/lib/{machine}-linux-gnu/lua/5.1/?.so";
+    lua_shared_dict bench 4m;
+    init_by_lua_block {{ {init} }}
+    init_worker_by_lua_block {{
+        {join}
+        local f = io.open("{prefix}/up", "a")
+        f:write(ngx.worker.pid(), "\\n")
+        f:close()
+    }}
+    exit_worker_by_lua_block {{ {leave} }}
+    server {{
+        listen 127.0.0.1:{port};
+        location /plain {{ return 204; }}
+        location /hook {{
+            log_by_lua_block {{ }}
+            return 204;
+        }}
+        location /beat {{
+            log_by_lua_block {{ {module}.beat() }}
+            return 204;
+        }}
+        location /cost {{
+            content_by_lua_block {{
+                local inside = require("inside")
+                ngx.print(inside[ngx.var.arg_of](tonumber(ngx.var.arg_workers)))
+            }}
+        }}
+    }}
+}}
+"""
+
+MODULE = 'require("resty.worker.manager")'
+
+
+def wait(condition, what):
+    end = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise SystemExit(f"bench: no {what} after {PATIENCE} s")
+        time.sleep(0.0005)
+    return value
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Server:
+    """An nginx, with the module (options: its table, in Lua) or without."""
+
+    def __init__(self, workers, options=None):
+        self.workers = workers
+        self.port = free_port()
+        self.prefix = tempfile.mkdtemp(prefix="bench.",
+                                       dir=os.path.join(BUILD, "tmp"))
+        self.name = os.path.basename(self.prefix)
+        init = join = leave = ""
+        if options is not None:
+            init = (f'{MODULE}.on_init_by_lua({{ shm = "bench", name = '
+                    f'"{self.name}"'
+                    f', {options} }})')
+            join = f"{MODULE}.on_init_worker_by_lua()"
+            leave = f"{MODULE}.on_exit_worker_by_lua()"
+        with open(self.path("nginx.conf"), "w", encoding="utf-8") as f:
+            f.write(CONF.format(
+                deb=DEB, root=ROOT, build=BUILD, prefix=self.prefix,
+                bench=os.path.join(BUILD, "bench-deb"),
+                machine=os.uname().machine, port=self.port,
+                user="" if os.geteuid() else "user root;", workers=workers,
+                module=MODULE, init=init, join=join, leave=leave))
+        self.process = subprocess.Popen(
+            [NGINX, "-p", self.prefix + "/", "-c", "nginx.conf",
+             "-e", "error.log"], stdin=subprocess.DEVNULL,
+            start_new_session=True)
+        self.seen = 0
+        self.pids = self.next_workers()
+
+    def path(self, name):
+        return os.path.join(self.prefix, name)
+
+    def up(self):
+        """The pids of all workers that have started so far."""
+        try:
+            with open(self.path("up"), encoding="ascii") as f:
+                return [int(x) for x in f.read().split("\n")[:-1]]
+        except FileNotFoundError:
+            return []
+
+    def next_workers(self):
+        """Waits for a generation of workers: their pids."""
+        def there():
+            if self.process.poll() is not None:
+                with open(self.path("error.log"), encoding="utf-8") as f:
+                    raise SystemExit("bench: nginx has ended: " + f.read())
+            pids = self.up()[self.seen:]
+            return pids if len(pids) >= self.workers else None
+        pids = wait(there, f"{self.workers} workers")
+        self.seen += len(pids)
+        return pids
+
+    def get(self, what):
+        with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}{what}") as answer:
+            return answer.read().decode()
+
+    def cost(self, of, workers=0):
+        """Nanoseconds of one call inside a worker."""
+        return float(self.get(f"/cost?of={of}&workers={workers}"))
+
+    def segments(self):
+        return glob.glob(f"/dev/shm/wm.{self.name}.*")
+
+    def kill(self):
+        """At once, also a thousand workers, and nothing is left."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for path in self.segments():
+            os.unlink(path)
+        shutil.rmtree(self.prefix)
+
+
+@contextlib.contextmanager
+def server(*args, **more):
+    s = Server(*args, **more)
+    try:
+        yield s
+    finally:
+        s.kill()
+
+
+# --- inside a worker ----------------------------------------------------------
+
+def heartbeats(sizes):
+    """One heartbeat in ns, of each way, by number of workers."""
+    found = {"beat": {}, "old": {}, "incr": {}}
+    for n in sizes:
+        with server(n, options="") as s:
+            for of, costs in found.items():
+                costs[n] = s.cost(of, n)
+    return found
+
+
+# --- requests ------------------------------------------------------------------
+
+def wrk(s, location, seconds):
+    text = subprocess.run(
+        ["wrk", "-t1", "-c16", f"-d{seconds}s",
+         f"http://127.0.0.1:{s.port}/{location}"],
+        check=True, capture_output=True, text=True).stdout
+    if "Non-2xx" in text or "Socket errors" in text:
+        raise SystemExit("bench: wrk: " + text)
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])
+
+
+def requests(pairs):
+    """Requests a second of one worker that has no rest: with beat() for each,
+    with an empty hook, and with none; the ratios of the first two in each
+    pair, which alternate. Short runs: the machine's pace changes."""
+    rates = {"beat": [], "hook": [], "plain": []}
+    with server(1, options="") as s:
+        wrk(s, "plain", 1)
+        for i in range(pairs):
+            for name in list(rates) if i % 2 else list(rates)[::-1]:
+                rates[name].append(wrk(s, name, 1))
+    return {**rates,
+            "ratios": [b / h for b, h in zip(rates["beat"], rates["hook"])]}
+
+
+# --- deaths --------------------------------------------------------------------
+
+FAILED = """on_worker_failed = function(id, prev, mine, next, info)
+    local f = io.open("{path}", "a")
+    f:write(info.pid, " ", ("%d"):format(require("inside").now()), "\\n")
+    f:close()
+end"""
+
+
+def deaths(kills):
+    """Milliseconds from SIGKILL to the survivor's callback, each."""
+    took = []
+    told = os.path.join(tempfile.mkdtemp(dir=os.path.join(BUILD, "tmp")),
+                        "told")
+    with server(4, options=FAILED.format(path=told)) as s:
+        workers = list(s.pids)
+        for _ in range(kills):
+            victim = workers.pop(0)
+            began = time.monotonic_ns()
+            os.kill(victim, signal.SIGKILL)
+
+            def callback(victim=victim):
+                if not os.path.exists(told):
+                    return None
+                with open(told, encoding="ascii") as f:
+                    return re.search(rf"^{victim} (\d+)$", f.read(), re.M)
+            took.append((int(wait(callback, "callback")[1]) - began) / 1e6)
+            s.workers = 1
+            workers += s.next_workers()
+    shutil.rmtree(os.path.dirname(told))
+    return took
+
+
+# --- at rest -------------------------------------------------------------------
+
+def cpu_ns(pids):
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
+            total += int(f.read().split()[0])
+    return total
+
+
+def rest(seconds, interval=0.1):
+    """CPU of a node of 64 workers that serve nothing, beyond that of an nginx
+    without the module: ns for each worker and interval."""
+    with server(64, options=f"interval = {interval}, failed = 15") as s, server(
+            64) as plain:
+        pids, others = s.pids, plain.pids
+        before, otherwise = cpu_ns(pids), cpu_ns(others)
+        began = time.monotonic()
+        time.sleep(seconds)
+        intervals = (time.monotonic() - began) / interval
+        spent = cpu_ns(pids) - before - (cpu_ns(others) - otherwise)
+    return spent / intervals / 64
+
+
+# --- reloads -------------------------------------------------------------------
+
+def reload_ms(s):
+    """The next one finds nginx at rest again: it waits for 100 ms in each."""
+    old = s.pids
+    began = time.monotonic()
+    s.process.send_signal(signal.SIGHUP)
+    s.pids = s.next_workers()
+    took = (time.monotonic() - began) * 1000
+    wait(lambda: not any(os.path.exists(f"/proc/{p}") for p in old), "end")
+    return took
+
+
+def reloads(count):
+    """Milliseconds from HUP until all new workers have started."""
+    found = {"with": [], "without": []}
+    with server(4, options="") as s, server(4) as plain:
+        for _ in range(count):
+            found["with"].append(reload_ms(s))
+            found["without"].append(reload_ms(plain))
+    return found
+
+
+def measure(quick, stable_only=False):
+    sizes = (2, 64, 1024) if quick else (2, 16, 64, 256, 1024)
+    found = {"heartbeats": heartbeats(sizes)}
+    if not stable_only:
+        found |= {
+            "requests": requests(4 if quick else 40),
+            "deaths_ms": deaths(10 if quick else 50),
+            "rest_ns": rest(3 if quick else 20),
+            "reloads_ms": reloads(5 if quick else 20),
+        }
+    return found

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+// What benchmarks work on: nodes of a given size, full of workers that need no
+// process, and a second process that does the same beside the one that is
+// measured.
+
+#ifndef WM_BENCH_NODE_HPP
+#define WM_BENCH_NODE_HPP
+
+#include "table.h"
+#include "wm.h"
+
+#include <atomic>
+#include <benchmark/benchmark.h>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <new>
+#include <string>
+#include <sys/types.h>
+
+namespace bench
+{
+
+constexpr std::size_t line = 64; // of a cache
+
+// The numbers of workers at which everything that grows with them is measured.
+inline void sizes(benchmark::internal::Benchmark *b)
+{
+    for (const int n : {2, 16, 64, 256, 1024, 4096, 65535}) {
+        b->Arg(n);
+    }
+}
+
+// What fails here, no benchmark can go on without.
+int check(int result, const char *what);
+
+// As the library reads it for a beat.
+std::uint64_t coarse_ms();
+
+// A node in a directory of its own, with this process as a worker and records
+// of others, which live, to the number that is asked for. It ends in order, so
+// that nothing is left behind.
+class node
+{
+public:
+    // One for each size, made when it is first asked for.
+    static node &of(int workers);
+
+    explicit node(int workers);
+    ~node();
+    node(const node &) = delete;
+    node &operator=(const node &) = delete;
+
+    // This process's worker; in a child, its own.
+    wm_worker *join() const;
+
+    wm_node *handle() const { return node_; }
+    wm_worker *worker() const { return worker_; }
+    std::uint64_t generation() const { return generation_; }
+    const char *directory() const { return directory_.c_str(); }
+    table *records() const { return table_; }
+
+private:
+    std::string directory_;
+    wm_node *node_ = nullptr;
+    wm_worker *worker_ = nullptr;
+    std::uint64_t generation_ = 0;
+    table *table_ = nullptr;
+};
+
+// An object that forked processes share; it stays.
+void *shared_memory(std::size_t size);
+
+template <class T>
+T &make_shared()
+{
+    return *new (shared_memory(sizeof(T))) T();
+}
+
+template <class T>
+T &shared()
+{
+    static T &instance = make_shared<T>();
+
+    return instance;
+}
+
+// A process that does something over and over beside the caller, from when it
+// has begun until this ends.
+class companion
+{
+public:
+    using deed = std::function<void()>;
+
+    explicit companion(
+        const deed &act, const deed &begin = [] {}, const deed &end = [] {});
+    ~companion();
+    companion(const companion &) = delete;
+    companion &operator=(const companion &) = delete;
+
+private:
+    std::atomic<bool> &stop_; // a lock that it has is not left behind
+    pid_t pid_ = -1;
+};
+
+} // namespace bench
+
+#endif
