@@ -1291,7 +1291,7 @@ public:
     }
     /// As try_lock(), noexcept: std::errc::device_or_resource_busy if another
     /// has it. With `queue` it is announced that the caller tries again within
-    /// 50 ms.
+    /// 50 ms, and std::errc::operation_in_progress says that it is the next.
     condition try_lock(std::error_code &ec, bool queue = false) noexcept
     {
         return owned(wm_trylock(node_.handle(), options_.purpose, queue), ec);

@@ -81,6 +81,8 @@ const char *wm_strerror(int error)
         return "no thread to be had: raise the limit";
     case -EBUSY:
         return "held by another process";
+    case -EINPROGRESS:
+        return "held by another process; the next turn is this one's";
     case -EDEADLK:
         return "would wait for itself: this process holds the lock, or is "
                "in a view or a subscriber";

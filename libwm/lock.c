@@ -86,16 +86,16 @@ static bool is_reserved_by_other(const struct wm_lock_area *lock, uint64_t now,
     return next != 0 && wm_word_pid(next) != own && age <= RESERVED_MS;
 }
 
-/* Signs for the next turn, unless another's signature is fresh. */
-static void reserve(struct wm_lock_area *lock, uint64_t now, uint32_t own)
+/* Signs for the next turn, unless another's signature is fresh; returns whether
+ * it is ours. */
+static bool reserve(struct wm_lock_area *lock, uint64_t now, uint32_t own)
 {
     uint64_t next = atomic_load_explicit(&lock->next, memory_order_relaxed);
 
-    if (!is_reserved_by_other(lock, now, own)) {
-        atomic_compare_exchange_strong_explicit(
-            &lock->next, &next, wm_word(0, own, now), memory_order_relaxed,
-            memory_order_relaxed);
-    }
+    return !is_reserved_by_other(lock, now, own) &&
+           atomic_compare_exchange_strong_explicit(
+               &lock->next, &next, wm_word(0, own, now), memory_order_relaxed,
+               memory_order_relaxed);
 }
 
 static void unreserve(struct wm_lock_area *lock, uint32_t own)
@@ -176,9 +176,10 @@ int wm_trylock(struct wm_node *node, uint32_t purpose, int queue)
         return result;
     }
     result = try_once(node, purpose);
-    if (result == -EBUSY && queue) {
+    if (result == -EBUSY && queue &&
         reserve(&node->segment.header->lock, wm_now(),
-                wm_ident_pid(wm_self_ident()));
+                wm_ident_pid(wm_self_ident()))) {
+        return -EINPROGRESS;
     }
     return result;
 }

@@ -596,7 +596,9 @@ int wm_lock(struct wm_node *node, const struct wm_lock_options *options);
  * purpose: the caller's own number, for wm_lock_inspect. queue: non-zero
  * announces that the caller will try again within 50 ms, and keeps sleepers
  * from overtaking it.
- * Returns 0; WM_RECOVERED; -EBUSY; -EDEADLK; -EROFS. Lock-free. */
+ * Returns 0; WM_RECOVERED; -EBUSY; -EINPROGRESS: the same, and of those that
+ * queue the caller is the next, so that it should try again soon; -EDEADLK;
+ * -EROFS. Lock-free. */
 int wm_trylock(struct wm_node *node, uint32_t purpose, int queue);
 
 /* Releases it, after a beat. Returns 0, or -EPERM if this process has it

@@ -231,7 +231,7 @@ static void a_stopped_holder_is_not_robbed(void **state)
     actor_pause(a);
     word = area(s)->word;
     assert_int_equal(wm_lock(s->node, &options), -ETIMEDOUT);
-    assert_int_equal(wm_trylock(s->node, 0, 1), -EBUSY);
+    assert_int_equal(wm_trylock(s->node, 0, 1), -EINPROGRESS);
     assert_true(area(s)->word == word);
     actor_resume(a);
     assert_int_equal(actor_do(a, act_is_own, 0), 1);
@@ -474,7 +474,7 @@ static void a_dead_pollers_signature_expires(void **state)
     struct actor *a = scene_actor(s);
 
     assert_int_equal(wm_lock(s->node, NULL), 0);
-    assert_int_equal(actor_do(a, act_try, 1), -EBUSY);
+    assert_int_equal(actor_do(a, act_try, 1), -EINPROGRESS);
     assert_int_equal(wm_word_pid(area(s)->next), a->pid);
     actor_kill(a);
     assert_int_equal(wm_unlock(s->node), 0);
@@ -510,6 +510,22 @@ static long act_hog(struct actor *self, long unused)
     return 0;
 }
 
+static void who_is_next_of_those_that_queue_is_told(void **state)
+{
+    struct scene *s = *state;
+    struct actor *first = scene_actor(s), *second = scene_actor(s);
+
+    assert_int_equal(wm_lock(s->node, NULL), 0);
+    assert_int_equal(actor_do(first, act_try, 1), -EINPROGRESS);
+    assert_int_equal(actor_do(second, act_try, 1), -EBUSY);
+    assert_int_equal(actor_do(first, act_try, 0), -EBUSY);
+    assert_int_equal(actor_do(first, act_try, 1), -EINPROGRESS);
+    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(actor_do(first, act_try, 1), 0);
+    assert_int_equal(actor_do(second, act_try, 1), -EINPROGRESS);
+    assert_int_equal(actor_do(first, act_unlock, 0), 0);
+}
+
 /* Polls until it has the lock: how many others had it meanwhile, from the
  * first signature on. */
 static uint32_t poll_turn(struct scene *s)
@@ -518,7 +534,7 @@ static uint32_t poll_turn(struct scene *s)
     uint32_t before = 0, after;
     bool signed_on = false;
 
-    while (wm_trylock(s->node, 0, 1) == -EBUSY) {
+    while (wm_trylock(s->node, 0, 1) < 0) {
         if (!signed_on) {
             before = holder(s).sequence;
             signed_on = true;
@@ -697,6 +713,7 @@ int main(void)
         SCENE_TEST(a_stale_signature_keeps_nobody),
         SCENE_TEST(a_dead_pollers_signature_expires),
         SCENE_TEST(who_only_tries_signs_nothing),
+        SCENE_TEST(who_is_next_of_those_that_queue_is_told),
         SCENE_TEST(a_poller_gets_its_turn_among_sleepers),
         SCENE_TEST(a_worker_beats_while_it_waits),
         SCENE_TEST(a_worker_beats_as_it_unlocks),

@@ -19,11 +19,11 @@
 
 /* Whatever wm.h and wm_monitor.h say that a function returns. */
 static const int results[] = {
-    0,        WM_RECOVERED, WM_SAME,  WM_CLOSED, WM_UNSETTLED,
-    -EACCES,  -EALREADY,    -EBADMSG, -EBUSY,    -ECHILD,
-    -EDEADLK, -EINVAL,      -ENOBUFS, -ENOENT,   -ENOSPC,
-    -EPERM,   -EPROTO,      -EROFS,   -ESTALE,   -ETIMEDOUT,
-    -EXDEV,   -ENOMEM,      -EMFILE,  -EAGAIN,   -ESRCH,
+    0,         WM_RECOVERED, WM_SAME, WM_CLOSED, WM_UNSETTLED, -EACCES,
+    -EALREADY, -EBADMSG,     -EBUSY,  -ECHILD,   -EDEADLK,     -EINVAL,
+    -ENOBUFS,  -ENOENT,      -ENOSPC, -EPERM,    -EPROTO,      -EROFS,
+    -ESTALE,   -ETIMEDOUT,   -EXDEV,  -ENOMEM,   -EMFILE,      -EAGAIN,
+    -ESRCH,    -EINPROGRESS,
 };
 
 #define RESULTS (sizeof(results) / sizeof(*results))

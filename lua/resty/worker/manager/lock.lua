@@ -22,8 +22,9 @@ local PURPOSES = {
     "events of its own",
 }
 
-local EDEADLK, ETIMEDOUT = 35, 110
+local EDEADLK, ETIMEDOUT, EINPROGRESS = 35, 110, 115
 local POLL_SECONDS = 0.02
+local NEXT_SECONDS = 0.001 -- at first, where the next turn is ours
 local SLICE_MS = 100 -- of a sleep, after which we look whether to end at once
 local LAST_MS = 400 -- to wait from then on
 
@@ -117,10 +118,11 @@ local polled = 0
 
 -- For timers: the event loop goes on meanwhile.
 function _M.yielding(purpose)
-    local is_past = patience()
+    local is_past, nap = patience(), NEXT_SECONDS
     while not vm.left do
         polled = tonumber(lib.wm_now())
-        if lib.wm_trylock(vm.node, purpose, 1) >= 0 then
+        local rc = lib.wm_trylock(vm.node, purpose, 1)
+        if rc >= 0 then
             if has_base then
                 pcall(guard_hold) -- some build may hide the function
             end
@@ -132,7 +134,10 @@ function _M.yielding(purpose)
         if is_past() then
             return false, describe_holder()
         end
-        ngx.sleep(POLL_SECONDS)
+        -- Most turns are short; who waits for a long one looks less often.
+        local is_next = rc == -EINPROGRESS
+        ngx.sleep(is_next and nap or POLL_SECONDS)
+        nap = is_next and math.min(nap * 1.5, POLL_SECONDS) or nap
     end
     return false, "this worker has left meanwhile"
 end
