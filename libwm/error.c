@@ -55,8 +55,8 @@ const char *wm_strerror(int error)
         return "damaged segment, cut short: remove the file if no server "
                "uses it";
     case -EUCLEAN:
-        return "damaged segment, its header contradicts itself: remove the "
-               "file if no server uses it";
+        return "damaged segment, its header contradicts itself or was written "
+               "over: restart the server, or remove the file if none uses it";
     case -ENOTSUP:
         return "more users may write to the segment than when it was made: "
                "set its mode back";

@@ -236,9 +236,10 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
     uint32_t why = begin_reason(node);
     uint64_t records = node->segment.geometry.generations;
     uint64_t number;
+    int error = wm_node_usable(node);
 
-    if (!wm_node_writable(node)) {
-        return -EROFS;
+    if (error != 0) {
+        return error;
     }
     if (node->joined) {
         *id = node->worker.generation;
@@ -258,7 +259,7 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
         number = atomic_fetch_add_explicit(&h->next_generation, 1,
                                            memory_order_relaxed) +
                  1;
-        if (claim(node, number, why, i >= records)) {
+        if (number != 0 && claim(node, number, why, i >= records)) {
             node->begun = number;
             node->begun_by = wm_self_ident();
             atomic_store_explicit(&node->forked, false, memory_order_relaxed);
@@ -280,7 +281,7 @@ int wm_generation_end(struct wm_node *node, uint64_t id)
 
     if (g == NULL || node->begun != id ||
         atomic_load_explicit(&node->forked, memory_order_relaxed) ||
-        node->begun_by != wm_self_ident() || !wm_node_writable(node)) {
+        node->begun_by != wm_self_ident() || wm_node_usable(node) != 0) {
         return 0;
     }
     word = load_word(g);
@@ -405,9 +406,10 @@ int wm_generation_retire(struct wm_node *node, uint64_t id)
 {
     struct wm_generation_record *g;
     uint64_t word;
+    int error = wm_node_usable(node);
 
-    if (!wm_node_writable(node)) {
-        return -EROFS;
+    if (error != 0) {
+        return error;
     }
     g = wm_generation_find(node, id);
     if (g == NULL) {
@@ -431,7 +433,7 @@ int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell)
     struct wm_generation_record *g = wm_generation_find(node, id);
     uint64_t word, next;
 
-    if (g == NULL || !wm_node_writable(node)) {
+    if (g == NULL || wm_node_usable(node) != 0) {
         return 0;
     }
     word = load_word(g);

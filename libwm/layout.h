@@ -360,6 +360,9 @@ static_assert(offsetof(struct wm_segment_header, instance) == WM_LINE,
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
               "atomics in shared memory must not hide a lock");
 
+/* How much of the header never changes. */
+#define WM_CONSTANTS offsetof(struct wm_segment_header, next_join)
+
 /* Byte offsets of the four arrays, and the whole. */
 struct wm_geometry {
     uint32_t capacity;

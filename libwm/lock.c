@@ -81,9 +81,10 @@ static bool is_reserved_by_other(const struct wm_lock_area *lock, uint64_t now,
                                  uint32_t own)
 {
     uint64_t next = atomic_load_explicit(&lock->next, memory_order_relaxed);
-    uint64_t age = now - wm_word_beat(next);
+    int64_t age = wm_word_age(next, now);
 
-    return next != 0 && wm_word_pid(next) != own && age <= RESERVED_MS;
+    return next != 0 && wm_word_pid(next) != own && age >= 0 &&
+           age <= RESERVED_MS;
 }
 
 /* Signs for the next turn, unless another's signature is fresh; returns whether
@@ -160,8 +161,10 @@ static int try_once(struct wm_node *node, uint32_t purpose)
 
 static int may_contend(const struct wm_node *node)
 {
-    if (!wm_node_writable(node)) {
-        return -EROFS;
+    int error = wm_node_usable(node);
+
+    if (error != 0) {
+        return error;
     }
     return atomic_load_explicit(&node->held, memory_order_relaxed) != 0
                ? -EDEADLK

@@ -162,14 +162,19 @@ static bool await_entry(const struct wm_node *node, uint64_t number,
     return false;
 }
 
-/* Whether any entry after this one is finished. */
+/* Whether any entry after this one is finished. last: in and out, one that was,
+ * so that a ring full of unfinished ones is gone through once. */
 static bool is_followed(const struct wm_node *node, uint64_t number,
-                        uint64_t newest)
+                        uint64_t newest, uint64_t *last)
 {
     struct wm_log_entry entry;
 
-    while (++number <= newest) {
+    if (number < *last) {
+        return true;
+    }
+    while (number++ < newest) { /* which may be the last number there is */
         if (read_entry(node, number, &entry)) {
+            *last = number;
             return true;
         }
     }
@@ -183,7 +188,7 @@ int wm_log_read(const struct wm_node *node, uint64_t *since,
     uint64_t newest = atomic_load_explicit(&node->segment.header->log_next,
                                            memory_order_acquire);
     uint64_t entries = node->segment.geometry.log_entries;
-    uint64_t number = *since, lost = 0;
+    uint64_t number = *since, lost = 0, last = 0;
 
     *count = 0;
     /* Numbers that the ring has no room for; `since` of another life. */
@@ -196,7 +201,7 @@ int wm_log_read(const struct wm_node *node, uint64_t *since,
     while (number < newest && *count < room) {
         if (await_entry(node, number + 1, &list[*count])) {
             (*count)++;
-        } else if (is_followed(node, number + 1, newest)) {
+        } else if (is_followed(node, number + 1, newest, &last)) {
             lost++;
         } else {
             break; /* its writer may be at it: the next call tells */

@@ -380,8 +380,9 @@ int wm_node_open(const char *name, const char *directory, struct wm_node **node)
         discard(n);
         return error;
     }
-    memcpy(n->instance, n->segment.header->instance, WM_INSTANCE_SIZE);
-    n->instance[WM_INSTANCE_SIZE - 1] = '\0';
+    memcpy(n->instance,
+           n->segment.constants + offsetof(struct wm_segment_header, instance),
+           WM_INSTANCE_SIZE);
     *node = n;
     return 0;
 }

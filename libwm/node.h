@@ -9,6 +9,7 @@
 #include "segment.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 /* The process's own worker. `record` is NULL while none is held; the fork
@@ -53,6 +54,19 @@ struct wm_node {
 static inline bool wm_node_writable(const struct wm_node *node)
 {
     return node->segment.writable;
+}
+
+/* 0, or why nothing may be changed: -EROFS; -EUCLEAN where somebody has written
+ * over what never changes, so that nothing that lies there is to be believed.
+ */
+static inline int wm_node_usable(const struct wm_node *node)
+{
+    const struct wm_segment *s = &node->segment;
+
+    if (!s->writable) {
+        return -EROFS;
+    }
+    return memcmp(s->header, s->constants, WM_CONSTANTS) == 0 ? 0 : -EUCLEAN;
 }
 
 /* The record of the process's worker, or NULL. */

@@ -144,9 +144,10 @@ static void fill_header(struct wm_segment *segment, const char *instance,
     h->pid_namespace = pid_namespace();
     h->created = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
     memcpy(h->instance, instance, strlen(instance) + 1);
-    /* Pairs with the load in check_header: a reader that sees the magic sees
+    /* Pairs with the load in copy_constants: a reader that sees the magic sees
      * all that stands above. */
     atomic_store_explicit(&h->magic, WM_MAGIC, memory_order_release);
+    memcpy(segment->constants, h, WM_CONSTANTS);
 }
 
 /* Reserves the space, so that a full file system is an error here and not a
@@ -271,7 +272,20 @@ static int check_file(const struct stat *st)
     return st->st_size < (off_t)sizeof(struct wm_segment_header) ? -ENODATA : 0;
 }
 
-/* What the header says of itself; copies the geometry. */
+/* Copies the constants, magic first. What is checked must not change between
+ * check and use, so nobody reads them in the file again: nor may the compiler,
+ * which the fence forbids. */
+static void copy_constants(struct wm_segment *segment,
+                           const struct wm_segment_header *h)
+{
+    uint64_t magic = atomic_load_explicit(&h->magic, memory_order_acquire);
+
+    memcpy(segment->constants, h, WM_CONSTANTS);
+    memcpy(segment->constants, &magic, sizeof(magic));
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* What the header says of itself; computes the geometry. */
 static int check_header(struct wm_segment *segment,
                         const struct wm_segment_header *h,
                         const struct stat *st)
@@ -279,7 +293,7 @@ static int check_header(struct wm_segment *segment,
     uint64_t namespace = pid_namespace();
     uint32_t capacity, log_entries;
 
-    if (atomic_load_explicit(&h->magic, memory_order_acquire) != WM_MAGIC) {
+    if (h->magic != WM_MAGIC) {
         return -EBADMSG;
     }
     if (h->abi != WM_ABI || h->header_size != sizeof(*h)) {
@@ -311,7 +325,7 @@ static int check_header(struct wm_segment *segment,
 
 static int check_and_map(struct wm_segment *segment, int fd, bool writable)
 {
-    struct wm_segment_header *h;
+    struct wm_segment_header *h, copy;
     struct stat st;
     int error = fstat(fd, &st) == 0 ? check_file(&st) : -errno;
 
@@ -322,8 +336,10 @@ static int check_and_map(struct wm_segment *segment, int fd, bool writable)
     if (h == MAP_FAILED) {
         return -errno;
     }
-    error = check_header(segment, h, &st);
+    copy_constants(segment, h);
     munmap(h, sizeof(*h));
+    memcpy(&copy, segment->constants, WM_CONSTANTS);
+    error = check_header(segment, &copy, &st);
     return error != 0 ? error : map(segment, fd, writable);
 }
 

@@ -23,7 +23,8 @@ struct wm_segment {
     struct wm_generation_record *generations;
     struct wm_log_record *log;
     struct wm_geometry geometry;
-    int fd; /* read-only and share-locked, -1 if none */
+    char constants[WM_CONSTANTS]; /* of the header, as they were checked */
+    int fd;                       /* read-only and share-locked, -1 if none */
     bool writable;
     char name[WM_NAME_SIZE]; /* "" for anonymous memory */
 };

@@ -165,7 +165,7 @@ static int sweep(struct wm_node *node, struct wm_worker *self,
     struct sweep s = {.node = node, .now = wm_now()};
     int changed;
 
-    if (!wm_node_writable(node)) {
+    if (wm_node_usable(node) != 0) {
         return 0;
     }
     s.own = wm_worker_record(&node->worker);
@@ -189,7 +189,11 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
     _Atomic uint64_t *due = &node->segment.header->next_sweep;
     uint64_t now = wm_now();
     uint64_t at = atomic_load_explicit(due, memory_order_relaxed);
+    int error = wm_node_usable(node);
 
+    if (error != 0) {
+        return error;
+    }
     /* Sweep before the beat, so that it sees whether we are late. A time too
      * far off is not ours to wait for: somebody scribbled. */
     if ((now >= at || at - now > 2 * (uint64_t)interval_ms) &&
@@ -296,6 +300,9 @@ int wm_events_owed(const struct wm_node *node, uint32_t kinds)
     uint32_t count = wm_generations_used(node);
     int owed = 0;
 
+    if (wm_node_usable(node) == -EUCLEAN) {
+        return 0;
+    }
     for (uint32_t i = 0; i < high; i++) {
         uint64_t word, given, mark;
 
@@ -318,7 +325,7 @@ int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event)
     uint32_t high = wm_node_high(node);
     uint32_t count = wm_generations_used(node);
 
-    if (!wm_node_writable(node)) {
+    if (wm_node_usable(node) != 0) {
         return 0;
     }
     *event = (struct wm_event){0};
@@ -341,6 +348,8 @@ int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event)
 int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
                     wm_event_fn *give, void *argument)
 {
+    const struct wm_geometry *g = &node->segment.geometry;
+    const int most = (int)(g->capacity + g->generations);
     struct wm_event event;
     int given = 0;
 
@@ -348,7 +357,9 @@ int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
     if (wm_events_owed(node, ~0u) == 0 || wm_trylock(node, 0, 0) < 0) {
         return 0;
     }
-    while (wm_event_take(node, ~0u, &event) == 1) {
+    /* Where it seems to owe more than that, somebody scribbled, or the next
+     * sweep gives the rest. */
+    while (given < most && wm_event_take(node, ~0u, &event) == 1) {
         if (give != NULL) {
             give(&event, argument);
         }

@@ -36,7 +36,11 @@
  *
  * Who may call. Any process that has attached, unless a function says whose
  * act it is. Handles of wm_node_open() read; what would change something
- * returns -EROFS there, or 0 where it returns what it has done: nothing.
+ * returns -EROFS there, or 0 where it returns what it has done: nothing. It
+ * does nothing either, with -EUCLEAN or 0, where a broken process has written
+ * over the head of the segment: wm_tick(), wm_lock(), wm_trylock(),
+ * wm_worker_join(), wm_generation_begin() and wm_generation_retire() say so.
+ * Then restart the server; what only looks is told what lies there.
  *
  * Threads. Functions that take a `const struct wm_node *` may be called by
  * any thread at any time, those of a `const struct wm_worker *` once it has

@@ -198,8 +198,9 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
         options->role > WM_ROLE_HELPER) {
         return -EINVAL;
     }
-    if (!wm_node_writable(node)) {
-        return -EROFS;
+    error = wm_node_usable(node);
+    if (error != 0) {
+        return error;
     }
     if (wm_worker_record(w) != NULL) {
         return -EALREADY;
