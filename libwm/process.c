@@ -131,6 +131,9 @@ static bool began_after(uint64_t start, uint64_t claimed_ms)
     uint64_t hertz = (uint64_t)sysconf(_SC_CLK_TCK);
     uint64_t start_ms = start * 1000u / hertz;
 
+    /* The claim is cut to the bits of a beat, those above are of now. One from
+     * before they last changed seems to lie ahead, and proves nothing. */
+    claimed_ms += awake & ~WM_BEAT_MASK;
     return start_ms > asleep && start_ms - asleep > claimed_ms + 10;
 }
 

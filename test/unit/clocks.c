@@ -9,6 +9,11 @@
 #include "node.h"
 #include "process.h"
 
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +22,8 @@ static void (*meanwhile)(void); /* once, before the next answer */
 static uint64_t asleep_ms;      /* that the machine pretends to have been */
 static uint64_t pause_ms;       /* that pass with each answer */
 static uint64_t passed_ms;
+static time_t shift;          /* of all clocks, s */
+static const char *proc_stat; /* what /proc says of anybody */
 
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
@@ -30,8 +37,27 @@ int clock_gettime(clockid_t id, struct timespec *ts)
     }
     passed_ms += pause_ms;
     result = (int)syscall(SYS_clock_gettime, id, ts);
-    ts->tv_sec += (time_t)(ms / 1000);
+    ts->tv_sec += (time_t)(ms / 1000) + shift;
     return result;
+}
+
+/* The only files that are opened meanwhile are those in /proc. */
+int open(const char *path, int flags, ...)
+{
+    va_list rest;
+    int fd;
+
+    if (proc_stat != NULL) {
+        fd = memfd_create("stat", MFD_CLOEXEC);
+        assert_int_equal(pwrite(fd, proc_stat, strlen(proc_stat), 0),
+                         strlen(proc_stat));
+        return fd;
+    }
+    va_start(rest, flags);
+    fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags,
+                      flags & O_CREAT ? va_arg(rest, mode_t) : 0);
+    va_end(rest);
+    return fd;
 }
 
 static struct wm_worker *own(struct scene *s)
@@ -116,12 +142,112 @@ static void a_pause_of_the_judge_kills_no_living_claimant(void **state)
     asleep_ms = pause_ms = passed_ms = 0;
 }
 
+/* --------------------------------------------------------- edges of the clock */
+
+/* Sets all clocks, in ms since boot. */
+static void set_clocks(uint64_t ms)
+{
+    shift = 0;
+    shift = (time_t)(ms / 1000) - (time_t)(wm_now() / 1000);
+}
+
+static int reset_clocks(void **state)
+{
+    shift = 0;
+    proc_stat = NULL;
+    return scene_teardown(state);
+}
+
+#define LIMIT (UINT64_C(1) << WM_BEAT_BITS) /* of a beat: 17 years */
+
+static void a_life_is_led_just_after_boot_and_after_17_years(void **state)
+{
+    static const uint64_t times[] = {0, LIMIT - 1000, LIMIT, LIMIT + 1000};
+    struct scene *s = *state;
+
+    for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++) {
+        struct wm_counts counts;
+        struct wm_worker *worker;
+
+        set_clocks(times[i]);
+        s->node->joined = false;
+        worker = own(s);
+        assert_int_equal(wm_tick(worker, 1), 0);
+        assert_int_equal(wm_sweep(s->node, worker), 0);
+        assert_int_equal(wm_lock(s->node, NULL), 0);
+        assert_int_equal(wm_worker_exit(worker, &counts), 0);
+        assert_int_equal(counts.mine, 1);
+        assert_int_equal(wm_unlock(s->node), 0);
+        assert_int_equal(wm_worker_leave(worker), 0);
+    }
+}
+
+static void a_beat_over_the_limit_is_no_stall(void **state)
+{
+    struct scene *s = *state;
+    struct wm_record *r = &s->node->segment.records[0];
+
+    set_clocks(LIMIT - 2000);
+    beating = own(s);
+    atomic_store(&r->overdue_ms, 60000);
+    set_clocks(LIMIT + 2000);
+    assert_int_equal(wm_sweep(s->node, NULL), 0);
+    assert_int_equal(wm_beat(beating), 0);
+    assert_true(wm_word_beat(atomic_load(&r->word)) < 60000);
+    assert_int_equal(wm_sweep(s->node, NULL), 0);
+    assert_int_equal(wm_worker_leave(beating), 0);
+}
+
+static void after_17_years_a_living_claimant_is_not_called_dead(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a = scene_actor(s);
+    const uint64_t ident = wm_ident((uint32_t)a->pid, 0);
+    char text[200];
+    uint64_t now;
+
+    set_clocks(LIMIT + 60000);
+    now = wm_now();
+    snprintf(text, sizeof(text),
+             "1 (x) S 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1 0 %llu 0",
+             (unsigned long long)((now - 10000) *
+                                  (uint64_t)sysconf(_SC_CLK_TCK) / 1000));
+    proc_stat = text;
+    assert_false(wm_process_dead(ident, wm_word_beat(now), WM_PROOF_FULL));
+    /* One that claimed before this process began is another. */
+    assert_true(
+        wm_process_dead(ident, wm_word_beat(now - 20000), WM_PROOF_FULL));
+}
+
+static void after_17_years_a_signature_still_keeps_the_lock(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a = scene_actor(s);
+    int result = 0;
+
+    set_clocks(LIMIT + 60000);
+    for (int i = 0; i < 1000 && result != -EBUSY; i++) {
+        s->node->segment.header->lock.next =
+            wm_word(0, (uint32_t)a->pid, wm_now());
+        result = wm_trylock(s->node, 0, 0);
+        wm_unlock(s->node);
+    }
+    assert_int_equal(result, -EBUSY);
+}
+
+#define EDGE_TEST(name)                                                        \
+    cmocka_unit_test_setup_teardown(name, scene_setup, reset_clocks)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE_TEST(the_second_of_two_beats_out_of_a_stall_is_no_failure),
         SCENE_TEST(a_beat_whose_record_is_anothers_by_then_is_told),
         SCENE_TEST(a_pause_of_the_judge_kills_no_living_claimant),
+        EDGE_TEST(a_life_is_led_just_after_boot_and_after_17_years),
+        EDGE_TEST(a_beat_over_the_limit_is_no_stall),
+        EDGE_TEST(after_17_years_a_living_claimant_is_not_called_dead),
+        EDGE_TEST(after_17_years_a_signature_still_keeps_the_lock),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
