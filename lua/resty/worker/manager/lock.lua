@@ -22,7 +22,7 @@ local PURPOSES = {
     "events of its own",
 }
 
-local EDEADLK, ETIMEDOUT, EINPROGRESS = 35, 110, 115
+local EDEADLK, ETIMEDOUT, EINPROGRESS, EUCLEAN = 35, 110, 115, 117
 local POLL_SECONDS = 0.02
 local NEXT_SECONDS = 0.001 -- at first, where the next turn is ours
 local SLICE_MS = 100 -- of a sleep, after which we look whether to end at once
@@ -122,6 +122,9 @@ function _M.yielding(purpose)
     while not vm.left do
         polled = tonumber(lib.wm_now())
         local rc = lib.wm_trylock(vm.node, purpose, 1)
+        if rc == -EUCLEAN then
+            return false, strerror(rc)
+        end
         if rc >= 0 then
             if has_base then
                 pcall(guard_hold) -- some build may hide the function

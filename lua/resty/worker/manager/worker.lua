@@ -17,7 +17,7 @@ local lib, nginx, strerror = libwm.lib, libwm.nginx, libwm.strerror
 local counts, facts, run = callback.counts, callback.facts, callback.run
 local tonumber, error, pcall, require = tonumber, error, pcall, require
 
-local ENOBUFS = 105
+local ENOBUFS, EUCLEAN = 105, 117
 local ROLE_WORKER, ROLE_HELPER = 0, 1
 -- On a fast stop nginx kills us after a second or so; it may follow on a
 -- graceful one, and cannot reach us while we wait.
@@ -165,6 +165,14 @@ end
 
 --------------------------------------------------------------------- start
 
+-- Somebody has written over the segment, and nothing in it means anything any
+-- more. Said once: from here on this worker is untracked.
+local function give_up(rc)
+    log.complain("worker ", vm.id, " is not tracked any more, and no callback",
+                 " runs: ", strerror(rc))
+    vm.worker = nil
+end
+
 local function heartbeat(premature)
     if premature then
         if vm.called_back then
@@ -173,7 +181,10 @@ local function heartbeat(premature)
         return
     end
     if vm.worker then
-        lib.wm_tick(vm.worker, vm.interval)
+        local rc = lib.wm_tick(vm.worker, vm.interval)
+        if rc == -EUCLEAN then
+            give_up(rc)
+        end
     end
     if vm.called_back and not vm.left then
         owed.give()

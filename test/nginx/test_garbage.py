@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""A worker that writes over the whole segment costs the others the service,
+and nothing else."""
+
+import os
+import re
+import time
+
+import pytest
+
+import conf
+import proc
+from proc import wait
+from rows import exits, starts
+
+# Writes this over the mapping of every segment of the process.
+SCRIBBLE = """
+    location /%s {
+        content_by_lua_block {
+            local ffi = require "ffi"
+            for line in io.lines("/proc/self/maps") do
+                local from, to = line:match(
+                    "^(%%x+)%%-(%%x+) rw.* /dev/shm/wm%%.")
+                if from then
+                    from, to = tonumber(from, 16), tonumber(to, 16)
+                    local base = ffi.cast("char *", ffi.cast("uintptr_t",
+                                                             from))
+                    %s
+                end
+            end
+        }
+    }"""
+NOISES = {
+    "noise": "ffi.copy(base, io.open('/dev/urandom', 'rb'):read(to - from),"
+             " to - from)",
+    "zeros": "ffi.fill(base, to - from)",
+    "ones": "ffi.fill(base, to - from, 255)",
+}
+LOST = r"\[error\].*worker manager: worker \d+-\d+ is not tracked any more"
+UNTRACKED = r"\[error\].*worker manager: worker \d+-\d+ is not tracked: "
+OURS = r"worker manager: "
+
+
+def spoilt(make, noise, **params):
+    """Three workers that have all found the segment written over."""
+    n = make(workers=3, opts={"name": conf.own("test-garbage"),
+                              "interval": 0.1, "failed": 5.9},
+             server="".join(SCRIBBLE % x for x in NOISES.items()),
+             **params).start()
+    n.modelled = n.complete = n.succeeds = False
+    n.expect(LOST)
+    n.expect(UNTRACKED)
+    n.expect(r"\[error\].*worker manager: not given: ")
+    n.expect(r"\[error\].*worker manager: cannot begin a generation: damaged")
+    n.expect(r"\[warn\].*worker manager: 1 damaged file")
+    # A worker that was in the lock at that moment says so, too.
+    n.expect(r"worker manager: (events of other workers stay owed|what this"
+             r" worker is to be told waits): damaged")
+    n.mark = len(n.log())
+    assert n.get("/" + noise) == 200
+    n.wait_log(LOST, 3)
+    return n
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_every_worker_says_once_that_the_segment_is_lost_and_serves_on(
+        make, both, noise):
+    n = spoilt(make, noise, **both)
+    workers = n.current()
+    said = n.log_lines(LOST)
+    assert sorted(int(re.search(r"\d+-(\d+) is", x)[1]) for x in said) == (
+        sorted(workers))
+    loud = len(n.log_lines(OURS))
+    before = sum(map(proc.cpu, workers))
+    time.sleep(1)           # ten heartbeats of each
+    assert sum(map(proc.cpu, workers)) - before < 0.5, "somebody spins"
+    assert len(n.log_lines(OURS)) == loud, "it is said again"
+    assert n.current() == workers
+    assert n.get() == 204
+    n.quit()
+    (path,) = n.segments()  # the next start is told
+    os.unlink(path)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_a_reload_goes_on_without_the_service_until_nginx_restarts(
+        make, both, noise):
+    n = spoilt(make, noise, **both)
+    n.reload()
+    assert len(n.log_lines("cannot begin a generation: damaged")) == 1
+    assert len(n.log_lines(UNTRACKED)) == 3
+    assert n.get() == 204
+    n.kill(n.current()[0])
+    wait(lambda: len(n.current()) == 3, "the replacement")
+    n.wait_log(UNTRACKED, 1)
+    assert n.get() == 204
+    n.quit()
+    n.new_life()
+    begun = len(n.trace())
+    n.start()
+    n.quit()
+    assert [tuple(r) for r in n.rows()][-len(starts(1, 3) + exits(1, 3)):] == (
+        starts(1, 3) + exits(1, 3)), n.trace()[begun:]
