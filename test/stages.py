@@ -239,7 +239,7 @@ def sanitizer_lane():
                           "-Dtools=disabled"),
             test_stage(f"{name} C tests", directory, env, wrapper,
                        ["--timeout-multiplier", "4"])]
-    return stages
+    return [*stages, Stage("fuzzing", ["test/fuzz/run"])]
 
 
 # --- the run ------------------------------------------------------------------
