@@ -2,6 +2,7 @@
 # Copyright The libwm authors
 """The configurations that the documents show, led through a life."""
 
+import glob
 import os
 import re
 import signal
@@ -167,6 +168,31 @@ def test_an_example_of_the_reference(make, title, code):
         n.reload()
     assert n.get("/run") == 200
     n.quit()
+
+
+def evidence():
+    """The tests that the security page names, in its tables' last column."""
+    rows = re.findall(r"^\| .*\| (.*) \|$", document("libwm/security.md"), re.M)
+    return sorted({x for row in rows for x in re.findall(r"`([^`]+)`", row)})
+
+
+def test_each_test_that_the_security_page_names_is_run():
+    names = evidence()
+    assert len(names) > 60
+    tests = ""
+    for path in (*glob.glob(f"{ROOT}/test/*/*.c"),
+                 *glob.glob(f"{ROOT}/test/*/test_*.py")):
+        with open(path, encoding="utf-8") as f:
+            tests += f.read()
+    for name in names:
+        if "/" in name:
+            assert os.path.exists(os.path.join(ROOT, name)), name
+        elif name.startswith("test_"):
+            assert f"def {name}(" in tests, name
+        else:       # defined, and in the list of its file
+            assert f"void {name}(void **state)" in tests, name
+            assert re.search(rf"(?:TEST|unit_test\w*)\(\s*{name}\b",
+                             tests), name
 
 
 def test_every_function_has_a_section_and_an_example():
