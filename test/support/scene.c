@@ -278,7 +278,7 @@ static int attach(struct scene *scene, uint32_t capacity)
     return wm_node_attach(&options, &scene->node);
 }
 
-int scene_setup(void **state)
+int scene_setup_of(void **state, uint32_t capacity)
 {
     static unsigned number;
     struct scene *scene = calloc(1, sizeof(*scene));
@@ -301,7 +301,12 @@ int scene_setup(void **state)
         }
     }
     *state = scene;
-    return attach(scene, 8);
+    return attach(scene, capacity);
+}
+
+int scene_setup(void **state)
+{
+    return scene_setup_of(state, 8);
 }
 
 int scene_teardown(void **state)

@@ -54,6 +54,7 @@ struct scene {
 
 /* CMocka's setup and teardown; *state is the scene, of capacity 8. */
 int scene_setup(void **state);
+int scene_setup_of(void **state, uint32_t capacity);
 int scene_teardown(void **state);
 
 #define SCENE_TEST(name)                                                       \

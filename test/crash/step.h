@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* A child that runs one operation an instruction at a time, and memory that it
+ * shares with the test, compared with its former copy after each of them. */
+
+#ifndef STEP_H
+#define STEP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A place in the operation: so many system calls have returned, and since the
+ * last of them the memory has changed so often. Unlike a number of
+ * instructions it is the same in each run: reading a clock may loop. */
+struct moment {
+    uint32_t call;
+    uint32_t change;
+};
+
+#define STEP_AREAS 2
+
+struct stepped {
+    pid_t pid; /* 0: none, or ended */
+    struct moment at;
+    uint64_t steps;
+    uint32_t areas;
+    struct step_area {
+        const void *memory;
+        void *copy; /* as it was before the last step, or after it */
+        size_t size;
+    } area[STEP_AREAS];
+};
+
+/* What an instruction has done. */
+enum step_kind {
+    STEP_QUIET,  /* nothing that anybody else can see */
+    STEP_CALL,   /* a system call has returned */
+    STEP_CHANGE, /* the memory is another */
+    STEP_DONE    /* the operation is over */
+};
+
+/* Whether this process may trace its children. */
+bool step_is_allowed(void);
+
+/* Forks a child that calls prepare(argument), and stops before it calls
+ * act(argument), and before depart(argument), after which it exits. */
+typedef void step_fn(void *argument);
+void step_fork(struct stepped *s, step_fn *prepare, step_fn *act,
+               step_fn *depart, void *argument);
+
+/* Compares this memory, too, from now on. */
+void step_watch(struct stepped *s, const void *memory, size_t size);
+
+/* One instruction. The copies are left as they were before it, so that the
+ * caller can tell what it did; step_note brings them up to date. */
+enum step_kind step_once(struct stepped *s);
+void step_note(struct stepped *s);
+
+/* On to that moment. False: the operation was over before. */
+bool step_to(struct stepped *s, struct moment moment);
+
+/* On to the end of the operation; and of the process. */
+void step_finish(struct stepped *s);
+void step_depart(struct stepped *s);
+
+/* Kills it and leaves a zombie; has that reaped. */
+void step_kill(struct stepped *s);
+void step_reap(struct stepped *s);
+
+/* Whatever came of it: neither the process nor the copies are left. */
+void step_clear(struct stepped *s);
+
+#endif

@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Death, and a pause, at every instruction of every operation.
+ *
+ * An operation is stepped through once, and each step that anybody else can
+ * see is checked: a system call that returned, or another byte in the segment.
+ * After an instruction that does neither, the others find what they found
+ * after the one before, so that a death there is no other death. At each of
+ * the rest the operation is run anew and killed, or stopped while the others
+ * go on; then the books must balance. */
+
+#include "invariants.h"
+#include "operations.h"
+
+#include "process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define MOMENTS 512
+
+static struct play play; /* the one that is on */
+
+/* ------------------------------------------------------------ a play's run */
+
+static void prepare(void *argument)
+{
+    struct play *p = argument;
+
+    p->operation->prepare(p);
+}
+
+static void act(void *argument)
+{
+    struct play *p = argument;
+
+    p->book->result = p->operation->act(p);
+}
+
+/* A worker's end, if it is one and nobody was quicker. */
+static void depart(void *argument)
+{
+    struct play *p = argument;
+    struct wm_worker *worker = wm_node_worker(p->scene->node);
+
+    wm_unlock(p->scene->node);
+    if (worker != NULL) {
+        wm_worker_drain(worker);
+        wm_worker_leave(worker);
+    }
+}
+
+static struct actor *worker_that_left(struct scene *s)
+{
+    struct actor *a = scene_worker(s, 1);
+
+    assert_int_equal(actor_do(a, act_drain, 0), 0);
+    assert_int_equal(actor_do(a, act_leave, 0), 0);
+    actor_quit(a);
+    return a;
+}
+
+/* Each run is to meet the same changes: no time that it writes is the one that
+ * is there. */
+static void turn_clocks(struct play *p)
+{
+    struct wm_segment *s = &p->scene->node->segment;
+
+    atomic_store(&s->header->lock.holder_since, 1);
+    for (uint32_t i = 0; i < PLAY_CAPACITY; i++) {
+        atomic_store(&s->records[i].joined_at, 1);
+    }
+    if (play_record(p, p->victim.pid) != NULL) {
+        play_set_back(p, p->victim.pid, SCENE_NEVER);
+    }
+}
+
+static void begin(const struct operation *operation)
+{
+    struct play *p = &play;
+
+    memset(p, 0, sizeof(*p));
+    assert_int_equal(scene_setup_of((void **)(void *)&p->scene, PLAY_CAPACITY),
+                     0);
+    p->operation = operation;
+    p->book = mmap(NULL, sizeof(*p->book), PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(p->book != MAP_FAILED);
+    assert_int_equal(scene_begin(p->scene), 1);
+    p->sibling = scene_worker(p->scene, 1);
+    worker_that_left(p->scene);
+    if (operation->set != NULL) {
+        operation->set(p);
+    }
+    step_fork(&p->victim, prepare, act, depart, p);
+    turn_clocks(p);
+    if (operation->ready != NULL) {
+        operation->ready(p);
+    }
+    step_watch(&p->victim, p->scene->node->segment.header,
+               p->scene->node->segment.geometry.size);
+    step_watch(&p->victim, p->book, sizeof(*p->book));
+}
+
+static int end(void **state)
+{
+    struct play *p = &play;
+    int error = 0;
+
+    (void)state;
+    step_clear(&p->victim);
+    if (p->scene != NULL) {
+        error = scene_teardown((void **)(void *)&p->scene);
+        munmap(p->book, sizeof(*p->book));
+    }
+    memset(p, 0, sizeof(*p));
+    return error;
+}
+
+/* -------------------------------------------------------------- the books */
+
+/* Marks in the segment that something was given. */
+static uint32_t marks(const struct wm_segment *s, const void *memory)
+{
+    const char *at = memory;
+    const struct wm_record_cold *c = (const void *)(at + s->geometry.colds);
+    const struct wm_generation_record *g =
+        (const void *)(at + s->geometry.generation_records);
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->geometry.capacity; i++) {
+        uint64_t given = atomic_load(&c[i].given);
+
+        n += (uint32_t)(given & 1) + wm_given_stalls(given);
+    }
+    for (uint32_t i = 0; i < s->geometry.generations; i++) {
+        uint64_t word = atomic_load(&g[i].word);
+
+        n += wm_gen_state(word) >= WM_GENERATION_BEGUN ? wm_gen_given(word) : 0;
+    }
+    return n;
+}
+
+static uint32_t told(const struct book *b, uint32_t kind, uint64_t join)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < b->count && i < BOOK_SIZE; i++) {
+        n +=
+            b->event[i].kind == kind && (join == 0 || b->event[i].join == join);
+    }
+    return n;
+}
+
+static bool is_repeated(const struct book *b, uint32_t i, uint32_t j)
+{
+    const struct wm_event *x = &b->event[i], *y = &b->event[j];
+
+    return x->kind == y->kind && x->kind != WM_EVENT_STALLED &&
+           (x->kind == WM_EVENT_CRASHED
+                ? x->join == y->join
+                : x->generation == y->generation && x->spell == y->spell);
+}
+
+static uint32_t spells_that_ended(const struct play *p)
+{
+    struct wm_generation_info list[256];
+    uint32_t count, n = 0;
+
+    assert_int_equal(wm_generations(p->scene->node, list, 256, &count), 0);
+    for (uint32_t i = 0; i < count; i++) {
+        must(list[i].state != WM_GENERATION_ACTIVE,
+             "a generation ends with its last worker");
+        n += list[i].spell;
+    }
+    return n;
+}
+
+/* lost: what the dead had marked as given, and did not live to give. */
+static void check_books(const struct play *p, uint32_t lost)
+{
+    const struct book *b = p->book;
+    uint32_t owed = p->ends + p->stalls + spells_that_ended(p);
+    uint32_t crashes = told(b, WM_EVENT_CRASHED, 0);
+
+    must(b->count <= BOOK_SIZE, "no more is told than there is");
+    for (uint32_t i = 0; i < b->count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            must(!is_repeated(b, i, j), "I4: nothing is told twice");
+        }
+    }
+    for (uint32_t i = 0; i < p->ends; i++) {
+        must(told(b, WM_EVENT_CRASHED, p->ended[i]) + lost >= 1,
+             "each crash is told");
+    }
+    must(crashes <= p->ends, "I3: nobody is told of a crash that was none");
+    must(b->count + lost == owed, "all that is owed is told once");
+    must(wm_events_owed(p->scene->node, ~0u) == 0, "nothing stays owed");
+}
+
+/* Only an entry that its writer's death left unfinished is missing. */
+static void check_log(const struct play *p, uint32_t unfinished)
+{
+    struct wm_log_entry list[256];
+    uint64_t since = 0, missed = 0;
+    uint32_t count;
+
+    wm_log_read(p->scene->node, &since, list, 256, &count, &missed);
+    must(missed <= unfinished, "an entry is missed only if its writer died");
+    must(count + missed == since &&
+             since == atomic_load(&p->scene->node->segment.header->log_next),
+         "each number of the log has its entry");
+    /* Not in order: whoever took the lead makes its entry later. */
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            must(list[i].kind != WM_LOG_LEADER ||
+                     list[j].kind != list[i].kind ||
+                     list[i].value != list[j].value,
+                 "I11: each leader has a term of its own");
+        }
+    }
+}
+
+/* ---------------------------------------------------------- the survivors */
+
+/* Sweeps, and tells what is owed, until it is all told: the dead may have
+ * signed for the next turn at the lock. */
+static void sweep_and_tell(struct play *p)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct wm_node *node = p->scene->node;
+
+    for (int ms = 0; ms < 20000; ms++) {
+        wm_sweep_events(node, NULL, book_note, p->book);
+        if (wm_events_owed(node, ~0u) == 0) {
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+    must(false, "what is owed can be told");
+}
+
+/* A worker of the generation, or NULL where there is no room. */
+static struct actor *worker_if_room(struct scene *s, uint64_t generation)
+{
+    struct actor *a = scene_actor(s);
+    long error = actor_do(a, act_join, (long)generation);
+
+    if (error == 0) {
+        assert_int_equal(actor_do(a, act_start, 0), 0);
+        return a;
+    }
+    must(error == -ENOBUFS, "a worker joins where there is room");
+    actor_quit(a);
+    return NULL;
+}
+
+static bool is_worker(const struct play *p, const struct actor *a)
+{
+    unsigned state = a->pid == 0 ? WM_FREE : play_state(p, a->pid);
+
+    return state >= WM_JOINING && state <= WM_STALLED;
+}
+
+static uint32_t count_workers(const struct play *p)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < p->scene->actors; i++) {
+        n += is_worker(p, &p->scene->actor[i]);
+    }
+    return n;
+}
+
+/* Each slot that no living worker has can be taken, and then no more. */
+static void fill(struct play *p)
+{
+    struct scene *s = p->scene;
+    uint32_t workers = count_workers(p);
+
+    while (worker_if_room(s, 1) != NULL) {
+        workers++;
+    }
+    must(workers == PLAY_CAPACITY, "no slot is lost for good");
+}
+
+/* The end of a worker; returns whether it is told that it is the last. */
+static bool shut_down(struct play *p, struct actor *a)
+{
+    uint64_t generation = atomic_load(&play_record(p, a->pid)->generation);
+    int exits, mine;
+
+    assert_true(actor_do(a, act_lock, 20000) >= 0);
+    mine = actor_shut_down(a, generation, &exits);
+    if (exits > 0) {
+        const struct wm_event e = {.kind = WM_EVENT_MASTER_EXIT,
+                                   .generation = generation,
+                                   .spell = a->board->number};
+
+        must(exits == 1, "no end waits for another");
+        book_note(&e, p->book);
+    }
+    assert_int_equal(actor_do(a, act_unlock, 0), 0);
+    assert_int_equal(actor_do(a, act_leave, 0), 0);
+    actor_quit(a);
+    return mine == 1;
+}
+
+/* All workers leave; of each generation one is told that it is the last. */
+static void end_all(struct play *p)
+{
+    struct scene *s = p->scene;
+    uint32_t lasts[8] = {0};
+
+    for (uint32_t i = 0; i < s->actors; i++) {
+        struct actor *a = &s->actor[i];
+
+        if (is_worker(p, a)) {
+            uint64_t id = atomic_load(&play_record(p, a->pid)->generation);
+
+            lasts[id % 8] += shut_down(p, a);
+            must(lasts[id % 8] <= 1, "I6: one worker is told that it is last");
+        } else if (a->pid != 0 && play_state(p, a->pid) == WM_DRAINING) {
+            actor_do(a, act_leave, 0);
+        }
+    }
+    must(lasts[1] == 1, "I6: the last worker is told so");
+    sweep_and_tell(p);
+}
+
+/* What every end of a play comes to. */
+static void check_end(struct play *p, uint32_t lost, uint32_t unfinished)
+{
+    fill(p);
+    check_swept(p->scene->node);
+    end_all(p);
+    check_swept(p->scene->node);
+    check_books(p, lost);
+    check_log(p, unfinished);
+    must(scene_files(p->scene) == 1,
+         "I9: the segment is there while it is used");
+}
+
+/* --------------------------------------------------------------- stepping */
+
+struct trail {
+    struct moment moment[MOMENTS];
+    uint32_t count;
+    uint64_t steps;
+};
+
+/* Steps through the whole of it, and checks each step. */
+static void walk(struct play *p, struct trail *t)
+{
+    struct stepped *v = &p->victim;
+    const struct step_area *a = &v->area[0];
+    struct wm_node *node = p->scene->node;
+    uint64_t entries =
+        atomic_load(&node->segment.header->log_next) + p->operation->entries;
+    enum step_kind kind;
+
+    t->count = 0;
+    t->moment[t->count++] = v->at;
+    while ((kind = step_once(v)) != STEP_DONE) {
+        if (kind == STEP_QUIET) {
+            continue;
+        }
+        snprintf(invariants_where, sizeof(invariants_where),
+                 "%s, stepped to call %u, change %u", p->operation->name,
+                 v->at.call, v->at.change);
+        entries += check_step(node, a->copy, a->memory, (uint32_t)v->pid);
+        step_note(v);
+        assert_true(t->count < MOMENTS);
+        t->moment[t->count++] = v->at;
+    }
+    must(atomic_load(&node->segment.header->log_next) == entries,
+         "each change makes its entry in the log, and nothing else does");
+    t->steps = v->steps;
+}
+
+static void at_moment(const struct play *p, const char *what, struct moment m)
+{
+    snprintf(invariants_where, sizeof(invariants_where),
+             "%s, %s after call %u, change %u", p->operation->name, what,
+             m.call, m.change);
+}
+
+/* Every other time a zombie is left, as by a master that is busy. */
+static void kill_at(const struct operation *o, struct moment m, bool zombie)
+{
+    struct play *p = &play;
+    const struct wm_segment *s;
+    uint32_t given, count, lost;
+
+    begin(o);
+    s = &p->scene->node->segment;
+    at_moment(p, "killed", m);
+    given = marks(s, s->header);
+    count = p->book->count;
+    must(step_to(&p->victim, m), "each run comes to the same moments");
+    check_moment(p->scene->node);
+    play_expect_crash(p, p->victim.pid);
+    step_kill(&p->victim);
+    if (!zombie) {
+        step_reap(&p->victim);
+    }
+    lost = marks(s, s->header) - given - (p->book->count - count);
+    must(lost <= 1, "I4: an event is marked before it is given, one by one");
+    wm_sweep(p->scene->node, NULL);
+    check_swept(p->scene->node);
+    if (o->after != NULL) {
+        o->after(p);
+    }
+    sweep_and_tell(p);
+    check_end(p, lost, 1);
+    assert_int_equal(end(NULL), 0);
+}
+
+static void can_be_killed(void **state)
+{
+    const struct operation *o = *state;
+    static struct trail t;
+
+    begin(o);
+    walk(&play, &t);
+    assert_int_equal(end(NULL), 0);
+    print_message("# %s: %llu instructions, killed after %u of them\n", o->name,
+                  (unsigned long long)t.steps, t.count);
+    for (uint32_t i = 0; i < t.count; i++) {
+        kill_at(o, t.moment[i], i % 2 == 1);
+    }
+}
+
+/* ---------------------------------------------------------------- pausing */
+
+/* Marked as stalled, if a sweep may do that: its beat is old enough as soon as
+ * it may be. The word is not touched here. */
+static void stall(struct play *p)
+{
+    struct wm_record *r = play_record(p, p->victim.pid);
+    unsigned state = play_state(p, p->victim.pid), after;
+
+    if (r != NULL && state >= WM_JOINING) {
+        atomic_store(&r->overdue_ms, PLAY_LATE_MS / 2);
+        wm_sweep(p->scene->node, NULL);
+        atomic_store(&r->overdue_ms, SCENE_NEVER);
+    }
+    after = play_state(p, p->victim.pid);
+    must(after == state || (state == WM_LIVE && after == WM_STALLED),
+         "I2: whoever is stopped keeps its record");
+}
+
+/* The others' life goes on: they sweep, tell, join, reload, lead. */
+static void go_on(struct play *p)
+{
+    struct scene *s = p->scene;
+    uint32_t before = s->actors;
+
+    stall(p);
+    wm_sweep_events(s->node, NULL, book_note, p->book);
+    if (p->sibling != NULL) {
+        actor_do(p->sibling, act_beat, 0);
+    }
+    worker_if_room(s, 1);
+    worker_if_room(s, scene_begin(s));
+    for (uint32_t i = before; i < s->actors; i++) {
+        if (is_worker(p, &s->actor[i])) {
+            actor_do(&s->actor[i], act_lead, 0);
+        }
+    }
+    check_swept(s->node);
+}
+
+static bool is_answer(long result)
+{
+    return result >= 0 || result == -ESTALE || result == -ENOBUFS ||
+           result == -EBUSY;
+}
+
+static uint32_t count_stalls(const struct play *p)
+{
+    struct wm_log_entry list[256];
+    uint64_t since = 0;
+    uint32_t count, n = 0;
+
+    wm_log_read(p->scene->node, &since, list, 256, &count, NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        n += list[i].kind == WM_LOG_WORKER_STALLED;
+    }
+    return n;
+}
+
+static void pause_at(const struct operation *o, struct moment m)
+{
+    struct play *p = &play;
+    uint32_t workers;
+
+    begin(o);
+    at_moment(p, "stopped", m);
+    must(step_to(&p->victim, m), "each run comes to the same moments");
+    go_on(p);
+    workers = count_workers(p);
+    step_finish(&p->victim);
+    must(is_answer(p->book->result), "it goes on, or fails as it may");
+    check_swept(p->scene->node);
+    must(count_workers(p) == workers, "I2: nobody lost a record to it");
+    if (o->after != NULL) {
+        o->after(p);
+    }
+    sweep_and_tell(p);
+    step_depart(&p->victim);
+    must(play_record(p, p->victim.pid) == NULL, "it leaves as others do");
+    wm_sweep(p->scene->node, NULL);
+    sweep_and_tell(p);
+    p->stalls = count_stalls(p);
+    check_end(p, 0, 0);
+    assert_int_equal(end(NULL), 0);
+}
+
+static void can_be_paused(void **state)
+{
+    const struct operation *o = *state;
+    static struct trail t;
+
+    begin(o);
+    walk(&play, &t);
+    assert_int_equal(end(NULL), 0);
+    print_message("# %s: %llu instructions, paused after %u of them\n", o->name,
+                  (unsigned long long)t.steps, t.count);
+    for (uint32_t i = 0; i < t.count; i++) {
+        pause_at(o, t.moment[i]);
+    }
+}
+
+/* ------------------------------------------------------------------ tests */
+
+static struct CMUnitTest tests[64];
+static char names[64][96];
+
+static size_t add(size_t n, const struct operation *o, const char *how,
+                  CMUnitTestFunction test)
+{
+    snprintf(names[n], sizeof(names[n]), "%s_can_be_%s_anywhere", o->name, how);
+    tests[n] = (struct CMUnitTest){.name = names[n],
+                                   .test_func = test,
+                                   .teardown_func = end,
+                                   .initial_state = (void *)(uintptr_t)o};
+    return n + 1;
+}
+
+int main(int argc, char **argv)
+{
+    bool pause = argc > 1 && strcmp(argv[1], "paused") == 0;
+    size_t n = 0;
+
+    if (!step_is_allowed()) {
+        puts("# ptrace is not allowed here");
+        return 77;
+    }
+    for (size_t i = 0; i < operation_count; i++) {
+        n = pause ? add(n, &operations[i], "paused", can_be_paused)
+                  : add(n, &operations[i], "killed", can_be_killed);
+    }
+    return _cmocka_run_group_tests("stepping", tests, n, NULL, NULL);
+}
