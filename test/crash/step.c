@@ -23,6 +23,10 @@
 /* A stop at a system call, as PTRACE_O_TRACESYSGOOD marks it. */
 #define CALL_STOP (SIGTRAP | 0x80)
 
+/* Names of the linker. */
+extern const unsigned char program_begin[] __asm__("__executable_start");
+extern const unsigned char program_end[] __asm__("etext");
+
 static int ask(const void *unused)
 {
     (void)unused;
@@ -91,22 +95,30 @@ void step_watch(struct stepped *s, const void *memory, size_t size)
     memcpy(a->copy, memory, size);
 }
 
-/* Whether the next instruction is a system call. */
-static bool is_at_call(const struct stepped *s)
+static const unsigned char *next_instruction(const struct stepped *s)
 {
     struct __ptrace_syscall_info info;
-    const unsigned char *at;
 
     assert_true(ptrace(PTRACE_GET_SYSCALL_INFO, s->pid, sizeof(info), &info) >
                 0);
-    at = (const unsigned char *)(uintptr_t)info.instruction_pointer;
+    return (const unsigned char *)(uintptr_t)info.instruction_pointer;
+}
+
+static bool is_call(const unsigned char *at)
+{
 #if defined(__x86_64__)
     return at[0] == 0x0f && at[1] == 0x05; /* syscall */
 #elif defined(__aarch64__)
     return at[0] == 0x01 && at[1] == 0x00 && at[2] == 0x00 && at[3] == 0xd4;
 #else
-#error "how does a system call begin on this machine?"
+#error "how does a system call look on this machine?"
 #endif
+}
+
+/* Of the program's text, the library included, which is linked into it. */
+static bool is_own(const unsigned char *at)
+{
+    return at >= program_begin && at < program_end;
 }
 
 static bool has_changed(const struct stepped *s)
@@ -128,22 +140,24 @@ void step_note(struct stepped *s)
 
 enum step_kind step_once(struct stepped *s)
 {
-    bool call = is_at_call(s);
+    const unsigned char *at = next_instruction(s);
+    bool own = is_own(at);
 
     if (resume(s, PTRACE_SINGLESTEP) == SIGSTOP) {
         return STEP_DONE;
     }
     s->steps++;
-    if (call) {
-        s->at.call++;
-        s->at.change = 0;
+    if (is_call(at)) {
+        s->at = (struct moment){.call = s->at.call + 1};
         return STEP_CALL;
     }
     if (has_changed(s)) {
         s->at.change++;
+        s->at.own = 0;
         return STEP_CHANGE;
     }
-    return STEP_QUIET;
+    s->at.own += own;
+    return own ? STEP_QUIET : STEP_FOREIGN;
 }
 
 /* Past the call that comes next. */
@@ -154,8 +168,7 @@ static bool run_past_call(struct stepped *s)
             return false;
         }
     }
-    s->at.call++;
-    s->at.change = 0;
+    s->at = (struct moment){.call = s->at.call + 1};
     return true;
 }
 
@@ -167,13 +180,19 @@ bool step_to(struct stepped *s, struct moment moment)
         }
     }
     step_note(s);
-    while (s->at.call == moment.call && s->at.change < moment.change) {
-        if (step_once(s) == STEP_DONE) {
+    while (s->at.change < moment.change || s->at.own < moment.own) {
+        switch (step_once(s)) {
+        case STEP_CHANGE:
+            step_note(s);
+            break;
+        case STEP_CALL:
+        case STEP_DONE:
             return false;
+        default:
+            break;
         }
-        step_note(s);
     }
-    return true;
+    return s->at.change == moment.change;
 }
 
 void step_finish(struct stepped *s)

@@ -12,12 +12,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* A place in the operation: so many system calls have returned, and since the
- * last of them the memory has changed so often. Unlike a number of
- * instructions it is the same in each run: reading a clock may loop. */
+/* A place in the operation: so many system calls have returned, since the last
+ * of them the memory has changed so often, and since then so many instructions
+ * of this program have run. Those of libc and of the kernel's clock are not
+ * counted: how many there are differs from run to run. */
 struct moment {
     uint32_t call;
     uint32_t change;
+    uint32_t own;
 };
 
 #define STEP_AREAS 2
@@ -36,10 +38,11 @@ struct stepped {
 
 /* What an instruction has done. */
 enum step_kind {
-    STEP_QUIET,  /* nothing that anybody else can see */
-    STEP_CALL,   /* a system call has returned */
-    STEP_CHANGE, /* the memory is another */
-    STEP_DONE    /* the operation is over */
+    STEP_FOREIGN, /* nothing: it is not this program's own */
+    STEP_QUIET,   /* nothing that anybody else can see */
+    STEP_CALL,    /* a system call has returned */
+    STEP_CHANGE,  /* the memory is another */
+    STEP_DONE     /* the operation is over */
 };
 
 /* Whether this process may trace its children. */
