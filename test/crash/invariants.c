@@ -420,7 +420,8 @@ static void check_view(const struct view *v)
              "a generation lies where its number falls");
         must(wm_gen_owed(word) <= wm_gen_spell(word),
              "I4: no more ends are given than there were spells");
-        must(wm_gen_state(word) != WM_GENERATION_EXITED ||
+        must((wm_gen_state(word) != WM_GENERATION_EXITED &&
+              wm_gen_state(word) != WM_GENERATION_ABORTED) ||
                  !has_workers(v, id, true),
              "I5: no generation is closed over a worker that entered it");
     }

@@ -121,6 +121,12 @@ static void lead(struct play *p)
     wm_lead(own(p), &leader);
 }
 
+static void drained(struct play *p)
+{
+    live(p);
+    wm_worker_drain(own(p));
+}
+
 static void begin(struct play *p)
 {
     wm_generation_begin(p->scene->node, &p->book->id, NULL);
@@ -138,6 +144,18 @@ static void set_nobody(struct play *p)
 {
     shut_down(p, p->sibling);
     p->sibling = NULL;
+}
+
+static void set_next(struct play *p)
+{
+    scene_worker(p->scene, 1);
+}
+
+/* One record is left. */
+static void set_crowd(struct play *p)
+{
+    scene_worker(p->scene, 1);
+    scene_worker(p->scene, 1);
 }
 
 static void set_full(struct play *p)
@@ -367,6 +385,10 @@ const struct operation operations[] = {
      .set = set_full,
      .prepare = know_myself,
      .act = do_join},
+    {.name = "join_into_a_slot_never_used",
+     .set = set_next,
+     .prepare = know_myself,
+     .act = do_join},
     {.name = "start", .prepare = join, .act = do_start},
     {.name = "beat", .prepare = live, .act = do_beat},
     {.name = "beat_out_of_a_stall",
@@ -375,6 +397,10 @@ const struct operation operations[] = {
      .act = do_beat},
     {.name = "drain_of_a_leader", .prepare = lead, .act = do_drain},
     {.name = "leave", .prepare = live, .act = do_leave},
+    {.name = "leave_where_room_is_wanted",
+     .set = set_crowd,
+     .prepare = drained,
+     .act = do_leave},
     {.name = "sweep_of_dead_and_stalled",
      .set = set_ends,
      .prepare = join,

@@ -10,6 +10,7 @@
 #include "step.h"
 
 #include "place.h"
+#include "scene.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -38,13 +39,12 @@ bool step_is_allowed(void)
     return place_run(ask, NULL) == 0;
 }
 
-/* Goes on, and returns the signal of the next stop. */
-static int resume(struct stepped *s, enum __ptrace_request how)
+/* Returns the signal of the next stop. */
+static int await_stop(struct stepped *s)
 {
     int status = 0;
     pid_t pid;
 
-    assert_int_equal(ptrace(how, s->pid, NULL, NULL), 0);
     do {
         pid = waitpid(s->pid, &status, 0);
     } while (pid < 0 && errno == EINTR);
@@ -54,6 +54,12 @@ static int resume(struct stepped *s, enum __ptrace_request how)
         fail_msg("the stepped child has ended with %#x", (unsigned)status);
     }
     return WSTOPSIG(status);
+}
+
+static int resume(struct stepped *s, enum __ptrace_request how)
+{
+    assert_int_equal(ptrace(how, s->pid, NULL, NULL), 0);
+    return await_stop(s);
 }
 
 void step_fork(struct stepped *s, step_fn *prepare, step_fn *act,
@@ -195,10 +201,25 @@ bool step_to(struct stepped *s, struct moment moment)
     return s->at.change == moment.change;
 }
 
+static bool is_stopped_or_asleep(void *argument)
+{
+    const struct stepped *s = argument;
+    siginfo_t info = {0};
+
+    assert_int_equal(
+        waitid(P_PID, (id_t)s->pid, &info, WSTOPPED | WNOHANG | WNOWAIT), 0);
+    return info.si_pid != 0 || scene_process_state(s->pid) == 'S';
+}
+
+void step_resume(struct stepped *s)
+{
+    assert_int_equal(ptrace(PTRACE_CONT, s->pid, NULL, NULL), 0);
+    scene_await(is_stopped_or_asleep, s, "an operation to end");
+}
+
 void step_finish(struct stepped *s)
 {
-    while (resume(s, PTRACE_CONT) != SIGSTOP) {
-    }
+    assert_int_equal(await_stop(s), SIGSTOP);
 }
 
 void step_depart(struct stepped *s)

@@ -65,7 +65,10 @@ void step_note(struct stepped *s);
 /* On to that moment. False: the operation was over before. */
 bool step_to(struct stepped *s, struct moment moment);
 
-/* On to the end of the operation; and of the process. */
+/* Lets it go on, until it has done the operation or sleeps in it. */
+void step_resume(struct stepped *s);
+
+/* Waits for the end of the operation; lets the process go on to its end. */
 void step_finish(struct stepped *s);
 void step_depart(struct stepped *s);
 

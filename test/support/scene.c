@@ -175,7 +175,7 @@ void actor_kill(struct actor *actor)
     reap(actor);
 }
 
-static char process_state(pid_t pid)
+char scene_process_state(pid_t pid)
 {
     char path[40], text[256] = "";
     FILE *f;
@@ -196,7 +196,7 @@ static char process_state(pid_t pid)
 
 static bool is_stopped(void *argument)
 {
-    return process_state(((struct actor *)argument)->pid) == 'T';
+    return scene_process_state(((struct actor *)argument)->pid) == 'T';
 }
 
 void actor_zombify(struct actor *actor)

@@ -126,6 +126,9 @@ struct wm_generation_info scene_generation(const struct scene *scene,
 uint32_t scene_take(struct scene *scene, uint32_t kinds,
                     struct wm_event *event);
 
+/* R, S, T, t, Z or another, as proc(5) has it; 0: there is no such process. */
+char scene_process_state(pid_t pid);
+
 /* Ends the test if condition() is not true within some 20 s. */
 void scene_await(bool (*condition)(void *), void *argument, const char *what);
 
