@@ -29,7 +29,7 @@
 #include <time.h>
 
 #define MOMENTS 4096
-#define STRIDE 32 /* between pauses, where not all are wanted */
+#define STRIDE 64 /* between pauses, where not all are wanted */
 
 static struct play play; /* the one that is on */
 static bool is_thorough;
@@ -505,7 +505,9 @@ static bool is_answer(long result)
            result == -EBUSY;
 }
 
-static uint32_t count_stalls(const struct play *p)
+/* Stalls that were marked, of one joining or of all; each has its entry, since
+ * nobody has died. */
+static uint32_t count_stalls(const struct play *p, uint64_t join)
 {
     struct wm_log_entry list[256];
     uint64_t since = 0;
@@ -513,9 +515,26 @@ static uint32_t count_stalls(const struct play *p)
 
     wm_log_read(p->scene->node, &since, list, 256, &count, NULL);
     for (uint32_t i = 0; i < count; i++) {
-        n += list[i].kind == WM_LOG_WORKER_STALLED;
+        n += list[i].kind == WM_LOG_WORKER_STALLED &&
+             (join == 0 || list[i].value == join);
     }
     return n;
+}
+
+/* A stall that was marked is one that its worker counts. */
+static void check_stalls(const struct play *p)
+{
+    const struct wm_segment *s = &p->scene->node->segment;
+
+    for (uint32_t i = 0; i < PLAY_CAPACITY; i++) {
+        const struct wm_record *r = &s->records[i];
+        unsigned state = wm_word_state(atomic_load(&r->word));
+
+        must(state < WM_JOINING || state > WM_DRAINING ||
+                 atomic_load(&r->stalls) + (state == WM_STALLED) ==
+                     count_stalls(p, atomic_load(&r->join)),
+             "a worker counts each stall that it comes back from");
+    }
 }
 
 static long act_try(struct actor *self, long unused)
@@ -543,6 +562,7 @@ static void pause_at(const struct operation *o, struct moment m, bool hold)
     must(is_answer(p->book->result), "it goes on, or fails as it may");
     check_swept(p->scene->node);
     must(count_workers(p) == workers, "I2: nobody lost a record to it");
+    check_stalls(p);
     if (o->after != NULL) {
         o->after(p);
     }
@@ -551,7 +571,7 @@ static void pause_at(const struct operation *o, struct moment m, bool hold)
     must(play_record(p, p->victim.pid) == NULL, "it leaves as others do");
     wm_sweep(p->scene->node, NULL);
     sweep_and_tell(p);
-    p->stalls = count_stalls(p);
+    p->stalls = count_stalls(p, 0);
     check_end(p, 0, 0);
     assert_int_equal(end(NULL), 0);
 }
