@@ -97,7 +97,7 @@ static void join(struct play *p)
                                             .overdue_ms = SCENE_NEVER};
     struct wm_worker *worker;
 
-    p->book->result = wm_worker_join(p->scene->node, 1, &options, &worker);
+    p->answer->result = wm_worker_join(p->scene->node, 1, &options, &worker);
 }
 
 static struct wm_worker *own(const struct play *p)
@@ -129,7 +129,7 @@ static void drained(struct play *p)
 
 static void begin(struct play *p)
 {
-    wm_generation_begin(p->scene->node, &p->book->id, NULL);
+    wm_generation_begin(p->scene->node, &p->answer->id, NULL);
 }
 
 /* ------------------------------------------------------- joining, beating */
@@ -137,7 +137,7 @@ static void begin(struct play *p)
 static long do_join(struct play *p)
 {
     join(p);
-    return p->book->result;
+    return p->answer->result;
 }
 
 static void set_nobody(struct play *p)
@@ -168,7 +168,7 @@ static void set_full(struct play *p)
 
 static long do_start(struct play *p)
 {
-    return wm_worker_start(own(p), &p->book->counts);
+    return wm_worker_start(own(p), &p->answer->counts);
 }
 
 static long do_beat(struct play *p)
@@ -323,12 +323,12 @@ static long do_lead(struct play *p)
 
 static long do_begin(struct play *p)
 {
-    return wm_generation_begin(p->scene->node, &p->book->id, NULL);
+    return wm_generation_begin(p->scene->node, &p->answer->id, NULL);
 }
 
 static long do_abort(struct play *p)
 {
-    return wm_generation_end(p->scene->node, p->book->id);
+    return wm_generation_end(p->scene->node, p->answer->id);
 }
 
 /* A record that a dead claimant left is taken when its number comes round. */
@@ -364,7 +364,7 @@ static long do_end(struct play *p)
     struct wm_event e = {.kind = WM_EVENT_MASTER_EXIT, .generation = 1};
     long result = wm_lock(node, NULL);
 
-    wm_worker_exit(own(p), &p->book->counts);
+    wm_worker_exit(own(p), &p->answer->counts);
     wm_worker_drain(own(p));
     wm_generation_retire(node, 1);
     while (wm_generation_take_exit(node, 1, &e.spell) == 1) {

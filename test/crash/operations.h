@@ -13,23 +13,29 @@
 #include "scene.h"
 #include "step.h"
 
-#define PLAY_CAPACITY 4
 #define PLAY_LATE_MS 5000 /* since the victim's last beat */
 #define BOOK_SIZE 16
+
+/* What an operation returned. */
+struct answer {
+    long result;
+    struct wm_counts counts;
+    uint64_t id;
+};
 
 /* Who was told what, in memory that outlives its writer. */
 struct book {
     uint32_t count;
     struct wm_event event[BOOK_SIZE];
-    long result; /* of the operation */
-    struct wm_counts counts;
-    uint64_t id;
+    struct answer answer[2];
 };
 
 struct play {
     struct scene *scene;
     const struct operation *operation;
+    uint32_t capacity;
     struct book *book;
+    struct answer *answer; /* the victim's, in the book */
     struct stepped victim;
     struct actor *sibling;     /* NULL: it is gone */
     struct actor *other;       /* that set() has made */

@@ -28,8 +28,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#define CAPACITY 4
 #define MOMENTS 4096
-#define STRIDE 64 /* between pauses, where not all are wanted */
+#define WAITING 64 /* system calls: whoever makes more waits for somebody */
+#define LASTS 31   /* visible steps after which a second process dies */
+#define STRIDE 64  /* between pauses, where not all are wanted */
 
 static struct play play; /* the one that is on */
 static bool is_thorough;
@@ -47,7 +50,7 @@ static void act(void *argument)
 {
     struct play *p = argument;
 
-    p->book->result = p->operation->act(p);
+    p->answer->result = p->operation->act(p);
 }
 
 /* A worker's end, if it is one and nobody was quicker. */
@@ -79,7 +82,7 @@ static void turn_clocks(struct play *p)
     struct wm_segment *s = &p->scene->node->segment;
 
     atomic_store(&s->header->lock.holder_since, 1);
-    for (uint32_t i = 0; i < PLAY_CAPACITY; i++) {
+    for (uint32_t i = 0; i < p->capacity; i++) {
         struct wm_record *r = &s->records[i];
 
         atomic_store(&r->joined_at, 1);
@@ -95,17 +98,18 @@ static void turn_clocks(struct play *p)
     }
 }
 
-static void begin(const struct operation *operation)
+static void begin(const struct operation *operation, uint32_t capacity)
 {
     struct play *p = &play;
 
     memset(p, 0, sizeof(*p));
-    assert_int_equal(scene_setup_of((void **)(void *)&p->scene, PLAY_CAPACITY),
-                     0);
+    assert_int_equal(scene_setup_of((void **)(void *)&p->scene, capacity), 0);
     p->operation = operation;
     p->book = mmap(NULL, sizeof(*p->book), PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(p->book != MAP_FAILED);
+    p->answer = &p->book->answer[0];
+    p->capacity = capacity;
     assert_int_equal(scene_begin(p->scene), 1);
     p->sibling = scene_worker(p->scene, 1);
     worker_that_left(p->scene);
@@ -260,19 +264,26 @@ static void sweep_and_tell(struct play *p)
     must(false, "what is owed can be told");
 }
 
-/* A worker of the generation, or NULL where there is no room. */
-static struct actor *worker_if_room(struct scene *s, uint64_t generation)
+/* A worker that has joined, or NULL where there is no room. */
+static struct actor *join_if_room(struct scene *s, uint64_t generation)
 {
     struct actor *a = scene_actor(s);
     long error = actor_do(a, act_join, (long)generation);
 
     if (error == 0) {
-        assert_int_equal(actor_do(a, act_start, 0), 0);
         return a;
     }
     must(error == -ENOBUFS, "a worker joins where there is room");
     actor_quit(a);
     return NULL;
+}
+
+static bool start(struct actor *a)
+{
+    if (a != NULL) {
+        assert_int_equal(actor_do(a, act_start, 0), 0);
+    }
+    return a != NULL;
 }
 
 static bool is_worker(const struct play *p, const struct actor *a)
@@ -298,10 +309,10 @@ static void fill(struct play *p)
     struct scene *s = p->scene;
     uint32_t workers = count_workers(p);
 
-    while (worker_if_room(s, 1) != NULL) {
+    while (start(join_if_room(s, 1))) {
         workers++;
     }
-    must(workers == PLAY_CAPACITY, "no slot is lost for good");
+    must(workers == p->capacity, "no slot is lost for good");
 }
 
 /* The end of a worker; returns whether it is told that it is the last. */
@@ -417,7 +428,7 @@ static void kill_at(const struct operation *o, struct moment m, bool zombie)
     const struct wm_segment *s;
     uint32_t given, count, lost;
 
-    begin(o);
+    begin(o, CAPACITY);
     s = &p->scene->node->segment;
     at_moment(p, "killed", m);
     given = marks(s, s->header);
@@ -446,7 +457,7 @@ static void can_be_killed(void **state)
     const struct operation *o = *state;
     static struct trail t;
 
-    begin(o);
+    begin(o, CAPACITY);
     walk(&play, &t, false);
     assert_int_equal(end(NULL), 0);
     print_message("# %s: %llu instructions, killed after %u of them\n", o->name,
@@ -475,28 +486,31 @@ static void stall(struct play *p)
          "I2: whoever is stopped keeps its record");
 }
 
-/* The others' life goes on: they sweep, tell, join, reload, lead. */
-static void go_on(struct play *p)
+/* The others' life goes on: they sweep, tell, join, reload, lead. Returns a
+ * worker that has joined, and is to start later. */
+static struct actor *go_on(struct play *p)
 {
     struct scene *s = p->scene;
     uint32_t before = s->actors;
+    struct actor *late;
 
     stall(p);
     wm_sweep_events(s->node, NULL, book_note, p->book);
     if (p->sibling != NULL) {
         actor_do(p->sibling, act_beat, 0);
     }
-    worker_if_room(s, 1);
-    if (p->book->id != 0) {
-        worker_if_room(s, p->book->id); /* late, where it was aborted */
+    late = join_if_room(s, 1);
+    if (p->answer->id != 0) {
+        start(join_if_room(s, p->answer->id)); /* which may be aborted */
     }
-    worker_if_room(s, scene_begin(s));
+    start(join_if_room(s, scene_begin(s)));
     for (uint32_t i = before; i < s->actors; i++) {
         if (is_worker(p, &s->actor[i])) {
             actor_do(&s->actor[i], act_lead, 0);
         }
     }
     check_swept(s->node);
+    return late;
 }
 
 static bool is_answer(long result)
@@ -526,7 +540,7 @@ static void check_stalls(const struct play *p)
 {
     const struct wm_segment *s = &p->scene->node->segment;
 
-    for (uint32_t i = 0; i < PLAY_CAPACITY; i++) {
+    for (uint32_t i = 0; i < p->capacity; i++) {
         const struct wm_record *r = &s->records[i];
         unsigned state = wm_word_state(atomic_load(&r->word));
 
@@ -543,25 +557,31 @@ static long act_try(struct actor *self, long unused)
     return wm_trylock(self->scene->node, 1, 0);
 }
 
-/* hold: another has the lock when it goes on, if it may. */
+/* hold: another has the lock when it goes on, if it may, and another waits for
+ * it, as those do that have joined. */
 static void pause_at(const struct operation *o, struct moment m, bool hold)
 {
     struct play *p = &play;
+    struct actor *late;
     uint32_t workers;
 
-    begin(o);
+    begin(o, CAPACITY);
     at_moment(p, "stopped", m);
     must(step_to(&p->victim, m), "each run comes to the same moments");
-    go_on(p);
+    late = go_on(p);
+    if (!hold) {
+        start(late);
+    }
     workers = count_workers(p);
     hold = hold && p->sibling != NULL && actor_do(p->sibling, act_try, 0) >= 0;
     step_resume(&p->victim);
     must(!hold || actor_do(p->sibling, act_unlock, 0) == 0,
          "I8: a lock that is held is not taken");
     step_finish(&p->victim);
-    must(is_answer(p->book->result), "it goes on, or fails as it may");
+    must(is_answer(p->answer->result), "it goes on, or fails as it may");
     check_swept(p->scene->node);
     must(count_workers(p) == workers, "I2: nobody lost a record to it");
+    start(late); /* no harm the second time */
     check_stalls(p);
     if (o->after != NULL) {
         o->after(p);
@@ -589,7 +609,7 @@ static void can_be_paused(void **state)
     static struct trail t;
     uint32_t count = 0;
 
-    begin(o);
+    begin(o, CAPACITY);
     walk(&play, &t, true);
     assert_int_equal(end(NULL), 0);
     for (uint32_t i = 0; i < t.count; i++) {
@@ -601,6 +621,105 @@ static void can_be_paused(void **state)
     print_message(
         "# %s: %llu instructions, %u of the program, paused after %u\n",
         o->name, (unsigned long long)t.steps, t.count, count);
+}
+
+/* ------------------------------------------------------------------ pairs */
+
+/* Steps through the operation of a second process, to its visible step number
+ * `last`, or until it waits for what the first one has. */
+static bool step_second(struct play *p, uint32_t last)
+{
+    struct stepped *v = &p->victim;
+    const struct step_area *a = &v->area[0];
+    enum step_kind kind;
+
+    while (last > 0 && v->at.call < WAITING &&
+           (kind = step_once(v)) != STEP_DONE) {
+        if (kind == STEP_CHANGE || kind == STEP_CALL) {
+            at_moment(p, "stepped beside another", v->at);
+            check_step(p->scene->node, a->copy, a->memory, (uint32_t)v->pid);
+            step_note(v);
+            last--;
+        }
+    }
+    return last > 0 && v->at.call < WAITING;
+}
+
+static void begin_second(struct play *q, const struct operation *o)
+{
+    struct play *p = &play;
+
+    *q = *p;
+    q->operation = o;
+    q->answer = &p->book->answer[1];
+    memset(&q->victim, 0, sizeof(q->victim));
+    step_fork(&q->victim, prepare, act, depart, q);
+    if (play_record(q, q->victim.pid) != NULL) {
+        play_set_back(q, q->victim.pid, SCENE_NEVER);
+    }
+}
+
+/* The first is stopped at a moment; the second is stepped, and is over or dead
+ * when the first goes on. */
+static void pair_at(const struct operation *o, struct moment m,
+                    const struct operation *other, uint32_t last)
+{
+    struct play *p = &play;
+    static struct play q;
+    uint32_t marked;
+
+    begin(o, CAPACITY + 1);
+    begin_second(&q, other);
+    at_moment(p, "stopped beside another", m);
+    must(step_to(&p->victim, m), "each run comes to the same moments");
+    step_watch(&q.victim, p->scene->node->segment.header,
+               p->scene->node->segment.geometry.size);
+    if (step_second(&q, last)) {
+        step_depart(&q.victim);
+    } else {
+        play_expect_crash(p, q.victim.pid);
+        step_kill(&q.victim);
+        step_reap(&q.victim);
+    }
+    step_resume(&p->victim);
+    step_finish(&p->victim);
+    at_moment(p, other->name, m);
+    must(is_answer(p->answer->result), "it goes on, or fails as it may");
+    wm_sweep(p->scene->node, NULL);
+    check_swept(p->scene->node);
+    if (o->after != NULL) {
+        o->after(p);
+    }
+    sweep_and_tell(p);
+    step_depart(&p->victim);
+    wm_sweep(p->scene->node, NULL);
+    sweep_and_tell(p);
+    marked = count_stalls(p, 0);
+    p->stalls = marked > p->stalls ? marked : p->stalls;
+    check_end(p, 0, 1);
+    step_clear(&q.victim);
+    assert_int_equal(end(NULL), 0);
+}
+
+static void can_be_paired(void **state)
+{
+    const struct operation *o = *state;
+    static struct trail t;
+    uint32_t count = 0;
+
+    begin(o, CAPACITY + 1);
+    walk(&play, &t, true);
+    assert_int_equal(end(NULL), 0);
+    for (size_t j = 0; j < operation_count; j++) {
+        for (uint32_t i = 0; i < t.count; i++) {
+            /* One that wants others to prepare it does not fit here. */
+            if (operations[j].set == NULL && operations[j].ready == NULL &&
+                is_chosen(&t, i)) {
+                pair_at(o, t.moment[i], &operations[j], count++ % LASTS);
+            }
+        }
+    }
+    print_message("# %s: beside others at %u moments\n", o->name, count);
 }
 
 /* ------------------------------------------------------------------ tests */
@@ -622,7 +741,10 @@ static size_t add(size_t n, const struct operation *o, const char *how,
 int main(int argc, char **argv)
 {
     const char *mode = getenv("WM_STEPPING");
-    bool pause = argc > 1 && strcmp(argv[1], "paused") == 0;
+    const char *how = argc > 1 ? argv[1] : "killed";
+    CMUnitTestFunction test = strcmp(how, "paused") == 0   ? can_be_paused
+                              : strcmp(how, "paired") == 0 ? can_be_paired
+                                                           : can_be_killed;
     size_t n = 0;
 
     is_thorough = mode != NULL && strcmp(mode, "all") == 0;
@@ -631,8 +753,7 @@ int main(int argc, char **argv)
         return 77;
     }
     for (size_t i = 0; i < operation_count; i++) {
-        n = pause ? add(n, &operations[i], "paused", can_be_paused)
-                  : add(n, &operations[i], "killed", can_be_killed);
+        n = add(n, &operations[i], how, test);
     }
     if (argc > 2) {
         cmocka_set_test_filter(argv[2]); /* with wildcards */

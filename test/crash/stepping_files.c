@@ -12,6 +12,7 @@
 
 #include "layout.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,6 +201,19 @@ static void next_life(uint32_t *exits)
     assert_false(is_there(info.name));
 }
 
+/* A reader finds a whole segment, or none. */
+static void check_reader(const struct wm_node_entry *entry, void *unused)
+{
+    struct wm_node *n;
+    int error = wm_node_open(entry->name, place_directory, &n);
+
+    (void)unused;
+    assert_true(error == 0 || error == -EBADMSG || error == -ENODATA);
+    if (error == 0) {
+        wm_node_release(n);
+    }
+}
+
 static void kill_at(const struct deed *d, struct moment m, bool zombie)
 {
     uint32_t exits = 0;
@@ -211,6 +225,7 @@ static void kill_at(const struct deed *d, struct moment m, bool zombie)
         step_reap(&victim);
     }
     assert_in_range(place_files(), 0, 1);
+    wm_node_list(INSTANCE, place_directory, check_reader, NULL);
     next_life(&exits);
     assert_int_equal(place_files(), 0);
     assert_int_equal(exits, d->exits);
