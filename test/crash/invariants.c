@@ -400,6 +400,10 @@ static void check_view(const struct view *v)
         must(wm_word_state(word) <= WM_CRASHED &&
                  (word == 0) == (wm_word_pid(word) == 0),
              "I1: a word has a state and a pid, or is 0");
+        must(wm_word_state(word) <= WM_CLAIMED ||
+                 wm_given_is_of(atomic_load(&v->colds[i].given),
+                                atomic_load(&v->records[i].join)),
+             "I4: what was given is noted of who is there");
         for (uint32_t j = 0; j <= i && wm_word_state(word) > WM_CLAIMED; j++) {
             uint64_t join = atomic_load(&v->records[i].join);
 

@@ -250,8 +250,10 @@ static void set_owed(struct play *p)
 /* The sibling goes on, and comes back from its stall. */
 static void after_stall(struct play *p)
 {
-    atomic_store(&play_record(p, p->sibling->pid)->overdue_ms, SCENE_NEVER);
-    actor_do(p->sibling, act_beat, 0);
+    if (p->sibling != NULL) {
+        atomic_store(&play_record(p, p->sibling->pid)->overdue_ms, SCENE_NEVER);
+        actor_do(p->sibling, act_beat, 0);
+    }
 }
 
 static long do_sweep(struct play *p)

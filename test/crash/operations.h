@@ -41,7 +41,8 @@ struct play {
     struct actor *other;       /* that set() has made */
     uint64_t ended[BOOK_SIZE]; /* join numbers whose crash is to be told */
     uint32_t ends;
-    uint32_t stalls; /* of the sibling, that are to be told */
+    uint32_t stalls; /* that are to be told */
+    uint32_t untold; /* and those that are not, for the worker has left */
 };
 
 struct operation {

@@ -34,7 +34,8 @@
 #define LASTS 31   /* visible steps after which a second process dies */
 #define STRIDE 64  /* between pauses, where not all are wanted */
 
-static struct play play; /* the one that is on */
+static struct play play;   /* the one that is on */
+static struct play second; /* in it, the other of a pair */
 static bool is_thorough;
 
 /* ------------------------------------------------------------ a play's run */
@@ -132,6 +133,7 @@ static int end(void **state)
     int error = 0;
 
     (void)state;
+    step_clear(&second.victim);
     step_clear(&p->victim);
     if (p->scene != NULL) {
         error = scene_teardown((void **)(void *)&p->scene);
@@ -486,9 +488,41 @@ static void stall(struct play *p)
          "I2: whoever is stopped keeps its record");
 }
 
-/* The others' life goes on: they sweep, tell, join, reload, lead. Returns a
- * worker that has joined, and is to start later. */
-static struct actor *go_on(struct play *p)
+/* Stalls that were marked, of one joining or of all; each has its entry, since
+ * nobody has died. */
+static uint32_t count_stalls(const struct play *p, uint64_t join)
+{
+    struct wm_log_entry list[256];
+    uint64_t since = 0;
+    uint32_t count, n = 0;
+
+    wm_log_read(p->scene->node, &since, list, 256, &count, NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        n += list[i].kind == WM_LOG_WORKER_STALLED &&
+             (join == 0 || list[i].value == join);
+    }
+    return n;
+}
+
+/* The sibling leaves, and its record is there for another. A stall that nobody
+ * was told of by then goes with it. */
+static void leave(struct play *p)
+{
+    struct actor *a = p->sibling;
+    const struct wm_record *r = play_record(p, a->pid);
+    const struct wm_segment *s = &p->scene->node->segment;
+    uint64_t given = atomic_load(&s->colds[r - s->records].given);
+
+    p->untold = (uint32_t)atomic_load(&r->stalls) - wm_given_stalls(given);
+    actor_do(a, act_drain, 0);
+    actor_do(a, act_leave, 0);
+    actor_quit(a);
+    p->sibling = NULL;
+}
+
+/* The others' life goes on: they sweep, tell, leave, join, reload, lead.
+ * Returns a worker that has joined, and is to start later. */
+static struct actor *go_on(struct play *p, bool stay)
 {
     struct scene *s = p->scene;
     uint32_t before = s->actors;
@@ -498,6 +532,9 @@ static struct actor *go_on(struct play *p)
     wm_sweep_events(s->node, NULL, book_note, p->book);
     if (p->sibling != NULL) {
         actor_do(p->sibling, act_beat, 0);
+        if (!stay) {
+            leave(p);
+        }
     }
     late = join_if_room(s, 1);
     if (p->answer->id != 0) {
@@ -517,22 +554,6 @@ static bool is_answer(long result)
 {
     return result >= 0 || result == -ESTALE || result == -ENOBUFS ||
            result == -EBUSY;
-}
-
-/* Stalls that were marked, of one joining or of all; each has its entry, since
- * nobody has died. */
-static uint32_t count_stalls(const struct play *p, uint64_t join)
-{
-    struct wm_log_entry list[256];
-    uint64_t since = 0;
-    uint32_t count, n = 0;
-
-    wm_log_read(p->scene->node, &since, list, 256, &count, NULL);
-    for (uint32_t i = 0; i < count; i++) {
-        n += list[i].kind == WM_LOG_WORKER_STALLED &&
-             (join == 0 || list[i].value == join);
-    }
-    return n;
 }
 
 /* A stall that was marked is one that its worker counts. */
@@ -568,7 +589,7 @@ static void pause_at(const struct operation *o, struct moment m, bool hold)
     begin(o, CAPACITY);
     at_moment(p, "stopped", m);
     must(step_to(&p->victim, m), "each run comes to the same moments");
-    late = go_on(p);
+    late = go_on(p, hold);
     if (!hold) {
         start(late);
     }
@@ -591,7 +612,7 @@ static void pause_at(const struct operation *o, struct moment m, bool hold)
     must(play_record(p, p->victim.pid) == NULL, "it leaves as others do");
     wm_sweep(p->scene->node, NULL);
     sweep_and_tell(p);
-    p->stalls = count_stalls(p, 0);
+    p->stalls = count_stalls(p, 0) - p->untold;
     check_end(p, 0, 0);
     assert_int_equal(end(NULL), 0);
 }
@@ -645,18 +666,20 @@ static bool step_second(struct play *p, uint32_t last)
     return last > 0 && v->at.call < WAITING;
 }
 
-static void begin_second(struct play *q, const struct operation *o)
+static void begin_pair(const struct operation *o, const struct operation *other)
 {
-    struct play *p = &play;
+    struct play *p = &play, *q = &second;
 
+    begin(o, CAPACITY + 1);
     *q = *p;
-    q->operation = o;
+    q->operation = other;
     q->answer = &p->book->answer[1];
     memset(&q->victim, 0, sizeof(q->victim));
     step_fork(&q->victim, prepare, act, depart, q);
     if (play_record(q, q->victim.pid) != NULL) {
         play_set_back(q, q->victim.pid, SCENE_NEVER);
     }
+    step_note(&p->victim);
 }
 
 /* The first is stopped at a moment; the second is stepped, and is over or dead
@@ -664,22 +687,20 @@ static void begin_second(struct play *q, const struct operation *o)
 static void pair_at(const struct operation *o, struct moment m,
                     const struct operation *other, uint32_t last)
 {
-    struct play *p = &play;
-    static struct play q;
+    struct play *p = &play, *q = &second;
     uint32_t marked;
 
-    begin(o, CAPACITY + 1);
-    begin_second(&q, other);
+    begin_pair(o, other);
     at_moment(p, "stopped beside another", m);
     must(step_to(&p->victim, m), "each run comes to the same moments");
-    step_watch(&q.victim, p->scene->node->segment.header,
+    step_watch(&q->victim, p->scene->node->segment.header,
                p->scene->node->segment.geometry.size);
-    if (step_second(&q, last)) {
-        step_depart(&q.victim);
+    if (step_second(q, last)) {
+        step_depart(&q->victim);
     } else {
-        play_expect_crash(p, q.victim.pid);
-        step_kill(&q.victim);
-        step_reap(&q.victim);
+        play_expect_crash(p, q->victim.pid);
+        step_kill(&q->victim);
+        step_reap(&q->victim);
     }
     step_resume(&p->victim);
     step_finish(&p->victim);
@@ -697,7 +718,6 @@ static void pair_at(const struct operation *o, struct moment m,
     marked = count_stalls(p, 0);
     p->stalls = marked > p->stalls ? marked : p->stalls;
     check_end(p, 0, 1);
-    step_clear(&q.victim);
     assert_int_equal(end(NULL), 0);
 }
 
@@ -707,14 +727,16 @@ static void can_be_paired(void **state)
     static struct trail t;
     uint32_t count = 0;
 
-    begin(o, CAPACITY + 1);
-    walk(&play, &t, true);
-    assert_int_equal(end(NULL), 0);
     for (size_t j = 0; j < operation_count; j++) {
+        /* One that wants others to prepare it does not fit here. */
+        if (operations[j].set != NULL || operations[j].ready != NULL) {
+            continue;
+        }
+        begin_pair(o, &operations[j]);
+        walk(&play, &t, true);
+        assert_int_equal(end(NULL), 0);
         for (uint32_t i = 0; i < t.count; i++) {
-            /* One that wants others to prepare it does not fit here. */
-            if (operations[j].set == NULL && operations[j].ready == NULL &&
-                is_chosen(&t, i)) {
+            if (is_chosen(&t, i)) {
                 pair_at(o, t.moment[i], &operations[j], count++ % LASTS);
             }
         }
