@@ -15,8 +15,9 @@
  * at each of them, which takes a quarter of an hour; else around each step that
  * others can see, when all that it rests on is loaded, and at some between. */
 
+#include "books.h"
 #include "invariants.h"
-#include "operations.h"
+#include "others.h"
 
 #include "process.h"
 
@@ -26,7 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #define CAPACITY 4
 #define MOMENTS 4096
@@ -143,237 +143,6 @@ static int end(void **state)
     return error;
 }
 
-/* -------------------------------------------------------------- the books */
-
-/* Marks in the segment that something was given. */
-static uint32_t marks(const struct wm_segment *s, const void *memory)
-{
-    const char *at = memory;
-    const struct wm_record_cold *c = (const void *)(at + s->geometry.colds);
-    const struct wm_generation_record *g =
-        (const void *)(at + s->geometry.generation_records);
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < s->geometry.capacity; i++) {
-        uint64_t given = atomic_load(&c[i].given);
-
-        n += (uint32_t)(given & 1) + wm_given_stalls(given);
-    }
-    for (uint32_t i = 0; i < s->geometry.generations; i++) {
-        uint64_t word = atomic_load(&g[i].word);
-
-        n += wm_gen_state(word) >= WM_GENERATION_BEGUN ? wm_gen_given(word) : 0;
-    }
-    return n;
-}
-
-static uint32_t told(const struct book *b, uint32_t kind, uint64_t join)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < b->count && i < BOOK_SIZE; i++) {
-        n +=
-            b->event[i].kind == kind && (join == 0 || b->event[i].join == join);
-    }
-    return n;
-}
-
-static bool is_repeated(const struct book *b, uint32_t i, uint32_t j)
-{
-    const struct wm_event *x = &b->event[i], *y = &b->event[j];
-
-    return x->kind == y->kind && x->kind != WM_EVENT_STALLED &&
-           (x->kind == WM_EVENT_CRASHED
-                ? x->join == y->join
-                : x->generation == y->generation && x->spell == y->spell);
-}
-
-static uint32_t spells_that_ended(const struct play *p)
-{
-    struct wm_generation_info list[256];
-    uint32_t count, n = 0;
-
-    assert_int_equal(wm_generations(p->scene->node, list, 256, &count), 0);
-    for (uint32_t i = 0; i < count; i++) {
-        must(list[i].state != WM_GENERATION_ACTIVE,
-             "a generation ends with its last worker");
-        n += list[i].spell;
-    }
-    return n;
-}
-
-/* lost: what the dead had marked as given, and did not live to give. */
-static void check_books(const struct play *p, uint32_t lost)
-{
-    const struct book *b = p->book;
-    uint32_t owed = p->ends + p->stalls + spells_that_ended(p);
-    uint32_t crashes = told(b, WM_EVENT_CRASHED, 0);
-
-    must(b->count <= BOOK_SIZE, "no more is told than there is");
-    for (uint32_t i = 0; i < b->count; i++) {
-        for (uint32_t j = 0; j < i; j++) {
-            must(!is_repeated(b, i, j), "I4: nothing is told twice");
-        }
-    }
-    for (uint32_t i = 0; i < p->ends; i++) {
-        must(told(b, WM_EVENT_CRASHED, p->ended[i]) + lost >= 1,
-             "each crash is told");
-    }
-    must(crashes <= p->ends, "I3: nobody is told of a crash that was none");
-    must(b->count + lost == owed, "all that is owed is told once");
-    must(wm_events_owed(p->scene->node, ~0u) == 0, "nothing stays owed");
-}
-
-/* Only an entry that its writer's death left unfinished is missing. */
-static void check_log(const struct play *p, uint32_t unfinished)
-{
-    struct wm_log_entry list[256];
-    uint64_t since = 0, missed = 0;
-    uint32_t count;
-
-    wm_log_read(p->scene->node, &since, list, 256, &count, &missed);
-    must(missed <= unfinished, "an entry is missed only if its writer died");
-    must(count + missed == since &&
-             since == atomic_load(&p->scene->node->segment.header->log_next),
-         "each number of the log has its entry");
-    /* Not in order: whoever took the lead makes its entry later. */
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t j = 0; j < i; j++) {
-            must(list[i].kind != WM_LOG_LEADER ||
-                     list[j].kind != list[i].kind ||
-                     list[i].value != list[j].value,
-                 "I11: each leader has a term of its own");
-        }
-    }
-}
-
-/* ---------------------------------------------------------- the survivors */
-
-/* Sweeps, and tells what is owed, until it is all told: the dead may have
- * signed for the next turn at the lock. */
-static void sweep_and_tell(struct play *p)
-{
-    const struct timespec pause = {.tv_nsec = 1000000};
-    struct wm_node *node = p->scene->node;
-
-    for (int ms = 0; ms < 20000; ms++) {
-        wm_sweep_events(node, NULL, book_note, p->book);
-        if (wm_events_owed(node, ~0u) == 0) {
-            return;
-        }
-        nanosleep(&pause, NULL);
-    }
-    must(false, "what is owed can be told");
-}
-
-/* A worker that has joined, or NULL where there is no room. */
-static struct actor *join_if_room(struct scene *s, uint64_t generation)
-{
-    struct actor *a = scene_actor(s);
-    long error = actor_do(a, act_join, (long)generation);
-
-    if (error == 0) {
-        return a;
-    }
-    must(error == -ENOBUFS, "a worker joins where there is room");
-    actor_quit(a);
-    return NULL;
-}
-
-static bool start(struct actor *a)
-{
-    if (a != NULL) {
-        assert_int_equal(actor_do(a, act_start, 0), 0);
-    }
-    return a != NULL;
-}
-
-static bool is_worker(const struct play *p, const struct actor *a)
-{
-    unsigned state = a->pid == 0 ? WM_FREE : play_state(p, a->pid);
-
-    return state >= WM_JOINING && state <= WM_STALLED;
-}
-
-static uint32_t count_workers(const struct play *p)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < p->scene->actors; i++) {
-        n += is_worker(p, &p->scene->actor[i]);
-    }
-    return n;
-}
-
-/* Each slot that no living worker has can be taken, and then no more. */
-static void fill(struct play *p)
-{
-    struct scene *s = p->scene;
-    uint32_t workers = count_workers(p);
-
-    while (start(join_if_room(s, 1))) {
-        workers++;
-    }
-    must(workers == p->capacity, "no slot is lost for good");
-}
-
-/* The end of a worker; returns whether it is told that it is the last. */
-static bool shut_down(struct play *p, struct actor *a)
-{
-    uint64_t generation = atomic_load(&play_record(p, a->pid)->generation);
-    int exits, mine;
-
-    assert_true(actor_do(a, act_lock, 20000) >= 0);
-    mine = actor_shut_down(a, generation, &exits);
-    if (exits > 0) {
-        const struct wm_event e = {.kind = WM_EVENT_MASTER_EXIT,
-                                   .generation = generation,
-                                   .spell = a->board->number};
-
-        must(exits == 1, "no end waits for another");
-        book_note(&e, p->book);
-    }
-    assert_int_equal(actor_do(a, act_unlock, 0), 0);
-    assert_int_equal(actor_do(a, act_leave, 0), 0);
-    actor_quit(a);
-    return mine == 1;
-}
-
-/* All workers leave; of each generation one is told that it is the last. */
-static void end_all(struct play *p)
-{
-    struct scene *s = p->scene;
-    uint32_t lasts[8] = {0};
-
-    for (uint32_t i = 0; i < s->actors; i++) {
-        struct actor *a = &s->actor[i];
-
-        if (is_worker(p, a)) {
-            uint64_t id = atomic_load(&play_record(p, a->pid)->generation);
-
-            lasts[id % 8] += shut_down(p, a);
-            must(lasts[id % 8] <= 1, "I6: one worker is told that it is last");
-        } else if (a->pid != 0 && play_state(p, a->pid) == WM_DRAINING) {
-            actor_do(a, act_leave, 0);
-        }
-    }
-    must(lasts[1] == 1, "I6: the last worker is told so");
-    sweep_and_tell(p);
-}
-
-/* What every end of a play comes to. */
-static void check_end(struct play *p, uint32_t lost, uint32_t unfinished)
-{
-    fill(p);
-    check_swept(p->scene->node);
-    end_all(p);
-    check_swept(p->scene->node);
-    check_books(p, lost);
-    check_log(p, unfinished);
-    must(scene_files(p->scene) == 1,
-         "I9: the segment is there while it is used");
-}
-
 /* --------------------------------------------------------------- stepping */
 
 static void at_moment(const struct play *p, const char *what, struct moment m)
@@ -433,7 +202,7 @@ static void kill_at(const struct operation *o, struct moment m, bool zombie)
     begin(o, CAPACITY);
     s = &p->scene->node->segment;
     at_moment(p, "killed", m);
-    given = marks(s, s->header);
+    given = books_marks(s, s->header);
     count = p->book->count;
     must(step_to(&p->victim, m), "each run comes to the same moments");
     check_moment(p->scene->node);
@@ -442,15 +211,15 @@ static void kill_at(const struct operation *o, struct moment m, bool zombie)
     if (!zombie) {
         step_reap(&p->victim);
     }
-    lost = marks(s, s->header) - given - (p->book->count - count);
+    lost = books_marks(s, s->header) - given - (p->book->count - count);
     must(lost <= 1, "I4: an event is marked before it is given, one by one");
     wm_sweep(p->scene->node, NULL);
     check_swept(p->scene->node);
     if (o->after != NULL) {
         o->after(p);
     }
-    sweep_and_tell(p);
-    check_end(p, lost, 1);
+    others_tell(p);
+    others_end(p, lost, 1);
     assert_int_equal(end(NULL), 0);
 }
 
@@ -471,105 +240,10 @@ static void can_be_killed(void **state)
 
 /* ---------------------------------------------------------------- pausing */
 
-/* Marked as stalled, if a sweep may do that: its beat is old enough as soon as
- * it may be. The word is not touched here. */
-static void stall(struct play *p)
-{
-    struct wm_record *r = play_record(p, p->victim.pid);
-    unsigned state = play_state(p, p->victim.pid), after;
-
-    if (r != NULL && state >= WM_JOINING) {
-        atomic_store(&r->overdue_ms, PLAY_LATE_MS / 2);
-        wm_sweep(p->scene->node, NULL);
-        atomic_store(&r->overdue_ms, SCENE_NEVER);
-    }
-    after = play_state(p, p->victim.pid);
-    must(after == state || (state == WM_LIVE && after == WM_STALLED),
-         "I2: whoever is stopped keeps its record");
-}
-
-/* Stalls that were marked, of one joining or of all; each has its entry, since
- * nobody has died. */
-static uint32_t count_stalls(const struct play *p, uint64_t join)
-{
-    struct wm_log_entry list[256];
-    uint64_t since = 0;
-    uint32_t count, n = 0;
-
-    wm_log_read(p->scene->node, &since, list, 256, &count, NULL);
-    for (uint32_t i = 0; i < count; i++) {
-        n += list[i].kind == WM_LOG_WORKER_STALLED &&
-             (join == 0 || list[i].value == join);
-    }
-    return n;
-}
-
-/* The sibling leaves, and its record is there for another. A stall that nobody
- * was told of by then goes with it. */
-static void leave(struct play *p)
-{
-    struct actor *a = p->sibling;
-    const struct wm_record *r = play_record(p, a->pid);
-    const struct wm_segment *s = &p->scene->node->segment;
-    uint64_t given = atomic_load(&s->colds[r - s->records].given);
-
-    p->untold = (uint32_t)atomic_load(&r->stalls) - wm_given_stalls(given);
-    actor_do(a, act_drain, 0);
-    actor_do(a, act_leave, 0);
-    actor_quit(a);
-    p->sibling = NULL;
-}
-
-/* The others' life goes on: they sweep, tell, leave, join, reload, lead.
- * Returns a worker that has joined, and is to start later. */
-static struct actor *go_on(struct play *p, bool stay)
-{
-    struct scene *s = p->scene;
-    uint32_t before = s->actors;
-    struct actor *late;
-
-    stall(p);
-    wm_sweep_events(s->node, NULL, book_note, p->book);
-    if (p->sibling != NULL) {
-        actor_do(p->sibling, act_beat, 0);
-        if (!stay) {
-            leave(p);
-        }
-    }
-    late = join_if_room(s, 1);
-    if (p->answer->id != 0) {
-        start(join_if_room(s, p->answer->id)); /* which may be aborted */
-    }
-    start(join_if_room(s, scene_begin(s)));
-    for (uint32_t i = before; i < s->actors; i++) {
-        if (is_worker(p, &s->actor[i])) {
-            actor_do(&s->actor[i], act_lead, 0);
-        }
-    }
-    check_swept(s->node);
-    return late;
-}
-
 static bool is_answer(long result)
 {
     return result >= 0 || result == -ESTALE || result == -ENOBUFS ||
            result == -EBUSY;
-}
-
-/* A stall that was marked is one that its worker counts. */
-static void check_stalls(const struct play *p)
-{
-    const struct wm_segment *s = &p->scene->node->segment;
-
-    for (uint32_t i = 0; i < p->capacity; i++) {
-        const struct wm_record *r = &s->records[i];
-        unsigned state = wm_word_state(atomic_load(&r->word));
-
-        must(state < WM_JOINING || state > WM_DRAINING ||
-                 atomic_load(&r->stalls) + (state == WM_STALLED) ==
-                     count_stalls(p, atomic_load(&r->join)),
-             "a worker counts each stall that it comes back from");
-    }
 }
 
 static long act_try(struct actor *self, long unused)
@@ -589,11 +263,11 @@ static void pause_at(const struct operation *o, struct moment m, bool hold)
     begin(o, CAPACITY);
     at_moment(p, "stopped", m);
     must(step_to(&p->victim, m), "each run comes to the same moments");
-    late = go_on(p, hold);
+    late = others_go_on(p, hold);
     if (!hold) {
-        start(late);
+        others_start(late);
     }
-    workers = count_workers(p);
+    workers = others_workers(p);
     hold = hold && p->sibling != NULL && actor_do(p->sibling, act_try, 0) >= 0;
     step_resume(&p->victim);
     must(!hold || actor_do(p->sibling, act_unlock, 0) == 0,
@@ -601,19 +275,19 @@ static void pause_at(const struct operation *o, struct moment m, bool hold)
     step_finish(&p->victim);
     must(is_answer(p->answer->result), "it goes on, or fails as it may");
     check_swept(p->scene->node);
-    must(count_workers(p) == workers, "I2: nobody lost a record to it");
-    start(late); /* no harm the second time */
-    check_stalls(p);
+    must(others_workers(p) == workers, "I2: nobody lost a record to it");
+    others_start(late); /* no harm the second time */
+    books_check_stalls(p);
     if (o->after != NULL) {
         o->after(p);
     }
-    sweep_and_tell(p);
+    others_tell(p);
     step_depart(&p->victim);
     must(play_record(p, p->victim.pid) == NULL, "it leaves as others do");
     wm_sweep(p->scene->node, NULL);
-    sweep_and_tell(p);
-    p->stalls = count_stalls(p, 0) - p->untold;
-    check_end(p, 0, 0);
+    others_tell(p);
+    p->stalls = books_stalls(p, 0) - p->untold;
+    others_end(p, 0, 0);
     assert_int_equal(end(NULL), 0);
 }
 
@@ -711,13 +385,13 @@ static void pair_at(const struct operation *o, struct moment m,
     if (o->after != NULL) {
         o->after(p);
     }
-    sweep_and_tell(p);
+    others_tell(p);
     step_depart(&p->victim);
     wm_sweep(p->scene->node, NULL);
-    sweep_and_tell(p);
-    marked = count_stalls(p, 0);
+    others_tell(p);
+    marked = books_stalls(p, 0);
     p->stalls = marked > p->stalls ? marked : p->stalls;
-    check_end(p, 0, 1);
+    others_end(p, 0, 1);
     assert_int_equal(end(NULL), 0);
 }
 
