@@ -24,6 +24,7 @@ build=$root/build
         python3-pytest python3-pytest-xdist scdoc)
     bench_packages=(g++ libbenchmark-dev liburcu-dev wrk)
     plot_packages=(gnuplot-nox)
+    chaos_packages=(g++ libcli11-dev nlohmann-json3-dev wrk)
 }
 # Packages to unpack.
 unpacked_packages=(nginx nginx-common libnginx-mod-http-lua

@@ -1,0 +1,441 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""The books of a run, and the rules that they must keep.
+
+Each rule is a function of recorded facts that yields what is wrong. It knows
+no clock and no luck: what may be missing is missing because a process that
+would have told it was killed, and then the facts name that process.
+"""
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+FOUR = ("master_start", "master_exit", "worker_start", "worker_exit")
+KNOWN = re.compile(
+    r"worker manager: (worker \d+-\d+ (crashed|stalled|recovered)"
+    r"|not given|events of other workers stay owed"
+    r"|what this worker is to be told waits)")
+MEANT = re.compile(     # of the failed reloads and upgrades
+    r"unix:none/s|\"nonsense\"|init_by_lua error: .*chaos|stack traceback"
+    r"|exited on signal (9|15)\b")
+TROUBLE = re.compile(r"attempt to |thread aborted|traceback|Sanitizer"
+                     r"|exited on signal|\[(crit|alert|emerg)\]", re.I)
+CUT_SHORT = re.compile(r"\[alert\] (\d+)#\d+: (\*\d+ open socket #|aborting)")
+LOUD = re.compile(r"\[(warn|error|crit|alert|emerg)\] .*worker manager: ")
+
+
+@dataclass
+class Life:
+    """What one life of the node left."""
+    trace: list = field(default_factory=list)   # of the callbacks
+    events: list = field(default_factory=list)  # the event log, followed
+    log: list = field(default_factory=list)     # nginx's error.log
+    killed: set = field(default_factory=set)    # by chaos
+    holders: set = field(default_factory=set)   # died with the lock
+    # [since, until, pids]: signals by which processes end at once.
+    felled: list = field(default_factory=list)
+    left: list = field(default_factory=list)    # segments when all had ended
+    file: str = ""
+    gentle: bool = False        # all was up, and nothing hindered the end
+
+    def named(self, *names):
+        return [e for e in self.events if e.get("event") in names]
+
+    def begins(self, *names):
+        return [x for x in self.trace if x["what"] == "begin"
+                and x["event"] in names]
+
+    def not_given(self, what):
+        """The ids of events that were logged as not given."""
+        found = (re.search(rf"not given: {what} of ([\d-]+): ", x)
+                 for x in self.log)
+        return Counter(x[1] for x in found if x)
+
+    def missed(self):
+        """Entries that their writers died over, or that were overwritten."""
+        return sum(e.get("missed", 0) for e in self.events)
+
+    def pids(self, pattern):
+        found = (re.search(pattern, x) for x in self.log)
+        return {int(x[1]) for x in found if x}
+
+    def dead(self):
+        """Killed, by chaos or by nginx on a fast stop."""
+        return self.killed | self.pids(r" (\d+) exited on signal 9\b")
+
+    def ended_at_once(self):
+        return self.dead().union(*(pids for _, _, pids in self.felled),
+                                 self.pids(r" (\d+) exited on signal 15\b"))
+
+    def told_to_leave(self):
+        return self.pids(r"\[notice\] (\d+)#\d+: (?:gracefully shutting down"
+                         r"|exiting)")
+
+    def lost(self):
+        """How many events may have been taken by who died before telling."""
+        recovered = {e["value"] for e in self.named("lock-recovered")}
+        return len(self.holders | recovered | set()) + self.missed()
+
+
+@dataclass
+class Run:
+    """All lives of a run, and what its clients saw."""
+    lives: list = field(default_factory=list)
+    down: list = field(default_factory=list)    # [since, until]: no nginx
+    failures: list = field(default_factory=list)
+    served: list = field(default_factory=list)
+    leads: list = field(default_factory=list)   # (term, pid), as served
+    loads: list = field(default_factory=list)   # of wrk
+    readings: list = field(default_factory=list)    # of wmctl
+    errors: list = field(default_factory=list)  # of the clients themselves
+
+    def told(self, index):
+        """What the next life was told of this one; None if nobody was."""
+        if index + 1 >= len(self.lives) or self.tidied(index):
+            return None
+        starts = self.lives[index + 1].begins("master_start")
+        return starts[0]["info"].get("unclean", {}) if starts else None
+
+    def tidied(self, index):
+        """Whether wmctl gc took away what there was to tell."""
+        return any(s["file"] == self.lives[index].file
+                   and s["action"] == "unlinked"
+                   for r in self.readings if r.command == "gc"
+                   for document in r.said for s in document["segments"])
+
+
+# --- a life ---------------------------------------------------------------------
+
+def each_worker_has_one_end(life):
+    joined = {e["value"]: e for e in life.named("worker-joined")}
+    ends = defaultdict(list)
+    for e in life.named("worker-left", "worker-crashed"):
+        ends[e["value"]].append(e)
+    for join, found in ends.items():
+        if len(found) > 1:
+            yield f"two ends: {found}"
+        if join not in joined and found[0]["pid"] not in life.dead():
+            yield f"an end of nobody: {found}"
+        if found[0]["event"] == "worker-crashed" and (
+                found[0]["pid"] not in life.dead()):
+            yield f"crashed, but nobody killed it: {found}"
+    endless = [e for join, e in joined.items() if join not in ends]
+    for e in endless:
+        if life.gentle or e["pid"] not in life.ended_at_once():
+            yield f"no end: {e}"
+
+
+def each_start_has_one_exit(life):
+    """Of a worker's callbacks; one that is killed has none."""
+    starts = Counter(x["id"] for x in life.begins("worker_start"))
+    exits = Counter(x["id"] for x in life.begins("worker_exit"))
+    silent = life.not_given("worker_exit")
+    dead = life.dead()
+    for id_ in starts | exits | silent:
+        if max(starts[id_], exits[id_] + silent[id_]) > 1:
+            yield f"{id_}: {starts[id_]} starts, {exits[id_]} exits, " \
+                  f"{silent[id_]} not given"
+        if starts[id_] > exits[id_] + silent[id_] and pid_of(id_) not in dead:
+            yield f"{id_}: no exit, and nobody killed it"
+    live = {f'{e["generation"]}-{e["pid"]}' for e in life.named("worker-live")}
+    untold = live - set(starts) - set(life.not_given("worker_start"))
+    for id_ in untold:
+        if pid_of(id_) not in dead:
+            yield f"{id_}: live, and no start was given"
+    for id_ in set(starts) - live:
+        if pid_of(id_) not in dead and not life.missed():
+            yield f"{id_}: a start, but it was never live"
+
+
+def pid_of(id_):
+    return int(id_.split("-")[1])
+
+
+def spells(life):
+    """{generation: how many spells it opened}."""
+    return Counter(e["generation"] for e in life.named("generation-active"))
+
+
+def owed(life):
+    """Master exits that nobody was told of."""
+    given = Counter(x["id"] for x in life.begins("master_exit"))
+    silent = life.not_given("master_exit")
+    return {g: n - given[g] - silent[str(g)] for g, n in spells(life).items()}
+
+
+def each_committed_generation_has_one_exit(life):
+    seen = Counter((x["id"], x["info"]["spell"])
+                   for x in life.begins("master_exit"))
+    for key, n in seen.items():
+        if n > 1:
+            yield f"given {n} times: master_exit of (generation, spell) {key}"
+    opened = spells(life)
+    for g in {x["id"] for x in life.begins("master_exit")} - set(opened):
+        if not life.missed():
+            yield f"an exit of generation {g}, which no worker joined"
+    short = owed(life)
+    for g, n in short.items():
+        if n < 0 and not life.missed():
+            yield f"generation {g}: {-n} exits more than spells"
+    if life.gentle and sum(max(n, 0) for n in short.values()) > life.lost():
+        yield f"exits never given: {short}, lost {life.lost()} at most"
+    closed = Counter((e["generation"], e["value"])
+                     for e in life.named("generation-exited"))
+    for key, n in closed.items():
+        if n > 1:
+            yield f"closed {n} times: {key}"
+
+
+def callbacks_do_not_overlap(life):
+    """But the dead do not finish; nor does a coroutine of a process that was
+    felled, which may run another callback itself."""
+    running, fallen = None, life.ended_at_once()
+    for x in life.trace:
+        if x["what"] == "begin":
+            if running and running["by"] not in fallen:
+                yield f"overlap: {running} and {x}"
+            running = x
+        elif x["what"] in ("end", "raise"):
+            if not running or (running["by"], running["call"]) != (
+                    x["by"], x["call"]):
+                yield f"overlap: {running} and {x}"
+            running = None
+    if running and running["by"] not in fallen:
+        yield f"never ended: {running}"
+
+
+def terms_are_unique_and_grow(life):
+    holders, last = {}, {}
+    for e in life.named("leader"):
+        term, pid = e["value"], e["pid"]
+        if term in holders:
+            yield f"term {term} of {holders[term]} and {pid}"
+        if term <= last.get(pid, 0):
+            yield f"term {term} of {pid} after {last[pid]}"
+        holders[term] = pid
+        last[pid] = term
+    for e in life.named("leader-lost"):
+        if holders.get(e["value"], e["pid"]) != e["pid"]:
+            yield f"lost by another: {e}, {holders[e['value']]}"
+    told = 0
+    for x in life.begins("leader"):
+        if x["id"] <= told:
+            yield f"term {x['id']} told after {told}: {x}"
+        if holders.get(x["id"], x["by"]) != x["by"]:
+            yield f"term {x['id']} of {holders[x['id']]} told to {x['by']}"
+        told = max(told, x["id"])
+
+
+def counts_are_possible(life):
+    joined = Counter(e["generation"] for e in life.named("worker-joined"))
+    most = max(joined.values(), default=0) + life.missed()
+    for x in life.begins(*FOUR, "worker_failed", "worker_recovered"):
+        counts = [x.get("n_prev"), x["n_mine"], x.get("n_next")]
+        if any(n is not None and not 0 <= n <= most + len(life.killed)
+               for n in counts):
+            yield f"out of range: {x}"
+        if x["event"] in ("worker_start", "worker_exit") and x["n_mine"] < 1:
+            yield f"does not count itself: {x}"
+        if x["event"] in ("master_start", "master_exit") and x["n_mine"]:
+            yield f"workers of nobody: {x}"
+
+
+def the_last_is_the_last(life):
+    """Who is told that it is the last of a spell may be followed by one that
+    started afterwards, or it was killed."""
+    last, at = {}, {x["id"]: i for i, x in enumerate(life.trace)
+                    if x["what"] == "begin" and x["event"] == "worker_start"}
+    for i, x in enumerate(life.trace):
+        if (x["what"], x.get("event"), x.get("n_mine")) != (
+                "begin", "worker_exit", 1):
+            continue
+        key = x["info"]["generation"], x["info"]["spell"]
+        if key in last:
+            former = last[key]
+            if life.trace[former]["by"] not in life.ended_at_once() and (
+                    at.get(x["id"], i) < former):
+                yield f"two last ones: {life.trace[former]} and {x}"
+        last[key] = i
+
+
+def generations_are_new(life):
+    begun = [e["generation"] for e in life.named("generation-begun")]
+    if len(set(begun)) != len(begun):
+        yield f"begun twice: {begun}"
+    told = [x["id"] for x in life.begins("master_start")]
+    if told != sorted(set(told)):
+        yield f"ids do not grow: {told}"
+    strangers = set(told) - set(begun)
+    if strangers and not life.missed():
+        yield f"never begun: {strangers}"
+    for g in set(spells(life)) - set(begun):
+        if not life.missed():
+            yield f"active, but never begun: {g}"
+    for g, seen in by_generation(life, "generation-active").items():
+        if seen != sorted(set(seen)):
+            yield f"spells of {g}: {seen}"
+
+
+def by_generation(life, name):
+    found = defaultdict(list)
+    for e in life.named(name):
+        found[e["generation"]].append(e["value"])
+    return found
+
+
+def failures_are_told_once(life):
+    told = Counter((x["id"], x["info"]["reason"])
+                   for x in life.begins("worker_failed"))
+    crashed = {f'{e["generation"]}-{e["pid"]}'
+               for e in life.named("worker-crashed")}
+    stalled = Counter(f'{e["generation"]}-{e["pid"]}'
+                      for e in life.named("worker-stalled"))
+    for (id_, reason), n in told.items():
+        if reason == "crashed" and (n > 1 or id_ not in crashed
+                                    and not life.missed()):
+            yield f"{id_}: crashed, told {n} times"
+        if reason == "stalled" and n > stalled[id_] + life.missed():
+            yield f"{id_}: stalled {stalled[id_]} times, told {n} times"
+    untold = crashed - {id_ for id_, reason in told if reason == "crashed"}
+    if life.gentle and len(untold) > life.lost():
+        yield f"crashes never told: {untold}, lost {life.lost()} at most"
+
+
+def nothing_is_left(life):
+    if life.left and (life.gentle or not life.ended_at_once()):
+        yield f"left in /dev/shm: {life.left}"
+
+
+def the_log_is_clean(life):
+    fallen = life.ended_at_once()
+    for line in life.log:
+        # Of nginx itself, where a fast end overtakes a graceful one.
+        cut = CUT_SHORT.search(line)
+        if cut and int(cut[1]) in fallen:
+            continue
+        if (LOUD.search(line) and not KNOWN.search(line)) or (
+                TROUBLE.search(line) and not MEANT.search(line)):
+            yield line
+
+
+def only_chaos_kills(life):
+    """Or nginx, those that are too slow on a fast stop."""
+    felled = set().union(*(pids for _, _, pids in life.felled))
+    for pid in life.dead() - life.killed - felled:
+        yield f"{pid} was killed, but not by chaos"
+
+
+def arguments_agree(life):
+    for x in life.begins(*FOUR, "worker_failed", "worker_recovered"):
+        info = x["info"]
+        expected = info["generation"] if "master" in x["event"] else (
+            f'{info["generation"]}-{info["pid"]}')
+        if (x["nargs"], info["event"], x["id"]) != (
+                5, x["event"], expected):
+            yield f"arguments: {x}"
+    for x in life.trace:
+        if x["what"] == "call" and (x["n"] != 1 or x.get("first") is not True):
+            if not any("not given" in line for line in life.log):
+                yield f"a call failed: {x}"
+
+
+# --- the run --------------------------------------------------------------------
+
+def the_next_life_is_told(run):
+    """Of what nobody was told in this one; unless gc was first."""
+    for i, life in enumerate(run.lives):
+        told = run.told(i)
+        if told is None:
+            continue
+        short = sum(max(n, 0) for n in owed(life).values())
+        said = told.get("exits_owed", 0)
+        if not short - life.lost() <= said <= short + life.missed():
+            yield (f"life {i + 1} owed {owed(life)}, lost {life.lost()} at "
+                   f"most, but told was {told}")
+
+
+def overlaps(since, until, windows):
+    return any(since <= end and begin <= until for begin, end, *_ in windows)
+
+
+def only_who_was_killed_fails_requests(run):
+    dead = set().union(*(x.ended_at_once() for x in run.lives))
+    leaving = set().union(*(x.told_to_leave() for x in run.lives))
+    felled = [w for x in run.lives for w in x.felled]
+    for f in run.failures:
+        if "Refused" in f.error:
+            ok = overlaps(f.since, f.until, run.down)
+        elif f.pid is None:     # whoever took it had not answered yet
+            ok = overlaps(f.since, f.until, felled + run.down)
+        elif f.pid in dead:
+            ok = True
+        else:                   # nginx closes idle connections as it leaves
+            ok = f.pid in leaving and f.reused and not f.got
+        if not ok:
+            yield f"{f}"
+    for x in run.loads:
+        if x.bad:
+            yield f"bad answers, or none: {x}"
+        if x.refused and not overlaps(x.since, x.until, run.down):
+            yield f"refused: {x}"
+
+
+def served_terms_have_one_holder(run):
+    """A life begins its terms anew; a pid is of one life."""
+    for i, life in enumerate(run.lives):
+        mine = {e["pid"] for e in life.named("worker-joined")}
+        holders = {e["value"]: e["pid"] for e in life.named("leader")}
+        for term, pid in {x for leads in run.leads for x in leads}:
+            if pid in mine and holders.get(term, pid) != pid and not any(
+                    pid in {e["pid"] for e in other.named("worker-joined")}
+                    for other in run.lives if other is not life):
+                yield f"life {i + 1}: {pid} served with term {term} of " \
+                      f"{holders[term]}"
+
+
+def readers_always_get_an_answer(run):
+    for x in run.readings:
+        allowed = {0, 1} if x.command == "wait" else {0}
+        if overlaps(x.since, x.until, run.down):
+            allowed |= {1, 3, 4, 5}
+        if x.status not in allowed:
+            yield f"{x}"
+        for shown in x.said if x.command == "show" else ():
+            if not all(0 <= n <= shown["capacity"]
+                       for n in shown["count"].values()):
+                yield f"counts: {shown['count']}"
+    for error in run.errors:
+        yield f"a client ended: {error}"
+
+
+def the_run_is_worth_it(run):
+    if not run.lives or not all(run.served) or not run.served:
+        yield f"served: {run.served}"
+    for i, life in enumerate(run.lives):
+        if not life.named("generation-begun") or not life.trace:
+            yield f"life {i + 1} has no books"
+
+
+LIFE_RULES = (
+    each_worker_has_one_end, each_start_has_one_exit,
+    each_committed_generation_has_one_exit, callbacks_do_not_overlap,
+    terms_are_unique_and_grow, counts_are_possible, the_last_is_the_last,
+    generations_are_new, failures_are_told_once, nothing_is_left,
+    the_log_is_clean, only_chaos_kills, arguments_agree)
+RUN_RULES = (
+    the_next_life_is_told, only_who_was_killed_fails_requests,
+    served_terms_have_one_holder, readers_always_get_an_answer,
+    the_run_is_worth_it)
+
+
+def audit(run):
+    """{rule: what breaks it}."""
+    found = {}
+    for rule in LIFE_RULES:
+        found[rule.__name__] = [
+            f"life {i + 1}: {text}" for i, life in enumerate(run.lives)
+            for text in rule(life)]
+    for rule in RUN_RULES:
+        found[rule.__name__] = list(rule(run))
+    return found
