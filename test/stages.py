@@ -134,6 +134,24 @@ def pytest_tests(log):
     return log, read
 
 
+def line_tests(log):
+    """Reads a log with a line for each test: pass or FAIL, and its name."""
+    def read(status):
+        result = Result(0, [], [])
+        try:
+            with open(log, encoding="utf-8") as f:
+                for word, name in re.findall(r"^(pass|FAIL)  (.*)$", f.read(),
+                                             re.M):
+                    if word == "pass":
+                        result = result._replace(passed=result.passed + 1)
+                    else:
+                        result.failed.append(name)
+        except FileNotFoundError:
+            pass
+        return complete(result, status)
+    return log, read
+
+
 def complete(result, status):
     """A bad status without a failed test, or no test, is a failure."""
     if status == NOTHING_SELECTED and not any(result):
@@ -239,7 +257,12 @@ def sanitizer_lane():
                           "-Dtools=disabled"),
             test_stage(f"{name} C tests", directory, env, wrapper,
                        ["--timeout-multiplier", "4"])]
-    return [*stages, Stage("fuzzing", ["test/fuzz/run"])]
+    report = os.path.join(LOGS, "chaos-rules.log")
+    return stages + [
+        Stage("fuzzing", ["test/fuzz/run"]),
+        pytest_stage("chaos books", "test/chaos"),
+        Stage("chaos", ["test/chaos/run", "--report", report],
+              line_tests(report))]
 
 
 # --- the run ------------------------------------------------------------------

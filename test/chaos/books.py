@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 FOUR = ("master_start", "master_exit", "worker_start", "worker_exit")
 KNOWN = re.compile(
     r"worker manager: (worker \d+-\d+ (crashed|stalled|recovered)"
-    r"|not given|events of other workers stay owed"
-    r"|what this worker is to be told waits)")
+    r"|not given)")
 MEANT = re.compile(     # of the failed reloads and upgrades
     r"unix:none/s|\"nonsense\"|init_by_lua error: .*chaos|stack traceback"
     r"|exited on signal (9|15)\b")
@@ -53,7 +52,7 @@ class Life:
         return Counter(x[1] for x in found if x)
 
     def missed(self):
-        """Entries that their writers died over, or that were overwritten."""
+        """Entries that their writers died over, or were slow to finish."""
         return sum(e.get("missed", 0) for e in self.events)
 
     def pids(self, pattern):
@@ -72,10 +71,19 @@ class Life:
         return self.pids(r"\[notice\] (\d+)#\d+: (?:gracefully shutting down"
                          r"|exiting)")
 
+    def unfinished(self):
+        """Who began a callback that never ended: it told what it took."""
+        begun = {(x["by"], x["call"]) for x in self.trace
+                 if x["what"] == "begin"}
+        ended = {(x["by"], x["call"]) for x in self.trace
+                 if x["what"] in ("end", "raise")}
+        return {pid for pid, _ in begun - ended}
+
     def lost(self):
         """How many events may have been taken by who died before telling."""
         recovered = {e["value"] for e in self.named("lock-recovered")}
-        return len(self.holders | recovered | set()) + self.missed()
+        holders = (self.holders | recovered) - self.unfinished()
+        return len(holders) + self.missed()
 
 
 @dataclass
@@ -105,7 +113,7 @@ class Run:
                    for document in r.said for s in document["segments"])
 
 
-# --- a life ---------------------------------------------------------------------
+# --- a life -------------------------------------------------------------------
 
 def each_worker_has_one_end(life):
     joined = {e["value"]: e for e in life.named("worker-joined")}
@@ -115,15 +123,20 @@ def each_worker_has_one_end(life):
     for join, found in ends.items():
         if len(found) > 1:
             yield f"two ends: {found}"
-        if join not in joined and found[0]["pid"] not in life.dead():
+        if join not in joined and not life.missed():
             yield f"an end of nobody: {found}"
         if found[0]["event"] == "worker-crashed" and (
                 found[0]["pid"] not in life.dead()):
             yield f"crashed, but nobody killed it: {found}"
-    endless = [e for join, e in joined.items() if join not in ends]
-    for e in endless:
-        if life.gentle or e["pid"] not in life.ended_at_once():
+    for e in endless(life)[life.missed():]:
+        if life.gentle or e["pid"] not in life.dead():
             yield f"no end: {e}"
+
+
+def endless(life):
+    """The joins of workers that have no end in the log."""
+    ended = {e["value"] for e in life.named("worker-left", "worker-crashed")}
+    return [e for e in life.named("worker-joined") if e["value"] not in ended]
 
 
 def each_start_has_one_exit(life):
@@ -139,8 +152,7 @@ def each_start_has_one_exit(life):
         if starts[id_] > exits[id_] + silent[id_] and pid_of(id_) not in dead:
             yield f"{id_}: no exit, and nobody killed it"
     live = {f'{e["generation"]}-{e["pid"]}' for e in life.named("worker-live")}
-    untold = live - set(starts) - set(life.not_given("worker_start"))
-    for id_ in untold:
+    for id_ in live - set(starts) - set(life.not_given("worker_start")):
         if pid_of(id_) not in dead:
             yield f"{id_}: live, and no start was given"
     for id_ in set(starts) - live:
@@ -297,9 +309,20 @@ def failures_are_told_once(life):
             yield f"{id_}: crashed, told {n} times"
         if reason == "stalled" and n > stalled[id_] + life.missed():
             yield f"{id_}: stalled {stalled[id_]} times, told {n} times"
-    untold = crashed - {id_ for id_, reason in told if reason == "crashed"}
-    if life.gentle and len(untold) > life.lost():
-        yield f"crashes never told: {untold}, lost {life.lost()} at most"
+    never = crashed - {id_ for id_, reason in told if reason == "crashed"}
+    if life.gentle and len(never) > life.lost():
+        yield f"crashes never told: {never}, lost {life.lost()} at most"
+
+
+def untold(life):
+    """How many workers' ends nobody was told of."""
+    drained = {e["value"] for e in life.named("worker-draining")}
+    told = {x["id"] for x in life.begins("worker_failed")
+            if x["info"]["reason"] == "crashed"}
+    crashed = {f'{e["generation"]}-{e["pid"]}'
+               for e in life.named("worker-crashed")}
+    return len([e for e in endless(life) if e["value"] not in drained]) + (
+        len(crashed - told))
 
 
 def nothing_is_left(life):
@@ -322,8 +345,13 @@ def the_log_is_clean(life):
 def only_chaos_kills(life):
     """Or nginx, those that are too slow on a fast stop."""
     felled = set().union(*(pids for _, _, pids in life.felled))
-    for pid in life.dead() - life.killed - felled:
+    at_once = life.ended_at_once()
+    for pid in at_once - life.killed - felled:
         yield f"{pid} was killed, but not by chaos"
+    for what in ("worker_start", "worker_exit"):
+        for id_ in life.not_given(what):
+            if pid_of(id_) not in at_once:
+                yield f"not given, but nobody felled it: {what} of {id_}"
 
 
 def arguments_agree(life):
@@ -340,7 +368,7 @@ def arguments_agree(life):
                 yield f"a call failed: {x}"
 
 
-# --- the run --------------------------------------------------------------------
+# --- the run -----------------------------------------------------------------
 
 def the_next_life_is_told(run):
     """Of what nobody was told in this one; unless gc was first."""
@@ -348,11 +376,13 @@ def the_next_life_is_told(run):
         told = run.told(i)
         if told is None:
             continue
-        short = sum(max(n, 0) for n in owed(life).values())
-        said = told.get("exits_owed", 0)
-        if not short - life.lost() <= said <= short + life.missed():
-            yield (f"life {i + 1} owed {owed(life)}, lost {life.lost()} at "
-                   f"most, but told was {told}")
+        short = {"exits_owed": sum(max(n, 0) for n in owed(life).values()),
+                 "workers": untold(life)}
+        for what, n in short.items():
+            said = told.get(what, 0)
+            if not n - life.lost() <= said <= n + life.missed():
+                yield (f"life {i + 1} left {short}, lost {life.lost()} at "
+                       f"most, but told was {told}")
 
 
 def overlaps(since, until, windows):
@@ -439,3 +469,21 @@ def audit(run):
     for rule in RUN_RULES:
         found[rule.__name__] = list(rule(run))
     return found
+
+
+def summary(run):
+    """What there was to judge."""
+    seen = Counter(e["event"] for x in run.lives for e in x.events
+                   if "event" in e)
+    told = Counter(x["event"] for life in run.lives for x in life.trace
+                   if x["what"] == "begin")
+    died = sum(len(x.unfinished()) for x in run.lives)
+    refused = sum("Refused" in f.error for f in run.failures)
+    return (f"{len(run.lives)} lives; "
+            + ", ".join(f"{n} {name}" for name, n in sorted(seen.items()))
+            + "; callbacks: "
+            + ", ".join(f"{n} {name}" for name, n in sorted(told.items()))
+            + f"; {died} died in one; {sum(run.served)} requests served, "
+            f"{refused} refused, "
+            f"{len(run.failures) - refused} cut off; "
+            f"{len(run.readings)} readings")

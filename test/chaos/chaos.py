@@ -89,6 +89,7 @@ class Chaos:
         name = rng.choices(list(STEPS), STEPS.values())[0]
         self.say(f"step {self.steps}: {name}")
         getattr(self, name)(rng)
+        self.life.note_gone()
         if rng.random() < 0.5:
             self.settle()
         else:
@@ -246,9 +247,10 @@ class Chaos:
             self.n.close_gate("trap." + event)
             if yielding:
                 self.n.close_gate("yield")
-        if pid and what == "STOP":
+        if self.n.master is None:
+            self.begin_life()
+        elif pid:
             self.life.signal("CONT", pid)
-        self.after_a_trap(pid)
 
     def trapped(self, known):
         try:
@@ -270,10 +272,6 @@ class Chaos:
             time.sleep(seconds)
         else:
             self.end_process(what, pid)
-
-    def after_a_trap(self, _):
-        if self.n.master is None:
-            self.begin_life()
 
     def provoke(self, event, rng):
         """Lets an event come that has a callback of this name."""
@@ -325,7 +323,7 @@ class Chaos:
         else:
             self.life.signal(name, pid)
         self.n.wait_gone([pid, *own])
-        self.life.note_holder()
+        self.life.note_gone()
 
     def roll_back(self, old, new):
         upgrades.winch(self.n, old)
@@ -371,21 +369,22 @@ def free_port(seed):
                 pass
 
 
-def judge(chaos, error):
+def judge(chaos, error, report):
     """Prints what each rule found; returns how many are broken."""
-    found = {}
-    if error:
-        found["the course"] = [error]
-    found |= books.audit(chaos.record)
-    failed = [f"{rule}: {text}" for rule, texts in found.items()
-              for text in texts]
+    found = {"the_course": [error] if error else [],
+             **books.audit(chaos.record)}
+    lines = [f"{'FAIL' if texts else 'pass'}  {rule}"
+             for rule, texts in found.items()]
+    if report:
+        with open(report, "w", encoding="utf-8") as f:
+            f.writelines(x + "\n" for x in lines)
+    for line in lines:
+        print(line)
     for rule, texts in found.items():
-        print(f"{'FAIL' if texts else 'pass'}  {rule}")
-    for text in failed:
-        print(f"failed: {text}")
-    print(f"seed {chaos.seed}: {chaos.steps} steps, {len(chaos.record.lives)} "
-          f"lives, {sum(chaos.record.served)} requests served, "
-          f"{len(chaos.record.failures)} failed")
+        for text in texts:
+            print(f"failed: {rule}: {text}")
+    print(f"seed {chaos.seed}: {chaos.steps} steps,",
+          books.summary(chaos.record))
     broken = sum(bool(x) for x in found.values())
     print(f"{len(found) - broken} passed, {broken} failed", flush=True)
     return broken
@@ -396,6 +395,7 @@ def main():
     parser.add_argument("--seed", type=int,
                         default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--report", help="a file for a line for each rule")
     options = parser.parse_args()
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -413,7 +413,7 @@ def main():
         error = str(why) or repr(why)
     finally:
         leftovers.kill_all()
-    broken = judge(chaos, error)
+    broken = judge(chaos, error, options.report)
     leftovers.remove(chaos.lives[0].n.segments() if chaos.lives else [])
     if not broken:
         shutil.rmtree(top)

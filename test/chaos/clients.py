@@ -8,11 +8,15 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections import namedtuple
 
-import proc
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
+    os.path.realpath(__file__))), "nginx"))
+
+import proc  # noqa: E402
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 PATIENCE = 60           # seconds for an answer: no stop is as long

@@ -6,7 +6,6 @@ what it leaves to the books."""
 import json
 import os
 import subprocess
-import tempfile
 import time
 
 import books
@@ -57,7 +56,9 @@ def parameters(instance, port):
         "lua_path": conf.LUA_PATH + ";" + os.path.join(HERE, "lua/?.lua"),
         "callbacks": {e: f'require("trap")("{e}")' for e in CALLBACKS},
         # Nothing of the log is to be overwritten before it is read.
-        "opts": {**QUICK, **traced, "name": instance, "log_entries": 65536},
+        "opts": {**QUICK, **traced, "name": instance, "log_entries": 65536,
+                 # A stopped machine is no holder that keeps others waiting.
+                 "lock_timeout": 600},
     }
 
 
@@ -79,7 +80,7 @@ class Life:
                    if os.path.basename(p) in self.n.mapped()]
         self.file = os.path.basename(path)
         self.segment = open(path, "rb", buffering=0)
-        self.output = tempfile.TemporaryFile(dir=prefix)
+        self.output = open(self.n.path("events.jsonl"), "w+b")
         self.follower = subprocess.Popen(
             [WMCTL, "--json", "events", "-f", self.file], stdout=self.output)
 
@@ -96,8 +97,7 @@ class Life:
         self.fell("KILL", *pids)
         self.book.killed.update(pids)
         self.n.wait_gone(pids)
-        self.book.felled[-1][1] = time.monotonic()
-        self.note_holder()
+        self.note_gone()
 
     def fell(self, name, *pids):
         """Sends a signal by which the processes end at once."""
@@ -111,8 +111,12 @@ class Life:
         except ProcessLookupError:
             pass                # it has ended by itself
 
-    def note_holder(self):
-        """A dead one that has the lock may have taken what it was to tell."""
+    def note_gone(self):
+        """Who was felled has ended by now; a dead one that has the lock may
+        have taken what it was to tell."""
+        for window in self.book.felled:
+            if window[1] == float("inf") and all(map(proc.gone, window[2])):
+                window[1] = time.monotonic()
         holder = self.lock_holder()
         if holder and proc.gone(holder):
             self.book.holders.add(holder)
@@ -121,7 +125,7 @@ class Life:
 
     def wait_end(self):
         wait(lambda: not everybody(), "the end of all processes")
-        self.note_holder()
+        self.note_gone()
         self.n.master = None
 
     def close(self):

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Each rule of the books is seen to break: small books that are in order, and
+the same doctored."""
+
+import copy
+import os
+import sys
+
+import pytest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+
+import books
+from clients import Failure, Load, Reading
+
+A, B, C = 11, 12, 13        # A leads, B is killed, C makes up for it
+
+
+def event(name, pid, value, generation=1):
+    return {"event": name, "generation": generation, "pid": pid,
+            "value": value}
+
+
+def call(name, by, id_, mine, pid=None, reason="start", n_next=None):
+    """A callback, from begin to end."""
+    info = {"event": name, "generation": 1, "spell": 1, "pid": pid or by,
+            "reason": reason}
+    return [{"what": "begin", "event": name, "by": by, "id": id_, "call": by,
+             "n_mine": mine, "n_next": n_next, "nargs": 5, "info": info},
+            {"what": "end", "event": name, "by": by, "call": by}]
+
+
+def lead(by, term):
+    return [{"what": "begin", "event": "leader", "by": by, "id": term,
+             "call": by, "nargs": 1}, {"what": "end", "by": by, "call": by}]
+
+
+def good_life():
+    return books.Life(
+        trace=[*call("master_start", 10, 1, 0),
+               *call("worker_start", A, "1-11", 1), *lead(A, 1),
+               *call("worker_start", B, "1-12", 2),
+               *call("worker_start", C, "1-13", 3, reason="respawn"),
+               *call("worker_failed", C, "1-12", 2, B, "crashed"),
+               *call("worker_exit", A, "1-11", 2), *lead(C, 2),
+               *call("worker_exit", C, "1-13", 1),
+               *call("master_exit", C, 1, 0)],
+        events=[event("generation-begun", 10, 0),
+                event("worker-joined", A, 1), event("generation-active", 10, 1),
+                event("worker-live", A, 1), event("leader", A, 1),
+                event("worker-joined", B, 2), event("worker-live", B, 2),
+                event("worker-crashed", B, 2),
+                event("worker-joined", C, 3), event("worker-live", C, 3),
+                event("leader-lost", A, 1), event("worker-left", A, 1),
+                event("leader", C, 2),
+                event("worker-left", C, 3), event("generation-exited", 10, 1)],
+        log=["[alert] 10#10: worker process 12 exited on signal 9",
+             "[error] 13#13: worker manager: worker 1-12 crashed",
+             "[notice] 11#11: gracefully shutting down"],
+        killed={B}, file="wm.a.1", gentle=True)
+
+
+def good_run():
+    return books.Run(
+        lives=[good_life()], down=[[9, 10]], served=[5],
+        failures=[Failure(1, 2, B, True, 30, "reset"),
+                  Failure(1, 2, A, True, 0, "the connection ended"),
+                  Failure(9, 9.1, None, False, 0, "ConnectionRefusedError")],
+        leads=[[(1, A)]], loads=[Load(1, 3, 0, 2, 0)],
+        readings=[Reading(1, 2, "wait", 1, []),
+                  Reading(9, 9.5, "show", 3, [])])
+
+
+def cut(life, what, **wanted):
+    """Without the records that say so."""
+    records = getattr(life, what)
+    records[:] = [x for x in records
+                  if any(x.get(k) != v for k, v in wanted.items())]
+
+
+def uncalled(life, name, by):
+    life.trace[:] = [x for x in life.trace if (x.get("event"), x["by"])
+                     != (name, by)]
+
+
+def more(what, *records):
+    return lambda run: getattr(run.lives[0], what).extend(records)
+
+
+def fails(failure):
+    return lambda run: run.failures.append(failure)
+
+
+def told_of(unclean):
+    """A next life, and what it was told of this one."""
+    def doctor(run):
+        run.lives[0].gentle = False
+        run.lives.append(good_life())
+        run.lives[1].trace[0]["info"]["unclean"] = unclean
+    return doctor
+
+
+DOCTORED = [
+    ("each_worker_has_one_end", "no end",
+     lambda r: cut(r.lives[0], "events", event="worker-left", pid=A)),
+    ("each_worker_has_one_end", "two ends",
+     more("events", event("worker-crashed", A, 1))),
+    ("each_worker_has_one_end", "nobody killed",
+     lambda r: (r.lives[0].killed.clear(), r.lives[0].log.pop(0))),
+    ("each_worker_has_one_end", "an end of nobody",
+     more("events", event("worker-left", 14, 4))),
+    ("each_start_has_one_exit", "no exit",
+     lambda r: uncalled(r.lives[0], "worker_exit", A)),
+    ("each_start_has_one_exit", "2 exits",
+     more("trace", *call("worker_exit", A, "1-11", 2))),
+    ("each_start_has_one_exit", "1 exits, 1 not given",
+     more("log", "not given: worker_exit of 1-11: why")),
+    ("each_start_has_one_exit", "no start was given",
+     lambda r: uncalled(r.lives[0], "worker_start", C)),
+    ("each_start_has_one_exit", "never live",
+     lambda r: cut(r.lives[0], "events", event="worker-live", pid=A)),
+    ("each_committed_generation_has_one_exit", "exits never given",
+     lambda r: uncalled(r.lives[0], "master_exit", C)),
+    ("each_committed_generation_has_one_exit", "given 2 times",
+     more("trace", *call("master_exit", C, 1, 0))),
+    ("each_committed_generation_has_one_exit", "which no worker joined",
+     lambda r: cut(r.lives[0], "events", event="generation-active")),
+    ("each_committed_generation_has_one_exit", "exits more than spells",
+     more("log", "not given: master_exit of 1: why")),
+    ("each_committed_generation_has_one_exit", "closed 2 times",
+     more("events", event("generation-exited", 10, 1))),
+    ("callbacks_do_not_overlap", "overlap",
+     lambda r: r.lives[0].trace.insert(
+         3, call("worker_start", C, "1-13", 2)[0])),
+    ("callbacks_do_not_overlap", "never ended",
+     lambda r: r.lives[0].trace.pop()),
+    ("terms_are_unique_and_grow", "term 1 of",
+     more("events", event("leader", C, 1))),
+    ("terms_are_unique_and_grow", "told after",
+     lambda r: r.lives[0].trace.extend(lead(A, 1))),
+    ("terms_are_unique_and_grow", "lost by another",
+     more("events", event("leader-lost", A, 2))),
+    ("terms_are_unique_and_grow", "of 11 after 4",
+     more("events", event("leader", A, 4), event("leader", A, 3))),
+    ("counts_are_possible", "out of range",
+     lambda r: r.lives[0].trace[2].update(n_next=-1)),
+    ("counts_are_possible", "out of range",
+     lambda r: r.lives[0].trace[2].update(n_mine=2 ** 32 - 1)),
+    ("counts_are_possible", "does not count itself",
+     lambda r: r.lives[0].trace[2].update(n_mine=0)),
+    ("counts_are_possible", "workers of nobody",
+     lambda r: r.lives[0].trace[0].update(n_mine=1)),
+    ("the_last_is_the_last", "two last ones",
+     lambda r: [x.update(n_mine=1) for x in r.lives[0].trace
+                if x.get("event") == "worker_exit"]),
+    ("generations_are_new", "begun twice",
+     more("events", event("generation-begun", 10, 0))),
+    ("generations_are_new", "do not grow",
+     more("trace", *call("master_start", 10, 1, 0))),
+    ("generations_are_new", "never begun",
+     lambda r: cut(r.lives[0], "events", event="generation-begun")),
+    ("generations_are_new", "spells",
+     more("events", event("generation-active", 10, 1))),
+    ("failures_are_told_once", "told 2 times",
+     more("trace", *call("worker_failed", C, "1-12", 2, B, "crashed"))),
+    ("failures_are_told_once", "stalled 0 times",
+     more("trace", *call("worker_failed", C, "1-11", 2, A, "stalled"))),
+    ("failures_are_told_once", "never told",
+     lambda r: uncalled(r.lives[0], "worker_failed", C)),
+    ("nothing_is_left", "left in /dev/shm",
+     lambda r: r.lives[0].left.append("wm.a.1")),
+    ("the_log_is_clean", "signal 11",
+     more("log", "[alert] 10#10: worker process 11 exited on signal 11")),
+    ("the_log_is_clean", "attempt to index",
+     more("log", "[error] lua entry thread aborted: attempt to index")),
+    ("the_log_is_clean", "lost its record",
+     more("log", "[error] 1#1: worker manager: worker 1-11 lost its record")),
+    ("the_log_is_clean", "aborting",
+     more("log", "[alert] 11#11: aborting")),
+    ("only_chaos_kills", "not by chaos",
+     more("log", "[alert] 10#10: worker process 11 exited on signal 9")),
+    ("only_chaos_kills", "not given, but",
+     more("log", "not given: worker_exit of 1-11: why")),
+    ("arguments_agree", "arguments",
+     lambda r: r.lives[0].trace[2].update(id="1-99")),
+    ("arguments_agree", "a call failed",
+     more("trace", {"what": "call", "n": 2, "by": A})),
+    ("the_next_life_is_told", "told was", told_of({"exits_owed": 1})),
+    ("the_next_life_is_told", "told was", told_of({"workers": 1})),
+    ("the_next_life_is_told", "told was", lambda r: (
+        uncalled(r.lives[0], "worker_failed", C), told_of({})(r))),
+    ("the_next_life_is_told", "told was", lambda r: (
+        uncalled(r.lives[0], "master_exit", C), told_of({})(r))),
+    ("only_who_was_killed_fails_requests", "reset",
+     fails(Failure(1, 2, A, True, 30, "reset"))),
+    ("only_who_was_killed_fails_requests", "reset",
+     fails(Failure(1, 2, C, True, 0, "reset"))),
+    ("only_who_was_killed_fails_requests", "reset",
+     fails(Failure(1, 2, None, False, 0, "reset"))),
+    ("only_who_was_killed_fails_requests", "Refused",
+     fails(Failure(1, 2, None, False, 0, "ConnectionRefusedError"))),
+    ("only_who_was_killed_fails_requests", "bad answers",
+     lambda r: r.loads.append(Load(1, 3, 0, 0, 1))),
+    ("only_who_was_killed_fails_requests", "refused",
+     lambda r: r.loads.append(Load(1, 3, 1, 0, 0))),
+    ("served_terms_have_one_holder", "served with term 1",
+     lambda r: r.leads.append([(1, C)])),
+    ("readers_always_get_an_answer", "show",
+     lambda r: r.readings.append(Reading(1, 2, "show", 3, []))),
+    ("readers_always_get_an_answer", "counts",
+     lambda r: r.readings.append(Reading(1, 2, "show", 0, [
+         {"capacity": 8, "count": {"live": 9}}]))),
+    ("readers_always_get_an_answer", "a client ended",
+     lambda r: r.errors.append("KeyError")),
+    ("the_run_is_worth_it", "served", lambda r: r.served.append(0)),
+    ("the_run_is_worth_it", "no books",
+     lambda r: r.lives.append(books.Life())),
+]
+
+
+def test_books_in_order_pass():
+    assert not any(books.audit(good_run()).values())
+
+
+@pytest.mark.parametrize("rule,why,doctor", DOCTORED, ids=[
+    f"{i}-{rule}-{why}" for i, (rule, why, _) in enumerate(DOCTORED)])
+def test_doctored_books_are_found_out(rule, why, doctor):
+    run = copy.deepcopy(good_run())
+    doctor(run)
+    found = books.audit(run)[rule]
+    assert any(why in text for text in found), found
+
+
+def test_each_rule_is_seen_to_break():
+    rules = {f.__name__ for f in books.LIFE_RULES + books.RUN_RULES}
+    assert rules == {rule for rule, _, _ in DOCTORED}
