@@ -20,6 +20,7 @@ MEANT = re.compile(     # of the failed reloads and upgrades
     r"|exited on signal (9|15)\b")
 TROUBLE = re.compile(r"attempt to |thread aborted|traceback|Sanitizer"
                      r"|exited on signal|\[(crit|alert|emerg)\]", re.I)
+STARTED = re.compile(r"\[notice\] (\d+)#\d+: start worker process (\d+)")
 CUT_SHORT = re.compile(r"\[alert\] (\d+)#\d+: (\*\d+ open socket #|aborting)")
 LOUD = re.compile(r"\[(warn|error|crit|alert|emerg)\] .*worker manager: ")
 
@@ -28,7 +29,8 @@ LOUD = re.compile(r"\[(warn|error|crit|alert|emerg)\] .*worker manager: ")
 class Life:
     """What one life of the node left."""
     trace: list = field(default_factory=list)   # of the callbacks
-    events: list = field(default_factory=list)  # the event log, followed
+    events: list = field(default_factory=list)  # the event log
+    followed: list = field(default_factory=list)    # as wmctl told it
     log: list = field(default_factory=list)     # nginx's error.log
     killed: set = field(default_factory=set)    # by chaos
     holders: set = field(default_factory=set)   # died with the lock
@@ -36,6 +38,7 @@ class Life:
     felled: list = field(default_factory=list)
     left: list = field(default_factory=list)    # segments when all had ended
     file: str = ""
+    instance: str = ""
     gentle: bool = False        # all was up, and nothing hindered the end
 
     def named(self, *names):
@@ -52,7 +55,7 @@ class Life:
         return Counter(x[1] for x in found if x)
 
     def missed(self):
-        """Entries that their writers died over, or were slow to finish."""
+        """Entries that their writers died over."""
         return sum(e.get("missed", 0) for e in self.events)
 
     def pids(self, pattern):
@@ -63,9 +66,20 @@ class Life:
         """Killed, by chaos or by nginx on a fast stop."""
         return self.killed | self.pids(r" (\d+) exited on signal 9\b")
 
+    def felled_pids(self):
+        return set().union(*(pids for _, _, pids in self.felled))
+
+    def hurried(self):
+        """Workers whose master was felled, started too late to be known."""
+        masters = {int(m[2]): int(m[1]) for m in map(STARTED.search, self.log)
+                   if m}
+        fast = self.pids(r"\[notice\] (\d+)#\d+: exiting$") - self.pids(
+            r"\[notice\] (\d+)#\d+: gracefully shutting down")
+        return {p for p in fast if masters.get(p) in self.felled_pids()}
+
     def ended_at_once(self):
-        return self.dead().union(*(pids for _, _, pids in self.felled),
-                                 self.pids(r" (\d+) exited on signal 15\b"))
+        return (self.dead() | self.felled_pids() | self.hurried()
+                | self.pids(r" (\d+) exited on signal 15\b"))
 
     def told_to_leave(self):
         return self.pids(r"\[notice\] (\d+)#\d+: (?:gracefully shutting down"
@@ -344,9 +358,9 @@ def the_log_is_clean(life):
 
 def only_chaos_kills(life):
     """Or nginx, those that are too slow on a fast stop."""
-    felled = set().union(*(pids for _, _, pids in life.felled))
     at_once = life.ended_at_once()
-    for pid in at_once - life.killed - felled:
+    meant = life.killed | life.felled_pids() | life.hurried()
+    for pid in at_once - meant:
         yield f"{pid} was killed, but not by chaos"
     for what in ("worker_start", "worker_exit"):
         for id_ in life.not_given(what):
@@ -366,6 +380,23 @@ def arguments_agree(life):
         if x["what"] == "call" and (x["n"] != 1 or x.get("first") is not True):
             if not any("not given" in line for line in life.log):
                 yield f"a call failed: {x}"
+
+
+def a_follower_tells_the_log(life):
+    """All of it, in its order, but what it says that it missed."""
+    entries = {e["number"]: e for e in life.events if "number" in e}
+    last, told = 0, 0
+    for e in life.followed[:-1]:
+        if "missed" in e:
+            told += e["missed"]
+            continue
+        if e["number"] <= last or e != entries.get(e["number"]):
+            yield f"told was {e} after {last}, not {entries.get(e['number'])}"
+        last = e["number"]
+        told += 1
+    if told != len(life.events) or life.followed[-1:] != [
+            {"file": life.file, "instance": life.instance, "live": False}]:
+        yield f"{told} of {len(life.events)} entries, {life.followed[-1:]}"
 
 
 # --- the run -----------------------------------------------------------------
@@ -452,7 +483,8 @@ LIFE_RULES = (
     each_committed_generation_has_one_exit, callbacks_do_not_overlap,
     terms_are_unique_and_grow, counts_are_possible, the_last_is_the_last,
     generations_are_new, failures_are_told_once, nothing_is_left,
-    the_log_is_clean, only_chaos_kills, arguments_agree)
+    the_log_is_clean, only_chaos_kills, arguments_agree,
+    a_follower_tells_the_log)
 RUN_RULES = (
     the_next_life_is_told, only_who_was_killed_fails_requests,
     served_terms_have_one_holder, readers_always_get_an_answer,
@@ -477,6 +509,8 @@ def summary(run):
                    if "event" in e)
     told = Counter(x["event"] for life in run.lives for x in life.trace
                    if x["what"] == "begin")
+    early = sum(e.get("missed", 0) for x in run.lives
+                for e in x.followed) - sum(x.missed() for x in run.lives)
     died = sum(len(x.unfinished()) for x in run.lives)
     refused = sum("Refused" in f.error for f in run.failures)
     return (f"{len(run.lives)} lives; "
@@ -486,4 +520,4 @@ def summary(run):
             + f"; {died} died in one; {sum(run.served)} requests served, "
             f"{refused} refused, "
             f"{len(run.failures) - refused} cut off; "
-            f"{len(run.readings)} readings")
+            f"{len(run.readings)} readings; {early} entries followed too early")

@@ -16,8 +16,10 @@ import signal
 import socket
 import sys
 import time
+import traceback
 import urllib.request
 
+sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.realpath(__file__))
 TEST = os.path.dirname(HERE)
 sys.path[:0] = [HERE, os.path.join(TEST, "nginx"), TEST]
@@ -41,7 +43,7 @@ PATIENCE = 3            # seconds for somebody to step into a trap
 STEPS = {"reload": 4, "reload_upon_reload": 2, "failed_reload": 3,
          "end_a_worker": 6, "end_all_workers": 1, "stop_a_process": 5,
          "stall": 2, "trap": 8, "upgrade": 4, "failed_upgrade": 1,
-         "end_of_life": 2}
+         "lose_a_generation": 2, "end_of_life": 2}
 
 
 def pick(rng, among):
@@ -215,6 +217,19 @@ class Chaos:
         elif what != "nothing" and pid != self.n.master:
             self.end_process(what, pid)
         self.life.signal("CONT", pid)
+
+    def lose_a_generation(self, _):
+        """A reload whose old workers all die: survivors tell of its end."""
+        old = self.workers()
+        for pid in old:
+            self.life.signal("STOP", pid)
+        self.hup()
+        try:
+            wait(lambda: len(self.workers()) >= len(old) + life.WORKERS,
+                 "new workers", PATIENCE)
+        except AssertionError:
+            self.say("    one of the old has the lock")
+        self.life.kill(*old)
 
     def stall(self, _):
         """A request that keeps its worker from its timers."""
@@ -409,8 +424,8 @@ def main():
     error = None
     try:
         chaos.run(options.seconds)
-    except AssertionError as why:
-        error = str(why) or repr(why)
+    except Exception:           # pylint: disable=broad-except
+        error = traceback.format_exc()
     finally:
         leftovers.kill_all()
     broken = judge(chaos, error, options.report)

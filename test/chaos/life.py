@@ -11,6 +11,7 @@ import time
 import books
 import conf
 import proc
+import ring
 from conf import Lua
 from nginx import Nginx
 from proc import wait
@@ -132,11 +133,13 @@ class Life:
         """Takes in all that it left in writing."""
         self.follower.wait(timeout=proc.DEADLINE)
         self.output.seek(0)
-        self.book.events = [json.loads(x) for x in self.output]
+        self.book.followed = [json.loads(x) for x in self.output]
+        self.book.events = ring.read(self.segment.fileno())
         self.book.trace = self.n.trace()
         self.book.log = self.n.log().splitlines()
         self.book.left = [os.path.basename(p) for p in self.n.segments()]
         self.book.file = self.file
+        (self.book.instance,) = self.n.instances
         self.output.close()
         self.segment.close()
         return self.book

@@ -38,7 +38,7 @@ def lead(by, term):
 
 
 def good_life():
-    return books.Life(
+    life = books.Life(
         trace=[*call("master_start", 10, 1, 0),
                *call("worker_start", A, "1-11", 1), *lead(A, 1),
                *call("worker_start", B, "1-12", 2),
@@ -59,7 +59,12 @@ def good_life():
         log=["[alert] 10#10: worker process 12 exited on signal 9",
              "[error] 13#13: worker manager: worker 1-12 crashed",
              "[notice] 11#11: gracefully shutting down"],
-        killed={B}, file="wm.a.1", gentle=True)
+        killed={B}, file="wm.a.1", instance="a", gentle=True)
+    for number, e in enumerate(life.events, 1):
+        e["number"] = number
+    life.followed = [*life.events, {"file": "wm.a.1", "instance": "a",
+                                    "live": False}]
+    return life
 
 
 def good_run():
@@ -187,6 +192,15 @@ DOCTORED = [
      lambda r: r.lives[0].trace[2].update(id="1-99")),
     ("arguments_agree", "a call failed",
      more("trace", {"what": "call", "n": 2, "by": A})),
+    ("a_follower_tells_the_log", "14 of 15",
+     lambda r: r.lives[0].followed.pop(3)),
+    ("a_follower_tells_the_log", "after 15",
+     lambda r: r.lives[0].followed.insert(15, r.lives[0].followed[0])),
+    ("a_follower_tells_the_log", "not {",
+     lambda r: r.lives[0].followed.__setitem__(
+         3, {**r.lives[0].followed[3], "pid": 99})),
+    ("a_follower_tells_the_log", "15 of 15",
+     lambda r: r.lives[0].followed[-1].update(live=True)),
     ("the_next_life_is_told", "told was", told_of({"exits_owed": 1})),
     ("the_next_life_is_told", "told was", told_of({"workers": 1})),
     ("the_next_life_is_told", "told was", lambda r: (
@@ -231,6 +245,19 @@ def test_doctored_books_are_found_out(rule, why, doctor):
     doctor(run)
     found = books.audit(run)[rule]
     assert any(why in text for text in found), found
+
+
+def test_who_is_started_by_a_felled_master_ends_at_once():
+    run = good_run()
+    run.failures.append(Failure(1, 2, 15, False, 99, "reset"))
+    run.lives[0].log += ["[notice] 10#10: start worker process 15",
+                         "[notice] 15#15: exiting"]
+    rule = books.only_who_was_killed_fails_requests
+    assert list(rule(run))
+    run.lives[0].felled.append([3, 4, [10]])
+    assert not list(rule(run))
+    run.lives[0].log.append("[notice] 15#15: gracefully shutting down")
+    assert list(rule(run))
 
 
 def test_each_rule_is_seen_to_break():

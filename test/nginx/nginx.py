@@ -78,8 +78,10 @@ class Nginx:
         """Writes nginx.conf anew, with these parameters changed."""
         self.params.update(changes)
         text = conf.render(self.prefix, **self.params)
-        with open(self.path(self.file(".conf")), "w", encoding="utf-8") as f:
+        path = self.path(self.file(".conf"))
+        with open(path + ".new", "w", encoding="utf-8") as f:
             f.write(text)
+        os.rename(path + ".new", path)      # a reload may be reading it
 
     def param(self, name):
         return self.params.get(name, conf.DEFAULTS[name])
