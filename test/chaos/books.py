@@ -39,6 +39,7 @@ class Life:
     left: list = field(default_factory=list)    # segments when all had ended
     file: str = ""
     instance: str = ""
+    clock: float = 0            # real time less monotonic time, seconds
     gentle: bool = False        # all was up, and nothing hindered the end
 
     def named(self, *names):
@@ -190,6 +191,18 @@ def owed(life):
     return {g: n - given[g] - silent[str(g)] for g, n in spells(life).items()}
 
 
+def overdue(life):
+    """Of these, those that a worker must have given as it exited: they were
+    owed a second before, by clocks that are not that far apart."""
+    last = life.clock - 1 + max(
+        (x.get("t", 0) / 1e6 for x in life.begins("worker_exit")), default=0)
+    closed = Counter(e["generation"] for e in life.named("generation-exited")
+                     if e.get("time_ms", 0) / 1e3 < last)
+    given = spells(life)
+    given.subtract(owed(life))
+    return {g: n - given[g] for g, n in closed.items() if n > given[g]}
+
+
 def each_committed_generation_has_one_exit(life):
     seen = Counter((x["id"], x["info"]["spell"])
                    for x in life.begins("master_exit"))
@@ -206,6 +219,9 @@ def each_committed_generation_has_one_exit(life):
             yield f"generation {g}: {-n} exits more than spells"
     if life.gentle and sum(max(n, 0) for n in short.values()) > life.lost():
         yield f"exits never given: {short}, lost {life.lost()} at most"
+    late = overdue(life)
+    if sum(late.values()) > life.lost():
+        yield f"not given by who exited later: {late}"
     closed = Counter((e["generation"], e["value"])
                      for e in life.named("generation-exited"))
     for key, n in closed.items():

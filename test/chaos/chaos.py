@@ -106,12 +106,16 @@ class Chaos:
 
     def begin_life(self):
         number = len(self.lives) + 1
-        self.life = life.Life(os.path.join(self.top, f"life-{number}"),
-                              **life.parameters(self.instance, self.port))
+        # Without a dict, init_by_lua* runs before a broken tail is read.
+        has_dict = random.Random(f"{self.seed}/{number}").random() < 0.5
+        self.life = life.Life(
+            os.path.join(self.top, f"life-{number}"), dict=has_dict,
+            **life.parameters(self.instance, self.port))
         self.lives.append(self.life)
         if self.record.down:
             self.record.down[-1][1] = time.monotonic()
-        self.say(f"life {number}, master {self.n.master}")
+        self.say(f"life {number}, master {self.n.master},",
+                 "a dict" if has_dict else "no dict")
 
     def end_life(self, name, workers=None):
         """Signals the master, and its orphans where that kills it."""

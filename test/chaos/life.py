@@ -139,6 +139,7 @@ class Life:
         self.book.log = self.n.log().splitlines()
         self.book.left = [os.path.basename(p) for p in self.n.segments()]
         self.book.file = self.file
+        self.book.clock = time.time() - time.monotonic()
         (self.book.instance,) = self.n.instances
         self.output.close()
         self.segment.close()

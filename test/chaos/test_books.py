@@ -136,6 +136,9 @@ DOCTORED = [
      more("log", "not given: master_exit of 1: why")),
     ("each_committed_generation_has_one_exit", "closed 2 times",
      more("events", event("generation-exited", 10, 1))),
+    ("each_committed_generation_has_one_exit", "by who exited later",
+     lambda r: (uncalled(r.lives[0], "master_exit", C),
+                r.lives[0].trace[-2].update(t=2e6))),
     ("callbacks_do_not_overlap", "overlap",
      lambda r: r.lives[0].trace.insert(
          3, call("worker_start", C, "1-13", 2)[0])),
