@@ -266,6 +266,19 @@ static bool is_taking(uint64_t from, uint64_t to)
            wm_gen_version(to) == wm_gen_version(from);
 }
 
+static bool is_joining(const struct view *v, uint32_t actor, uint64_t id)
+{
+    for (uint32_t i = 0; i < v->capacity; i++) {
+        uint64_t word = atomic_load(&v->records[i].word);
+
+        if (wm_word_state(word) == WM_JOINING && wm_word_pid(word) == actor &&
+            atomic_load(&v->records[i].generation) == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static uint32_t check_generation(const struct view *b, const struct view *a,
                                  uint32_t index, uint32_t actor)
 {
@@ -298,6 +311,8 @@ static uint32_t check_generation(const struct view *b, const struct view *a,
         return 1;
     case WM_GENERATION_ACTIVE:
         must(is_entry(from, to), "each entry is another word");
+        must(is_joining(b, actor, atomic_load(&g->id)),
+             "I5: a worker enters its generation when it can be seen");
         return was != is;
     case WM_GENERATION_EXITED:
         must(was == WM_GENERATION_ACTIVE && only_state(from, to) &&

@@ -181,6 +181,8 @@ static void walk(struct play *p, struct trail *t, bool quiet)
         if (kind == STEP_CHANGE || kind == STEP_CALL) {
             at_moment(p, "stepped", v->at);
             entries += check_step(node, a->copy, a->memory, (uint32_t)v->pid);
+            must(atomic_load(&node->segment.header->log_next) <= entries,
+                 "an entry in the log comes after its change");
             step_note(v);
             note_moment(t, v->at);
         } else if (quiet && kind == STEP_QUIET) {
