@@ -59,6 +59,9 @@ static uint32_t spells_that_ended(const struct play *p)
     for (uint32_t i = 0; i < count; i++) {
         must(list[i].state != WM_GENERATION_ACTIVE,
              "a generation ends with its last worker");
+        must(list[i].state != WM_GENERATION_BEGUN ||
+                 !has_ended((uint32_t)list[i].master),
+             "one that a dead master has begun is aborted");
         n += list[i].spell;
     }
     return n;

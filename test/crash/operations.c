@@ -166,6 +166,15 @@ static void set_full(struct play *p)
     assert_int_equal(actor_do(p->other, act_drain, 0), 0);
 }
 
+/* All are of the living, but for a crash that nobody was told of. */
+static void set_packed(struct play *p)
+{
+    struct actor *dead = scene_worker(p->scene, 1);
+
+    set_crowd(p);
+    play_bury(p, dead);
+}
+
 static long do_start(struct play *p)
 {
     return wm_worker_start(own(p), &p->answer->counts);
@@ -385,6 +394,10 @@ const struct operation operations[] = {
      .act = do_join},
     {.name = "join_into_a_full_table",
      .set = set_full,
+     .prepare = know_myself,
+     .act = do_join},
+    {.name = "join_that_finds_no_room",
+     .set = set_packed,
      .prepare = know_myself,
      .act = do_join},
     {.name = "join_into_a_slot_never_used",
