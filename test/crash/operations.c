@@ -189,6 +189,7 @@ static void ready_stalled(struct play *p)
 {
     atomic_store(&play_record(p, p->victim.pid)->overdue_ms, 1);
     wm_sweep(p->scene->node, NULL);
+    atomic_store(&play_record(p, p->victim.pid)->overdue_ms, SCENE_NEVER);
     assert_int_equal(scene_state(p->scene, p->victim.pid), WM_STALLED);
 }
 
