@@ -43,7 +43,7 @@
 
 /* What an input begins with. */
 struct head {
-    uint8_t raw;   /* odd: its constants stay as they are */
+    uint8_t raw;   /* 1: its constants stay as they are; 2: it is cut short */
     uint8_t bury;  /* 7 modulo 8: it is also a former life's segment */
     uint8_t begin; /* odd: the writer begins a generation, too; 2: and waits */
     uint8_t step;  /* the first of the writer's acts */
@@ -442,11 +442,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cast(bytes);
     if ((head.raw & 1) == 0) {
         memcpy(bytes, image, WM_CONSTANTS);
-        length = geometry.size;
     }
-
-    if (scribbler.on) {
-        length = geometry.size; /* cut short, it would be the writer's fault */
+    /* Cut short under the thread that writes, it would be that one's end. */
+    if ((head.raw & 2) == 0 || scribbler.on) {
+        length = geometry.size;
     }
     hold(pwrite(file, bytes, length, 0) == (ssize_t)length &&
              ftruncate(file, (off_t)length) == 0,
@@ -474,16 +473,16 @@ static uint64_t ghost(unsigned state, uint32_t pid)
     return wm_word(state, pid, wm_now() - 20000);
 }
 
-static void seed_of(const char *name, const unsigned char *bytes, bool begin)
+static void seed_of(const char *name, const unsigned char *bytes, size_t size,
+                    struct head head)
 {
-    const struct head head = {.bury = 7, .begin = begin, .seed = 1};
     char path[200];
     FILE *f;
 
     snprintf(path, sizeof(path), "%s/%s", getenv("WM_FUZZ_SEEDS"), name);
     f = fopen(path, "wb");
     hold(f != NULL && fwrite(&head, sizeof(head), 1, f) == 1 &&
-             fwrite(bytes, geometry.size, 1, f) == 1 && fclose(f) == 0,
+             fwrite(bytes, size, 1, f) == 1 && fclose(f) == 0,
          "a seed is written");
 }
 
@@ -522,8 +521,10 @@ static void write_seeds(void)
         g[1].master = wm_ident(state % 2 ? PID_OWN : WM_PID_MASK, 0);
         g[2].master = wm_ident(PID_PARENT, 0);
         snprintf(name, sizeof(name), "state-%u", state);
-        seed_of(name, bytes, state % 2);
+        seed_of(name, bytes, geometry.size,
+                (struct head){.bury = 7, .begin = state % 2, .seed = 1});
     }
+    seed_of("cut-short", bytes, 2000, (struct head){.raw = 2, .bury = 7});
     free(bytes);
 }
 
