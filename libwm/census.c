@@ -55,6 +55,16 @@ static inline void fold(uint64_t *half, uint64_t word, uint64_t join)
             (join << (64 - WM_BEAT_BITS));
 }
 
+/* In the second of two passes: one that is being claimed shows no number yet,
+ * and so might be claimed anew by the same pid. It agrees with nothing. */
+static inline void fold_last(uint64_t *half, uint64_t word, uint64_t join)
+{
+    fold(half, word, join);
+    if (__builtin_expect(wm_word_state(word) == WM_CLAIMED, 0)) {
+        (*half)++;
+    }
+}
+
 /* As the first of two passes reads a record, and as the second does. */
 static inline void fold_join_first(uint64_t *half, const struct wm_record *r)
 {
@@ -67,7 +77,7 @@ static inline void fold_join_last(uint64_t *half, const struct wm_record *r)
 {
     uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
 
-    fold(half, word, atomic_load_explicit(&r->join, memory_order_acquire));
+    fold_last(half, word, atomic_load_explicit(&r->join, memory_order_acquire));
 }
 
 typedef void fold_fn(uint64_t *half, const struct wm_record *r);
@@ -107,7 +117,7 @@ static inline void tally_record(const struct question *q, struct tally *t,
     /* Pairs with publish(): who has seen another's field sees its number. */
     uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
 
-    fold(&t->digest.half[half], word, join);
+    fold_last(&t->digest.half[half], word, join);
     if (role != WM_ROLE_WORKER) {
         return;
     }
