@@ -262,7 +262,8 @@ def sanitizer_lane():
         Stage("fuzzing", ["test/fuzz/run"]),
         pytest_stage("chaos books", "test/chaos"),
         Stage("chaos", ["test/chaos/run", "--report", report],
-              line_tests(report))]
+              line_tests(report)),
+        Stage("models", ["test/model/run"])]
 
 
 # --- the run ------------------------------------------------------------------

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Counting: what two passes that agree have found was so at one moment, that
+ * between them (census.c).
+ *
+ * Two slots; three workers, of two generations, that join one of them if there
+ * is room and leave it; a counter, who reads what lies beside the word in the
+ * second pass, as for counts, and in the first, as for the list of workers.
+ *
+ * A process joins once. One that leaves a slot and claims it again shows its
+ * former number with CLAIMED and its pid, as it did when it claimed it first.
+ *
+ * Left out: JOINING, which is as CLAIMED here; that pairs of passes are
+ * repeated (one that does not agree says nothing); the digest: what goes into it stands
+ * here; deaths, which change a record by a sweeper's hand as leaving does by
+ * the worker's own.
+ *
+ * check settled: */
+
+#define SLOTS 2
+
+#define FREE 0
+#define CLAIMED 1
+#define LIVE 3
+#define STALLED 4
+#define DRAINING 5
+
+#define GENERATION(w) (1 + ((w) & 1))
+#define CHECK(name, holds) name = (holds); assert(name)
+
+/* The word's state and pid, and what lies beside it. */
+byte state[SLOTS], holder[SLOTS], join[SLOTS], generation[SLOTS];
+
+/* What counts between the passes: live workers of each generation. */
+byte between[3];
+
+hidden byte settled_was_so;
+
+inline mark(from, to) {
+    d_step {
+        ok = state[s] == from && holder[s] == me;
+        if
+        :: ok ->
+            state[s] = to;
+            holder[s] = (to == FREE -> 0 : holder[s])
+        :: else
+        fi
+    }
+}
+
+/* Joins once, in either slot, if there is room; leaves at once, or drains. */
+proctype worker(byte me)
+{
+    byte s;
+    bool ok;
+
+    if
+    :: s = 0
+    :: s = 1
+    fi;
+    d_step {
+        ok = state[s] == FREE || state[s] == DRAINING;
+        if
+        :: ok -> state[s] = CLAIMED; holder[s] = me
+        :: else
+        fi
+    }
+    if
+    :: ok ->
+#ifdef MUTANT_generation_before_join /* settled: settled_was_so */
+        generation[s] = GENERATION(me);
+        join[s] = me;
+#else
+        join[s] = me;
+        generation[s] = GENERATION(me);
+#endif
+        mark(CLAIMED, LIVE);
+        if
+        :: me == 1 -> mark(LIVE, STALLED); mark(STALLED, LIVE)
+        :: me == 1 -> mark(LIVE, DRAINING)
+        :: true
+        fi;
+        d_step {
+            if
+            :: holder[s] == me -> state[s] = FREE; holder[s] = 0
+            :: else
+            fi
+        }
+    :: else
+    fi
+}
+
+#define COUNTS(st) ((st) == LIVE || (st) == STALLED)
+
+#define WORD(s) (state[s] << 2 | holder[s])
+#define STATE(w) ((w) >> 2)
+
+inline first_pass(s) {
+#ifdef MUTANT_same_order /* settled: settled_was_so */
+    word[s] = WORD(s);
+    g = generation[s];
+    j[s] = join[s];
+#else
+    j[s] = join[s];
+    word[s] = WORD(s);
+    g = generation[s];
+#endif
+    d_step {
+#ifdef MUTANT_free_left_out /* settled: settled_was_so */
+        if
+        :: word[s] == 0 -> j[s] = 0
+        :: else
+        fi;
+#endif
+        if
+        :: COUNTS(STATE(word[s])) -> list[g]++
+        :: else
+        fi;
+        g = 0
+    }
+}
+
+inline second_pass(s) {
+    now = WORD(s);
+    g = generation[s];
+    d_step {
+        jn = join[s];
+#ifdef MUTANT_free_left_out
+        if
+        :: now == 0 -> jn = 0
+        :: else
+        fi;
+#endif
+        same = same && now == word[s] && jn == j[s];
+        if
+        :: COUNTS(STATE(now)) -> tally[g]++
+        :: else
+        fi;
+        g = 0; jn = 0; now = 0
+    }
+}
+
+active proctype census()
+{
+    byte j[SLOTS], word[SLOTS], g, jn, now, tally[3], list[3];
+    bool same = true;
+
+    first_pass(0);
+    first_pass(1);
+    d_step {
+        between[1] = (COUNTS(state[0]) && GENERATION(holder[0]) == 1) +
+                     (COUNTS(state[1]) && GENERATION(holder[1]) == 1);
+        between[2] = (COUNTS(state[0]) && GENERATION(holder[0]) == 2) +
+                     (COUNTS(state[1]) && GENERATION(holder[1]) == 2)
+    }
+    second_pass(0);
+    second_pass(1);
+    if
+    :: same ->
+        CHECK(settled_was_so,
+              tally[1] == between[1] && tally[2] == between[2] &&
+              list[1] == between[1] && list[2] == between[2])
+    :: else
+    fi
+}
+
+init
+{
+    atomic { run worker(1); run worker(2); run worker(3) }
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The lifecycle lock: taken, released, taken over from the dead (lock.c).
+ *
+ * Three processes that poll, and die anywhere. Where no wake may
+ * be lost, three that live, have two turns, and sleep until they are woken.
+ * Where liveness is asked for, two pids, of which the first is given to two
+ * processes, one after the other; the former dies
+ * anywhere, the latter does where a free lock is to be taken, the second pid's
+ * lives;
+ * they sleep, or poll and sign `next`. Sleep and signatures keep nobody from
+ * what polling does.
+ *
+ * Left out: the sequence, which tells holdings apart for those that watch
+ * them; limits on waiting; how long 50 and 100 ms are: the time of a probe
+ * and of a signature may be up at any moment. Wakes are counted modulo 8, more
+ * than all.
+ *
+ * check exclusion: -DPIDS=3 -DDIE=3
+ * check wake: -DPIDS=3 -DDIE=0 -DTURNS=2
+ * check I8_passed_on: -DPIDS=2 -DDIE=1
+ * check free_is_taken: -DPIDS=2 -DDIE=1 -DLATER_DIES */
+
+#define CHECK(name, holds) name = (holds); assert(name)
+#define WORD(pid) ((pid) << 2 | start[pid])
+#define RUNS(w) (alive[(w) >> 2] && start[(w) >> 2] == ((w) & 3))
+
+/* The kernel's: who lives, which process it is, who sleeps on the futex. */
+bool alive[PIDS + 1], asleep[PIDS + 1];
+byte start[PIDS + 1];
+
+/* The lock's word; the pid in `next`, and whether it is fresh; releases. */
+byte word, next, wake;
+bool fresh;
+
+/* Who believes to have it, and lives. */
+bool holds[PIDS + 1];
+
+hidden byte I8_one_holder;
+
+inline try_once() {
+    seen = word;
+    if
+    :: seen != 0 ->
+#ifdef MUTANT_pid_alone /* I8_passed_on */
+        ok = !alive[seen >> 2]
+#elif defined MUTANT_rob_by_time /* exclusion: I8_one_holder */
+        if
+        :: ok = !RUNS(seen)
+        :: ok = true
+        fi
+#else
+        ok = !RUNS(seen)
+#endif
+    :: else ->
+        ok = next == 0 || next == me || !fresh
+    fi;
+    if
+    :: ok ->
+        d_step {
+#ifndef MUTANT_take_blindly /* exclusion: I8_one_holder */
+            ok = word == seen;
+#endif
+            if
+            :: ok ->
+                word = WORD(me);
+                CHECK(I8_one_holder, !(holds[1] || holds[2] || holds[PIDS]));
+                holds[me] = true
+            :: else
+            fi
+        }
+    :: else
+    fi;
+    d_step {
+        if
+        :: ok && next == me -> next = 0
+        :: else
+        fi;
+        seen = 0
+    }
+}
+
+inline wm_lock() {
+    do
+    ::
+#ifdef MUTANT_look_at_wake_after_the_try /* wake: invalid end state */
+        try_once();
+        count = wake;
+#else
+        count = wake;
+        try_once();
+#endif
+        if
+        :: ok -> break
+        :: else
+        fi;
+        asleep[me] = wake == count;
+        if
+        :: !asleep[me]
+#ifndef TURNS
+        :: true
+#endif
+        fi;
+        asleep[me] = false
+    od
+}
+
+/* Polls, and signs for the next turn. */
+inline wm_trylock() {
+    do
+    :: try_once();
+        if
+        :: ok -> break
+        :: else
+        fi;
+        d_step {
+            if
+            :: DIE < 3 && (next == 0 || next == me || !fresh) ->
+                next = me;
+                fresh = true
+            :: else
+            fi
+        }
+    od
+}
+
+inline wm_unlock() {
+    d_step { assert(word == WORD(me)); word = 0; holds[me] = false }
+#if DIE < 3 && !defined MUTANT_no_count_of_releases /* wake: invalid end state */
+    wake = (wake + 1) & 7;
+#endif
+    d_step {
+        if
+        :: asleep[1] -> asleep[1] = false
+        :: asleep[2] -> asleep[2] = false
+        :: asleep[PIDS] -> asleep[PIDS] = false
+        :: else
+        fi
+    }
+}
+
+proctype contender(byte me; byte lives)
+{
+    byte seen, count, turns;
+    bool ok;
+
+    do
+    :: lives > 0 ->
+        d_step { lives--; start[me]++; alive[me] = true }
+        {
+            do
+#ifdef TURNS
+            :: turns == TURNS -> break
+            :: turns < TURNS -> turns++; wm_lock(); wm_unlock(); count = 0
+#else
+#if DIE < 3
+            :: wm_lock(); wm_unlock(); count = 0
+#endif
+            :: wm_trylock(); wm_unlock()
+#endif
+            od;
+            skip
+        } unless {
+            !alive[me]
+        };
+        d_step { seen = 0; count = 0; ok = false; asleep[me] = false }
+    :: else -> break
+    od
+}
+
+active proctype clock()
+{
+end:
+    do
+#ifdef MUTANT_signatures_for_ever /* free_is_taken */
+    :: fresh && false
+#else
+    :: fresh -> fresh = false
+#endif
+    od
+}
+
+active proctype kernel()
+{
+end:
+    do
+    :: d_step {
+#if DIE == 1 && !defined LATER_DIES
+           alive[1] && start[1] == 1 ->
+#else
+           DIE >= 1 && alive[1] ->
+#endif
+           alive[1] = false;
+           holds[1] = false
+       }
+    :: d_step { DIE >= 2 && alive[2] -> alive[2] = false; holds[2] = false }
+    :: d_step {
+           DIE >= 3 && alive[PIDS] -> alive[PIDS] = false; holds[PIDS] = false
+       }
+    od
+}
+
+init
+{
+    atomic {
+#if DIE == 1
+        run contender(1, 2);
+#else
+        run contender(1, 1);
+#endif
+#if PIDS == 3
+        run contender(3, 1);
+#endif
+        run contender(2, 1)
+    }
+}
+
+ltl I8_passed_on {
+    [] (word != 0 && !RUNS(word) -> <> (word == 0 || RUNS(word)))
+}
+
+ltl free_is_taken { [] (word == 0 -> <> (word != 0)) }
