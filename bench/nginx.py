@@ -78,6 +78,7 @@ MODULE = 'require("resty.worker.manager")'
 
 
 def wait(condition, what):
+    """Looks often: what takes milliseconds is measured by it."""
     end = time.monotonic() + PATIENCE
     while not (value := condition()):
         if time.monotonic() > end:
@@ -175,7 +176,7 @@ def server(*args, **more):
         s.kill()
 
 
-# --- inside a worker ----------------------------------------------------------
+# --- inside a worker ---------------------------------------------------------
 
 def heartbeats(sizes):
     """One heartbeat in ns, of each way, by number of workers."""
@@ -187,7 +188,7 @@ def heartbeats(sizes):
     return found
 
 
-# --- requests ------------------------------------------------------------------
+# --- requests -----------------------------------------------------------------
 
 def wrk(s, location, seconds):
     text = subprocess.run(
@@ -213,7 +214,7 @@ def requests(pairs):
             "ratios": [b / h for b, h in zip(rates["beat"], rates["hook"])]}
 
 
-# --- deaths --------------------------------------------------------------------
+# --- deaths -------------------------------------------------------------------
 
 FAILED = """on_worker_failed = function(id, prev, mine, next, info)
     local f = io.open("{path}", "a")
@@ -246,7 +247,7 @@ def deaths(kills):
     return took
 
 
-# --- at rest -------------------------------------------------------------------
+# --- at rest ------------------------------------------------------------------
 
 def cpu_ns(pids):
     total = 0
@@ -270,7 +271,7 @@ def rest(seconds, interval=0.1):
     return spent / intervals / 64
 
 
-# --- reloads -------------------------------------------------------------------
+# --- reloads ------------------------------------------------------------------
 
 def reload_ms(s):
     """The next one finds nginx at rest again: it waits for 100 ms in each."""

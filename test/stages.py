@@ -221,6 +221,11 @@ def pytest_stage(name, folder, *options):
                  pytest_tests(report), {"WM_BUILD": BUILD})
 
 
+def script_stage(name, script):
+    """A script that prints a line for each of its tests."""
+    return Stage(name, [script], line_tests(os.path.join(LOGS, name + ".log")))
+
+
 def plain_lane(expression):
     nginx = ["-k", expression] if expression else []
     return [
@@ -257,13 +262,11 @@ def sanitizer_lane():
                           "-Dtools=disabled"),
             test_stage(f"{name} C tests", directory, env, wrapper,
                        ["--timeout-multiplier", "4"])]
-    report = os.path.join(LOGS, "chaos-rules.log")
     return stages + [
         Stage("fuzzing", ["test/fuzz/run"]),
         pytest_stage("chaos books", "test/chaos"),
-        Stage("chaos", ["test/chaos/run", "--report", report],
-              line_tests(report)),
-        Stage("models", ["test/model/run"])]
+        script_stage("chaos", "test/chaos/run"),
+        script_stage("models", "test/model/run")]
 
 
 # --- the run ------------------------------------------------------------------

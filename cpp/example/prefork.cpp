@@ -134,9 +134,9 @@ private:
         } else if (clock::now() > deadline_) {
             connections_.clear(); // the end of the process closes them
         }
-        // (6) Asking is standing. Over reloads and crashes one worker leads, and
-        // does a job of one alone. If that wrote to somewhere, it would hand
-        // the term along: what has a lower one comes from a former leader.
+        // (6) Asking is standing. Over reloads and crashes one worker leads,
+        // and does a job of one alone. If that wrote to somewhere, it would
+        // hand the term along: what has a lower one is a former leader's.
         if (const wm_leader leader = worker_.lead(gone);
             leader.mine && beats_++ % 4 == 0) {
             const auto live = std::ranges::count(
@@ -172,8 +172,8 @@ private:
         checked(epoll_ctl(epoll_, operation, fd, &e), "epoll_ctl");
     }
 
-    // Of all idle workers that are woken, one gets it. What none could take, for
-    // want of descriptors, wakes nobody again: it waits for a beat.
+    // Of all idle workers that are woken, one gets it. What none could take,
+    // for want of descriptors, wakes nobody again: it waits for a beat.
     void take()
     {
         for (int fd; (fd = accept4(listener_, 0, 0, SOCK_NONBLOCK)) >= 0;) {

@@ -394,17 +394,12 @@ def free_port(seed):
                 pass
 
 
-def judge(chaos, error, report):
+def judge(chaos, error):
     """Prints what each rule found; returns how many are broken."""
     found = {"the_course": [error] if error else [],
              **books.audit(chaos.record)}
-    lines = [f"{'FAIL' if texts else 'pass'}  {rule}"
-             for rule, texts in found.items()]
-    if report:
-        with open(report, "w", encoding="utf-8") as f:
-            f.writelines(x + "\n" for x in lines)
-    for line in lines:
-        print(line)
+    for rule, texts in found.items():
+        print(f"{'FAIL' if texts else 'pass'}  {rule}")
     for rule, texts in found.items():
         for text in texts:
             print(f"failed: {rule}: {text}")
@@ -421,7 +416,6 @@ def main():
     parser.add_argument("--seed", type=int,
                         default=int(os.environ.get("WM_SEED") or drawn))
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--report", help="a file for a line for each rule")
     options = parser.parse_args()
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -439,7 +433,7 @@ def main():
         error = traceback.format_exc()
     finally:
         leftovers.kill_all()
-    broken = judge(chaos, error, options.report)
+    broken = judge(chaos, error)
     leftovers.remove(chaos.lives[0].n.segments() if chaos.lives else [])
     if not broken:
         shutil.rmtree(top)

@@ -20,18 +20,6 @@ static struct wm_segment_header *header(struct scene *s)
     return s->node->segment.header;
 }
 
-static struct wm_worker *own_worker(struct scene *s)
-{
-    const struct wm_join_options options = {.size = sizeof(options)};
-    struct wm_worker *worker;
-    struct wm_counts counts;
-
-    assert_int_equal(wm_worker_join(s->node, scene_begin(s), &options, &worker),
-                     0);
-    assert_int_equal(wm_worker_start(worker, &counts), 0);
-    return worker;
-}
-
 /* ----------------------------------------------------- a whole segment lost */
 
 static void expect_nothing_is_done(struct scene *s, struct wm_worker *worker)
@@ -70,7 +58,7 @@ static void a_segment_that_was_written_over_is_noticed_by_all(void **state)
         void *kept = malloc(size);
 
         s->node->joined = false;
-        worker = own_worker(s);
+        worker = scene_own_worker(s, scene_begin(s));
         memcpy(kept, header(s), size);
         memset(header(s), fill[i], size);
         expect_nothing_is_done(s, worker);
@@ -83,7 +71,7 @@ static void a_segment_that_was_written_over_is_noticed_by_all(void **state)
 static void any_byte_of_the_constants_tells(void **state)
 {
     struct scene *s = *state;
-    struct wm_worker *worker = own_worker(s);
+    struct wm_worker *worker = scene_own_worker(s, scene_begin(s));
     unsigned char *bytes = (unsigned char *)header(s);
 
     for (size_t i = 0; i < WM_CONSTANTS; i++) {
@@ -118,7 +106,7 @@ static void a_reader_is_given_what_is_there_within_bounds(void **state)
     wm_node_release(reader);
 }
 
-/* -------------------------------------------- a header that changes meanwhile */
+/* ------------------------------------------ a header that changes meanwhile */
 
 static const struct scene *changing;
 
@@ -153,7 +141,7 @@ static void what_was_checked_is_not_read_again(void **state)
     wm_node_release(reader);
 }
 
-/* --------------------------------------------------------- wrong, but bounded */
+/* ------------------------------------------------------- wrong, but bounded */
 
 static void count_given(const struct wm_event *event, void *count)
 {

@@ -175,10 +175,7 @@ static void another_pid_namespace_is_told(void **state)
     }
     result = place_run(opens_in_another_namespace, NULL);
     wm_node_release(node);
-    if (result == PLACE_IMPOSSIBLE) {
-        place_skip(__func__, "no pid namespace for us here");
-    }
-    assert_int_equal(result, 0);
+    place_judge(__func__, result, "no pid namespace for us here");
 }
 
 /* A child with this pid, which must be free. */
@@ -248,13 +245,9 @@ static int reuses_a_pid(const void *unused)
 
 static void a_pid_that_the_kernel_gave_again_is_another_process(void **state)
 {
-    const int result = place_run(reuses_a_pid, NULL);
-
     (void)state;
-    if (result == PLACE_IMPOSSIBLE) {
-        place_skip(__func__, "no pid namespace for us here");
-    }
-    assert_int_equal(result, 0);
+    place_judge(__func__, place_run(reuses_a_pid, NULL),
+                "no pid namespace for us here");
 }
 
 /* -------------------------------------------------------------------- /proc */
@@ -301,10 +294,7 @@ static void without_proc_the_living_are_not_called_dead(void **state)
     result = place_run(tells_the_dead_without_proc, NULL);
     assert_int_equal(end(living), 0);
     assert_int_equal(waitpid(zombie, NULL, 0), zombie);
-    if (result == PLACE_IMPOSSIBLE) {
-        place_skip(__func__, "no mount namespace for us here");
-    }
-    assert_int_equal(result, 0);
+    place_judge(__func__, result, "no mount namespace for us here");
 }
 
 /* A server that cannot see /proc begins, is joined, and ends. */
@@ -341,13 +331,9 @@ static int leads_a_life_without_proc(const void *unused)
 
 static void without_proc_a_life_is_led_and_leaves_nothing(void **state)
 {
-    const int result = place_run(leads_a_life_without_proc, NULL);
-
     (void)state;
-    if (result == PLACE_IMPOSSIBLE) {
-        place_skip(__func__, "no mount namespace for us here");
-    }
-    assert_int_equal(result, 0);
+    place_judge(__func__, place_run(leads_a_life_without_proc, NULL),
+                "no mount namespace for us here");
 }
 
 #define TEST(name)                                                             \

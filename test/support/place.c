@@ -78,3 +78,11 @@ void place_skip(const char *test, const char *why)
     print_message("# %s: %s, allowed in CI\n", test, why);
     skip();
 }
+
+void place_judge(const char *test, int result, const char *why)
+{
+    if (result == PLACE_IMPOSSIBLE) {
+        place_skip(test, why);
+    }
+    assert_int_equal(result, 0);
+}

@@ -41,6 +41,10 @@ const char *place_path(const char *name);
 /* Runs a check in a child: 0 if all of it holds. */
 int place_run(int (*check)(const void *), const void *argument);
 
+/* Ends the test unless a check held; skips it, saying why, if it could not
+ * look. */
+void place_judge(const char *test, int result, const char *why);
+
 /* Skips the test, saying why; not a failure in CI. */
 void place_skip(const char *test, const char *why);
 

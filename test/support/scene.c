@@ -361,10 +361,11 @@ long act_end_generation(struct actor *self, long generation)
     return wm_generation_end(self->scene->node, (uint64_t)generation);
 }
 
-static long join_as(struct actor *self, long generation, uint32_t role)
+static long join_as(struct actor *self, long generation, uint32_t role,
+                    uint32_t overdue_ms)
 {
     const struct wm_join_options options = {
-        .size = sizeof(options), .role = role, .overdue_ms = SCENE_NEVER};
+        .size = sizeof(options), .role = role, .overdue_ms = overdue_ms};
     struct wm_worker *worker;
 
     return wm_worker_join(self->scene->node, (uint64_t)generation, &options,
@@ -373,12 +374,17 @@ static long join_as(struct actor *self, long generation, uint32_t role)
 
 long act_join(struct actor *self, long generation)
 {
-    return join_as(self, generation, WM_ROLE_WORKER);
+    return join_as(self, generation, WM_ROLE_WORKER, SCENE_NEVER);
 }
 
 long act_join_helper(struct actor *self, long generation)
 {
-    return join_as(self, generation, WM_ROLE_HELPER);
+    return join_as(self, generation, WM_ROLE_HELPER, SCENE_NEVER);
+}
+
+long act_join_overdue_soon(struct actor *self, long generation)
+{
+    return join_as(self, generation, WM_ROLE_WORKER, 1);
 }
 
 long act_start(struct actor *self, long unused)
@@ -467,6 +473,19 @@ struct actor *scene_worker(struct scene *scene, uint64_t generation)
     assert_int_equal(actor_do(a, act_join, (long)generation), 0);
     assert_int_equal(actor_do(a, act_start, 0), 0);
     return a;
+}
+
+struct wm_worker *scene_own_worker(struct scene *scene, uint64_t generation)
+{
+    const struct wm_join_options options = {.size = sizeof(options),
+                                            .overdue_ms = SCENE_NEVER};
+    struct wm_worker *worker;
+    struct wm_counts counts;
+
+    assert_int_equal(wm_worker_join(scene->node, generation, &options, &worker),
+                     0);
+    assert_int_equal(wm_worker_start(worker, &counts), 0);
+    return worker;
 }
 
 int actor_shut_down(struct actor *actor, uint64_t generation, int *exits)

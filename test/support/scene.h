@@ -93,6 +93,7 @@ long act_begin(struct actor *self, long unused); /* board->id */
 long act_end_generation(struct actor *self, long generation);
 long act_join(struct actor *self, long generation);
 long act_join_helper(struct actor *self, long generation);
+long act_join_overdue_soon(struct actor *self, long generation);
 long act_start(struct actor *self, long unused); /* counts */
 long act_exit(struct actor *self, long unused);  /* counts */
 long act_drain(struct actor *self, long unused);
@@ -109,6 +110,9 @@ long act_release(struct actor *self, long unused);
 
 /* Joins and starts: a live worker. */
 struct actor *scene_worker(struct scene *scene, uint64_t generation);
+
+/* The same of the test's own process, and never overdue. */
+struct wm_worker *scene_own_worker(struct scene *scene, uint64_t generation);
 
 /* Exit, drain, retire: returns n_mine, and *exits how many ends it took. */
 int actor_shut_down(struct actor *actor, uint64_t generation, int *exits);

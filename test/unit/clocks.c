@@ -60,19 +60,6 @@ int open(const char *path, int flags, ...)
     return fd;
 }
 
-static struct wm_worker *own(struct scene *s)
-{
-    const struct wm_join_options options = {.size = sizeof(options),
-                                            .overdue_ms = SCENE_NEVER};
-    struct wm_worker *worker;
-    struct wm_counts counts;
-
-    assert_int_equal(wm_worker_join(s->node, scene_begin(s), &options, &worker),
-                     0);
-    assert_int_equal(wm_worker_start(worker, &counts), 0);
-    return worker;
-}
-
 static struct wm_worker *beating;
 static int other_beat;
 
@@ -87,7 +74,7 @@ static void the_second_of_two_beats_out_of_a_stall_is_no_failure(void **state)
     struct wm_record *r = &s->node->segment.records[0];
     uint64_t word;
 
-    beating = own(s);
+    beating = scene_own_worker(s, scene_begin(s));
     word = atomic_load(&r->word);
     atomic_store(&r->word, wm_word_with_state(word, WM_STALLED));
     meanwhile = beat_meanwhile; /* it has seen STALLED by then */
@@ -109,7 +96,7 @@ static void a_beat_whose_record_is_anothers_by_then_is_told(void **state)
     struct wm_record *r = &s->node->segment.records[0];
     uint64_t word;
 
-    beating = own(s);
+    beating = scene_own_worker(s, scene_begin(s));
     word = atomic_load(&r->word);
     atomic_store(&r->word, wm_word_with_state(word, WM_STALLED));
     meanwhile = lose_the_record;
@@ -142,7 +129,7 @@ static void a_pause_of_the_judge_kills_no_living_claimant(void **state)
     asleep_ms = pause_ms = passed_ms = 0;
 }
 
-/* --------------------------------------------------------- edges of the clock */
+/* ------------------------------------------------------- edges of the clock */
 
 /* Sets all clocks, in ms since boot. */
 static void set_clocks(uint64_t ms)
@@ -171,7 +158,7 @@ static void a_life_is_led_just_after_boot_and_after_17_years(void **state)
 
         set_clocks(times[i]);
         s->node->joined = false;
-        worker = own(s);
+        worker = scene_own_worker(s, scene_begin(s));
         assert_int_equal(wm_tick(worker, 1), 0);
         assert_int_equal(wm_sweep(s->node, worker), 0);
         assert_int_equal(wm_lock(s->node, NULL), 0);
@@ -188,7 +175,7 @@ static void a_beat_over_the_limit_is_no_stall(void **state)
     struct wm_record *r = &s->node->segment.records[0];
 
     set_clocks(LIMIT - 2000);
-    beating = own(s);
+    beating = scene_own_worker(s, scene_begin(s));
     atomic_store(&r->overdue_ms, 60000);
     set_clocks(LIMIT + 2000);
     assert_int_equal(wm_sweep(s->node, NULL), 0);

@@ -126,16 +126,6 @@ static void a_respawn_sees_the_crashed_until_it_is_forgotten(void **state)
     expect_of(s, scene_begin(s), 2, -1);
 }
 
-static long act_join_overdue_soon(struct actor *self, long generation)
-{
-    const struct wm_join_options options = {.size = sizeof(options),
-                                            .overdue_ms = 1};
-    struct wm_worker *worker;
-
-    return wm_worker_join(self->scene->node, (uint64_t)generation, &options,
-                          &worker);
-}
-
 static bool is_forgotten(void *argument)
 {
     struct actor *a = argument;

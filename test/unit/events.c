@@ -81,18 +81,6 @@ static void a_crash_is_kept_until_it_was_told_and_has_expired(void **state)
     assert_int_equal(entry.value, 1);
 }
 
-static struct wm_worker *own_worker(struct scene *s, uint64_t generation)
-{
-    static const struct wm_join_options options = {.size = sizeof(options),
-                                                   .overdue_ms = SCENE_NEVER};
-    struct wm_worker *own;
-    struct wm_counts counts;
-
-    assert_int_equal(wm_worker_join(s->node, generation, &options, &own), 0);
-    assert_int_equal(wm_worker_start(own, &counts), 0);
-    return own;
-}
-
 /* A tick that sweeps. */
 static void tick(struct scene *s, struct wm_worker *own, uint32_t interval_ms)
 {
@@ -109,7 +97,7 @@ static void an_intervals_sweep_believes_the_beats_of_the_interval(void **state)
     uint64_t g = scene_begin(s);
     struct actor *fresh = scene_worker(s, g), *old = scene_worker(s, g),
                  *ahead = scene_worker(s, g), *late = scene_worker(s, g);
-    struct wm_worker *own = own_worker(s, g);
+    struct wm_worker *own = scene_own_worker(s, g);
 
     actor_kill(fresh);
     actor_kill(old);

@@ -108,16 +108,6 @@ static void a_newer_generation_takes_the_lead(void **state)
     assert_int_equal(a->board->leader.term, 3);
 }
 
-static long act_join_overdue_soon(struct actor *self, long generation)
-{
-    const struct wm_join_options options = {.size = sizeof(options),
-                                            .overdue_ms = 1};
-    struct wm_worker *worker;
-
-    return wm_worker_join(self->scene->node, (uint64_t)generation, &options,
-                          &worker);
-}
-
 static bool is_stalled(void *argument)
 {
     struct actor *a = argument;

@@ -81,17 +81,6 @@ static void each_change_makes_a_view(void **state)
     watch_end(&w);
 }
 
-/* Overdue at once, so that its crash is soon forgotten. */
-static long act_join_briefly(struct actor *self, long generation)
-{
-    const struct wm_join_options options = {.size = sizeof(options),
-                                            .overdue_ms = 1};
-    struct wm_worker *worker;
-
-    return wm_worker_join(self->scene->node, (uint64_t)generation, &options,
-                          &worker);
-}
-
 static bool is_forgotten(void *argument)
 {
     struct wm_node *node = argument;
@@ -112,7 +101,7 @@ static void a_crash_that_is_forgotten_leaves_the_view(void **state)
     struct watch w;
 
     scene_worker(s, g);
-    assert_int_equal(actor_do(brief, act_join_briefly, (long)g), 0);
+    assert_int_equal(actor_do(brief, act_join_overdue_soon, (long)g), 0);
     actor_kill(brief);
     watch_begin(&w, s->instance, NULL, WATCH_NEVER);
     watch_await(&w, watch_workers, 2);

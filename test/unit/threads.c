@@ -116,19 +116,15 @@ static void threads_beat_count_look_and_sweep_at_once(void **state)
 {
     static void *(*const work[])(void *) = {beat, count, look, ask, sweep};
     struct scene *s = *state;
-    const struct wm_join_options options = {.size = sizeof(options),
-                                            .overdue_ms = SCENE_NEVER};
     struct actor *a[3];
     pthread_t thread[5];
     struct wm_worker *w;
-    struct wm_counts c;
     uint64_t g = scene_begin(s);
 
     for (int i = 0; i < 3; i++) {
         a[i] = scene_actor(s);
     }
-    assert_int_equal(wm_worker_join(s->node, g, &options, &w), 0);
-    assert_int_equal(wm_worker_start(w, &c), 0);
+    w = scene_own_worker(s, g);
     for (int i = 0; i < 3; i++) {
         actor_tell(a[i], act_come_and_go, ROUNDS);
     }

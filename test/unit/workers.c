@@ -23,16 +23,6 @@ static uint64_t word(struct scene *s, uint32_t slot)
     return atomic_load(&record(s, slot)->word);
 }
 
-static long act_join_overdue_soon(struct actor *self, long generation)
-{
-    const struct wm_join_options options = {.size = sizeof(options),
-                                            .overdue_ms = 1};
-    struct wm_worker *worker;
-
-    return wm_worker_join(self->scene->node, (uint64_t)generation, &options,
-                          &worker);
-}
-
 static long act_slot(struct actor *self, long unused)
 {
     (void)unused;
