@@ -66,7 +66,7 @@ def parameters(instance, port):
 def everybody():
     """The pids of all nginx processes; each is a descendant of ours."""
     return [p for p in proc.descendants(os.getpid())
-            if "nginx" in proc.title(p).split(" ")[0]]
+            if proc.name(p) == "nginx"]
 
 
 class Life:

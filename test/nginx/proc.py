@@ -67,6 +67,16 @@ def title(pid):
         return ""
 
 
+def name(pid):
+    """Of the program; also of a process that is ending, whose title is gone
+    while its sockets may still be there."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+            return f.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def children(pid):
     """The living children (zombies are dead) of a process."""
     found = []
