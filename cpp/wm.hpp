@@ -366,6 +366,8 @@ private:
 struct log_page {
     std::vector<log_entry> entries; ///< oldest first
     std::uint64_t missed = 0;       ///< in between, overwritten or unfinished
+    /// False: more wait behind one that is still being written (WM_UNSETTLED).
+    bool settled = true;
 };
 
 /// Who has the lock: wm_lock_holder with its types.
@@ -873,9 +875,9 @@ private:
         std::uint64_t moved = since;
         log_page page;
 
-        detail::noted(wm_log_read(handle_, &moved, list.data(), room, &count,
-                                  &page.missed),
-                      ec);
+        page.settled = detail::noted(wm_log_read(handle_, &moved, list.data(),
+                                                 room, &count, &page.missed),
+                                     ec) != condition::unsettled;
         list.resize(count);
         page.entries = {list.begin(), list.end()};
         since = moved; // last: what throws has read nothing

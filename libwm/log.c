@@ -8,7 +8,12 @@
  * there is. A reader that finds the checksum it computes has found one
  * writer's fields, whole; any other finding is an entry being written, never
  * finished, overwritten, or spoilt by a writer that slept while the ring went
- * round: a missed entry, not a wrong one. */
+ * round: a missed entry, not a wrong one.
+ *
+ * Nobody can tell an entry that is being written from one that never will be:
+ * it names its writer last. A reader stops before it while what follows it is
+ * young, so that a slow writer's entry is told in its place, and passes over it
+ * then. */
 
 #include "log.h"
 
@@ -21,6 +26,7 @@
 #include <time.h>
 
 #define LOOKS 64 /* at an entry that is just being written */
+#define PATIENCE_MS 1000
 
 static uint64_t realtime_ms(void)
 {
@@ -162,33 +168,37 @@ static bool await_entry(const struct wm_node *node, uint64_t number,
     return false;
 }
 
-/* Whether any entry after this one is finished. last: in and out, one that was,
- * so that a ring full of unfinished ones is gone through once. */
-static bool is_followed(const struct wm_node *node, uint64_t number,
-                        uint64_t newest, uint64_t *last)
+/* Finds the first entry after this one that is finished, if there is any. */
+static bool find_next(const struct wm_node *node, uint64_t number,
+                      uint64_t newest, struct wm_log_entry *next)
 {
-    struct wm_log_entry entry;
-
-    if (number < *last) {
-        return true;
-    }
     while (number++ < newest) { /* which may be the last number there is */
-        if (read_entry(node, number, &entry)) {
-            *last = number;
+        if (read_entry(node, number, next)) {
             return true;
         }
     }
     return false;
 }
 
-int wm_log_read(const struct wm_node *node, uint64_t *since,
-                struct wm_log_entry *list, uint32_t room, uint32_t *count,
-                uint64_t *missed)
+/* Whether an entry is that old; one as far ahead is from before the clock was
+ * set. Asked after it was read, so that it is not ahead by itself. */
+static bool is_old(const struct wm_log_entry *entry, uint32_t ms)
+{
+    uint64_t age = realtime_ms() - entry->time;
+
+    return age + ms >= 2 * (uint64_t)ms;
+}
+
+int wm_log_read_within(const struct wm_node *node, uint64_t *since,
+                       struct wm_log_entry *list, uint32_t room,
+                       uint32_t *count, uint64_t *missed, uint32_t patience_ms)
 {
     uint64_t newest = atomic_load_explicit(&node->segment.header->log_next,
                                            memory_order_acquire);
     uint64_t entries = node->segment.geometry.log_entries;
-    uint64_t number = *since, lost = 0, last = 0;
+    uint64_t number = *since, lost = 0;
+    struct wm_log_entry next = {0}; /* behind a gap */
+    int result = 0;
 
     *count = 0;
     /* Numbers that the ring has no room for; `since` of another life. */
@@ -201,10 +211,17 @@ int wm_log_read(const struct wm_node *node, uint64_t *since,
     while (number < newest && *count < room) {
         if (await_entry(node, number + 1, &list[*count])) {
             (*count)++;
-        } else if (is_followed(node, number + 1, newest, &last)) {
-            lost++;
         } else {
-            break; /* its writer may be at it: the next call tells */
+            /* Once for all the gaps before the same one. */
+            if (number + 1 >= next.number &&
+                !find_next(node, number + 1, newest, &next)) {
+                break; /* its writer may be at it: a later call tells */
+            }
+            if (!is_old(&next, patience_ms)) {
+                result = WM_UNSETTLED;
+                break;
+            }
+            lost++;
         }
         number++;
     }
@@ -212,5 +229,13 @@ int wm_log_read(const struct wm_node *node, uint64_t *since,
     if (missed != NULL) {
         *missed = lost;
     }
-    return 0;
+    return result;
+}
+
+int wm_log_read(const struct wm_node *node, uint64_t *since,
+                struct wm_log_entry *list, uint32_t room, uint32_t *count,
+                uint64_t *missed)
+{
+    return wm_log_read_within(node, since, list, room, count, missed,
+                              PATIENCE_MS);
 }

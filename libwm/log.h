@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The event log's writing side. */
+/* The event log's writing side, and how its reading side waits. */
 
 #ifndef WM_LOG_H
 #define WM_LOG_H
@@ -16,5 +16,11 @@ void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
 
 /* An event of the process's own worker. */
 void wm_log_worker(const struct wm_worker *worker, enum wm_log_kind kind);
+
+/* As wm_log_read(); patience_ms: how old what follows an unfinished entry must
+ * be for that to count as missed. */
+int wm_log_read_within(const struct wm_node *node, uint64_t *since,
+                       struct wm_log_entry *list, uint32_t room,
+                       uint32_t *count, uint64_t *missed, uint32_t patience_ms);
 
 #endif

@@ -84,7 +84,7 @@ extern "C" {
                           wm_beat: the worker had been marked stalled */
 #define WM_SAME 2      /* wm_generation_begin: this process is a worker */
 #define WM_CLOSED 3    /* wm_generation_retire, _end: this call did it */
-#define WM_UNSETTLED 4 /* a snapshot or count that kept changing */
+#define WM_UNSETTLED 4 /* what was read kept changing, or still does */
 
 struct wm_node;
 struct wm_worker;
@@ -548,9 +548,11 @@ struct wm_log_entry {
  * since: in, the number read last (0: from the oldest there is); out, the
  * number that this call came to. room: entries in `list`; count: out, entries
  * written, oldest first; missed: out, numbers in between whose entries are
- * overwritten, or were never finished; may be NULL. An unfinished entry with
- * none finished after it is left to the next call.
- * Returns 0. Wait-free. */
+ * overwritten, or were not finished within a second, as their writer died or
+ * was stopped; may be NULL. An unfinished entry with none finished after it is
+ * left to a later call.
+ * Returns 0; WM_UNSETTLED: finished ones wait behind an entry that may yet be
+ * finished, for a later call; within a second it tells them. Wait-free. */
 int wm_log_read(const struct wm_node *node, uint64_t *since,
                 struct wm_log_entry *list, uint32_t room, uint32_t *count,
                 uint64_t *missed);

@@ -19,7 +19,9 @@ namespace wmctl
 namespace
 {
 
-constexpr std::uint32_t look_ms = 1000; // whether it is still that life
+constexpr std::uint32_t look_ms = 1000;     // whether it is still that life
+constexpr std::uint32_t writer_ms = 10;     // whether it has finished its entry
+constexpr std::uint32_t patience_ms = 2000; // with all writers
 
 // Where the reader is in the log.
 class reader
@@ -27,24 +29,34 @@ class reader
 public:
     reader(const wm_node *node, bool as_json) : node_(node), json_(as_json) {}
 
-    // All that there is now.
-    std::string read()
+    // All that there is now. Where some wait behind one that is being written,
+    // they come the next time; or with `patient` they are waited for, which
+    // takes a second at most.
+    std::string read(bool patient)
     {
         std::array<wm_log_entry, 256> list;
         std::uint32_t count = 0;
         std::uint64_t missed = 0;
         std::string text;
+        std::uint32_t looks = patience_ms / writer_ms;
+        bool again = false;
 
         do {
-            wm_log_read(node_, &since_, list.data(), list.size(), &count,
-                        &missed);
+            const int result = wm_log_read(node_, &since_, list.data(),
+                                           list.size(), &count, &missed);
+
             if (missed != 0) {
                 text += json_ ? json::missed(missed) : text::missed(missed);
             }
             for (std::uint32_t i = 0; i < count; i++) {
                 text += json_ ? json::event(list[i]) : text::event(list[i]);
             }
-        } while (count == list.size());
+            again = patient && result == WM_UNSETTLED && looks-- > 0;
+            if (again) {
+                std::this_thread::sleep_for(
+                    std::chrono::milliseconds(writer_ms));
+            }
+        } while (again || count == list.size());
         return text;
     }
 
@@ -67,7 +79,7 @@ void follow(const options &o, opened &node, reader &log)
 
         // Asked before reading: what is written after that is not missed.
         node.of.live = is_live(o, node.of);
-        put(log.read());
+        put(log.read(!node.of.live));
         if (node.of.live) {
             wm_wait(node.node.handle(), epoch, look_ms);
         }
@@ -87,7 +99,7 @@ status events(const options &o)
     while (true) {
         reader log(node->node.handle(), o.json);
 
-        put(log.read());
+        put(log.read(!o.follow));
         if (!o.follow) {
             return status::ok;
         }

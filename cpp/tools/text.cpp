@@ -255,7 +255,7 @@ std::string event(const wm_log_entry &e)
 std::string missed(std::uint64_t n)
 {
     return "# " + number(n) +
-           " entries are overwritten, or were never finished\n";
+           " entries are overwritten, or were not finished\n";
 }
 
 } // namespace wmctl::text

@@ -3,8 +3,9 @@
 """The event log as it lies in a segment when all have ended: what was never
 finished then was its writer's death (protocol.md).
 
-A follower reads while others write, and passes over an entry whose writer is
-slower than the next one's; so the books are not kept by what it tells.
+A follower reads while others write, and passes over an entry whose writer was
+stopped for a second in the middle of it; so the books are not kept by what it
+tells.
 """
 
 import os

@@ -6,6 +6,7 @@
 #include "books.h"
 
 #include "invariants.h"
+#include "log.h"
 
 /* Marks in the segment that something was given. */
 uint32_t books_marks(const struct wm_segment *s, const void *memory)
@@ -96,7 +97,7 @@ void books_check_log(const struct play *p, uint32_t unfinished)
     uint64_t since = 0, missed = 0;
     uint32_t count;
 
-    wm_log_read(p->scene->node, &since, list, 256, &count, &missed);
+    wm_log_read_within(p->scene->node, &since, list, 256, &count, &missed, 0);
     must(missed <= unfinished, "an entry is missed only if its writer died");
     must(count + missed == since &&
              since == atomic_load(&p->scene->node->segment.header->log_next),
@@ -120,7 +121,7 @@ uint32_t books_stalls(const struct play *p, uint64_t join)
     uint64_t since = 0;
     uint32_t count, n = 0;
 
-    wm_log_read(p->scene->node, &since, list, 256, &count, NULL);
+    wm_log_read_within(p->scene->node, &since, list, 256, &count, NULL, 0);
     for (uint32_t i = 0; i < count; i++) {
         n += list[i].kind == WM_LOG_WORKER_STALLED &&
              (join == 0 || list[i].value == join);

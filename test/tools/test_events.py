@@ -4,6 +4,7 @@
 
 import os
 import re
+import struct
 
 import pytest
 
@@ -82,6 +83,21 @@ def test_overwritten_entries_are_counted(place):
     first, *rest = place.lines("events")
     assert first == {"missed": len(LIFE) - 4} and len(rest) == 4
     assert "# 3 entries are overwritten, or" in place.text("events")
+
+
+def test_an_entry_that_is_not_finished_hides_none_behind_it(place):
+    """It is waited for, but not for ever."""
+    master = place.node()
+    live_a_life(master)
+    (file,) = place.files()
+    with open(place.path(file), "r+b") as f:
+        head = f.read(56)
+        capacity, generations = struct.unpack_from("<II", head, 24)
+        f.seek(512 + 128 * capacity + 64 * (generations + 2))
+        f.write(bytes(8))               # the checksum of entry 2
+    events = place.lines("events")
+    assert events[1] == {"missed": 1}
+    assert [x.get("number") for x in events] == [1, None, 3, 4, 5, 6, 7]
 
 
 def test_a_dead_nodes_log_can_be_read(place):

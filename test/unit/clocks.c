@@ -6,6 +6,7 @@
 
 #include "scene.h"
 
+#include "log.h"
 #include "node.h"
 #include "process.h"
 
@@ -222,6 +223,55 @@ static void after_17_years_a_signature_still_keeps_the_lock(void **state)
     assert_int_equal(result, -EBUSY);
 }
 
+/* Reads the log with the patience of an hour, when the clock shows so much
+ * more than it should. */
+static int read_after(struct scene *s, time_t seconds, uint32_t *count)
+{
+    struct wm_log_entry list[8];
+    uint64_t since = 0;
+    int result;
+
+    shift = seconds;
+    result = wm_log_read_within(s->node, &since, list, 8, count, NULL, 3600000);
+    shift = 0;
+    return result;
+}
+
+static void a_writer_that_died_holds_readers_up_for_a_while(void **state)
+{
+    struct scene *s = *state;
+    struct wm_log_entry list[8];
+    uint64_t since = 0, missed;
+    uint32_t count;
+
+    scene_begin(s);
+    atomic_fetch_add(&s->node->segment.header->log_next, 2); /* two died */
+    scene_begin(s);
+    assert_int_equal(read_after(s, 1800, &count), WM_UNSETTLED);
+    assert_int_equal(count, 1);
+    assert_int_equal(read_after(s, 3601, &count), 0);
+    assert_int_equal(count, 2);
+
+    shift = 1; /* of which it takes no more */
+    assert_int_equal(wm_log_read(s->node, &since, list, 8, &count, &missed), 0);
+    assert_int_equal(count, 2);
+    assert_int_equal(missed, 2);
+}
+
+/* Else nothing would be told until the clock came to where it was. */
+static void a_clock_that_was_set_back_holds_no_reader_up(void **state)
+{
+    struct scene *s = *state;
+    uint32_t count;
+
+    scene_begin(s);
+    atomic_fetch_add(&s->node->segment.header->log_next, 1);
+    scene_begin(s);
+    assert_int_equal(read_after(s, -1800, &count), WM_UNSETTLED);
+    assert_int_equal(read_after(s, -7200, &count), 0);
+    assert_int_equal(count, 2);
+}
+
 #define EDGE_TEST(name)                                                        \
     cmocka_unit_test_setup_teardown(name, scene_setup, reset_clocks)
 
@@ -235,6 +285,8 @@ int main(void)
         EDGE_TEST(a_beat_over_the_limit_is_no_stall),
         EDGE_TEST(after_17_years_a_living_claimant_is_not_called_dead),
         EDGE_TEST(after_17_years_a_signature_still_keeps_the_lock),
+        EDGE_TEST(a_writer_that_died_holds_readers_up_for_a_while),
+        EDGE_TEST(a_clock_that_was_set_back_holds_no_reader_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
