@@ -255,8 +255,9 @@ struct wm_generation_record {
  *         CAS by every contender; the holder alone releases.
  * wake    futex: counts releases.
  * next    pid:22 | ms:39 of a contender that polls and cannot sleep here.
- * The holder record is the holder's, written after it has taken the lock and
- * ignored by readers unless holder_sequence is the word's. */
+ * The holder record is the holder's, written after it has taken the lock, the
+ * sequence last. Readers ignore it unless holder_sequence is the word's before
+ * they read it, and the word is still the same after. */
 struct wm_lock_area {
     _Alignas(WM_LINE) _Atomic uint64_t word;
     _Atomic uint64_t next;

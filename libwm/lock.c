@@ -31,6 +31,7 @@
 #define START_BITS 18
 #define START_MASK ((UINT64_C(1) << START_BITS) - 1)
 #define PROBE_MS 50
+#define LOOKS 8 /* at a holder, while the lock keeps passing on */
 #define RESERVED_MS 100
 
 static uint32_t word_pid(uint64_t word)
@@ -118,11 +119,12 @@ static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
                               ? node->worker.generation
                               : node->begun;
 
-    atomic_store_explicit(&lock->holder_since, wm_now(), memory_order_relaxed);
+    /* Released: who sees one of these finds our name in the word. The sequence
+     * last: who sees it sees these. Pair with the loads in inspect_once(). */
+    atomic_store_explicit(&lock->holder_since, wm_now(), memory_order_release);
     atomic_store_explicit(&lock->holder_generation, generation,
-                          memory_order_relaxed);
-    atomic_store_explicit(&lock->holder_purpose, purpose, memory_order_relaxed);
-    /* Last, and with release: pairs with the load in wm_lock_inspect. */
+                          memory_order_release);
+    atomic_store_explicit(&lock->holder_purpose, purpose, memory_order_release);
     atomic_store_explicit(&lock->holder_sequence, word & SEQUENCE_MASK,
                           memory_order_release);
     atomic_store_explicit(&node->held, word, memory_order_relaxed);
@@ -314,28 +316,51 @@ void wm_hold_end(void *hold)
     }
 }
 
-void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
+static void inspect_word(const struct wm_node *node, uint64_t word,
+                         struct wm_lock_holder *holder)
 {
-    const struct wm_lock_area *lock = &node->segment.header->lock;
-    uint64_t word = atomic_load_explicit(&lock->word, memory_order_acquire);
-    uint64_t sequence =
-        atomic_load_explicit(&lock->holder_sequence, memory_order_acquire);
-
     *holder = (struct wm_lock_holder){
         .pid = (int32_t)word_pid(word),
         .sequence = (uint32_t)(word & SEQUENCE_MASK),
         .own = word != 0 &&
                word == atomic_load_explicit(&node->held, memory_order_relaxed),
     };
-    if (holder->pid != 0 && sequence == holder->sequence) {
-        uint64_t now = wm_now();
-        uint64_t since =
-            atomic_load_explicit(&lock->holder_since, memory_order_relaxed);
+}
 
-        holder->purpose =
-            atomic_load_explicit(&lock->holder_purpose, memory_order_relaxed);
-        holder->generation = atomic_load_explicit(&lock->holder_generation,
-                                                  memory_order_relaxed);
-        holder->held_ms = now > since ? now - since : 0;
+/* What the holder has said of itself, if it has; false if it may be what the
+ * next one says. */
+static bool inspect_once(const struct wm_lock_area *lock, uint64_t word,
+                         struct wm_lock_holder *holder)
+{
+    uint64_t now, since;
+
+    if (holder->pid == 0 ||
+        atomic_load_explicit(&lock->holder_sequence, memory_order_acquire) !=
+            holder->sequence) {
+        return true;
     }
+    now = wm_now();
+    since = atomic_load_explicit(&lock->holder_since, memory_order_acquire);
+    holder->purpose =
+        atomic_load_explicit(&lock->holder_purpose, memory_order_acquire);
+    holder->generation =
+        atomic_load_explicit(&lock->holder_generation, memory_order_acquire);
+    holder->held_ms = now > since ? now - since : 0;
+    return atomic_load_explicit(&lock->word, memory_order_acquire) == word;
+}
+
+void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
+{
+    const struct wm_lock_area *lock = &node->segment.header->lock;
+    uint64_t word;
+    int look = 0;
+
+    do {
+        word = atomic_load_explicit(&lock->word, memory_order_acquire);
+        inspect_word(node, word, holder);
+        if (inspect_once(lock, word, holder)) {
+            return;
+        }
+    } while (++look < LOOKS);
+    inspect_word(node, word, holder);
 }

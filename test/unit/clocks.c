@@ -130,6 +130,35 @@ static void a_pause_of_the_judge_kills_no_living_claimant(void **state)
     asleep_ms = pause_ms = passed_ms = 0;
 }
 
+static struct actor *holder, *successor;
+
+static long act_lock_as_successor(struct actor *self, long purpose)
+{
+    return wm_trylock(self->scene->node, (uint32_t)purpose, 0);
+}
+
+static void pass_the_lock_on(void)
+{
+    assert_int_equal(actor_do(holder, act_unlock, 0), 0);
+    assert_int_equal(actor_do(successor, act_lock_as_successor, 7), 0);
+}
+
+static void a_lock_that_passes_on_meanwhile_is_one_holders(void **state)
+{
+    struct scene *s = *state;
+    struct wm_lock_holder seen;
+
+    holder = scene_actor(s);
+    successor = scene_actor(s);
+    assert_int_equal(actor_do(holder, act_lock, 0), 0);
+    meanwhile = pass_the_lock_on; /* it has seen the pid by then */
+    wm_lock_inspect(s->node, &seen);
+    assert_null(meanwhile);
+    assert_int_equal(seen.pid, successor->pid);
+    assert_int_equal(seen.purpose, 7);
+    assert_int_equal(seen.sequence, 2);
+}
+
 /* ------------------------------------------------------- edges of the clock */
 
 /* Sets all clocks, in ms since boot. */
@@ -281,6 +310,7 @@ int main(void)
         SCENE_TEST(the_second_of_two_beats_out_of_a_stall_is_no_failure),
         SCENE_TEST(a_beat_whose_record_is_anothers_by_then_is_told),
         SCENE_TEST(a_pause_of_the_judge_kills_no_living_claimant),
+        SCENE_TEST(a_lock_that_passes_on_meanwhile_is_one_holders),
         EDGE_TEST(a_life_is_led_just_after_boot_and_after_17_years),
         EDGE_TEST(a_beat_over_the_limit_is_no_stall),
         EDGE_TEST(after_17_years_a_living_claimant_is_not_called_dead),
