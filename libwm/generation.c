@@ -89,6 +89,9 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
         }
     }
 
+    if (index != info->id % node->segment.geometry.generations) {
+        return false; /* scribbled over */
+    }
     info->state = wm_gen_state(before);
     info->spell = wm_gen_spell(before);
     info->exits_given = wm_gen_given(before);

@@ -194,6 +194,55 @@ static void a_long_log_of_garbage_is_read_in_one_go(void **state)
     wm_node_release(node);
 }
 
+/* As many as there is room for, each of the same master. */
+static void make_up_generations(struct wm_node *node, uint64_t id)
+{
+    const uint64_t number = 1000000; /* not what the first place wants */
+
+    for (uint32_t i = 0; i < node->segment.geometry.generations; i++) {
+        struct wm_generation_record *g = &node->segment.generations[i];
+
+        if (i != id) {
+            atomic_store(&g->word, wm_gen_word(WM_GENERATION_BEGUN, 1, 1, 1));
+            atomic_store(&g->id, number + i);
+            atomic_store(&g->master, wm_self_ident());
+        }
+    }
+    atomic_store(&node->segment.header->next_generation, number);
+}
+
+/* To look for the others of each one's master would take minutes; the alarm
+ * ends what takes one. */
+static void garbage_for_generations_is_gone_through_once(void **state)
+{
+    const struct wm_node_options options = {.size = sizeof(options),
+                                            .instance = "test-garbage",
+                                            .capacity = WM_CAPACITY_MAX};
+    const struct wm_join_options of_worker = {.size = sizeof(of_worker)};
+    struct wm_counts counts;
+    struct wm_worker *worker;
+    struct wm_node *node;
+    uint64_t id;
+
+    (void)state;
+    assert_int_equal(wm_node_attach(&options, &node), 0);
+    assert_int_equal(wm_generation_begin(node, &id, NULL), 0);
+    assert_int_equal(wm_worker_join(node, id, &of_worker, &worker), 0);
+    assert_int_equal(wm_worker_start(worker, &counts), 0);
+    alarm(60);
+    for (int i = 0; i < 10; i++) {
+        make_up_generations(node, id);
+        wm_generation_counts(node, id, &counts);
+        wm_sweep(node, worker);
+    }
+    alarm(0);
+    assert_int_equal(counts.mine, 1);
+    assert_int_equal(wm_worker_leave(worker), 0);
+    assert_int_equal(wm_generation_retire(node, id), WM_CLOSED);
+    assert_int_equal(wm_generation_take_exit(node, id, NULL), 1);
+    assert_int_equal(wm_node_release(node), 0);
+}
+
 /* All bits set, there is no number after the newest. */
 static void a_log_at_the_last_number_is_read_to_its_end(void **state)
 {
@@ -256,6 +305,7 @@ int main(void)
         SCENE_TEST(what_was_checked_is_not_read_again),
         SCENE_TEST(a_sweep_gives_no_more_events_than_there_are_records),
         cmocka_unit_test(a_long_log_of_garbage_is_read_in_one_go),
+        cmocka_unit_test(garbage_for_generations_is_gone_through_once),
         SCENE_TEST(a_log_at_the_last_number_is_read_to_its_end),
         SCENE_TEST(no_generation_has_the_number_0),
         SCENE_TEST(a_join_number_past_32_bits_is_one_workers),
