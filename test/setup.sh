@@ -25,6 +25,7 @@ build=$root/build
     bench_packages=(g++ libbenchmark-dev liburcu-dev wrk)
     plot_packages=(gnuplot-nox)
     chaos_packages=(g++ libcli11-dev nlohmann-json3-dev wrk)
+    arm64_packages=(clang-16 lld-16 qemu-user)
 }
 # Packages to unpack.
 unpacked_packages=(nginx nginx-common libnginx-mod-http-lua

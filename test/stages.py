@@ -266,7 +266,9 @@ def sanitizer_lane():
         Stage("fuzzing", ["test/fuzz/run"]),
         pytest_stage("chaos books", "test/chaos"),
         script_stage("chaos", "test/chaos/run"),
-        script_stage("models", "test/model/run")]
+        script_stage("models", "test/model/run"),
+        Stage("arm64 tests", ["test/arm64/run"],
+              meson_tests(os.path.join(BUILD, "arm64"), ()))]
 
 
 # --- the run ------------------------------------------------------------------

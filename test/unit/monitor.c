@@ -701,6 +701,17 @@ static void a_fault_in_a_call_reaches_the_programs_handler(void **state)
 
 /* -------------------------------------------------------------------- fork */
 
+/* ThreadSanitizer takes no new thread in a child of several threads, and qemu,
+ * under which test/arm64/run says so, dies of one. */
+static bool takes_threads_after_fork(void)
+{
+#ifdef __SANITIZE_THREAD__
+    return false;
+#else
+    return getenv("WM_EMULATED") == NULL;
+#endif
+}
+
 static int in_child(struct scene *s, struct wm_monitor *m,
                     struct wm_subscription *u)
 {
@@ -717,11 +728,11 @@ static int in_child(struct scene *s, struct wm_monitor *m,
     HOLDS(wm_monitor_subscribe(m, play, NULL, &another) == -ECHILD);
     HOLDS(wm_monitor_unsubscribe(u) == 0);
     HOLDS(wm_monitor_destroy(m) == 0);
-#ifndef __SANITIZE_THREAD__ /* which takes no new thread after such a fork */
     /* And a new one works, thread and all. */
-    HOLDS(wm_monitor_create(s->instance, NULL, NULL, &m) == 0);
-    HOLDS(wm_monitor_destroy(m) == 0);
-#endif
+    if (takes_threads_after_fork()) {
+        HOLDS(wm_monitor_create(s->instance, NULL, NULL, &m) == 0);
+        HOLDS(wm_monitor_destroy(m) == 0);
+    }
     return 0;
 }
 
