@@ -13,12 +13,16 @@
 #include "process.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PATIENT 20000 /* ms: more than any load makes a try last */
 
@@ -109,6 +113,36 @@ static void a_sleeper_gets_what_is_released(void **state)
     assert_int_equal(actor_do(a, act_unlock, 0), 0);
     assert_int_equal(wm_trylock(s->node, 0, 0), 0);
     assert_int_equal(wm_unlock(s->node), 0);
+}
+
+/* How many sleep on the lock: moved from its futex to the same one. */
+static long sleepers(const struct scene *s)
+{
+    _Atomic uint32_t *wake = &area(s)->wake;
+
+    return syscall(SYS_futex, wake, FUTEX_CMP_REQUEUE, 0, INT_MAX, wake,
+                   atomic_load(wake));
+}
+
+/* Who is not woken looks again, but so late that this would take some two
+ * minutes; the alarm ends what takes one. */
+static void a_release_wakes_who_sleeps(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a = scene_actor(s);
+
+    alarm(60);
+    for (int i = 0; i < 3000; i++) {
+        assert_int_equal(wm_lock(s->node, NULL), 0);
+        actor_tell(a, act_lock, 0);
+        while (sleepers(s) == 0) {
+            sched_yield();
+        }
+        assert_int_equal(wm_unlock(s->node), 0);
+        assert_int_equal(actor_hear(a), 0);
+        assert_int_equal(actor_do(a, act_unlock, 0), 0);
+    }
+    alarm(0);
 }
 
 static void who_has_it_is_refused_a_second_time(void **state)
@@ -690,6 +724,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENE_TEST(one_process_at_a_time_has_it),
         SCENE_TEST(a_sleeper_gets_what_is_released),
+        SCENE_TEST(a_release_wakes_who_sleeps),
         SCENE_TEST(who_has_it_is_refused_a_second_time),
         SCENE_TEST(who_has_it_not_cannot_unlock),
         SCENE_TEST(too_small_options_are_refused),
