@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* What befalls workers is told once: a crash and a stall are owed by the mark
+ * of a sweeper, taken by another mark, then given out; a worker asks for the
+ * recoveries that it may tell (sweep.c, worker.c).
+ *
+ * One record, claimed by two processes, one after the other, or twice by one.
+ * Whoever has it is marked as stalled, recovers, drains, leaves, stays, or dies
+ * anywhere. Two survivors sweep and take. Either may go on no more, wherever it
+ * is, as if it had died; in the check of liveness, the first does die. Where
+ * the record is used again, the second takes all its steps at once.
+ *
+ * What is owed goes with its worker: a stall that nobody took before its worker
+ * left, or crashed, is owed no more.
+ *
+ * Left out: the lock, which lets one survivor take at a time; time, which is up
+ * at any moment; the beat in the word, so that words are equal more often than
+ * they can be; the role, which lies beside the generation. The record of a
+ * living worker that drains makes no room for another. Stalls count modulo 8.
+ *
+ * check once: -DJOINS=1 -DSTALLS=2
+ * check reused: -DJOINS=2 -DSTALLS=2
+ * check recovered: -DJOINS=2 -DSTALLS=1 -DASKS
+ * check I4_crash_is_taken: -DJOINS=1 -DSTALLS=1 -DDIES */
+
+#define FREE 0
+#define CLAIMED 1
+#define JOINING 2
+#define LIVE 3
+#define STALLED 4
+#define DRAINING 5
+#define CRASHED 6
+
+#define CHECK(name, holds) name = (holds); assert(name)
+
+/* state:3 | pid:2 */
+#define WORD(state, pid) ((state) << 2 | (pid))
+#define STATE(w) ((w) >> 2)
+#define PID(w) ((w) & 3)
+
+/* join:2 | stalls told:3 | crash told:1 */
+#define GIVEN(join, stalls, crash) ((join) << 4 | (stalls) << 1 | (crash))
+#define STALLS_TOLD(g) ((g) >> 1 & 7)
+#define CRASH_TOLD(g) ((g) & 1)
+#ifdef MUTANT_mark_without_join /* reused: I4_stall_told_once */
+#define IS_OF(g, join) true
+#define SAME_MARK(g, h) (((g) & 15) == ((h) & 15))
+#else
+#define IS_OF(g, join) ((g) >> 4 == (join))
+#define SAME_MARK(g, h) ((g) == (h))
+#endif
+
+/* The record. Generation and spell are the join number, so that they tell whose
+ * they are. */
+byte word, join, generation, spell, stalls, given;
+
+/* Workers have the pids 1 and 2. */
+#define SURVIVOR 3
+bool alive[4];
+byte joins, ended;
+
+/* By join number: what was marked and nobody has taken, or was told of yet. */
+byte pid_of[JOINS + 1], stalls_owed[JOINS + 1], stalls_untold[JOINS + 1];
+bool crash_owed[JOINS + 1], crash_untold[JOINS + 1], entered[JOINS + 1];
+byte stalled;
+
+hidden byte told_of_one_occupant, I4_stall_told_once, I4_crash_told_once,
+    I4_stall_not_lost, I4_crash_not_lost, recovery_after_its_stall;
+
+/* ---------------------------------------------------------------- worker */
+
+inline publish() {
+    d_step {
+        joins++;
+        mine = joins;
+        recoveries = 0;
+        pid_of[mine] = me;
+        join = mine
+    }
+#ifdef MUTANT_given_before_stalls /* reused: I4_stall_told_once */
+    given = GIVEN(mine, 0, 0);
+#endif
+    generation = mine;
+    spell = 0;
+#ifndef MUTANT_stalls_of_the_former /* reused: I4_stall_told_once */
+    stalls = 0;
+#endif
+#ifndef MUTANT_given_before_stalls
+    given = GIVEN(mine, 0, 0);
+#endif
+    word = WORD(JOINING, me);
+    d_step { spell = mine; entered[mine] = true }
+}
+
+inline recover() {
+#ifdef MUTANT_counts_before_the_swap /* once: I4_stall_told_once */
+    word == WORD(STALLED, me);
+    stalls++;
+    word = WORD(LIVE, me)
+#else
+    d_step { word == WORD(STALLED, me); word = WORD(LIVE, me) }
+    stalls++
+#endif
+}
+
+inline drain() {
+    d_step {
+        STATE(word) < DRAINING;
+        was_stalled = STATE(word) == STALLED;
+        word = WORD(DRAINING, me)
+    }
+#ifndef MUTANT_drains_uncounted /* once: I4_stall_not_lost */
+    if
+    :: was_stalled -> stalls++
+    :: else
+    fi;
+#endif
+    was_stalled = false
+}
+
+inline wm_worker_recoveries() {
+    back = stalls;
+    d_step {
+#ifndef MUTANT_recovery_of_the_untold /* recovered: recovery_after_its_stall */
+        if
+        :: ((back - STALLS_TOLD(given)) & 7) < 4 -> back = STALLS_TOLD(given)
+        :: else
+        fi;
+#endif
+        back = (back - recoveries) & 7;
+        recoveries = recoveries + back;
+        CHECK(recovery_after_its_stall, recoveries <= STALLS_TOLD(given));
+        back = 0
+    }
+}
+
+proctype worker(byte me)
+{
+    byte mine, back, recoveries;
+    bool was_stalled;
+
+    {
+        do
+        :: d_step {
+               word == FREE && joins < JOINS && me <= joins + 1;
+               word = WORD(CLAIMED, me)
+           }
+           publish();
+           do
+           :: d_step { word == WORD(JOINING, me); word = WORD(LIVE, me) }
+           :: recover()
+#ifdef ASKS
+           :: wm_worker_recoveries()
+#endif
+           :: drain()
+           :: word = FREE; break
+           :: true -> goto stays
+           od
+        :: joins > 0 -> break
+        od;
+stays:  skip
+    } unless {
+        !alive[me]
+    };
+    d_step {
+        mine = 0; back = 0; recoveries = 0; was_stalled = false;
+        ended++
+    }
+}
+
+/* ----------------------------------------------------------------- sweep */
+
+#define DEAD (!alive[PID(word)])
+
+inline sweep_record() {
+    if
+    :: d_step {
+           DEAD && STATE(word) >= JOINING && STATE(word) <= STALLED;
+           word = WORD(CRASHED, PID(word));
+           crash_owed[join] = true;
+           crash_untold[join] = true
+       }
+    :: d_step {
+           DEAD && (STATE(word) == CLAIMED || STATE(word) == DRAINING);
+           word = FREE
+       }
+    :: d_step {
+           STATE(word) == LIVE && stalled < STALLS;
+           stalled++;
+           word = WORD(STALLED, PID(word));
+           stalls_owed[join]++;
+           stalls_untold[join]++
+       }
+    :: d_step { STATE(word) == CRASHED; seen = word }
+#ifndef MUTANT_forgets_the_untold /* reused: I4_crash_not_lost */
+       old = given;
+       d_step {
+           if
+           :: CRASH_TOLD(old) && IS_OF(old, join)
+           :: else -> seen = 0
+           fi;
+           old = 0
+       }
+#endif
+       d_step {
+           if
+           :: word == seen -> word = FREE
+           :: else
+           fi;
+           seen = 0
+       }
+    :: true
+    fi
+}
+
+/* ---------------------------------------------------------------- events */
+
+#define OWED(w) \
+    ((stalls_seen + (STATE(w) == STALLED) - STALLS_TOLD(old)) & 7)
+#define OWES_STALL(w) \
+    (OWED(w) > 0 && OWED(w) < 4 && STATE(w) >= LIVE && STATE(w) <= DRAINING)
+#ifdef DIES
+#define OVER false
+#else
+#define OVER (ended == 2)
+#endif
+#define STAYS(w) \
+    (STATE(w) >= LIVE && STATE(w) <= DRAINING && alive[PID(w)])
+
+/* kind: the state that is to be told of, 0 if none. Number and mark are loaded
+ * in one step: where a claimant comes in between, they fit neither way. Whoever
+ * finds nothing, once the workers are done, has missed nothing. */
+inline owed_kind() {
+    d_step { ok = IS_OF(given, join); old = given; over = OVER }
+#ifdef MUTANT_word_before_stalls /* once: I4_stall_told_once */
+    seen = word;
+    d_step {
+        stalls_seen = stalls;
+#else
+    stalls_seen = stalls;
+    d_step {
+        seen = word;
+#endif
+        if
+#ifdef MUTANT_crash_after_the_stalls /* I4_crash_is_taken */
+        :: ok && STATE(seen) == CRASHED && OWED(seen) == 0 ->
+#else
+        :: ok && STATE(seen) == CRASHED ->
+#endif
+            kind = (CRASH_TOLD(old) -> 0 : CRASHED)
+        :: ok && OWES_STALL(seen) -> kind = STALLED
+        :: else
+        fi;
+        if
+        :: kind == 0 ->
+            if
+            :: over && seen == word ->
+                CHECK(I4_crash_not_lost,
+                      !crash_owed[1] && !crash_owed[JOINS]);
+                CHECK(I4_stall_not_lost,
+                      !STAYS(seen) || stalls_owed[join] == 0)
+            :: else
+            fi;
+            old = 0
+        :: else -> e_pid = PID(seen)
+        fi;
+        seen = 0; stalls_seen = 0; ok = false; over = false
+    }
+}
+
+inline mark_as_given() {
+    d_step {
+#ifdef MUTANT_mark_blindly /* once: I4_crash_told_once */
+        ok = true;
+#else
+        ok = SAME_MARK(given, old);
+#endif
+        if
+        :: ok && kind == CRASHED -> given = old | 1; crash_owed[e_join] = false
+        :: ok && kind == STALLED -> given = old + 2; stalls_owed[e_join]--
+        :: else
+        fi
+    }
+}
+
+inline callback() {
+    d_step {
+        CHECK(told_of_one_occupant, fits);
+        if
+        :: kind == CRASHED ->
+            CHECK(I4_crash_told_once, crash_untold[e_join]);
+            crash_untold[e_join] = false
+        :: else ->
+            CHECK(I4_stall_told_once, stalls_untold[e_join] > 0);
+            stalls_untold[e_join]--
+        fi
+    }
+}
+
+inline forget_event() {
+    d_step {
+        kind = 0; old = 0; ok = false; over = false; fits = false;
+        e_generation = 0; e_join = 0; e_pid = 0;
+        seen = 0; stalls_seen = 0
+    }
+}
+
+inline take_of_record() {
+    owed_kind();
+    if
+    :: kind != 0 ->
+        e_generation = generation;
+        d_step {
+            e_join = join;
+            ok = IS_OF(old, e_join);
+            fits = e_generation == e_join && e_pid == pid_of[e_join];
+            e_generation = 0;
+            e_pid = 0
+        }
+        fits = fits && spell == (entered[e_join] -> e_join : 0);
+#ifndef MUTANT_no_second_look /* reused: told_of_one_occupant */
+        ok = ok && STATE(word) >= JOINING;
+#endif
+#ifdef MUTANT_callback_before_the_mark /* once: I4_crash_told_once */
+        if
+        :: ok -> callback(); mark_as_given()
+        :: else
+        fi;
+#else
+        if
+        :: ok -> mark_as_given()
+        :: else
+        fi;
+        if
+        :: ok -> callback()
+        :: else
+        fi;
+#endif
+        forget_event()
+    :: else
+    fi
+}
+
+proctype survivor(byte me)
+{
+    byte seen, stalls_seen, kind, old, e_join, e_generation, e_pid;
+    bool ok, over, fits;
+
+    {
+end:    do
+        :: sweep_record();
+           take_of_record()
+        od
+    } unless {
+        !alive[me]
+    };
+    forget_event()
+}
+
+/* Sweeps and takes at once, so that the other finds it done. */
+proctype swift_survivor()
+{
+    byte seen, stalls_seen, kind, old, e_join, e_generation, e_pid;
+    bool ok, over, fits;
+
+end:
+    do
+    :: atomic { sweep_record(); take_of_record() }
+    od
+}
+
+/* Whoever has no record has nothing to die with. */
+active proctype kernel()
+{
+end:
+    do
+    :: d_step { word != FREE && alive[PID(word)]; alive[PID(word)] = false }
+#ifdef DIES
+    :: alive[SURVIVOR] -> alive[SURVIVOR] = false
+#endif
+    od
+}
+
+init
+{
+    atomic {
+        alive[0] = true;
+        alive[1] = true;
+        alive[2] = true;
+        alive[SURVIVOR] = true;
+        run worker(1);
+        run worker(2);
+        run survivor(SURVIVOR);
+#if JOINS == 1
+        run survivor(0)
+#else
+        run swift_survivor()
+#endif
+    }
+}
+
+#define CRASH_OWED (STATE(word) == CRASHED && crash_owed[join])
+
+ltl I4_crash_is_taken { [] (CRASH_OWED -> <> !CRASH_OWED) }
