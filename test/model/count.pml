@@ -8,15 +8,17 @@
  * is room and leave it; a counter, who reads what lies beside the word in the
  * second pass, as for counts, and in the first, as for the list of workers.
  *
- * A process joins once. One that leaves a slot and claims it again shows its
- * former number with CLAIMED and its pid, as it did when it claimed it first.
+ * Two workers, of which the first joins twice, in the check of that name: who
+ * leaves a slot and claims it again shows its former number beside CLAIMED and
+ * its pid, as while it claimed it first.
  *
  * Left out: JOINING, which is as CLAIMED here; that pairs of passes are
- * repeated (one that does not agree says nothing); the digest: what goes into it stands
- * here; deaths, which change a record by a sweeper's hand as leaving does by
- * the worker's own.
+ * repeated (one that does not agree says nothing); the digest: what goes into
+ * it stands here; deaths, which change a record by a sweeper's hand as leaving
+ * does by the worker's own.
  *
- * check settled: */
+ * check settled: -DWORKERS=3 -DLIVES=1
+ * check twice: -DWORKERS=2 -DLIVES=2 */
 
 #define SLOTS 2
 
@@ -27,6 +29,7 @@
 #define DRAINING 5
 
 #define GENERATION(w) (1 + ((w) & 1))
+#define JOIN(w) (lives << 2 | (w))
 #define CHECK(name, holds) name = (holds); assert(name)
 
 /* The word's state and pid, and what lies beside it. */
@@ -49,15 +52,11 @@ inline mark(from, to) {
     }
 }
 
-/* Joins once, in either slot, if there is room; leaves at once, or drains. */
-proctype worker(byte me)
-{
-    byte s;
-    bool ok;
-
+/* Joins, in either slot, if there is room; leaves at once, or drains. */
+inline live_once() {
     if
-    :: s = 0
-    :: s = 1
+    :: d_step { lives--; s = 0 }
+    :: d_step { lives--; s = 1 }
     fi;
     d_step {
         ok = state[s] == FREE || state[s] == DRAINING;
@@ -70,9 +69,9 @@ proctype worker(byte me)
     :: ok ->
 #ifdef MUTANT_generation_before_join /* settled: settled_was_so */
         generation[s] = GENERATION(me);
-        join[s] = me;
+        join[s] = JOIN(me);
 #else
-        join[s] = me;
+        join[s] = JOIN(me);
         generation[s] = GENERATION(me);
 #endif
         mark(CLAIMED, LIVE);
@@ -89,6 +88,17 @@ proctype worker(byte me)
         }
     :: else
     fi
+}
+
+proctype worker(byte me; byte lives)
+{
+    byte s;
+    bool ok;
+
+    do
+    :: lives > 0 -> live_once()
+    :: else -> break
+    od
 }
 
 #define COUNTS(st) ((st) == LIVE || (st) == STALLED)
@@ -133,6 +143,9 @@ inline second_pass(s) {
         fi;
 #endif
         same = same && now == word[s] && jn == j[s];
+#ifndef MUTANT_claimed_agrees /* twice: settled_was_so */
+        same = same && STATE(now) != CLAIMED;
+#endif
         if
         :: COUNTS(STATE(now)) -> tally[g]++
         :: else
@@ -167,5 +180,11 @@ active proctype census()
 
 init
 {
-    atomic { run worker(1); run worker(2); run worker(3) }
+    atomic {
+        run worker(1, LIVES);
+        run worker(2, 1)
+#if WORKERS == 3
+        ; run worker(3, 1)
+#endif
+    }
 }
