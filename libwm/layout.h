@@ -112,7 +112,8 @@ static inline uint64_t wm_ident_start(uint64_t ident)
  * join        identity: unique over the node's life; stored before the others.
  * role, overdue_ms  identity.
  * joined_at   identity: CLOCK_MONOTONIC ms.
- * stalls      how often the worker came back out of STALLED; its own count. */
+ * stalls      join:32 | how often the worker came back out of STALLED:32; its
+ *             own count, by CAS: it may have lost the record meanwhile. */
 struct wm_record {
     _Alignas(WM_LINE) _Atomic uint64_t word;
     _Atomic uint64_t generation;
@@ -148,10 +149,17 @@ static inline uint32_t wm_given_stalls(uint64_t given)
     return (uint32_t)(given >> 1 & 0x7fffffffu);
 }
 
-/* Whether a mark is of this joining, and not of one in the slot before it. */
-static inline bool wm_given_is_of(uint64_t given, uint64_t join)
+/* How often a worker came back out of STALLED: join:32 | stalls:32. */
+static inline uint64_t wm_stalls(uint64_t join, uint32_t stalls)
 {
-    return given >> 32 == (join & 0xffffffffu);
+    return join << 32 | stalls;
+}
+
+/* Whether a mark or a count is of this joining, and not of another one in the
+ * slot. */
+static inline bool wm_is_of_join(uint64_t value, uint64_t join)
+{
+    return value >> 32 == (join & 0xffffffffu);
 }
 
 /* Whether the crash of this record's occupant was told. */
@@ -161,7 +169,7 @@ static inline bool wm_crash_given(const struct wm_record *r,
     uint64_t given = atomic_load_explicit(&c->given, memory_order_acquire);
     uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
 
-    return wm_given_is_of(given, join) && (given & 1) != 0;
+    return wm_is_of_join(given, join) && (given & 1) != 0;
 }
 
 /* A generation's word: state:3 | spell:20 | exits given:20 | version:21.

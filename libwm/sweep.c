@@ -232,7 +232,7 @@ static uint32_t owed_kind(const struct wm_node *node, uint32_t slot,
 
     *given = atomic_load_explicit(&c->given, memory_order_acquire);
     owed = stalls_owed(r, *given, word);
-    if (!wm_given_is_of(*given, join)) {
+    if (!wm_is_of_join(*given, join)) {
         return 0;
     }
     if (wm_word_state(*word) == WM_CRASHED) {
@@ -271,7 +271,7 @@ static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
      * published one, the mark has another join number, and the swap fails. */
     word = atomic_load_explicit(&r->word, memory_order_acquire);
     return wm_word_state(word) >= WM_JOINING &&
-           wm_given_is_of(given, event->join) &&
+           wm_is_of_join(given, event->join) &&
            atomic_compare_exchange_strong_explicit(&c->given, &given, mark,
                                                    memory_order_acq_rel,
                                                    memory_order_relaxed);

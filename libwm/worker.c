@@ -149,7 +149,8 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
                           memory_order_release);
     atomic_store_explicit(&r->joined_at, now, memory_order_release);
     atomic_store_explicit(&w->cold->spell, 0, memory_order_release);
-    atomic_store_explicit(&r->stalls, 0, memory_order_release);
+    atomic_store_explicit(&r->stalls, wm_stalls(w->join, 0),
+                          memory_order_release);
     atomic_store_explicit(&w->cold->given, wm_given(w->join, 0, false),
                           memory_order_release);
     return swap(r, &claimed, wm_word(WM_JOINING, w->pid, now));
@@ -235,43 +236,18 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
 
 /* Back from a stall, of which somebody was told or will be. After the swap out
  * of STALLED: a giver that loads stalls first and the word second never counts
- * one stall twice (sweep.c). */
+ * one stall twice (sweep.c). Another thread may have drained since, and the
+ * record be another's: a count is of one joining, and stays as it is then. */
 static void count_recovery(struct wm_worker *w, struct wm_record *r)
 {
-    atomic_fetch_add_explicit(&r->stalls, 1, memory_order_release);
+    uint64_t stalls = atomic_load_explicit(&r->stalls, memory_order_relaxed);
+
+    while (wm_is_of_join(stalls, w->join) &&
+           !atomic_compare_exchange_weak_explicit(
+               &r->stalls, &stalls, wm_stalls(w->join, (uint32_t)stalls + 1),
+               memory_order_release, memory_order_relaxed)) {
+    }
     wm_log_worker(w, WM_LOG_WORKER_RECOVERED);
-}
-
-/* To another state, with a beat; LIVE not out of DRAINING. Returns 0, or
- * WM_SAME if it was in that state already. */
-static int change_state(struct wm_worker *w, unsigned state)
-{
-    struct wm_record *r = wm_worker_record(w);
-    uint64_t word;
-
-    if (r == NULL) {
-        return -ECHILD;
-    }
-    word = atomic_load_explicit(&r->word, memory_order_relaxed);
-    for (int attempt = 0; attempt < 3; attempt++) {
-        unsigned from = wm_word_state(word);
-
-        if (wm_word_pid(word) != w->pid || from < WM_JOINING ||
-            from > WM_DRAINING || (from == WM_DRAINING && state == WM_LIVE)) {
-            break;
-        }
-        if (from == state) {
-            return WM_SAME;
-        }
-        if (swap(r, &word,
-                 state == WM_FREE ? 0 : wm_word(state, w->pid, wm_now()))) {
-            if (from == WM_STALLED && state != WM_FREE) {
-                count_recovery(w, r);
-            }
-            return 0;
-        }
-    }
-    return -ESTALE;
 }
 
 /* Out of STALLED, by our own hand. The clock is read here: the caller's time
@@ -290,6 +266,40 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
     }
     count_recovery(w, r);
     return WM_RECOVERED;
+}
+
+/* To another state, with a beat; LIVE not out of DRAINING. Returns 0, or
+ * WM_SAME if it was in that state already. */
+static int change_state(struct wm_worker *w, unsigned state)
+{
+    struct wm_record *r = wm_worker_record(w);
+    uint64_t word;
+
+    if (r == NULL) {
+        return -ECHILD;
+    }
+    word = atomic_load_explicit(&r->word, memory_order_relaxed);
+    for (int attempt = 0; attempt < 4; attempt++) {
+        unsigned from = wm_word_state(word);
+
+        if (wm_word_pid(word) != w->pid || from < WM_JOINING ||
+            from > WM_DRAINING || (from == WM_DRAINING && state == WM_LIVE)) {
+            break;
+        }
+        if (from == state) {
+            return WM_SAME;
+        }
+        if (from == WM_STALLED && state != WM_FREE) {
+            /* First, while nobody else may have the record. */
+            recover(w, r, word);
+            word = atomic_load_explicit(&r->word, memory_order_relaxed);
+        } else if (swap(r, &word,
+                        state == WM_FREE ? 0
+                                         : wm_word(state, w->pid, wm_now()))) {
+            return 0;
+        }
+    }
+    return -ESTALE;
 }
 
 /* Relaxed: the beat publishes nothing but itself. identity: of the word. */
@@ -449,17 +459,19 @@ int wm_worker_leave(struct wm_worker *worker)
 uint32_t wm_worker_recoveries(struct wm_worker *worker)
 {
     const struct wm_record *r = wm_worker_record(worker);
+    uint64_t counted, given;
     uint32_t stalls, told, fresh;
-    uint64_t given;
 
     if (r == NULL) {
         return 0;
     }
-    stalls = (uint32_t)atomic_load_explicit(&r->stalls, memory_order_relaxed);
+    counted = atomic_load_explicit(&r->stalls, memory_order_relaxed);
     given = atomic_load_explicit(&worker->cold->given, memory_order_acquire);
-    if (!wm_given_is_of(given, worker->join)) {
+    if (!wm_is_of_join(counted, worker->join) ||
+        !wm_is_of_join(given, worker->join)) {
         return 0; /* another's record by now */
     }
+    stalls = (uint32_t)counted;
     told = wm_given_stalls(given);
     /* Modulo 2^31, as far as they are counted in `given`. */
     if (((stalls - told) & 0x7fffffffu) < 0x40000000u) {

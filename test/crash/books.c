@@ -139,7 +139,7 @@ void books_check_stalls(const struct play *p)
         unsigned state = wm_word_state(atomic_load(&r->word));
 
         must(state < WM_JOINING || state > WM_DRAINING ||
-                 atomic_load(&r->stalls) + (state == WM_STALLED) ==
+                 (uint32_t)atomic_load(&r->stalls) + (state == WM_STALLED) ==
                      books_stalls(p, atomic_load(&r->join)),
              "a worker counts each stall that it comes back from");
     }

@@ -92,7 +92,7 @@ static bool is_own_step(uint64_t from, uint64_t to)
         [WM_JOINING] =
             BIT(WM_JOINING) | BIT(WM_LIVE) | BIT(WM_DRAINING) | BIT(WM_FREE),
         [WM_LIVE] = BIT(WM_LIVE) | BIT(WM_DRAINING) | BIT(WM_FREE),
-        [WM_STALLED] = BIT(WM_LIVE) | BIT(WM_DRAINING) | BIT(WM_FREE),
+        [WM_STALLED] = BIT(WM_LIVE) | BIT(WM_FREE),
         [WM_DRAINING] = BIT(WM_DRAINING) | BIT(WM_FREE),
         [WM_CRASHED] = 0,
     };
@@ -416,8 +416,8 @@ static void check_view(const struct view *v)
                  (word == 0) == (wm_word_pid(word) == 0),
              "I1: a word has a state and a pid, or is 0");
         must(wm_word_state(word) <= WM_CLAIMED ||
-                 wm_given_is_of(atomic_load(&v->colds[i].given),
-                                atomic_load(&v->records[i].join)),
+                 wm_is_of_join(atomic_load(&v->colds[i].given),
+                               atomic_load(&v->records[i].join)),
              "I4: what was given is noted of who is there");
         for (uint32_t j = 0; j <= i && wm_word_state(word) > WM_CLAIMED; j++) {
             uint64_t join = atomic_load(&v->records[i].join);

@@ -7,17 +7,18 @@
  *
  * One record, claimed by two processes, one after the other, or twice by one.
  * Whoever has it is marked as stalled, recovers, drains, leaves, stays, or dies
- * anywhere. Two survivors sweep and take. Either may go on no more, wherever it
- * is, as if it had died; in the check of liveness, the first does die. Where
- * the record is used again, the second takes all its steps at once.
+ * anywhere; the other may take it from one that drains, as in a full table. Two
+ * survivors sweep and take. Either may go on no more, wherever it is, as if it
+ * had died; in the check of liveness, the first does die. Where the record is
+ * used again, the second takes all its steps at once.
  *
  * What is owed goes with its worker: a stall that nobody took before its worker
  * left, or crashed, is owed no more.
  *
  * Left out: the lock, which lets one survivor take at a time; time, which is up
  * at any moment; the beat in the word, so that words are equal more often than
- * they can be; the role, which lies beside the generation. The record of a
- * living worker that drains makes no room for another. Stalls count modulo 8.
+ * they can be; the role, which lies beside the generation. Stalls are counted
+ * modulo 8.
  *
  * check once: -DJOINS=1 -DSTALLS=2
  * check reused: -DJOINS=2 -DSTALLS=2
@@ -38,6 +39,11 @@
 #define WORD(state, pid) ((state) << 2 | (pid))
 #define STATE(w) ((w) >> 2)
 #define PID(w) ((w) & 3)
+
+/* join:2 | stalls that a worker came back from:3 */
+#define STALLS_OF(join, n) ((join) << 3 | ((n) & 7))
+#define COUNTED(s) ((s) & 7)
+#define COUNTER(s) ((s) >> 3)
 
 /* join:2 | stalls told:3 | crash told:1 */
 #define GIVEN(join, stalls, crash) ((join) << 4 | (stalls) << 1 | (crash))
@@ -83,8 +89,8 @@ inline publish() {
 #endif
     generation = mine;
     spell = 0;
-#ifndef MUTANT_stalls_of_the_former /* reused: I4_stall_told_once */
-    stalls = 0;
+#ifndef MUTANT_stalls_of_the_former /* reused: I4_stall_not_lost */
+    stalls = STALLS_OF(mine, 0);
 #endif
 #ifndef MUTANT_given_before_stalls
     given = GIVEN(mine, 0, 0);
@@ -93,57 +99,86 @@ inline publish() {
     d_step { spell = mine; entered[mine] = true }
 }
 
+inline count_recovery() {
+    d_step {
+        if
+#ifdef MUTANT_counts_for_the_next /* reused: I4_stall_told_once */
+        :: true ->
+#else
+        :: COUNTER(stalls) == mine ->
+#endif
+            stalls = STALLS_OF(COUNTER(stalls), COUNTED(stalls) + 1)
+        :: else
+        fi
+    }
+}
+
+/* Another thread may drain before it is counted. */
 inline recover() {
 #ifdef MUTANT_counts_before_the_swap /* once: I4_stall_told_once */
     word == WORD(STALLED, me);
-    stalls++;
+    count_recovery();
     word = WORD(LIVE, me)
 #else
     d_step { word == WORD(STALLED, me); word = WORD(LIVE, me) }
-    stalls++
+    if
+    :: d_step { word == WORD(LIVE, me); word = WORD(DRAINING, me) }
+    :: true
+    fi;
+    count_recovery()
 #endif
 }
 
+/* Out of STALLED it recovers first. */
 inline drain() {
+#ifdef MUTANT_drains_uncounted /* once: I4_stall_not_lost */
+    d_step { word == WORD(STALLED, me); word = WORD(DRAINING, me) }
+#else
     d_step {
-        STATE(word) < DRAINING;
-        was_stalled = STATE(word) == STALLED;
+        word == WORD(JOINING, me) || word == WORD(LIVE, me);
         word = WORD(DRAINING, me)
     }
-#ifndef MUTANT_drains_uncounted /* once: I4_stall_not_lost */
-    if
-    :: was_stalled -> stalls++
-    :: else
-    fi;
 #endif
-    was_stalled = false
 }
 
-inline wm_worker_recoveries() {
-    back = stalls;
-    d_step {
-#ifndef MUTANT_recovery_of_the_untold /* recovered: recovery_after_its_stall */
-        if
-        :: ((back - STALLS_TOLD(given)) & 7) < 4 -> back = STALLS_TOLD(given)
-        :: else
-        fi;
+#ifdef MUTANT_asks_of_the_next /* recovered: recovery_after_its_stall */
+#define IS_MINE IS_OF(told, mine)
+#else
+#define IS_MINE (COUNTER(counted) == mine && IS_OF(told, mine))
 #endif
+
+inline wm_worker_recoveries() {
+    counted = stalls;
+    told = given;
+    d_step {
+        if
+        :: !IS_MINE -> back = recoveries
+#ifndef MUTANT_recovery_of_the_untold /* recovered: recovery_after_its_stall */
+        :: IS_MINE && ((counted - STALLS_TOLD(told)) & 7) < 4 ->
+            back = STALLS_TOLD(told)
+#endif
+        :: else -> back = COUNTED(counted)
+        fi;
         back = (back - recoveries) & 7;
         recoveries = recoveries + back;
-        CHECK(recovery_after_its_stall, recoveries <= STALLS_TOLD(given));
-        back = 0
+        CHECK(recovery_after_its_stall,
+              back == 0 || recoveries <= STALLS_TOLD(told));
+        counted = 0;
+        back = 0;
+        told = 0
     }
 }
+
+#define HAS_ROOM (word == FREE || (STATE(word) == DRAINING && PID(word) != me))
 
 proctype worker(byte me)
 {
-    byte mine, back, recoveries;
-    bool was_stalled;
+    byte mine, counted, back, told, recoveries;
 
     {
         do
         :: d_step {
-               word == FREE && joins < JOINS && me <= joins + 1;
+               HAS_ROOM && joins < JOINS && me <= joins + 1;
                word = WORD(CLAIMED, me)
            }
            publish();
@@ -154,7 +189,8 @@ proctype worker(byte me)
            :: wm_worker_recoveries()
 #endif
            :: drain()
-           :: word = FREE; break
+           :: d_step { PID(word) == me; word = FREE } break
+           :: PID(word) != me -> break
            :: true -> goto stays
            od
         :: joins > 0 -> break
@@ -164,7 +200,7 @@ stays:  skip
         !alive[me]
     };
     d_step {
-        mine = 0; back = 0; recoveries = 0; was_stalled = false;
+        mine = 0; counted = 0; back = 0; told = 0; recoveries = 0;
         ended++
     }
 }
@@ -236,9 +272,9 @@ inline owed_kind() {
 #ifdef MUTANT_word_before_stalls /* once: I4_stall_told_once */
     seen = word;
     d_step {
-        stalls_seen = stalls;
+        stalls_seen = COUNTED(stalls);
 #else
-    stalls_seen = stalls;
+    stalls_seen = COUNTED(stalls);
     d_step {
         seen = word;
 #endif

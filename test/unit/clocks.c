@@ -82,7 +82,8 @@ static void the_second_of_two_beats_out_of_a_stall_is_no_failure(void **state)
     assert_int_equal(wm_beat_at(beating, wm_word_beat(word) + 1), 0);
     assert_int_equal(other_beat, WM_RECOVERED);
     assert_int_equal(wm_word_state(atomic_load(&r->word)), WM_LIVE);
-    assert_int_equal(atomic_load(&s->node->segment.records[0].stalls), 1);
+    assert_int_equal((uint32_t)atomic_load(&s->node->segment.records[0].stalls),
+                     1);
     assert_int_equal(wm_worker_leave(beating), 0);
 }
 

@@ -198,7 +198,10 @@ static void who_lost_its_record_has_nothing_to_recover_from(void **state)
     assert_int_equal(actor_do(a, act_beat, 0), WM_RECOVERED);
     assert_int_equal(actor_do(a, act_recoveries, 0), 1);
     actor_do(a, act_drain, 0);
-    scene_worker(s, g); /* takes the only record */
+    /* Another takes the only record, and has not written all of it. */
+    atomic_store(&s->node->segment.records[0].word,
+                 wm_word(WM_CLAIMED, (uint32_t)getpid(), wm_now()));
+    atomic_store(&s->node->segment.records[0].stalls, wm_stalls(2, 0));
     assert_int_equal(actor_do(a, act_recoveries, 0), 0);
 }
 
