@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The life of a worker's record: claimed, published, beaten, marked as stalled
+ * or crashed, drained, left, reaped, and claimed again (worker.c, sweep.c,
+ * process.c).
+ *
+ * One record, and two processes that join it, beat, drain and leave in any
+ * order, and die anywhere. In the check `room` they run at once; in `reused`
+ * the second begins when the first is dead, with the same pid. A sweeper looks
+ * and marks step by step; in `reused` another is beside it, which judges in one
+ * step and marks in the next. Where liveness is asked for, one joins, and of
+ * two sweepers one survives, which has the pid of the dead.
+ *
+ * Time is a few ticks: a beat of an earlier one is overdue, and in the last all
+ * are. A pid comes again in a later tick than that of its former life.
+ *
+ * Left out: that a process joins twice; other records, so that the table is
+ * full where this one is taken; stalls told, and the steps of telling a crash
+ * (here it is one); what spares a worker a stall, which are the lock's holder
+ * and a sweeper's own lateness; that a sweep passes over the fresh; a start
+ * time that is not to be seen. The clock is read with the swap. A process is a
+ * number here, which is its start time and its join number, too.
+ *
+ * check room: -DFIRST=1 -DSECOND=3
+ * check reused: -DFIRST=1 -DSECOND=2
+ * check I7_dead_are_reaped: -DFIRST=1 */
+
+#define FREE 0
+#define CLAIMED 1
+#define JOINING 2
+#define LIVE 3
+#define STALLED 4
+#define DRAINING 5
+#define CRASHED 6
+
+#define TICKS 2
+
+#define CHECK(name, holds) name = (holds); assert(name)
+
+/* state:3 | pid:2 | beat:2 */
+#define WORD(state, pid, beat) ((state) << 4 | (pid) << 2 | (beat))
+#define STATE(w) ((w) >> 4)
+#define PID(w) ((w) >> 2 & 3)
+#define BEAT(w) ((w) & 3)
+#define WITH_STATE(w, state) ((state) << 4 | ((w) & 15))
+#define GIVEN(join, crash) ((join) << 1 | (crash))
+
+/* Processes 1 and 2 have one pid, and 3 and 4 have others. */
+#define PID_OF(p) ((p) < 3 -> 1 : (p) - 1)
+
+/* The record: its word, and who it says that it is of. */
+byte word, join, ident, given;
+
+/* The kernel's: who lives; the time; when process 2 began. */
+bool alive[5];
+byte now, began;
+
+/* Whose the record is. */
+byte occupant;
+
+hidden byte I1_only_as_drawn, I2_the_living_keep_theirs,
+    I3_crashed_after_its_end, I3_crashed_once, I7_a_look_finds_the_dead,
+    crash_is_told_first, no_stall_is_overlooked, only_the_overdue_stall,
+    identity_is_the_occupants, two_tries_are_enough;
+
+/* What is written of the time. */
+#define STAMP (now == TICKS -> TICKS - 1 : now)
+
+/* The process that has a pid, or 0. */
+#define HAS(pid) \
+    ((pid) == 1 -> (alive[2] -> 2 : alive[1]) : (alive[3] -> 3 : 0))
+
+/* The states that may follow one. */
+#define BIT(state) (1 << (state))
+#define NEXT(state) \
+    ((state) == FREE -> BIT(CLAIMED) : \
+    ((state) == CLAIMED -> BIT(JOINING) | BIT(FREE) : \
+    ((state) == DRAINING -> BIT(DRAINING) | BIT(FREE) | BIT(CLAIMED) : \
+    ((state) == CRASHED -> BIT(FREE) | BIT(CLAIMED) : \
+    BIT(LIVE) | BIT(DRAINING) | BIT(CRASHED) | BIT(FREE) | \
+    ((state) == LIVE -> BIT(STALLED) : \
+    ((state) == JOINING -> BIT(JOINING) : 0))))))
+
+/* The word becomes another, by this process's hand. */
+inline become(to) {
+    CHECK(I3_crashed_after_its_end, STATE(to) != CRASHED || !alive[occupant]);
+    CHECK(I3_crashed_once, STATE(to) != CRASHED || STATE(word) != CRASHED);
+    CHECK(I2_the_living_keep_theirs,
+          occupant == me || !alive[occupant] || STATE(to) == STALLED ||
+          (STATE(word) == DRAINING && STATE(to) == CLAIMED));
+    CHECK(crash_is_told_first,
+          STATE(word) != CRASHED || given == GIVEN(occupant, 1));
+    CHECK(no_stall_is_overlooked,
+          STATE(word) != STALLED || STATE(to) != LIVE ||
+          STATE(seen) == STALLED);
+    CHECK(only_the_overdue_stall, STATE(to) != STALLED || BEAT(word) < now);
+    CHECK(I1_only_as_drawn,
+          (NEXT(STATE(word)) >> STATE(to) & 1) &&
+          (occupant == me || STATE(to) == FREE || STATE(to) == CLAIMED ||
+           to == WITH_STATE(word, STATE(to))));
+    if
+    :: STATE(to) == FREE -> occupant = 0
+    :: STATE(to) == CLAIMED -> occupant = me
+    :: else
+    fi;
+    word = to
+}
+
+/* --------------------------------------------------- what sweepers do to it */
+
+inline look() {
+#ifdef MUTANT_own_pid_passed_over /* I7_dead_are_reaped */
+    PID(word) != PID_OF(me) &&
+#endif
+    STATE(word) != FREE && !(STATE(word) == CRASHED && BEAT(word) >= now) ->
+    seen = word;
+    overdue = BEAT(seen) < now
+}
+
+/* While it beats, a pid is taken for nobody else's, but for the sweeper's. */
+#define IS_QUICK (STATE(seen) == LIVE && !overdue && PID(seen) != PID_OF(me))
+
+/* By what the kernel says now. */
+inline wm_process_dead() {
+    dead = HAS(PID(seen)) == 0;
+    if
+#ifndef MUTANT_pid_alone /* reused: I7_a_look_finds_the_dead */
+    :: !dead && !IS_QUICK ->
+#ifdef MUTANT_claim_without_time /* I7_dead_are_reaped */
+        dead = id != 0 && HAS(PID(seen)) != id
+#else
+        dead = (id != 0 -> HAS(PID(seen)) != id :
+                           HAS(PID(seen)) == 2 && began > BEAT(seen))
+#endif
+#endif
+    :: else
+    fi;
+#ifdef MUTANT_reap_by_time /* room: I3_crashed_after_its_end */
+    dead = dead || STATE(seen) == STALLED;
+#endif
+#ifdef SECOND
+    CHECK(I7_a_look_finds_the_dead,
+          dead || IS_QUICK || word != seen || alive[occupant])
+#endif
+}
+
+inline occupant_dead() {
+    if
+#ifdef MUTANT_ident_of_anybody /* room: I2_the_living_keep_theirs */
+    :: false
+#elif defined MUTANT_ident_while_claimed /* reused: I2_the_living_keep_theirs */
+    :: PID(seen) != PID_OF(id) -> id = 0
+#else
+    :: PID(seen) != PID_OF(id) || STATE(seen) == CLAIMED -> id = 0
+#endif
+    :: else
+    fi;
+    wm_process_dead()
+}
+
+/* id: of the record's cold line, its `ident`, or what was told of a crash. */
+inline judge() {
+    if
+    :: STATE(seen) == CRASHED ->
+        to = FREE;
+#ifndef MUTANT_free_untold /* reused: crash_is_told_first */
+        seen = (id == GIVEN(join, 1) -> seen : 0)
+#endif
+    :: else ->
+        occupant_dead();
+        if
+        :: dead && (STATE(seen) == CLAIMED || STATE(seen) == DRAINING) ->
+            to = FREE
+        :: dead && STATE(seen) != CLAIMED && STATE(seen) != DRAINING ->
+            to = WITH_STATE(seen, CRASHED)
+        :: !dead && STATE(seen) == LIVE && overdue ->
+            to = WITH_STATE(seen, STALLED)
+        :: else -> seen = 0
+        fi
+    fi;
+    id = 0; dead = false; overdue = false
+}
+
+#define COLD(w) (STATE(w) == CRASHED -> given : ident)
+#define IS_OCCUPANTS(j) \
+    (occupant == 0 || STATE(seen) == CLAIMED || (j) == occupant)
+
+inline mark() {
+    d_step {
+#ifdef MUTANT_mark_from_a_stale_look /* room: only_the_overdue_stall */
+        if
+        :: WITH_STATE(word, 0) != WITH_STATE(seen, 0) &&
+           PID(word) == PID(seen) && STATE(word) == STATE(seen) ->
+            to = (to == FREE -> FREE : WITH_STATE(word, STATE(to)));
+            seen = word
+        :: else
+        fi;
+#endif
+        if
+#ifdef MUTANT_mark_blindly /* reused: I1_only_as_drawn */
+        :: true ->
+#elif defined MUTANT_mark_again /* reused: I3_crashed_once */
+        :: word == seen || (STATE(word) == CRASHED && word == to) ->
+#else
+        :: word == seen ->
+#endif
+            CHECK(identity_is_the_occupants, IS_OCCUPANTS(j));
+            become(to)
+        :: else
+        fi;
+        seen = 0; to = 0; j = 0
+    }
+}
+
+inline sweep_record() {
+    d_step { look() }
+    id = COLD(seen);
+    d_step { judge() }
+    if
+    :: seen != 0 -> j = join; mark()
+    :: seen == 0
+    fi
+}
+
+inline sweep_record_at_once() {
+    d_step { look(); id = COLD(seen); judge(); j = (seen == 0 -> 0 : join) }
+    if
+    :: seen != 0 -> mark()
+    :: seen == 0
+    fi
+}
+
+proctype sweeper(byte me; bool at_once)
+{
+    byte seen, to, id, j;
+    bool dead, overdue;
+
+end_unborn:
+    alive[me];
+    {
+        if
+        :: !at_once ->
+end_step_by_step:
+            do
+            :: sweep_record()
+            od
+        :: at_once ->
+end_at_once:
+            do
+            :: sweep_record_at_once()
+            od
+        fi
+    } unless {
+        !alive[me]
+    };
+    d_step { seen = 0; to = 0; id = 0; j = 0; dead = false; overdue = false }
+}
+
+/* Crashes are told. */
+proctype teller()
+{
+end:
+    do
+    :: d_step {
+           STATE(word) == CRASHED && given == GIVEN(join, 0) ->
+           given = GIVEN(join, 1)
+       }
+    od
+}
+
+/* ------------------------------------------------------ a worker's own acts */
+
+#define IS_MINE(w) (PID(w) == PID_OF(me))
+
+inline choose_slot() {
+#ifdef MUTANT_evict_untold /* room: crash_is_told_first */
+    STATE(word) == FREE || STATE(word) == DRAINING || STATE(word) == CRASHED ->
+#else
+    STATE(word) == FREE || STATE(word) == DRAINING ||
+    (STATE(word) == CRASHED && given == GIVEN(join, 1)) ->
+#endif
+    seen = word
+}
+
+/* Waits for room. Who had the record is logged. */
+inline claim_any() {
+end_no_room:
+    do
+    :: d_step { choose_slot() }
+       j = join;
+       d_step {
+           if
+           :: word == seen ->
+               CHECK(identity_is_the_occupants, IS_OCCUPANTS(j));
+               seen = WORD(CLAIMED, PID_OF(me), STAMP);
+               become(seen)
+           :: else -> seen = 0
+           fi;
+           j = 0
+       }
+       if
+       :: seen != 0 -> break
+       :: seen == 0
+       fi
+    od
+}
+
+inline publish() {
+#ifndef MUTANT_join_after_the_word /* room: identity_is_the_occupants */
+    join = me;
+#endif
+#ifndef MUTANT_ident_after_the_word /* reused: I3_crashed_after_its_end */
+    d_step { ident = me; given = GIVEN(me, 0) }
+#endif
+    d_step {
+        CHECK(I2_the_living_keep_theirs, word == seen);
+        become(WITH_STATE(seen, JOINING));
+        seen = 0
+    }
+#ifdef MUTANT_join_after_the_word
+    join = me
+#elif defined MUTANT_ident_after_the_word
+    d_step { ident = me; given = GIVEN(me, 0) }
+#endif
+}
+
+/* Each act begins with a look: seen is 0 if there is nothing to do, and to is
+ * the state that shall be. */
+inline wm_beat() {
+    d_step {
+        seen = word;
+        if
+        :: IS_MINE(seen) && STATE(seen) == STALLED -> to = LIVE
+        :: IS_MINE(seen) && STATE(seen) != STALLED && BEAT(seen) < STAMP ->
+            to = STATE(seen)
+        :: else -> seen = 0
+        fi
+    }
+}
+
+inline change_state(state) {
+    d_step {
+        seen = word;
+        if
+#ifdef MUTANT_whose_is_not_asked /* room: I2_the_living_keep_theirs */
+        :: STATE(seen) >= JOINING && STATE(seen) <= DRAINING &&
+#else
+        :: IS_MINE(seen) &&
+#endif
+           STATE(seen) != state &&
+           !(STATE(seen) == DRAINING && state == LIVE) -> to = state
+        :: else -> seen = 0
+        fi
+    }
+}
+
+#define MY_WORD (to == FREE -> 0 : WORD(to, PID_OF(me), STAMP))
+
+/* A swap that fails has met a stall, or the record is not ours any more. What
+ * was to be does not change by that: a beat out of STALLED is LIVE, too. */
+inline swap() {
+    d_step {
+        if
+#ifdef MUTANT_beat_blindly /* reused: no_stall_is_overlooked */
+        :: word == seen || to == STATE(seen) ->
+#elif defined MUTANT_leave_blindly /* room: I2_the_living_keep_theirs */
+        :: word == seen || to == FREE ->
+#else
+        :: word == seen ->
+#endif
+            become(MY_WORD);
+            seen = 0; to = 0
+        :: else ->
+#ifdef MUTANT_try_again_from_the_old /* room: two_tries_are_enough */
+            seen = (IS_MINE(word) -> seen : 0);
+#else
+            seen = (IS_MINE(word) -> word : 0);
+#endif
+            to = (seen == 0 -> 0 : to)
+        fi
+    }
+    d_step {
+        if
+        :: seen != 0 ->
+            CHECK(two_tries_are_enough, word == seen);
+            become(MY_WORD);
+            seen = 0; to = 0
+        :: else
+        fi
+    }
+}
+
+proctype worker(byte me)
+{
+    byte seen, to, j;
+
+end_unborn:
+    alive[me];
+    {
+        claim_any();
+        publish();
+        do
+        :: if
+           :: wm_beat()
+           :: change_state(LIVE)
+           :: change_state(DRAINING)
+           :: change_state(FREE)
+           fi;
+           if
+           :: seen != 0 -> swap()
+           :: seen == 0
+           fi
+        od
+    } unless {
+        !alive[me]
+    };
+    d_step { seen = 0; to = 0; j = 0 }
+}
+
+/* ------------------------------------------------------------- the kernel */
+
+proctype clock()
+{
+end:
+    do
+    :: d_step { now < TICKS -> now++ }
+    od
+}
+
+proctype kernel()
+{
+end:
+    do
+    :: d_step { alive[1] -> alive[1] = false }
+#ifdef SECOND
+    :: d_step { alive[2] -> alive[2] = false }
+    :: d_step { alive[3] -> alive[3] = false }
+#else
+    :: d_step { alive[2] && alive[4] -> alive[4] = false }
+#endif
+    :: d_step {
+           !alive[1] && began == 0 && now < TICKS - 1 ->
+           now++;
+           began = now;
+           alive[2] = true
+       }
+    od
+}
+
+init
+{
+    atomic {
+        alive[1] = true;
+        alive[4] = true;
+        run kernel();
+        run clock();
+        run teller();
+        run sweeper(4, false);
+        run worker(FIRST);
+#ifdef SECOND
+        alive[3] = SECOND == 3;
+        run worker(SECOND)
+#if SECOND == 2
+        ; run sweeper(4, true)
+#endif
+#else
+        run sweeper(2, false)
+#endif
+    }
+}
+
+#define DEAD (occupant != 0 && !alive[occupant])
+
+ltl I7_dead_are_reaped { [] (DEAD -> <> !DEAD) }
