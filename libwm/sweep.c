@@ -150,7 +150,8 @@ static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
 /* Whether the caller was itself overdue since its last sweep. */
 static bool was_late(struct wm_worker *self, uint64_t now)
 {
-    const struct wm_record *r = self == NULL ? NULL : wm_worker_record(self);
+    const struct wm_record *r =
+        self == NULL || !wm_worker_holds(self) ? NULL : wm_worker_record(self);
 
     return r != NULL &&
            (atomic_exchange_explicit(&self->late, false,
@@ -168,7 +169,9 @@ static int sweep(struct wm_node *node, struct wm_worker *self,
     if (wm_node_usable(node) != 0) {
         return 0;
     }
-    s.own = wm_worker_record(&node->worker);
+    /* Where we drained it may be another's, who may have died in it. */
+    s.own =
+        wm_worker_holds(&node->worker) ? wm_worker_record(&node->worker) : NULL;
     s.pid = wm_ident_pid(wm_self_ident());
     s.holder = wm_lock_pid(node);
     s.patient = was_late(self, s.now);

@@ -16,6 +16,7 @@
 #include "process.h"
 
 #define DEFAULT_OVERDUE_MS 15000u
+#define TRIES 16 /* at a change; a mark, or another thread's beat, spoils one */
 
 static bool swap(struct wm_record *r, uint64_t *from, uint64_t to)
 {
@@ -279,7 +280,7 @@ static int change_state(struct wm_worker *w, unsigned state)
         return -ECHILD;
     }
     word = atomic_load_explicit(&r->word, memory_order_relaxed);
-    for (int attempt = 0; attempt < 4; attempt++) {
+    for (int attempt = 0; attempt < TRIES; attempt++) {
         unsigned from = wm_word_state(word);
 
         if (wm_word_pid(word) != w->pid || from < WM_JOINING ||

@@ -78,9 +78,9 @@ hidden byte I1_only_as_drawn, I2_the_living_keep_theirs,
     ((state) == CLAIMED -> BIT(JOINING) | BIT(FREE) : \
     ((state) == DRAINING -> BIT(DRAINING) | BIT(FREE) | BIT(CLAIMED) : \
     ((state) == CRASHED -> BIT(FREE) | BIT(CLAIMED) : \
-    BIT(LIVE) | BIT(DRAINING) | BIT(CRASHED) | BIT(FREE) | \
-    ((state) == LIVE -> BIT(STALLED) : \
-    ((state) == JOINING -> BIT(JOINING) : 0))))))
+    BIT(LIVE) | BIT(CRASHED) | BIT(FREE) | \
+    ((state) == LIVE -> BIT(STALLED) | BIT(DRAINING) : \
+    ((state) == JOINING -> BIT(JOINING) | BIT(DRAINING) : 0))))))
 
 /* The word becomes another, by this process's hand. */
 inline become(to) {
@@ -339,6 +339,10 @@ inline wm_beat() {
     }
 }
 
+/* Out of STALLED it recovers before it drains. */
+#define AFTER(w, state) \
+    (STATE(w) == STALLED && (state) != FREE -> LIVE : (state))
+
 inline change_state(state) {
     d_step {
         seen = word;
@@ -349,7 +353,8 @@ inline change_state(state) {
         :: IS_MINE(seen) &&
 #endif
            STATE(seen) != state &&
-           !(STATE(seen) == DRAINING && state == LIVE) -> to = state
+           !(STATE(seen) == DRAINING && state == LIVE) ->
+            to = AFTER(seen, state)
         :: else -> seen = 0
         fi
     }
@@ -357,8 +362,7 @@ inline change_state(state) {
 
 #define MY_WORD (to == FREE -> 0 : WORD(to, PID_OF(me), STAMP))
 
-/* A swap that fails has met a stall, or the record is not ours any more. What
- * was to be does not change by that: a beat out of STALLED is LIVE, too. */
+/* A swap that fails has met a stall, or the record is not ours any more. */
 inline swap() {
     d_step {
         if
@@ -377,7 +381,7 @@ inline swap() {
 #else
             seen = (IS_MINE(word) -> word : 0);
 #endif
-            to = (seen == 0 -> 0 : to)
+            to = (seen == 0 -> 0 : AFTER(seen, to))
         fi
     }
     d_step {

@@ -205,6 +205,21 @@ static void who_lost_its_record_has_nothing_to_recover_from(void **state)
     assert_int_equal(actor_do(a, act_recoveries, 0), 0);
 }
 
+static void who_lost_its_record_finds_the_next_one_dead_in_it(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a;
+    uint64_t g;
+
+    scene_recast(s, 1);
+    g = scene_begin(s);
+    a = scene_worker(s, g);
+    actor_do(a, act_drain, 0);
+    actor_kill(scene_worker(s, g)); /* took the only record */
+    assert_true(actor_do(a, act_sweep, 0) >= 1);
+    assert_int_equal(scene_take(s, CRASHED, NULL), WM_EVENT_CRASHED);
+}
+
 static void a_helpers_crash_says_so_and_is_no_workers_death(void **state)
 {
     struct scene *s = *state;
@@ -714,6 +729,7 @@ int main(void)
         SCENE_TEST(a_stall_is_told_once_and_then_its_recovery_counts),
         SCENE_TEST(who_drains_out_of_a_stall_has_recovered_from_it),
         SCENE_TEST(who_lost_its_record_has_nothing_to_recover_from),
+        SCENE_TEST(who_lost_its_record_finds_the_next_one_dead_in_it),
         SCENE_TEST(a_mark_does_not_fall_on_a_later_occupant),
         SCENE_TEST(of_many_that_take_one_gets_each),
         SCENE_TEST(what_a_dead_giver_left_is_given_by_the_next),
