@@ -260,6 +260,20 @@ static void a_log_at_the_last_number_is_read_to_its_end(void **state)
     assert_true(since == UINT64_MAX - 3);
 }
 
+/* It is a hint, and a number from the segment. */
+static void a_leaders_slot_is_looked_at_within_bounds(void **state)
+{
+    struct scene *s = *state;
+    struct wm_worker *worker = scene_own_worker(s, scene_begin(s));
+    struct wm_leader leader;
+
+    assert_int_equal(wm_lead(worker, &leader), 1);
+    atomic_store(&header(s)->leader.slot, UINT32_MAX);
+    wm_leader_inspect(s->node, &leader);
+    assert_int_equal(leader.slot, 0);
+    assert_int_equal(wm_worker_leave(worker), 0);
+}
+
 /* 0 says "none" wherever a generation is named. */
 static void no_generation_has_the_number_0(void **state)
 {
@@ -307,6 +321,7 @@ int main(void)
         cmocka_unit_test(a_long_log_of_garbage_is_read_in_one_go),
         cmocka_unit_test(garbage_for_generations_is_gone_through_once),
         SCENE_TEST(a_log_at_the_last_number_is_read_to_its_end),
+        SCENE_TEST(a_leaders_slot_is_looked_at_within_bounds),
         SCENE_TEST(no_generation_has_the_number_0),
         SCENE_TEST(a_join_number_past_32_bits_is_one_workers),
     };

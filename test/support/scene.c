@@ -6,6 +6,9 @@
 
 #include "scene.h"
 
+#include "layout.h"
+#include "node.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
@@ -522,6 +525,21 @@ enum wm_state scene_state(const struct scene *scene, pid_t pid)
         }
     }
     return WM_FREE;
+}
+
+void scene_stall(struct scene *scene, const struct actor *actor)
+{
+    const uint32_t pid = (uint32_t)actor->pid;
+    struct wm_record *r = scene->node->segment.records;
+
+    while (wm_word_pid(atomic_load(&r->word)) != pid) {
+        r++;
+    }
+    atomic_store(&r->overdue_ms, 1);
+    atomic_store(&r->word, wm_word(WM_LIVE, pid, 1));
+    wm_sweep(scene->node, NULL);
+    assert_int_equal(scene_state(scene, actor->pid), WM_STALLED);
+    atomic_store(&r->overdue_ms, SCENE_NEVER);
 }
 
 struct wm_generation_info scene_generation(const struct scene *scene,

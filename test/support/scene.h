@@ -126,6 +126,9 @@ enum wm_state scene_state(const struct scene *scene, pid_t pid);
 struct wm_generation_info scene_generation(const struct scene *scene,
                                            uint64_t id);
 
+/* Sets its beat back, and has a sweep mark it as stalled. */
+void scene_stall(struct scene *scene, const struct actor *actor);
+
 /* Takes one event of these kinds here: its kind, or 0. */
 uint32_t scene_take(struct scene *scene, uint32_t kinds,
                     struct wm_event *event);

@@ -216,10 +216,9 @@ static void a_stalled_worker_counts(void **state)
     uint64_t g = scene_begin(s);
     struct actor *a = scene_worker(s, g), *b = scene_worker(s, g);
 
-    actor_pause(b);
+    scene_stall(s, b);
     actor_do(a, act_exit, 0);
     assert_int_equal(a->board->counts.mine, 2);
-    actor_resume(b);
 }
 
 static struct actor *fork_worker(struct actor *master, uint64_t generation)

@@ -20,16 +20,6 @@ static struct wm_record *record(struct scene *s, uint32_t slot)
     return &s->node->segment.records[slot];
 }
 
-/* Sets the beat back, so that the next sweep finds it overdue. */
-static void stall(struct scene *s, const struct actor *a, uint32_t slot)
-{
-    atomic_store(&record(s, slot)->overdue_ms, 1);
-    atomic_store(&record(s, slot)->word, wm_word(WM_LIVE, (uint32_t)a->pid, 1));
-    wm_sweep(s->node, NULL);
-    assert_int_equal(scene_state(s, a->pid), WM_STALLED);
-    atomic_store(&record(s, slot)->overdue_ms, SCENE_NEVER);
-}
-
 static void a_crash_is_owed_once_and_says_whose(void **state)
 {
     struct scene *s = *state;
@@ -129,7 +119,7 @@ static void a_crash_in_each_state_before_it_drains_is_owed(void **state)
     actor_do(joining, act_join, (long)g);
     live = scene_worker(s, g);
     stalled = scene_worker(s, g);
-    stall(s, stalled, 2);
+    scene_stall(s, stalled);
     actor_kill(joining);
     actor_kill(live);
     actor_kill(stalled);
@@ -145,16 +135,16 @@ static void a_stall_is_told_once_and_then_its_recovery_counts(void **state)
     struct actor *a = scene_worker(s, g);
     struct wm_event e;
 
-    stall(s, a, 0);
+    scene_stall(s, a);
     assert_int_equal(scene_take(s, STALLED, &e), WM_EVENT_STALLED);
     assert_int_equal(e.pid, a->pid);
     assert_int_equal(scene_take(s, STALLED, NULL), 0);
     assert_int_equal(actor_do(a, act_beat, 0), WM_RECOVERED);
     assert_int_equal(scene_take(s, STALLED, NULL), 0);
     /* Twice before anybody tells it. */
-    stall(s, a, 0);
+    scene_stall(s, a);
     assert_int_equal(actor_do(a, act_beat, 0), WM_RECOVERED);
-    stall(s, a, 0);
+    scene_stall(s, a);
     assert_int_equal(wm_events_owed(s->node, STALLED), 1);
     assert_int_equal(scene_take(s, STALLED, NULL), WM_EVENT_STALLED);
     assert_int_equal(scene_take(s, STALLED, NULL), WM_EVENT_STALLED);
@@ -175,7 +165,7 @@ static void who_drains_out_of_a_stall_has_recovered_from_it(void **state)
     uint64_t g = scene_begin(s);
     struct actor *a = scene_worker(s, g);
 
-    stall(s, a, 0);
+    scene_stall(s, a);
     assert_int_equal(actor_do(a, act_drain, 0), 0);
     assert_int_equal(actor_do(a, act_recoveries, 0), 0); /* not told yet */
     assert_int_equal(scene_take(s, STALLED, NULL), WM_EVENT_STALLED);
@@ -193,7 +183,7 @@ static void who_lost_its_record_has_nothing_to_recover_from(void **state)
     scene_recast(s, 1);
     g = scene_begin(s);
     a = scene_worker(s, g);
-    stall(s, a, 0);
+    scene_stall(s, a);
     assert_int_equal(scene_take(s, STALLED, NULL), WM_EVENT_STALLED);
     assert_int_equal(actor_do(a, act_beat, 0), WM_RECOVERED);
     assert_int_equal(actor_do(a, act_recoveries, 0), 1);
@@ -426,7 +416,7 @@ static void the_log_tells_a_life_in_order(void **state)
     uint32_t n = sizeof(expected) / sizeof(*expected);
 
     actor_do(a, act_lead, 0);
-    stall(s, a, 0);
+    scene_stall(s, a);
     actor_do(a, act_beat, 0);
     actor_do(a, act_drain, 0);
     actor_do(a, act_retire, (long)g);
@@ -518,6 +508,25 @@ static void a_slow_writers_entry_is_told_in_its_place(void **state)
     assert_int_equal(read_log(s, list, 8, &since, &missed), 3);
     assert_int_equal(list[0].number, 2);
     assert_int_equal(missed, 0);
+}
+
+/* What the round before left there is whole, but of another number. */
+static void
+an_entry_of_the_round_before_is_not_taken_for_a_new_one(void **state)
+{
+    struct scene *s = *state;
+    struct wm_log_entry list[8];
+    uint64_t since = 256, missed;
+
+    for (int i = 0; i < 128; i++) { /* two entries each; 256 fit */
+        wm_generation_end(s->node, scene_begin(s));
+    }
+    atomic_fetch_add(&s->node->segment.header->log_next, 1); /* and died */
+    assert_int_equal(read_log(s, list, 8, &since, &missed), 0);
+    scene_begin(s);
+    assert_int_equal(read_old_log(s, list, 8, &since, &missed), 1);
+    assert_int_equal(list[0].number, 258);
+    assert_int_equal(missed, 1);
 }
 
 static void a_spoilt_entry_is_not_believed(void **state)
@@ -636,7 +645,7 @@ static void every_change_makes_another_epoch_and_a_beat_does_not(void **state)
     actor_do(a, act_beat, 0);
     actor_do(a, act_sweep, 0);
     assert_int_equal(wm_epoch(s->node), epoch);
-    CHANGES(stall(s, a, 0));
+    CHANGES(scene_stall(s, a));
     CHANGES(actor_do(a, act_beat, 0));
     CHANGES(actor_do(a, act_drain, 0));
     CHANGES(actor_do(a, act_retire, (long)g));
@@ -740,6 +749,7 @@ int main(void)
         SCENE_TEST(the_log_tells_how_many_were_missed),
         SCENE_TEST(a_writer_that_died_loses_its_own_entry_only),
         SCENE_TEST(a_slow_writers_entry_is_told_in_its_place),
+        SCENE_TEST(an_entry_of_the_round_before_is_not_taken_for_a_new_one),
         SCENE_TEST(a_spoilt_entry_is_not_believed),
         SCENE_TEST(what_is_read_while_it_is_written_is_whole),
         SCENE_TEST(who_follows_while_others_write_misses_nothing),

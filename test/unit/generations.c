@@ -237,6 +237,18 @@ static void a_dead_sibling_does_not_keep_it_open(void **state)
     assert_int_equal(exits, 1);
 }
 
+static void one_that_no_sweep_has_found_dead_does_not_either(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g), *b = scene_worker(s, g);
+
+    actor_do(a, act_drain, 0);
+    actor_kill(b);
+    assert_int_equal(actor_do(a, act_retire, (long)g), WM_CLOSED);
+    expect_state(s, g, WM_GENERATION_EXITED, 1);
+}
+
 static void a_stalled_sibling_keeps_it_open(void **state)
 {
     struct scene *s = *state;
@@ -244,10 +256,9 @@ static void a_stalled_sibling_keeps_it_open(void **state)
     struct actor *a = scene_worker(s, g), *b = scene_worker(s, g);
     int exits;
 
-    actor_pause(b);
+    scene_stall(s, b);
     assert_int_equal(actor_shut_down(a, g, &exits), 2);
     assert_int_equal(exits, 0);
-    actor_resume(b);
     assert_int_equal(actor_shut_down(b, g, &exits), 1);
     assert_int_equal(exits, 1);
 }
@@ -492,6 +503,54 @@ static void ends_that_nobody_takes_do_not_stop_it_from_beginning(void **state)
     assert_int_equal(wm_events_owed(s->node, 1u << WM_EVENT_MASTER_EXIT), 65);
 }
 
+/* Begins, and aborts all but the last, until the number falls on the record of
+ * this one again. */
+static void go_round(struct scene *s, uint64_t id)
+{
+    while (id % 65 != (scene_begin(s) + 1) % 65) {
+        wm_generation_end(s->node, s->node->begun);
+    }
+}
+
+static void
+one_whose_end_is_owed_keeps_its_record_while_there_is_room(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a;
+    uint64_t g;
+
+    scene_recast(s, 1);
+    g = scene_begin(s);
+    a = scene_worker(s, g);
+    actor_do(a, act_drain, 0);
+    assert_int_equal(actor_do(a, act_retire, (long)g), WM_CLOSED);
+    actor_quit(a);
+    go_round(s, g);
+    assert_int_equal(scene_begin(s), g + 66);
+    assert_int_equal(scene_take(s, ~0u, NULL), WM_EVENT_MASTER_EXIT);
+}
+
+static void the_current_one_of_a_living_master_keeps_its_record(void **state)
+{
+    struct scene *s = *state;
+    struct actor *master, *a;
+    uint64_t g;
+    int exits;
+
+    scene_recast(s, 1);
+    master = scene_actor(s);
+    assert_int_equal(actor_do(master, act_begin, 0), 0);
+    g = master->board->id;
+    a = actor_fork(master);
+    assert_int_equal(actor_do(a, act_join, (long)g), 0);
+    assert_int_equal(actor_shut_down(a, g, &exits), 1);
+    actor_do(a, act_leave, 0);
+    go_round(s, g);
+    assert_int_equal(scene_begin(s), g + 66);
+    /* It may start workers again. */
+    assert_int_equal(actor_do(a, act_join, (long)g), 0);
+}
+
 static void a_forgotten_one_cannot_be_joined(void **state)
 {
     struct scene *s = *state;
@@ -519,6 +578,7 @@ int main(void)
         SCENE_TEST(ends_that_nobody_took_add_up_over_spells),
         SCENE_TEST(a_joining_worker_keeps_it_open),
         SCENE_TEST(a_dead_sibling_does_not_keep_it_open),
+        SCENE_TEST(one_that_no_sweep_has_found_dead_does_not_either),
         SCENE_TEST(a_stalled_sibling_keeps_it_open),
         SCENE_TEST(of_many_that_drain_at_once_one_closes),
         SCENE_TEST(spells_opened_and_ends_taken_balance_under_churn),
@@ -529,6 +589,8 @@ int main(void)
         SCENE_TEST(those_that_never_had_a_worker_make_room),
         SCENE_TEST(a_closer_of_another_life_closes_nothing),
         SCENE_TEST(ends_that_nobody_takes_do_not_stop_it_from_beginning),
+        SCENE_TEST(one_whose_end_is_owed_keeps_its_record_while_there_is_room),
+        SCENE_TEST(the_current_one_of_a_living_master_keeps_its_record),
         SCENE_TEST(a_forgotten_one_cannot_be_joined),
     };
 

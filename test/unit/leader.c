@@ -108,6 +108,18 @@ static void a_newer_generation_takes_the_lead(void **state)
     assert_int_equal(a->board->leader.term, 3);
 }
 
+static void an_older_generation_takes_no_lead_that_is_free(void **state)
+{
+    struct scene *s = *state;
+    struct actor *a = scene_worker(s, scene_begin(s));
+    struct actor *b = scene_worker(s, scene_begin(s));
+
+    assert_int_equal(lead(a), 0);
+    assert_int_equal(a->board->leader.term, 0);
+    assert_int_equal(lead(b), 1);
+    assert_int_equal(b->board->leader.term, 1);
+}
+
 static bool is_stalled(void *argument)
 {
     struct actor *a = argument;
@@ -206,6 +218,7 @@ int main(void)
         SCENE_TEST(a_dead_leader_is_followed_once_it_is_found),
         SCENE_TEST(a_replacement_in_the_same_slot_does_not_inherit),
         SCENE_TEST(a_newer_generation_takes_the_lead),
+        SCENE_TEST(an_older_generation_takes_no_lead_that_is_free),
         SCENE_TEST(a_stalled_leader_loses_the_lead_and_does_not_know_better),
         SCENE_TEST(helpers_never_lead),
         SCENE_TEST(no_term_is_led_twice),

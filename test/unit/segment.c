@@ -298,14 +298,22 @@ static void grow_header(header *h)
     h->header_size += 64;
 }
 
+/* So that nothing but the number itself is wrong. */
+static void fit_size(header *h)
+{
+    h->size = wm_geometry(h->capacity, h->log_entries).size;
+}
+
 static void drop_capacity(header *h)
 {
     h->capacity = 0;
+    fit_size(h);
 }
 
 static void exceed_capacity(header *h)
 {
     h->capacity = 65536;
+    fit_size(h);
 }
 
 static void raise_capacity(header *h)
@@ -316,11 +324,13 @@ static void raise_capacity(header *h)
 static void drop_log(header *h)
 {
     h->log_entries = 0;
+    fit_size(h);
 }
 
 static void exceed_log(header *h)
 {
     h->log_entries = 1048577;
+    fit_size(h);
 }
 
 static void raise_size(header *h)

@@ -339,6 +339,20 @@ static void a_dead_claim_is_freed_and_owes_nothing(void **state)
     assert_int_equal(wm_events_owed(s->node, ~0u), 0);
 }
 
+/* A former occupant had the claimant's pid. */
+static void a_claim_is_not_judged_by_a_former_start_time(void **state)
+{
+    struct scene *s = *state;
+    uint32_t pid = (uint32_t)scene_actor(s)->pid;
+
+    scene_begin(s);
+    atomic_store(&s->node->segment.header->high, 1);
+    atomic_store(&s->node->segment.colds[0].ident, wm_ident(pid, 1));
+    atomic_store(&record(s, 0)->word, wm_word(WM_CLAIMED, pid, wm_now()));
+    assert_int_equal(wm_sweep(s->node, NULL), 0);
+    assert_int_equal(wm_word_state(word(s, 0)), WM_CLAIMED);
+}
+
 static void a_claim_whose_pid_began_later_is_dead(void **state)
 {
     struct scene *s = *state;
@@ -578,6 +592,7 @@ int main(void)
         SCENE_TEST(a_worker_with_the_pid_of_a_dead_one_finds_it_dead),
         SCENE_TEST(a_former_occupants_start_time_proves_nothing),
         SCENE_TEST(a_dead_claim_is_freed_and_owes_nothing),
+        SCENE_TEST(a_claim_is_not_judged_by_a_former_start_time),
         SCENE_TEST(a_claim_whose_pid_began_later_is_dead),
         SCENE_TEST(who_dies_draining_is_no_crash),
         SCENE_TEST(a_full_table_of_the_living_refuses),
