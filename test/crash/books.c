@@ -93,17 +93,20 @@ void books_check(const struct play *p, uint32_t lost)
 /* Only an entry that its writer's death left unfinished is missing. */
 void books_check_log(const struct play *p, uint32_t unfinished)
 {
+    const struct wm_segment_header *h = p->scene->node->segment.header;
     struct wm_log_entry list[256];
     uint64_t since = 0, missed = 0;
     uint32_t count;
 
     wm_log_read_within(p->scene->node, &since, list, 256, &count, &missed, 0);
     must(missed <= unfinished, "an entry is missed only if its writer died");
-    must(count + missed == since &&
-             since == atomic_load(&p->scene->node->segment.header->log_next),
+    must(count + missed == since && since == atomic_load(&h->log_next),
          "each number of the log has its entry");
     /* Not in order: whoever took the lead makes its entry later. */
     for (uint32_t i = 0; i < count; i++) {
+        must(list[i].kind != WM_LOG_LEADER ||
+                 list[i].value <= wm_leader_term(atomic_load(&h->leader.word)),
+             "I11: terms grow");
         for (uint32_t j = 0; j < i; j++) {
             must(list[i].kind != WM_LOG_LEADER ||
                      list[j].kind != list[i].kind ||

@@ -146,6 +146,18 @@ static void set_nobody(struct play *p)
     p->sibling = NULL;
 }
 
+/* Its end is there to be taken. */
+static void set_owed_end(struct play *p)
+{
+    struct actor *a = p->sibling;
+
+    assert_int_equal(actor_do(a, act_drain, 0), 0);
+    assert_int_equal(actor_do(a, act_retire, 1), WM_CLOSED);
+    assert_int_equal(actor_do(a, act_leave, 0), 0);
+    actor_quit(a);
+    p->sibling = NULL;
+}
+
 static void set_next(struct play *p)
 {
     scene_worker(p->scene, 1);
@@ -257,6 +269,15 @@ static void set_owed(struct play *p)
     wm_sweep(p->scene->node, NULL);
 }
 
+/* A stall that was told, and that goes on. */
+static void set_told(struct play *p)
+{
+    play_set_back(p, p->sibling->pid, 1000);
+    p->stalls = 1;
+    wm_sweep_events(p->scene->node, NULL, book_note, p->book);
+    assert_int_equal(scene_state(p->scene, p->sibling->pid), WM_STALLED);
+}
+
 /* The sibling goes on, and comes back from its stall. */
 static void after_stall(struct play *p)
 {
@@ -274,6 +295,18 @@ static long do_sweep(struct play *p)
 static long do_give(struct play *p)
 {
     return wm_sweep_events(p->scene->node, own(p), book_note, p->book);
+}
+
+/* Where there is none to take. */
+static long do_take(struct play *p)
+{
+    struct wm_event e;
+    long result = wm_event_take(p->scene->node, 1u << WM_EVENT_STALLED, &e);
+
+    if (result == 1) {
+        book_note(&e, p->book);
+    }
+    return result;
 }
 
 static long do_lock(struct play *p)
@@ -393,6 +426,10 @@ const struct operation operations[] = {
      .set = set_nobody,
      .prepare = know_myself,
      .act = do_join},
+    {.name = "join_of_a_generation_whose_end_is_owed",
+     .set = set_owed_end,
+     .prepare = know_myself,
+     .act = do_join},
     {.name = "join_into_a_full_table",
      .set = set_full,
      .prepare = know_myself,
@@ -440,6 +477,12 @@ const struct operation operations[] = {
      .prepare = live,
      .act = do_give,
      .after = after_stall},
+    {.name = "taking_of_a_stall_that_was_told",
+     .set = set_told,
+     .prepare = live,
+     .act = do_take,
+     .after = after_stall,
+     .is_short = true},
     {.name = "lock", .prepare = live, .act = do_lock},
     {.name = "lock_after_a_dead_holder",
      .set = set_dead_holder,

@@ -53,6 +53,7 @@ struct operation {
     long (*act)(struct play *);     /* the victim, stepped */
     void (*after)(struct play *);   /* the others, when they have swept */
     uint32_t entries; /* of the log that no change of state wants */
+    bool is_short;    /* it can be paused after each of its instructions */
 };
 
 extern const struct operation operations[];

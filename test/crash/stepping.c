@@ -310,7 +310,7 @@ static void can_be_paused(void **state)
     walk(&play, &t, true);
     assert_int_equal(end(NULL), 0);
     for (uint32_t i = 0; i < t.count; i++) {
-        if (is_thorough || is_chosen(&t, i)) {
+        if (is_thorough || o->is_short || is_chosen(&t, i)) {
             pause_at(o, t.moment[i], i % 2 == 0);
             count++;
         }
