@@ -267,6 +267,7 @@ def sanitizer_lane():
         pytest_stage("chaos books", "test/chaos"),
         script_stage("chaos", "test/chaos/run"),
         script_stage("models", "test/model/run"),
+        script_stage("mutants", "test/mutants/run"),
         Stage("arm64 tests", ["test/arm64/run"],
               meson_tests(os.path.join(BUILD, "arm64"), ()))]
 
