@@ -6,9 +6,11 @@
 #include "place.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,6 +62,16 @@ const char *place_path(const char *name)
     return path;
 }
 
+const char *place_program(void)
+{
+    static char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+    assert_true(n > 0);
+    path[n] = '\0';
+    return path;
+}
+
 int place_run(int (*check)(const void *), const void *argument)
 {
     int status = -1;
@@ -71,6 +83,16 @@ int place_run(int (*check)(const void *), const void *argument)
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -status;
+}
+
+bool place_has_pidfd(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
 }
 
 void place_skip(const char *test, const char *why)

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 
 /* What a check answers where the machine does not let it look. */
@@ -38,8 +39,15 @@ int place_files(void);
 /* The path of a file there; the next call writes over it. */
 const char *place_path(const char *name);
 
+/* The path of this program, to exec it: /proc/self/exe is that of valgrind,
+ * where that runs it. */
+const char *place_program(void);
+
 /* Runs a check in a child: 0 if all of it holds. */
 int place_run(int (*check)(const void *), const void *argument);
+
+/* Whether there is pidfd_open(): not in an old kernel, nor in valgrind. */
+bool place_has_pidfd(void);
 
 /* Ends the test unless a check held; skips it, saying why, if it could not
  * look. */

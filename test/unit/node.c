@@ -588,13 +588,15 @@ static void note_error(const struct wm_node_entry *entry, void *argument)
 /* With room for the directory, and none for a file in it. */
 static int cannot_tell_without_descriptors(const void *argument)
 {
-    const struct rlimit few = {4, 4};
+    struct rlimit few;
     int error = 0;
 
     (void)argument;
     for (int fd = 3; fd < 64; fd++) {
         close(fd);
     }
+    HOLDS(getrlimit(RLIMIT_NOFILE, &few) == 0);
+    few.rlim_cur = 4;
     HOLDS(setrlimit(RLIMIT_NOFILE, &few) == 0);
     HOLDS(wm_node_list("a", place_directory, note_error, &error) == 0);
     HOLDS(error == -EMFILE);
@@ -706,7 +708,7 @@ static int next_binary(const char *directory, const char *adopts)
 
 static int exec_next_binary(const void *adopts)
 {
-    execl("/proc/self/exe", "test-node", "next", place_directory, adopts,
+    execl(place_program(), "test-node", "next", place_directory, adopts,
           (char *)NULL);
     return 127;
 }

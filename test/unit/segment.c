@@ -173,9 +173,11 @@ static void a_bad_directory_is_told_and_nothing_made(void **state)
 
 static int has_no_descriptors(const void *unused)
 {
-    struct rlimit none = {0, 0};
+    struct rlimit none;
 
     (void)unused;
+    HOLDS(getrlimit(RLIMIT_NOFILE, &none) == 0);
+    none.rlim_cur = 0;
     HOLDS(setrlimit(RLIMIT_NOFILE, &none) == 0);
     HOLDS(create("a") == -EMFILE);
     HOLDS(wm_segment_create_anonymous(&segment, "a", wm_geometry(1, 1)) ==
@@ -219,7 +221,7 @@ static int mount_here(const char *options, unsigned long flags)
     } else if (unshare(CLONE_NEWNS) != 0) {
         return -1;
     }
-    return mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0
+    return mount("", "/", "", MS_REC | MS_PRIVATE, NULL) != 0
                ? -1
                : mount("tmpfs", place_directory, "tmpfs", flags, options);
 }
@@ -532,7 +534,7 @@ static void an_opened_segment_cannot_be_written(void **state)
     at = (char *)s.header;
     pid = fork();
     if (pid == 0) {
-        struct rlimit none = {0, 0};
+        const struct rlimit none = {0, 0};
 
         setrlimit(RLIMIT_CORE, &none);
         signal(SIGSEGV, SIG_DFL);
@@ -864,7 +866,7 @@ static int exec_adopter(const char *instance, int expected, bool inherited)
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         fcntl(segment.fd, F_SETFD, inherited ? 0 : FD_CLOEXEC);
-        execl("/proc/self/exe", "test-segment", "adopt", instance, number,
+        execl(place_program(), "test-segment", "adopt", instance, number,
               (char *)NULL);
         _exit(127);
     }
