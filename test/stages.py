@@ -94,10 +94,11 @@ def read_tap(name, run, result):
     return Result(passed, failed, skipped)
 
 
-def meson_tests(directory, wrapper):
-    """Reads what `meson test` has logged, in a file that goes by the wrapper."""
+def meson_tests(directory, way=None):
+    """Reads what `meson test` has logged, in a file that goes by the wrapper
+    or by the setup."""
     log = os.path.join(directory, "meson-logs/testlog"
-                       + (f"-{wrapper[0]}" if wrapper else "") + ".json")
+                       + (f"-{way}" if way else "") + ".json")
 
     def read(status):
         result = Result(0, [], [])
@@ -195,12 +196,14 @@ def compile_stage(name, directory, *options):
                  build_status)
 
 
-def test_stage(name, directory, env=None, wrapper=(), options=()):
+def test_stage(name, directory, env=None, wrapper=(), setup=None, options=()):
     if wrapper:
         options = [*options, "--wrapper", " ".join(wrapper)]
+    if setup:
+        options = [*options, "--setup", setup]
     return Stage(name, ["meson", "test", "-C", directory, "--no-rebuild",
                         "--print-errorlogs", *options],
-                 meson_tests(directory, wrapper), env)
+                 meson_tests(directory, wrapper[0] if wrapper else setup), env)
 
 
 def sources():
@@ -226,8 +229,12 @@ def script_stage(name, script):
     return Stage(name, [script], line_tests(os.path.join(LOGS, name + ".log")))
 
 
-def plain_lane(expression):
+def plain_lane(expression, quick):
     nginx = ["-k", expression] if expression else []
+    thorough = [] if quick else [
+        script_stage("mutants", "test/mutants/run"),
+        test_stage("memcheck C tests", BUILD, setup="memcheck"),
+    ]
     return [
         Stage("luacheck", ["luacheck", "--no-color", "-q", "bench", "lua",
                            "test"]),
@@ -242,6 +249,7 @@ def plain_lane(expression):
         # They wait more than they work.
         pytest_stage("nginx tests", "test/nginx", "-n", "3", *nginx),
         Stage("benchmarks", ["bench/run", "--ci"]),
+        *thorough,
     ]
 
 
@@ -261,13 +269,12 @@ def sanitizer_lane():
                           f"-Db_sanitize={sanitizer}", "-Dlua=disabled",
                           "-Dtools=disabled"),
             test_stage(f"{name} C tests", directory, env, wrapper,
-                       ["--timeout-multiplier", "4"])]
+                       options=["--timeout-multiplier", "4"])]
     return stages + [
         Stage("fuzzing", ["test/fuzz/run"]),
         pytest_stage("chaos books", "test/chaos"),
         script_stage("chaos", "test/chaos/run"),
         script_stage("models", "test/model/run"),
-        script_stage("mutants", "test/mutants/run"),
         Stage("arm64 tests", ["test/arm64/run"],
               meson_tests(os.path.join(BUILD, "arm64"), ()))]
 
@@ -435,7 +442,7 @@ def main():
     proc.adopt_orphans()
     run = Run()
     try:
-        lanes = [plain_lane(options.k)]
+        lanes = [plain_lane(options.k, options.quick)]
         if not options.quick:
             lanes.append(sanitizer_lane())
         run.run(lanes)
