@@ -47,7 +47,7 @@ BENCHMARK(floor_scan)->Apply(bench::sizes);
 void counts(benchmark::State &state)
 {
     const bench::node &node = node_of(state);
-    wm_counts c;
+    wm_counts c{};
 
     for (auto _ : state) {
         wm_generation_counts(node.handle(), node.generation(), &c);

@@ -133,7 +133,8 @@ companion::companion(const deed &act, const deed &begin, const deed &end)
     char byte = 0;
 
     stop_ = false;
-    if (pipe(ready) != 0 || (pid_ = fork()) < 0) {
+    pid_ = pipe(ready) == 0 ? fork() : -1;
+    if (pid_ < 0) {
         fail("fork", "no process to be had");
     }
     if (pid_ == 0) {

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define AHEAD_MS (10 * 60 * 1000u)
+#define AHEAD_MS UINT64_C(600000) /* ten minutes */
 
 struct table {
     struct wm_segment_header *header;
@@ -26,13 +26,16 @@ struct table *table_map(const char *path)
     struct stat st;
     int fd = open(path, O_RDWR | O_CLOEXEC);
 
-    if (t == NULL || fd < 0 || fstat(fd, &st) != 0) {
-        return NULL;
+    if (t != NULL && fd >= 0 && fstat(fd, &st) == 0) {
+        t->size = (size_t)st.st_size;
+        t->header =
+            mmap(NULL, t->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     }
-    t->size = (size_t)st.st_size;
-    t->header = mmap(NULL, t->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    if (t->header == MAP_FAILED) {
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (t == NULL || t->header == NULL || t->header == MAP_FAILED) {
+        free(t);
         return NULL;
     }
     t->geometry = wm_geometry(t->header->capacity, t->header->log_entries);

@@ -363,7 +363,7 @@ static_assert(sizeof(struct wm_record) == WM_LINE, "a line a worker");
 static_assert(sizeof(struct wm_record_cold) == WM_LINE, "a cold line");
 static_assert(sizeof(struct wm_generation_record) == WM_LINE, "a line");
 static_assert(sizeof(struct wm_log_record) == WM_LINE, "a line");
-static_assert(sizeof(struct wm_segment_header) == 8 * WM_LINE, "header");
+static_assert(sizeof(struct wm_segment_header) == 512, "header");
 static_assert(offsetof(struct wm_segment_header, instance) == WM_LINE,
               "instance follows the constants");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,

@@ -419,7 +419,7 @@ static int next_inherited(DIR *dir, const char *instance, char *name)
     while ((entry = readdir(dir)) != NULL) {
         ssize_t n =
             readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-        int fd = atoi(entry->d_name);
+        int fd = (int)strtol(entry->d_name, NULL, 10);
         int flags;
 
         if (n <= 0) {

@@ -231,8 +231,8 @@ private:
         std::string out;
 
         for (std::size_t end;
-             !c.last && (end = c.in.find("\r\n\r\n")) != c.in.npos;) {
-            const auto close = strcasestr(c.in.c_str(), "connection: close");
+             !c.last && (end = c.in.find("\r\n\r\n")) != std::string::npos;) {
+            const char *close = strcasestr(c.in.c_str(), "connection: close");
             c.last = draining_ || (close && close < &c.in[end]);
             out += "HTTP/1.1 200 OK\r\nContent-Length: " +
                    std::to_string(body.size()) + "\r\n" +

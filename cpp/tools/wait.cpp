@@ -97,7 +97,7 @@ status wait(const options &o)
             return tell(o, r);
         }
         if (left.count() <= 0) {
-            throw node.why();
+            throw failure(node.why());
         }
         if (lives.size() == 1) {
             const auto nap = std::min(left, longest_sleep).count();

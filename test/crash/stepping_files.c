@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define NAME_SIZE 128
 #define INSTANCE "files"
 #define MOMENTS 256
 
@@ -34,7 +35,7 @@ struct deed {
 /* In memory that the child shares. */
 static struct result {
     int error;
-    char name[128]; /* of the file that it takes part in */
+    char name[NAME_SIZE]; /* of the file that it takes part in */
 } * result;
 
 static struct stepped victim;
@@ -68,7 +69,7 @@ static void make(void *unused)
     result->error = attach(&node);
     if (result->error == 0) {
         wm_node_describe(node, &info);
-        strcpy(result->name, info.name);
+        snprintf(result->name, sizeof(result->name), "%s", info.name);
     }
 }
 
@@ -110,13 +111,13 @@ static const struct deed deeds[] = {
 
 static void find_name(const struct wm_node_entry *entry, void *name)
 {
-    strcpy(name, entry->name);
+    snprintf(name, NAME_SIZE, "%s", entry->name);
 }
 
 /* Maps the child's file as soon as it has its size. */
 static void look_for_file(void)
 {
-    char name[128] = "";
+    char name[NAME_SIZE] = "";
     struct stat st;
     int fd;
 

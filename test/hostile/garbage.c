@@ -58,6 +58,9 @@ static void a_segment_that_was_written_over_is_noticed_by_all(void **state)
         struct wm_worker *worker;
         void *kept = malloc(size);
 
+        if (kept == NULL) {
+            abort();
+        }
         s->node->joined = false;
         worker = scene_own_worker(s, scene_begin(s));
         memcpy(kept, header(s), size);

@@ -164,6 +164,9 @@ static struct guest *invite(uint32_t leaves_after)
 {
     struct guest *g = calloc(1, sizeof(*g));
 
+    if (g == NULL) {
+        abort();
+    }
     g->magic = MAGIC;
     g->leaves_after = leaves_after;
     if (wm_monitor_subscribe(monitor, answer, g, &g->subscription) != 0) {

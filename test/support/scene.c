@@ -193,7 +193,10 @@ char scene_process_state(pid_t pid)
     fclose(f);
     text[n] = '\0';
     at = strrchr(text, ')');
-    return at == NULL ? 0 : at[2];
+    if (at == NULL) {
+        return 0;
+    }
+    return at[2];
 }
 
 static bool is_stopped(void *argument)
@@ -289,6 +292,7 @@ int scene_setup_of(void **state, uint32_t capacity)
         mmap(NULL, SCENE_ACTORS * sizeof(struct board), PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
+    *state = scene;
     if (scene == NULL || boards == MAP_FAILED) {
         return -1;
     }
@@ -303,7 +307,6 @@ int scene_setup_of(void **state, uint32_t capacity)
             return -1;
         }
     }
-    *state = scene;
     return attach(scene, capacity);
 }
 

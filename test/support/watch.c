@@ -187,7 +187,7 @@ pid_t watch_thread(const char *name)
     pid_t found = 0;
 
     while (dir != NULL && found == 0 && (entry = readdir(dir)) != NULL) {
-        pid_t thread = (pid_t)atoi(entry->d_name);
+        pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
         char its[32] = "", state;
 
         if (read_stat(thread, its, &state) && strcmp(its, name) == 0) {

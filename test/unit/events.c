@@ -94,7 +94,7 @@ static void an_intervals_sweep_believes_the_beats_of_the_interval(void **state)
     actor_kill(old);
     actor_kill(ahead);
     atomic_fetch_sub(&record(s, 1)->word, MINUTE + 1);
-    atomic_fetch_add(&record(s, 2)->word, 2 * MINUTE);
+    atomic_fetch_add(&record(s, 2)->word, UINT64_C(2) * MINUTE);
     /* This one lives. */
     atomic_store(&record(s, 3)->overdue_ms, 1);
     atomic_fetch_sub(&record(s, 3)->word, MINUTE + 1);

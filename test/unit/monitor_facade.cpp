@@ -41,7 +41,10 @@ static_assert(!gives_generations<wm::monitor_view> &&
               !gives_workers<wm::monitor_view>);
 
 // What the facade makes of the options: the linker has its calls go here.
-static std::uint32_t created_with;
+namespace
+{
+std::uint32_t created_with;
+}
 
 extern "C" {
 decltype(wm_monitor_create) __real_wm_monitor_create, __wrap_wm_monitor_create;
@@ -195,11 +198,12 @@ void a_subscriber_is_told_until_its_subscription_ends(void **)
     scene s;
     wm::monitor m = wm::monitor::create(s.name());
     bell first, second;
-    wm::subscription a =
-        m.subscribe([&](const wm_view &before, const wm_view &now) {
-            if (now.number == before.number + 1 && wm::workers(now).size() == 1)
-                first.ring();
-        });
+    wm::subscription a = m.subscribe([&](const wm_view &before,
+                                         const wm_view &now) {
+        if (now.number == before.number + 1 && wm::workers(now).size() == 1) {
+            first.ring();
+        }
+    });
     wm::subscription moved = std::move(a);
 
     assert_false(bool(a));
@@ -232,8 +236,9 @@ void a_subscription_may_end_in_its_own_call(void **)
         const std::scoped_lock guard(stored);
 
         own.close();
-        if (*captured == 1 && captured.use_count() > 0)
+        if (*captured == 1 && captured.use_count() > 0) {
             rung.ring();
+        }
     });
     storing.unlock();
     captured.reset();

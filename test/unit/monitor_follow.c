@@ -431,7 +431,7 @@ static void the_thread_rests_between_checks(void **state)
     clock_gettime(CLOCK_MONOTONIC, &after);
     us = (after.tv_sec - before.tv_sec) * 1000000 +
          (after.tv_nsec - before.tv_nsec) / 1000;
-    assert_true(us >= 49 * 2000);
+    assert_true(us >= 98000); /* 49 pauses of 2 ms */
     watch_end(&w);
 }
 
@@ -446,7 +446,7 @@ static int take_descriptors(int taken[DESCRIPTORS], int but)
         taken[count++] = fd;
     }
     assert_int_equal(errno, EMFILE);
-    while (but-- > 0) {
+    while (but-- > 0 && count > 0) {
         close(taken[--count]);
     }
     return count;

@@ -839,7 +839,7 @@ static int adopt(const char *instance, const char *expected)
     struct wm_segment s;
     const int error = wm_segment_adopt(&s, instance);
 
-    HOLDS(error == atoi(expected));
+    HOLDS(error == strtol(expected, NULL, 10));
     if (error == 0) {
         HOLDS(s.writable);
         HOLDS(s.fd >= 0 && (fcntl(s.fd, F_GETFD) & FD_CLOEXEC) != 0);
