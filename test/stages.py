@@ -224,9 +224,10 @@ def pytest_stage(name, folder, *options):
                  pytest_tests(report), {"WM_BUILD": BUILD})
 
 
-def script_stage(name, script):
+def script_stage(name, script, *options):
     """A script that prints a line for each of its tests."""
-    return Stage(name, [script], line_tests(os.path.join(LOGS, name + ".log")))
+    return Stage(name, [script, *options],
+                 line_tests(os.path.join(LOGS, name + ".log")))
 
 
 def plain_lane(expression, quick):
@@ -241,6 +242,7 @@ def plain_lane(expression, quick):
         Stage("clang-format", ["clang-format", "--dry-run", "--Werror",
                                *sources()]),
         compile_stage("build", BUILD),
+        script_stage("lint", "test/lint", "--quick"),
         test_stage("C tests", BUILD),
         Stage("example", ["lua/example/run"]),
         pytest_stage("install tests", "test/consumer"),
