@@ -124,7 +124,8 @@ class Nginx:
         ended = self.popen.poll()
         assert not ended, f"nginx exited with {ended}"
         if not self.param("daemon"):
-            if ended is not None or not os.path.exists(self.path(self.file(".pid"))):
+            pid_file = self.path(self.file(".pid"))
+            if ended is not None or not os.path.exists(pid_file):
                 return None
             return self.popen.pid
         try:

@@ -38,7 +38,7 @@ def balance(n):
     assert {g for g, _ in spells} == {int(i.split("-")[0]) for i in started}
 
 
-# --- workers --------------------------------------------------------------------
+# --- workers ------------------------------------------------------------------
 
 
 def test_a_waiter_for_the_lock_is_killed(make, both):
@@ -146,7 +146,7 @@ def test_all_of_a_generation_die_in_init_worker(make, both, gen):
     assert max(told.values()) == 1
 
 
-# --- the master -----------------------------------------------------------------
+# --- the master ---------------------------------------------------------------
 
 
 def orphan(n):
@@ -224,7 +224,7 @@ def test_a_new_master_beside_the_orphans_of_a_killed_one(make):
                         + exits(1, 2))
 
 
-# --- many generations --------------------------------------------------------------
+# --- many generations ---------------------------------------------------------
 
 
 def storm(n, reloads_):

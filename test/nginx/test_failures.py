@@ -11,7 +11,7 @@ from told import QUICK, failure, opts, told
 JUDGED = "worker manager: worker .* (stalled|recovered)"
 
 
-# --- crashes --------------------------------------------------------------------
+# --- crashes ------------------------------------------------------------------
 
 
 def test_a_crash_is_told_to_one_survivor_as_the_replacement_comes_up(
@@ -113,7 +113,7 @@ def test_ends_of_others_are_given_as_the_node_stops(make, both):
         f"1-{p}" for p in old)
 
 
-# --- stalls ---------------------------------------------------------------------
+# --- stalls -------------------------------------------------------------------
 
 
 def test_a_stopped_worker_is_stalled_and_comes_back(make, both):
@@ -236,7 +236,7 @@ def test_what_is_no_function_raises(make, option):
     n.quit()
 
 
-# --- helpers --------------------------------------------------------------------
+# --- helpers ------------------------------------------------------------------
 
 
 def agent(index):

@@ -182,7 +182,7 @@ def test_no_callbacks_without_exit_worker(make, dict_):
     assert n.rows() == []
 
 
-# --- callbacks that would end their thread ------------------------------------------
+# --- callbacks that would end their thread ------------------------------------
 
 
 ENDS = ["ngx.exit(ngx.OK)", "ngx.exit(ngx.ERROR)", "ngx.exit(444)",

@@ -30,7 +30,7 @@ def check_nobody_was_judged(n):
         assert told(n, name) == []
 
 
-# --- ten seconds ------------------------------------------------------------------
+# --- ten seconds --------------------------------------------------------------
 
 
 def test_ten_seconds_in_a_start_callback(make):
@@ -71,7 +71,7 @@ def test_ten_seconds_in_an_exit_callback(make, kind):
     assert n.rows() == starts(1, 3) + exits(1, 3)
 
 
-# --- each of them slow --------------------------------------------------------------
+# --- each of them slow --------------------------------------------------------
 
 
 def test_each_start_is_slow(make, dict_):
@@ -112,7 +112,7 @@ def test_starts_and_exits_of_a_reload_are_slow(make, exit_worker, kind):
     assert len(n.rows()) == 12
 
 
-# --- event loops ------------------------------------------------------------------
+# --- event loops --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ['wmt.gate("exit")', 'wmt.await("exit")'])
@@ -142,7 +142,7 @@ def test_other_event_loops_go_on(make, how):
                         + exits(1, 2, n_next=2) + exits(2, 2, 0))
 
 
-# --- past lock_timeout --------------------------------------------------------------
+# --- past lock_timeout --------------------------------------------------------
 
 
 def test_a_holder_past_lock_timeout_is_named_by_each_waiter(make, both):
@@ -163,7 +163,7 @@ def test_a_holder_past_lock_timeout_is_named_by_each_waiter(make, both):
     assert n.rows() == starts(1, 4) + worker_exits(1, 4)[:1] + master_exit(1)
 
 
-# --- overtaken by a fast stop --------------------------------------------------------
+# --- overtaken by a fast stop -------------------------------------------------
 
 
 @pytest.mark.parametrize("event", ["worker_exit", "master_exit"])
@@ -202,8 +202,9 @@ def test_who_waits_to_start_hears_of_a_fast_stop(make, dict_):
     n.modelled = n.complete = n.succeeds = False
     n.wait_note("gate")
     (holder,) = [x["by"] for x in n.notes("gate")]
-    (waiter,) = wait(lambda: [p for p in proc.children(n.master) if p != holder],
-                     "the other")
+    (waiter,) = wait(
+        lambda: [p for p in proc.children(n.master) if p != holder],
+        "the other")
     n.note_segments()
     n.killed.add(holder)
     n.expect(f"{holder} exited on signal 9|worker 1-{holder} crashed")
@@ -233,7 +234,7 @@ def test_who_has_given_its_exit_does_not_wait_for_the_last(make):
     assert n.rows() == starts(1, 2) + exits(1, 2)
 
 
-# --- timers that nginx drops ---------------------------------------------------------
+# --- timers that nginx drops --------------------------------------------------
 
 
 @pytest.mark.parametrize("reload", [False, True])
@@ -265,7 +266,7 @@ def test_hundreds_of_timers_at_shutdown(make, dict_, exit_worker, reload):
         assert left == len(n.events("worker_start"))
 
 
-# --- many ---------------------------------------------------------------------------
+# --- many ---------------------------------------------------------------------
 
 
 def test_sixty_four_workers(make):

@@ -44,7 +44,7 @@ def node(make):
     return maker
 
 
-# --- it succeeds ----------------------------------------------------------------
+# --- it succeeds --------------------------------------------------------------
 
 
 def test_the_old_one_is_told_to_leave(node, both):
@@ -126,7 +126,7 @@ def test_a_respawn_of_the_old_one_meanwhile(node):
     assert [x[1:] for x in told(n, "failed")] == [(f"1-{pid}", "crashed")]
 
 
-# --- the old one has quit before the new one has begun ----------------------------
+# --- the old one has quit before the new one has begun ------------------------
 
 
 LATE = 'if wmt.opened("late") then wmt.gate("init") end'
@@ -176,7 +176,7 @@ def test_from_anonymous_memory(node, private_mounts, when):
                         + exits(3, 2, 0))
 
 
-# --- it is rolled back ------------------------------------------------------------
+# --- it is rolled back --------------------------------------------------------
 
 
 @pytest.mark.parametrize("workers", [2, 8])
@@ -272,7 +272,7 @@ def test_more_workers_of_the_old_one_without_winch(node):
         + exits(2, 2, 4, 4) + exits(1, 4))
 
 
-# --- the new one fails ----------------------------------------------------------
+# --- the new one fails --------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["QUIT", "TERM"])
@@ -386,7 +386,7 @@ def test_a_binary_that_cannot_be_run(node):
                         + exits(1, 2, n_next=2) + exits(2, 2, 0))
 
 
-# --- onto another node ------------------------------------------------------------
+# --- onto another node --------------------------------------------------------
 
 
 def test_onto_another_abi(node):

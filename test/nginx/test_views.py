@@ -232,7 +232,7 @@ def test_events_of_a_wrong_number_raise(make, since):
     n.quit()
 
 
-# --- where they may be asked ---------------------------------------------------
+# --- where they may be asked --------------------------------------------------
 
 VIEWS = ("workers", "generations", "counts", "events", "leader")
 
@@ -283,7 +283,7 @@ def test_requests_without_code_cache_may_look(make, root):
     assert n.rows() == starts(1, 2) + exits(1, 2)
 
 
-# --- beat ----------------------------------------------------------------------
+# --- beat ---------------------------------------------------------------------
 
 
 def test_a_beat_is_compiled_and_allocates_nothing(make):

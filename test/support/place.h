@@ -53,7 +53,7 @@ bool place_has_pidfd(void);
  * look. */
 void place_judge(const char *test, int result, const char *why);
 
-/* Skips the test, saying why; not a failure in CI. */
+/* Skips the test, saying why: a failure in CI, unless WM_MAY_SKIP is set. */
 void place_skip(const char *test, const char *why);
 
 #endif

@@ -8,6 +8,8 @@
 #include "scene.h"
 #include "watch.h"
 
+#include "node.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -944,6 +946,59 @@ static void a_child_of_a_call_ends_with_the_call(void **state)
     watch_end(&w);
 }
 
+/* ----------------------------------------------------------------- garbage */
+
+struct newer {
+    struct wm_monitor *monitor;
+    uint64_t than;
+};
+
+/* Whatever it tells of, a view keeps to what there can be. */
+static bool there_is_a_newer_view(void *argument)
+{
+    struct newer *newer = argument;
+    const struct wm_view *v = wm_monitor_view_begin(newer->monitor);
+    bool is_newer = v->number > newer->than;
+
+    assert_true(v->worker_count <= 8);
+    for (uint32_t i = 0; i < v->worker_count; i++) {
+        assert_true(v->workers[i].slot < 8);
+        assert_true(v->workers[i].state >= WM_JOINING &&
+                    v->workers[i].state <= WM_CRASHED);
+    }
+    assert_true(v->generation_count <= 8 + WM_GENERATIONS_SPARE);
+    assert_true(memchr(v->name, '\0', sizeof(v->name)) != NULL);
+    newer->than = v->number;
+    wm_monitor_view_end(v);
+    return is_newer;
+}
+
+/* A worker writes over all that may change, then over all. */
+static void views_of_garbage_are_within_bounds(void **state)
+{
+    struct scene *s = *state;
+    const struct wm_segment *g = &s->node->segment;
+    _Atomic uint64_t *word = (void *)g->header;
+    uint64_t random = UINT64_C(88172645463325252);
+    struct newer newer = {0};
+
+    assert_int_equal(wm_monitor_create(s->instance, NULL, NULL, &newer.monitor),
+                     0);
+    for (int round = 0; round < 200; round++) {
+        size_t from = round < 100 ? WM_CONSTANTS / sizeof(*word) : 0;
+
+        for (size_t i = from; i < g->geometry.size / sizeof(*word); i++) {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            atomic_store(&word[i], random);
+        }
+        wm_wake(s->node);
+        scene_await(there_is_a_newer_view, &newer, "another view");
+    }
+    assert_int_equal(wm_monitor_destroy(newer.monitor), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -974,6 +1029,7 @@ int main(void)
         SCENE_TEST(a_child_made_while_another_waits_does_not_wait_for_it),
         SCENE_TEST(a_subscriber_may_fork),
         SCENE_TEST(a_child_of_a_call_ends_with_the_call),
+        SCENE_TEST(views_of_garbage_are_within_bounds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
