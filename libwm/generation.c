@@ -80,7 +80,8 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
         info->id = atomic_load_explicit(&g->id, memory_order_acquire);
         *master = atomic_load_explicit(&g->master, memory_order_acquire);
         info->reason = atomic_load_explicit(&g->reason, memory_order_acquire);
-        info->deaths = atomic_load_explicit(&g->deaths, memory_order_acquire);
+        info->deaths = wm_deaths_count(
+            atomic_load_explicit(&g->deaths, memory_order_acquire));
         info->begun_at =
             atomic_load_explicit(&g->begun_at, memory_order_acquire);
         after = load_word(g);
@@ -180,7 +181,7 @@ static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
     atomic_store_explicit(&g->master, wm_self_ident(), memory_order_release);
     atomic_store_explicit(&g->begun_at, wm_now(), memory_order_release);
     atomic_store_explicit(&g->reason, reason, memory_order_release);
-    atomic_store_explicit(&g->deaths, 0, memory_order_release);
+    atomic_store_explicit(&g->deaths, wm_deaths(id, 0), memory_order_release);
     atomic_store_explicit(&g->replaced, 0, memory_order_release);
     atomic_store_explicit(&g->joined, 0, memory_order_release);
     atomic_store_explicit(
@@ -225,11 +226,18 @@ static void inherit_begun(struct wm_node *node)
     struct wm_generation_record *g = wm_generation_find(node, node->begun);
     uint64_t master = node->begun_by;
 
-    if (g != NULL && node->forker == master && master != wm_self_ident() &&
-        wm_gen_state(load_word(g)) == WM_GENERATION_BEGUN) {
-        atomic_compare_exchange_strong_explicit(
-            &g->master, &master, wm_self_ident(), memory_order_release,
-            memory_order_relaxed);
+    uint64_t self = wm_self_ident();
+
+    if (g != NULL && node->forker == master && master != self &&
+        wm_gen_state(load_word(g)) == WM_GENERATION_BEGUN &&
+        atomic_compare_exchange_strong_explicit(&g->master, &master, self,
+                                                memory_order_acq_rel,
+                                                memory_order_relaxed) &&
+        wm_generation_find(node, node->begun) != g) {
+        /* It lives on, and has begun another in this record: that is its. */
+        atomic_compare_exchange_strong_explicit(&g->master, &self, master,
+                                                memory_order_release,
+                                                memory_order_relaxed);
     }
 }
 
@@ -360,10 +368,10 @@ bool wm_generation_enter(struct wm_node *node,
     worker->ordinal = take_ordinal(record, worker->spell);
     if (!open) {
         /* Who died in a former spell is not replaced in this one. */
-        atomic_store_explicit(
-            &record->replaced,
-            atomic_load_explicit(&record->deaths, memory_order_relaxed),
-            memory_order_relaxed);
+        atomic_store_explicit(&record->replaced,
+                              wm_deaths_count(atomic_load_explicit(
+                                  &record->deaths, memory_order_relaxed)),
+                              memory_order_relaxed);
         log_state(node, WM_LOG_GENERATION_ACTIVE, worker->generation, next,
                   master);
     }
@@ -421,10 +429,13 @@ int wm_generation_retire(struct wm_node *node, uint64_t id)
     word = load_word(g);
     while (wm_gen_state(word) == WM_GENERATION_ACTIVE &&
            word_is_of(g, word, id) && !has_workers(node, id)) {
+        /* Before the swap: after it the record may be another's. */
+        uint64_t master =
+            atomic_load_explicit(&g->master, memory_order_acquire);
+
         if (swap_word(g, &word,
                       gen_word_with_state(word, WM_GENERATION_EXITED))) {
-            log_state(node, WM_LOG_GENERATION_EXITED, id, word,
-                      atomic_load_explicit(&g->master, memory_order_relaxed));
+            log_state(node, WM_LOG_GENERATION_EXITED, id, word, master);
             return WM_CLOSED;
         }
     }

@@ -241,7 +241,8 @@ static inline uint32_t wm_gen_owed(uint64_t word)
  *           value.
  * reason    the beginner.
  * begun_at  the beginner: CLOCK_MONOTONIC ms.
- * deaths    workers that crashed; added by the winner of the CAS to CRASHED.
+ * deaths    id's low bits:12 | workers that crashed:20; added by the winner of
+ *           the CAS to CRASHED, by CAS: the record may be another's by then.
  * replaced  starts that made up for a death; under the lifecycle lock.
  * joined    spell:12 | workers that entered in it:20; each adds itself. Only
  *           what a start is called depends on these three. */
@@ -323,6 +324,20 @@ struct wm_log_record {
     _Atomic uint64_t kind;
     uint64_t reserved[2];
 };
+
+/* Workers of a generation that crashed: id's low bits:12 | count:20. */
+#define WM_DEATHS_BITS 20
+
+static inline uint32_t wm_deaths(uint64_t id, uint32_t count)
+{
+    return (uint32_t)id << WM_DEATHS_BITS |
+           (count & ((UINT32_C(1) << WM_DEATHS_BITS) - 1));
+}
+
+static inline uint32_t wm_deaths_count(uint32_t deaths)
+{
+    return deaths & ((UINT32_C(1) << WM_DEATHS_BITS) - 1);
+}
 
 struct wm_segment_header {
     /* Never changed once magic is stored, which comes last. */

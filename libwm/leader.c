@@ -17,6 +17,8 @@
 
 #include "log.h"
 
+#define ROUNDS 8 /* while the lead keeps passing on */
+
 /* The records as one election sees them. */
 struct poll {
     uint64_t newest; /* generation with live workers */
@@ -141,55 +143,66 @@ static bool take_the_lead(struct wm_worker *w, uint64_t *word)
     return true;
 }
 
+/* Whether the lead is not this worker's to take. */
+static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
+                   struct poll *p)
+{
+    if (look_at_hint(w->node, leader, p) && p->generation >= w->generation) {
+        return true;
+    }
+    look_at_all(w->node, leader, p);
+    return !live || w->role != WM_ROLE_WORKER || w->generation < p->newest ||
+           (p->join != 0 && p->generation >= p->newest);
+}
+
 int wm_lead(struct wm_worker *worker, struct wm_leader *leader)
 {
     const struct wm_node *node = worker->node;
-    struct poll p = {0};
-    uint64_t word;
 
     *leader = (struct wm_leader){.slot = WM_NO_SLOT};
     if (wm_worker_record(worker) == NULL) {
         return -ECHILD;
     }
-    /* Each round that does not end has met another's swap; after three, the
+    /* Each round that does not end has met another's swap; after some, the
      * answer is whoever won. */
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         /* First the state, then the word: if we are named there, we were
          * live and leading at that moment. */
         bool live = is_live(worker);
+        uint64_t word = load_word(node);
+        struct poll p;
 
-        word = load_word(node);
         if (live && wm_leader_who(word) == wm_leader_of_join(worker->join)) {
             describe_own(worker, leader, word);
             return 1;
         }
-        if (look_at_hint(node, wm_leader_who(word), &p) &&
-            p.generation >= worker->generation) {
-            break;
-        }
-        look_at_all(node, wm_leader_who(word), &p);
-        if (!live || worker->role != WM_ROLE_WORKER ||
-            worker->generation < p.newest ||
-            (p.join != 0 && p.generation >= p.newest)) {
-            break;
-        }
-        if (take_the_lead(worker, &word)) {
+        if (is_led(worker, live, wm_leader_who(word), &p)) {
+            if (load_word(node) == word) {
+                describe(leader, word, &p);
+                return 0;
+            }
+        } else if (take_the_lead(worker, &word)) {
             describe_own(worker, leader, word);
             return 1;
         }
     }
-    describe(leader, word, &p);
-    return 0;
+    wm_leader_inspect(node, leader);
+    return (int)leader->mine;
 }
 
 void wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader)
 {
-    uint64_t word = load_word(node);
     struct poll p;
+    uint64_t word;
+    int round = 0;
 
-    if (!look_at_hint(node, wm_leader_who(word), &p)) {
-        look_at_all(node, wm_leader_who(word), &p);
-    }
+    /* Who was named before the look may have led again after another. */
+    do {
+        word = load_word(node);
+        if (!look_at_hint(node, wm_leader_who(word), &p)) {
+            look_at_all(node, wm_leader_who(word), &p);
+        }
+    } while (load_word(node) != word && ++round < ROUNDS);
     describe(leader, word, &p);
     leader->mine = p.join != 0 && wm_worker_record(&node->worker) != NULL &&
                    node->worker.join == p.join;

@@ -44,6 +44,12 @@ static uint64_t word_start(uint64_t word)
     return word >> SEQUENCE_BITS & START_MASK;
 }
 
+/* Never 0, which is unknown, for one that is known. */
+static uint64_t start_bits(uint64_t start)
+{
+    return (start & START_MASK) == 0 && start != 0 ? 1 : start & START_MASK;
+}
+
 static uint64_t next_sequence(uint64_t word)
 {
     return (word + 1) & SEQUENCE_MASK;
@@ -54,7 +60,7 @@ static uint64_t own_word(uint64_t sequence)
     uint64_t self = wm_self_ident();
 
     return (uint64_t)wm_ident_pid(self) << (SEQUENCE_BITS + START_BITS) |
-           (wm_ident_start(self) & START_MASK) << SEQUENCE_BITS | sequence;
+           start_bits(wm_ident_start(self)) << SEQUENCE_BITS | sequence;
 }
 
 static bool holder_dead(uint64_t word)
@@ -67,7 +73,7 @@ static bool holder_dead(uint64_t word)
     }
     seen = wm_ident_start(wm_process_ident(pid));
     return seen != 0 && word_start(word) != 0 &&
-           (seen & START_MASK) != word_start(word);
+           start_bits(seen) != word_start(word);
 }
 
 uint32_t wm_lock_pid(const struct wm_node *node)

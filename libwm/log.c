@@ -168,6 +168,15 @@ static bool await_entry(const struct wm_node *node, uint64_t number,
     return false;
 }
 
+/* Whether the ring has come round to its place since. */
+static bool is_overwritten(const struct wm_node *node, uint64_t number)
+{
+    uint64_t newest = atomic_load_explicit(&node->segment.header->log_next,
+                                           memory_order_acquire);
+
+    return newest - number >= node->segment.geometry.log_entries;
+}
+
 /* Finds the first entry after this one that is finished, if there is any. */
 static bool find_next(const struct wm_node *node, uint64_t number,
                       uint64_t newest, struct wm_log_entry *next)
@@ -211,6 +220,8 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
     while (number < newest && *count < room) {
         if (await_entry(node, number + 1, &list[*count])) {
             (*count)++;
+        } else if (is_overwritten(node, number + 1)) {
+            lost++;
         } else {
             /* Once for all the gaps before the same one. */
             if (number + 1 >= next.number &&

@@ -21,7 +21,7 @@ struct sweep {
     uint64_t now;
     uint32_t pid;    /* of the caller */
     uint32_t holder; /* of the lock: in a callback, not judged by time */
-    bool patient;    /* the caller itself is late: everybody may be */
+    bool patient;    /* the caller was late, as all may be, or cannot tell */
 };
 
 static bool swap(struct wm_record *r, uint64_t from, uint64_t to)
@@ -60,10 +60,18 @@ static bool occupant_dead(const struct sweep *s, uint32_t slot, uint64_t word,
 static void count_death(struct wm_node *node, uint64_t generation)
 {
     struct wm_generation_record *g = wm_generation_find(node, generation);
+    uint32_t seen, next;
 
-    if (g != NULL) {
-        atomic_fetch_add_explicit(&g->deaths, 1, memory_order_relaxed);
+    if (g == NULL) {
+        return;
     }
+    seen = atomic_load_explicit(&g->deaths, memory_order_relaxed);
+    do {
+        next = wm_deaths(generation, wm_deaths_count(seen) + 1);
+    } while (next >> WM_DEATHS_BITS == seen >> WM_DEATHS_BITS &&
+             !atomic_compare_exchange_weak_explicit(&g->deaths, &seen, next,
+                                                    memory_order_relaxed,
+                                                    memory_order_relaxed));
 }
 
 /* Marks what the record's worker has come to, and logs it. */
@@ -147,17 +155,15 @@ static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
     return changed;
 }
 
-/* Whether the caller was itself overdue since its last sweep. */
-static bool was_late(struct wm_worker *self, uint64_t now)
+/* Whether the caller, whose record this is, was itself overdue since its last
+ * sweep. */
+static bool was_late(struct wm_worker *self, const struct wm_record *own,
+                     uint64_t now)
 {
-    const struct wm_record *r =
-        self == NULL || !wm_worker_holds(self) ? NULL : wm_worker_record(self);
-
-    return r != NULL &&
-           (atomic_exchange_explicit(&self->late, false,
-                                     memory_order_relaxed) ||
-            is_overdue(r, atomic_load_explicit(&r->word, memory_order_relaxed),
-                       now));
+    return atomic_exchange_explicit(&self->late, false, memory_order_relaxed) ||
+           is_overdue(own,
+                      atomic_load_explicit(&own->word, memory_order_relaxed),
+                      now);
 }
 
 static int sweep(struct wm_node *node, struct wm_worker *self,
@@ -174,7 +180,7 @@ static int sweep(struct wm_node *node, struct wm_worker *self,
         wm_worker_holds(&node->worker) ? wm_worker_record(&node->worker) : NULL;
     s.pid = wm_ident_pid(wm_self_ident());
     s.holder = wm_lock_pid(node);
-    s.patient = was_late(self, s.now);
+    s.patient = self != NULL && (s.own == NULL || was_late(self, s.own, s.now));
     changed = sweep_records(&s, fresh_ms);
     changed +=
         (int)wm_generations_settle(node, self == NULL ? 0 : self->generation);

@@ -39,13 +39,14 @@ static void raise_high(struct wm_node *node, uint32_t slot)
 }
 
 /* CLAIMED holds pid and time in the same word, so that a claimant that dies
- * before it has written who it is can still be proven dead. */
+ * before it has written who it is can still be proven dead. By the fine clock:
+ * the coarse one may be behind, and the claim before its process began. */
 static bool claim_slot(struct wm_node *node, uint32_t slot, uint64_t seen,
                        uint64_t *claimed)
 {
     uint32_t pid = wm_ident_pid(wm_self_ident());
 
-    *claimed = wm_word(WM_CLAIMED, pid, wm_now());
+    *claimed = wm_word(WM_CLAIMED, pid, wm_clock_ms(CLOCK_MONOTONIC));
     raise_high(node, slot);
     return swap(&node->segment.records[slot], &seen, *claimed);
 }
@@ -95,7 +96,7 @@ static bool choose_slot(const struct wm_node *node, uint32_t *slot,
     return rank != 0;
 }
 
-/* Who is draining gives up its record, and with it its end in the log. */
+/* Whoever had the record gives it up, and with it its end in the log. */
 static void note_evicted(struct wm_node *node, uint32_t slot, uint64_t word,
                          uint64_t generation, uint64_t join)
 {
@@ -104,10 +105,10 @@ static void note_evicted(struct wm_node *node, uint32_t slot, uint64_t word,
     }
     atomic_fetch_add_explicit(&node->segment.header->dropped, 1,
                               memory_order_relaxed);
-    if (wm_word_state(word) == WM_DRAINING) {
-        wm_log_append(node, WM_LOG_WORKER_LEFT, generation, join,
-                      wm_word_pid(word), slot);
-    }
+    wm_log_append(node,
+                  wm_word_state(word) == WM_DRAINING ? WM_LOG_WORKER_LEFT
+                                                     : WM_LOG_WORKER_FORGOTTEN,
+                  generation, join, wm_word_pid(word), slot);
 }
 
 /* A swap that fails has met another joiner's, or a worker's end: somebody gets
@@ -238,15 +239,20 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
 /* Back from a stall, of which somebody was told or will be. After the swap out
  * of STALLED: a giver that loads stalls first and the word second never counts
  * one stall twice (sweep.c). Another thread may have drained since, and the
- * record be another's: a count is of one joining, and stays as it is then. */
-static void count_recovery(struct wm_worker *w, struct wm_record *r)
+ * record be another's, or of another joining of ours: a count is of one, and
+ * stays as it is then. stalls: loaded before the swap, and so of the right
+ * one. */
+static void count_recovery(struct wm_worker *w, struct wm_record *r,
+                           uint64_t stalls)
 {
-    uint64_t stalls = atomic_load_explicit(&r->stalls, memory_order_relaxed);
+    const uint64_t join = stalls >> 32;
 
-    while (wm_is_of_join(stalls, w->join) &&
-           !atomic_compare_exchange_weak_explicit(
-               &r->stalls, &stalls, wm_stalls(w->join, (uint32_t)stalls + 1),
-               memory_order_release, memory_order_relaxed)) {
+    while (!atomic_compare_exchange_weak_explicit(
+        &r->stalls, &stalls, wm_stalls(join, (uint32_t)stalls + 1),
+        memory_order_release, memory_order_relaxed)) {
+        if (!wm_is_of_join(stalls, join)) {
+            return;
+        }
     }
     wm_log_worker(w, WM_LOG_WORKER_RECOVERED);
 }
@@ -255,6 +261,7 @@ static void count_recovery(struct wm_worker *w, struct wm_record *r)
  * may be from before the stall. */
 static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
 {
+    uint64_t stalls = atomic_load_explicit(&r->stalls, memory_order_relaxed);
     uint64_t live = wm_word(WM_LIVE, w->pid, wm_now());
 
     if (!atomic_compare_exchange_strong_explicit(&r->word, &word, live,
@@ -265,7 +272,7 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
                    ? 0
                    : -ESTALE;
     }
-    count_recovery(w, r);
+    count_recovery(w, r, stalls);
     return WM_RECOVERED;
 }
 
@@ -389,7 +396,11 @@ static uint32_t start_reason(struct wm_worker *w)
     if (g == NULL) {
         return WM_REASON_NONE;
     }
-    deaths = atomic_load_explicit(&g->deaths, memory_order_relaxed);
+    if (w->role != WM_ROLE_WORKER) {
+        return atomic_load_explicit(&g->reason, memory_order_relaxed);
+    }
+    deaths =
+        wm_deaths_count(atomic_load_explicit(&g->deaths, memory_order_relaxed));
     replaced = atomic_load_explicit(&g->replaced, memory_order_relaxed);
     if ((int32_t)(deaths - replaced) > 0) {
         atomic_store_explicit(&g->replaced, replaced + 1, memory_order_relaxed);
@@ -422,11 +433,16 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
 
 int wm_worker_exit(struct wm_worker *worker, struct wm_counts *counts)
 {
-    if (wm_worker_record(worker) == NULL) {
+    const struct wm_record *r = wm_worker_record(worker);
+
+    if (r == NULL) {
         return -ECHILD;
     }
     wm_sweep(worker->node, worker);
-    if (wm_beat(worker) == -ESTALE) {
+    /* Who has drained is not counted, and would take another for itself. */
+    if (wm_beat(worker) == -ESTALE ||
+        wm_word_state(atomic_load_explicit(&r->word, memory_order_relaxed)) ==
+            WM_DRAINING) {
         return -ESTALE;
     }
     wm_counts_of(worker->node, worker->generation, WM_COUNT_EXIT, counts);

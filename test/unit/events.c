@@ -195,6 +195,57 @@ static void who_lost_its_record_has_nothing_to_recover_from(void **state)
     assert_int_equal(actor_do(a, act_recoveries, 0), 0);
 }
 
+/* It cannot tell whether it was late, as all may have been. */
+static void who_lost_its_record_calls_nobody_stalled(void **state)
+{
+    struct scene *s = *state;
+    struct wm_worker *own;
+    struct wm_record *r;
+    struct actor *a;
+    uint64_t g;
+
+    scene_recast(s, 2);
+    g = scene_begin(s);
+    own = scene_own_worker(s, g);
+    a = scene_worker(s, g);
+    assert_int_equal(wm_worker_drain(own), 0);
+    scene_worker(s, g); /* takes its record */
+    r = &s->node->segment.records[1];
+    atomic_store(&r->overdue_ms, 1000);
+    atomic_store(&r->word, atomic_load(&r->word) - 5000);
+    assert_int_equal(wm_sweep(s->node, own), 0);
+    assert_int_equal(scene_state(s, a->pid), WM_LIVE);
+    assert_int_equal(wm_sweep(s->node, NULL), 1);
+    assert_int_equal(scene_state(s, a->pid), WM_STALLED);
+}
+
+static void a_crash_that_makes_room_is_logged_as_forgotten(void **state)
+{
+    struct scene *s = *state;
+    struct wm_log_entry list[16];
+    uint64_t since = 0, g;
+    uint32_t count, epoch, told = 0;
+    struct actor *a;
+    pid_t pid;
+
+    scene_recast(s, 1);
+    g = scene_begin(s);
+    a = scene_worker(s, g);
+    pid = a->pid;
+    actor_kill(a);
+    wm_sweep(s->node, NULL);
+    assert_int_equal(scene_take(s, CRASHED, NULL), WM_EVENT_CRASHED);
+    epoch = wm_epoch(s->node);
+    scene_worker(s, g);
+    assert_true(wm_epoch(s->node) > epoch);
+    wm_log_read(s->node, &since, list, 16, &count, NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        told += list[i].kind == WM_LOG_WORKER_FORGOTTEN && list[i].pid == pid &&
+                list[i].value == 1;
+    }
+    assert_int_equal(told, 1);
+}
+
 static void who_lost_its_record_finds_the_next_one_dead_in_it(void **state)
 {
     struct scene *s = *state;
@@ -229,6 +280,22 @@ static void a_helpers_crash_says_so_and_is_no_workers_death(void **state)
     wm_sweep(s->node, NULL);
     assert_int_equal(scene_take(s, CRASHED, &e), WM_EVENT_CRASHED);
     assert_int_equal(e.role, WM_ROLE_WORKER);
+}
+
+static void a_helpers_start_makes_up_for_no_death(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *helper = scene_actor(s);
+
+    scene_worker(s, g);
+    actor_kill(scene_worker(s, g));
+    wm_sweep(s->node, NULL);
+    assert_int_equal(actor_do(helper, act_join_helper, (long)g), 0);
+    assert_int_equal(actor_do(helper, act_start, 0), 0);
+    assert_int_equal(helper->board->counts.reason, WM_REASON_START);
+    assert_int_equal(scene_worker(s, g)->board->counts.reason,
+                     WM_REASON_RESPAWN);
 }
 
 static void a_sweep_without_a_callback_lets_crashes_go(void **state)
@@ -739,10 +806,13 @@ int main(void)
         SCENE_TEST(who_drains_out_of_a_stall_has_recovered_from_it),
         SCENE_TEST(who_lost_its_record_has_nothing_to_recover_from),
         SCENE_TEST(who_lost_its_record_finds_the_next_one_dead_in_it),
+        SCENE_TEST(who_lost_its_record_calls_nobody_stalled),
+        SCENE_TEST(a_crash_that_makes_room_is_logged_as_forgotten),
         SCENE_TEST(a_mark_does_not_fall_on_a_later_occupant),
         SCENE_TEST(of_many_that_take_one_gets_each),
         SCENE_TEST(what_a_dead_giver_left_is_given_by_the_next),
         SCENE_TEST(a_sweep_with_a_callback_gives_under_the_lock),
+        SCENE_TEST(a_helpers_start_makes_up_for_no_death),
         SCENE_TEST(a_sweep_without_a_callback_lets_crashes_go),
         SCENE_TEST(an_end_of_each_spell_is_given_once_and_the_oldest_first),
         SCENE_TEST(the_log_tells_a_life_in_order),

@@ -88,6 +88,19 @@ static void who_has_drained_starts_no_more(void **state)
     assert_int_equal(scene_state(s, a->pid), WM_DRAINING);
 }
 
+/* It would be told of the one that is left, and that one as well. */
+static void who_has_drained_is_not_told_that_it_is_the_last(void **state)
+{
+    struct scene *s = *state;
+    uint64_t g = scene_begin(s);
+    struct actor *a = scene_worker(s, g), *b = scene_worker(s, g);
+
+    assert_int_equal(actor_do(a, act_drain, 0), 0);
+    assert_int_equal(actor_do(a, act_exit, 0), -ESTALE);
+    assert_int_equal(actor_do(b, act_exit, 0), 0);
+    assert_int_equal(b->board->counts.mine, 1);
+}
+
 static void a_forked_child_has_none_and_may_join_itself(void **state)
 {
     struct scene *s = *state;
@@ -581,6 +594,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENE_TEST(it_goes_through_its_states_in_order),
         SCENE_TEST(who_has_drained_starts_no_more),
+        SCENE_TEST(who_has_drained_is_not_told_that_it_is_the_last),
         SCENE_TEST(a_forked_child_has_none_and_may_join_itself),
         SCENE_TEST(a_beat_never_moves_back),
         SCENE_TEST(an_overdue_one_is_stalled_and_comes_back_by_its_beat),
