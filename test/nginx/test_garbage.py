@@ -4,6 +4,7 @@
 and nothing else."""
 
 import os
+import random
 import re
 import time
 
@@ -32,14 +33,23 @@ SCRIBBLE = """
         }
     }"""
 NOISES = {
-    "noise": "ffi.copy(base, io.open('/dev/urandom', 'rb'):read(to - from),"
-             " to - from)",
+    "noise": "local noise = io.open(ngx.config.prefix() .. 'noise', 'rb')"
+             ":read('*a') ffi.copy(base, noise, #noise)",
     "zeros": "ffi.fill(base, to - from)",
     "ones": "ffi.fill(base, to - from, 255)",
 }
 LOST = r"\[error\].*worker manager: worker \d+-\d+ is not tracked any more"
 UNTRACKED = r"\[error\].*worker manager: worker \d+-\d+ is not tracked: "
 OURS = r"worker manager: "
+
+
+def make_noise(n):
+    """As much as there is of the segment."""
+    seed = int(os.environ.get("WM_SEED") or random.randrange(1, 1 << 30))
+    print(f"WM_SEED={seed}")
+    (segment,) = n.segments()
+    with open(n.path("noise"), "wb") as f:
+        f.write(random.Random(seed).randbytes(os.path.getsize(segment)))
 
 
 def spoilt(make, noise, **params):
@@ -57,6 +67,8 @@ def spoilt(make, noise, **params):
     # A worker that was in the lock at that moment says so, too.
     n.expect(r"worker manager: (events of other workers stay owed|what this"
              r" worker is to be told waits): damaged")
+    if noise == "noise":
+        make_noise(n)
     n.mark = len(n.log())
     assert n.get("/" + noise) == 200
     n.wait_log(LOST, 3)
