@@ -3,11 +3,14 @@
 """The books of a run, and the rules that they must keep.
 
 Each rule is a function of recorded facts that yields what is wrong. It knows
-no clock and no luck: what may be missing is missing because a process that
-would have told it was killed, and then the facts name that process.
+no luck, and of moments only which came first: what may be missing is missing
+because a process that would have told it was killed, and then the facts name
+that process.
 """
 
+import math
 import re
+import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
@@ -21,8 +24,32 @@ MEANT = re.compile(     # of the failed reloads and upgrades
 TROUBLE = re.compile(r"attempt to |thread aborted|traceback|Sanitizer"
                      r"|exited on signal|\[(crit|alert|emerg)\]", re.I)
 STARTED = re.compile(r"\[notice\] (\d+)#\d+: start worker process (\d+)")
+LEAVING = re.compile(r"(\S+ \S+) \[notice\] (\d+)#\d+: "
+                     r"(?:gracefully shutting down|exiting)$")
 CUT_SHORT = re.compile(r"\[alert\] (\d+)#\d+: (\*\d+ open socket #|aborting)")
 LOUD = re.compile(r"\[(warn|error|crit|alert|emerg)\] .*worker manager: ")
+
+
+@dataclass
+class Window:
+    """From one moment to another of the monotonic clock: noted before the first
+    and after the last of what happens in it."""
+    since: float
+    until: float = math.inf
+
+    def lasts(self):
+        return self.until == math.inf
+
+    def meets(self, other):
+        """The other may be anything that has two such moments."""
+        return self.since <= other.until and other.since <= self.until
+
+
+@dataclass
+class Felled(Window):
+    """By a signal upon which processes end at once, until they are gone."""
+    pids: list = field(default_factory=list)
+    newest: int = 0             # entry of the event log until then
 
 
 @dataclass
@@ -34,7 +61,6 @@ class Life:
     log: list = field(default_factory=list)     # nginx's error.log
     killed: set = field(default_factory=set)    # by chaos
     holders: set = field(default_factory=set)   # died with the lock
-    # [since, until, pids]: signals by which processes end at once.
     felled: list = field(default_factory=list)
     left: list = field(default_factory=list)    # segments when all had ended
     file: str = ""
@@ -68,23 +94,55 @@ class Life:
         return self.killed | self.pids(r" (\d+) exited on signal 9\b")
 
     def felled_pids(self):
-        return set().union(*(pids for _, _, pids in self.felled))
+        return {pid for x in self.felled for pid in x.pids}
+
+    def masters(self):
+        """{worker: who started it}."""
+        return {int(m[2]): int(m[1]) for m in map(STARTED.search, self.log)
+                if m}
 
     def hurried(self):
         """Workers whose master was felled, started too late to be known."""
-        masters = {int(m[2]): int(m[1]) for m in map(STARTED.search, self.log)
-                   if m}
+        masters = self.masters()
         fast = self.pids(r"\[notice\] (\d+)#\d+: exiting$") - self.pids(
             r"\[notice\] (\d+)#\d+: gracefully shutting down")
         return {p for p in fast if masters.get(p) in self.felled_pids()}
+
+    def falls(self):
+        """{pid: what felled it}; of the hurried, what felled their master."""
+        found = defaultdict(list)
+        for x in self.felled:
+            for pid in x.pids:
+                found[pid].append(x)
+        masters = self.masters()
+        for pid in self.hurried():
+            found[pid] += found[masters[pid]]
+        return found
 
     def ended_at_once(self):
         return (self.dead() | self.felled_pids() | self.hurried()
                 | self.pids(r" (\d+) exited on signal 15\b"))
 
-    def told_to_leave(self):
-        return self.pids(r"\[notice\] (\d+)#\d+: (?:gracefully shutting down"
-                         r"|exiting)")
+    def leaves(self):
+        """{pid: from its first word of it to its last act, or to its end}, and
+        a second more at each side: the clocks are not that far apart."""
+        left = {e["pid"]: e["time_ms"] / 1e3 - self.clock + 1
+                for e in self.named("worker-left")}
+        falls, found = self.falls(), {}
+        for m in filter(None, map(LEAVING.search, self.log)):
+            pid = int(m[2])
+            since = time.mktime(time.strptime(m[1], "%Y/%m/%d %H:%M:%S"))
+            until = left.get(pid) or max(
+                (x.until for x in falls[pid]), default=math.inf)
+            found.setdefault(pid, Window(since - self.clock - 1, until))
+        return found
+
+    def ends(self):
+        """{pid: windows in which its connections may end}."""
+        found = self.falls()
+        for pid, x in self.leaves().items():
+            found[pid].append(x)
+        return found
 
     def unfinished(self):
         """Who began a callback that never ended: it told what it took."""
@@ -105,13 +163,21 @@ class Life:
 class Run:
     """All lives of a run, and what its clients saw."""
     lives: list = field(default_factory=list)
-    down: list = field(default_factory=list)    # [since, until]: no nginx
+    down: list = field(default_factory=list)    # windows without an nginx
     failures: list = field(default_factory=list)
     served: list = field(default_factory=list)
     leads: list = field(default_factory=list)   # (term, pid), as served
     loads: list = field(default_factory=list)   # of wrk
     readings: list = field(default_factory=list)    # of wmctl
     errors: list = field(default_factory=list)  # of the clients themselves
+
+    def of_each_pid(self, windows):
+        """What all lives tell of windows, by pid."""
+        found = defaultdict(list)
+        for life in self.lives:
+            for pid, some in windows(life).items():
+                found[pid] += some
+        return found
 
     def told(self, index):
         """What the next life was told of this one; None if nobody was."""
@@ -132,7 +198,7 @@ class Run:
 
 def each_worker_has_one_end(life):
     joined = {e["value"]: e for e in life.named("worker-joined")}
-    ends = defaultdict(list)
+    ends, falls = defaultdict(list), life.falls()
     for e in life.named("worker-left", "worker-crashed"):
         ends[e["value"]].append(e)
     for join, found in ends.items():
@@ -143,6 +209,10 @@ def each_worker_has_one_end(life):
         if found[0]["event"] == "worker-crashed" and (
                 found[0]["pid"] not in life.dead()):
             yield f"crashed, but nobody killed it: {found}"
+        elif found[0]["event"] == "worker-crashed" and all(
+                x.newest >= found[0]["number"]
+                for x in falls[found[0]["pid"]]):
+            yield f"crashed, and only then killed: {found}"
     for e in endless(life)[life.missed():]:
         if life.gentle or e["pid"] not in life.dead():
             yield f"no end: {e}"
@@ -432,29 +502,32 @@ def the_next_life_is_told(run):
                        f"most, but told was {told}")
 
 
-def overlaps(since, until, windows):
-    return any(since <= end and begin <= until for begin, end, *_ in windows)
+def meets(x, windows):
+    return any(w.meets(x) for w in windows)
 
 
 def only_who_was_killed_fails_requests(run):
-    dead = set().union(*(x.ended_at_once() for x in run.lives))
-    leaving = set().union(*(x.told_to_leave() for x in run.lives))
-    felled = [w for x in run.lives for w in x.felled]
+    """While it ends. One that gets nothing on a reused connection may come
+    later: this was dead when it asked. Who merely leaves breaks those alone,
+    while they are idle."""
+    falls = run.of_each_pid(Life.falls)
+    ends = run.of_each_pid(Life.ends)
+    felled = [x for life in run.lives for x in life.felled]
     for f in run.failures:
         if "Refused" in f.error:
-            ok = overlaps(f.since, f.until, run.down)
+            ok = meets(f, run.down)
         elif f.pid is None:     # whoever took it had not answered yet
-            ok = overlaps(f.since, f.until, felled + run.down)
-        elif f.pid in dead:
-            ok = True
-        else:                   # nginx closes idle connections as it leaves
-            ok = f.pid in leaving and f.reused and not f.got
+            ok = meets(f, felled + run.down)
+        elif f.reused and not f.got:
+            ok = any(x.since <= f.until for x in ends[f.pid])
+        else:
+            ok = meets(f, falls[f.pid])
         if not ok:
             yield f"{f}"
     for x in run.loads:
         if x.bad:
             yield f"bad answers, or none: {x}"
-        if x.refused and not overlaps(x.since, x.until, run.down):
+        if x.refused and not meets(x, run.down):
             yield f"refused: {x}"
 
 
@@ -474,7 +547,7 @@ def served_terms_have_one_holder(run):
 def readers_always_get_an_answer(run):
     for x in run.readings:
         allowed = {0, 1} if x.command == "wait" else {0}
-        if overlaps(x.since, x.until, run.down):
+        if meets(x, run.down):
             allowed |= {1, 3, 4, 5}
         if x.status not in allowed:
             yield f"{x}"

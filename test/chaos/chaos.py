@@ -113,13 +113,13 @@ class Chaos:
             **life.parameters(self.instance, self.port))
         self.lives.append(self.life)
         if self.record.down:
-            self.record.down[-1][1] = time.monotonic()
+            self.record.down[-1].until = time.monotonic()
         self.say(f"life {number}, master {self.n.master},",
                  "a dict" if has_dict else "no dict")
 
     def end_life(self, name, workers=None):
         """Signals the master, and its orphans where that kills it."""
-        self.record.down.append([time.monotonic(), float("inf")])
+        self.record.down.append(books.Window(time.monotonic()))
         if name == "KILL":
             self.life.kill(self.n.master)
             for pid, how in zip(life.everybody(), itertools.cycle(workers)):
@@ -141,7 +141,7 @@ class Chaos:
 
     def fell_master(self, pid, workers):
         self.life.fell("TERM", pid)
-        self.life.book.felled[-1][2] += workers
+        self.life.book.felled[-1].pids += workers
 
     # --- who is there -------------------------------------------------------
 

@@ -102,7 +102,9 @@ class Life:
 
     def fell(self, name, *pids):
         """Sends a signal by which the processes end at once."""
-        self.book.felled.append([time.monotonic(), float("inf"), list(pids)])
+        self.book.felled.append(books.Felled(
+            time.monotonic(), pids=list(pids),
+            newest=ring.newest(self.segment.fileno())))
         for pid in pids:
             self.signal(name, pid)
 
@@ -115,9 +117,9 @@ class Life:
     def note_gone(self):
         """Who was felled has ended by now; a dead one that has the lock may
         have taken what it was to tell."""
-        for window in self.book.felled:
-            if window[1] == float("inf") and all(map(proc.gone, window[2])):
-                window[1] = time.monotonic()
+        for felled in self.book.felled:
+            if felled.lasts() and all(map(proc.gone, felled.pids)):
+                felled.until = time.monotonic()
         holder = self.lock_holder()
         if holder and proc.gone(holder):
             self.book.holders.add(holder)

@@ -39,15 +39,19 @@ def entry(number, check, *fields):
             "slot": None if slot == NO_SLOT else slot, "value": value}
 
 
+def newest(fd):
+    """The last number that a writer has taken."""
+    return int.from_bytes(os.pread(fd, 8, 448), "little")
+
+
 def read(fd):
     """All entries, and {"missed": 1} for each that is none."""
     head = os.pread(fd, 512, 0)
     capacity, generations = struct.unpack_from("<II", head, 24)
     (length,) = struct.unpack_from("<I", head, 48)
-    (newest,) = struct.unpack_from("<Q", head, 448)
     at = 512 + 128 * capacity + 64 * generations
     found = []
-    for number in range(1, newest + 1):
+    for number in range(1, newest(fd) + 1):
         record = os.pread(fd, 48, at + 64 * (number % length))
         found.append(entry(number, *struct.unpack("<6Q", record))
                      or {"missed": 1})

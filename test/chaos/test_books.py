@@ -6,6 +6,7 @@ the same doctored."""
 import copy
 import os
 import sys
+import time
 
 import pytest
 
@@ -13,14 +14,20 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
 import books
+from books import Felled, Window
 from clients import Failure, Load, Reading
 
 A, B, C = 11, 12, 13        # A leads, B is killed, C makes up for it
 
 
+def stamp(seconds):
+    """As nginx writes it."""
+    return time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(seconds))
+
+
 def event(name, pid, value, generation=1):
     return {"event": name, "generation": generation, "pid": pid,
-            "value": value}
+            "value": value, "time_ms": 0}
 
 
 def call(name, by, id_, mine, pid=None, reason="start", n_next=None):
@@ -58,10 +65,13 @@ def good_life():
                 event("worker-left", C, 3), event("generation-exited", 10, 1)],
         log=["[alert] 10#10: worker process 12 exited on signal 9",
              "[error] 13#13: worker manager: worker 1-12 crashed",
-             "[notice] 11#11: gracefully shutting down"],
-        killed={B}, file="wm.a.1", instance="a", gentle=True)
+             stamp(6) + " [notice] 11#11: gracefully shutting down",
+             stamp(7) + " [notice] 13#13: gracefully shutting down"],
+        killed={B}, felled=[Felled(2, 3, [B], 7)], file="wm.a.1",
+        instance="a", gentle=True)
     for number, e in enumerate(life.events, 1):
         e["number"] = number
+        e["time_ms"] = 500 * number     # A leaves at 6 s, C at 7 s
     life.followed = [*life.events, {"file": "wm.a.1", "instance": "a",
                                     "live": False}]
     return life
@@ -69,9 +79,11 @@ def good_life():
 
 def good_run():
     return books.Run(
-        lives=[good_life()], down=[[9, 10]], served=[5],
+        lives=[good_life()], down=[Window(9, 10)], served=[5],
         failures=[Failure(1, 2, B, True, 30, "reset"),
-                  Failure(1, 2, A, True, 0, "the connection ended"),
+                  Failure(3.5, 4, B, True, 0, "reset"),
+                  Failure(1, 2.5, None, False, 0, "reset"),
+                  Failure(4, 5.5, A, True, 0, "the connection ended"),
                   Failure(9, 9.1, None, False, 0, "ConnectionRefusedError")],
         leads=[[(1, A)]], loads=[Load(1, 3, 0, 2, 0)],
         readings=[Reading(1, 2, "wait", 1, []),
@@ -114,6 +126,8 @@ DOCTORED = [
      more("events", event("worker-crashed", A, 1))),
     ("each_worker_has_one_end", "nobody killed",
      lambda r: (r.lives[0].killed.clear(), r.lives[0].log.pop(0))),
+    ("each_worker_has_one_end", "only then killed",
+     lambda r: setattr(r.lives[0].felled[0], "newest", 8)),
     ("each_worker_has_one_end", "an end of nobody",
      more("events", event("worker-left", 14, 4))),
     ("each_start_has_one_exit", "no exit",
@@ -138,7 +152,7 @@ DOCTORED = [
      more("events", event("generation-exited", 10, 1))),
     ("each_committed_generation_has_one_exit", "by who exited later",
      lambda r: (uncalled(r.lives[0], "master_exit", C),
-                r.lives[0].trace[-2].update(t=2e6))),
+                r.lives[0].trace[-2].update(t=1e7))),
     ("callbacks_do_not_overlap", "overlap",
      lambda r: r.lives[0].trace.insert(
          3, call("worker_start", C, "1-13", 2)[0])),
@@ -212,10 +226,18 @@ DOCTORED = [
         uncalled(r.lives[0], "master_exit", C), told_of({})(r))),
     ("only_who_was_killed_fails_requests", "reset",
      fails(Failure(1, 2, A, True, 30, "reset"))),
-    ("only_who_was_killed_fails_requests", "reset",
-     fails(Failure(1, 2, C, True, 0, "reset"))),
-    ("only_who_was_killed_fails_requests", "reset",
-     fails(Failure(1, 2, None, False, 0, "reset"))),
+    ("only_who_was_killed_fails_requests", "early",
+     fails(Failure(1, 1.5, B, True, 30, "early"))),
+    ("only_who_was_killed_fails_requests", "early, idle",
+     fails(Failure(1, 1.5, B, True, 0, "early, idle"))),
+    ("only_who_was_killed_fails_requests", "late",
+     fails(Failure(3.5, 4, B, True, 30, "late"))),
+    ("only_who_was_killed_fails_requests", "not leaving",
+     fails(Failure(4, 4.5, A, True, 0, "not leaving"))),
+    ("only_who_was_killed_fails_requests", "not idle",
+     fails(Failure(6, 6.5, A, True, 30, "not idle"))),
+    ("only_who_was_killed_fails_requests", "of nobody",
+     fails(Failure(3.5, 4, None, False, 0, "of nobody"))),
     ("only_who_was_killed_fails_requests", "Refused",
      fails(Failure(1, 2, None, False, 0, "ConnectionRefusedError"))),
     ("only_who_was_killed_fails_requests", "bad answers",
@@ -257,7 +279,9 @@ def test_who_is_started_by_a_felled_master_ends_at_once():
                          "[notice] 15#15: exiting"]
     rule = books.only_who_was_killed_fails_requests
     assert list(rule(run))
-    run.lives[0].felled.append([3, 4, [10]])
+    run.lives[0].felled.append(Felled(3, 4, [10]))
+    assert list(rule(run))
+    run.lives[0].felled[-1].since = 1.5
     assert not list(rule(run))
     run.lives[0].log.append("[notice] 15#15: gracefully shutting down")
     assert list(rule(run))
