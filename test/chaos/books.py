@@ -14,6 +14,8 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from clients import CONNECTIONS
+
 FOUR = ("master_start", "master_exit", "worker_start", "worker_exit")
 KNOWN = re.compile(
     r"worker manager: (worker \d+-\d+ (crashed|stalled|recovered)"
@@ -527,6 +529,10 @@ def only_who_was_killed_fails_requests(run):
     for x in run.loads:
         if x.bad:
             yield f"bad answers, or none: {x}"
+        # Each worker that ends breaks each connection once at most.
+        ended = sum(meets(x, windows) for windows in ends.values())
+        if x.broken > CONNECTIONS * ended and not meets(x, run.down):
+            yield f"broken, while {ended} workers ended: {x}"
         if x.refused and not meets(x, run.down):
             yield f"refused: {x}"
 

@@ -20,7 +20,8 @@ import proc  # noqa: E402
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 PATIENCE = 60           # seconds for an answer: no stop is as long
-WRK = ["wrk", "-t1", "-c4", "-d2s", "--timeout", "60s",
+CONNECTIONS = 4         # of wrk, each remade as soon as it breaks
+WRK = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d1s", "--timeout", "60s",
        "-s", os.path.join(HERE, "lua/pace.lua")]
 
 # A request that failed. pid: of the worker that the connection is known to be

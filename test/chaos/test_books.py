@@ -85,7 +85,8 @@ def good_run():
                   Failure(1, 2.5, None, False, 0, "reset"),
                   Failure(4, 5.5, A, True, 0, "the connection ended"),
                   Failure(9, 9.1, None, False, 0, "ConnectionRefusedError")],
-        leads=[[(1, A)]], loads=[Load(1, 3, 0, 2, 0)],
+        leads=[[(1, A)]], loads=[
+            Load(1, 3, 0, 4, 0), Load(4, 6, 0, 1, 0), Load(8.5, 9.5, 0, 99, 0)],
         readings=[Reading(1, 2, "wait", 1, []),
                   Reading(9, 9.5, "show", 3, [])])
 
@@ -244,6 +245,12 @@ DOCTORED = [
      lambda r: r.loads.append(Load(1, 3, 0, 0, 1))),
     ("only_who_was_killed_fails_requests", "refused",
      lambda r: r.loads.append(Load(1, 3, 1, 0, 0))),
+    ("only_who_was_killed_fails_requests", "broken, while 0",
+     lambda r: r.loads.append(Load(3.5, 4.5, 0, 1, 0))),
+    ("only_who_was_killed_fails_requests", "broken, while 0",
+     lambda r: r.loads.append(Load(8.2, 8.8, 0, 1, 0))),
+    ("only_who_was_killed_fails_requests", "broken, while 1",
+     lambda r: r.loads.append(Load(1, 3, 0, 5, 0))),
     ("served_terms_have_one_holder", "served with term 1",
      lambda r: r.leads.append([(1, C)])),
     ("readers_always_get_an_answer", "show",
@@ -284,6 +291,18 @@ def test_who_is_started_by_a_felled_master_ends_at_once():
     run.lives[0].felled[-1].since = 1.5
     assert not list(rule(run))
     run.lives[0].log.append("[notice] 15#15: gracefully shutting down")
+    assert list(rule(run))
+
+
+def test_who_is_killed_as_it_leaves_breaks_what_is_idle_until_then():
+    run = good_run()
+    run.loads.append(Load(0.5, 1.5, 0, 1, 0))
+    rule = books.only_who_was_killed_fails_requests
+    assert list(rule(run))
+    run.lives[0].log.append(
+        stamp(1) + " [notice] 12#12: gracefully shutting down")
+    assert not list(rule(run))
+    run.loads.append(Load(3.5, 4.5, 0, 1, 0))
     assert list(rule(run))
 
 
