@@ -236,14 +236,10 @@ static uint32_t owed_kind(const struct wm_node *node, uint32_t slot,
 {
     const struct wm_record *r = &node->segment.records[slot];
     const struct wm_record_cold *c = &node->segment.colds[slot];
-    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
     int32_t owed;
 
     *given = atomic_load_explicit(&c->given, memory_order_acquire);
     owed = stalls_owed(r, *given, word);
-    if (!wm_is_of_join(*given, join)) {
-        return 0;
-    }
     if (wm_word_state(*word) == WM_CRASHED) {
         *mark = *given | 1;
         return (*given & 1) == 0 ? WM_EVENT_CRASHED : 0;
@@ -276,11 +272,11 @@ static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
     event->spell =
         (uint32_t)atomic_load_explicit(&c->spell, memory_order_acquire);
     event->role = atomic_load_explicit(&r->role, memory_order_acquire);
-    /* Nobody was writing a new identity over it; and if a later occupant has
+    /* All since the mark was loaded is of the occupant that it names: nobody
+     * was writing a new identity over it by now; and if a later occupant has
      * published one, the mark has another join number, and the swap fails. */
     word = atomic_load_explicit(&r->word, memory_order_acquire);
     return wm_word_state(word) >= WM_JOINING &&
-           wm_is_of_join(given, event->join) &&
            atomic_compare_exchange_strong_explicit(&c->given, &given, mark,
                                                    memory_order_acq_rel,
                                                    memory_order_relaxed);

@@ -153,6 +153,7 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
     atomic_store_explicit(&w->cold->spell, 0, memory_order_release);
     atomic_store_explicit(&r->stalls, wm_stalls(w->join, 0),
                           memory_order_release);
+    /* Last: who sees this sees all of ours. Pairs with owed_kind(). */
     atomic_store_explicit(&w->cold->given, wm_given(w->join, 0, false),
                           memory_order_release);
     return swap(r, &claimed, wm_word(WM_JOINING, w->pid, now));

@@ -49,11 +49,10 @@
 #define GIVEN(join, stalls, crash) ((join) << 4 | (stalls) << 1 | (crash))
 #define STALLS_TOLD(g) ((g) >> 1 & 7)
 #define CRASH_TOLD(g) ((g) & 1)
+#define IS_OF(g, join) ((g) >> 4 == (join))
 #ifdef MUTANT_mark_without_join /* reused: I4_stall_told_once */
-#define IS_OF(g, join) true
 #define SAME_MARK(g, h) (((g) & 15) == ((h) & 15))
 #else
-#define IS_OF(g, join) ((g) >> 4 == (join))
 #define SAME_MARK(g, h) ((g) == (h))
 #endif
 
@@ -264,11 +263,10 @@ inline sweep_record() {
 #define STAYS(w) \
     (STATE(w) >= LIVE && STATE(w) <= DRAINING && alive[PID(w)])
 
-/* kind: the state that is to be told of, 0 if none. Number and mark are loaded
- * in one step: where a claimant comes in between, they fit neither way. Whoever
- * finds nothing, once the workers are done, has missed nothing. */
+/* kind: the state that is to be told of, 0 if none. Whoever finds nothing, once
+ * the workers are done, has missed nothing. */
 inline owed_kind() {
-    d_step { ok = IS_OF(given, join); old = given; over = OVER }
+    d_step { old = given; over = OVER }
 #ifdef MUTANT_word_before_stalls /* once: I4_stall_told_once */
     seen = word;
     d_step {
@@ -280,12 +278,12 @@ inline owed_kind() {
 #endif
         if
 #ifdef MUTANT_crash_after_the_stalls /* I4_crash_is_taken */
-        :: ok && STATE(seen) == CRASHED && OWED(seen) == 0 ->
+        :: STATE(seen) == CRASHED && OWED(seen) == 0 ->
 #else
-        :: ok && STATE(seen) == CRASHED ->
+        :: STATE(seen) == CRASHED ->
 #endif
             kind = (CRASH_TOLD(old) -> 0 : CRASHED)
-        :: ok && OWES_STALL(seen) -> kind = STALLED
+        :: OWES_STALL(seen) -> kind = STALLED
         :: else
         fi;
         if
@@ -301,13 +299,13 @@ inline owed_kind() {
             old = 0
         :: else -> e_pid = PID(seen)
         fi;
-        seen = 0; stalls_seen = 0; ok = false; over = false
+        seen = 0; stalls_seen = 0; over = false
     }
 }
 
 inline mark_as_given() {
     d_step {
-#ifdef MUTANT_mark_blindly /* once: I4_crash_told_once */
+#ifdef MUTANT_mark_blindly /* once: I4_stall_told_once */
         ok = true;
 #else
         ok = SAME_MARK(given, old);
@@ -349,16 +347,17 @@ inline take_of_record() {
         e_generation = generation;
         d_step {
             e_join = join;
-            ok = IS_OF(old, e_join);
             fits = e_generation == e_join && e_pid == pid_of[e_join];
             e_generation = 0;
             e_pid = 0
         }
         fits = fits && spell == (entered[e_join] -> e_join : 0);
-#ifndef MUTANT_no_second_look /* reused: told_of_one_occupant */
-        ok = ok && STATE(word) >= JOINING;
+#ifdef MUTANT_no_second_look /* reused: told_of_one_occupant */
+        ok = true;
+#else
+        ok = STATE(word) >= JOINING;
 #endif
-#ifdef MUTANT_callback_before_the_mark /* once: I4_crash_told_once */
+#ifdef MUTANT_callback_before_the_mark /* once: I4_stall_told_once */
         if
         :: ok -> callback(); mark_as_given()
         :: else
