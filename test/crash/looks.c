@@ -11,6 +11,7 @@
 #include "census.h"
 #include "generation.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 struct course {
@@ -257,6 +258,171 @@ static void one_that_is_revived_meanwhile_keeps_its_record(void **state)
                      WM_GENERATION_ACTIVE);
 }
 
+/* ----------------------------------------------------------------- events */
+
+/* A stall is taken while the record of its worker, the first, changes hands. */
+struct taking {
+    struct scene *scene;
+    uint64_t generation;
+    struct actor *stalled;
+    struct actor *late;
+    void (*claim)(struct taking *);
+    int page; /* that the taker has come to */
+    int stop; /* where the record is claimed */
+};
+
+/* The taker looks at the mark on the cold line, at the hot line, the cold and
+ * the hot one, and swaps the mark. */
+#define PAGES 5
+
+static struct wm_record *first_hot(const struct scene *s)
+{
+    return &s->node->segment.records[0];
+}
+
+static struct wm_record_cold *first_cold(const struct scene *s)
+{
+    return &s->node->segment.colds[0];
+}
+
+static void die(void *unused)
+{
+    (void)unused;
+    _exit(0);
+}
+
+/* It has written its role to the hot line when it comes to the cold one. */
+static long act_die_claiming(struct actor *self, long generation)
+{
+    trap_set(first_cold(self->scene), die, NULL);
+    return act_join_helper(self, generation);
+}
+
+static void claim_and_die(struct taking *t)
+{
+    actor_tell(t->late, act_die_claiming, (long)t->generation);
+    actor_quit(t->late);
+    assert_int_equal(wm_word_state(atomic_load(&first_hot(t->scene)->word)),
+                     WM_CLAIMED);
+}
+
+static void claim_and_join(struct taking *t)
+{
+    assert_int_equal(actor_do(t->late, act_join_helper, (long)t->generation),
+                     0);
+    assert_int_equal(wm_word_state(atomic_load(&first_hot(t->scene)->word)),
+                     WM_JOINING);
+}
+
+static void come_to_a_page(void *argument)
+{
+    struct taking *t = argument;
+    void *lines[] = {first_cold(t->scene), first_hot(t->scene)};
+
+    t->page++;
+    if (t->page < t->stop) {
+        trap_set(lines[t->page % 2], come_to_a_page, t);
+        return;
+    }
+    assert_int_equal(actor_do(t->stalled, act_leave, 0), 0);
+    t->claim(t);
+}
+
+/* Whether it is told of, and then of the stalled worker as it was. */
+static bool take_beside(struct taking *t, int stop)
+{
+    struct scene *s = t->scene;
+    struct wm_event e;
+    uint64_t join, spell;
+    int pid, taken;
+
+    t->stalled = scene_worker(s, t->generation);
+    t->late = scene_actor(s);
+    scene_stall(s, t->stalled);
+    pid = t->stalled->pid;
+    join = atomic_load(&first_hot(s)->join);
+    spell = atomic_load(&first_cold(s)->spell);
+    t->page = 0;
+    t->stop = stop;
+    trap_set(first_cold(s), come_to_a_page, t);
+    taken = wm_event_take(s->node, 1u << WM_EVENT_STALLED, &e);
+    assert_int_equal(t->page, stop);
+    if (taken == 1) {
+        assert_int_equal(e.pid, pid);
+        assert_int_equal(e.join, join);
+        assert_int_equal(e.spell, spell);
+        assert_int_equal(e.role, WM_ROLE_WORKER);
+    }
+    return taken == 1;
+}
+
+static void nothing_is_told_of_two_while_the_second_claims(void **state)
+{
+    struct scene *s = *state;
+    struct taking t = {
+        .scene = s, .generation = scene_begin(s), .claim = claim_and_die};
+
+    for (int stop = 1; stop <= PAGES; stop++) {
+        take_beside(&t, stop);
+        wm_sweep(s->node, NULL);
+        assert_int_equal(atomic_load(&first_hot(s)->word), 0);
+    }
+}
+
+static void a_stall_is_not_told_of_who_joins_meanwhile(void **state)
+{
+    struct scene *s = *state;
+    struct taking t = {
+        .scene = s, .generation = scene_begin(s), .claim = claim_and_join};
+
+    for (int stop = 1; stop <= PAGES; stop++) {
+        assert_false(take_beside(&t, stop));
+        assert_int_equal(wm_given_stalls(atomic_load(&first_cold(s)->given)),
+                         0);
+        assert_int_equal(actor_do(t.late, act_leave, 0), 0);
+    }
+}
+
+/* ----------------------------------------------------------------- leader */
+
+/* Of the next generation, where a live worker was. */
+static void claim_for_the_next(void *argument)
+{
+    struct wm_record *r = argument;
+
+    atomic_store(&r->word, wm_word(WM_CLAIMED, 2, 1));
+    atomic_store(&r->join, atomic_load(&r->join) + 1);
+    atomic_store(&r->generation, atomic_load(&r->generation) + 1);
+}
+
+/* The word and what lies beside it are on two pages, in a view that has its
+ * record where no segment has one. */
+static void who_claims_for_a_newer_generation_is_not_live(void **state)
+{
+    struct scene *s = *state;
+    const size_t page = (size_t)getpagesize();
+    char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct wm_node view;
+    struct wm_record *r =
+        (void *)(pages + page - offsetof(struct wm_record, generation));
+    struct wm_leader leader;
+
+    assert_true(pages != MAP_FAILED);
+    scene_own_worker(s, scene_begin(s));
+    view = *s->node;
+    view.worker.node = &view;
+    view.segment.records = r;
+    atomic_store(&s->node->segment.header->leader.slot, WM_NO_SLOT);
+    atomic_store(&r->join, 1000);
+    atomic_store(&r->generation, view.worker.generation);
+    atomic_store(&r->word, wm_word(WM_LIVE, 1, 1));
+    trap_set(&r->generation, claim_for_the_next, r);
+    assert_int_equal(wm_lead(&view.worker, &leader), 1);
+    assert_int_equal(wm_word_state(atomic_load(&r->word)), WM_CLAIMED);
+    munmap(pages, 2 * page);
+}
+
 #define LOOK_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -268,6 +434,9 @@ int main(void)
         LOOK_TEST(where_nothing_settles_nobody_is_told_to_be_the_last),
         LOOK_TEST(who_joins_where_the_closer_has_looked_keeps_it_open),
         LOOK_TEST(one_that_is_revived_meanwhile_keeps_its_record),
+        LOOK_TEST(nothing_is_told_of_two_while_the_second_claims),
+        LOOK_TEST(a_stall_is_not_told_of_who_joins_meanwhile),
+        LOOK_TEST(who_claims_for_a_newer_generation_is_not_live),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
