@@ -142,7 +142,9 @@ inline second_pass(s) {
         :: else
         fi;
 #endif
+#ifndef MUTANT_passes_not_compared /* settled: settled_was_so */
         same = same && now == word[s] && jn == j[s];
+#endif
 #ifndef MUTANT_claimed_agrees /* twice: settled_was_so */
         same = same && STATE(now) != CLAIMED;
 #endif

@@ -6,19 +6,18 @@
  *
  * One record of a generation, used for two, one after the other. Workers join
  * the one or the other, drain, close, and take the end; the first ones die
- * anywhere. Survivors of other
- * generations close in the same way, so that there are none. Who began it ends
- * it at any moment, as a failed start does, and
+ * anywhere. Survivors of other generations close in the same way, so that there
+ * are none. Who began it ends it at any moment, as a failed start does, and
  * begins the second once nothing of the first is needed.
  *
- * Left out: the steps of a worker's record (here a worker has one
- * of its own, claimed and published in one step), the lock and the counts,
- * except where the check `last` asks who is told to be the last; there the
- * count is of one moment (count.pml) and the lock passes on from the dead
- * (lock.pml). Versions count modulo 16, more than all changes there are.
+ * Left out: the steps of a worker's record (here a worker has one of its own,
+ * claimed and published in one step), the lock and the counts, except where the
+ * check `last` asks who is told to be the last; there the count is of one
+ * moment (count.pml) and the lock passes on from the dead (lock.pml). Versions
+ * count modulo 16, more than all changes there are.
  *
- * check close: -DWORKERS=3 -DDIE=1
- * check last: -DWORKERS=3 -DDIE=1 -DLAST */
+ * check close: -DWORKERS=3
+ * check last: -DWORKERS=3 -DLAST */
 
 #define NONE 0
 #define CLAIMED 1

@@ -8,16 +8,18 @@
  * slot that the first has left. Each asks, twice, and drains at any moment; the
  * first may be marked as stalled once, come back, or die. Where liveness is
  * asked for they ask for ever: terms need no bound, since a leader is followed
- * only when it has come to something.
+ * only when it has come to something. In the check of looks neither asks, and
+ * one without a record looks at theirs.
  *
- * Left out: the proof of death and the steps of a record (here a
- * slot changes hands as there, number and generation before the word says
- * LIVE, and a look at it is one step, as the code looks at the word twice), the
- * hint (it saves looks; a stale one is a stale look), the log.
+ * Left out: the proof of death and the steps of a record (here a slot changes
+ * hands as there, number and generation before the word says LIVE), the hint
+ * (it saves looks; a stale one is a stale look), the log.
  *
- * check term: -DWORKERS=2 -DASKS=2
- * check somebody_leads: -DWORKERS=2 */
+ * check term: -DASKS=2
+ * check looks: -DASKS=0 -DONLOOKER
+ * check somebody_leads: */
 
+#define WORKERS 2
 #define SLOTS 2
 #define TERMS 12
 
@@ -49,7 +51,8 @@ byte term, who;
 /* Who took a term; what the resource has seen. */
 byte leader_of[TERMS], written_term;
 
-hidden byte I11_one_leader_a_term, I11_terms_grow, writes_are_in_order;
+hidden byte I11_one_leader_a_term, I11_terms_grow, writes_are_in_order,
+    seen_of_one_occupant;
 
 #define WORD(state, w) ((state) << 2 | (w))
 #define STATE(word) ((word) >> 2)
@@ -59,18 +62,29 @@ hidden byte I11_one_leader_a_term, I11_terms_grow, writes_are_in_order;
 #define NEWER_AT(s, other) (LIVES_AT(s) && generation[s] > generation[other])
 
 inline look(s) {
-    d_step {
-        seen = word[s];
+    seen = word[s];
+    if
+    :: STATE(seen) == LIVE ->
         g = generation[s];
         j = join[s];
-        if
-        :: STATE(seen) == LIVE ->
-            newest = (g > newest -> g : newest);
-            found = (WHO_AT(s, j) == his -> g : found)
-        :: else
-        fi;
-        seen = 0; g = 0; j = 0
-    }
+        d_step {
+            if
+#ifdef MUTANT_no_second_look /* looks: seen_of_one_occupant */
+            :: true ->
+#else
+            :: word[s] == seen ->
+#endif
+                CHECK(seen_of_one_occupant,
+                      j == OF(seen) && g == GENERATION(OF(seen)));
+                newest = (g > newest -> g : newest);
+                found = (WHO_AT(s, j) == his -> g : found)
+            :: else
+            fi;
+            g = 0; j = 0
+        }
+    :: else
+    fi;
+    seen = 0
 }
 
 inline take_the_lead() {
@@ -132,7 +146,11 @@ inline wm_lead() {
         look(0);
         look(1);
         if
+#ifdef MUTANT_follows_nobody_named /* somebody_leads */
+        :: GENERATION(me) < newest || his != 0
+#else
         :: GENERATION(me) < newest || (found != 0 && found >= newest)
+#endif
         :: else -> take_the_lead()
         fi
     :: else
@@ -240,6 +258,18 @@ end:
     od
 }
 
+#ifdef ONLOOKER
+active proctype wm_leader_inspect()
+{
+    byte seen, g, j, his, newest, found;
+
+    his = who;
+    look(0);
+    look(1);
+    d_step { his = 0; newest = 0; found = 0 }
+}
+#endif
+
 active proctype kernel()
 {
 end:
@@ -253,12 +283,8 @@ init
     atomic {
         alive[1] = true;
         alive[2] = true;
-        alive[WORKERS] = true;
         run worker(1);
         run worker(2)
-#if WORKERS == 3
-        ; run worker(3)
-#endif
     }
 }
 

@@ -127,7 +127,7 @@ inline wm_trylock() {
 
 inline wm_unlock() {
     d_step { assert(word == WORD(me)); word = 0; holds[me] = false }
-#if DIE < 3 && !defined MUTANT_no_count_of_releases /* wake: invalid end state */
+#if DIE < 3 && !defined MUTANT_releases_uncounted /* wake: invalid end state */
     wake = (wake + 1) & 7;
 #endif
     d_step {
