@@ -132,6 +132,18 @@ uint32_t books_stalls(const struct play *p, uint64_t join)
     return n;
 }
 
+uint32_t books_untold(const struct play *p, pid_t pid)
+{
+    const struct wm_segment *s = &p->scene->node->segment;
+    const struct wm_record *r = play_record(p, pid);
+
+    if (play_state(p, pid) < WM_JOINING) {
+        return 0; /* a record that is claimed shows its former occupant */
+    }
+    return books_stalls(p, atomic_load(&r->join)) -
+           wm_given_stalls(atomic_load(&s->colds[r - s->records].given));
+}
+
 /* A stall that was marked is one that its worker counts. */
 void books_check_stalls(const struct play *p)
 {

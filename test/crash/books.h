@@ -25,6 +25,9 @@ void books_check_log(const struct play *p, uint32_t unfinished);
  * nobody has died who marked one. */
 uint32_t books_stalls(const struct play *p, uint64_t join);
 
+/* Those of a worker that nobody was told of; they go with it. */
+uint32_t books_untold(const struct play *p, pid_t pid);
+
 /* A stall that was marked is one that its worker counts, or is in. */
 void books_check_stalls(const struct play *p);
 

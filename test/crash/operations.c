@@ -85,12 +85,6 @@ static void shut_down(struct play *p, struct actor *a)
 
 /* ------------------------------------------------------------ the victim */
 
-static void know_myself(struct play *p)
-{
-    (void)p;
-    wm_self_ident(); /* reads /proc once in each process */
-}
-
 static void join(struct play *p)
 {
     const struct wm_join_options options = {.size = sizeof(options),
@@ -170,6 +164,7 @@ static void set_crowd(struct play *p)
     scene_worker(p->scene, 1);
 }
 
+/* Who is draining makes room. */
 static void set_full(struct play *p)
 {
     p->other = scene_worker(p->scene, 1);
@@ -398,8 +393,9 @@ static void after_begin(struct play *p)
 
 static void ready_last(struct play *p)
 {
-    shut_down(p, p->sibling);
-    p->sibling = NULL;
+    if (p->sibling != NULL) {
+        set_nobody(p);
+    }
 }
 
 /* The whole end of the last worker, as a server's worker goes through it. */
@@ -421,27 +417,16 @@ static long do_end(struct play *p)
 }
 
 const struct operation operations[] = {
-    {.name = "join", .prepare = know_myself, .act = do_join},
+    {.name = "join", .act = do_join},
     {.name = "join_of_a_generation_that_had_ended",
      .set = set_nobody,
-     .prepare = know_myself,
      .act = do_join},
     {.name = "join_of_a_generation_whose_end_is_owed",
      .set = set_owed_end,
-     .prepare = know_myself,
      .act = do_join},
-    {.name = "join_into_a_full_table",
-     .set = set_full,
-     .prepare = know_myself,
-     .act = do_join},
-    {.name = "join_that_finds_no_room",
-     .set = set_packed,
-     .prepare = know_myself,
-     .act = do_join},
-    {.name = "join_into_a_slot_never_used",
-     .set = set_next,
-     .prepare = know_myself,
-     .act = do_join},
+    {.name = "join_into_a_full_table", .set = set_full, .act = do_join},
+    {.name = "join_that_finds_no_room", .set = set_packed, .act = do_join},
+    {.name = "join_into_a_slot_never_used", .set = set_next, .act = do_join},
     {.name = "start", .prepare = join, .act = do_start},
     {.name = "beat", .prepare = live, .act = do_beat},
     {.name = "beat_out_of_a_stall",
@@ -501,10 +486,7 @@ const struct operation operations[] = {
      .set = set_dead_leader,
      .prepare = live,
      .act = do_lead},
-    {.name = "begin_of_a_generation",
-     .prepare = know_myself,
-     .act = do_begin,
-     .after = after_begin},
+    {.name = "begin_of_a_generation", .act = do_begin, .after = after_begin},
     {.name = "abort_of_a_generation", .prepare = begin, .act = do_abort},
     {.name = "end_of_a_generation",
      .prepare = live,

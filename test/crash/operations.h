@@ -48,7 +48,7 @@ struct play {
 struct operation {
     const char *name;
     void (*set)(struct play *);     /* the others, before the victim is there */
-    void (*prepare)(struct play *); /* the victim */
+    void (*prepare)(struct play *); /* the victim; NULL: it is no worker yet */
     void (*ready)(struct play *);   /* the others, when it is prepared */
     long (*act)(struct play *);     /* the victim, stepped */
     void (*after)(struct play *);   /* the others, when they have swept */
