@@ -91,7 +91,8 @@ static void join(struct play *p)
                                             .overdue_ms = SCENE_NEVER};
     struct wm_worker *worker;
 
-    p->answer->result = wm_worker_join(p->scene->node, 1, &options, &worker);
+    p->answer->result =
+        wm_worker_join(p->scene->node, p->generation, &options, &worker);
 }
 
 static struct wm_worker *own(const struct play *p)
@@ -155,6 +156,20 @@ static void set_owed_end(struct play *p)
 static void set_next(struct play *p)
 {
     scene_worker(p->scene, 1);
+}
+
+/* Another generation waits for its first worker. */
+static void set_begun(struct play *p)
+{
+    p->generation = scene_begin(p->scene);
+}
+
+/* Nobody waits for one any more. */
+static void set_aborted(struct play *p)
+{
+    set_begun(p);
+    assert_int_equal(wm_generation_end(p->scene->node, p->generation),
+                     WM_CLOSED);
 }
 
 /* One record is left. */
@@ -423,6 +438,12 @@ const struct operation operations[] = {
      .act = do_join},
     {.name = "join_of_a_generation_whose_end_is_owed",
      .set = set_owed_end,
+     .act = do_join},
+    {.name = "join_that_activates_a_generation",
+     .set = set_begun,
+     .act = do_join},
+    {.name = "join_that_revives_a_generation",
+     .set = set_aborted,
      .act = do_join},
     {.name = "join_into_a_full_table", .set = set_full, .act = do_join},
     {.name = "join_that_finds_no_room", .set = set_packed, .act = do_join},

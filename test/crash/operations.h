@@ -34,6 +34,7 @@ struct play {
     struct scene *scene;
     const struct operation *operation;
     uint32_t capacity;
+    uint64_t generation; /* that the victim joins */
     struct book *book;
     struct answer *answer; /* the victim's, in the book */
     struct stepped victim;

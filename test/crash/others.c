@@ -66,14 +66,18 @@ uint32_t others_workers(const struct play *p)
     return n;
 }
 
-/* Each slot that no living worker has can be taken, and then no more. */
+/* Each slot that no living worker has can be taken, and then no more. The first
+ * is for the victim's generation, which ends only with a worker that says so:
+ * its master lives. */
 static void fill_all(struct play *p)
 {
     struct scene *s = p->scene;
     uint32_t workers = others_workers(p);
+    uint64_t generation = p->generation;
 
-    while (others_start(join_if_room(s, 1))) {
+    while (others_start(join_if_room(s, generation))) {
         workers++;
+        generation = 1;
     }
     must(workers == p->capacity, "no slot is lost for good");
 }

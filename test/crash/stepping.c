@@ -118,7 +118,8 @@ static void begin(const struct operation *operation, uint32_t capacity)
     assert_true(p->book != MAP_FAILED);
     p->answer = &p->book->answer[0];
     p->capacity = capacity;
-    assert_int_equal(scene_begin(p->scene), 1);
+    p->generation = scene_begin(p->scene);
+    assert_int_equal(p->generation, 1);
     p->sibling = scene_worker(p->scene, 1);
     worker_that_left(p->scene);
     if (operation->set != NULL) {
