@@ -458,7 +458,7 @@ static char names[64][96];
 static size_t add(size_t n, const struct operation *o, const char *how,
                   CMUnitTestFunction test)
 {
-    snprintf(names[n], sizeof(names[n]), "%s_can_be_%s_anywhere", o->name, how);
+    snprintf(names[n], sizeof(names[n]), "%s_can_be_%s", o->name, how);
     tests[n] = (struct CMUnitTest){.name = names[n],
                                    .test_func = test,
                                    .teardown_func = end,

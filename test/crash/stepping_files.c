@@ -293,8 +293,8 @@ int main(void)
         return 77;
     }
     for (size_t i = 0; i < n; i++) {
-        snprintf(names[i], sizeof(names[i]),
-                 "%s_can_be_killed_and_paused_anywhere", deeds[i].name);
+        snprintf(names[i], sizeof(names[i]), "%s_can_be_killed_and_paused",
+                 deeds[i].name);
         tests[i] =
             (struct CMUnitTest){.name = names[i],
                                 .test_func = can_be_killed_and_paused,
