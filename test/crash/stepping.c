@@ -370,7 +370,8 @@ static void begin_pair(const struct operation *o, const struct operation *other)
     struct play *p = &play, *q = &second;
 
     /* A record more, but where both want the same one. */
-    begin(o, CAPACITY + (other->set == NULL || other->prepare != NULL));
+    begin(o, other->set == NULL || other->prepare != NULL ? CAPACITY + 1
+                                                          : CAPACITY);
     *q = *p;
     q->operation = other;
     q->answer = &p->book->answer[1];
