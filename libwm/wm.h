@@ -349,8 +349,8 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts);
 /* What its exit callback is to see: `mine` is 1 for the last one; a helper is
  * not counted, and sees how many there are. Sweeps first, beats, and changes no
  * state.
- * Returns 0; -ECHILD; -ESTALE: has drained, or lost its record. The worker's own
- * act. Lock-free. */
+ * Returns 0; -ECHILD; -ESTALE: has drained, or lost its record. The worker's
+ * own act. Lock-free. */
 int wm_worker_exit(struct wm_worker *worker, struct wm_counts *counts);
 
 /* To DRAINING: serves old connections, is counted no more, leads no more.
