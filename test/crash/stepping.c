@@ -368,10 +368,10 @@ static bool can_be_second(const struct operation *o,
 static void begin_pair(const struct operation *o, const struct operation *other)
 {
     struct play *p = &play, *q = &second;
+    bool wants_same = other->set != NULL && other->prepare == NULL;
 
     /* A record more, but where both want the same one. */
-    begin(o, other->set == NULL || other->prepare != NULL ? CAPACITY + 1
-                                                          : CAPACITY);
+    begin(o, wants_same ? CAPACITY : CAPACITY + 1);
     *q = *p;
     q->operation = other;
     q->answer = &p->book->answer[1];
