@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Included into each source of the library by the compiler's command, where a
- * test wants to act between any two of its steps: before each atomic operation
+/* For tests that act between any two steps of the library. The compiler's
+ * command includes this into each of its sources: before each atomic operation
  * a function is called, if there is one. */
 
 #ifndef MOMENTS_H
@@ -13,7 +13,9 @@
 
 /* operation: "load", "store", "swap" or "add". */
 typedef void moment_fn(const char *function, const char *operation);
-extern moment_fn *moment_hook;
+extern moment_fn *moment_hook; /* the test's */
+
+#ifdef WITH_MOMENTS
 
 #define MOMENT(operation)                                                      \
     (moment_hook != NULL ? moment_hook(__func__, operation) : (void)0)
@@ -37,4 +39,5 @@ extern moment_fn *moment_hook;
 #define atomic_compare_exchange_weak_explicit                                  \
     atomic_compare_exchange_strong_explicit
 
+#endif
 #endif

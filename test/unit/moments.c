@@ -5,6 +5,7 @@
  * before each atomic operation of its own (moments.h); a test names the one
  * that it wants to come before. */
 
+#include "moments.h"
 #include "scene.h"
 
 #include "layout.h"
@@ -19,8 +20,6 @@
 #include <time.h>
 #include <unistd.h>
 
-typedef void moment_fn(const char *function, const char *operation);
-extern moment_fn *moment_hook;
 moment_fn *moment_hook;
 
 /* Once, before this operation of that function. */
