@@ -355,12 +355,12 @@ int wm_worker_exit(struct wm_worker *worker, struct wm_counts *counts);
 
 /* To DRAINING: serves old connections, is counted no more, leads no more.
  * Returns 0, also the second time; -ECHILD; -ESTALE. The worker's own act.
- * Wait-free. */
+ * Lock-free. */
 int wm_worker_drain(struct wm_worker *worker);
 
 /* Gives the record back. The handle is dead then.
  * Returns 0; -ECHILD; -ESTALE: it made room for another already. The worker's
- * own act. Wait-free. */
+ * own act. Lock-free. */
 int wm_worker_leave(struct wm_worker *worker);
 
 /* Heartbeat: the coarse clock and one CAS on the worker's own line.

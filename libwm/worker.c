@@ -16,7 +16,6 @@
 #include "process.h"
 
 #define DEFAULT_OVERDUE_MS 15000u
-#define TRIES 16 /* at a change; a mark, or another thread's beat, spoils one */
 
 static bool swap(struct wm_record *r, uint64_t *from, uint64_t to)
 {
@@ -277,23 +276,23 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
     return WM_RECOVERED;
 }
 
-/* To another state, with a beat; LIVE not out of DRAINING. Returns 0, or
- * WM_SAME if it was in that state already. */
+/* To another state, with a beat; LIVE not out of DRAINING. A swap that fails has
+ * met a mark, or a beat of another thread. Returns 0, or WM_SAME if it was in
+ * that state already. */
 static int change_state(struct wm_worker *w, unsigned state)
 {
     struct wm_record *r = wm_worker_record(w);
-    uint64_t word;
 
     if (r == NULL) {
         return -ECHILD;
     }
-    word = atomic_load_explicit(&r->word, memory_order_relaxed);
-    for (int attempt = 0; attempt < TRIES; attempt++) {
+    for (;;) {
+        uint64_t word = atomic_load_explicit(&r->word, memory_order_relaxed);
         unsigned from = wm_word_state(word);
 
         if (wm_word_pid(word) != w->pid || from < WM_JOINING ||
             from > WM_DRAINING || (from == WM_DRAINING && state == WM_LIVE)) {
-            break;
+            return -ESTALE;
         }
         if (from == state) {
             return WM_SAME;
@@ -301,14 +300,12 @@ static int change_state(struct wm_worker *w, unsigned state)
         if (from == WM_STALLED && state != WM_FREE) {
             /* First, while nobody else may have the record. */
             recover(w, r, word);
-            word = atomic_load_explicit(&r->word, memory_order_relaxed);
         } else if (swap(r, &word,
                         state == WM_FREE ? 0
                                          : wm_word(state, w->pid, wm_now()))) {
             return 0;
         }
     }
-    return -ESTALE;
 }
 
 /* Relaxed: the beat publishes nothing but itself. identity: of the word. */

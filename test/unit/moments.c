@@ -28,13 +28,13 @@ static void (*act)(void);
 
 static struct scene *scene;
 static struct actor *other, *rival;
-static time_t lag; /* of the coarse clock, s */
+static long ahead_s; /* is the coarse clock */
 
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
     int result = (int)syscall(SYS_clock_gettime, id, ts);
 
-    ts->tv_sec -= id == CLOCK_MONOTONIC_COARSE ? lag : 0;
+    ts->tv_sec += id == CLOCK_MONOTONIC_COARSE ? ahead_s : 0;
     return result;
 }
 
@@ -83,7 +83,7 @@ static bool is_stopped(void *actor)
 
 static long act_join_and_stop(struct actor *self, long generation)
 {
-    lag = 1;
+    ahead_s = -1;
     meanwhile("publish", "store", stop);
     return act_join(self, generation);
 }
@@ -257,6 +257,28 @@ static void a_stall_is_counted_for_the_joining_that_had_it(void **state)
     assert_int_equal(wm_events_owed(scene->node, ~0u), 0);
 }
 
+/* In a handler, say, each in another millisecond. */
+static void beat_many_times(void)
+{
+    if (ahead_s < 40) {
+        ahead_s++;
+        act = beat_many_times;
+    }
+    assert_true(wm_beat(own) >= 0);
+}
+
+static void who_leaves_while_it_beats_has_left(void **state)
+{
+    scene = *state;
+    own = scene_own_worker(scene, scene_begin(scene));
+    ahead_s = 0;
+    meanwhile("swap", "swap", beat_many_times);
+    assert_int_equal(wm_worker_leave(own), 0);
+    came_to_it();
+    ahead_s = 0;
+    assert_int_equal(atomic_load(&record(0)->word), 0);
+}
+
 /* ---------------------------------------------------------------------- log */
 
 static void write_an_entry(void)
@@ -293,6 +315,7 @@ int main(void)
         SCENE_TEST(who_lost_the_lead_is_told_who_has_it),
         SCENE_TEST(a_leader_is_told_that_led_at_that_moment),
         SCENE_TEST(a_stall_is_counted_for_the_joining_that_had_it),
+        SCENE_TEST(who_leaves_while_it_beats_has_left),
         SCENE_TEST(a_reader_at_the_tail_of_the_log_gets_on),
     };
 
