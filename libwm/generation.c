@@ -224,9 +224,7 @@ static uint32_t begin_reason(const struct wm_node *node)
 static void inherit_begun(struct wm_node *node)
 {
     struct wm_generation_record *g = wm_generation_find(node, node->begun);
-    uint64_t master = node->begun_by;
-
-    uint64_t self = wm_self_ident();
+    uint64_t master = node->begun_by, self = wm_self_ident();
 
     if (g != NULL && node->forker == master && master != self &&
         wm_gen_state(load_word(g)) == WM_GENERATION_BEGUN &&

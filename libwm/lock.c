@@ -126,7 +126,7 @@ static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
                               : node->begun;
 
     /* Released: who sees one of these finds our name in the word. The sequence
-     * last: who sees it sees these. Pair with the loads in inspect_once(). */
+     * last: who sees it sees these. Pair with the loads in inspect_said(). */
     atomic_store_explicit(&lock->holder_since, wm_now(), memory_order_release);
     atomic_store_explicit(&lock->holder_generation, generation,
                           memory_order_release);
@@ -333,26 +333,31 @@ static void inspect_word(const struct wm_node *node, uint64_t word,
     };
 }
 
-/* What the holder has said of itself, if it has; false if it may be what the
- * next one says. */
-static bool inspect_once(const struct wm_lock_area *lock, uint64_t word,
+/* Adds what the holder has said of itself, if it has; false, and nothing added,
+ * if it may be what the next one says. */
+static bool inspect_said(const struct wm_lock_area *lock, uint64_t word,
                          struct wm_lock_holder *holder)
 {
+    struct wm_lock_holder said = *holder;
     uint64_t now, since;
 
-    if (holder->pid == 0 ||
+    if (said.pid == 0 ||
         atomic_load_explicit(&lock->holder_sequence, memory_order_acquire) !=
-            holder->sequence) {
+            said.sequence) {
         return true;
     }
     now = wm_now();
     since = atomic_load_explicit(&lock->holder_since, memory_order_acquire);
-    holder->purpose =
+    said.purpose =
         atomic_load_explicit(&lock->holder_purpose, memory_order_acquire);
-    holder->generation =
+    said.generation =
         atomic_load_explicit(&lock->holder_generation, memory_order_acquire);
-    holder->held_ms = now > since ? now - since : 0;
-    return atomic_load_explicit(&lock->word, memory_order_acquire) == word;
+    said.held_ms = now > since ? now - since : 0;
+    if (atomic_load_explicit(&lock->word, memory_order_acquire) != word) {
+        return false;
+    }
+    *holder = said;
+    return true;
 }
 
 void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
@@ -364,9 +369,5 @@ void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
     do {
         word = atomic_load_explicit(&lock->word, memory_order_acquire);
         inspect_word(node, word, holder);
-        if (inspect_once(lock, word, holder)) {
-            return;
-        }
-    } while (++look < LOOKS);
-    inspect_word(node, word, holder);
+    } while (!inspect_said(lock, word, holder) && ++look < LOOKS);
 }

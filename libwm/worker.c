@@ -276,9 +276,9 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
     return WM_RECOVERED;
 }
 
-/* To another state, with a beat; LIVE not out of DRAINING. A swap that fails has
- * met a mark, or a beat of another thread. Returns 0, or WM_SAME if it was in
- * that state already. */
+/* To another state, with a beat; LIVE not out of DRAINING. A swap that fails
+ * has met a mark, or a beat of another thread. Returns 0, or WM_SAME if it was
+ * in that state already. */
 static int change_state(struct wm_worker *w, unsigned state)
 {
     struct wm_record *r = wm_worker_record(w);

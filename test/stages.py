@@ -278,7 +278,7 @@ def sanitizer_lane():
         script_stage("chaos", "test/chaos/run"),
         script_stage("models", "test/model/run"),
         Stage("arm64 tests", ["test/arm64/run"],
-              meson_tests(os.path.join(BUILD, "arm64"), ()))]
+              meson_tests(os.path.join(BUILD, "arm64")))]
 
 
 # --- the run ------------------------------------------------------------------

@@ -50,20 +50,25 @@ static uint32_t damaged(void)
 
 /* ------------------------------------------------------------------- links */
 
-static void write_file(const char *path)
-{
-    FILE *f = fopen(path, "w");
+static char precious[400]; /* its path */
 
+static void make_precious(void)
+{
+    FILE *f;
+
+    snprintf(precious, sizeof(precious), "%s", place_path("file"));
+    f = fopen(precious, "w");
     assert_non_null(f);
     fputs("precious", f);
     fclose(f);
+    assert_int_equal(chmod(precious, 0640), 0);
 }
 
-static void expect_precious(const char *path)
+static void expect_precious(void)
 {
     char text[20] = "";
     struct stat st;
-    FILE *f = fopen(path, "r");
+    FILE *f = fopen(precious, "r");
 
     assert_non_null(f);
     assert_non_null(fgets(text, sizeof(text), f));
@@ -77,16 +82,12 @@ static void expect_precious(const char *path)
  * the file is not touched. */
 static void a_hard_link_costs_the_file_nothing(void **state)
 {
-    char file[400];
-
     (void)state;
-    snprintf(file, sizeof(file), "%s", place_path("file"));
-    write_file(file);
-    assert_int_equal(chmod(file, 0640), 0);
-    assert_int_equal(link(file, place_path(FORMER)), 0);
+    make_precious();
+    assert_int_equal(link(precious, place_path(FORMER)), 0);
     assert_int_equal(begin(), 0);
     assert_int_equal(damaged(), 1);
-    expect_precious(file);
+    expect_precious();
     assert_int_equal(access(place_path(FORMER), F_OK), -1);
     wm_node_release(node);
 }
@@ -94,18 +95,15 @@ static void a_hard_link_costs_the_file_nothing(void **state)
 static void a_symbolic_link_is_not_followed(void **state)
 {
     struct wm_node *reader;
-    char file[400];
 
     (void)state;
-    snprintf(file, sizeof(file), "%s", place_path("file"));
-    write_file(file);
-    assert_int_equal(chmod(file, 0640), 0);
-    assert_int_equal(symlink(file, place_path(FORMER)), 0);
+    make_precious();
+    assert_int_equal(symlink(precious, place_path(FORMER)), 0);
     assert_int_equal(wm_node_open(FORMER, place_directory, &reader), -EBADMSG);
     assert_int_equal(wm_node_unlink(FORMER, place_directory), -EBADMSG);
     assert_int_equal(begin(), 0);
     assert_int_equal(damaged(), 1);
-    expect_precious(file);
+    expect_precious();
     wm_node_release(node);
 }
 

@@ -481,6 +481,13 @@ struct actor *scene_worker(struct scene *scene, uint64_t generation)
     return a;
 }
 
+struct actor *scene_only_worker(struct scene *scene, uint64_t *generation)
+{
+    scene_recast(scene, 1);
+    *generation = scene_begin(scene);
+    return scene_worker(scene, *generation);
+}
+
 struct wm_worker *scene_own_worker(struct scene *scene, uint64_t generation)
 {
     const struct wm_join_options options = {.size = sizeof(options),

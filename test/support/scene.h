@@ -111,7 +111,11 @@ long act_release(struct actor *self, long unused);
 /* Joins and starts: a live worker. */
 struct actor *scene_worker(struct scene *scene, uint64_t generation);
 
-/* The same of the test's own process, and never overdue. */
+/* The same in a table of one record, of a generation begun for it: to be called
+ * first in a test. */
+struct actor *scene_only_worker(struct scene *scene, uint64_t *generation);
+
+/* A live worker of the test's own process, never overdue. */
 struct wm_worker *scene_own_worker(struct scene *scene, uint64_t generation);
 
 /* Exit, drain, retire: returns n_mine, and *exits how many ends it took. */

@@ -180,9 +180,7 @@ static void who_lost_its_record_has_nothing_to_recover_from(void **state)
     struct actor *a;
     uint64_t g;
 
-    scene_recast(s, 1);
-    g = scene_begin(s);
-    a = scene_worker(s, g);
+    a = scene_only_worker(s, &g);
     scene_stall(s, a);
     assert_int_equal(scene_take(s, STALLED, NULL), WM_EVENT_STALLED);
     assert_int_equal(actor_do(a, act_beat, 0), WM_RECOVERED);
@@ -228,9 +226,7 @@ static void a_crash_that_makes_room_is_logged_as_forgotten(void **state)
     struct actor *a;
     pid_t pid;
 
-    scene_recast(s, 1);
-    g = scene_begin(s);
-    a = scene_worker(s, g);
+    a = scene_only_worker(s, &g);
     pid = a->pid;
     actor_kill(a);
     wm_sweep(s->node, NULL);
@@ -252,9 +248,7 @@ static void who_lost_its_record_finds_the_next_one_dead_in_it(void **state)
     struct actor *a;
     uint64_t g;
 
-    scene_recast(s, 1);
-    g = scene_begin(s);
-    a = scene_worker(s, g);
+    a = scene_only_worker(s, &g);
     actor_do(a, act_drain, 0);
     actor_kill(scene_worker(s, g)); /* took the only record */
     assert_true(actor_do(a, act_sweep, 0) >= 1);
@@ -317,9 +311,7 @@ static void a_mark_does_not_fall_on_a_later_occupant(void **state)
     struct actor *a, *b;
     uint64_t g;
 
-    scene_recast(s, 1);
-    g = scene_begin(s);
-    a = scene_worker(s, g);
+    a = scene_only_worker(s, &g);
     actor_kill(a);
     wm_sweep(s->node, NULL);
     assert_int_equal(scene_take(s, CRASHED, NULL), WM_EVENT_CRASHED);

@@ -519,9 +519,7 @@ one_whose_end_is_owed_keeps_its_record_while_there_is_room(void **state)
     struct actor *a;
     uint64_t g;
 
-    scene_recast(s, 1);
-    g = scene_begin(s);
-    a = scene_worker(s, g);
+    a = scene_only_worker(s, &g);
     actor_do(a, act_drain, 0);
     assert_int_equal(actor_do(a, act_retire, (long)g), WM_CLOSED);
     actor_quit(a);

@@ -71,9 +71,7 @@ static void a_replacement_in_the_same_slot_does_not_inherit(void **state)
     struct actor *a, *b;
     uint64_t g;
 
-    scene_recast(s, 1);
-    g = scene_begin(s);
-    a = scene_worker(s, g);
+    a = scene_only_worker(s, &g);
     assert_int_equal(lead(a), 1);
     actor_kill(a);
     wm_sweep(s->node, NULL);

@@ -401,9 +401,7 @@ static void a_full_table_of_the_living_refuses(void **state)
     struct actor *a, *b;
     uint64_t g;
 
-    scene_recast(s, 1);
-    g = scene_begin(s);
-    a = scene_worker(s, g);
+    a = scene_only_worker(s, &g);
     b = scene_actor(s);
     assert_int_equal(actor_do(b, act_join, (long)g), -ENOBUFS);
     assert_int_equal(actor_do(a, act_beat, 0), 0);
@@ -474,9 +472,7 @@ static void a_crash_makes_room_only_when_it_was_told(void **state)
     struct actor *a, *b;
     uint64_t g;
 
-    scene_recast(s, 1);
-    g = scene_begin(s);
-    a = scene_worker(s, g);
+    a = scene_only_worker(s, &g);
     actor_kill(a);
     b = scene_actor(s);
     assert_int_equal(actor_do(b, act_join, (long)g), -ENOBUFS);
