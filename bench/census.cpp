@@ -120,8 +120,8 @@ void lock_unlock(benchmark::State &state)
     const bench::node &node = bench::node::of(2);
 
     for (auto _ : state) {
-        wm_lock(node.handle(), nullptr);
-        wm_unlock(node.handle());
+        wm_lock_acquire(node.handle(), nullptr);
+        wm_lock_release(node.handle());
     }
 }
 BENCHMARK(lock_unlock);
@@ -144,7 +144,7 @@ void leader(benchmark::State &state)
     wm_leader lead;
 
     for (auto _ : state) {
-        benchmark::DoNotOptimize(wm_lead(node.worker(), &lead));
+        benchmark::DoNotOptimize(wm_leader_stand(node.worker(), &lead));
     }
 }
 BENCHMARK(leader);

@@ -94,7 +94,7 @@ node::~node()
     table_empty(table_);
     table_unmap(table_);
     wm_worker_drain(worker_);
-    wm_generation_retire(node_, generation_);
+    wm_generation_close(node_, generation_);
     wm_generation_take_exit(node_, generation_, nullptr);
     wm_worker_leave(worker_);
     wm_node_release(node_);

@@ -72,7 +72,7 @@ class worker;
 enum class condition : int {
     none = 0,
     recovered = WM_RECOVERED, ///< taken from a dead holder; no more stalled
-    same = WM_SAME,           ///< this process is a worker
+    is_worker = WM_IS_WORKER, ///< this process is a worker
     closed = WM_CLOSED,       ///< this call did it
     unsettled = WM_UNSETTLED  ///< kept changing while it was looked at
 };
@@ -465,10 +465,10 @@ public:
         return counts;
     }
 
-    /// What its exit callback is to see. Maps wm_worker_exit().
+    /// What its exit callback is to see. Maps wm_worker_exit_counts().
     wm_counts exit()
     {
-        return detail::thrown("wm_worker_exit",
+        return detail::thrown("wm_worker_exit_counts",
                               [this](auto &ec) { return exit(ec); });
     }
     /// As exit(), noexcept.
@@ -476,7 +476,7 @@ public:
     {
         wm_counts counts{};
 
-        detail::noted(wm_worker_exit(handle_, &counts), ec);
+        detail::noted(wm_worker_exit_counts(handle_, &counts), ec);
         return counts;
     }
 
@@ -536,17 +536,18 @@ public:
         return detail::noted(wm_tick(handle_, detail::ms(interval)), ec);
     }
 
-    /// Who leads; asking is standing. Maps wm_lead().
+    /// Who leads; asking is standing. Maps wm_leader_stand().
     wm_leader lead()
     {
-        return detail::thrown("wm_lead", [this](auto &ec) { return lead(ec); });
+        return detail::thrown("wm_leader_stand",
+                              [this](auto &ec) { return lead(ec); });
     }
     /// As lead(), noexcept.
     wm_leader lead(std::error_code &ec) noexcept
     {
         wm_leader leader{};
 
-        detail::noted(wm_lead(handle_, &leader), ec);
+        detail::noted(wm_leader_stand(handle_, &leader), ec);
         return leader;
     }
 
@@ -557,8 +558,8 @@ public:
         return wm_worker_recoveries(handle_);
     }
 
-    /// Whether the record is this process's. Maps wm_worker_holds().
-    bool holds() const noexcept { return wm_worker_holds(handle_) != 0; }
+    /// Whether the record is this process's. Maps wm_worker_has_record().
+    bool holds() const noexcept { return wm_worker_has_record(handle_) != 0; }
     /// Unique among all that hold a record. Maps wm_worker_slot().
     std::uint32_t slot() const noexcept { return wm_worker_slot(handle_); }
     /// Maps wm_worker_generation().
@@ -623,23 +624,23 @@ public:
     // --- generations, by number
 
     /// Its configuration is gone from this process; condition::closed: it
-    /// counts as never begun. Maps wm_generation_end().
+    /// counts as never begun. Maps wm_generation_abandon().
     condition end(std::uint64_t id) noexcept
     {
-        return static_cast<condition>(wm_generation_end(handle_, id));
+        return static_cast<condition>(wm_generation_abandon(handle_, id));
     }
 
     /// Closes a generation that nobody is left of; condition::closed: its end
-    /// is owed. Maps wm_generation_retire().
+    /// is owed. Maps wm_generation_close().
     condition retire(std::uint64_t id)
     {
-        return detail::thrown("wm_generation_retire",
+        return detail::thrown("wm_generation_close",
                               [=, this](auto &ec) { return retire(id, ec); });
     }
     /// As retire(), noexcept.
     condition retire(std::uint64_t id, std::error_code &ec) noexcept
     {
-        return detail::noted(wm_generation_retire(handle_, id), ec);
+        return detail::noted(wm_generation_close(handle_, id), ec);
     }
 
     /// Takes an end that is owed, and tells of which spell. Maps
@@ -803,10 +804,10 @@ public:
     }
 
     /// Sweeps, and takes what is owed without telling anybody. Returns how
-    /// many events were taken. Maps wm_sweep_events().
+    /// many events were taken. Maps wm_events_give().
     int sweep_events(worker_view self = {}) noexcept
     {
-        return wm_sweep_events(handle_, self.handle(), nullptr, nullptr);
+        return wm_events_give(handle_, self.handle(), nullptr, nullptr);
     }
     /// Sweeps, and gives what is owed to the function, under the lock. Where
     /// that throws, the other events are given all the same, and the first
@@ -817,7 +818,7 @@ public:
     {
         using callback = detail::callback<std::remove_reference_t<Give>>;
         callback c{give};
-        const int taken = wm_sweep_events(
+        const int taken = wm_events_give(
             handle_, self.handle(), &callback::template call<wm_event>, &c);
 
         c.raise();
@@ -1101,7 +1102,7 @@ public:
     /// Its number, from 1.
     std::uint64_t id() const noexcept { return id_; }
     wm_reason reason() const noexcept { return reason_; }
-    /// False: this process is a worker of it, and nothing has begun (WM_SAME).
+    /// False: this process is a worker of it, and nothing has begun (WM_IS_WORKER).
     bool begun() const noexcept { return begun_; }
     /// Its node.
     node_view node() const noexcept { return node_; }
@@ -1110,7 +1111,7 @@ public:
     wm_counts counts() const noexcept { return node_.counts(id_); }
 
     /// Ends it; empty then. condition::closed: it never had a worker, and
-    /// counts as never begun. Maps wm_generation_end(), which cannot fail.
+    /// counts as never begun. Maps wm_generation_abandon(), which cannot fail.
     condition close() noexcept
     {
         node_view n = std::exchange(node_, {});
@@ -1274,40 +1275,41 @@ public:
     ~lifecycle_lock() { unlock(); }
 
     /// Waits for it; condition::recovered: the former holder died with it.
-    /// Maps wm_lock().
+    /// Maps wm_lock_acquire().
     condition lock()
     {
-        return detail::thrown("wm_lock", [this](auto &ec) { return lock(ec); });
+        return detail::thrown("wm_lock_acquire",
+                              [this](auto &ec) { return lock(ec); });
     }
     /// As lock(), noexcept.
     condition lock(std::error_code &ec) noexcept { return lock(options_, ec); }
 
     /// Tries once; false: another has it, or this process has it already.
-    /// Maps wm_trylock().
+    /// Maps wm_lock_try().
     bool try_lock()
     {
         std::error_code ec;
 
         try_lock(ec);
-        return taken(ec, "wm_trylock");
+        return taken(ec, "wm_lock_try");
     }
     /// As try_lock(), noexcept: std::errc::device_or_resource_busy if another
     /// has it. With `queue` it is announced that the caller tries again within
     /// 50 ms, and std::errc::operation_in_progress says that it is the next.
     condition try_lock(std::error_code &ec, bool queue = false) noexcept
     {
-        return owned(wm_trylock(node_.handle(), options_.purpose, queue), ec);
+        return owned(wm_lock_try(node_.handle(), options_.purpose, queue), ec);
     }
 
     /// Waits for so long at most; one that is not positive is a try. Maps
-    /// wm_lock().
+    /// wm_lock_acquire().
     template <class Rep, class Period>
     bool try_lock_for(const std::chrono::duration<Rep, Period> &timeout)
     {
         std::error_code ec;
 
         try_lock_for(timeout, ec);
-        return taken(ec, "wm_lock");
+        return taken(ec, "wm_lock_acquire");
     }
     /// As try_lock_for(), noexcept: std::errc::timed_out, or as try_lock().
     template <class Rep, class Period>
@@ -1326,7 +1328,7 @@ public:
         std::error_code ec;
 
         try_lock_until(time, ec);
-        return taken(ec, "wm_lock");
+        return taken(ec, "wm_lock_acquire");
     }
     /// As try_lock_until(), noexcept.
     template <class Clock, class Duration>
@@ -1340,7 +1342,7 @@ public:
         return time > now ? try_lock_for(time - now, ec) : try_lock(ec);
     }
 
-    /// Releases it. Nothing happens if it is not owned. Maps wm_unlock().
+    /// Releases it. Nothing happens if it is not owned. Maps wm_lock_release().
     void unlock() noexcept
     {
         std::error_code ec;
@@ -1354,20 +1356,24 @@ public:
         const bool mine = owns();
 
         hold_ = {};
-        return detail::noted(mine ? wm_unlock(node_.handle()) : -EPERM, ec);
+        return detail::noted(mine ? wm_lock_release(node_.handle()) : -EPERM,
+                             ec);
     }
 
     /// The present holding of this process, for a cleanup handler where a
-    /// thread may be ended under its owner. Maps wm_hold_note().
-    wm_hold hold() const noexcept
+    /// thread may be ended under its owner. Maps wm_lock_hold_note().
+    wm_lock_hold hold() const noexcept
     {
-        wm_hold noted{};
+        wm_lock_hold noted{};
 
-        wm_hold_note(node_.handle(), &noted);
+        wm_lock_hold_note(node_.handle(), &noted);
         return noted;
     }
-    /// Releases the lock if that holding has not ended yet. Maps wm_hold_end().
-    static void end(wm_hold &hold) noexcept { wm_hold_end(&hold); }
+    /// Releases the lock if that holding has not ended yet. Maps wm_lock_hold_release().
+    static void end(wm_lock_hold &hold) noexcept
+    {
+        wm_lock_hold_release(&hold);
+    }
 
     /// Whether it was taken through this object, and not released since by
     /// whomever; false in a child of who took it.
@@ -1390,7 +1396,7 @@ private:
             .wait_ms = detail::ms(options.wait),
         };
 
-        return owned(wm_lock(node_.handle(), &c), ec);
+        return owned(wm_lock_acquire(node_.handle(), &c), ec);
     }
 
     condition owned(int result, std::error_code &ec) noexcept
@@ -1414,7 +1420,7 @@ private:
 
     node_view node_;
     lock_options options_;
-    wm_hold hold_{}; // the one that is owned
+    wm_lock_hold hold_{}; // the one that is owned
 };
 
 } // namespace wm

@@ -19,7 +19,7 @@ static const char *condition(int error)
         return "success";
     case WM_RECOVERED:
         return "recovered from a dead holder or a stall";
-    case WM_SAME:
+    case WM_IS_WORKER:
         return "this process is a worker already: no generation begun";
     case WM_CLOSED:
         return "closed by this call";

@@ -255,7 +255,7 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
         if (reason != NULL) {
             *reason = WM_REASON_NONE;
         }
-        return WM_SAME;
+        return WM_IS_WORKER;
     }
 
     inherit_begun(node);
@@ -283,7 +283,7 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
     return -ENOBUFS;
 }
 
-int wm_generation_end(struct wm_node *node, uint64_t id)
+int wm_generation_abandon(struct wm_node *node, uint64_t id)
 {
     struct wm_generation_record *g = wm_generation_find(node, id);
     uint64_t word;
@@ -411,7 +411,7 @@ static bool has_workers(const struct wm_node *node, uint64_t id)
     return false;
 }
 
-int wm_generation_retire(struct wm_node *node, uint64_t id)
+int wm_generation_close(struct wm_node *node, uint64_t id)
 {
     struct wm_generation_record *g;
     uint64_t word;
@@ -498,7 +498,7 @@ uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)
         } else if (info.state == WM_GENERATION_ACTIVE &&
                    (newest_of(node, master, true) > info.id ||
                     master_dead(master))) {
-            changed += wm_generation_retire(node, info.id) == WM_CLOSED;
+            changed += wm_generation_close(node, info.id) == WM_CLOSED;
         }
     }
     return changed;

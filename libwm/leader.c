@@ -155,7 +155,7 @@ static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
            (p->join != 0 && p->generation >= p->newest);
 }
 
-int wm_lead(struct wm_worker *worker, struct wm_leader *leader)
+int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader)
 {
     const struct wm_node *node = worker->node;
 
@@ -208,7 +208,7 @@ void wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader)
                    node->worker.join == p.join;
 }
 
-void wm_resign(struct wm_worker *worker)
+void wm_leader_resign(struct wm_worker *worker)
 {
     struct wm_leader_area *area = &worker->node->segment.header->leader;
     uint64_t word = load_word(worker->node);

@@ -7,6 +7,6 @@
 #include "node.h"
 
 /* Gives up the lead, if it has it, of a worker that is live no more. */
-void wm_resign(struct wm_worker *worker);
+void wm_leader_resign(struct wm_worker *worker);
 
 #endif

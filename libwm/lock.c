@@ -179,7 +179,7 @@ static int may_contend(const struct wm_node *node)
                : 0;
 }
 
-int wm_trylock(struct wm_node *node, uint32_t purpose, int queue)
+int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
 {
     int result = may_contend(node);
 
@@ -243,7 +243,7 @@ static void keep_beating(struct wm_node *node)
     }
 }
 
-int wm_lock(struct wm_node *node, const struct wm_lock_options *options)
+int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
 {
     static const struct wm_lock_options none = {.size = sizeof(none)};
     struct wm_lock_area *lock = &node->segment.header->lock;
@@ -286,7 +286,7 @@ int wm_lock(struct wm_node *node, const struct wm_lock_options *options)
     }
 }
 
-int wm_unlock(struct wm_node *node)
+int wm_lock_release(struct wm_node *node)
 {
     struct wm_lock_area *lock = &node->segment.header->lock;
     uint64_t held = atomic_load_explicit(&node->held, memory_order_relaxed);
@@ -306,19 +306,19 @@ int wm_unlock(struct wm_node *node)
     return released ? 0 : -EPERM;
 }
 
-void wm_hold_note(struct wm_node *node, struct wm_hold *hold)
+void wm_lock_hold_note(struct wm_node *node, struct wm_lock_hold *hold)
 {
     hold->node = node;
     hold->word = atomic_load_explicit(&node->held, memory_order_relaxed);
 }
 
-void wm_hold_end(void *hold)
+void wm_lock_hold_release(void *hold)
 {
-    const struct wm_hold *h = hold;
+    const struct wm_lock_hold *h = hold;
 
     if (h->word != 0 &&
         h->word == atomic_load_explicit(&h->node->held, memory_order_relaxed)) {
-        wm_unlock(h->node);
+        wm_lock_release(h->node);
     }
 }
 

@@ -446,7 +446,7 @@ int wm_node_release(struct wm_node *node)
         wm_worker_leave(&node->worker);
     }
     if (atomic_load_explicit(&node->held, memory_order_relaxed) != 0) {
-        wm_unlock(node);
+        wm_lock_release(node);
     }
     if (wm_node_writable(node) && node->segment.name[0] != '\0') {
         wm_segment_close(&node->segment);

@@ -176,8 +176,9 @@ static int sweep(struct wm_node *node, struct wm_worker *self,
         return 0;
     }
     /* Where we drained it may be another's, who may have died in it. */
-    s.own =
-        wm_worker_holds(&node->worker) ? wm_worker_record(&node->worker) : NULL;
+    s.own = wm_worker_has_record(&node->worker)
+                ? wm_worker_record(&node->worker)
+                : NULL;
     s.pid = wm_ident_pid(wm_self_ident());
     s.holder = wm_lock_pid(node);
     s.patient = self != NULL && (s.own == NULL || was_late(self, s.own, s.now));
@@ -350,8 +351,8 @@ int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event)
     return 0;
 }
 
-int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
-                    wm_event_fn *give, void *argument)
+int wm_events_give(struct wm_node *node, struct wm_worker *self,
+                   wm_event_fn *give, void *argument)
 {
     const struct wm_geometry *g = &node->segment.geometry;
     const int most = (int)(g->capacity + g->generations);
@@ -359,7 +360,7 @@ int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
     int given = 0;
 
     wm_sweep(node, self);
-    if (wm_events_owed(node, ~0u) == 0 || wm_trylock(node, 0, 0) < 0) {
+    if (wm_events_owed(node, ~0u) == 0 || wm_lock_try(node, 0, 0) < 0) {
         return 0;
     }
     /* Where it seems to owe more than that, somebody scribbled, or the next
@@ -370,6 +371,6 @@ int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
         }
         given++;
     }
-    wm_unlock(node);
+    wm_lock_release(node);
     return given;
 }

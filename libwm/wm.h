@@ -11,17 +11,17 @@
  *
  *     master                              worker (after fork)
  *     wm_node_attach                      wm_worker_join
- *     wm_generation_begin                 wm_lock
+ *     wm_generation_begin                 wm_lock_acquire
  *     fork ...                            wm_worker_start    (counts)
- *                                         wm_unlock
+ *                                         wm_lock_release
  *                                         wm_beat ... wm_tick ...
- *                                         wm_sweep_events ...
- *                                         wm_lock
- *                                         wm_worker_exit     (counts)
+ *                                         wm_events_give ...
+ *                                         wm_lock_acquire
+ *                                         wm_worker_exit_counts     (counts)
  *                                         wm_worker_drain
- *                                         wm_generation_retire
- *                                         wm_unlock
- *     wm_generation_end                   wm_worker_leave
+ *                                         wm_generation_close
+ *                                         wm_lock_release
+ *     wm_generation_abandon                   wm_worker_leave
  *     wm_node_release                     wm_node_release
  *
  * Results. Functions return 0 on success, a negative errno on failure, and a
@@ -38,18 +38,18 @@
  * act it is. Handles of wm_node_open() read; what would change something
  * returns -EROFS there, or 0 where it returns what it has done: nothing. It
  * does nothing either, with -EUCLEAN or 0, where a broken process has written
- * over the head of the segment: wm_tick(), wm_lock(), wm_trylock(),
- * wm_worker_join(), wm_generation_begin() and wm_generation_retire() say so.
+ * over the head of the segment: wm_tick(), wm_lock_acquire(), wm_lock_try(),
+ * wm_worker_join(), wm_generation_begin() and wm_generation_close() say so.
  * Then restart the server; what only looks is told what lies there.
  *
  * Threads. Functions that take a `const struct wm_node *` may be called by
  * any thread at any time, those of a `const struct wm_worker *` once it has
- * joined, and so may wm_beat(), wm_beat_at(), wm_hold_note(), wm_now(),
+ * joined, and so may wm_beat(), wm_beat_at(), wm_lock_hold_note(), wm_now(),
  * wm_version(), wm_strerror(). The others change the handle: one thread at a
  * time for each node. None may be called after the release that ends the
  * handle.
  *
- * Signals. wm_beat(), wm_beat_at(), wm_now(), wm_worker_holds() and
+ * Signals. wm_beat(), wm_beat_at(), wm_now(), wm_worker_has_record() and
  * wm_strerror() are async-signal-safe, the rest are not.
  *
  * Progress classes named below: *wait-free* (a bounded number of steps,
@@ -78,13 +78,19 @@ extern "C" {
 #define WM_VERSION_MAJOR 1
 #define WM_VERSION_MINOR 0
 
-/* Conditions. */
-#define WM_RECOVERED                                                           \
-    1                  /* wm_lock: taken over from a dead holder;
-                          wm_beat: the worker had been marked stalled */
-#define WM_SAME 2      /* wm_generation_begin: this process is a worker */
-#define WM_CLOSED 3    /* wm_generation_retire, _end: this call did it */
-#define WM_UNSETTLED 4 /* what was read kept changing, or still does */
+/* Conditions: what a successful call tells beside success. No count that this
+ * library returns comes near them. */
+enum wm_condition {
+    /* wm_lock_acquire, wm_lock_try: taken over from a dead holder; wm_beat: the
+     * worker had been marked stalled. */
+    WM_RECOVERED = 0x40000001,
+    /* wm_generation_begin: this process is a worker, and nothing has begun. */
+    WM_IS_WORKER,
+    /* wm_generation_close, wm_generation_abandon: this call did it. */
+    WM_CLOSED,
+    /* What was read kept changing, or still does. */
+    WM_UNSETTLED
+};
 
 struct wm_node;
 struct wm_worker;
@@ -256,7 +262,7 @@ void wm_node_describe(const struct wm_node *node, struct wm_node_info *info);
 /* Begins a generation in the calling process, its master.
  * id: out, counts up from 1 over the node's life, seldom skipping. reason:
  * out, WM_REASON_START, _RELOAD or _UPGRADE; may be NULL.
- * Returns 0; WM_SAME where the process is a worker itself (id is then its own
+ * Returns 0; WM_IS_WORKER where the process is a worker itself (id is then its own
  * generation's, reason WM_REASON_NONE, and nothing has begun); -ENOBUFS: every
  * record is that of a generation with workers; -EROFS. Lock-free; asks the
  * kernel about masters. */
@@ -268,7 +274,7 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
  * had never been; else nothing happens, and one that was superseded is aborted
  * by a sweep when the newer one has a worker.
  * Returns WM_CLOSED if it was aborted, else 0. Lock-free. */
-int wm_generation_end(struct wm_node *node, uint64_t id);
+int wm_generation_abandon(struct wm_node *node, uint64_t id);
 
 /* Closes a generation that nobody is left of: one without a worker that is
  * joining, live, or stalled with its process alive. To be called under the
@@ -277,7 +283,7 @@ int wm_generation_end(struct wm_node *node, uint64_t id);
  * wm_generation_take_exit; 0 if it has workers, was closed before, or is
  * forgotten; -EROFS. Lock-free; asks the kernel about workers that seem to be
  * there. */
-int wm_generation_retire(struct wm_node *node, uint64_t id);
+int wm_generation_close(struct wm_node *node, uint64_t id);
 
 /* Takes one end of the generation that is owed, for the caller to give out.
  * To be called under the lock.
@@ -351,7 +357,7 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts);
  * state.
  * Returns 0; -ECHILD; -ESTALE: has drained, or lost its record. The worker's
  * own act. Lock-free. */
-int wm_worker_exit(struct wm_worker *worker, struct wm_counts *counts);
+int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts);
 
 /* To DRAINING: serves old connections, is counted no more, leads no more.
  * Returns 0, also the second time; -ECHILD; -ESTALE. The worker's own act.
@@ -385,7 +391,7 @@ uint32_t wm_worker_recoveries(struct wm_worker *worker);
 
 /* 1 while the handle is this process's and its record is held, else 0. Any
  * thread. Async-signal-safe. Wait-free. */
-int wm_worker_holds(const struct wm_worker *worker);
+int wm_worker_has_record(const struct wm_worker *worker);
 
 /* Of the joining that the handle stands for, also when it has left: the slot,
  * a small number, unique among all that hold a record (0 to capacity - 1);
@@ -432,7 +438,7 @@ struct wm_event {
     uint32_t reserved;
 };
 
-/* Who is given an event by wm_sweep_events(), under the lock. */
+/* Who is given an event by wm_events_give(), under the lock. */
 typedef void wm_event_fn(const struct wm_event *event, void *argument);
 
 /* How many workers and generations have events of these kinds to be given out.
@@ -451,8 +457,8 @@ int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event);
  * self: the caller's worker, or NULL. give: NULL takes and tells nobody: for
  * those who read the event log, or do not want to know. argument: handed on.
  * Returns how many events were taken. Waits for no lock. */
-int wm_sweep_events(struct wm_node *node, struct wm_worker *self,
-                    wm_event_fn *give, void *argument);
+int wm_events_give(struct wm_node *node, struct wm_worker *self,
+                   wm_event_fn *give, void *argument);
 
 /* ---------------------------------------------------------------- looking */
 
@@ -502,7 +508,7 @@ struct wm_leader {
  * be stopped after asking hands the term along to whatever it writes to.
  * leader: out. Returns 1 if the caller's worker leads, 0 if not; -ECHILD.
  * Wait-free; a few loads while the leader stands, else it reads all records. */
-int wm_lead(struct wm_worker *worker, struct wm_leader *leader);
+int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader);
 
 /* The same question without standing, by anybody. Wait-free. */
 void wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader);
@@ -597,7 +603,8 @@ struct wm_lock_options {
  * options: NULL for no limits.
  * Returns 0; WM_RECOVERED: the former holder died with it; -ETIMEDOUT: one of
  * the limits; -EDEADLK: this process holds it; -EINVAL; -EROFS. Blocking. */
-int wm_lock(struct wm_node *node, const struct wm_lock_options *options);
+int wm_lock_acquire(struct wm_node *node,
+                    const struct wm_lock_options *options);
 
 /* Tries once.
  * purpose: the caller's own number, for wm_lock_inspect. queue: non-zero
@@ -606,25 +613,25 @@ int wm_lock(struct wm_node *node, const struct wm_lock_options *options);
  * Returns 0; WM_RECOVERED; -EBUSY; -EINPROGRESS: the same, and of those that
  * queue the caller is the next, so that it should try again soon; -EDEADLK;
  * -EROFS. Lock-free. */
-int wm_trylock(struct wm_node *node, uint32_t purpose, int queue);
+int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue);
 
 /* Releases it, after a beat. Returns 0, or -EPERM if this process has it
  * not. Wait-free. */
-int wm_unlock(struct wm_node *node);
+int wm_lock_release(struct wm_node *node);
 
 /* One holding of the lock, for those whose thread may be ended under them: a
  * cleanup handler gives back just this one. */
-struct wm_hold {
+struct wm_lock_hold {
     struct wm_node *node;
     uint64_t word;
 };
 
 /* Notes the holding that this process has now. hold: out. Wait-free. */
-void wm_hold_note(struct wm_node *node, struct wm_hold *hold);
+void wm_lock_hold_note(struct wm_node *node, struct wm_lock_hold *hold);
 
 /* Releases the lock if that holding has not ended yet.
- * hold: a struct wm_hold; its node must not be released yet. Wait-free. */
-void wm_hold_end(void *hold);
+ * hold: a struct wm_lock_hold; its node must not be released yet. Wait-free. */
+void wm_lock_hold_release(void *hold);
 
 /* What wm_lock_inspect() tells. */
 struct wm_lock_holder {

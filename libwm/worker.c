@@ -277,8 +277,8 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
 }
 
 /* To another state, with a beat; LIVE not out of DRAINING. A swap that fails
- * has met a mark, or a beat of another thread. Returns 0, or WM_SAME if it was
- * in that state already. */
+ * has met a mark, or a beat of another thread. Returns 0, or 1 if it was in that
+ * state already. */
 static int change_state(struct wm_worker *w, unsigned state)
 {
     struct wm_record *r = wm_worker_record(w);
@@ -295,7 +295,7 @@ static int change_state(struct wm_worker *w, unsigned state)
             return -ESTALE;
         }
         if (from == state) {
-            return WM_SAME;
+            return 1;
         }
         if (from == WM_STALLED && state != WM_FREE) {
             /* First, while nobody else may have the record. */
@@ -429,7 +429,7 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
     return error < 0 ? error : 0;
 }
 
-int wm_worker_exit(struct wm_worker *worker, struct wm_counts *counts)
+int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
 {
     const struct wm_record *r = wm_worker_record(worker);
 
@@ -453,7 +453,7 @@ int wm_worker_drain(struct wm_worker *worker)
     int error = change_state(worker, WM_DRAINING);
 
     if (error == 0) {
-        wm_resign(worker);
+        wm_leader_resign(worker);
         wm_log_worker(worker, WM_LOG_WORKER_DRAINING);
     }
     return error < 0 ? error : 0;
@@ -464,7 +464,7 @@ int wm_worker_leave(struct wm_worker *worker)
     int error = change_state(worker, WM_FREE);
 
     if (error == 0) {
-        wm_resign(worker);
+        wm_leader_resign(worker);
         wm_log_worker(worker, WM_LOG_WORKER_LEFT);
     }
     atomic_store_explicit(&worker->record, NULL, memory_order_relaxed);
@@ -497,7 +497,7 @@ uint32_t wm_worker_recoveries(struct wm_worker *worker)
     return fresh;
 }
 
-int wm_worker_holds(const struct wm_worker *worker)
+int wm_worker_has_record(const struct wm_worker *worker)
 {
     const struct wm_record *r = wm_worker_record(worker);
 

@@ -30,9 +30,9 @@ int main(int argc, char **argv)
     if (wm_generation_begin(node, &id, NULL) != 0 ||
         wm_worker_join(node, id, &join, &worker) != 0 ||
         wm_worker_start(worker, &counts) != 0 || counts.mine != 1 ||
-        wm_beat(worker) != 0 || wm_worker_exit(worker, &counts) != 0 ||
+        wm_beat(worker) != 0 || wm_worker_exit_counts(worker, &counts) != 0 ||
         counts.mine != 1 || wm_worker_drain(worker) != 0 ||
-        wm_generation_retire(node, id) != WM_CLOSED ||
+        wm_generation_close(node, id) != WM_CLOSED ||
         wm_generation_take_exit(node, id, NULL) != 1 ||
         wm_worker_leave(worker) != 0) {
         return 1;

@@ -316,20 +316,20 @@ static long act_live_on(struct actor *self, long unused)
             wm_sweep(node, NULL);
             continue;
         }
-        wm_lock(node, NULL);
+        wm_lock_acquire(node, NULL);
         act_start(self, 0);
-        wm_unlock(node);
+        wm_lock_release(node);
         wm_beat(wm_node_worker(node));
-        wm_lead(wm_node_worker(node), &leader);
+        wm_leader_stand(wm_node_worker(node), &leader);
         wm_log_read(node, &since, log, 4, &n, NULL);
-        wm_lock(node, NULL);
+        wm_lock_acquire(node, NULL);
         act_exit(self, 0);
         act_drain(self, 0);
-        wm_generation_retire(node, 1);
+        wm_generation_close(node, 1);
         while (wm_generation_take_exit(node, 1, NULL) == 1) {
             self->board->number++;
         }
-        wm_unlock(node);
+        wm_lock_release(node);
         act_leave(self, 0);
     }
     return 0;

@@ -209,7 +209,7 @@ static void who_joins_where_the_closer_has_looked_keeps_it_open(void **state)
     assert_int_equal(actor_do(last, act_drain, 0), 0);
     assert_int_equal(actor_do(last, act_leave, 0), 0);
     trap_set(record(&c, c.slot[0]), join_late, &c);
-    assert_int_equal(wm_generation_retire(s->node, c.generation), 0);
+    assert_int_equal(wm_generation_close(s->node, c.generation), 0);
     assert_int_equal(scene_state(s, c.late->pid), WM_JOINING);
     assert_int_equal(scene_generation(s, c.generation).state,
                      WM_GENERATION_ACTIVE);
@@ -248,7 +248,7 @@ static void one_that_is_revived_meanwhile_keeps_its_record(void **state)
     live(s, scene_begin(s));
     do {
         id = scene_begin(s);
-        wm_generation_end(s->node, id);
+        wm_generation_abandon(s->node, id);
     } while (id < c.generation + count - 1);
     trap_set(&g->generations[count - 1], wait_for_the_claim, &c);
     /* Nor is that of the next one spare, its master's current one. */
@@ -418,7 +418,7 @@ static void who_claims_for_a_newer_generation_is_not_live(void **state)
     atomic_store(&r->generation, view.worker.generation);
     atomic_store(&r->word, wm_word(WM_LIVE, 1, 1));
     trap_set(&r->generation, claim_for_the_next, r);
-    assert_int_equal(wm_lead(&view.worker, &leader), 1);
+    assert_int_equal(wm_leader_stand(&view.worker, &leader), 1);
     assert_int_equal(wm_word_state(atomic_load(&r->word)), WM_CLAIMED);
     munmap(pages, 2 * page);
 }

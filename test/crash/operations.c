@@ -113,7 +113,7 @@ static void lead(struct play *p)
     struct wm_leader leader;
 
     live(p);
-    wm_lead(own(p), &leader);
+    wm_leader_stand(own(p), &leader);
 }
 
 static void drained(struct play *p)
@@ -168,7 +168,7 @@ static void set_begun(struct play *p)
 static void set_aborted(struct play *p)
 {
     set_begun(p);
-    assert_int_equal(wm_generation_end(p->scene->node, p->generation),
+    assert_int_equal(wm_generation_abandon(p->scene->node, p->generation),
                      WM_CLOSED);
 }
 
@@ -251,7 +251,7 @@ static void set_remains(struct play *p)
     play_set_back(p, told->pid, 1000);
     play_bury(p, told);
     wm_sweep(p->scene->node, NULL);
-    wm_sweep_events(p->scene->node, NULL, book_note, p->book);
+    wm_events_give(p->scene->node, NULL, book_note, p->book);
     actor_kill(claimant);
     atomic_store(&s->header->high, 3);
     atomic_store(&s->records[2].word,
@@ -284,7 +284,7 @@ static void set_told(struct play *p)
 {
     play_set_back(p, p->sibling->pid, 1000);
     p->stalls = 1;
-    wm_sweep_events(p->scene->node, NULL, book_note, p->book);
+    wm_events_give(p->scene->node, NULL, book_note, p->book);
     assert_int_equal(scene_state(p->scene, p->sibling->pid), WM_STALLED);
 }
 
@@ -304,7 +304,7 @@ static long do_sweep(struct play *p)
 
 static long do_give(struct play *p)
 {
-    return wm_sweep_events(p->scene->node, own(p), book_note, p->book);
+    return wm_events_give(p->scene->node, own(p), book_note, p->book);
 }
 
 /* Where there is none to take. */
@@ -321,17 +321,17 @@ static long do_take(struct play *p)
 
 static long do_lock(struct play *p)
 {
-    long result = wm_lock(p->scene->node, NULL);
+    long result = wm_lock_acquire(p->scene->node, NULL);
 
-    wm_unlock(p->scene->node);
+    wm_lock_release(p->scene->node);
     return result;
 }
 
 static long do_try(struct play *p)
 {
-    long result = wm_trylock(p->scene->node, 1, 1);
+    long result = wm_lock_try(p->scene->node, 1, 1);
 
-    wm_unlock(p->scene->node);
+    wm_lock_release(p->scene->node);
     return result;
 }
 
@@ -371,7 +371,7 @@ static long do_lead(struct play *p)
 {
     struct wm_leader leader;
 
-    return wm_lead(own(p), &leader);
+    return wm_leader_stand(own(p), &leader);
 }
 
 /* ------------------------------------------------------------ generations */
@@ -383,7 +383,7 @@ static long do_begin(struct play *p)
 
 static long do_abort(struct play *p)
 {
-    return wm_generation_end(p->scene->node, p->answer->id);
+    return wm_generation_abandon(p->scene->node, p->answer->id);
 }
 
 /* A record that a dead claimant left is taken when its number comes round. */
@@ -396,7 +396,7 @@ static void after_begin(struct play *p)
         uint64_t id = 0;
 
         wm_generation_begin(p->scene->node, &id, NULL);
-        wm_generation_end(p->scene->node, id);
+        wm_generation_abandon(p->scene->node, id);
     }
     for (uint32_t i = 0; i < count; i++) {
         uint64_t word = atomic_load(&s->generations[i].word);
@@ -418,15 +418,15 @@ static long do_end(struct play *p)
 {
     struct wm_node *node = p->scene->node;
     struct wm_event e = {.kind = WM_EVENT_MASTER_EXIT, .generation = 1};
-    long result = wm_lock(node, NULL);
+    long result = wm_lock_acquire(node, NULL);
 
-    wm_worker_exit(own(p), &p->answer->counts);
+    wm_worker_exit_counts(own(p), &p->answer->counts);
     wm_worker_drain(own(p));
-    wm_generation_retire(node, 1);
+    wm_generation_close(node, 1);
     while (wm_generation_take_exit(node, 1, &e.spell) == 1) {
         book_note(&e, p->book);
     }
-    wm_unlock(node);
+    wm_lock_release(node);
     wm_worker_leave(own(p));
     return result;
 }

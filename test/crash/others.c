@@ -18,7 +18,7 @@ void others_tell(struct play *p)
     struct wm_node *node = p->scene->node;
 
     for (int ms = 0; ms < 20000; ms++) {
-        wm_sweep_events(node, NULL, book_note, p->book);
+        wm_events_give(node, NULL, book_note, p->book);
         if (wm_events_owed(node, ~0u) == 0) {
             return;
         }
@@ -181,7 +181,7 @@ struct actor *others_go_on(struct play *p, bool stay)
     struct actor *late;
 
     stall(p);
-    wm_sweep_events(s->node, NULL, book_note, p->book);
+    wm_events_give(s->node, NULL, book_note, p->book);
     if (p->sibling != NULL) {
         actor_do(p->sibling, act_beat, 0);
         if (!stay) {

@@ -67,7 +67,7 @@ static void depart(void *argument)
     struct play *p = argument;
     struct wm_worker *worker = wm_node_worker(p->scene->node);
 
-    wm_unlock(p->scene->node);
+    wm_lock_release(p->scene->node);
     if (worker != NULL) {
         wm_worker_drain(worker);
         wm_worker_leave(worker);
@@ -259,7 +259,7 @@ static bool is_answer(long result)
 static long act_try(struct actor *self, long unused)
 {
     (void)unused;
-    return wm_trylock(self->scene->node, 1, 0);
+    return wm_lock_try(self->scene->node, 1, 0);
 }
 
 /* hold: another has the lock when it goes on, if it may, and another waits for

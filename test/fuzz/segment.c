@@ -306,7 +306,7 @@ static void act_sweep(struct wm_worker *w)
 
     wm_sweep(node, NULL);
     wm_sweep(node, w);
-    wm_sweep_events(node, w, count_event, &count);
+    wm_events_give(node, w, count_event, &count);
     hold(count <= CAPACITY + geometry.generations, "a sweep's events");
 }
 
@@ -318,8 +318,8 @@ static void act_take(struct wm_worker *w)
     for (int i = 0; i < TAKES && wm_event_take(node, ~0u, &event) == 1; i++) {
     }
     for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
-        wm_generation_retire(node, ids[i]);
-        wm_generation_end(node, ids[i]);
+        wm_generation_close(node, ids[i]);
+        wm_generation_abandon(node, ids[i]);
         for (int k = 0;
              k < TAKES && wm_generation_take_exit(node, ids[i], NULL) == 1;
              k++) {
@@ -336,10 +336,10 @@ static void act_live(struct wm_worker *w)
     wm_beat(w);
     wm_worker_start(w, &counts);
     wm_worker_recoveries(w);
-    wm_lead(w, &leader);
+    wm_leader_stand(w, &leader);
     hold(leader.slot == WM_NO_SLOT || leader.slot < CAPACITY, "a slot");
-    wm_worker_holds(w);
-    wm_worker_exit(w, &counts);
+    wm_worker_has_record(w);
+    wm_worker_exit_counts(w, &counts);
 }
 
 static bool may_wait;
@@ -350,14 +350,14 @@ static void act_lock(struct wm_worker *w)
         .size = sizeof(brief), .hold_ms = 1, .wait_ms = 1};
 
     (void)w;
-    if (wm_trylock(node, 0, 1) >= 0) {
-        wm_unlock(node);
+    if (wm_lock_try(node, 0, 1) >= 0) {
+        wm_lock_release(node);
     }
-    if (may_wait && wm_lock(node, &brief) >= 0) {
-        hold(wm_lock(node, &brief) == -EDEADLK ||
-                 wm_lock(node, &brief) == -EUCLEAN,
+    if (may_wait && wm_lock_acquire(node, &brief) >= 0) {
+        hold(wm_lock_acquire(node, &brief) == -EDEADLK ||
+                 wm_lock_acquire(node, &brief) == -EUCLEAN,
              "it is had once");
-        wm_unlock(node);
+        wm_lock_release(node);
     }
 }
 

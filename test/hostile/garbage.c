@@ -32,19 +32,19 @@ static void expect_nothing_is_done(struct scene *s, struct wm_worker *worker)
     uint64_t id;
 
     assert_int_equal(wm_tick(worker, 1000), -EUCLEAN);
-    assert_int_equal(wm_trylock(s->node, 0, 0), -EUCLEAN);
-    assert_int_equal(wm_lock(s->node, NULL), -EUCLEAN);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), -EUCLEAN);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), -EUCLEAN);
     assert_int_equal(wm_sweep(s->node, worker), 0);
-    assert_int_equal(wm_sweep_events(s->node, worker, NULL, NULL), 0);
+    assert_int_equal(wm_events_give(s->node, worker, NULL, NULL), 0);
     assert_int_equal(wm_events_owed(s->node, ~0u), 0);
     assert_int_equal(wm_event_take(s->node, ~0u, &event), 0);
-    assert_int_equal(wm_generation_retire(s->node, g), -EUCLEAN);
+    assert_int_equal(wm_generation_close(s->node, g), -EUCLEAN);
     assert_int_equal(wm_generation_take_exit(s->node, g, NULL), 0);
     wm_worker_leave(worker);
     assert_int_equal(wm_worker_join(s->node, g, &join, &other), -EUCLEAN);
     s->node->joined = false;
     assert_int_equal(wm_generation_begin(s->node, &id, NULL), -EUCLEAN);
-    assert_int_equal(wm_generation_end(s->node, g), 0);
+    assert_int_equal(wm_generation_abandon(s->node, g), 0);
 }
 
 /* With an end owed a million times, which is not told even once. */
@@ -163,7 +163,7 @@ static void a_sweep_gives_no_more_events_than_there_are_records(void **state)
 
     /* A million ends, none of which was. */
     atomic_store(&r->word, wm_gen_word(WM_GENERATION_EXITED, 0, 1, 7));
-    assert_int_equal(wm_sweep_events(s->node, NULL, count_given, &given),
+    assert_int_equal(wm_events_give(s->node, NULL, count_given, &given),
                      g->capacity + g->generations);
     assert_int_equal(given, g->capacity + g->generations);
 }
@@ -193,7 +193,7 @@ static void a_long_log_of_garbage_is_read_in_one_go(void **state)
     assert_int_equal(count, 1);
     assert_int_equal(entry.number, WM_LOG_MAX);
     assert_int_equal(missed, WM_LOG_MAX - 1);
-    wm_generation_end(node, id);
+    wm_generation_abandon(node, id);
     wm_node_release(node);
 }
 
@@ -241,7 +241,7 @@ static void garbage_for_generations_is_gone_through_once(void **state)
     alarm(0);
     assert_int_equal(counts.mine, 1);
     assert_int_equal(wm_worker_leave(worker), 0);
-    assert_int_equal(wm_generation_retire(node, id), WM_CLOSED);
+    assert_int_equal(wm_generation_close(node, id), WM_CLOSED);
     assert_int_equal(wm_generation_take_exit(node, id, NULL), 1);
     assert_int_equal(wm_node_release(node), 0);
 }
@@ -270,7 +270,7 @@ static void a_leaders_slot_is_looked_at_within_bounds(void **state)
     struct wm_worker *worker = scene_own_worker(s, scene_begin(s));
     struct wm_leader leader;
 
-    assert_int_equal(wm_lead(worker, &leader), 1);
+    assert_int_equal(wm_leader_stand(worker, &leader), 1);
     atomic_store(&header(s)->leader.slot, UINT32_MAX);
     wm_leader_inspect(s->node, &leader);
     assert_int_equal(leader.slot, 0);

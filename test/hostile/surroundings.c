@@ -316,14 +316,14 @@ static int leads_a_life_without_proc(const void *unused)
     HOLDS(begin() == 0);
     HOLDS(wm_generation_begin(node, &id, NULL) == 0);
     HOLDS(wm_worker_join(node, id, &join, &worker) == 0);
-    HOLDS(wm_lock(node, NULL) == 0);
+    HOLDS(wm_lock_acquire(node, NULL) == 0);
     HOLDS(wm_worker_start(worker, &counts) == 0 && counts.mine == 1);
     HOLDS(wm_tick(worker, 1) == 0);
-    HOLDS(wm_worker_exit(worker, &counts) == 0 && counts.mine == 1);
+    HOLDS(wm_worker_exit_counts(worker, &counts) == 0 && counts.mine == 1);
     HOLDS(wm_worker_drain(worker) == 0);
-    HOLDS(wm_generation_retire(node, id) == WM_CLOSED);
+    HOLDS(wm_generation_close(node, id) == WM_CLOSED);
     HOLDS(wm_generation_take_exit(node, id, NULL) == 1);
-    HOLDS(wm_unlock(node) == 0 && wm_worker_leave(worker) == 0);
+    HOLDS(wm_lock_release(node) == 0 && wm_worker_leave(worker) == 0);
     wm_node_release(node);
     HOLDS(place_files() == 0);
     return 0;

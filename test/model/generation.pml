@@ -93,7 +93,7 @@ inline word_is_of() {
 #endif
 }
 
-inline wm_generation_retire() {
+inline wm_generation_close() {
     do
     ::
 #ifdef MUTANT_look_before_the_word /* close: I5_not_over_its_workers */
@@ -196,7 +196,7 @@ byte joined, joined_at[WORKERS + 1], told_at[3];
 bool told;
 byte holder;
 
-inline wm_lock() {
+inline wm_lock_acquire() {
 #ifndef MUTANT_exits_without_the_lock /* last: drained_means_exited */
     atomic { holder == 0 || !alive[holder] -> holder = me }
 #else
@@ -205,7 +205,7 @@ inline wm_lock() {
 }
 
 /* n_mine of an exit: with those that join, without those that died. */
-inline wm_worker_exit() {
+inline wm_worker_exit_counts() {
     d_step {
         count = 0;
         w = 1;
@@ -267,16 +267,16 @@ proctype worker(byte me; byte which)
         ok = false;
         state[me] = LIVE;
 #ifdef LAST
-        wm_lock();
-        wm_worker_exit();
+        wm_lock_acquire();
+        wm_worker_exit_counts();
 #endif
 #ifdef MUTANT_drain_after_the_look /* close: drained_means_exited */
         entered[me] = false;
-        wm_generation_retire();
+        wm_generation_close();
         state[me] = DRAINING;
 #else
         d_step { state[me] = DRAINING; entered[me] = false }
-        wm_generation_retire();
+        wm_generation_close();
 #endif
         wm_generation_take_exit();
 #ifdef LAST
@@ -387,7 +387,7 @@ init
 #else
     CHECK(drained_means_exited, !alive[1] || !OPEN(word));
 #endif
-    wm_generation_retire();
+    wm_generation_close();
     wm_generation_take_exit();
     CHECK(I4_no_end_lost, !OPEN(word) && taken[1] == closed[1] &&
                           taken[2] == closed[2])

@@ -130,7 +130,7 @@ inline write() {
     }
 }
 
-inline wm_lead() {
+inline wm_leader_stand() {
     live = STATE(word[my]) == LIVE && OF(word[my]) == me;
     d_step {
         t = term;
@@ -163,7 +163,7 @@ inline wm_lead() {
     d_step { leads = false; t = 0 }
 }
 
-inline wm_resign() {
+inline wm_leader_resign() {
     d_step { t = term; his = who }
     if
     :: his == WHO(me) ->
@@ -210,16 +210,16 @@ proctype worker(byte me)
         word[my] = WORD(LIVE, me);
         do
 #ifdef ASKS
-        :: asks < ASKS -> asks++; wm_lead()
+        :: asks < ASKS -> asks++; wm_leader_stand()
 #else
-        :: wm_lead()
+        :: wm_leader_stand()
 #endif
         :: d_step { word[my] == WORD(STALLED, me); word[my] = WORD(LIVE, me) }
         :: d_step {
                STATE(word[my]) != DRAINING && OF(word[my]) == me;
                word[my] = WORD(DRAINING, me)
            }
-           wm_resign()
+           wm_leader_resign()
         :: d_step { word[my] == WORD(DRAINING, me); word[my] = FREE } break
         :: STATE(word[my]) == DRAINING || OF(word[my]) != me -> break
         od;

@@ -81,7 +81,7 @@ inline try_once() {
     }
 }
 
-inline wm_lock() {
+inline wm_lock_acquire() {
     do
     ::
 #ifdef MUTANT_look_at_wake_after_the_try /* wake: invalid end state */
@@ -107,7 +107,7 @@ inline wm_lock() {
 }
 
 /* Polls, and signs for the next turn. */
-inline wm_trylock() {
+inline wm_lock_try() {
     do
     :: try_once();
         if
@@ -125,7 +125,7 @@ inline wm_trylock() {
     od
 }
 
-inline wm_unlock() {
+inline wm_lock_release() {
     d_step { assert(word == WORD(me)); word = 0; holds[me] = false }
 #if DIE < 3 && !defined MUTANT_releases_uncounted /* wake: invalid end state */
     wake = (wake + 1) & 7;
@@ -152,12 +152,12 @@ proctype contender(byte me; byte lives)
             do
 #ifdef TURNS
             :: turns == TURNS -> break
-            :: turns < TURNS -> turns++; wm_lock(); wm_unlock(); count = 0
+            :: turns < TURNS -> turns++; wm_lock_acquire(); wm_lock_release(); count = 0
 #else
 #if DIE < 3
-            :: wm_lock(); wm_unlock(); count = 0
+            :: wm_lock_acquire(); wm_lock_release(); count = 0
 #endif
-            :: wm_trylock(); wm_unlock()
+            :: wm_lock_try(); wm_lock_release()
 #endif
             od;
             skip

@@ -75,11 +75,11 @@ static long act_churn(struct actor *self, long generation)
 
         if (wm_worker_join(self->scene->node, (uint64_t)generation, &options,
                            &w) != 0 ||
-            wm_worker_start(w, &c) != 0 || wm_lead(w, &leader) < 0 ||
+            wm_worker_start(w, &c) != 0 || wm_leader_stand(w, &leader) < 0 ||
             wm_worker_drain(w) != 0) {
             return -1;
         }
-        wm_generation_retire(self->scene->node, (uint64_t)generation);
+        wm_generation_close(self->scene->node, (uint64_t)generation);
         if (wm_worker_leave(w) != 0) {
             return -1;
         }
@@ -90,7 +90,7 @@ static long act_churn(struct actor *self, long generation)
 /* All ends are taken, so that the node leaves nothing behind. */
 static long act_close(struct actor *self, long generation)
 {
-    wm_sweep_events(self->scene->node, NULL, NULL, NULL);
+    wm_events_give(self->scene->node, NULL, NULL, NULL);
     while (act_take(self, generation) == 1) {
     }
     return act_release(self, 0);

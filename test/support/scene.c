@@ -364,7 +364,7 @@ long act_begin(struct actor *self, long unused)
 
 long act_end_generation(struct actor *self, long generation)
 {
-    return wm_generation_end(self->scene->node, (uint64_t)generation);
+    return wm_generation_abandon(self->scene->node, (uint64_t)generation);
 }
 
 static long join_as(struct actor *self, long generation, uint32_t role,
@@ -402,7 +402,7 @@ long act_start(struct actor *self, long unused)
 long act_exit(struct actor *self, long unused)
 {
     (void)unused;
-    return wm_worker_exit(worker_of(self), &self->board->counts);
+    return wm_worker_exit_counts(worker_of(self), &self->board->counts);
 }
 
 long act_drain(struct actor *self, long unused)
@@ -413,7 +413,7 @@ long act_drain(struct actor *self, long unused)
 
 long act_retire(struct actor *self, long generation)
 {
-    return wm_generation_retire(self->scene->node, (uint64_t)generation);
+    return wm_generation_close(self->scene->node, (uint64_t)generation);
 }
 
 long act_take(struct actor *self, long generation)
@@ -449,7 +449,7 @@ long act_take_event(struct actor *self, long kinds)
 long act_lead(struct actor *self, long unused)
 {
     (void)unused;
-    return wm_lead(worker_of(self), &self->board->leader);
+    return wm_leader_stand(worker_of(self), &self->board->leader);
 }
 
 long act_lock(struct actor *self, long wait_ms)
@@ -457,13 +457,13 @@ long act_lock(struct actor *self, long wait_ms)
     const struct wm_lock_options options = {
         .size = sizeof(options), .purpose = 1, .wait_ms = (uint32_t)wait_ms};
 
-    return wm_lock(self->scene->node, &options);
+    return wm_lock_acquire(self->scene->node, &options);
 }
 
 long act_unlock(struct actor *self, long unused)
 {
     (void)unused;
-    return wm_unlock(self->scene->node);
+    return wm_lock_release(self->scene->node);
 }
 
 long act_release(struct actor *self, long unused)

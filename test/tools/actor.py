@@ -15,6 +15,9 @@ import proc
 
 U32, U64, POINTER = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
 
+# enum wm_condition
+WM_RECOVERED, WM_CLOSED = 0x40000001, 0x40000003
+
 
 class NodeOptions(ctypes.Structure):
     """struct wm_node_options"""
@@ -36,15 +39,15 @@ def library():
         getattr(lib, "wm_node_" + name).argtypes = [POINTER] * 2
     lib.wm_node_release.argtypes = [POINTER]
     lib.wm_generation_begin.argtypes = [POINTER] * 3
-    lib.wm_generation_end.argtypes = [POINTER, U64]
-    lib.wm_generation_retire.argtypes = [POINTER, U64]
+    lib.wm_generation_abandon.argtypes = [POINTER, U64]
+    lib.wm_generation_close.argtypes = [POINTER, U64]
     lib.wm_worker_join.argtypes = [POINTER, U64, POINTER, POINTER]
     lib.wm_worker_start.argtypes = [POINTER, POINTER]
     lib.wm_beat_at.argtypes = [POINTER, U64]
-    lib.wm_lead.argtypes = [POINTER, POINTER]
+    lib.wm_leader_stand.argtypes = [POINTER, POINTER]
     lib.wm_sweep.argtypes = [POINTER, POINTER]
-    lib.wm_lock.argtypes = [POINTER, POINTER]
-    for name in ("worker_drain", "worker_leave", "beat", "unlock"):
+    lib.wm_lock_acquire.argtypes = [POINTER, POINTER]
+    for name in ("worker_drain", "worker_leave", "beat", "lock_release"):
         getattr(lib, "wm_" + name).argtypes = [POINTER]
     return lib
 
@@ -70,7 +73,7 @@ class Inside:
         return number.value
 
     def abort(self, generation):
-        return self.lib.wm_generation_end(self.node, generation)
+        return self.lib.wm_generation_abandon(self.node, generation)
 
     def join(self, generation, role=0, overdue_ms=0xffffffff):
         options = JoinOptions(ctypes.sizeof(JoinOptions), role, overdue_ms, 0)
@@ -86,20 +89,20 @@ class Inside:
         return self.join(generation, **options) or self.start()
 
     def lead(self):
-        return self.lib.wm_lead(self.worker, (U64 * 5)())
+        return self.lib.wm_leader_stand(self.worker, (U64 * 5)())
 
     def lock(self, purpose):
         options = (U32 * 4)(16, purpose, 0, 0)
-        return self.lib.wm_lock(self.node, options)
+        return self.lib.wm_lock_acquire(self.node, options)
 
     def unlock(self):
-        return self.lib.wm_unlock(self.node)
+        return self.lib.wm_lock_release(self.node)
 
     def drain(self):
         return self.lib.wm_worker_drain(self.worker)
 
     def retire(self, generation):
-        return self.lib.wm_generation_retire(self.node, generation)
+        return self.lib.wm_generation_close(self.node, generation)
 
     def leave(self):
         return self.lib.wm_worker_leave(self.worker)

@@ -8,6 +8,7 @@ import struct
 
 import pytest
 
+from actor import WM_CLOSED, WM_RECOVERED
 from wmctl import DAMAGED, OK
 
 LIFE = ["generation-begun", "worker-joined", "generation-active",
@@ -18,7 +19,7 @@ def live_a_life(master):
     g = master.begin()
     worker = master.worker(g)
     assert worker.drain() == 0
-    assert worker.retire(g) == 3        # WM_CLOSED
+    assert worker.retire(g) == WM_CLOSED
     assert worker.leave() == 0
     worker.quit()
     return worker
@@ -50,7 +51,7 @@ def test_an_events_value_is_what_its_kind_says(place):
     assert killed.lead() == 1
     assert killed.lock(purpose=0) == 0
     killed.kill()
-    assert heir.lock(purpose=0) == 1            # WM_RECOVERED
+    assert heir.lock(purpose=0) == WM_RECOVERED
     seen = {(x["event"], x["pid"]): (x["generation"], x["slot"], x["value"])
             for x in place.lines("events")}
     assert seen["worker-joined", heir.pid] == (g, 1, 2)

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from proc import gone, wait
+from actor import WM_CLOSED
 from wmctl import NO_NODE, NOT_READY, OK, USAGE, Command
 
 
@@ -102,9 +103,9 @@ def test_after_the_last_generation_has_exited_it_is_the_current_one(place):
     for g in (1, 2):
         worker = master.worker(master.begin())
         worker.drain()
-        assert worker.retire(g) == 3            # WM_CLOSED
+        assert worker.retire(g) == WM_CLOSED
         worker.leave()
-    assert master.abort(master.begin()) == 3
+    assert master.abort(master.begin()) == WM_CLOSED
     shown = place.json("show")
     assert shown["current"] == 2
     assert generations(shown) == [(2, "exited"), (3, "aborted"), (1, "exited")]
@@ -199,8 +200,8 @@ def test_the_leader_is_named(place):
 def test_generations_without_workers_are_shown_when_all_are_asked_for(place):
     master = place.node()
     master.worker(master.begin()).leave()
-    assert master.retire(1) == 3        # WM_CLOSED
-    assert master.abort(master.begin()) == 3
+    assert master.retire(1) == WM_CLOSED
+    assert master.abort(master.begin()) == WM_CLOSED
     master.worker(master.begin())
     assert generations(place.json("show")) == [
         (3, "active"), (2, "aborted"), (1, "exited")]

@@ -9,6 +9,7 @@ import pytest
 
 import proc
 import wmctl
+from actor import WM_CLOSED
 from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, USAGE
 
 LONG = ("--timeout", "60")
@@ -98,7 +99,7 @@ def test_the_current_generation_is_meant_unless_one_is_named(place):
 def test_an_aborted_generation_is_not_waited_for(place):
     master = place.node()
     master.worker(master.begin())
-    assert master.abort(master.begin()) == 3        # WM_CLOSED
+    assert master.abort(master.begin()) == WM_CLOSED
     assert ready(place, 1)["generation"] == 1
 
 

@@ -135,7 +135,7 @@ static struct actor *holder, *successor;
 
 static long act_lock_as_successor(struct actor *self, long purpose)
 {
-    return wm_trylock(self->scene->node, (uint32_t)purpose, 0);
+    return wm_lock_try(self->scene->node, (uint32_t)purpose, 0);
 }
 
 static void pass_the_lock_on(void)
@@ -192,10 +192,10 @@ static void a_life_is_led_just_after_boot_and_after_17_years(void **state)
         worker = scene_own_worker(s, scene_begin(s));
         assert_int_equal(wm_tick(worker, 1), 0);
         assert_int_equal(wm_sweep(s->node, worker), 0);
-        assert_int_equal(wm_lock(s->node, NULL), 0);
-        assert_int_equal(wm_worker_exit(worker, &counts), 0);
+        assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
+        assert_int_equal(wm_worker_exit_counts(worker, &counts), 0);
         assert_int_equal(counts.mine, 1);
-        assert_int_equal(wm_unlock(s->node), 0);
+        assert_int_equal(wm_lock_release(s->node), 0);
         assert_int_equal(wm_worker_leave(worker), 0);
     }
 }
@@ -247,8 +247,8 @@ static void after_17_years_a_signature_still_keeps_the_lock(void **state)
     for (int i = 0; i < 1000 && result != -EBUSY; i++) {
         s->node->segment.header->lock.next =
             wm_word(0, (uint32_t)a->pid, wm_now());
-        result = wm_trylock(s->node, 0, 0);
-        wm_unlock(s->node);
+        result = wm_lock_try(s->node, 0, 0);
+        wm_lock_release(s->node);
     }
     assert_int_equal(result, -EBUSY);
 }

@@ -272,7 +272,7 @@ static long act_be_the_last(struct actor *self, long generation)
     }
     /* One at a time, as the lifecycle lock has it. */
     act_drain(self, 0);
-    wm_generation_retire(node, (uint64_t)generation);
+    wm_generation_close(node, (uint64_t)generation);
     return self->board->counts.mine == 1;
 }
 
@@ -280,11 +280,11 @@ static long act_last_under_the_lock(struct actor *self, long generation)
 {
     long last;
 
-    if (wm_lock(self->scene->node, NULL) < 0) {
+    if (wm_lock_acquire(self->scene->node, NULL) < 0) {
         return -1;
     }
     last = act_be_the_last(self, generation);
-    wm_unlock(self->scene->node);
+    wm_lock_release(self->scene->node);
     return last;
 }
 

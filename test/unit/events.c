@@ -301,7 +301,7 @@ static void a_sweep_without_a_callback_lets_crashes_go(void **state)
     g = scene_begin(s);
     for (int i = 0; i < 5; i++) {
         actor_kill(scene_worker(s, g)); /* would not find room */
-        assert_int_equal(wm_sweep_events(s->node, NULL, NULL, NULL), 1);
+        assert_int_equal(wm_events_give(s->node, NULL, NULL, NULL), 1);
     }
 }
 
@@ -376,9 +376,9 @@ static void what_a_dead_giver_left_is_given_by_the_next(void **state)
     actor_do(giver, act_sweep, 0);
     assert_int_equal(actor_do(giver, act_lock, 0), 0);
     actor_kill(giver); /* it had found it and was about to tell */
-    assert_int_equal(wm_trylock(s->node, 0, 0), WM_RECOVERED);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), WM_RECOVERED);
     assert_int_equal(scene_take(s, CRASHED, NULL), WM_EVENT_CRASHED);
-    wm_unlock(s->node);
+    wm_lock_release(s->node);
 }
 
 struct told {
@@ -407,13 +407,13 @@ static void a_sweep_with_a_callback_gives_under_the_lock(void **state)
 
     actor_kill(a);
     assert_int_equal(actor_do(b, act_lock, 0), 0);
-    assert_int_equal(wm_sweep_events(s->node, NULL, tell, &told), 0);
+    assert_int_equal(wm_events_give(s->node, NULL, tell, &told), 0);
     assert_int_equal(told.count, 0); /* the lock is held: it stays owed */
     assert_int_equal(actor_do(b, act_unlock, 0), 0);
-    assert_int_equal(wm_sweep_events(s->node, NULL, tell, &told), 1);
+    assert_int_equal(wm_events_give(s->node, NULL, tell, &told), 1);
     assert_int_equal(told.count, 1);
     assert_true(told.locked);
-    assert_int_equal(wm_sweep_events(s->node, NULL, tell, &told), 0);
+    assert_int_equal(wm_events_give(s->node, NULL, tell, &told), 0);
 }
 
 static void
@@ -480,11 +480,11 @@ static void the_log_tells_a_life_in_order(void **state)
     actor_do(a, act_drain, 0);
     actor_do(a, act_retire, (long)g);
     actor_do(a, act_leave, 0);
-    wm_generation_end(s->node, scene_begin(s));
+    wm_generation_abandon(s->node, scene_begin(s));
     actor_do(b, act_lock, 0);
     actor_kill(b);
-    assert_int_equal(wm_lock(s->node, NULL), WM_RECOVERED);
-    wm_unlock(s->node);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), WM_RECOVERED);
+    wm_lock_release(s->node);
 
     assert_int_equal(read_log(s, list, 32, &since, &missed), n);
     assert_int_equal(since, n);
@@ -508,7 +508,7 @@ static void the_log_tells_how_many_were_missed(void **state)
     uint64_t since = 0, missed;
 
     for (int i = 0; i < 150; i++) { /* two entries each; 256 fit */
-        wm_generation_end(s->node, scene_begin(s));
+        wm_generation_abandon(s->node, scene_begin(s));
     }
     assert_int_equal(read_log(s, list, 10, &since, &missed), 10);
     assert_int_equal(missed, 44);
@@ -578,7 +578,7 @@ an_entry_of_the_round_before_is_not_taken_for_a_new_one(void **state)
     uint64_t since = 256, missed;
 
     for (int i = 0; i < 128; i++) { /* two entries each; 256 fit */
-        wm_generation_end(s->node, scene_begin(s));
+        wm_generation_abandon(s->node, scene_begin(s));
     }
     atomic_fetch_add(&s->node->segment.header->log_next, 1); /* and died */
     assert_int_equal(read_log(s, list, 8, &since, &missed), 0);
@@ -611,7 +611,7 @@ static long act_fill_the_log(struct actor *self, long rounds)
 
     for (long i = 0; i < rounds; i++) {
         if (wm_generation_begin(self->scene->node, &id, NULL) != 0 ||
-            wm_generation_end(self->scene->node, id) != WM_CLOSED) {
+            wm_generation_abandon(self->scene->node, id) != WM_CLOSED) {
             return -1;
         }
     }

@@ -412,8 +412,8 @@ void a_success_clears_the_code(void **)
 void conditions_have_sentences(void **)
 {
     for (const wm::condition c :
-         {wm::condition::recovered, wm::condition::same, wm::condition::closed,
-          wm::condition::unsettled}) {
+         {wm::condition::recovered, wm::condition::is_worker,
+          wm::condition::closed, wm::condition::unsettled}) {
         const char *const text = wm::message(static_cast<int>(c));
 
         assert_string_equal(text, wm_strerror(static_cast<int>(c)));
@@ -944,7 +944,7 @@ void a_holding_that_is_over_ends_no_other(void **)
     wm::lifecycle_lock lock(n);
 
     lock.lock();
-    wm_hold first = lock.hold();
+    wm_lock_hold first = lock.hold();
     wm::lifecycle_lock::end(first);
     assert_false(lock.owns());
     lock.lock();
@@ -966,7 +966,7 @@ void a_lock_releases_what_was_taken_through_it_alone(void **)
         assert_true(ec == std::errc::operation_not_permitted && first.owns());
         other.unlock();
         assert_true(first.owns());
-        wm_hold held = first.hold();
+        wm_lock_hold held = first.hold();
         wm::lifecycle_lock::end(held); // its thread was ended, say
         other.lock();
         assert_false(first.owns());

@@ -46,12 +46,12 @@ static void a_failed_start_is_as_if_it_had_never_been(void **state)
     uint64_t g = scene_begin(s);
     struct wm_counts c;
 
-    assert_int_equal(wm_generation_end(s->node, g), WM_CLOSED);
+    assert_int_equal(wm_generation_abandon(s->node, g), WM_CLOSED);
     expect_state(s, g, WM_GENERATION_ABORTED, 0);
     g = scene_begin(s);
     wm_generation_counts(s->node, g, &c);
     assert_int_equal(c.previous, -1);
-    wm_generation_end(s->node, g);
+    wm_generation_abandon(s->node, g);
     assert_int_equal(wm_node_release(s->node), 0);
     s->node = NULL;
     assert_int_equal(scene_files(s), 0);
@@ -66,7 +66,7 @@ static void a_failed_reload_is_skipped_by_the_good_one(void **state)
     scene_worker(s, g);
     scene_worker(s, g);
     failed = scene_begin(s);
-    assert_int_equal(wm_generation_end(s->node, failed), WM_CLOSED);
+    assert_int_equal(wm_generation_abandon(s->node, failed), WM_CLOSED);
     good = scene_begin(s);
     wm_generation_counts(s->node, good, &c);
     assert_int_equal(c.previous, 2);
@@ -81,7 +81,7 @@ static void ending_a_generation_that_has_workers_changes_nothing(void **state)
     uint64_t g = scene_begin(s);
 
     scene_worker(s, g);
-    assert_int_equal(wm_generation_end(s->node, g), 0);
+    assert_int_equal(wm_generation_abandon(s->node, g), 0);
     expect_state(s, g, WM_GENERATION_ACTIVE, 1);
 }
 
@@ -269,7 +269,7 @@ static long act_race_to_the_end(struct actor *self, long generation)
     struct wm_node *node = self->scene->node;
 
     wm_worker_drain(wm_node_worker(node));
-    return wm_generation_retire(node, (uint64_t)generation);
+    return wm_generation_close(node, (uint64_t)generation);
 }
 
 static void of_many_that_drain_at_once_one_closes(void **state)
@@ -324,7 +324,7 @@ static long act_come_and_go(struct actor *self, long rounds)
         if (act_start(self, 0) != 0 || act_drain(self, 0) != 0) {
             return -3;
         }
-        wm_generation_retire(node, 1);
+        wm_generation_close(node, 1);
         taken += wm_generation_take_exit(node, 1, NULL);
         act_leave(self, 0);
     }
@@ -403,7 +403,7 @@ static void a_worker_begins_none(void **state)
     uint64_t g = scene_begin(s);
     struct actor *a = scene_worker(s, g);
 
-    assert_int_equal(actor_do(a, act_begin, 0), WM_SAME);
+    assert_int_equal(actor_do(a, act_begin, 0), WM_IS_WORKER);
     assert_int_equal(a->board->id, g);
     assert_int_equal(scene_begin(s), g + 1);
 }
@@ -464,7 +464,7 @@ static void a_closer_of_another_life_closes_nothing(void **state)
     }
     seen = atomic_load(&r->word);
     assert_int_equal(wm_gen_state(seen), WM_GENERATION_ACTIVE);
-    assert_int_equal(wm_generation_retire(s->node, g), WM_CLOSED);
+    assert_int_equal(wm_generation_close(s->node, g), WM_CLOSED);
     assert_int_equal(wm_generation_take_exit(s->node, g, NULL), 1);
     do {
         next = scene_begin(s);
@@ -476,7 +476,7 @@ static void a_closer_of_another_life_closes_nothing(void **state)
         wm_sweep(s->node, NULL);
         scene_take(s, ~0u, NULL);
     }
-    assert_int_equal(wm_generation_retire(s->node, g), 0);
+    assert_int_equal(wm_generation_close(s->node, g), 0);
     assert_int_equal(wm_generation_take_exit(s->node, g, NULL), 0);
     expect_state(s, next, WM_GENERATION_ACTIVE, 1);
 }
@@ -508,7 +508,7 @@ static void ends_that_nobody_takes_do_not_stop_it_from_beginning(void **state)
 static void go_round(struct scene *s, uint64_t id)
 {
     while (id % 65 != (scene_begin(s) + 1) % 65) {
-        wm_generation_end(s->node, s->node->begun);
+        wm_generation_abandon(s->node, s->node->begun);
     }
 }
 
@@ -555,7 +555,7 @@ static void a_forgotten_one_cannot_be_joined(void **state)
     struct actor *a = scene_actor(s);
 
     assert_int_equal(actor_do(a, act_join, 7), -ESTALE);
-    assert_int_equal(wm_generation_retire(s->node, 7), 0);
+    assert_int_equal(wm_generation_close(s->node, 7), 0);
     assert_int_equal(wm_generation_take_exit(s->node, 7, NULL), 0);
     assert_int_equal(wm_generation_take_exit(s->node, 0, NULL), 0);
 }

@@ -168,7 +168,7 @@ static long act_campaign(struct actor *self, long rounds)
     long led = 0;
 
     for (long i = 0; i < rounds; i++) {
-        int mine = wm_lead(w, &leader);
+        int mine = wm_leader_stand(w, &leader);
 
         if (leader.term < last) {
             return -1;

@@ -47,7 +47,7 @@ static uint64_t lock_word(uint32_t pid, uint64_t start, uint64_t sequence)
 
 static long act_try(struct actor *self, long queue)
 {
-    return wm_trylock(self->scene->node, 2, (int)queue);
+    return wm_lock_try(self->scene->node, 2, (int)queue);
 }
 
 static long act_is_own(struct actor *self, long unused)
@@ -104,15 +104,15 @@ static void a_sleeper_gets_what_is_released(void **state)
     struct scene *s = *state;
     struct actor *a = scene_actor(s);
 
-    assert_int_equal(wm_lock(s->node, NULL), 0);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
     actor_tell(a, act_lock, 0);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
     assert_int_equal(actor_hear(a), 0);
     assert_int_equal(holder(s).pid, a->pid);
-    assert_int_equal(wm_trylock(s->node, 0, 0), -EBUSY);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), -EBUSY);
     assert_int_equal(actor_do(a, act_unlock, 0), 0);
-    assert_int_equal(wm_trylock(s->node, 0, 0), 0);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 /* How many sleep on the lock: moved from its futex to the same one. */
@@ -133,12 +133,12 @@ static void a_release_wakes_who_sleeps(void **state)
 
     alarm(60);
     for (int i = 0; i < 3000; i++) {
-        assert_int_equal(wm_lock(s->node, NULL), 0);
+        assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
         actor_tell(a, act_lock, 0);
         while (sleepers(s) == 0) {
             sched_yield();
         }
-        assert_int_equal(wm_unlock(s->node), 0);
+        assert_int_equal(wm_lock_release(s->node), 0);
         assert_int_equal(actor_hear(a), 0);
         assert_int_equal(actor_do(a, act_unlock, 0), 0);
     }
@@ -149,11 +149,11 @@ static void who_has_it_is_refused_a_second_time(void **state)
 {
     struct scene *s = *state;
 
-    assert_int_equal(wm_lock(s->node, NULL), 0);
-    assert_int_equal(wm_lock(s->node, NULL), -EDEADLK);
-    assert_int_equal(wm_trylock(s->node, 0, 0), -EDEADLK);
-    assert_int_equal(wm_trylock(s->node, 0, 1), -EDEADLK);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), -EDEADLK);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), -EDEADLK);
+    assert_int_equal(wm_lock_try(s->node, 0, 1), -EDEADLK);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 static void who_has_it_not_cannot_unlock(void **state)
@@ -161,12 +161,12 @@ static void who_has_it_not_cannot_unlock(void **state)
     struct scene *s = *state;
     struct actor *a = scene_actor(s);
 
-    assert_int_equal(wm_unlock(s->node), -EPERM);
-    assert_int_equal(wm_lock(s->node, NULL), 0);
+    assert_int_equal(wm_lock_release(s->node), -EPERM);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
     assert_int_equal(actor_do(a, act_unlock, 0), -EPERM);
     assert_int_equal(holder(s).pid, getpid());
-    assert_int_equal(wm_unlock(s->node), 0);
-    assert_int_equal(wm_unlock(s->node), -EPERM);
+    assert_int_equal(wm_lock_release(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), -EPERM);
 }
 
 static void too_small_options_are_refused(void **state)
@@ -174,7 +174,7 @@ static void too_small_options_are_refused(void **state)
     struct scene *s = *state;
     const struct wm_lock_options options = {.size = sizeof(options) - 1};
 
-    assert_int_equal(wm_lock(s->node, &options), -EINVAL);
+    assert_int_equal(wm_lock_acquire(s->node, &options), -EINVAL);
     assert_int_equal(holder(s).pid, 0);
 }
 
@@ -185,14 +185,14 @@ static void a_reader_cannot_have_it_but_sees_who_does(void **state)
     struct wm_lock_holder h;
 
     assert_int_equal(wm_node_open(s->instance, NULL, &reader), 0);
-    assert_int_equal(wm_lock(reader, NULL), -EROFS);
-    assert_int_equal(wm_trylock(reader, 0, 1), -EROFS);
-    assert_int_equal(wm_unlock(reader), -EPERM);
-    assert_int_equal(wm_trylock(s->node, 42, 0), 0);
+    assert_int_equal(wm_lock_acquire(reader, NULL), -EROFS);
+    assert_int_equal(wm_lock_try(reader, 0, 1), -EROFS);
+    assert_int_equal(wm_lock_release(reader), -EPERM);
+    assert_int_equal(wm_lock_try(s->node, 42, 0), 0);
     wm_lock_inspect(reader, &h);
     assert_int_equal(h.pid, getpid());
     assert_int_equal(h.purpose, 42);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
     assert_int_equal(wm_node_release(reader), 0);
 }
 
@@ -205,10 +205,10 @@ static void a_dead_holders_lock_passes_on(void **state)
 
     assert_int_equal(actor_do(a, act_lock, 0), 0);
     actor_kill(a);
-    assert_int_equal(wm_trylock(s->node, 0, 0), WM_RECOVERED);
-    assert_int_equal(wm_unlock(s->node), 0);
-    assert_int_equal(wm_trylock(s->node, 0, 0), 0);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), WM_RECOVERED);
+    assert_int_equal(wm_lock_release(s->node), 0);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 static void a_zombies_lock_passes_on_to_a_waiter(void **state)
@@ -264,14 +264,14 @@ static void a_stopped_holder_is_not_robbed(void **state)
     assert_int_equal(actor_do(a, act_lock, 0), 0);
     actor_pause(a);
     word = area(s)->word;
-    assert_int_equal(wm_lock(s->node, &options), -ETIMEDOUT);
-    assert_int_equal(wm_trylock(s->node, 0, 1), -EINPROGRESS);
+    assert_int_equal(wm_lock_acquire(s->node, &options), -ETIMEDOUT);
+    assert_int_equal(wm_lock_try(s->node, 0, 1), -EINPROGRESS);
     assert_true(area(s)->word == word);
     actor_resume(a);
     assert_int_equal(actor_do(a, act_is_own, 0), 1);
     assert_int_equal(actor_do(a, act_unlock, 0), 0);
-    assert_int_equal(wm_lock(s->node, &options), 0);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_acquire(s->node, &options), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 static void waiting_ends_when_it_was_limited(void **state)
@@ -284,10 +284,10 @@ static void waiting_ends_when_it_was_limited(void **state)
 
     assert_int_equal(actor_do(a, act_lock, 0), 0);
     began = wm_now();
-    assert_int_equal(wm_lock(s->node, &options), -ETIMEDOUT);
+    assert_int_equal(wm_lock_acquire(s->node, &options), -ETIMEDOUT);
     assert_true(wm_now() - began >= 60);
     assert_int_equal(holder(s).pid, a->pid);
-    assert_int_equal(wm_unlock(s->node), -EPERM);
+    assert_int_equal(wm_lock_release(s->node), -EPERM);
 }
 
 /* The limit is one holder's, not the queue's: holders that change often keep
@@ -301,8 +301,8 @@ static void a_limit_on_holding_is_no_limit_on_waiting(void **state)
 
     actor_tell(a, act_count_up, 2000);
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(wm_lock(s->node, &options), 0);
-        assert_int_equal(wm_unlock(s->node), 0);
+        assert_int_equal(wm_lock_acquire(s->node, &options), 0);
+        assert_int_equal(wm_lock_release(s->node), 0);
     }
     assert_int_equal(actor_hear(a), 0);
 }
@@ -315,13 +315,13 @@ static void another_process_with_the_holders_pid_is_not_the_holder(void **state)
     const uint64_t start = wm_ident_start(wm_process_ident(pid));
 
     area(s)->word = lock_word(pid, start, 7);
-    assert_int_equal(wm_trylock(s->node, 0, 0), -EBUSY);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), -EBUSY);
     area(s)->word = lock_word(pid, 0, 7); /* it did not know its start */
-    assert_int_equal(wm_trylock(s->node, 0, 0), -EBUSY);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), -EBUSY);
     area(s)->word = lock_word(pid, start ^ 1, 7);
-    assert_int_equal(wm_trylock(s->node, 0, 0), WM_RECOVERED);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), WM_RECOVERED);
     assert_int_equal(holder(s).sequence, 8);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 static void a_pid_that_nobody_has_holds_nothing(void **state)
@@ -329,29 +329,29 @@ static void a_pid_that_nobody_has_holds_nothing(void **state)
     struct scene *s = *state;
 
     area(s)->word = lock_word((UINT32_C(1) << 22) - 1, 5, 7);
-    assert_int_equal(wm_trylock(s->node, 0, 0), WM_RECOVERED);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), WM_RECOVERED);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 static void a_noted_holding_is_ended_once_and_no_other(void **state)
 {
     struct scene *s = *state;
-    struct wm_hold first, second, none;
+    struct wm_lock_hold first, second, none;
 
-    wm_hold_note(s->node, &none);
-    assert_int_equal(wm_lock(s->node, NULL), 0);
-    wm_hold_note(s->node, &first);
-    wm_hold_end(&none);
+    wm_lock_hold_note(s->node, &none);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
+    wm_lock_hold_note(s->node, &first);
+    wm_lock_hold_release(&none);
     assert_int_equal(holder(s).own, 1);
-    wm_hold_end(&first);
+    wm_lock_hold_release(&first);
     assert_int_equal(holder(s).pid, 0);
-    assert_int_equal(wm_lock(s->node, NULL), 0);
-    wm_hold_note(s->node, &second);
-    wm_hold_end(&first); /* long over */
+    assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
+    wm_lock_hold_note(s->node, &second);
+    wm_lock_hold_release(&first); /* long over */
     assert_int_equal(holder(s).own, 1);
-    assert_int_equal(wm_unlock(s->node), 0);
-    wm_hold_end(&second);
-    assert_int_equal(wm_unlock(s->node), -EPERM);
+    assert_int_equal(wm_lock_release(s->node), 0);
+    wm_lock_hold_release(&second);
+    assert_int_equal(wm_lock_release(s->node), -EPERM);
 }
 
 /* ------------------------------------------------------------------- forks */
@@ -361,12 +361,12 @@ static void a_forked_child_does_not_hold_its_parents_lock(void **state)
     struct scene *s = *state;
     struct actor *a, *b = scene_actor(s), *child;
 
-    assert_int_equal(wm_lock(s->node, NULL), 0);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
     a = scene_actor(s);
     assert_int_equal(actor_do(a, act_is_own, 0), 0);
     assert_int_equal(actor_do(a, act_unlock, 0), -EPERM);
     assert_int_equal(actor_do(a, act_try, 0), -EBUSY);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
     /* Nor does it live on in the child when the parent has died. */
     assert_int_equal(actor_do(b, act_lock, 0), 0);
     child = actor_fork(b);
@@ -384,8 +384,8 @@ static void releasing_the_node_gives_the_lock_back(void **state)
     assert_int_equal(actor_do(a, act_lock, 0), 0);
     assert_int_equal(actor_do(a, act_release, 0), 0);
     assert_int_equal(holder(s).pid, 0);
-    assert_int_equal(wm_trylock(s->node, 0, 0), 0);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 /* -------------------------------------------------------------- inspection */
@@ -399,7 +399,7 @@ static void inspection_tells_who_why_and_which_time(void **state)
     assert_int_equal(h.pid, 0);
     assert_int_equal(h.purpose, 0);
     assert_int_equal(h.own, 0);
-    assert_int_equal(wm_trylock(s->node, 42, 0), 0);
+    assert_int_equal(wm_lock_try(s->node, 42, 0), 0);
     h = holder(s);
     first = h.sequence;
     assert_int_equal(h.pid, getpid());
@@ -407,13 +407,13 @@ static void inspection_tells_who_why_and_which_time(void **state)
     assert_int_equal(h.own, 1);
     assert_int_equal(h.generation, 0);
     assert_true(h.held_ms < 3600000);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
     assert_int_equal(holder(s).pid, 0);
     assert_int_equal(holder(s).own, 0);
-    assert_int_equal(wm_trylock(s->node, 43, 0), 0);
+    assert_int_equal(wm_lock_try(s->node, 43, 0), 0);
     assert_int_equal(holder(s).purpose, 43);
     assert_int_equal(holder(s).sequence, first + 1);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 static void inspection_tells_the_workers_generation(void **state)
@@ -436,8 +436,8 @@ static void what_an_earlier_holder_said_is_not_told(void **state)
     struct scene *s = *state;
     struct wm_lock_holder h;
 
-    assert_int_equal(wm_trylock(s->node, 42, 0), 0);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_try(s->node, 42, 0), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
     /* One that has it, and was stopped before it could say why. */
     area(s)->word = lock_word((uint32_t)getpid(), 0, area(s)->word + 1);
     h = holder(s);
@@ -454,12 +454,12 @@ static void the_sequence_wraps_without_touching_the_rest(void **state)
     struct scene *s = *state;
 
     area(s)->word = 0xffffff;
-    assert_int_equal(wm_trylock(s->node, 5, 0), 0);
+    assert_int_equal(wm_lock_try(s->node, 5, 0), 0);
     assert_int_equal(holder(s).pid, getpid());
     assert_int_equal(holder(s).sequence, 0);
     assert_int_equal(holder(s).purpose, 5);
     assert_int_equal(holder(s).own, 1);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
     assert_true(area(s)->word == 0);
 }
 
@@ -479,9 +479,9 @@ static void a_fresh_signature_keeps_the_free_lock_for_its_writer(void **state)
     /* Stopped for longer than it is fresh, we have shown nothing: again. */
     for (int i = 0; i < 1000 && result != -EBUSY; i++) {
         sign(s, (uint32_t)a->pid, wm_now());
-        result = wm_trylock(s->node, 0, 0);
+        result = wm_lock_try(s->node, 0, 0);
         if (result == 0) {
-            wm_unlock(s->node);
+            wm_lock_release(s->node);
         }
     }
     assert_int_equal(result, -EBUSY);
@@ -496,8 +496,8 @@ static void a_stale_signature_keeps_nobody(void **state)
     struct scene *s = *state;
 
     sign(s, 1, wm_now() - 101);
-    assert_int_equal(wm_trylock(s->node, 0, 0), 0);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_try(s->node, 0, 0), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 static void a_dead_pollers_signature_expires(void **state)
@@ -507,13 +507,13 @@ static void a_dead_pollers_signature_expires(void **state)
     struct scene *s = *state;
     struct actor *a = scene_actor(s);
 
-    assert_int_equal(wm_lock(s->node, NULL), 0);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
     assert_int_equal(actor_do(a, act_try, 1), -EINPROGRESS);
     assert_int_equal(wm_word_pid(area(s)->next), a->pid);
     actor_kill(a);
-    assert_int_equal(wm_unlock(s->node), 0);
-    assert_int_equal(wm_lock(s->node, &options), 0);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
+    assert_int_equal(wm_lock_acquire(s->node, &options), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 static void who_only_tries_signs_nothing(void **state)
@@ -521,10 +521,10 @@ static void who_only_tries_signs_nothing(void **state)
     struct scene *s = *state;
     struct actor *a = scene_actor(s);
 
-    assert_int_equal(wm_lock(s->node, NULL), 0);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
     assert_int_equal(actor_do(a, act_try, 0), -EBUSY);
     assert_true(area(s)->next == 0);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 /* Takes the lock as often as it can, each time for a while. */
@@ -549,12 +549,12 @@ static void who_is_next_of_those_that_queue_is_told(void **state)
     struct scene *s = *state;
     struct actor *first = scene_actor(s), *second = scene_actor(s);
 
-    assert_int_equal(wm_lock(s->node, NULL), 0);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
     assert_int_equal(actor_do(first, act_try, 1), -EINPROGRESS);
     assert_int_equal(actor_do(second, act_try, 1), -EBUSY);
     assert_int_equal(actor_do(first, act_try, 0), -EBUSY);
     assert_int_equal(actor_do(first, act_try, 1), -EINPROGRESS);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
     assert_int_equal(actor_do(first, act_try, 1), 0);
     assert_int_equal(actor_do(second, act_try, 1), -EINPROGRESS);
     assert_int_equal(actor_do(first, act_unlock, 0), 0);
@@ -568,7 +568,7 @@ static uint32_t poll_turn(struct scene *s)
     uint32_t before = 0, after;
     bool signed_on = false;
 
-    while (wm_trylock(s->node, 0, 1) < 0) {
+    while (wm_lock_try(s->node, 0, 1) < 0) {
         if (!signed_on) {
             before = holder(s).sequence;
             signed_on = true;
@@ -576,7 +576,7 @@ static uint32_t poll_turn(struct scene *s)
         nanosleep(&rest, NULL);
     }
     after = holder(s).sequence;
-    wm_unlock(s->node);
+    wm_lock_release(s->node);
     return signed_on ? after - before : 0;
 }
 
@@ -644,13 +644,13 @@ static void a_worker_beats_while_it_waits(void **state)
     struct actor *a = scene_worker(s, g);
     struct beating b = {.scene = s, .pid = a->pid};
 
-    assert_int_equal(wm_lock(s->node, NULL), 0);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
     actor_tell(a, act_lock, 0);
     for (int i = 0; i < 3; i++) {
         b.since = beat_of(s, a->pid);
         scene_await(has_beaten, &b, "a beat of the waiter");
     }
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
     assert_int_equal(actor_hear(a), 0);
     assert_int_equal(actor_do(a, act_unlock, 0), 0);
 }
@@ -674,7 +674,7 @@ static void *try_in_a_thread(void *argument)
 {
     struct scene *s = argument;
 
-    thread_result = wm_trylock(s->node, 0, 1);
+    thread_result = wm_lock_try(s->node, 0, 1);
     return NULL;
 }
 
@@ -697,11 +697,11 @@ static void another_thread_of_the_holder_is_refused(void **state)
     struct scene *s = *state;
     pthread_t thread;
 
-    assert_int_equal(wm_lock(s->node, NULL), 0);
+    assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
     assert_int_equal(pthread_create(&thread, NULL, try_in_a_thread, s), 0);
     pthread_join(thread, NULL);
     assert_int_equal(thread_result, -EDEADLK);
-    assert_int_equal(wm_unlock(s->node), 0);
+    assert_int_equal(wm_lock_release(s->node), 0);
 }
 
 static void a_thread_may_inspect_while_another_locks(void **state)
@@ -712,8 +712,8 @@ static void a_thread_may_inspect_while_another_locks(void **state)
     thread_result = 0;
     assert_int_equal(pthread_create(&thread, NULL, inspect_in_a_thread, s), 0);
     for (int i = 0; i < 2000; i++) {
-        assert_int_equal(wm_lock(s->node, NULL), 0);
-        assert_int_equal(wm_unlock(s->node), 0);
+        assert_int_equal(wm_lock_acquire(s->node, NULL), 0);
+        assert_int_equal(wm_lock_release(s->node), 0);
     }
     pthread_join(thread, NULL);
     assert_int_equal(thread_result, 0);

@@ -195,7 +195,7 @@ static void who_lost_the_lead_is_told_who_has_it(void **state)
     scene = *state;
     w = scene_own_worker(scene, scene_begin(scene));
     meanwhile("take_the_lead", "swap", pass_the_lead_on);
-    assert_int_equal(wm_lead(w, &leader), 0);
+    assert_int_equal(wm_leader_stand(w, &leader), 0);
     came_to_it();
     assert_int_equal(leader.pid, rival->pid);
     assert_int_equal(leader.term, 3);

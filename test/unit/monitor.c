@@ -89,7 +89,7 @@ static bool is_forgotten(void *argument)
     struct wm_worker_info list[8];
     uint32_t count = 0;
 
-    wm_sweep_events(node, NULL, NULL, NULL);
+    wm_events_give(node, NULL, NULL, NULL);
     wm_snapshot(node, list, 8, &count);
     return count == 1;
 }

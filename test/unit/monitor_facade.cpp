@@ -81,7 +81,7 @@ public:
     ~scene()
     {
         drain();
-        wm_generation_retire(node_.handle(), generation_.id());
+        wm_generation_close(node_.handle(), generation_.id());
         wm_generation_take_exit(node_.handle(), generation_.id(), nullptr);
     }
 
@@ -91,7 +91,7 @@ public:
     {
         wm_leader leader{};
 
-        wm_lead(worker_.handle(), &leader);
+        wm_leader_stand(worker_.handle(), &leader);
     }
 
 private:

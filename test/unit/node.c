@@ -64,7 +64,7 @@ static void leave(struct wm_node *node, uint64_t id)
     struct wm_worker *worker = wm_node_worker(node);
 
     wm_worker_drain(worker);
-    wm_generation_retire(node, id);
+    wm_generation_close(node, id);
     wm_generation_take_exit(node, id, NULL);
     wm_worker_leave(worker);
 }
@@ -180,10 +180,10 @@ static void two_instances_in_one_process_do_not_mix(void **state)
     assert_non_null(join(stream, 1));
     wm_generation_counts(http, 1, &counts);
     assert_int_equal(counts.mine, 1);
-    assert_int_equal(wm_lock(http, NULL), 0);
-    assert_int_equal(wm_lock(stream, NULL), 0); /* a lock a node */
-    assert_int_equal(wm_unlock(http), 0);
-    assert_int_equal(wm_unlock(stream), 0);
+    assert_int_equal(wm_lock_acquire(http, NULL), 0);
+    assert_int_equal(wm_lock_acquire(stream, NULL), 0); /* a lock a node */
+    assert_int_equal(wm_lock_release(http), 0);
+    assert_int_equal(wm_lock_release(stream), 0);
     leave(http, 1);
     wm_generation_counts(stream, 1, &counts);
     assert_int_equal(counts.mine, 1);
@@ -258,10 +258,10 @@ static int uses_its_parents_worker(const void *unused)
 
     (void)unused;
     HOLDS(wm_node_worker(forked) == NULL);
-    HOLDS(wm_worker_holds(w) == 0);
+    HOLDS(wm_worker_has_record(w) == 0);
     HOLDS(wm_beat(w) == -ESTALE);
     HOLDS(wm_worker_start(w, &counts) == -ECHILD);
-    HOLDS(wm_worker_exit(w, &counts) == -ECHILD);
+    HOLDS(wm_worker_exit_counts(w, &counts) == -ECHILD);
     HOLDS(wm_worker_drain(w) == -ECHILD);
     HOLDS(wm_worker_leave(w) == -ECHILD);
     HOLDS(wm_node_release(forked) == 0);
@@ -275,7 +275,7 @@ static void a_childs_use_of_its_parents_worker_changes_nothing(void **state)
     begin(forked);
     assert_non_null(join(forked, 1));
     assert_int_equal(place_run(uses_its_parents_worker, NULL), 0);
-    assert_int_equal(wm_worker_holds(wm_node_worker(forked)), 1);
+    assert_int_equal(wm_worker_has_record(wm_node_worker(forked)), 1);
     assert_int_equal(place_files(), 1);
     leave(forked, 1);
     assert_int_equal(wm_node_release(forked), 0);
@@ -336,7 +336,7 @@ static void what_nobody_was_told_of_keeps_the_segment(void **state)
     begin(node);
     assert_non_null(join(node, 1));
     wm_worker_drain(wm_node_worker(node));
-    assert_int_equal(wm_generation_retire(node, 1), WM_CLOSED);
+    assert_int_equal(wm_generation_close(node, 1), WM_CLOSED);
     wm_worker_leave(wm_node_worker(node));
     assert_int_equal(wm_node_release(node), 0);
     assert_int_equal(place_files(), 1);
@@ -367,7 +367,7 @@ static void releasing_leaves_the_record_and_the_lock(void **state)
     begin(forked);
     pid = fork_participant(&stop);
     assert_non_null(join(forked, 1));
-    assert_int_equal(wm_lock(forked, NULL), 0);
+    assert_int_equal(wm_lock_acquire(forked, NULL), 0);
     assert_int_equal(wm_node_release(forked), 0);
     assert_int_equal(wm_node_open("a", place_directory, &reader), 0);
     assert_int_equal(wm_snapshot(reader, list, 4, &n), 0);
@@ -471,7 +471,7 @@ static void a_crash_that_nobody_was_told_of_is_told_to_the_next(void **state)
     begin(forked);
     assert_int_equal(place_run(crashes_after_it_was_the_last, NULL), 0);
     wm_sweep(forked, NULL);
-    assert_int_equal(wm_generation_retire(forked, 1), WM_CLOSED);
+    assert_int_equal(wm_generation_close(forked, 1), WM_CLOSED);
     assert_int_equal(wm_generation_take_exit(forked, 1, NULL), 1);
     assert_int_equal(wm_node_release(forked), 0);
     assert_int_equal(place_files(), 1);
@@ -563,11 +563,11 @@ static void a_reader_can_change_nothing(void **state)
     assert_int_equal(wm_node_open("a", place_directory, &reader), 0);
     assert_int_equal(wm_generation_begin(reader, &id, NULL), -EROFS);
     assert_int_equal(wm_worker_join(reader, 1, &options, &worker), -EROFS);
-    assert_int_equal(wm_generation_retire(reader, 1), -EROFS);
-    assert_int_equal(wm_lock(reader, NULL), -EROFS);
-    assert_int_equal(wm_trylock(reader, 0, 0), -EROFS);
+    assert_int_equal(wm_generation_close(reader, 1), -EROFS);
+    assert_int_equal(wm_lock_acquire(reader, NULL), -EROFS);
+    assert_int_equal(wm_lock_try(reader, 0, 0), -EROFS);
     assert_int_equal(wm_generation_take_exit(reader, 1, NULL), 0);
-    assert_int_equal(wm_generation_end(reader, 1), 0);
+    assert_int_equal(wm_generation_abandon(reader, 1), 0);
     assert_int_equal(wm_sweep(reader, NULL), 0);
     assert_int_equal(wm_node_release(reader), 0);
     assert_int_equal(wm_node_release(node), 0);

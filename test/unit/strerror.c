@@ -19,10 +19,10 @@
 
 /* Whatever wm.h and wm_monitor.h say that a function returns. */
 static const int results[] = {
-    0,         WM_RECOVERED, WM_SAME, WM_CLOSED, WM_UNSETTLED, -EACCES,
-    -EALREADY, -EBADMSG,     -EBUSY,  -ECHILD,   -EDEADLK,     -EINVAL,
-    -ENOBUFS,  -ENOENT,      -ENOSPC, -EPERM,    -EPROTO,      -EROFS,
-    -ESTALE,   -ETIMEDOUT,   -EXDEV,  -ENOMEM,   -EMFILE,      -EAGAIN,
+    0,         WM_RECOVERED, WM_IS_WORKER, WM_CLOSED, WM_UNSETTLED, -EACCES,
+    -EALREADY, -EBADMSG,     -EBUSY,       -ECHILD,   -EDEADLK,     -EINVAL,
+    -ENOBUFS,  -ENOENT,      -ENOSPC,      -EPERM,    -EPROTO,      -EROFS,
+    -ESTALE,   -ETIMEDOUT,   -EXDEV,       -ENOMEM,   -EMFILE,      -EAGAIN,
     -ESRCH,    -EINPROGRESS,
 };
 
@@ -76,7 +76,7 @@ static void a_condition_is_not_taken_for_an_errno(void **state)
 {
     (void)state;
     assert_string_not_equal(wm_strerror(WM_RECOVERED), wm_strerror(-EPERM));
-    assert_string_not_equal(wm_strerror(WM_SAME), wm_strerror(-ENOENT));
+    assert_string_not_equal(wm_strerror(WM_IS_WORKER), wm_strerror(-ENOENT));
     assert_string_equal(wm_strerror(EINVAL), wm_strerror(4000));
 }
 

@@ -74,7 +74,7 @@ static void *ask(void *argument)
         struct wm_leader leader;
         struct wm_lock_holder holder;
 
-        wm_lead(wm_node_worker(s->node), &leader);
+        wm_leader_stand(wm_node_worker(s->node), &leader);
         if (leader.term < term) {
             wrong++;
         }
@@ -139,7 +139,7 @@ static void threads_beat_count_look_and_sweep_at_once(void **state)
     }
     assert_int_equal(wrong, 0);
     wm_worker_drain(w);
-    wm_generation_retire(s->node, g);
+    wm_generation_close(s->node, g);
     assert_int_equal(wm_generation_take_exit(s->node, g, NULL), 1);
 }
 

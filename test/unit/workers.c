@@ -66,7 +66,7 @@ static long act_use_it_in_a_child(struct actor *self, long generation)
         bad |= (wm_worker_start(parents, &c) != -ECHILD) << 2;
         bad |= (wm_worker_drain(parents) != -ECHILD) << 3;
         bad |= (wm_worker_leave(parents) != -ECHILD) << 4;
-        bad |= (wm_unlock(self->scene->node) != -EPERM) << 5;
+        bad |= (wm_lock_release(self->scene->node) != -EPERM) << 5;
         bad |= (act_join(self, generation) != 0) << 6;
         bad |= (act_leave(self, 0) != 0) << 7;
         _exit(bad);
@@ -129,7 +129,7 @@ static void a_beat_never_moves_back(void **state)
     assert_int_equal(wm_beat_at(w, later + 1), 0);
     assert_int_equal(wm_word_beat(word(s, 0)), later + 1);
     wm_worker_drain(w);
-    wm_generation_retire(s->node, g);
+    wm_generation_close(s->node, g);
     wm_generation_take_exit(s->node, g, NULL);
 }
 
@@ -576,9 +576,9 @@ static void a_reader_may_change_nothing(void **state)
     assert_int_equal(wm_node_open(s->instance, NULL, &reader), 0);
     assert_int_equal(wm_worker_join(reader, g, &options, &w), -EROFS);
     assert_int_equal(wm_generation_begin(reader, &id, NULL), -EROFS);
-    assert_int_equal(wm_generation_retire(reader, g), -EROFS);
-    assert_int_equal(wm_lock(reader, NULL), -EROFS);
-    assert_int_equal(wm_trylock(reader, 0, 1), -EROFS);
+    assert_int_equal(wm_generation_close(reader, g), -EROFS);
+    assert_int_equal(wm_lock_acquire(reader, NULL), -EROFS);
+    assert_int_equal(wm_lock_try(reader, 0, 1), -EROFS);
     assert_int_equal(wm_sweep(reader, NULL), 0);
     assert_int_equal(wm_event_take(reader, ~0u, &e), 0);
     assert_int_equal(wm_generation_take_exit(reader, g, NULL), 0);

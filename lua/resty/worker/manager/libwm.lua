@@ -67,7 +67,7 @@ struct wm_log_entry {
     uint32_t slot, kind, reserved;
 };
 struct wm_lock_options { uint32_t size, purpose, hold_ms, wait_ms; };
-struct wm_hold { struct wm_node *node; uint64_t word; };
+struct wm_lock_hold { struct wm_node *node; uint64_t word; };
 struct wm_lock_holder {
     int32_t pid;
     uint32_t purpose;
@@ -81,15 +81,15 @@ int wm_node_attach(const struct wm_node_options *options, wm_node **node);
 int wm_node_release(wm_node *node);
 void wm_node_describe(const wm_node *node, struct wm_node_info *info);
 int wm_generation_begin(wm_node *node, uint64_t *id, uint32_t *reason);
-int wm_generation_end(wm_node *node, uint64_t id);
-int wm_generation_retire(wm_node *node, uint64_t id);
+int wm_generation_abandon(wm_node *node, uint64_t id);
+int wm_generation_close(wm_node *node, uint64_t id);
 int wm_generation_take_exit(wm_node *node, uint64_t id, uint32_t *spell);
 int wm_worker_join(wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    wm_worker **worker);
 wm_worker *wm_node_worker(const wm_node *node);
 int wm_worker_start(wm_worker *worker, struct wm_counts *counts);
-int wm_worker_exit(wm_worker *worker, struct wm_counts *counts);
+int wm_worker_exit_counts(wm_worker *worker, struct wm_counts *counts);
 int wm_worker_drain(wm_worker *worker);
 int wm_worker_leave(wm_worker *worker);
 uint32_t wm_worker_slot(const wm_worker *worker);
@@ -106,16 +106,16 @@ int wm_snapshot(const wm_node *node, struct wm_worker_info *list,
                 uint32_t room, uint32_t *count);
 int wm_generations(const wm_node *node, struct wm_generation_info *list,
                    uint32_t room, uint32_t *count);
-int wm_lead(wm_worker *worker, struct wm_leader *leader);
+int wm_leader_stand(wm_worker *worker, struct wm_leader *leader);
 void wm_leader_inspect(const wm_node *node, struct wm_leader *leader);
 int wm_log_read(const wm_node *node, uint64_t *since,
                 struct wm_log_entry *list, uint32_t room, uint32_t *count,
                 uint64_t *missed);
-int wm_lock(wm_node *node, const struct wm_lock_options *options);
-int wm_trylock(wm_node *node, uint32_t purpose, int queue);
-int wm_unlock(wm_node *node);
-void wm_hold_note(wm_node *node, struct wm_hold *hold);
-void wm_hold_end(void *hold);
+int wm_lock_acquire(wm_node *node, const struct wm_lock_options *options);
+int wm_lock_try(wm_node *node, uint32_t purpose, int queue);
+int wm_lock_release(wm_node *node);
+void wm_lock_hold_note(wm_node *node, struct wm_lock_hold *hold);
+void wm_lock_hold_release(void *hold);
 void wm_lock_inspect(const wm_node *node, struct wm_lock_holder *holder);
 ]]
 end

@@ -63,11 +63,12 @@ function _M.asleep(purpose, wait_ms)
     local is_past, now = patience(), tonumber(lib.wm_now())
     local limit = wait_ms > 0 and now + wait_ms or math.huge
     while true do
-        local rc = lib.wm_lock(vm.node, ffi.new("struct wm_lock_options", {
+        local options = ffi.new("struct wm_lock_options", {
             size = ffi.sizeof("struct wm_lock_options"), purpose = purpose,
             hold_ms = vm.lock_timeout,
             wait_ms = math.min(SLICE_MS, math.max(limit - now, 1)),
-        }))
+        })
+        local rc = lib.wm_lock_acquire(vm.node, options)
         if rc >= 0 or rc == -EDEADLK then
             -- The latter: held by a coroutine of this very process that can
             -- never go on: in these phases no other light thread runs. Its
@@ -107,10 +108,11 @@ local function guard_hold()
         return
     end
     local cleanup = ffi.C.wm_ngx_cleanup_add(request,
-                                             ffi.sizeof("struct wm_hold"))
+                                             ffi.sizeof("struct wm_lock_hold"))
     if cleanup ~= nil then
-        lib.wm_hold_note(vm.node, ffi.cast("struct wm_hold *", cleanup.data))
-        cleanup.handler = lib.wm_hold_end
+        lib.wm_lock_hold_note(vm.node, ffi.cast("struct wm_lock_hold *",
+                                                cleanup.data))
+        cleanup.handler = lib.wm_lock_hold_release
     end
 end
 
@@ -121,7 +123,7 @@ function _M.yielding(purpose)
     local is_past, nap = patience(), NEXT_SECONDS
     while not vm.left do
         polled = tonumber(lib.wm_now())
-        local rc = lib.wm_trylock(vm.node, purpose, 1)
+        local rc = lib.wm_lock_try(vm.node, purpose, 1)
         if rc == -EUCLEAN then
             return false, strerror(rc)
         end
@@ -152,7 +154,7 @@ function _M.is_in_use()
 end
 
 function _M.release()
-    lib.wm_unlock(vm.node)
+    lib.wm_lock_release(vm.node)
 end
 
 return _M

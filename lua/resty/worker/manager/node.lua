@@ -16,7 +16,7 @@ local tonumber = tonumber
 
 -- Constants of wm.h.
 local ADOPT, ANONYMOUS = 1, 2
-local SAME = 2
+local IS_WORKER = 0x40000002
 
 local LAST_WAIT_MS = 200 -- for the lock, as the VM is closed
 
@@ -57,7 +57,7 @@ local function close_generation()
     if not lock.asleep(lock.WORKER_EXIT, LAST_WAIT_MS) then
         return
     end
-    lib.wm_generation_retire(vm.node, vm.generation)
+    lib.wm_generation_close(vm.node, vm.generation)
     while lib.wm_generation_take_exit(vm.node, vm.generation, nil) > 0 do
         log.not_given_at_close("master_exit", tonumber(vm.generation))
     end
@@ -86,7 +86,7 @@ end
 -- In the master after a reload or at the end, in a worker at its end.
 local function close()
     close_worker()
-    lib.wm_generation_end(vm.node, vm.generation)
+    lib.wm_generation_abandon(vm.node, vm.generation)
     lib.wm_node_release(vm.node)
     vm.node = nil
 end
@@ -113,7 +113,7 @@ function _M.begin(opts)
     if rc < 0 then
         return nil, "cannot begin a generation: " .. strerror(rc)
     end
-    if rc == SAME then
+    if rc == IS_WORKER then
         local host = lib.wm_node_worker(vm.node)
         vm.host = host ~= nil and host or nil
         return false

@@ -23,7 +23,7 @@ local _M = {}
 
 -- The term that this worker leads with, or nil. Asking is standing.
 local function term()
-    if vm.worker and lib.wm_lead(vm.worker, leader) == 1 then
+    if vm.worker and lib.wm_leader_stand(vm.worker, leader) == 1 then
         return tonumber(leader.term)
     end
     return nil

@@ -159,7 +159,7 @@ function _M.leader()
     end
     local worker = vm.worker or vm.host
     if worker then
-        lib.wm_lead(worker, leader)
+        lib.wm_leader_stand(worker, leader)
     else
         lib.wm_leader_inspect(vm.node, leader)
     end

@@ -42,7 +42,7 @@ local function give_worker_exit()
     -- The mark comes first: whatever the callback does, there is one only.
     vm.exit_given = true
     if not vm.worker or not vm.counted
-       or lib.wm_worker_exit(vm.worker, counts) < 0 then
+       or lib.wm_worker_exit_counts(vm.worker, counts) < 0 then
         count_myself_in(2)
     end
     local info = facts("worker_exit", vm.generation)
@@ -66,7 +66,7 @@ local function give_exits()
     lib.wm_worker_drain(vm.worker)
     owed.give_held() -- what our exit's sweep has found
     own.tell_leader()
-    lib.wm_generation_retire(vm.node, vm.generation)
+    lib.wm_generation_close(vm.node, vm.generation)
     while lib.wm_generation_take_exit(vm.node, vm.generation,
                                       spell_out) > 0 do
         callback.run_master_exit(vm.generation, spell_out[0])
@@ -82,7 +82,7 @@ local function exit_without_lock(err)
     if vm.worker then
         lib.wm_worker_drain(vm.worker)
         own.not_given(err)
-        if lib.wm_generation_retire(vm.node, vm.generation) > 0 then
+        if lib.wm_generation_close(vm.node, vm.generation) > 0 then
             log.complain("not given yet: master_exit of ",
                          tonumber(vm.generation), ": ", err)
         end
