@@ -21,7 +21,9 @@
 
 #include "census.h"
 
-#include "generation.h"
+#include "kin.h"
+#include "process.h"
+#include "record_fields.h"
 
 #define PAIRS 5
 
@@ -51,8 +53,7 @@ struct question {
  * large odd base: different tables have equal digests once in 2^64. */
 static inline void fold(uint64_t *half, uint64_t word, uint64_t join)
 {
-    *half = *half * UINT64_C(0xd6e8feb86659fd93) + (word >> WM_BEAT_BITS) +
-            (join << (64 - WM_BEAT_BITS));
+    *half = *half * UINT64_C(0xd6e8feb86659fd93) + wm_word_digit(word, join);
 }
 
 /* In the second of two passes: one that is being claimed shows no number yet,
@@ -68,16 +69,16 @@ static inline void fold_last(uint64_t *half, uint64_t word, uint64_t join)
 /* As the first of two passes reads a record, and as the second does. */
 static inline void fold_join_first(uint64_t *half, const struct wm_record *r)
 {
-    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+    uint64_t join = record_join_acquire(r);
 
-    fold(half, atomic_load_explicit(&r->word, memory_order_acquire), join);
+    fold(half, record_word_acquire(r), join);
 }
 
 static inline void fold_join_last(uint64_t *half, const struct wm_record *r)
 {
-    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
+    uint64_t word = record_word_acquire(r);
 
-    fold_last(half, word, atomic_load_explicit(&r->join, memory_order_acquire));
+    fold_last(half, word, record_join_acquire(r));
 }
 
 typedef void fold_fn(uint64_t *half, const struct wm_record *r);
@@ -107,15 +108,13 @@ static bool is_same(const struct digest *a, const struct digest *b)
 static inline void tally_record(const struct question *q, struct tally *t,
                                 const struct wm_record *r, unsigned half)
 {
-    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
-    uint64_t generation =
-        atomic_load_explicit(&r->generation, memory_order_acquire);
-    uint32_t role = atomic_load_explicit(&r->role, memory_order_acquire);
+    uint64_t word = record_word_acquire(r);
+    uint64_t generation = record_generation_acquire(r);
+    uint32_t role = record_role_acquire(r);
     unsigned state = wm_word_state(word);
-    uint32_t overdue =
-        atomic_load_explicit(&r->overdue_ms, memory_order_acquire);
+    uint32_t overdue = record_overdue_ms_acquire(r);
     /* Pairs with publish(): who has seen another's field sees its number. */
-    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+    uint64_t join = record_join_acquire(r);
 
     fold_last(&t->digest.half[half], word, join);
     if (role != WM_ROLE_WORKER) {
@@ -223,18 +222,15 @@ static inline bool describe(const struct wm_record *r, uint64_t word,
         return false;
     }
     *info = (struct wm_worker_info){
-        .generation =
-            atomic_load_explicit(&r->generation, memory_order_acquire),
+        .generation = record_generation_acquire(r),
         .join = join,
-        .joined_at = atomic_load_explicit(&r->joined_at, memory_order_acquire),
+        .joined_at = record_joined_at_acquire(r),
         .beat_at = wm_word_beat(word),
         .pid = (int32_t)wm_word_pid(word),
         .state = state,
-        .role = atomic_load_explicit(&r->role, memory_order_acquire),
-        .overdue_ms =
-            atomic_load_explicit(&r->overdue_ms, memory_order_acquire),
-        .stalls =
-            (uint32_t)atomic_load_explicit(&r->stalls, memory_order_acquire),
+        .role = record_role_acquire(r),
+        .overdue_ms = record_overdue_ms_acquire(r),
+        .stalls = wm_stalls_count(record_stalls_acquire(r)),
     };
     return true;
 }
@@ -251,8 +247,8 @@ static struct digest list_pass(const struct wm_node *node,
     *full = false;
     for (uint32_t i = 0; i < high; i++) {
         const struct wm_record *r = &records[i];
-        uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
-        uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
+        uint64_t join = record_join_acquire(r);
+        uint64_t word = record_word_acquire(r);
         struct wm_worker_info none;
 
         fold(&d.half[i % 2], word, join);

@@ -35,75 +35,6 @@
 #define WM_GENERATIONS_SPARE 64u /* records beyond one for each worker */
 #define WM_LOG_MAX 1048576u
 
-/* The pid's width is the kernel's own limit (PID_MAX_LIMIT is 2^22). */
-#define WM_PID_BITS 22
-#define WM_BEAT_BITS 39
-#define WM_PID_MASK ((UINT64_C(1) << WM_PID_BITS) - 1)
-#define WM_BEAT_MASK ((UINT64_C(1) << WM_BEAT_BITS) - 1)
-
-/* A worker's word: state:3 | pid:22 | time of last beat in ms:39. */
-static inline uint64_t wm_word(unsigned state, uint32_t pid, uint64_t beat)
-{
-    return (uint64_t)state << 61 | (pid & WM_PID_MASK) << WM_BEAT_BITS |
-           (beat & WM_BEAT_MASK);
-}
-
-static inline unsigned wm_word_state(uint64_t word)
-{
-    return (unsigned)(word >> 61);
-}
-
-static inline uint32_t wm_word_pid(uint64_t word)
-{
-    return (uint32_t)(word >> WM_BEAT_BITS & WM_PID_MASK);
-}
-
-static inline uint64_t wm_word_beat(uint64_t word)
-{
-    return word & WM_BEAT_MASK;
-}
-
-/* How long ago the beat was at `now`, in ms; negative if it is newer. The beat
- * is cut to its bits, so that only a difference of less than 8 years counts. */
-static inline int64_t wm_word_age(uint64_t word, uint64_t now)
-{
-    return (int64_t)((now - word) << (64 - WM_BEAT_BITS)) >>
-           (64 - WM_BEAT_BITS);
-}
-
-/* Whether no beat came for longer than that. */
-static inline bool wm_word_overdue(uint64_t word, uint64_t now, uint32_t ms)
-{
-    return wm_word_age(word, now) > (int64_t)ms;
-}
-
-static inline uint64_t wm_word_with_state(uint64_t word, unsigned state)
-{
-    return (word & (UINT64_MAX >> 3)) | (uint64_t)state << 61;
-}
-
-/* The same word without the beat: what two passes of a census compare. */
-static inline uint64_t wm_word_identity(uint64_t word)
-{
-    return word & ~WM_BEAT_MASK;
-}
-
-/* A process: pid:22 | start time in clock ticks:42, 0 where unknown. */
-static inline uint64_t wm_ident(uint32_t pid, uint64_t start)
-{
-    return (pid & WM_PID_MASK) << 42 | (start & (UINT64_MAX >> 22));
-}
-
-static inline uint32_t wm_ident_pid(uint64_t ident)
-{
-    return (uint32_t)(ident >> 42);
-}
-
-static inline uint64_t wm_ident_start(uint64_t ident)
-{
-    return ident & (UINT64_MAX >> 22);
-}
-
 /* The line that is hot: one per worker, and all that counts and snapshots
  * read.
  *
@@ -115,13 +46,13 @@ static inline uint64_t wm_ident_start(uint64_t ident)
  * stalls      join:32 | how often the worker came back out of STALLED:32; its
  *             own count, by CAS: it may have lost the record meanwhile. */
 struct wm_record {
-    _Alignas(WM_LINE) _Atomic uint64_t word;
-    _Atomic uint64_t generation;
-    _Atomic uint64_t join;
-    _Atomic uint32_t role;
-    _Atomic uint32_t overdue_ms;
-    _Atomic uint64_t joined_at;
-    _Atomic uint64_t stalls;
+    _Alignas(WM_LINE) _Atomic(uint64_t) word;
+    _Atomic(uint64_t) generation;
+    _Atomic(uint64_t) join;
+    _Atomic(uint32_t) role;
+    _Atomic(uint32_t) overdue_ms;
+    _Atomic(uint64_t) joined_at;
+    _Atomic(uint64_t) stalls;
     uint64_t reserved[2];
 };
 
@@ -132,104 +63,11 @@ struct wm_record {
  * given      join:32 | stalls told:31 | crash told:1; whoever gives, by CAS,
  *            so that a mark can never fall on a later occupant. */
 struct wm_record_cold {
-    _Alignas(WM_LINE) _Atomic uint64_t ident;
-    _Atomic uint64_t spell;
-    _Atomic uint64_t given;
+    _Alignas(WM_LINE) _Atomic(uint64_t) ident;
+    _Atomic(uint64_t) spell;
+    _Atomic(uint64_t) given;
     uint64_t reserved[5];
 };
-
-/* The mark of what was told of a record: join:32 | stalls:31 | crash:1. */
-static inline uint64_t wm_given(uint64_t join, uint32_t stalls, bool crash)
-{
-    return join << 32 | (uint64_t)(stalls & 0x7fffffffu) << 1 | crash;
-}
-
-static inline uint32_t wm_given_stalls(uint64_t given)
-{
-    return (uint32_t)(given >> 1 & 0x7fffffffu);
-}
-
-/* How often a worker came back out of STALLED: join:32 | stalls:32. */
-static inline uint64_t wm_stalls(uint64_t join, uint32_t stalls)
-{
-    return join << 32 | stalls;
-}
-
-/* Whether a mark or a count is of this joining, and not of another one in the
- * slot. */
-static inline bool wm_is_of_join(uint64_t value, uint64_t join)
-{
-    return value >> 32 == (join & 0xffffffffu);
-}
-
-/* Whether the crash of this record's occupant was told. */
-static inline bool wm_crash_given(const struct wm_record *r,
-                                  const struct wm_record_cold *c)
-{
-    uint64_t given = atomic_load_explicit(&c->given, memory_order_acquire);
-    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
-
-    return wm_is_of_join(given, join) && (given & 1) != 0;
-}
-
-/* A generation's word: state:3 | spell:20 | exits given:20 | version:21.
- * Exits owed follow from it: every spell that was opened and is not open now,
- * less those given. The version counts on with each worker that enters and
- * over all lives of the record, so that a CAS from an older look fails. While
- * the record is CLAIMED, the claimant's pid stands in place of the spells:
- * state:3 | pid:40 | version:21. */
-#define WM_SPELL_MASK ((UINT64_C(1) << 20) - 1)
-#define WM_VERSION_MASK ((UINT64_C(1) << 21) - 1)
-
-static inline unsigned wm_gen_state(uint64_t word)
-{
-    return (unsigned)(word >> 61);
-}
-
-static inline uint32_t wm_gen_spell(uint64_t word)
-{
-    return (uint32_t)(word >> 41 & WM_SPELL_MASK);
-}
-
-static inline uint32_t wm_gen_given(uint64_t word)
-{
-    return (uint32_t)(word >> 21 & WM_SPELL_MASK);
-}
-
-static inline uint32_t wm_gen_version(uint64_t word)
-{
-    return (uint32_t)(word & WM_VERSION_MASK);
-}
-
-static inline uint64_t wm_gen_claimed(unsigned state, uint32_t pid,
-                                      uint32_t version)
-{
-    return (uint64_t)state << 61 | (uint64_t)pid << 21 |
-           (version & WM_VERSION_MASK);
-}
-
-static inline uint32_t wm_gen_claimant(uint64_t word)
-{
-    return (uint32_t)(word >> 21 & WM_PID_MASK);
-}
-
-static inline uint64_t wm_gen_word(unsigned state, uint32_t spell,
-                                   uint32_t given, uint32_t version)
-{
-    return (uint64_t)state << 61 | (spell & WM_SPELL_MASK) << 41 |
-           (given & WM_SPELL_MASK) << 21 | (version & WM_VERSION_MASK);
-}
-
-/* Ends of spells that are over and that nobody was told of. */
-static inline uint32_t wm_gen_owed(uint64_t word)
-{
-    uint32_t open = wm_gen_state(word) == WM_GENERATION_ACTIVE;
-
-    if (wm_gen_state(word) < WM_GENERATION_BEGUN) {
-        return 0;
-    }
-    return (wm_gen_spell(word) - open - wm_gen_given(word)) & WM_SPELL_MASK;
-}
 
 /* One generation. The record of generation g lies at g modulo the number of
  * records, so that a late joiner finds it, or finds that it is gone.
@@ -247,14 +85,14 @@ static inline uint32_t wm_gen_owed(uint64_t word)
  * joined    spell:12 | workers that entered in it:20; each adds itself. Only
  *           what a start is called depends on these three. */
 struct wm_generation_record {
-    _Alignas(WM_LINE) _Atomic uint64_t word;
-    _Atomic uint64_t id;
-    _Atomic uint64_t master;
-    _Atomic uint64_t begun_at;
-    _Atomic uint32_t reason;
-    _Atomic uint32_t deaths;
-    _Atomic uint32_t replaced;
-    _Atomic uint32_t joined;
+    _Alignas(WM_LINE) _Atomic(uint64_t) word;
+    _Atomic(uint64_t) id;
+    _Atomic(uint64_t) master;
+    _Atomic(uint64_t) begun_at;
+    _Atomic(uint32_t) reason;
+    _Atomic(uint32_t) deaths;
+    _Atomic(uint32_t) replaced;
+    _Atomic(uint32_t) joined;
     uint64_t reserved[2];
 };
 
@@ -268,14 +106,14 @@ struct wm_generation_record {
  * sequence last. Readers ignore it unless holder_sequence is the word's before
  * they read it, and the word is still the same after. */
 struct wm_lock_area {
-    _Alignas(WM_LINE) _Atomic uint64_t word;
-    _Atomic uint64_t next;
-    _Atomic uint32_t wake;
+    _Alignas(WM_LINE) _Atomic(uint64_t) word;
+    _Atomic(uint64_t) next;
+    _Atomic(uint32_t) wake;
     uint32_t reserved0;
-    _Alignas(WM_LINE) _Atomic uint64_t holder_sequence;
-    _Atomic uint64_t holder_since;
-    _Atomic uint64_t holder_generation;
-    _Atomic uint32_t holder_purpose;
+    _Alignas(WM_LINE) _Atomic(uint64_t) holder_sequence;
+    _Atomic(uint64_t) holder_since;
+    _Atomic(uint64_t) holder_generation;
+    _Atomic(uint32_t) holder_purpose;
     uint32_t reserved1;
 };
 
@@ -285,63 +123,28 @@ struct wm_lock_area {
  *       by the worker that takes the lead (term + 1) or gives it up.
  * slot  where the leader's record was last seen: a hint, checked by join. */
 struct wm_leader_area {
-    _Alignas(WM_LINE) _Atomic uint64_t word;
-    _Atomic uint32_t slot;
+    _Alignas(WM_LINE) _Atomic(uint64_t) word;
+    _Atomic(uint32_t) slot;
     uint32_t reserved;
 };
-
-static inline uint64_t wm_leader_word(uint32_t term, uint32_t who)
-{
-    return (uint64_t)term << 32 | who;
-}
-
-/* Never 0; the same again only after 2^32 - 1 joins. */
-static inline uint32_t wm_leader_of_join(uint64_t join)
-{
-    return (uint32_t)(join % UINT32_MAX) + 1;
-}
-
-static inline uint32_t wm_leader_term(uint64_t word)
-{
-    return (uint32_t)(word >> 32);
-}
-
-static inline uint32_t wm_leader_who(uint64_t word)
-{
-    return (uint32_t)word;
-}
 
 /* One entry of the event log. A writer takes a number, writes the fields, then
  * their checksum with that number; a reader believes what the checksum proves.
  * So a writer that dies, or one that sleeps while the ring goes round once,
  * spoils one entry and no reader. */
 struct wm_log_record {
-    _Alignas(WM_LINE) _Atomic uint64_t check;
-    _Atomic uint64_t time; /* CLOCK_REALTIME, ms */
-    _Atomic uint64_t generation;
-    _Atomic uint64_t value;
-    _Atomic uint64_t subject; /* pid:32 | slot:32 */
-    _Atomic uint64_t kind;
+    _Alignas(WM_LINE) _Atomic(uint64_t) check;
+    _Atomic(uint64_t) time; /* CLOCK_REALTIME, ms */
+    _Atomic(uint64_t) generation;
+    _Atomic(uint64_t) value;
+    _Atomic(uint64_t) subject; /* pid:32 | slot:32 */
+    _Atomic(uint64_t) kind;
     uint64_t reserved[2];
 };
 
-/* Workers of a generation that crashed: id's low bits:12 | count:20. */
-#define WM_DEATHS_BITS 20
-
-static inline uint32_t wm_deaths(uint64_t id, uint32_t count)
-{
-    return (uint32_t)id << WM_DEATHS_BITS |
-           (count & ((UINT32_C(1) << WM_DEATHS_BITS) - 1));
-}
-
-static inline uint32_t wm_deaths_count(uint32_t deaths)
-{
-    return deaths & ((UINT32_C(1) << WM_DEATHS_BITS) - 1);
-}
-
 struct wm_segment_header {
     /* Never changed once magic is stored, which comes last. */
-    _Alignas(WM_LINE) _Atomic uint64_t magic;
+    _Alignas(WM_LINE) _Atomic(uint64_t) magic;
     uint32_t abi;
     uint32_t header_size;
     uint64_t size;
@@ -356,22 +159,22 @@ struct wm_segment_header {
     char instance[WM_INSTANCE_SIZE];
 
     /* Rarely written, by whoever joins or begins. */
-    _Alignas(WM_LINE) _Atomic uint64_t next_join;
-    _Atomic uint64_t next_generation;
-    _Atomic uint64_t first_active; /* least id that ever had a worker */
-    _Atomic uint64_t dropped;      /* draining or crashed that made room */
-    _Atomic uint64_t exits_lost;   /* owed exits whose record was reused */
-    _Atomic uint32_t high;         /* no slot from here on was ever used */
+    _Alignas(WM_LINE) _Atomic(uint64_t) next_join;
+    _Atomic(uint64_t) next_generation;
+    _Atomic(uint64_t) first_active; /* least id that ever had a worker */
+    _Atomic(uint64_t) dropped;      /* draining or crashed that made room */
+    _Atomic(uint64_t) exits_lost;   /* owed exits whose record was reused */
+    _Atomic(uint32_t) high;         /* no slot from here on was ever used */
     uint32_t reserved2;
 
     /* When the next sweep is due, ms: a CAS on it elects the sweeper. */
-    _Alignas(WM_LINE) _Atomic uint64_t next_sweep;
+    _Alignas(WM_LINE) _Atomic(uint64_t) next_sweep;
 
     struct wm_lock_area lock;
     struct wm_leader_area leader;
 
     /* Numbers of the event log that were taken. */
-    _Alignas(WM_LINE) _Atomic uint64_t log_next;
+    _Alignas(WM_LINE) _Atomic(uint64_t) log_next;
 };
 
 static_assert(sizeof(struct wm_record) == WM_LINE, "a line a worker");

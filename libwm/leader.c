@@ -16,6 +16,7 @@
 #include "leader.h"
 
 #include "log.h"
+#include "record.h"
 
 #define ROUNDS 8 /* while the lead keeps passing on */
 
@@ -33,27 +34,21 @@ static bool look(const struct wm_node *node, uint32_t slot, uint32_t leader,
                  struct poll *p)
 {
     const struct wm_record *r = &node->segment.records[slot];
-    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
-    uint64_t generation =
-        atomic_load_explicit(&r->generation, memory_order_acquire);
-    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
-    uint32_t role = atomic_load_explicit(&r->role, memory_order_acquire);
+    struct wm_occupant o = wm_occupant_of(r, record_word_acquire(r));
 
-    /* The identity is the word's only if the word is still the same. */
-    if (wm_word_state(word) != WM_LIVE || role != WM_ROLE_WORKER ||
-        wm_word_identity(atomic_load_explicit(
-            &r->word, memory_order_acquire)) != wm_word_identity(word)) {
+    if (wm_word_state(o.word) != WM_LIVE || o.role != WM_ROLE_WORKER ||
+        !wm_occupant_is_whole(r, &o)) {
         return false;
     }
-    if (generation > p->newest) {
-        p->newest = generation;
+    if (o.generation > p->newest) {
+        p->newest = o.generation;
     }
-    if (wm_leader_of_join(join) != leader) {
+    if (wm_leader_of_join(o.join) != leader) {
         return false;
     }
-    p->generation = generation;
-    p->join = join;
-    p->pid = wm_word_pid(word);
+    p->generation = o.generation;
+    p->join = o.join;
+    p->pid = wm_word_pid(o.word);
     p->slot = slot;
     return true;
 }
@@ -73,8 +68,7 @@ static void look_at_all(const struct wm_node *node, uint32_t leader,
 static bool look_at_hint(const struct wm_node *node, uint32_t leader,
                          struct poll *p)
 {
-    uint32_t slot = atomic_load_explicit(&node->segment.header->leader.slot,
-                                         memory_order_relaxed);
+    uint32_t slot = leader_slot(&node->segment.header->leader);
 
     *p = (struct poll){0};
     return slot < node->segment.geometry.capacity &&
@@ -83,8 +77,7 @@ static bool look_at_hint(const struct wm_node *node, uint32_t leader,
 
 static uint64_t load_word(const struct wm_node *node)
 {
-    return atomic_load_explicit(&node->segment.header->leader.word,
-                                memory_order_seq_cst);
+    return leader_word_acquire(&node->segment.header->leader);
 }
 
 static void describe(struct wm_leader *leader, uint64_t word,
@@ -107,7 +100,7 @@ static bool is_live(const struct wm_worker *w)
     if (r == NULL) {
         return false;
     }
-    word = atomic_load_explicit(&r->word, memory_order_seq_cst);
+    word = record_word_acquire(r); /* before the leader's word [L] */
     return wm_word_state(word) == WM_LIVE && wm_word_pid(word) == w->pid;
 }
 
@@ -131,13 +124,11 @@ static bool take_the_lead(struct wm_worker *w, uint64_t *word)
     uint64_t mine =
         wm_leader_word(wm_leader_term(*word) + 1, wm_leader_of_join(w->join));
 
-    if (!atomic_compare_exchange_strong_explicit(&area->word, word, mine,
-                                                 memory_order_seq_cst,
-                                                 memory_order_seq_cst)) {
+    if (!leader_swap(area, word, mine)) {
         return false;
     }
     *word = mine;
-    atomic_store_explicit(&area->slot, w->slot, memory_order_relaxed);
+    leader_set_slot(area, w->slot);
     wm_log_append(w->node, WM_LOG_LEADER, w->generation, wm_leader_term(mine),
                   w->pid, w->slot);
     return true;
@@ -215,9 +206,7 @@ void wm_leader_resign(struct wm_worker *worker)
 
     if (worker->join != 0 &&
         wm_leader_who(word) == wm_leader_of_join(worker->join) &&
-        atomic_compare_exchange_strong_explicit(
-            &area->word, &word, wm_leader_word(wm_leader_term(word), 0),
-            memory_order_seq_cst, memory_order_relaxed)) {
+        leader_swap(area, &word, wm_leader_word(wm_leader_term(word), 0))) {
         wm_log_append(worker->node, WM_LOG_LEADER_LOST, worker->generation,
                       wm_leader_term(word), worker->pid, worker->slot);
     }

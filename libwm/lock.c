@@ -20,66 +20,33 @@
 
 #include "log.h"
 #include "process.h"
+#include "record.h"
 
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 
-#define SEQUENCE_BITS 24
-#define SEQUENCE_MASK ((UINT64_C(1) << SEQUENCE_BITS) - 1)
-#define START_BITS 18
-#define START_MASK ((UINT64_C(1) << START_BITS) - 1)
 #define PROBE_MS 50
 #define LOOKS 8 /* at a holder, while the lock keeps passing on */
 #define RESERVED_MS 100
 
-static uint32_t word_pid(uint64_t word)
+/* A process that has the holder's pid, but began at another time, is not it. */
+static bool holder_is_dead(uint64_t word)
 {
-    return (uint32_t)(word >> (SEQUENCE_BITS + START_BITS));
-}
-
-static uint64_t word_start(uint64_t word)
-{
-    return word >> SEQUENCE_BITS & START_MASK;
-}
-
-/* Never 0, which is unknown, for one that is known. */
-static uint64_t start_bits(uint64_t start)
-{
-    return (start & START_MASK) == 0 && start != 0 ? 1 : start & START_MASK;
-}
-
-static uint64_t next_sequence(uint64_t word)
-{
-    return (word + 1) & SEQUENCE_MASK;
-}
-
-static uint64_t own_word(uint64_t sequence)
-{
-    uint64_t self = wm_self_ident();
-
-    return (uint64_t)wm_ident_pid(self) << (SEQUENCE_BITS + START_BITS) |
-           start_bits(wm_ident_start(self)) << SEQUENCE_BITS | sequence;
-}
-
-static bool holder_dead(uint64_t word)
-{
-    uint32_t pid = word_pid(word);
-    uint64_t seen;
+    uint32_t pid = wm_lock_pid_of(word);
+    uint64_t start = wm_lock_start(word), seen;
 
     if (wm_process_dead(wm_ident(pid, 0), 0, WM_PROOF_QUICK)) {
         return true;
     }
-    seen = wm_ident_start(wm_process_ident(pid));
-    return seen != 0 && word_start(word) != 0 &&
-           start_bits(seen) != word_start(word);
+    seen = wm_lock_start_of(wm_ident_start(wm_process_ident(pid)));
+    return seen != 0 && start != 0 && seen != start;
 }
 
 uint32_t wm_lock_pid(const struct wm_node *node)
 {
-    return word_pid(atomic_load_explicit(&node->segment.header->lock.word,
-                                         memory_order_acquire));
+    return wm_lock_pid_of(lock_word_acquire(&node->segment.header->lock));
 }
 
 /* ----------------------------------------------------------- reservation */
@@ -87,32 +54,29 @@ uint32_t wm_lock_pid(const struct wm_node *node)
 static bool is_reserved_by_other(const struct wm_lock_area *lock, uint64_t now,
                                  uint32_t own)
 {
-    uint64_t next = atomic_load_explicit(&lock->next, memory_order_relaxed);
-    int64_t age = wm_word_age(next, now);
+    uint64_t turn = lock_turn(lock);
+    int64_t age = wm_turn_age(turn, now);
 
-    return next != 0 && wm_word_pid(next) != own && age >= 0 &&
+    return turn != 0 && wm_turn_pid(turn) != own && age >= 0 &&
            age <= RESERVED_MS;
 }
 
 /* Signs for the next turn, unless another's signature is fresh; returns whether
- * it is ours. */
+ * it is this process's now. */
 static bool reserve(struct wm_lock_area *lock, uint64_t now, uint32_t own)
 {
-    uint64_t next = atomic_load_explicit(&lock->next, memory_order_relaxed);
+    uint64_t turn = lock_turn(lock);
 
     return !is_reserved_by_other(lock, now, own) &&
-           atomic_compare_exchange_strong_explicit(
-               &lock->next, &next, wm_word(0, own, now), memory_order_relaxed,
-               memory_order_relaxed);
+           lock_swap_turn(lock, turn, wm_turn(own, now));
 }
 
 static void unreserve(struct wm_lock_area *lock, uint32_t own)
 {
-    uint64_t next = atomic_load_explicit(&lock->next, memory_order_relaxed);
+    uint64_t turn = lock_turn(lock);
 
-    if (next != 0 && wm_word_pid(next) == own) {
-        atomic_compare_exchange_strong_explicit(
-            &lock->next, &next, 0, memory_order_relaxed, memory_order_relaxed);
+    if (turn != 0 && wm_turn_pid(turn) == own) {
+        lock_swap_turn(lock, turn, 0);
     }
 }
 
@@ -120,49 +84,40 @@ static void unreserve(struct wm_lock_area *lock, uint32_t own)
 
 static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
 {
-    struct wm_lock_area *lock = &node->segment.header->lock;
     uint64_t generation = wm_worker_record(&node->worker) != NULL
                               ? node->worker.generation
                               : node->begun;
 
-    /* Released: who sees one of these finds our name in the word. The sequence
-     * last: who sees it sees these. Pair with the loads in inspect_said(). */
-    atomic_store_explicit(&lock->holder_since, wm_now(), memory_order_release);
-    atomic_store_explicit(&lock->holder_generation, generation,
-                          memory_order_release);
-    atomic_store_explicit(&lock->holder_purpose, purpose, memory_order_release);
-    atomic_store_explicit(&lock->holder_sequence, word & SEQUENCE_MASK,
-                          memory_order_release);
-    atomic_store_explicit(&node->held, word, memory_order_relaxed);
+    lock_describe_holder(&node->segment.header->lock, wm_now(), generation,
+                         purpose, wm_lock_sequence(word));
+    wm_node_set_held(node, word);
 }
 
 static int try_once(struct wm_node *node, uint32_t purpose)
 {
     struct wm_lock_area *lock = &node->segment.header->lock;
-    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
-    uint32_t own = wm_ident_pid(wm_self_ident());
+    uint64_t word = lock_word_relaxed(lock);
+    uint64_t self = wm_self_ident(), mine;
+    uint32_t own = wm_ident_pid(self);
     bool dead = false;
-    uint64_t mine;
 
-    if (word_pid(word) != 0) {
-        dead = holder_dead(word);
+    if (wm_lock_pid_of(word) != 0) {
+        dead = holder_is_dead(word);
         if (!dead) {
             return -EBUSY;
         }
     } else if (is_reserved_by_other(lock, wm_now(), own)) {
         return -EBUSY;
     }
-    mine = own_word(next_sequence(word));
-    if (!atomic_compare_exchange_strong_explicit(&lock->word, &word, mine,
-                                                 memory_order_acquire,
-                                                 memory_order_relaxed)) {
+    mine = wm_lock_word(self, wm_lock_sequence(word) + 1);
+    if (!lock_take(lock, word, mine)) {
         return -EBUSY;
     }
     unreserve(lock, own);
     sign_holder(node, mine, purpose);
     if (dead) {
         wm_log_append(node, WM_LOG_LOCK_RECOVERED, node->worker.generation,
-                      word_pid(word), own, WM_NO_SLOT);
+                      wm_lock_pid_of(word), own, WM_NO_SLOT);
     }
     return dead ? WM_RECOVERED : 0;
 }
@@ -174,9 +129,7 @@ static int may_contend(const struct wm_node *node)
     if (error != 0) {
         return error;
     }
-    return atomic_load_explicit(&node->held, memory_order_relaxed) != 0
-               ? -EDEADLK
-               : 0;
+    return wm_node_held(node) != 0 ? -EDEADLK : 0;
 }
 
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
@@ -261,7 +214,7 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
     }
     for (;;) {
         /* Before the try: a release in between makes the sleep return. */
-        uint32_t wake = atomic_load_explicit(&lock->wake, memory_order_acquire);
+        uint32_t wake = lock_wake_acquire(lock);
         uint64_t ms = PROBE_MS;
 
         result = try_once(node, options->purpose);
@@ -289,7 +242,7 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
 int wm_lock_release(struct wm_node *node)
 {
     struct wm_lock_area *lock = &node->segment.header->lock;
-    uint64_t held = atomic_load_explicit(&node->held, memory_order_relaxed);
+    uint64_t held = wm_node_held(node);
     bool released;
 
     if (held == 0) {
@@ -297,11 +250,9 @@ int wm_lock_release(struct wm_node *node)
     }
     /* First: once released we are judged by time again. */
     keep_beating(node);
-    atomic_store_explicit(&node->held, 0, memory_order_relaxed);
-    released = atomic_compare_exchange_strong_explicit(
-        &lock->word, &held, held & SEQUENCE_MASK, memory_order_release,
-        memory_order_relaxed);
-    atomic_fetch_add_explicit(&lock->wake, 1, memory_order_release);
+    wm_node_set_held(node, 0);
+    released = lock_give_back(lock, held);
+    lock_count_release(lock);
     syscall(SYS_futex, &lock->wake, FUTEX_WAKE, 1, NULL, NULL, 0);
     return released ? 0 : -EPERM;
 }
@@ -309,15 +260,14 @@ int wm_lock_release(struct wm_node *node)
 void wm_lock_hold_note(struct wm_node *node, struct wm_lock_hold *hold)
 {
     hold->node = node;
-    hold->word = atomic_load_explicit(&node->held, memory_order_relaxed);
+    hold->word = wm_node_held(node);
 }
 
 void wm_lock_hold_release(void *hold)
 {
     const struct wm_lock_hold *h = hold;
 
-    if (h->word != 0 &&
-        h->word == atomic_load_explicit(&h->node->held, memory_order_relaxed)) {
+    if (h->word != 0 && h->word == wm_node_held(h->node)) {
         wm_lock_release(h->node);
     }
 }
@@ -326,10 +276,9 @@ static void inspect_word(const struct wm_node *node, uint64_t word,
                          struct wm_lock_holder *holder)
 {
     *holder = (struct wm_lock_holder){
-        .pid = (int32_t)word_pid(word),
-        .sequence = (uint32_t)(word & SEQUENCE_MASK),
-        .own = word != 0 &&
-               word == atomic_load_explicit(&node->held, memory_order_relaxed),
+        .pid = (int32_t)wm_lock_pid_of(word),
+        .sequence = wm_lock_sequence(word),
+        .own = word != 0 && word == wm_node_held(node),
     };
 }
 
@@ -341,19 +290,15 @@ static bool inspect_said(const struct wm_lock_area *lock, uint64_t word,
     struct wm_lock_holder said = *holder;
     uint64_t now, since;
 
-    if (said.pid == 0 ||
-        atomic_load_explicit(&lock->holder_sequence, memory_order_acquire) !=
-            said.sequence) {
+    if (said.pid == 0 || lock_holder_sequence(lock) != said.sequence) {
         return true;
     }
     now = wm_now();
-    since = atomic_load_explicit(&lock->holder_since, memory_order_acquire);
-    said.purpose =
-        atomic_load_explicit(&lock->holder_purpose, memory_order_acquire);
-    said.generation =
-        atomic_load_explicit(&lock->holder_generation, memory_order_acquire);
+    since = lock_holder_since(lock);
+    said.purpose = lock_holder_purpose(lock);
+    said.generation = lock_holder_generation(lock);
     said.held_ms = now > since ? now - since : 0;
-    if (atomic_load_explicit(&lock->word, memory_order_acquire) != word) {
+    if (lock_word_acquire(lock) != word) {
         return false;
     }
     *holder = said;
@@ -367,7 +312,7 @@ void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
     int look = 0;
 
     do {
-        word = atomic_load_explicit(&lock->word, memory_order_acquire);
+        word = lock_word_acquire(lock);
         inspect_word(node, word, holder);
     } while (!inspect_said(lock, word, holder) && ++look < LOOKS);
 }

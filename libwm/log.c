@@ -43,11 +43,11 @@ static uint64_t fold(uint64_t sum, uint64_t value)
 }
 
 /* Never 0, which is what a fresh ring holds. */
-static uint64_t checksum(uint64_t number, const uint64_t field[5])
+static uint64_t checksum(uint64_t number, const uint64_t field[WM_LOG_FIELDS])
 {
     uint64_t sum = fold(UINT64_C(0x6c6f67), number);
 
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < WM_LOG_FIELDS; i++) {
         sum = fold(sum, field[i]);
     }
     return sum | 1;
@@ -71,8 +71,7 @@ static uint32_t *epoch_word(const struct wm_node *node)
 
 uint32_t wm_epoch(const struct wm_node *node)
 {
-    return (uint32_t)atomic_load_explicit(&node->segment.header->log_next,
-                                          memory_order_acquire);
+    return (uint32_t)header_log_number(node->segment.header);
 }
 
 int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms)
@@ -103,22 +102,11 @@ void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
                    uint64_t generation, uint64_t value, uint32_t pid,
                    uint32_t slot)
 {
-    /* Release: who sees this epoch sees the change. Pairs with wm_epoch. */
-    uint64_t number = atomic_fetch_add_explicit(&node->segment.header->log_next,
-                                                1, memory_order_release) +
-                      1;
-    struct wm_log_record *r = record_of(node, number);
-    const uint64_t field[5] = {realtime_ms(), generation, value,
-                               (uint64_t)pid << 32 | slot, kind};
+    uint64_t number = header_take_log_number(node->segment.header);
+    const uint64_t field[WM_LOG_FIELDS] = {realtime_ms(), generation, value,
+                                           wm_subject(pid, slot), kind};
 
-    atomic_store_explicit(&r->time, field[0], memory_order_relaxed);
-    atomic_store_explicit(&r->generation, field[1], memory_order_relaxed);
-    atomic_store_explicit(&r->value, field[2], memory_order_relaxed);
-    atomic_store_explicit(&r->subject, field[3], memory_order_relaxed);
-    atomic_store_explicit(&r->kind, field[4], memory_order_relaxed);
-    /* Pairs with the load in read_entry: who sees it sees the fields. */
-    atomic_store_explicit(&r->check, checksum(number, field),
-                          memory_order_release);
+    log_write(record_of(node, number), field, checksum(number, field));
     wm_wake(node);
 }
 
@@ -131,15 +119,8 @@ void wm_log_worker(const struct wm_worker *worker, enum wm_log_kind kind)
 static bool read_entry(const struct wm_node *node, uint64_t number,
                        struct wm_log_entry *entry)
 {
-    const struct wm_log_record *r = record_of(node, number);
-    uint64_t check = atomic_load_explicit(&r->check, memory_order_acquire);
-    const uint64_t field[5] = {
-        atomic_load_explicit(&r->time, memory_order_relaxed),
-        atomic_load_explicit(&r->generation, memory_order_relaxed),
-        atomic_load_explicit(&r->value, memory_order_relaxed),
-        atomic_load_explicit(&r->subject, memory_order_relaxed),
-        atomic_load_explicit(&r->kind, memory_order_relaxed),
-    };
+    uint64_t field[WM_LOG_FIELDS];
+    uint64_t check = log_read(record_of(node, number), field);
 
     if (check != checksum(number, field)) {
         return false;
@@ -149,8 +130,8 @@ static bool read_entry(const struct wm_node *node, uint64_t number,
         .time = field[0],
         .generation = field[1],
         .value = field[2],
-        .pid = (int32_t)(field[3] >> 32),
-        .slot = (uint32_t)field[3],
+        .pid = (int32_t)wm_subject_pid(field[3]),
+        .slot = wm_subject_slot(field[3]),
         .kind = (uint32_t)field[4],
     };
     return true;
@@ -171,8 +152,7 @@ static bool await_entry(const struct wm_node *node, uint64_t number,
 /* Whether the ring has come round to its place since. */
 static bool is_overwritten(const struct wm_node *node, uint64_t number)
 {
-    uint64_t newest = atomic_load_explicit(&node->segment.header->log_next,
-                                           memory_order_acquire);
+    uint64_t newest = header_log_number(node->segment.header);
 
     return newest - number >= node->segment.geometry.log_entries;
 }
@@ -202,8 +182,7 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
                        struct wm_log_entry *list, uint32_t room,
                        uint32_t *count, uint64_t *missed, uint32_t patience_ms)
 {
-    uint64_t newest = atomic_load_explicit(&node->segment.header->log_next,
-                                           memory_order_acquire);
+    uint64_t newest = header_log_number(node->segment.header);
     uint64_t entries = node->segment.geometry.log_entries;
     uint64_t number = *since, lost = 0;
     struct wm_log_entry next = {0}; /* behind a gap */

@@ -11,12 +11,13 @@
 
 #include "process.h"
 
-#include "layout.h"
+#include "word.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +134,7 @@ static bool began_after(uint64_t start, uint64_t claimed_ms)
 
     /* The claim is cut to the bits of a beat, those above are of now. One from
      * before they last changed seems to lie ahead, and proves nothing. */
-    claimed_ms += awake & ~WM_BEAT_MASK;
+    claimed_ms = wm_beat_at_full(claimed_ms, awake);
     return start_ms > asleep && start_ms - asleep > claimed_ms + 10;
 }
 

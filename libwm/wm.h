@@ -11,17 +11,11 @@
  *
  *     master                              worker (after fork)
  *     wm_node_attach                      wm_worker_join
- *     wm_generation_begin                 wm_lock_acquire
- *     fork ...                            wm_worker_start    (counts)
- *                                         wm_lock_release
- *                                         wm_beat ... wm_tick ...
+ *     wm_generation_begin                 wm_start_run
+ *     fork ...                            wm_beat ... wm_tick ...
  *                                         wm_events_give ...
- *                                         wm_lock_acquire
- *                                         wm_worker_exit_counts     (counts)
- *                                         wm_worker_drain
- *                                         wm_generation_close
- *                                         wm_lock_release
- *     wm_generation_abandon                   wm_worker_leave
+ *                                         wm_exit_run
+ *     wm_generation_abandon               wm_worker_leave
  *     wm_node_release                     wm_node_release
  *
  * Results. Functions return 0 on success, a negative errno on failure, and a
@@ -418,15 +412,18 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
  * kernel about each worker, some microseconds each. */
 int wm_sweep(struct wm_node *node, struct wm_worker *self);
 
-/* What survivors are told: the end of a whole generation, of a worker, and its
- * silence. */
+/* What is given to callbacks. The first three are owed to the survivors, and
+ * given by any one of them; the others are a worker's own. */
 enum wm_event_kind {
-    WM_EVENT_MASTER_EXIT = 1, /* of a generation that died out */
-    WM_EVENT_CRASHED,
-    WM_EVENT_STALLED
+    WM_EVENT_MASTER_EXIT = 1, /* a generation that nobody is left of */
+    WM_EVENT_CRASHED,         /* a worker's process ended before it left */
+    WM_EVENT_STALLED,         /* a worker does not beat */
+    WM_EVENT_WORKER_START,    /* from wm_start_next() */
+    WM_EVENT_RECOVERED,       /* from wm_exit_next(): back from a stall */
+    WM_EVENT_WORKER_EXIT      /* from wm_exit_next() */
 };
 
-/* An event to be given out. */
+/* An event that is given. */
 struct wm_event {
     uint32_t kind; /* enum wm_event_kind */
     uint32_t spell;
@@ -436,9 +433,11 @@ struct wm_event {
     uint32_t slot;
     uint32_t role; /* enum wm_role */
     uint32_t reserved;
+    struct wm_counts counts; /* of WORKER_START and WORKER_EXIT; of others 0:
+                                wm_generation_counts() tells */
 };
 
-/* Who is given an event by wm_events_give(), under the lock. */
+/* The function that is given an event, under the lock. */
 typedef void wm_event_fn(const struct wm_event *event, void *argument);
 
 /* How many workers and generations have events of these kinds to be given out.
@@ -645,6 +644,73 @@ struct wm_lock_holder {
 
 /* Who has the lock. Wait-free. */
 void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder);
+
+/* -------------------------------------------------------- start and exit */
+
+/* A worker's start and exit, one step at a time. Each is a begin, and a next
+ * that returns what is to be given to a callback, one event a call, until there
+ * is none. What has to happen between two callbacks happens in next. The caller
+ * gives each event before it asks for the next one, in its own way: it may
+ * yield to an event loop meanwhile. wm_start_run() and wm_exit_run() do all of
+ * it for a caller that has a function to give.
+ *
+ * The caller has the lock from before the begin until next has returned 0.
+ * Without it the worker changes its state all the same, and nothing is given.
+ */
+
+/* Begins the start of a worker that has joined.
+ * Returns 0; -ECHILD: left, or a forked child. The worker's own act.
+ * Wait-free. */
+int wm_start_begin(struct wm_worker *worker);
+
+/* Makes the worker LIVE, as wm_worker_start() does, and returns its start.
+ * event: out, WM_EVENT_WORKER_START with its counts.
+ * Returns 1: give this event; 0: done; -ECHILD; -ESTALE: has drained, or lost
+ * its record. The worker's own act. Lock-free; asks the kernel about each
+ * worker. */
+int wm_start_next(struct wm_worker *worker, struct wm_event *event);
+
+/* Waits for the lock, starts the worker, gives its start, releases the lock.
+ * lock: as wm_lock_acquire(). give: called with the start; may be NULL.
+ * argument: handed on.
+ * Returns 0; -ETIMEDOUT: the lock was not to be had, the worker is LIVE and its
+ * start was not given; -EDEADLK: this process has the lock, nothing was done;
+ * -ECHILD; -ESTALE; -EINVAL; -EROFS; -EUCLEAN. The worker's own act.
+ * Blocking. */
+int wm_start_run(struct wm_worker *worker, const struct wm_lock_options *lock,
+                 wm_event_fn *give, void *argument);
+
+/* Begins a worker's exit; also once more, after one that was cut short: what
+ * was given is not given again.
+ * kinds: of the events that are owed, those that the caller can give, a bit
+ * mask as for wm_event_take().
+ * Returns 0; -ECHILD: left, or a forked child. The worker's own act.
+ * Wait-free. */
+int wm_exit_begin(struct wm_worker *worker, uint32_t kinds);
+
+/* Does what comes next of a worker's exit, and returns what is to be given, in
+ * this order: what is owed of others (they may have no other survivor); each
+ * recovery of its own; WM_EVENT_WORKER_EXIT, whose counts.mine is 1 for the
+ * last; then the worker drains; what its exit has found of others; then its
+ * generation is closed if nobody is left of it; each end of its generation that
+ * is owed.
+ * event: out.
+ * Returns 1: give this event; 0: done; WM_CLOSED: done without the lock, and
+ * this worker was the last: the end of its generation stays owed to another;
+ * -ECHILD. The worker's own act. Lock-free; asks the kernel about each
+ * worker. */
+int wm_exit_next(struct wm_worker *worker, struct wm_event *event);
+
+/* Waits for the lock, gives all of a worker's exit, releases the lock. The
+ * worker is DRAINING then; wm_worker_leave() is an act of its own, at the end
+ * of the process.
+ * lock: as wm_lock_acquire(). give: called with each event; NULL takes and
+ * gives to nobody. argument: handed on.
+ * Returns 0; -ETIMEDOUT: the lock was not to be had, the worker has drained and
+ * nothing was given; -EDEADLK: this process has the lock, nothing was done;
+ * -ECHILD; -EINVAL; -EROFS; -EUCLEAN. The worker's own act. Blocking. */
+int wm_exit_run(struct wm_worker *worker, const struct wm_lock_options *lock,
+                wm_event_fn *give, void *argument);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
 #include "invariants.h"
 
 #include "place.h"
+#include "record_fields.h"
 
 #include <poll.h>
 #include <string.h>
@@ -81,7 +82,7 @@ static bool may_make_room(const struct view *v, uint32_t slot, unsigned state)
     return !has_free(v) &&
            (state == WM_DRAINING ||
             (state == WM_CRASHED &&
-             wm_crash_given(&v->records[slot], &v->colds[slot])));
+             record_crash_given(&v->records[slot], &v->colds[slot])));
 }
 
 /* What a worker may do to its own word. */
@@ -113,7 +114,7 @@ static bool is_sweep(const struct view *v, uint32_t slot, uint64_t from,
 
     if (to == 0) {
         return state == WM_CRASHED
-                   ? wm_crash_given(&v->records[slot], &v->colds[slot])
+                   ? record_crash_given(&v->records[slot], &v->colds[slot])
                    : dead && (state == WM_CLAIMED || state == WM_DRAINING);
     }
     if (to == wm_word_with_state(from, WM_STALLED)) {
@@ -239,7 +240,8 @@ static bool only_state(uint64_t from, uint64_t to)
 
 static bool is_next_version(uint64_t from, uint64_t to)
 {
-    return wm_gen_version(to) == ((wm_gen_version(from) + 1) & WM_VERSION_MASK);
+    return wm_gen_version(to) ==
+           wm_low(wm_gen_version(from) + 1, WM_VERSION_BITS);
 }
 
 static bool is_claim(uint64_t from, uint64_t to, uint32_t actor)

@@ -9,6 +9,7 @@
 
 #include "node.h"
 #include "process.h"
+#include "share.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -15,6 +15,7 @@
 #include "generation.h"
 #include "layout.h"
 #include "segment.h"
+#include "word.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -330,15 +331,15 @@ static void a_generations_word_gives_back_what_it_holds(void **state)
             assert_int_equal(wm_gen_version(word), version);
         }
     }
-    assert_true(wm_gen_word(7, WM_SPELL_MASK, WM_SPELL_MASK, WM_VERSION_MASK) ==
-                UINT64_MAX);
+    assert_true(wm_gen_word(7, WM_SPELL_MASK, WM_SPELL_MASK,
+                            ((1u << WM_VERSION_BITS) - 1)) == UINT64_MAX);
 }
 
 static void a_claimed_generation_names_its_claimant(void **state)
 {
     const uint32_t pid = (UINT32_C(1) << 22) - 1;
-    const uint64_t word =
-        wm_gen_claimed(WM_GENERATION_CLAIMED, pid, WM_VERSION_MASK + 3);
+    const uint64_t word = wm_gen_claimed(WM_GENERATION_CLAIMED, pid,
+                                         ((1u << WM_VERSION_BITS) - 1) + 3);
 
     (void)state;
     assert_int_equal(wm_gen_state(word), WM_GENERATION_CLAIMED);

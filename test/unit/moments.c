@@ -84,7 +84,7 @@ static bool is_stopped(void *actor)
 static long act_join_and_stop(struct actor *self, long generation)
 {
     ahead_s = -1;
-    meanwhile("publish", "store", stop);
+    meanwhile("record_set_join", "store", stop);
     return act_join(self, generation);
 }
 
@@ -138,7 +138,7 @@ static void a_death_is_counted_of_its_own_generation(void **state)
     assert_int_equal(actor_do(worker, act_join, 1), 0);
     assert_int_equal(actor_do(worker, act_start, 0), 0);
     actor_kill(worker);
-    meanwhile("count_death", "swap", end_its_generation);
+    meanwhile("generation_swap_deaths", "swap", end_its_generation);
     wm_sweep(scene->node, NULL);
     came_to_it();
     assert_int_equal(scene_generation(scene, rival->board->id).deaths, 0);
@@ -146,7 +146,7 @@ static void a_death_is_counted_of_its_own_generation(void **state)
 
 static long act_begin_and_stop(struct actor *self, long unused)
 {
-    meanwhile("inherit_begun", "swap", stop);
+    meanwhile("generation_swap_master", "swap", stop);
     return act_begin(self, unused);
 }
 
@@ -194,7 +194,7 @@ static void who_lost_the_lead_is_told_who_has_it(void **state)
 
     scene = *state;
     w = scene_own_worker(scene, scene_begin(scene));
-    meanwhile("take_the_lead", "swap", pass_the_lead_on);
+    meanwhile("leader_swap", "swap", pass_the_lead_on);
     assert_int_equal(wm_leader_stand(w, &leader), 0);
     came_to_it();
     assert_int_equal(leader.pid, rival->pid);
@@ -219,7 +219,7 @@ static void a_leader_is_told_that_led_at_that_moment(void **state)
     rival = scene_worker(scene, g);
     assert_int_equal(actor_do(other, act_lead, 0), 1);
     scene_stall(scene, other);
-    meanwhile("look_at_hint", "load", lead_and_come_back);
+    meanwhile("leader_slot", "load", lead_and_come_back);
     wm_leader_inspect(scene->node, &leader);
     came_to_it();
     assert_int_equal(leader.pid, rival->pid);
@@ -250,7 +250,7 @@ static void a_stall_is_counted_for_the_joining_that_had_it(void **state)
     own = scene_own_worker(scene, scene_begin(scene));
     word = atomic_load(&record(0)->word);
     atomic_store(&record(0)->word, wm_word_with_state(word, WM_STALLED));
-    meanwhile("count_recovery", "swap", leave_and_join_again);
+    meanwhile("record_swap_stalls", "swap", leave_and_join_again);
     wm_beat(own);
     came_to_it();
     assert_int_equal((uint32_t)atomic_load(&record(0)->stalls), 0);
@@ -272,7 +272,7 @@ static void who_leaves_while_it_beats_has_left(void **state)
     scene = *state;
     own = scene_own_worker(scene, scene_begin(scene));
     ahead_s = 0;
-    meanwhile("swap", "swap", beat_many_times);
+    meanwhile("record_swap_own", "swap", beat_many_times);
     assert_int_equal(wm_worker_leave(own), 0);
     came_to_it();
     ahead_s = 0;
@@ -297,7 +297,7 @@ static void a_reader_at_the_tail_of_the_log_gets_on(void **state)
     for (int i = 0; i < 300; i++) {
         write_an_entry();
     }
-    meanwhile("read_entry", "load", write_an_entry);
+    meanwhile("log_read", "load", write_an_entry);
     assert_int_equal(wm_log_read(scene->node, &since, list, 4, &count, &missed),
                      0);
     came_to_it();

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "layout.h"
 #include "place.h"
 #include "process.h"
+#include "word.h"
 
 #include <errno.h>
 #include <linux/audit.h>

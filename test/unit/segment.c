@@ -13,8 +13,10 @@
 
 #include <cmocka.h>
 
+#include "inherit.h"
 #include "place.h"
 #include "segment.h"
+#include "share.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -43,6 +43,7 @@ struct wm_event {
     uint64_t generation, join;
     int32_t pid;
     uint32_t slot, role, reserved;
+    struct wm_counts counts;
 };
 struct wm_worker_info {
     uint64_t generation, join, joined_at, beat_at;

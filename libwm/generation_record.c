@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* A generation's record: found, read, listed.
+ *
+ * The record of generation g lies at g modulo the number of records, and has
+ * many lives. Let W be the load of its word, I that of its id, and C the swap
+ * with which the next life begins:
+ *
+ *     reader:     W ......... I ......... decision
+ *     next life:        C     id, fields, word
+ *
+ * 1. A life's id is stored before its word, with release [F]. So if I returns
+ *    the id that the reader means, and W returned a word that is BEGUN or
+ *    later, that word is of this life or of an earlier one.
+ * 2. It is not of an earlier one: the id would be that one's until C, and
+ *    afterwards the next one's; an id never comes again.
+ * 3. A word never comes again, as its version counts on over all lives. Hence
+ *    a swap from the very word that W returned changes this life, or fails. */
+
+#include "generation_record.h"
+
+#include "log.h"
+#include "process.h"
+
+#define LOOKS 8 /* at a record that keeps changing */
+
+static bool is_begun(uint64_t word)
+{
+    return wm_gen_state(word) >= WM_GENERATION_BEGUN &&
+           wm_gen_state(word) <= WM_GENERATION_ABORTED;
+}
+
+bool wm_generation_word_is_of(const struct wm_generation_record *record,
+                              uint64_t word, uint64_t id)
+{
+    return is_begun(word) && generation_id_acquire(record) == id;
+}
+
+struct wm_generation_record *wm_generation_find(const struct wm_node *node,
+                                                uint64_t id)
+{
+    uint32_t index = (uint32_t)(id % node->segment.geometry.generations);
+    struct wm_generation_record *g = &node->segment.generations[index];
+
+    return id != 0 &&
+                   wm_generation_word_is_of(g, generation_word_acquire(g), id)
+               ? g
+               : NULL;
+}
+
+uint32_t wm_generations_used(const struct wm_node *node)
+{
+    uint64_t newest = header_count(&node->segment.header->next_generation);
+    uint32_t count = node->segment.geometry.generations;
+
+    return newest < count ? (uint32_t)newest + 1 : count;
+}
+
+bool wm_master_is_dead(uint64_t master)
+{
+    return wm_process_dead(master, 0, WM_PROOF_FULL);
+}
+
+void wm_generation_log(const struct wm_node *node, enum wm_log_kind kind,
+                       uint64_t id, uint64_t word, uint64_t master)
+{
+    wm_log_append(node, kind, id, wm_gen_spell(word), wm_ident_pid(master),
+                  WM_NO_SLOT);
+}
+
+bool wm_generation_read(const struct wm_node *node, uint32_t index,
+                        struct wm_generation_info *info, uint64_t *word,
+                        uint64_t *master)
+{
+    const struct wm_generation_record *g = &node->segment.generations[index];
+    uint64_t before, after = generation_word_acquire(g);
+
+    /* Bounded: a record that changes each time is being joined in
+     * a storm, and joins leave these fields alone. */
+    for (int look = 0; look < LOOKS; look++) {
+        before = after;
+        if (!is_begun(before)) {
+            return false;
+        }
+        info->id = generation_id_acquire(g);
+        *master = generation_master_acquire(g);
+        info->reason = generation_reason_acquire(g);
+        info->deaths = wm_deaths_count(generation_deaths_acquire(g));
+        info->begun_at = generation_begun_at_acquire(g);
+        after = generation_word_acquire(g);
+        if (after == before) {
+            break;
+        }
+    }
+
+    if (index != info->id % node->segment.geometry.generations) {
+        return false; /* scribbled over */
+    }
+    info->state = wm_gen_state(before);
+    info->spell = wm_gen_spell(before);
+    info->exits_given = wm_gen_given(before);
+    info->master = (int32_t)wm_ident_pid(*master);
+    if (word != NULL) {
+        *word = before;
+    }
+    return true;
+}
+
+/* Lets the entry at `top` sink below greater ones, in a heap of n. */
+static void sink(struct wm_generation_info *heap, uint32_t top, uint32_t n)
+{
+    struct wm_generation_info one = heap[top];
+    uint32_t child;
+
+    while ((child = 2 * top + 1) < n) {
+        if (child + 1 < n && heap[child + 1].id > heap[child].id) {
+            child++;
+        }
+        if (heap[child].id <= one.id) {
+            break;
+        }
+        heap[top] = heap[child];
+        top = child;
+    }
+    heap[top] = one;
+}
+
+/* A heap sort: it takes no memory, which qsort(3) may want, and its steps are
+ * bounded whatever lies in the segment. */
+static void sort_by_id(struct wm_generation_info *list, uint32_t n)
+{
+    for (uint32_t top = n / 2; top-- > 0;) {
+        sink(list, top, n);
+    }
+    while (n > 1) {
+        struct wm_generation_info last = list[--n];
+
+        list[n] = list[0];
+        list[0] = last;
+        sink(list, 0, n);
+    }
+}
+
+int wm_generations(const struct wm_node *node, struct wm_generation_info *list,
+                   uint32_t room, uint32_t *count)
+{
+    uint32_t n = 0, written;
+
+    for (uint32_t i = 0; i < wm_generations_used(node); i++) {
+        struct wm_generation_info info;
+        uint64_t master;
+
+        if (!wm_generation_read(node, i, &info, NULL, &master)) {
+            continue;
+        }
+        if (n < room) {
+            list[n] = info;
+        }
+        n++;
+    }
+    written = n < room ? n : room;
+    sort_by_id(list, written);
+    *count = n;
+    return n > room ? -ENOSPC : 0;
+}
