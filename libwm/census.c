@@ -86,16 +86,19 @@ typedef void fold_fn(uint64_t *half, const struct wm_record *r);
 static inline struct digest digest_pass(const struct wm_node *node,
                                         fold_fn *fold_record)
 {
-    const struct wm_record *records = node->segment.records;
+    const struct wm_segment *s = &node->segment;
+    const struct wm_record *r = s->records;
     uint32_t high = wm_node_high(node), i = 0;
     struct digest d = {{0, 0}};
 
     for (; i + 1 < high; i += 2) {
-        fold_record(&d.half[0], &records[i]);
-        fold_record(&d.half[1], &records[i + 1]);
+        fold_record(&d.half[0], r);
+        r = wm_record_after(s, r);
+        fold_record(&d.half[1], r);
+        r = wm_record_after(s, r);
     }
     if (i < high) {
-        fold_record(&d.half[0], &records[i]);
+        fold_record(&d.half[0], r);
     }
     return d;
 }
@@ -144,17 +147,20 @@ static inline void tally_record(const struct question *q, struct tally *t,
 static struct tally tally_pass(const struct wm_node *node,
                                const struct question *question)
 {
-    const struct wm_record *records = node->segment.records;
+    const struct wm_segment *s = &node->segment;
+    const struct wm_record *r = s->records;
     const struct question q = *question;
     uint32_t high = wm_node_high(node), i = 0;
     struct tally t = {0};
 
     for (; i + 1 < high; i += 2) {
-        tally_record(&q, &t, &records[i], 0);
-        tally_record(&q, &t, &records[i + 1], 1);
+        tally_record(&q, &t, r, 0);
+        r = wm_record_after(s, r);
+        tally_record(&q, &t, r, 1);
+        r = wm_record_after(s, r);
     }
     if (i < high) {
-        tally_record(&q, &t, &records[i], 0);
+        tally_record(&q, &t, r, 0);
     }
     return t;
 }
@@ -240,13 +246,13 @@ static struct digest list_pass(const struct wm_node *node,
                                struct wm_worker_info *list, uint32_t room,
                                uint32_t *count, bool *full)
 {
-    const struct wm_record *records = node->segment.records;
+    const struct wm_record *r = node->segment.records;
     uint32_t high = wm_node_high(node), n = 0;
     struct digest d = {{0, 0}};
 
     *full = false;
-    for (uint32_t i = 0; i < high; i++) {
-        const struct wm_record *r = &records[i];
+    for (uint32_t i = 0; i < high;
+         i++, r = wm_record_after(&node->segment, r)) {
         uint64_t join = record_join_acquire(r);
         uint64_t word = record_word_acquire(r);
         struct wm_worker_info none;

@@ -47,11 +47,11 @@ static int32_t stalls_owed(const struct wm_record *r, uint64_t given,
 static uint32_t owed_kind(const struct wm_node *node, uint32_t slot,
                           uint64_t *word, uint64_t *given, uint64_t *mark)
 {
-    const struct wm_record *r = &node->segment.records[slot];
+    const struct wm_record *r = wm_record_at(&node->segment, slot);
     unsigned state;
     int32_t owed;
 
-    *given = record_cold_given_acquire(&node->segment.colds[slot]);
+    *given = record_cold_given_acquire(wm_cold_at(&node->segment, slot));
     owed = stalls_owed(r, *given, word);
     state = wm_word_state(*word);
     if (state == WM_CRASHED) {
@@ -73,8 +73,8 @@ static bool is_of_kinds(uint32_t kind, uint32_t kinds)
 static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
                            struct wm_event *event)
 {
-    const struct wm_record *r = &node->segment.records[slot];
-    struct wm_record_cold *c = &node->segment.colds[slot];
+    const struct wm_record *r = wm_record_at(&node->segment, slot);
+    struct wm_record_cold *c = wm_cold_at(&node->segment, slot);
     uint64_t word, given, mark;
     uint32_t kind = owed_kind(node, slot, &word, &given, &mark);
     struct wm_occupant o;
@@ -146,7 +146,7 @@ int wm_events_owed(const struct wm_node *node, uint32_t kinds)
     }
     for (uint32_t i = 0; i < count; i++) {
         owed += (int)wm_gen_owed(
-            generation_word_acquire(&node->segment.generations[i]));
+            generation_word_acquire(wm_generation_at(&node->segment, i)));
     }
     return owed;
 }

@@ -68,7 +68,7 @@ static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
 static bool claim(struct wm_node *node, uint64_t id, uint32_t reason, bool need)
 {
     uint32_t index = (uint32_t)(id % node->segment.geometry.generations);
-    struct wm_generation_record *g = &node->segment.generations[index];
+    struct wm_generation_record *g = wm_generation_at(&node->segment, index);
     uint64_t word = generation_word_acquire(g);
     uint64_t claimed =
         wm_gen_claimed(WM_GENERATION_CLAIMED, wm_ident_pid(wm_self_ident()),
@@ -236,7 +236,7 @@ static bool has_workers(const struct wm_node *node, uint64_t id)
     uint32_t high = wm_node_high(node);
 
     for (uint32_t i = 0; i < high; i++) {
-        const struct wm_record *r = &node->segment.records[i];
+        const struct wm_record *r = wm_record_at(&node->segment, i);
         uint64_t word = record_word_ordered(r); /* [D] */
         unsigned state = wm_word_state(word);
         struct wm_occupant o;
@@ -309,7 +309,7 @@ static bool abort_stillborn(struct wm_node *node, uint32_t index,
                             const struct wm_generation_info *info,
                             uint64_t word, uint64_t master)
 {
-    struct wm_generation_record *g = &node->segment.generations[index];
+    struct wm_generation_record *g = wm_generation_at(&node->segment, index);
 
     if (wm_kin_newest(node, master, true) < info->id &&
         !wm_master_is_dead(master)) {

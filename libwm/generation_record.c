@@ -41,7 +41,7 @@ struct wm_generation_record *wm_generation_find(const struct wm_node *node,
                                                 uint64_t id)
 {
     uint32_t index = (uint32_t)(id % node->segment.geometry.generations);
-    struct wm_generation_record *g = &node->segment.generations[index];
+    struct wm_generation_record *g = wm_generation_at(&node->segment, index);
 
     return id != 0 &&
                    wm_generation_word_is_of(g, generation_word_acquire(g), id)
@@ -73,7 +73,8 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
                         struct wm_generation_info *info, uint64_t *word,
                         uint64_t *master)
 {
-    const struct wm_generation_record *g = &node->segment.generations[index];
+    const struct wm_generation_record *g =
+        wm_generation_at(&node->segment, index);
     uint64_t before, after = generation_word_acquire(g);
 
     /* Bounded: a record that changes each time is being joined in

@@ -33,7 +33,7 @@ struct poll {
 static bool look(const struct wm_node *node, uint32_t slot, uint32_t leader,
                  struct poll *p)
 {
-    const struct wm_record *r = &node->segment.records[slot];
+    const struct wm_record *r = wm_record_at(&node->segment, slot);
     struct wm_occupant o = wm_occupant_of(r, record_word_acquire(r));
 
     if (wm_word_state(o.word) != WM_LIVE || o.role != WM_ROLE_WORKER ||

@@ -55,9 +55,9 @@ static bool is_reserved_by_other(const struct wm_lock_area *lock, uint64_t now,
                                  uint32_t own)
 {
     uint64_t turn = lock_turn(lock);
-    int64_t age = wm_turn_age(turn, now);
+    int64_t age = wm_word_age(turn, now);
 
-    return turn != 0 && wm_turn_pid(turn) != own && age >= 0 &&
+    return turn != 0 && wm_word_pid(turn) != own && age >= 0 &&
            age <= RESERVED_MS;
 }
 
@@ -68,14 +68,14 @@ static bool reserve(struct wm_lock_area *lock, uint64_t now, uint32_t own)
     uint64_t turn = lock_turn(lock);
 
     return !is_reserved_by_other(lock, now, own) &&
-           lock_swap_turn(lock, turn, wm_turn(own, now));
+           lock_swap_turn(lock, turn, wm_word(0, own, now));
 }
 
 static void unreserve(struct wm_lock_area *lock, uint32_t own)
 {
     uint64_t turn = lock_turn(lock);
 
-    if (turn != 0 && wm_turn_pid(turn) == own) {
+    if (turn != 0 && wm_word_pid(turn) == own) {
         lock_swap_turn(lock, turn, 0);
     }
 }

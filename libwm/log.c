@@ -56,7 +56,7 @@ static uint64_t checksum(uint64_t number, const uint64_t field[WM_LOG_FIELDS])
 static struct wm_log_record *record_of(const struct wm_node *node,
                                        uint64_t number)
 {
-    return &node->segment.log[number % node->segment.geometry.log_entries];
+    return wm_log_at(&node->segment, number);
 }
 
 /* The epoch is the number of entries, as far as a futex can look at it: every

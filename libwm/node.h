@@ -95,51 +95,58 @@ static inline int wm_node_usable(const struct wm_node *node)
     return memcmp(s->header, s->constants, WM_CONSTANTS) == 0 ? 0 : -EUCLEAN;
 }
 
-/* The handle's atomics are not shared between processes. Relaxed, all of them:
- * a thread that may look at them while another changes them wants the value
- * alone, and every other use is one thread's at a time (wm.h, "Threads"). */
+/* The handle's atomics are private to a process. They are atomic because another
+ * thread may look at them while its owner changes them (wm.h, "Threads"). */
 
-/* The record of the process's worker, or NULL. */
+/* The record of the process's worker, or NULL. Relaxed: what it points to is
+ * shared memory, whose fields have orders of their own. */
 static inline struct wm_record *wm_worker_record(const struct wm_worker *w)
 {
     return atomic_load_explicit(&w->record, memory_order_relaxed);
 }
 
+/* Relaxed, as wm_worker_record(). */
 static inline void wm_worker_set_record(struct wm_worker *w,
                                         struct wm_record *record)
 {
     atomic_store_explicit(&w->record, record, memory_order_relaxed);
 }
 
-/* A beat was overdue: see wm_worker_take_late(). */
+/* A beat was overdue. Relaxed: a hint for the next sweep, by itself. */
 static inline void wm_worker_note_late(struct wm_worker *w)
 {
     atomic_store_explicit(&w->late, true, memory_order_relaxed);
 }
 
-/* Whether a beat was overdue since this was last asked. */
+/* Whether a beat was overdue since this was last asked. Relaxed, as
+ * wm_worker_note_late(). */
 static inline bool wm_worker_take_late(struct wm_worker *w)
 {
     return atomic_exchange_explicit(&w->late, false, memory_order_relaxed);
 }
 
-/* The lock's word while this process has it, else 0. */
+/* The lock's word while this process has it, else 0. Relaxed: what it stands
+ * for, the lock itself, has the orders. */
 static inline uint64_t wm_node_held(const struct wm_node *node)
 {
     return atomic_load_explicit(&node->held, memory_order_relaxed);
 }
 
+/* Relaxed, as wm_node_held(). */
 static inline void wm_node_set_held(struct wm_node *node, uint64_t word)
 {
     atomic_store_explicit(&node->held, word, memory_order_relaxed);
 }
 
-/* Whether the process that begun its generation last has forked since. */
+/* Whether the process that has begun its generation has forked since. Relaxed:
+ * a thread that forks and one that abandons a generation are the caller's to
+ * order. */
 static inline bool wm_node_has_forked(const struct wm_node *node)
 {
     return atomic_load_explicit(&node->forked, memory_order_relaxed);
 }
 
+/* Relaxed, as wm_node_has_forked(). */
 static inline void wm_node_set_forked(struct wm_node *node, bool forked)
 {
     atomic_store_explicit(&node->forked, forked, memory_order_relaxed);

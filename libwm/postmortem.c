@@ -15,7 +15,7 @@
  * was told of. */
 static bool is_untold(const struct wm_segment *s, uint32_t slot, uint64_t word)
 {
-    const struct wm_record *r = &s->records[slot];
+    const struct wm_record *r = wm_record_at(s, slot);
 
     if (record_role_acquire(r) != WM_ROLE_WORKER) {
         return false;
@@ -26,7 +26,7 @@ static bool is_untold(const struct wm_segment *s, uint32_t slot, uint64_t word)
     case WM_STALLED:
         return true;
     case WM_CRASHED:
-        return !record_crash_given(r, &s->colds[slot]);
+        return !record_crash_given(r, wm_cold_at(s, slot));
     default:
         return false;
     }
@@ -36,7 +36,7 @@ static bool is_untold(const struct wm_segment *s, uint32_t slot, uint64_t word)
 static void add_postmortem(struct wm_postmortem *p, const struct wm_segment *s)
 {
     for (uint32_t i = 0; i < s->geometry.capacity; i++) {
-        uint64_t word = record_word_acquire(&s->records[i]);
+        uint64_t word = record_word_acquire(wm_record_at(s, i));
 
         if (is_untold(s, i, word)) {
             p->workers++;
@@ -44,7 +44,7 @@ static void add_postmortem(struct wm_postmortem *p, const struct wm_segment *s)
         }
     }
     for (uint32_t i = 0; i < s->geometry.generations; i++) {
-        const struct wm_generation_record *g = &s->generations[i];
+        const struct wm_generation_record *g = wm_generation_at(s, i);
         uint64_t word = generation_word_acquire(g);
         uint64_t id = generation_id_acquire(g);
 

@@ -100,10 +100,11 @@ uint64_t wm_process_ident(uint32_t pid)
     return wm_ident(pid, facts.start);
 }
 
-/* Written by the first caller of a process and by the fork handler: threads
- * that race here all store the same. */
+/* Private to the process. */
 static _Atomic uint64_t self;
 
+/* Relaxed: threads that race here all store the same number, and nothing else
+ * is read because of it. */
 uint64_t wm_self_ident(void)
 {
     uint64_t ident = atomic_load_explicit(&self, memory_order_relaxed);
@@ -115,6 +116,7 @@ uint64_t wm_self_ident(void)
     return ident;
 }
 
+/* Relaxed: the child of a fork has one thread. */
 void wm_self_forget(void)
 {
     atomic_store_explicit(&self, 0, memory_order_relaxed);

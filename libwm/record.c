@@ -37,7 +37,8 @@ bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
                          uint64_t word, enum wm_proof proof)
 {
     uint32_t pid = wm_word_pid(word);
-    uint64_t ident = record_cold_ident_acquire(&node->segment.colds[slot]);
+    uint64_t ident =
+        record_cold_ident_acquire(wm_cold_at(&node->segment, slot));
 
     /* The start time is of this occupant only together with its pid: a record
      * that is CLAIMED may still have the former occupant's. Without one, the

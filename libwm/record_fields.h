@@ -48,7 +48,7 @@ static inline uint32_t record_own_overdue_ms(const struct wm_record *r)
 /* ------------------------------------------------------------------ word */
 
 /* Acquire: what is read of the record next is of this occupant, or of a later
- * one [A, B]. */
+ * one [A, B]; a mark brings what its sweeper saw [C]. */
 static inline uint64_t record_word_acquire(const struct wm_record *r)
 {
     return atomic_load_explicit(&r->word, memory_order_acquire);

@@ -95,8 +95,14 @@ static void fill_header(struct wm_segment *segment, const char *instance,
 
     clock_gettime(CLOCK_REALTIME, &ts);
     h->abi = WM_ABI;
-    h->header_size = sizeof(*h);
+    h->header_size = segment->geometry.header_size;
     h->size = segment->geometry.size;
+    h->compatible = WM_FEATURES_COMPATIBLE;
+    h->incompatible = WM_FEATURES_INCOMPATIBLE;
+    h->record_stride = segment->geometry.record_stride;
+    h->cold_stride = segment->geometry.cold_stride;
+    h->generation_stride = segment->geometry.generation_stride;
+    h->log_stride = segment->geometry.log_stride;
     h->capacity = segment->geometry.capacity;
     h->generations = segment->geometry.generations;
     h->log_entries = segment->geometry.log_entries;
@@ -221,7 +227,7 @@ static int check_file(const struct stat *st)
     if (st->st_uid != geteuid() && st->st_uid != 0 && geteuid() != 0) {
         return -EPERM;
     }
-    return st->st_size < (off_t)sizeof(struct wm_segment_header) ? -ENODATA : 0;
+    return st->st_size < (off_t)WM_HEADER_LEAST ? -ENODATA : 0;
 }
 
 /* Copies the constants, magic first. What is checked must not change between
@@ -237,31 +243,61 @@ static void copy_constants(struct wm_segment *segment,
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* What the header says of itself; computes the geometry. */
+/* Whether a size in the header is one that some version makes: whole lines, and
+ * no shorter than the first version's. */
+static bool is_whole(uint32_t size, uint32_t least)
+{
+    return size >= least && size <= WM_STRIDE_MOST && size % WM_LINE == 0;
+}
+
+/* What the header says of how the segment is made; computes the geometry. */
+static int check_make(struct wm_geometry *g, const struct wm_segment_header *h)
+{
+    *g = (struct wm_geometry){
+        .capacity = h->capacity,
+        .log_entries = h->log_entries,
+        .header_size = h->header_size,
+        .record_stride = h->record_stride,
+        .cold_stride = h->cold_stride,
+        .generation_stride = h->generation_stride,
+        .log_stride = h->log_stride,
+    };
+    if (!is_whole(g->header_size, WM_HEADER_LEAST) ||
+        !is_whole(g->record_stride, WM_RECORD_LEAST) ||
+        !is_whole(g->cold_stride, WM_COLD_LEAST) ||
+        !is_whole(g->generation_stride, WM_GENERATION_LEAST) ||
+        !is_whole(g->log_stride, WM_LOG_LEAST) || g->capacity == 0 ||
+        g->capacity > WM_CAPACITY_MAX || g->log_entries == 0 ||
+        g->log_entries > WM_LOG_MAX) {
+        return -EUCLEAN;
+    }
+    wm_geometry_lay_out(g);
+    return h->size == g->size && h->generations == g->generations ? 0
+                                                                  : -EUCLEAN;
+}
+
+/* What the header says of itself. */
 static int check_header(struct wm_segment *segment,
                         const struct wm_segment_header *h,
                         const struct stat *st)
 {
     uint64_t namespace = pid_namespace();
-    uint32_t capacity, log_entries;
+    int error;
 
     if (h->magic != WM_MAGIC) {
         return -EBADMSG;
     }
-    if (h->abi != WM_ABI || h->header_size != sizeof(*h)) {
+    if (h->abi != WM_ABI ||
+        (h->incompatible & ~WM_FEATURES_INCOMPATIBLE) != 0) {
         return -EPROTO;
     }
-    capacity = h->capacity;
-    log_entries = h->log_entries;
-    if (capacity == 0 || capacity > WM_CAPACITY_MAX || log_entries == 0 ||
-        log_entries > WM_LOG_MAX ||
-        memchr(h->instance, '\0', sizeof(h->instance)) == NULL ||
+    if (memchr(h->instance, '\0', sizeof(h->instance)) == NULL ||
         !wm_instance_valid(h->instance)) {
         return -EUCLEAN;
     }
-    segment->geometry = wm_geometry(capacity, log_entries);
-    if (h->size != segment->geometry.size) {
-        return -EUCLEAN;
+    error = check_make(&segment->geometry, h);
+    if (error != 0) {
+        return error;
     }
     if (st->st_size < (off_t)segment->geometry.size) {
         return -ENODATA;
@@ -284,12 +320,12 @@ int wm_segment_map(struct wm_segment *segment, int fd, bool writable)
     if (error != 0) {
         return error;
     }
-    h = mmap(NULL, sizeof(*h), PROT_READ, MAP_SHARED, fd, 0);
+    h = mmap(NULL, WM_CONSTANTS, PROT_READ, MAP_SHARED, fd, 0);
     if (h == MAP_FAILED) {
         return -errno;
     }
     copy_constants(segment, h);
-    munmap(h, sizeof(*h));
+    munmap(h, WM_CONSTANTS);
     memcpy(&copy, segment->constants, WM_CONSTANTS);
     error = check_header(segment, &copy, &st);
     return error != 0 ? error : map(segment, fd, writable);

@@ -28,6 +28,47 @@ struct wm_segment {
     char name[WM_NAME_SIZE]; /* "" for anonymous memory */
 };
 
+/* The records of a slot, of an index, of a number; by the segment's strides. */
+static inline struct wm_record *wm_record_at(const struct wm_segment *s,
+                                             uint32_t slot)
+{
+    return (struct wm_record *)(void *)((char *)s->records +
+                                        (size_t)slot *
+                                            s->geometry.record_stride);
+}
+
+/* The record of the slot after this one: for passes over all. */
+static inline const struct wm_record *
+wm_record_after(const struct wm_segment *s, const struct wm_record *r)
+{
+    return (const struct wm_record *)(const void *)((const char *)r +
+                                                    s->geometry.record_stride);
+}
+
+static inline struct wm_record_cold *wm_cold_at(const struct wm_segment *s,
+                                                uint32_t slot)
+{
+    return (struct wm_record_cold *)(void *)((char *)s->colds +
+                                             (size_t)slot *
+                                                 s->geometry.cold_stride);
+}
+
+static inline struct wm_generation_record *
+wm_generation_at(const struct wm_segment *s, uint32_t index)
+{
+    return (struct wm_generation_record
+                *)(void *)((char *)s->generations +
+                           (size_t)index * s->geometry.generation_stride);
+}
+
+static inline struct wm_log_record *wm_log_at(const struct wm_segment *s,
+                                              uint64_t number)
+{
+    return (struct wm_log_record *)(void *)((char *)s->log +
+                                            number % s->geometry.log_entries *
+                                                s->geometry.log_stride);
+}
+
 /* Makes a new one in the directory, mapped and share-locked. */
 int wm_segment_create(struct wm_segment *segment, const char *directory,
                       const char *instance, struct wm_geometry geometry,

@@ -76,7 +76,7 @@ static void count_death(struct wm_node *node, uint64_t id)
 static bool mark(const struct sweep *s, uint32_t slot, uint64_t word,
                  uint64_t to, enum wm_log_kind kind)
 {
-    struct wm_record *r = &s->node->segment.records[slot];
+    struct wm_record *r = wm_record_at(&s->node->segment, slot);
     struct wm_occupant o = wm_occupant_of(r, word);
 
     if (!record_swap_mark(r, &word, to)) {
@@ -94,7 +94,8 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
 {
     switch (wm_word_state(word)) {
     case WM_CLAIMED: /* nobody knew of it */
-        return record_swap_mark(&s->node->segment.records[slot], &word, 0);
+        return record_swap_mark(wm_record_at(&s->node->segment, slot), &word,
+                                0);
     case WM_DRAINING: /* its exit was given already */
         return mark(s, slot, word, 0, WM_LOG_WORKER_LEFT);
     default:
@@ -105,7 +106,7 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
 
 static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
 {
-    struct wm_record *r = &s->node->segment.records[slot];
+    struct wm_record *r = wm_record_at(&s->node->segment, slot);
     unsigned state = wm_word_state(word);
     bool overdue;
 
@@ -115,7 +116,7 @@ static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
     overdue = wm_record_is_overdue(r, word, s->now);
     if (state == WM_CRASHED) {
         return overdue &&
-               record_crash_given(r, &s->node->segment.colds[slot]) &&
+               record_crash_given(r, wm_cold_at(&s->node->segment, slot)) &&
                mark(s, slot, word, 0, WM_LOG_WORKER_FORGOTTEN);
     }
     if (state > WM_CRASHED) {
@@ -135,13 +136,14 @@ static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
  * since. A beat as far ahead is no clock's, and proves nothing. */
 static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
 {
-    const struct wm_record *records = s->node->segment.records;
+    const struct wm_record *r = s->node->segment.records;
     const uint64_t latest = s->now + fresh_ms, span = 2 * (uint64_t)fresh_ms;
     uint32_t high = wm_node_high(s->node);
     int changed = 0;
 
-    for (uint32_t i = 0; i < high; i++) {
-        uint64_t word = record_word_acquire(&records[i]);
+    for (uint32_t i = 0; i < high;
+         i++, r = wm_record_after(&s->node->segment, r)) {
+        uint64_t word = record_word_acquire(r);
 
         if (__builtin_expect(!wm_word_beat_within(word, latest, span) ||
                                  wm_word_state(word) != WM_LIVE,

@@ -13,7 +13,7 @@
  *   deaths      id:12 | workers that crashed:20
  *   joined      spell:12 | workers that entered in it:20
  *   lock        pid:22 | start time:18 | sequence:24
- *   turn        0:3 | pid:22 | ms:39
+ *   next turn   as a record, of state 0
  *   leader      term:32 | who:32
  *   subject     pid:32 | slot:32
  *
@@ -28,7 +28,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The lowest bits of a number. */
 static inline uint64_t wm_low(uint64_t number, unsigned bits)
 {
     return number & (UINT64_MAX >> (64 - bits));
@@ -207,7 +206,6 @@ static inline bool wm_stalls_reach(uint32_t stalls, uint32_t given)
  * and over all lives of the record, so that a swap from an older look fails. */
 #define WM_SPELL_BITS 20
 #define WM_VERSION_BITS 21
-#define WM_SPELL_MASK ((UINT64_C(1) << WM_SPELL_BITS) - 1)
 
 static inline uint64_t wm_gen_word(unsigned state, uint32_t spell,
                                    uint32_t given, uint32_t version)
@@ -287,7 +285,6 @@ static inline bool wm_is_tagged(uint32_t value, uint32_t tag)
     return value >> WM_DEATHS_BITS == wm_low(tag, 32 - WM_DEATHS_BITS);
 }
 
-/* Workers of a generation that crashed. */
 static inline uint32_t wm_deaths(uint64_t id, uint32_t count)
 {
     return wm_tagged((uint32_t)id, count);
@@ -357,22 +354,6 @@ static inline uint32_t wm_lock_sequence(uint64_t word)
 static inline uint64_t wm_lock_freed(uint64_t word)
 {
     return wm_lock_sequence(word);
-}
-
-/* A contender's claim to the next turn, and when it was made. */
-static inline uint64_t wm_turn(uint32_t pid, uint64_t ms)
-{
-    return wm_word(0, pid, ms);
-}
-
-static inline uint32_t wm_turn_pid(uint64_t turn)
-{
-    return wm_word_pid(turn);
-}
-
-static inline int64_t wm_turn_age(uint64_t turn, uint64_t now)
-{
-    return wm_word_age(turn, now);
 }
 
 /* ---------------------------------------------------------------- leader */

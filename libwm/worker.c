@@ -27,7 +27,7 @@ static bool claim_slot(struct wm_node *node, uint32_t slot, uint64_t seen,
 
     *claimed = wm_word(WM_CLAIMED, pid, wm_clock_ms(CLOCK_MONOTONIC));
     header_raise_high(node->segment.header, slot + 1);
-    return record_swap_own(&node->segment.records[slot], &seen, *claimed);
+    return record_swap_own(wm_record_at(&node->segment, slot), &seen, *claimed);
 }
 
 /* A record that may make room in a full table: 1 draining, 2 crashed and
@@ -38,8 +38,8 @@ static int spare_rank(const struct wm_node *node, uint32_t slot, uint64_t word)
         return 1;
     }
     if (wm_word_state(word) == WM_CRASHED &&
-        record_crash_given(&node->segment.records[slot],
-                           &node->segment.colds[slot])) {
+        record_crash_given(wm_record_at(&node->segment, slot),
+                           wm_cold_at(&node->segment, slot))) {
         return 2;
     }
     return 0;
@@ -54,7 +54,7 @@ static bool choose_slot(const struct wm_node *node, uint32_t *slot,
     int rank = 0;
 
     for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
-        const struct wm_record *r = &node->segment.records[i];
+        const struct wm_record *r = wm_record_at(&node->segment, i);
         uint64_t word = record_word_acquire(r);
         uint64_t join = record_join_acquire(r);
         bool is_free = wm_word_state(word) == WM_FREE;
@@ -100,7 +100,7 @@ static bool claim_any(struct wm_node *node, uint32_t *slot, uint64_t *claimed)
 
     while (choose_slot(node, slot, &word)) {
         struct wm_occupant o =
-            wm_occupant_of(&node->segment.records[*slot], word);
+            wm_occupant_of(wm_record_at(&node->segment, *slot), word);
 
         if (claim_slot(node, *slot, word, claimed)) {
             note_evicted(node, *slot, &o);
@@ -144,8 +144,8 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
     if (!claim_any(node, &w->slot, &claimed)) {
         return -ENOBUFS;
     }
-    r = &node->segment.records[w->slot];
-    w->cold = &node->segment.colds[w->slot];
+    r = wm_record_at(&node->segment, w->slot);
+    w->cold = wm_cold_at(&node->segment, w->slot);
     w->join = header_next(&node->segment.header->next_join);
     if (!publish(w, r, options, claimed)) {
         return -ESTALE;

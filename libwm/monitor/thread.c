@@ -72,8 +72,8 @@ static void pause_until_check(struct wm_monitor *m)
     }
 }
 
-/* Under the mutex, which it gives up meanwhile. The view is this thread's own
- * to read. Returns as wm_wait(). */
+/* Under the mutex, which it gives up meanwhile. Relaxed: this thread has itself
+ * stored the view. Returns as wm_wait(). */
 static int sleep_on_node(struct wm_monitor *m)
 {
     const struct wm_view *view =
@@ -141,7 +141,8 @@ static bool is_instance(const char *name)
                         "0123456789_.-") == n;
 }
 
-/* All that the monitor has, but for the thread. Takes what is there. */
+/* All that the monitor has, but for the thread. Takes what is there. Relaxed:
+ * the thread has been joined, or never was. */
 static void discard(struct wm_monitor *m)
 {
     wm_monitor_unfollow(m);

@@ -160,7 +160,7 @@ static void publish(struct wm_monitor *m, struct wm_view *last,
 
     now->number = last == NULL ? 1 : last->number + 1;
     pthread_mutex_lock(&m->mutex);
-    /* Release: who loads it sees what it points to. Pairs with
+    /* Release: a reader that loads it sees what it points to. Pairs with
      * wm_monitor_view_begin(). */
     atomic_store_explicit(&m->view, now, memory_order_release);
     m->retired = last;

@@ -21,9 +21,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SPELL_MAX ((UINT32_C(1) << WM_SPELL_BITS) - 1)
 #define PID_MAX ((UINT32_C(1) << 22) - 1)
 #define BEAT_MAX ((UINT64_C(1) << 39) - 1)
-#define EXAMPLE_SIZE 70912
+#define EXAMPLE_SIZE 71424
 
 /* ----------------------------------------------------------------- places */
 
@@ -61,24 +62,30 @@ static void the_header_lies_as_documented(void **state)
         AT(wm_segment_header, created, 40),
         AT(wm_segment_header, log_entries, 48),
         AT(wm_segment_header, instance, 64),
-        AT(wm_segment_header, next_join, 128),
-        AT(wm_segment_header, next_generation, 136),
-        AT(wm_segment_header, first_active, 144),
-        AT(wm_segment_header, dropped, 152),
-        AT(wm_segment_header, exits_lost, 160),
-        AT(wm_segment_header, high, 168),
-        AT(wm_segment_header, next_sweep, 192),
-        AT(wm_segment_header, lock, 256),
-        AT(wm_segment_header, lock.next, 264),
-        AT(wm_segment_header, lock.wake, 272),
-        AT(wm_segment_header, lock.holder_sequence, 320),
-        AT(wm_segment_header, lock.holder_since, 328),
-        AT(wm_segment_header, lock.holder_generation, 336),
-        AT(wm_segment_header, lock.holder_purpose, 344),
-        AT(wm_segment_header, leader, 384),
-        AT(wm_segment_header, leader.slot, 392),
-        AT(wm_segment_header, log_next, 448),
-        {"the header", sizeof(struct wm_segment_header), 512},
+        AT(wm_segment_header, compatible, 128),
+        AT(wm_segment_header, incompatible, 136),
+        AT(wm_segment_header, record_stride, 144),
+        AT(wm_segment_header, cold_stride, 148),
+        AT(wm_segment_header, generation_stride, 152),
+        AT(wm_segment_header, log_stride, 156),
+        AT(wm_segment_header, next_join, 192),
+        AT(wm_segment_header, next_generation, 200),
+        AT(wm_segment_header, first_active, 208),
+        AT(wm_segment_header, dropped, 216),
+        AT(wm_segment_header, exits_lost, 224),
+        AT(wm_segment_header, high, 232),
+        AT(wm_segment_header, next_sweep, 384),
+        AT(wm_segment_header, lock, 448),
+        AT(wm_segment_header, lock.next, 456),
+        AT(wm_segment_header, lock.wake, 464),
+        AT(wm_segment_header, lock.holder_sequence, 512),
+        AT(wm_segment_header, lock.holder_since, 520),
+        AT(wm_segment_header, lock.holder_generation, 528),
+        AT(wm_segment_header, lock.holder_purpose, 536),
+        AT(wm_segment_header, leader, 576),
+        AT(wm_segment_header, leader.slot, 584),
+        AT(wm_segment_header, log_next, 640),
+        {"the header", sizeof(struct wm_segment_header), 768},
     };
 
     (void)state;
@@ -113,7 +120,7 @@ static void the_records_lie_as_documented(void **state)
         AT(wm_log_record, subject, 32),
         AT(wm_log_record, kind, 40),
         {"a record", sizeof(struct wm_record), 64},
-        {"a cold line", sizeof(struct wm_record_cold), 64},
+        {"two cold lines", sizeof(struct wm_record_cold), 128},
         {"a generation", sizeof(struct wm_generation_record), 64},
         {"a log entry", sizeof(struct wm_log_record), 64},
     };
@@ -136,10 +143,10 @@ static void the_arrays_follow_each_other_in_whole_lines(void **state)
             assert_int_equal(g.capacity, c);
             assert_int_equal(g.generations, c + 64);
             assert_int_equal(g.log_entries, l);
-            assert_int_equal(g.records, 512);
-            assert_int_equal(g.colds, 512 + 64 * c);
-            assert_int_equal(g.generation_records, 512 + 128 * c);
-            assert_int_equal(g.log, 512 + 128 * c + 64 * (c + 64));
+            assert_int_equal(g.records, 768);
+            assert_int_equal(g.colds, 768 + 64 * c);
+            assert_int_equal(g.generation_records, 768 + 192 * c);
+            assert_int_equal(g.log, 768 + 192 * c + 64 * (c + 64));
             assert_int_equal(g.size, g.log + 64 * l);
             assert_int_equal(g.size % WM_LINE, 0);
         }
@@ -149,7 +156,7 @@ static void the_arrays_follow_each_other_in_whole_lines(void **state)
 static void a_thousand_workers_take_what_is_documented(void **state)
 {
     (void)state;
-    assert_int_equal(wm_geometry(1024, 1024).size, 266752);
+    assert_int_equal(wm_geometry(1024, 1024).size, 332544);
     assert_int_equal(wm_geometry(4, 1024).size, EXAMPLE_SIZE);
 }
 
@@ -199,7 +206,7 @@ static void the_documented_example_is_what_the_layout_reads(void **state)
     uint64_t word;
 
     (void)state;
-    assert_int_equal(read_example(bytes), 12);
+    assert_int_equal(read_example(bytes), 14);
 
     assert_true(h->magic == WM_MAGIC);
     assert_int_equal(h->abi, WM_ABI);
@@ -209,6 +216,10 @@ static void the_documented_example_is_what_the_layout_reads(void **state)
     assert_int_equal(h->generations, g.generations);
     assert_int_equal(h->log_entries, g.log_entries);
     assert_string_equal(h->instance, "demo");
+    assert_int_equal(h->record_stride, g.record_stride);
+    assert_int_equal(h->cold_stride, g.cold_stride);
+    assert_int_equal(h->generation_stride, g.generation_stride);
+    assert_int_equal(h->log_stride, g.log_stride);
     assert_int_equal(h->next_join, 1);
     assert_int_equal(h->next_generation, 1);
     assert_int_equal(h->high, 1);
@@ -316,7 +327,7 @@ static void an_ident_gives_back_what_it_holds(void **state)
 
 static void a_generations_word_gives_back_what_it_holds(void **state)
 {
-    static const uint32_t values[] = {0, 1, WM_SPELL_MASK - 1, WM_SPELL_MASK};
+    static const uint32_t values[] = {0, 1, SPELL_MAX - 1, SPELL_MAX};
 
     (void)state;
     for (unsigned s = 0; s < 8; s++) {
@@ -331,7 +342,7 @@ static void a_generations_word_gives_back_what_it_holds(void **state)
             assert_int_equal(wm_gen_version(word), version);
         }
     }
-    assert_true(wm_gen_word(7, WM_SPELL_MASK, WM_SPELL_MASK,
+    assert_true(wm_gen_word(7, SPELL_MAX, SPELL_MAX,
                             ((1u << WM_VERSION_BITS) - 1)) == UINT64_MAX);
 }
 
@@ -362,7 +373,7 @@ static void an_age_is_right_over_the_wrap_of_the_beat(void **state)
 static void ends_owed_outlive_the_wrap_of_the_spell(void **state)
 {
     const unsigned active = WM_GENERATION_ACTIVE, over = WM_GENERATION_EXITED;
-    const uint32_t last = WM_SPELL_MASK;
+    const uint32_t last = SPELL_MAX;
 
     (void)state;
     /* Opened, less the open one, less those given. */

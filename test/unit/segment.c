@@ -302,6 +302,36 @@ static void grow_header(header *h)
     h->header_size += 64;
 }
 
+static void need_a_feature(header *h)
+{
+    h->incompatible = UINT64_C(1) << 63;
+}
+
+static void have_a_feature(header *h)
+{
+    h->compatible = UINT64_C(1) << 63;
+}
+
+static void shorten_records(header *h)
+{
+    h->record_stride = 0;
+}
+
+static void break_lines(header *h)
+{
+    h->cold_stride += 8;
+}
+
+static void exceed_strides(header *h)
+{
+    h->generation_stride = UINT32_C(1) << 31;
+}
+
+static void shift_log(header *h)
+{
+    h->log_stride += 64; /* and then the size is another */
+}
+
 /* So that nothing but the number itself is wrong. */
 static void fit_size(header *h)
 {
@@ -372,7 +402,13 @@ static void what_the_header_says_is_checked(void **state)
         {"another magic", spoil_magic, -EBADMSG},
         {"no magic yet", forget_magic, -EBADMSG},
         {"another ABI", raise_abi, -EPROTO},
-        {"another header size", grow_header, -EPROTO},
+        {"a header size that fits not the size", grow_header, -EUCLEAN},
+        {"a feature that must be known", need_a_feature, -EPROTO},
+        {"a feature that need not be known", have_a_feature, 0},
+        {"records of no size", shorten_records, -EUCLEAN},
+        {"records in no whole lines", break_lines, -EUCLEAN},
+        {"a stride beyond all sense", exceed_strides, -EUCLEAN},
+        {"a stride that fits not the size", shift_log, -EUCLEAN},
         {"capacity 0", drop_capacity, -EUCLEAN},
         {"capacity 65536", exceed_capacity, -EUCLEAN},
         {"a capacity that fits not the size", raise_capacity, -EUCLEAN},
@@ -403,7 +439,7 @@ static void what_the_header_says_is_checked(void **state)
 static void a_file_cut_short_is_damaged(void **state)
 {
     const off_t whole = (off_t)wm_geometry(3, 5).size;
-    const off_t sizes[] = {0, 1, 64, 511, 512, whole - 1};
+    const off_t sizes[] = {0, 1, 64, 511, 512, 767, 768, whole - 1};
     const char *name = leave_dead("a");
 
     (void)state;
