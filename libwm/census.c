@@ -4,20 +4,36 @@
 /* Counts and snapshots: derived from the records, never stored.
  *
  * A pass over the records is not a moment: workers come and go behind it. Two
- * passes that find the same workers in the same states, beats aside, are: each
- * record was so from its place in the first pass to that in the second, and
- * thus when the one ended and the other began.
+ * passes in a row that find the same everywhere are one:
  *
- * What makes that sure is the join number, which never comes again, and stays
- * where a record is free. The first pass reads it before the record's word, the
- * second after: where both find the same number, nobody else wrote any field
- * meanwhile (a joiner writes its number first), so that both words are of one
- * occupant, and so is whatever was read in between. And no worker comes back to
- * a state within one joining, but for LIVE and STALLED, which count alike.
+ *     first pass:    record 1 .... record n
+ *     second pass:                            record 1 .... record n
+ *                                           ^
+ *     each record was what it was found to be from its place in the first pass
+ *     to its place in the second, and so at the moment ^ between the two.
  *
- * The number of such pairs is bounded; at the bound the last one counts, and an
- * exiting worker that was not alone in any of them is not told that it is the
- * last. */
+ * "The same" is state, pid and join number, beats aside. That equal findings
+ * mean an unchanged record needs an argument. Let J be the load of the join
+ * number and W that of the word: the first pass loads J1 before W1, the second
+ * W2 before J2.
+ *
+ * 1. A join number never comes again, and stays where a record is free. A
+ *    joiner stores it before any other field [A]. So if J1 = J2, no other
+ *    joiner has stored a field from J1 to J2, and W1, W2 and all that was read
+ *    beside them are of one occupant, or of the record as that one left it.
+ * 2. Within one joining no state comes back, but for LIVE and STALLED, which
+ *    count alike. So if W1 and W2 have the same state, it was so in between.
+ * 3. If both passes loaded in one order, a word of one occupant and the number
+ *    of the next, in the first pass, would agree with the next one's own word
+ *    in the second; and the time in between, when the slot was free, would be
+ *    missed.
+ * 4. A free record is compared as well: its number tells whether a worker came
+ *    and went. A record that is being claimed shows no number yet, so that the
+ *    same pid might claim it twice: it agrees with nothing.
+ *
+ * The number of such pairs is bounded, so that a count is wait-free. At the
+ * bound the last pass counts, and is told as unsettled; and a worker that was
+ * not alone in any of them is not told that it is the last [I6]. */
 
 #include "census.h"
 
@@ -27,8 +43,8 @@
 
 #define PAIRS 5
 
-/* What a pass found, without what it means: of all records, those of even and
- * those of odd slots, so that one multiplication does not wait for another. */
+/* What a pass found, without what it means. Records of even and of odd slots
+ * are folded apart, so that one multiplication does not wait for another. */
 struct digest {
     uint64_t half[2];
 };
@@ -43,6 +59,7 @@ struct tally {
     uint32_t next;
 };
 
+/* What is counted: the generation, that which takes over from it, and now. */
 struct question {
     uint64_t id;
     uint64_t next_id;
@@ -50,7 +67,7 @@ struct question {
 };
 
 /* Folds a record in: state, pid and join number, as a digit of a number to a
- * large odd base: different tables have equal digests once in 2^64. */
+ * large odd base. */
 static inline void fold(uint64_t *half, uint64_t word, uint64_t join)
 {
     *half = *half * UINT64_C(0xd6e8feb86659fd93) + wm_word_digit(word, join);
@@ -66,7 +83,7 @@ static inline void fold_last(uint64_t *half, uint64_t word, uint64_t join)
     }
 }
 
-/* As the first of two passes reads a record, and as the second does. */
+/* As the first of two passes reads a record: the number, then the word. */
 static inline void fold_join_first(uint64_t *half, const struct wm_record *r)
 {
     uint64_t join = record_join_acquire(r);
@@ -74,6 +91,7 @@ static inline void fold_join_first(uint64_t *half, const struct wm_record *r)
     fold(half, record_word_acquire(r), join);
 }
 
+/* As the second does: the word, then the number. */
 static inline void fold_join_last(uint64_t *half, const struct wm_record *r)
 {
     uint64_t word = record_word_acquire(r);
@@ -83,6 +101,7 @@ static inline void fold_join_last(uint64_t *half, const struct wm_record *r)
 
 typedef void fold_fn(uint64_t *half, const struct wm_record *r);
 
+/* A pass that reads what a digest needs, and no more. */
 static inline struct digest digest_pass(const struct wm_node *node,
                                         fold_fn *fold_record)
 {
@@ -103,11 +122,15 @@ static inline struct digest digest_pass(const struct wm_node *node,
     return d;
 }
 
+/* Different findings have the same digest once in 2^64 (protocol.md, "What it
+ * cannot do"). */
 static bool is_same(const struct digest *a, const struct digest *b)
 {
     return a->half[0] == b->half[0] && a->half[1] == b->half[1];
 }
 
+/* One record of a count, read as the second pass reads it. Everything is loaded
+ * before it is known whether it matters, as a branch in between costs more. */
 static inline void tally_record(const struct question *q, struct tally *t,
                                 const struct wm_record *r, unsigned half)
 {
@@ -128,7 +151,8 @@ static inline void tally_record(const struct question *q, struct tally *t,
             t->live++;
             return;
         }
-        /* Not "else": after a roll-back they are of an older one. */
+        /* Not "else": after a roll-back the next generation is an older one,
+         * and may be the previous one as well. */
         t->next += generation == q->next_id;
         if (generation < q->id && generation >= t->previous_id) {
             t->previous = generation == t->previous_id ? t->previous + 1 : 1;
@@ -143,7 +167,8 @@ static inline void tally_record(const struct question *q, struct tally *t,
     }
 }
 
-/* As a second pass. */
+/* As a second pass. Two records a round, as the digests are two halves. The question is copied,
+ * so that the compiler keeps it in registers over the loads. */
 static struct tally tally_pass(const struct wm_node *node,
                                const struct question *question)
 {
@@ -165,6 +190,9 @@ static struct tally tally_pass(const struct wm_node *node,
     return t;
 }
 
+/* n_mine, by who asks. A start counts those whose crash is not expired: their
+ * places are not free yet, and this may be the replacement. An exit counts
+ * those that are joining: a worker that has joined is not left alone. */
 static uint32_t mine(const struct tally *t, enum wm_count_kind kind)
 {
     switch (kind) {
@@ -177,6 +205,10 @@ static uint32_t mine(const struct tally *t, enum wm_count_kind kind)
     }
 }
 
+/* The generations are looked at first, and the records after that: a successor
+ * that begins meanwhile is told by the next count. The passes are of one moment
+ * for the records; that the generations may be a moment older changes the name
+ * of what is told, and no number. */
 void wm_counts_of(const struct wm_node *node, uint64_t id,
                   enum wm_count_kind kind, struct wm_counts *counts)
 {
@@ -211,6 +243,8 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
     counts->reason = q.next_id != 0 ? WM_REASON_RELOAD : WM_REASON_STOP;
 }
 
+/* A look from outside: it has no exit of its own to be careful about, and says
+ * where it could not settle. */
 int wm_generation_counts(const struct wm_node *node, uint64_t id,
                          struct wm_counts *counts)
 {
@@ -218,7 +252,8 @@ int wm_generation_counts(const struct wm_node *node, uint64_t id,
     return counts->unsettled ? WM_UNSETTLED : 0;
 }
 
-/* A record for the list, if there is a worker. */
+/* A record for the list, if there is a worker. All that is written here was
+ * loaded between the number and the word of this pass and those of the next. */
 static inline bool describe(const struct wm_record *r, uint64_t word,
                             uint64_t join, struct wm_worker_info *info)
 {
@@ -241,7 +276,8 @@ static inline bool describe(const struct wm_record *r, uint64_t word,
     return true;
 }
 
-/* As a first pass, into the list; full: out, whether that had no room. */
+/* As a first pass, into the list; full: out, whether that had no room.
+ * The list is the caller's memory, and holds the findings of the last pass. */
 static struct digest list_pass(const struct wm_node *node,
                                struct wm_worker_info *list, uint32_t room,
                                uint32_t *count, bool *full)
@@ -268,6 +304,9 @@ static struct digest list_pass(const struct wm_node *node,
     return d;
 }
 
+/* The list is filled in the first pass of a pair, and proven by the second. What
+ * is read of a record beside its word lies between J1 and J2 of the argument
+ * above. */
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
                 uint32_t room, uint32_t *count)
 {

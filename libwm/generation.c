@@ -8,11 +8,30 @@
  *   EXITED -> ACTIVE    a late or restarted worker opens another spell
  *   BEGUN -> ABORTED    there will be no worker; a late one revives it
  *
- * All that is contended lies in the generation's word, and a joiner changes
- * that word after it has published its record. Hence a closer, which loads
- * the word, then looks at the records, then swaps that very value, can never
- * close over a worker: a worker that it did not see has changed the word
- * since, or finds it EXITED and opens a new spell. */
+ * No state is final, since a worker may be forked long after its siblings have
+ * gone. A *spell* is the time from EXITED or BEGUN to the next EXITED, and its
+ * end is what is given to callbacks, once for each spell.
+ *
+ * All that is contended lies in the generation's word. Why no generation is
+ * closed over a worker [I5]:
+ *
+ *     joiner:   JOINING --------------- swap of the word (a new version)
+ *     closer:             load L ..... look at all records ..... swap from L
+ *
+ * 1. A joiner swaps the word after it has published its record. If that swap
+ *    comes before L, the closer comes after the JOINING and finds it [E].
+ * 2. If it comes after L, the word has another version, and the closer's swap,
+ *    which is from the very value of L, fails. The closer looks again.
+ * 3. If it comes after the closer's swap, the joiner finds EXITED, and opens a
+ *    new spell, which has an end of its own.
+ *
+ * Why somebody closes it: each worker closes after it has drained. Of two that
+ * drain at once and each look for the other, one at least finds the other
+ * drained [D]. Where a worker dies instead, a sweep closes what the dead were
+ * the last of, once the generation's own master starts no more workers of it.
+ *
+ * If the process dies between two steps: before a swap, nothing has happened;
+ * after it, the state is whole, and what is owed follows from the word. */
 
 #include "generation.h"
 
@@ -64,7 +83,10 @@ static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
         g, wm_gen_word(WM_GENERATION_BEGUN, 0, 0, wm_gen_version(claimed) + 1));
 }
 
-/* Claims the record that number `id` falls on, if it may be reused. */
+/* Claims the record that number `id` falls on, if it may be reused. The word is
+ * loaded first: another life that begins meanwhile, or a worker that enters,
+ * makes the swap fail. A claimant that dies here leaves its pid in the word, and
+ * the next one whose number falls on this record goes on from there. */
 static bool claim(struct wm_node *node, uint64_t id, uint32_t reason, bool need)
 {
     uint32_t index = (uint32_t)(id % node->segment.geometry.generations);
@@ -84,6 +106,8 @@ static bool claim(struct wm_node *node, uint64_t id, uint32_t reason, bool need)
     return true;
 }
 
+/* A handle that has begun a generation before reloads; one that adopted a node
+ * is a new binary. What a worker's start is called follows from this. */
 static uint32_t begin_reason(const struct wm_node *node)
 {
     if (node->begun != 0) {
@@ -93,7 +117,8 @@ static uint32_t begin_reason(const struct wm_node *node)
 }
 
 /* A server that daemonizes begins its first generation in a process that is
- * gone by now: it is this one's, who goes on, also before a worker tells so. */
+ * gone by now. The generation is the calling process's, which goes on; it says
+ * so here, before a worker does. */
 static void inherit_begun(struct wm_node *node)
 {
     struct wm_generation_record *g = wm_generation_find(node, node->begun);
@@ -103,7 +128,8 @@ static void inherit_begun(struct wm_node *node)
         wm_gen_state(generation_word_acquire(g)) == WM_GENERATION_BEGUN &&
         generation_swap_master(g, master, self) &&
         wm_generation_find(node, node->begun) != g) {
-        /* It lives on, and has begun another in this record: that is its. */
+        /* The beginner lives on, and has begun another generation in this
+         * record meanwhile: that one is its own. */
         generation_swap_master(g, self, master);
     }
 }
@@ -151,6 +177,10 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
     return -ENOBUFS;
 }
 
+/* Only a generation that cannot have a worker is aborted: it is the newest that
+ * this process began, and this process has not forked since. A daemonizing
+ * parent has forked, so that its going away aborts nothing. The swap is from a
+ * word that is BEGUN: a worker that joined meanwhile makes it fail. */
 int wm_generation_abandon(struct wm_node *node, uint64_t id)
 {
     struct wm_generation_record *g = wm_generation_find(node, id);
@@ -187,6 +217,10 @@ static uint32_t take_ordinal(struct wm_generation_record *record,
     return wm_joined_count(next);
 }
 
+/* The word is loaded before the id (generation_record.c), and swapped from the
+ * value that was loaded: a life that ended meanwhile makes the swap fail, and
+ * the next round finds that the generation is forgotten. Another joiner's swap
+ * makes it fail as well; then somebody has entered. */
 bool wm_generation_enter(struct wm_node *node,
                          struct wm_generation_record *record,
                          struct wm_worker *worker)
@@ -210,15 +244,15 @@ bool wm_generation_enter(struct wm_node *node,
                            wm_gen_version(word) + 1);
     } while (!generation_swap_word(record, &word, next));
 
-    /* From here on the record is this generation's as long as we are in it.
-     * The process that forked this one is the master, whoever began the
-     * generation (a server that daemonizes begins it in a process that is
-     * gone by now). */
+    /* From here on the record is this generation's as long as the worker is in
+     * it. The process that forked this one is the master, whichever process
+     * began the generation: a server that daemonizes begins it in one that is
+     * gone by now. */
     generation_set_master(record, master);
     header_lower(&node->segment.header->first_active, worker->generation);
     worker->ordinal = take_ordinal(record, worker->spell);
     if (!open) {
-        /* Who died in a former spell is not replaced in this one. */
+        /* A worker that died in a former spell is not replaced in this one. */
         generation_set_replaced_relaxed(
             record, wm_deaths_count(generation_deaths_relaxed(record)));
         wm_generation_log(node, WM_LOG_GENERATION_ACTIVE, worker->generation,
@@ -229,8 +263,11 @@ bool wm_generation_enter(struct wm_node *node,
 
 /* ----------------------------------------------------------------- close */
 
-/* Whether a worker of this generation is joining, live, or stalled with its
- * process alive. */
+/* Whether a worker of this generation is joining, live, or stalled, and not
+ * proven dead: a worker that no sweep has marked yet does not keep its
+ * generation open. The words are loaded in the order of all drains [D]; what
+ * stands beside them is decided on by the closer's swap, which fails if anybody
+ * has entered since. */
 static bool has_workers(const struct wm_node *node, uint64_t id)
 {
     uint32_t high = wm_node_high(node);
@@ -253,6 +290,8 @@ static bool has_workers(const struct wm_node *node, uint64_t id)
     return false;
 }
 
+/* The closer of the argument above. It looks again after each joiner that it
+ * missed, so that it ends when joiners do: each round that fails has met one. */
 int wm_generation_close(struct wm_node *node, uint64_t id)
 {
     struct wm_generation_record *g;
@@ -281,6 +320,8 @@ int wm_generation_close(struct wm_node *node, uint64_t id)
     return 0;
 }
 
+/* An end is taken by the swap that counts one more as given. So no end is given
+ * twice [I4]; where the process dies after the swap, this one is not given. */
 int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell)
 {
     struct wm_generation_record *g = wm_generation_find(node, id);
@@ -305,6 +346,9 @@ int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell)
 
 /* ---------------------------------------------------------------- settle */
 
+/* A generation that has begun is aborted where it will have no worker: its
+ * master is dead, or has itself made a newer one active. Until then the master
+ * may be about to fork. */
 static bool abort_stillborn(struct wm_node *node, uint32_t index,
                             const struct wm_generation_info *info,
                             uint64_t word, uint64_t master)
@@ -323,6 +367,9 @@ static bool abort_stillborn(struct wm_node *node, uint32_t index,
     return true;
 }
 
+/* A survivor closes the generation of others only where their master will start
+ * no more workers of it; the caller's own is closed by the worker that drains
+ * last, which gives its end as well. */
 uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)
 {
     uint32_t changed = 0;

@@ -3,15 +3,29 @@
 
 /* One worker of the node leads.
  *
- * The leader's word holds a term and the join number of its worker. Only a
- * worker itself takes the lead, by a swap from the word that it has judged,
- * with the next term: so no two workers ever hold one term, and a worker that
- * finds its own number in the word while it was live just before had the lead
- * at that moment. A join number never comes again, so that whoever gets the
- * slot of a former leader does not inherit its lead.
+ * Definitions. The leader's word holds a term, and a number made of the join
+ * number of the worker that leads. A leader is *good* while its record is LIVE
+ * and no live worker is of a newer generation. A worker *stands* by asking: it
+ * takes the lead where it is live, of the newest generation that has live
+ * workers, and the word names nobody good.
  *
- * A leader is good while its record is LIVE and no live worker is of a newer
- * generation; a word that names any other worker is there to be taken. */
+ *     worker:   load own state .. load word W .. look at records .. swap from W
+ *
+ * 1. Only a worker itself puts its number into the word, by a swap from W to
+ *    the next term. So no two workers ever hold one term [I11]; and a worker
+ *    that took its time, while the lead passed on, fails.
+ * 2. If W names the worker, and its own state was LIVE when that was loaded
+ *    before, then it was live and leading at that moment: no other process can
+ *    have put its number there since [L].
+ * 3. If W names another one, and the word is still W after the look, then what
+ *    the look found of that leader was so while W stood.
+ * 4. A join number never comes again, so that the next worker in the slot of a
+ *    former leader does not inherit its lead.
+ *
+ * A leader that is stopped after it asked, while another takes over, answers
+ * late. That is what the term is for: it hands the term along to whatever it
+ * writes to, which refuses an older one. A leader that dies is taken over from
+ * as soon as a sweep has marked it. */
 
 #include "leader.h"
 
@@ -53,6 +67,9 @@ static bool look(const struct wm_node *node, uint32_t slot, uint32_t leader,
     return true;
 }
 
+/* All records: who leads, and the newest generation that has live workers. One
+ * pass is no moment; a decision that rests on it is a swap from the word that
+ * was loaded before. */
 static void look_at_all(const struct wm_node *node, uint32_t leader,
                         struct poll *p)
 {
@@ -64,7 +81,8 @@ static void look_at_all(const struct wm_node *node, uint32_t leader,
     }
 }
 
-/* The leader where it was last seen. */
+/* The leader where it was last seen. The hint may be anything: the record there
+ * counts only if it is the leader's, by its join number. */
 static bool look_at_hint(const struct wm_node *node, uint32_t leader,
                          struct poll *p)
 {
@@ -92,6 +110,8 @@ static void describe(struct wm_leader *leader, uint64_t word,
     };
 }
 
+/* Whether this worker is LIVE, loaded before the leader's word: conclusion 2
+ * rests on this order. */
 static bool is_live(const struct wm_worker *w)
 {
     const struct wm_record *r = wm_worker_record(w);
@@ -117,7 +137,9 @@ static void describe_own(const struct wm_worker *w, struct wm_leader *leader,
     };
 }
 
-/* The swap is from the word that was judged: nobody has led in between. */
+/* The swap is from the word that was judged: nobody has led in between. The
+ * hint follows it, and a worker that dies before leaves an old hint, which
+ * costs the others one look at all records. */
 static bool take_the_lead(struct wm_worker *w, uint64_t *word)
 {
     struct wm_leader_area *area = &w->node->segment.header->leader;
@@ -134,7 +156,10 @@ static bool take_the_lead(struct wm_worker *w, uint64_t *word)
     return true;
 }
 
-/* Whether the lead is not this worker's to take. */
+/* Whether the lead is not this worker's to take: a good leader is there, or the
+ * worker may not stand. A leader of the worker's own or of a newer generation
+ * that is live is good without a look at all: those who are newer ask
+ * themselves. */
 static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
                    struct poll *p)
 {
@@ -146,6 +171,8 @@ static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
            (p->join != 0 && p->generation >= p->newest);
 }
 
+/* ROUNDS bounds the call, whatever others do: a round that does not end has met
+ * another worker's swap. */
 int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader)
 {
     const struct wm_node *node = worker->node;
@@ -187,7 +214,8 @@ void wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader)
     uint64_t word;
     int round = 0;
 
-    /* Who was named before the look may have led again after another. */
+    /* The word is loaded again after the look: a worker that the look found may
+     * have led only after another one that the word named. */
     do {
         word = load_word(node);
         if (!look_at_hint(node, wm_leader_who(word), &p)) {
@@ -199,6 +227,9 @@ void wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader)
                    node->worker.join == p.join;
 }
 
+/* A worker that drains or leaves gives its lead up. Where another thread of the
+ * process stands at the same time, the lead may stay with a worker that is not
+ * LIVE any more: the next that asks takes it. */
 void wm_leader_resign(struct wm_worker *worker)
 {
     struct wm_leader_area *area = &worker->node->segment.header->leader;

@@ -3,18 +3,37 @@
 
 /* The lifecycle lock: one callback at a time over all processes of a node.
  *
- * The word names the holder: pid, low bits of its start time (a reused pid is
- * no life), and a sequence number that makes every holding another value. It
- * is free, held by the living, or held by the dead; a contender that proves
- * the last swaps its own name in, and nothing needs repair, because no state
- * lies under the lock: marks and ends are swapped in by themselves.
+ * The word names the holder: pid, low bits of its start time (a pid that is
+ * used again is another process), and a sequence number, so that each holding
+ * is another value. The lock is
  *
- * Sleepers wait on a futex that counts releases, and look again every 50 ms,
- * because the dead wake nobody. A contender that may not sleep (a timer in an
- * event loop) polls, and would starve behind them; so it signs `next` with
- * pid and time at each try, and while that is fresh a free lock is left to it.
- * A signature goes stale by itself after 100 ms: what a contender that died
- * costs the others. */
+ *   free       pid 0: taken by a swap from that value;
+ *   held       by a living process: nobody but the holder changes the word;
+ *   abandoned  by a dead one: taken by a swap from that value, as if free.
+ *
+ * 1. At most one living process holds it [I8]: each change is one swap, from a
+ *    value that was free or whose holder was proven dead. A dead process stays
+ *    dead, so that the proof still holds when the swap succeeds; and if another
+ *    contender was quicker, the value is another one.
+ * 2. Nothing needs repair after a death: no state lies under the lock. Marks
+ *    and ends are swapped in by themselves; the lock orders callbacks alone.
+ * 3. A process that is stopped between its proof and its swap does no harm: the
+ *    swap is from the very value that it judged.
+ *
+ * Sleeping. A release counts `wake` and wakes one sleeper:
+ *
+ *     sleeper:   load wake ... try, refused ............ sleep while wake is so
+ *     holder:                   word freed ... wake + 1 ... wake one
+ *
+ * If the release comes before the sleep, the count is another one, and the
+ * kernel does not let the sleeper sleep [J]. The dead wake nobody, so sleepers
+ * look again every PROBE_MS.
+ *
+ * Polling. A contender that may not sleep (a timer in an event loop) polls, and
+ * would starve behind sleepers. At each try it signs `next` with its pid and
+ * the time, and while the signature is fresh a free lock is left to it. The
+ * signature goes stale by itself after RESERVED_MS: that is what a contender
+ * which died costs the others. */
 
 #include "lock.h"
 
@@ -27,6 +46,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+/* How long a dead holder keeps the sleepers, in ms, and how long a signature of
+ * a contender that polls is believed. */
 #define PROBE_MS 50
 #define LOOKS 8 /* at a holder, while the lock keeps passing on */
 #define RESERVED_MS 100
@@ -44,6 +65,8 @@ static bool holder_is_dead(uint64_t word)
     return seen != 0 && start != 0 && seen != start;
 }
 
+/* For a sweep, which spares the holder. A worker that has released the lock by
+ * the time of the answer has beaten before it did. */
 uint32_t wm_lock_pid(const struct wm_node *node)
 {
     return wm_lock_pid_of(lock_word_acquire(&node->segment.header->lock));
@@ -71,6 +94,7 @@ static bool reserve(struct wm_lock_area *lock, uint64_t now, uint32_t own)
            lock_swap_turn(lock, turn, wm_word(0, own, now));
 }
 
+/* Its turn has come. A signature that is another's by now stays. */
 static void unreserve(struct wm_lock_area *lock, uint32_t own)
 {
     uint64_t turn = lock_turn(lock);
@@ -82,6 +106,8 @@ static void unreserve(struct wm_lock_area *lock, uint32_t own)
 
 /* ------------------------------------------------------------------- try */
 
+/* Says who has the lock and what for, for those who look. The lock is held
+ * already: a holder that dies before this has said nothing yet [K]. */
 static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
 {
     uint64_t generation = wm_worker_record(&node->worker) != NULL
@@ -93,6 +119,8 @@ static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
     wm_node_set_held(node, word);
 }
 
+/* One try: 0, WM_RECOVERED, or -EBUSY. The failing swap is not tried again: it
+ * has met another contender's, and the lock is that one's now. */
 static int try_once(struct wm_node *node, uint32_t purpose)
 {
     struct wm_lock_area *lock = &node->segment.header->lock;
@@ -122,6 +150,8 @@ static int try_once(struct wm_node *node, uint32_t purpose)
     return dead ? WM_RECOVERED : 0;
 }
 
+/* The lock is the process's: a second thread of the holder would wait for its
+ * own process. */
 static int may_contend(const struct wm_node *node)
 {
     int error = wm_node_usable(node);
@@ -132,6 +162,8 @@ static int may_contend(const struct wm_node *node)
     return wm_node_held(node) != 0 ? -EDEADLK : 0;
 }
 
+/* Of several pollers one has the fresh signature: it is told that it is the
+ * next, so that it polls more often than the others. */
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
 {
     int result = may_contend(node);
@@ -150,6 +182,8 @@ int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
 
 /* ------------------------------------------------------------------ wait */
 
+/* The kernel compares `wake` with what was seen, under its own lock, before the
+ * thread sleeps: no release between the two is missed. */
 static void sleep_on(_Atomic uint32_t *wake, uint32_t seen, uint64_t ms)
 {
     struct timespec timeout = {.tv_sec = (time_t)(ms / 1000),
@@ -160,9 +194,9 @@ static void sleep_on(_Atomic uint32_t *wake, uint32_t seen, uint64_t ms)
     syscall(SYS_futex, wake, FUTEX_WAIT, seen, &timeout, NULL, 0);
 }
 
-/* Whether one holder is past what the caller grants it. The holding is told
- * by its sequence number, and timed from when this waiter first saw it where
- * the holder has not said since when. */
+/* Whether one holder is past what the caller grants it. Each holding has a
+ * sequence number of its own. Where the holder has not said since when it holds
+ * the lock, the time runs from when this waiter first saw that number. */
 struct patience {
     uint32_t sequence;
     uint64_t seen;
@@ -189,6 +223,7 @@ static bool is_held_too_long(const struct wm_node *node, struct patience *p,
     return held > hold_ms;
 }
 
+/* A waiter is not judged by time, as long as it beats. */
 static void keep_beating(struct wm_node *node)
 {
     if (wm_worker_record(&node->worker) != NULL) {
@@ -196,6 +231,10 @@ static void keep_beating(struct wm_node *node)
     }
 }
 
+/* Each round: the count of releases first, then a try, then a sleep that a
+ * release in between does not let begin. The limits are looked at between the
+ * two: one for the whole wait, one for each holder, so that a waiter may stand
+ * behind any number of short callbacks, but not behind one that hangs. */
 int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
 {
     static const struct wm_lock_options none = {.size = sizeof(none)};
@@ -239,6 +278,9 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
     }
 }
 
+/* The beat, the word, the count, the wake: if the process dies after the word,
+ * the lock is free and the next to look takes it; sleepers look within
+ * PROBE_MS. */
 int wm_lock_release(struct wm_node *node)
 {
     struct wm_lock_area *lock = &node->segment.header->lock;
@@ -248,7 +290,8 @@ int wm_lock_release(struct wm_node *node)
     if (held == 0) {
         return -EPERM;
     }
-    /* First: once released we are judged by time again. */
+    /* First: once it has released the lock, this worker is judged by time
+     * again. */
     keep_beating(node);
     wm_node_set_held(node, 0);
     released = lock_give_back(lock, held);
@@ -263,6 +306,8 @@ void wm_lock_hold_note(struct wm_node *node, struct wm_lock_hold *hold)
     hold->word = wm_node_held(node);
 }
 
+/* For a cleanup handler, which may run long after: the word of a holding is
+ * never that of a later one, as long as fewer than 2^24 lie between. */
 void wm_lock_hold_release(void *hold)
 {
     const struct wm_lock_hold *h = hold;
@@ -272,6 +317,7 @@ void wm_lock_hold_release(void *hold)
     }
 }
 
+/* What the word says by itself. */
 static void inspect_word(const struct wm_node *node, uint64_t word,
                          struct wm_lock_holder *holder)
 {
@@ -305,6 +351,8 @@ static bool inspect_said(const struct wm_lock_area *lock, uint64_t word,
     return true;
 }
 
+/* A look that met a change of holders is taken again; after LOOKS of them the
+ * word alone is told. */
 void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
 {
     const struct wm_lock_area *lock = &node->segment.header->lock;

@@ -104,6 +104,15 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
     }
 }
 
+/* What becomes of a record, by the word that was loaded:
+ *
+ *   FREE, or the caller's own       nothing
+ *   CRASHED, given and expired      FREE: it may be forgotten
+ *   no state at all                 FREE: somebody has scribbled
+ *   any other, process dead         as mark_dead() says
+ *   LIVE, overdue, to be judged     STALLED
+ *   any other                       nothing: JOINING and DRAINING workers have
+ *                                   no clock to keep */
 static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
 {
     struct wm_record *r = wm_record_at(&s->node->segment, slot);
