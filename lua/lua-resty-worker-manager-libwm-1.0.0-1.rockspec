@@ -22,6 +22,8 @@ build = {
             "lua/resty/worker/manager/callback.lua",
          ["resty.worker.manager.channel"] =
             "lua/resty/worker/manager/channel.lua",
+         ["resty.worker.manager.constants"] =
+            "lua/resty/worker/manager/constants.lua",
          ["resty.worker.manager.libwm"] =
             "lua/resty/worker/manager/libwm.lua",
          ["resty.worker.manager.lock"] =

@@ -19,6 +19,7 @@
 --   any                   workers(), leader(), events(), ...        view.lua
 
 local callback = require "resty.worker.manager.callback"
+local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
@@ -30,7 +31,7 @@ local worker = require "resty.worker.manager.worker"
 
 local tonumber, type, error = tonumber, type, error
 
-local SIGNALLER = 2 -- an ngx_process
+local SIGNALLER = constants.nginx.PROCESS_SIGNALLER
 
 local _M = {
     version = "1.0.0",

@@ -4,6 +4,7 @@
 -- What a callback is called with, and how it is run.
 
 local ffi = require "ffi"
+local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local log = require "resty.worker.manager.log"
 local vm = require "resty.worker.manager.vm"
@@ -11,10 +12,7 @@ local vm = require "resty.worker.manager.vm"
 local lib = libwm.lib
 local tonumber, xpcall, tostring = tonumber, xpcall, tostring
 
-local REASONS = {
-    [0] = "unknown", "start", "reload", "upgrade", "respawn", "rollback",
-    "stop", "crash",
-}
+local REASONS, REASON_NONE = constants.REASONS, constants.REASON_NONE
 
 -- The one set of counts: whoever fills it runs its callback at once.
 local counts = ffi.new("struct wm_counts")
@@ -22,7 +20,7 @@ local counts = ffi.new("struct wm_counts")
 local _M = { counts = counts }
 
 function _M.reason(number)
-    return REASONS[tonumber(number)] or REASONS[0]
+    return number ~= REASON_NONE and REASONS[number] or "unknown"
 end
 
 -- -1 of the library is "there is none".

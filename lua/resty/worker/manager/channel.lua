@@ -7,14 +7,17 @@
 -- at, and left to nginx. Where a build hides the socket, the answer is no.
 
 local ffi = require "ffi"
+local constants = require "resty.worker.manager.constants"
 
 local C = ffi.C
 local tonumber, pcall = tonumber, pcall
 
 -- struct ngx_channel_t, as far as it matters: it begins with the command.
-local MESSAGE_SIZE, TERMINATE = 32, 4
-local SOL_SOCKET, SO_PEEK_OFF = 1, 42
-local PEEK = 0x42 -- MSG_PEEK | MSG_DONTWAIT
+local MESSAGE_SIZE = 32
+local TERMINATE = constants.nginx.CMD_TERMINATE
+local SOL_SOCKET = constants.system.SOL_SOCKET
+local SO_PEEK_OFF = constants.system.SO_PEEK_OFF
+local PEEK = constants.system.MSG_PEEK + constants.system.MSG_DONTWAIT
 
 for _, declaration in ipairs {
     "int ngx_channel;",

@@ -6,6 +6,7 @@
 
 local ffi = require "ffi"
 local bit = require "bit"
+local constants = require "resty.worker.manager.constants"
 
 local MAJOR = 1
 
@@ -148,12 +149,12 @@ end
 
 -- The copy that this process has loaded, if any: a reload keeps it, wherever
 -- the path leads by now, because the node is known to it alone.
-local RTLD_LAZY, RTLD_NOLOAD = 1, 4
+local RTLD_FLAGS = constants.system.RTLD_LAZY + constants.system.RTLD_NOLOAD
 pcall(ffi.cdef, "void *wm_dlopen(const char *, int) __asm__(\"dlopen\");")
 
 local function loaded(major)
     local ok, handle = pcall(function()
-        return ffi.C.wm_dlopen("libwm.so." .. major, RTLD_LAZY + RTLD_NOLOAD)
+        return ffi.C.wm_dlopen("libwm.so." .. major, RTLD_FLAGS)
     end)
     return ok and handle ~= nil
 end

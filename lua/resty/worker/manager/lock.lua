@@ -6,6 +6,7 @@
 
 local ffi = require "ffi"
 local channel = require "resty.worker.manager.channel"
+local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local vm = require "resty.worker.manager.vm"
 
@@ -22,7 +23,9 @@ local PURPOSES = {
     "events of its own",
 }
 
-local EDEADLK, ETIMEDOUT, EINPROGRESS, EUCLEAN = 35, 110, 115, 117
+local EDEADLK, ETIMEDOUT = constants.errno.EDEADLK, constants.errno.ETIMEDOUT
+local EINPROGRESS = constants.errno.EINPROGRESS
+local EUCLEAN = constants.errno.EUCLEAN
 local POLL_SECONDS = 0.02
 local NEXT_SECONDS = 0.001 -- at first, where the next turn is ours
 local SLICE_MS = 100 -- of a sleep, after which we look whether to end at once

@@ -6,6 +6,7 @@
 
 local ffi = require "ffi"
 local callback = require "resty.worker.manager.callback"
+local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
@@ -14,9 +15,8 @@ local vm = require "resty.worker.manager.vm"
 local lib, nginx, strerror = libwm.lib, libwm.nginx, libwm.strerror
 local tonumber = tonumber
 
--- Constants of wm.h.
-local ADOPT, ANONYMOUS = 1, 2
-local IS_WORKER = 0x40000002
+local ADOPT, ANONYMOUS = constants.NODE_ADOPT, constants.NODE_ANONYMOUS
+local IS_WORKER = constants.IS_WORKER
 
 local LAST_WAIT_MS = 200 -- for the lock, as the VM is closed
 

@@ -6,6 +6,7 @@
 
 local ffi = require "ffi"
 local callback = require "resty.worker.manager.callback"
+local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
@@ -15,10 +16,9 @@ local lib = libwm.lib
 local counts = callback.counts
 local tonumber = tonumber
 
--- enum wm_event_kind.
-local MASTER_EXIT, CRASHED, STALLED = 1, 2, 3
-local ROLE_HELPER = 1
-local REASONS = { [CRASHED] = "crashed", [STALLED] = "stalled" }
+local MASTER_EXIT = constants.EVENT_MASTER_EXIT
+local CRASHED, STALLED = constants.EVENT_CRASHED, constants.EVENT_STALLED
+local ROLE_HELPER = constants.ROLE_HELPER
 
 local function bit_of(kind)
     return 2 ^ kind
@@ -38,7 +38,7 @@ local function note_failure()
         id = callback.worker_id(event.generation, event.pid),
         generation = tonumber(event.generation), pid = tonumber(event.pid),
         slot = tonumber(event.slot), spell = tonumber(event.spell),
-        reason = REASONS[tonumber(event.kind)],
+        reason = constants.EVENTS[event.kind],
         role = event.role == ROLE_HELPER and "helper" or nil,
     }
     taken[#taken + 1] = failure

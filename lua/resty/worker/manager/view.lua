@@ -5,6 +5,7 @@
 
 local ffi = require "ffi"
 local callback = require "resty.worker.manager.callback"
+local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local vm = require "resty.worker.manager.vm"
 
@@ -12,23 +13,12 @@ local lib, strerror = libwm.lib, libwm.strerror
 local tonumber, error, type = tonumber, error, type
 
 local NO_NODE = "no node: on_init_by_lua was not called, or failed"
-local NO_SLOT = 0xffffffff
+local NO_SLOT = constants.NO_SLOT
 local BATCH = 64 -- entries of the event log that are read at a time
 
--- enum wm_state, wm_role, wm_generation_state, wm_log_kind.
-local STATES = {
-    "claimed", "joining", "live", "stalled", "draining", "crashed",
-}
-local ROLES = { [0] = "worker", "helper" }
-local GENERATION_STATES = {
-    "claimed", "begun", "active", "exited", "aborted",
-}
-local EVENTS = {
-    "generation_begun", "generation_active", "generation_aborted",
-    "generation_exited", "worker_joined", "worker_live", "worker_stalled",
-    "worker_recovered", "worker_draining", "worker_left", "worker_crashed",
-    "leader", "leader_lost", "lock_recovered", "worker_forgotten",
-}
+local STATES, ROLES = constants.STATES, constants.ROLES
+local GENERATION_STATES = constants.GENERATION_STATES
+local EVENTS = constants.LOG_KINDS
 -- What the value of an event is, by the first word of its name.
 local VALUES = {
     generation = "spell", worker = "join", leader = "term", lock = "holder",

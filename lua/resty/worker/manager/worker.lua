@@ -6,6 +6,7 @@
 
 local ffi = require "ffi"
 local callback = require "resty.worker.manager.callback"
+local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
@@ -17,8 +18,8 @@ local lib, nginx, strerror = libwm.lib, libwm.nginx, libwm.strerror
 local counts, facts, run = callback.counts, callback.facts, callback.run
 local tonumber, error, pcall, require = tonumber, error, pcall, require
 
-local ENOBUFS, EUCLEAN = 105, 117
-local ROLE_WORKER, ROLE_HELPER = 0, 1
+local ENOBUFS, EUCLEAN = constants.errno.ENOBUFS, constants.errno.EUCLEAN
+local ROLE_WORKER, ROLE_HELPER = constants.ROLE_WORKER, constants.ROLE_HELPER
 -- On a fast stop nginx kills us after a second or so; it may follow on a
 -- graceful one, and cannot reach us while we wait.
 local SHORT_WAIT_MS = 500
