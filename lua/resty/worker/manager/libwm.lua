@@ -1,14 +1,16 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- The C library, found and declared. Returns a table: `lib` (its functions),
--- `strerror`, and `nginx` (reads nginx's own exported variables).
+-- The C library, found and declared. Returns a table: `lib` (its functions);
+-- `strerror`, `reason` and `worker_id`, which put into words what it says; and
+-- `nginx`, which reads nginx's own exported variables.
 
 local ffi = require "ffi"
 local bit = require "bit"
 local constants = require "resty.worker.manager.constants"
 
 local MAJOR = 1
+local REASONS, REASON_NONE = constants.REASONS, constants.REASON_NONE
 
 -- Another copy of this file in the same VM has declared it all already.
 if not pcall(ffi.typeof, "struct wm_node_options") then
@@ -222,5 +224,11 @@ return {
     nginx = nginx,
     strerror = function(code)
         return ffi.string(lib.wm_strerror(code))
+    end,
+    reason = function(number)
+        return number ~= REASON_NONE and REASONS[number] or "unknown"
+    end,
+    worker_id = function(generation, pid)
+        return tonumber(generation) .. "-" .. tonumber(pid)
     end,
 }

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- What anybody may ask at any time, in any process of the node.
+-- What a user may ask at any time, in any process of the node.
 
 local ffi = require "ffi"
-local callback = require "resty.worker.manager.callback"
 local constants = require "resty.worker.manager.constants"
+local counts = require "resty.worker.manager.counts"
 local libwm = require "resty.worker.manager.libwm"
 local vm = require "resty.worker.manager.vm"
 
@@ -27,13 +27,12 @@ local VALUES = {
 local count = ffi.new("uint32_t[1]")
 local cursor, missed = ffi.new("uint64_t[1]"), ffi.new("uint64_t[1]")
 local leader = ffi.new("struct wm_leader")
-local counts = ffi.new("struct wm_counts")
 local batch = ffi.new("struct wm_log_entry[?]", BATCH)
 local workers, generations, capacity
 
 local _M = {}
 
--- Room for all records, once a VM.
+-- Makes room for all records, once in a VM.
 local function make_room()
     if not capacity then
         local info = ffi.new("struct wm_node_info",
@@ -64,7 +63,7 @@ function _M.workers()
     for i = 1, count[0] do
         local w = workers[i - 1]
         list[i] = {
-            id = callback.worker_id(w.generation, w.pid),
+            id = libwm.worker_id(w.generation, w.pid),
             pid = w.pid, slot = w.slot, generation = tonumber(w.generation),
             role = ROLES[w.role], state = STATES[w.state],
             age = math.max(now - tonumber(w.beat_at), 0) / 1000,
@@ -85,7 +84,7 @@ function _M.generations()
         local g = generations[i - 1]
         list[i] = {
             id = tonumber(g.id), state = GENERATION_STATES[g.state],
-            reason = callback.reason(g.reason), spell = g.spell,
+            reason = libwm.reason(g.reason), spell = g.spell,
             exits_given = g.exits_given, master = g.master,
             crashes = g.deaths, begun_at = unix_time(g.begun_at),
         }
@@ -137,9 +136,8 @@ function _M.counts()
     if not vm.node then
         return nil, NO_NODE
     end
-    lib.wm_generation_counts(vm.node, vm.generation, counts)
-    return counts.previous >= 0 and counts.previous or nil, counts.mine,
-           counts.next >= 0 and counts.next or nil
+    local n_prev, n_mine, n_next = counts.of(vm.generation)
+    return n_prev, n_mine, n_next
 end
 
 -- Whether this worker leads, the term, and the leader's id.
@@ -155,13 +153,13 @@ function _M.leader()
     end
     local id
     if leader.generation ~= 0 then
-        id = callback.worker_id(leader.generation, leader.pid)
+        id = libwm.worker_id(leader.generation, leader.pid)
     end
     return leader.mine == 1, leader.term, id
 end
 
--- For every request: no allocation, and compiled. A worker that is not
--- tracked has no heart to beat.
+-- For every request: it is compiled and allocates nothing. A worker that is not
+-- tracked has no record to beat in.
 function _M.beat()
     local worker = vm.worker or vm.host
     if not worker then
