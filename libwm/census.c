@@ -248,6 +248,7 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
 int wm_generation_counts(const struct wm_node *node, uint64_t id,
                          struct wm_counts *counts)
 {
+    WM_REQUIRE(node);
     wm_counts_of(node, id, WM_COUNT_MASTER, counts);
     return counts->unsettled ? WM_UNSETTLED : 0;
 }
@@ -276,31 +277,57 @@ static inline bool describe(const struct wm_record *r, uint64_t word,
     return true;
 }
 
-/* As a first pass, into the list; full: out, whether that had no room.
- * The list is the caller's memory, and holds the findings of the last pass. */
-static struct digest list_pass(const struct wm_node *node,
-                               struct wm_worker_info *list, uint32_t room,
-                               uint32_t *count, bool *full)
+/* The caller's list, by the size of its elements. */
+struct list {
+    void *at;
+    uint32_t element;
+    uint32_t room;
+    uint32_t count; /* written */
+    bool full;      /* there was no room for one more */
+};
+
+/* One more worker for the list. A caller of this very version, which is the
+ * usual one, has it written in place. */
+static inline void add(struct list *l, const struct wm_record *r, uint64_t word,
+                       uint64_t join, uint32_t slot)
+{
+    void *at = wm_element_at(l->at, l->element, l->count);
+    struct wm_worker_info other, *info = &other;
+
+    if (l->count < l->room && l->element == sizeof(other)) {
+        info = at;
+    }
+    if (!describe(r, word, join, info)) {
+        return;
+    }
+    info->slot = slot;
+    if (l->count == l->room) {
+        l->full = true;
+        return;
+    }
+    if (info == &other) {
+        wm_element_write(at, l->element, info, sizeof(other));
+    }
+    l->count++;
+}
+
+/* As a first pass, into the list, which holds the findings of the last one. */
+static struct digest list_pass(const struct wm_node *node, struct list *l)
 {
     const struct wm_record *r = node->segment.records;
-    uint32_t high = wm_node_high(node), n = 0;
+    uint32_t high = wm_node_high(node);
     struct digest d = {{0, 0}};
 
-    *full = false;
+    l->count = 0;
+    l->full = false;
     for (uint32_t i = 0; i < high;
          i++, r = wm_record_after(&node->segment, r)) {
         uint64_t join = record_join_acquire(r);
         uint64_t word = record_word_acquire(r);
-        struct wm_worker_info none;
 
         fold(&d.half[i % 2], word, join);
-        if (n == room) {
-            *full = *full || describe(r, word, join, &none);
-        } else if (describe(r, word, join, &list[n])) {
-            list[n++].slot = i;
-        }
+        add(l, r, word, join, i);
     }
-    *count = n;
     return d;
 }
 
@@ -308,17 +335,24 @@ static struct digest list_pass(const struct wm_node *node,
  * is read of a record beside its word lies between J1 and J2 of the argument
  * above. */
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
-                uint32_t room, uint32_t *count)
+                uint32_t element, uint32_t room, uint32_t *count)
 {
-    struct digest first, second;
-    bool full;
-    int pair = 0;
+    WM_REQUIRE(node);
 
+    struct list l = {.at = list, .element = element, .room = room};
+    struct digest first, second;
+    int pair = 0;
+    int error = wm_element_check(element, WM_LEAST(wm_worker_info, stalls));
+
+    if (error != 0) {
+        return error;
+    }
     do {
-        first = list_pass(node, list, room, count, &full);
+        first = list_pass(node, &l);
         second = digest_pass(node, fold_join_last);
     } while (!is_same(&second, &first) && ++pair < PAIRS);
-    if (full) {
+    *count = l.count;
+    if (l.full) {
         return -ENOSPC;
     }
     return is_same(&second, &first) ? 0 : WM_UNSETTLED;

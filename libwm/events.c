@@ -105,7 +105,7 @@ bool wm_event_take_end(struct wm_node *node, uint64_t id,
     uint64_t master = g == NULL ? 0 : generation_master_acquire(g);
     uint32_t spell;
 
-    if (wm_generation_take_exit(node, id, &spell) == 0) {
+    if (wm_generation_take_exit(node, id, &spell) <= 0) {
         return false;
     }
     *event = (struct wm_event){
@@ -113,6 +113,7 @@ bool wm_event_take_end(struct wm_node *node, uint64_t id,
         .spell = spell,
         .generation = id,
         .pid = (int32_t)wm_ident_pid(master),
+        .slot = WM_NO_SLOT,
     };
     return true;
 }
@@ -129,6 +130,7 @@ static bool take_of_generation(struct wm_node *node, uint32_t index,
 
 int wm_events_owed(const struct wm_node *node, uint32_t kinds)
 {
+    WM_REQUIRE(node);
     uint32_t high = wm_node_high(node);
     uint32_t count = wm_generations_used(node);
     int owed = 0;
@@ -151,37 +153,52 @@ int wm_events_owed(const struct wm_node *node, uint32_t kinds)
     return owed;
 }
 
-int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event)
+static bool take_any(struct wm_node *node, uint32_t kinds,
+                     struct wm_event *event)
 {
     uint32_t high = wm_node_high(node);
     uint32_t count = wm_generations_used(node);
 
-    if (wm_node_usable(node) != 0) {
-        return 0;
-    }
-    *event = (struct wm_event){0};
     for (uint32_t i = 0; i < high; i++) {
         if (take_of_record(node, i, kinds, event)) {
-            return 1;
+            return true;
         }
     }
     if (!is_of_kinds(WM_EVENT_MASTER_EXIT, kinds)) {
-        return 0;
+        return false;
     }
     for (uint32_t i = 0; i < count; i++) {
         if (take_of_generation(node, i, event)) {
-            return 1;
+            return true;
         }
     }
-    return 0;
+    return false;
+}
+
+int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event)
+{
+    WM_REQUIRE(node);
+
+    struct wm_event own = {0};
+    int result = wm_sized_check(event, WM_LEAST(wm_event, counts));
+
+    if (result == 0) {
+        result = wm_node_usable(node);
+    }
+    if (result == 0) {
+        result = take_any(node, kinds, &own);
+        wm_sized_write(event, &own, sizeof(own));
+    }
+    return result;
 }
 
 int wm_events_give(struct wm_node *node, struct wm_worker *self,
                    wm_event_fn *give, void *argument)
 {
+    WM_REQUIRE(node);
     const struct wm_geometry *g = &node->segment.geometry;
     const int most = (int)(g->capacity + g->generations);
-    struct wm_event event;
+    struct wm_event event = {.size = sizeof(event)};
     int given = 0;
 
     wm_sweep(node, self);

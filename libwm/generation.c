@@ -136,6 +136,7 @@ static void inherit_begun(struct wm_node *node)
 
 int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
 {
+    WM_REQUIRE(node);
     struct wm_segment_header *h = node->segment.header;
     uint32_t why = begin_reason(node);
     uint64_t records = node->segment.geometry.generations;
@@ -183,23 +184,28 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
  * word that is BEGUN: a worker that joined meanwhile makes it fail. */
 int wm_generation_abandon(struct wm_node *node, uint64_t id)
 {
-    struct wm_generation_record *g = wm_generation_find(node, id);
+    WM_REQUIRE(node);
+    struct wm_generation_record *g;
     uint64_t word;
+    int error = wm_node_usable(node);
 
+    if (error != 0) {
+        return error;
+    }
+    g = wm_generation_find(node, id);
     if (g == NULL || node->begun != id || wm_node_has_forked(node) ||
-        node->begun_by != wm_self_ident() || wm_node_usable(node) != 0) {
+        node->begun_by != wm_self_ident()) {
         return 0;
     }
     word = generation_word_acquire(g);
-    if (wm_gen_state(word) == WM_GENERATION_BEGUN &&
-        wm_generation_word_is_of(g, word, id) &&
-        generation_swap_word(g, &word,
-                             wm_gen_with_state(word, WM_GENERATION_ABORTED))) {
-        wm_generation_log(node, WM_LOG_GENERATION_ABORTED, id, 0,
-                          node->begun_by);
-        return WM_CLOSED;
+    if (wm_gen_state(word) != WM_GENERATION_BEGUN ||
+        !wm_generation_word_is_of(g, word, id) ||
+        !generation_swap_word(g, &word,
+                              wm_gen_with_state(word, WM_GENERATION_ABORTED))) {
+        return 0;
     }
-    return 0;
+    wm_generation_log(node, WM_LOG_GENERATION_ABORTED, id, 0, node->begun_by);
+    return WM_CLOSED;
 }
 
 /* ----------------------------------------------------------------- enter */
@@ -294,6 +300,7 @@ static bool has_workers(const struct wm_node *node, uint64_t id)
  * missed, so that it ends when joiners do: each round that fails has met one. */
 int wm_generation_close(struct wm_node *node, uint64_t id)
 {
+    WM_REQUIRE(node);
     struct wm_generation_record *g;
     uint64_t word;
     int error = wm_node_usable(node);
@@ -324,10 +331,16 @@ int wm_generation_close(struct wm_node *node, uint64_t id)
  * twice [I4]; where the process dies after the swap, this one is not given. */
 int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell)
 {
-    struct wm_generation_record *g = wm_generation_find(node, id);
+    WM_REQUIRE(node);
+    struct wm_generation_record *g;
     uint64_t word, next;
+    int error = wm_node_usable(node);
 
-    if (g == NULL || wm_node_usable(node) != 0) {
+    if (error != 0) {
+        return error;
+    }
+    g = wm_generation_find(node, id);
+    if (g == NULL) {
         return 0;
     }
     word = generation_word_acquire(g);

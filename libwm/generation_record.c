@@ -108,46 +108,77 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
     return true;
 }
 
-/* Lets the entry at `top` sink below greater ones, in a heap of n. */
-static void sink(struct wm_generation_info *heap, uint32_t top, uint32_t n)
+/* The list is the caller's, whose elements may be shorter or longer than ours;
+ * the id comes first in each. */
+struct heap {
+    char *list;
+    uint32_t element;
+};
+
+static uint64_t id_at(const struct heap *h, uint32_t i)
 {
-    struct wm_generation_info one = heap[top];
+    uint64_t id;
+
+    memcpy(&id, h->list + (size_t)i * h->element, sizeof(id));
+    return id;
+}
+
+static void exchange(const struct heap *h, uint32_t i, uint32_t j)
+{
+    char *a = h->list + (size_t)i * h->element;
+    char *b = h->list + (size_t)j * h->element;
+
+    for (uint32_t at = 0; at < h->element; at++) {
+        char byte = a[at];
+
+        a[at] = b[at];
+        b[at] = byte;
+    }
+}
+
+/* Lets the entry at `top` sink below greater ones, in a heap of n. */
+static void sink(const struct heap *h, uint32_t top, uint32_t n)
+{
     uint32_t child;
 
     while ((child = 2 * top + 1) < n) {
-        if (child + 1 < n && heap[child + 1].id > heap[child].id) {
+        if (child + 1 < n && id_at(h, child + 1) > id_at(h, child)) {
             child++;
         }
-        if (heap[child].id <= one.id) {
+        if (id_at(h, child) <= id_at(h, top)) {
             break;
         }
-        heap[top] = heap[child];
+        exchange(h, top, child);
         top = child;
     }
-    heap[top] = one;
 }
 
 /* A heap sort: it takes no memory, which qsort(3) may want, and its steps are
  * bounded whatever lies in the segment. */
-static void sort_by_id(struct wm_generation_info *list, uint32_t n)
+static void sort_by_id(const struct heap *h, uint32_t n)
 {
     for (uint32_t top = n / 2; top-- > 0;) {
-        sink(list, top, n);
+        sink(h, top, n);
     }
     while (n > 1) {
-        struct wm_generation_info last = list[--n];
-
-        list[n] = list[0];
-        list[0] = last;
-        sink(list, 0, n);
+        exchange(h, 0, --n);
+        sink(h, 0, n);
     }
 }
 
 int wm_generations(const struct wm_node *node, struct wm_generation_info *list,
-                   uint32_t room, uint32_t *count)
+                   uint32_t element, uint32_t room, uint32_t *count)
 {
-    uint32_t n = 0, written;
+    WM_REQUIRE(node);
 
+    const struct heap h = {(char *)list, element};
+    uint32_t n = 0;
+    int error =
+        wm_element_check(element, WM_LEAST(wm_generation_info, begun_at));
+
+    if (error != 0) {
+        return error;
+    }
     for (uint32_t i = 0; i < wm_generations_used(node); i++) {
         struct wm_generation_info info;
         uint64_t master;
@@ -156,12 +187,12 @@ int wm_generations(const struct wm_node *node, struct wm_generation_info *list,
             continue;
         }
         if (n < room) {
-            list[n] = info;
+            wm_element_write(wm_element_at(list, element, n), element, &info,
+                             sizeof(info));
         }
         n++;
     }
-    written = n < room ? n : room;
-    sort_by_id(list, written);
+    sort_by_id(&h, n < room ? n : room);
     *count = n;
     return n > room ? -ENOSPC : 0;
 }

@@ -171,9 +171,28 @@ static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
            (p->join != 0 && p->generation >= p->newest);
 }
 
+static void inspect(const struct wm_node *node, struct wm_leader *leader)
+{
+    struct poll p;
+    uint64_t word;
+    int round = 0;
+
+    /* The word is loaded again after the look: a worker that the look found may
+     * have led only after another one that the word named. */
+    do {
+        word = load_word(node);
+        if (!look_at_hint(node, wm_leader_who(word), &p)) {
+            look_at_all(node, wm_leader_who(word), &p);
+        }
+    } while (load_word(node) != word && ++round < ROUNDS);
+    describe(leader, word, &p);
+    leader->mine = p.join != 0 && wm_worker_record(&node->worker) != NULL &&
+                   node->worker.join == p.join;
+}
+
 /* ROUNDS bounds the call, whatever others do: a round that does not end has met
  * another worker's swap. */
-int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader)
+static int stand(struct wm_worker *worker, struct wm_leader *leader)
 {
     const struct wm_node *node = worker->node;
 
@@ -204,27 +223,36 @@ int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader)
             return 1;
         }
     }
-    wm_leader_inspect(node, leader);
+    inspect(node, leader);
     return (int)leader->mine;
 }
 
-void wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader)
+int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader)
 {
-    struct poll p;
-    uint64_t word;
-    int round = 0;
+    WM_REQUIRE(worker);
 
-    /* The word is loaded again after the look: a worker that the look found may
-     * have led only after another one that the word named. */
-    do {
-        word = load_word(node);
-        if (!look_at_hint(node, wm_leader_who(word), &p)) {
-            look_at_all(node, wm_leader_who(word), &p);
-        }
-    } while (load_word(node) != word && ++round < ROUNDS);
-    describe(leader, word, &p);
-    leader->mine = p.join != 0 && wm_worker_record(&node->worker) != NULL &&
-                   node->worker.join == p.join;
+    struct wm_leader own;
+    int result = wm_sized_check(leader, WM_LEAST(wm_leader, reserved));
+
+    if (result == 0) {
+        result = stand(worker, &own);
+        wm_sized_write(leader, &own, sizeof(own));
+    }
+    return result;
+}
+
+int wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader)
+{
+    WM_REQUIRE(node);
+
+    struct wm_leader own;
+    int error = wm_sized_check(leader, WM_LEAST(wm_leader, reserved));
+
+    if (error == 0) {
+        inspect(node, &own);
+        wm_sized_write(leader, &own, sizeof(own));
+    }
+    return error;
 }
 
 /* A worker that drains or leaves gives its lead up. Where another thread of the

@@ -166,6 +166,7 @@ static int may_contend(const struct wm_node *node)
  * next, so that it polls more often than the others. */
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
 {
+    WM_REQUIRE(node);
     int result = may_contend(node);
 
     if (result != 0) {
@@ -180,142 +181,7 @@ int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
     return result;
 }
 
-/* ------------------------------------------------------------------ wait */
-
-/* The kernel compares `wake` with what was seen, under its own lock, before the
- * thread sleeps: no release between the two is missed. */
-static void sleep_on(_Atomic uint32_t *wake, uint32_t seen, uint64_t ms)
-{
-    struct timespec timeout = {.tv_sec = (time_t)(ms / 1000),
-                               .tv_nsec = (long)(ms % 1000) * 1000000};
-
-    /* Early returns (a wake, a changed value, a signal) are all fine: the
-     * caller looks again. */
-    syscall(SYS_futex, wake, FUTEX_WAIT, seen, &timeout, NULL, 0);
-}
-
-/* Whether one holder is past what the caller grants it. Each holding has a
- * sequence number of its own. Where the holder has not said since when it holds
- * the lock, the time runs from when this waiter first saw that number. */
-struct patience {
-    uint32_t sequence;
-    uint64_t seen;
-};
-
-static bool is_held_too_long(const struct wm_node *node, struct patience *p,
-                             uint64_t now, uint32_t hold_ms)
-{
-    struct wm_lock_holder holder;
-    uint64_t held;
-
-    wm_lock_inspect(node, &holder);
-    if (holder.pid == 0) {
-        return false;
-    }
-    if (p->seen == 0 || holder.sequence != p->sequence) {
-        p->sequence = holder.sequence;
-        p->seen = now;
-    }
-    held = now - p->seen;
-    if (holder.held_ms > held) {
-        held = holder.held_ms;
-    }
-    return held > hold_ms;
-}
-
-/* A waiter is not judged by time, as long as it beats. */
-static void keep_beating(struct wm_node *node)
-{
-    if (wm_worker_record(&node->worker) != NULL) {
-        wm_beat(&node->worker);
-    }
-}
-
-/* Each round: the count of releases first, then a try, then a sleep that a
- * release in between does not let begin. The limits are looked at between the
- * two: one for the whole wait, one for each holder, so that a waiter may stand
- * behind any number of short callbacks, but not behind one that hangs. */
-int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
-{
-    static const struct wm_lock_options none = {.size = sizeof(none)};
-    struct wm_lock_area *lock = &node->segment.header->lock;
-    struct patience patience = {0};
-    uint64_t began = wm_now(), now;
-    int result = may_contend(node);
-
-    if (options == NULL) {
-        options = &none;
-    } else if (options->size < sizeof(*options)) {
-        return -EINVAL;
-    }
-    if (result != 0) {
-        return result;
-    }
-    for (;;) {
-        /* Before the try: a release in between makes the sleep return. */
-        uint32_t wake = lock_wake_acquire(lock);
-        uint64_t ms = PROBE_MS;
-
-        result = try_once(node, options->purpose);
-        if (result >= 0) {
-            return result;
-        }
-        keep_beating(node);
-        now = wm_now();
-        if (options->wait_ms != 0) {
-            if (now - began >= options->wait_ms) {
-                return -ETIMEDOUT;
-            }
-            if (options->wait_ms - (now - began) < ms) {
-                ms = options->wait_ms - (now - began);
-            }
-        }
-        if (options->hold_ms != 0 &&
-            is_held_too_long(node, &patience, now, options->hold_ms)) {
-            return -ETIMEDOUT;
-        }
-        sleep_on(&lock->wake, wake, ms);
-    }
-}
-
-/* The beat, the word, the count, the wake: if the process dies after the word,
- * the lock is free and the next to look takes it; sleepers look within
- * PROBE_MS. */
-int wm_lock_release(struct wm_node *node)
-{
-    struct wm_lock_area *lock = &node->segment.header->lock;
-    uint64_t held = wm_node_held(node);
-    bool released;
-
-    if (held == 0) {
-        return -EPERM;
-    }
-    /* First: once it has released the lock, this worker is judged by time
-     * again. */
-    keep_beating(node);
-    wm_node_set_held(node, 0);
-    released = lock_give_back(lock, held);
-    lock_count_release(lock);
-    syscall(SYS_futex, &lock->wake, FUTEX_WAKE, 1, NULL, NULL, 0);
-    return released ? 0 : -EPERM;
-}
-
-void wm_lock_hold_note(struct wm_node *node, struct wm_lock_hold *hold)
-{
-    hold->node = node;
-    hold->word = wm_node_held(node);
-}
-
-/* For a cleanup handler, which may run long after: the word of a holding is
- * never that of a later one, as long as fewer than 2^24 lie between. */
-void wm_lock_hold_release(void *hold)
-{
-    const struct wm_lock_hold *h = hold;
-
-    if (h->word != 0 && h->word == wm_node_held(h->node)) {
-        wm_lock_release(h->node);
-    }
-}
+/* --------------------------------------------------------------- inspect */
 
 /* What the word says by itself. */
 static void inspect_word(const struct wm_node *node, uint64_t word,
@@ -353,7 +219,7 @@ static bool inspect_said(const struct wm_lock_area *lock, uint64_t word,
 
 /* A look that met a change of holders is taken again; after LOOKS of them the
  * word alone is told. */
-void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
+static void inspect(const struct wm_node *node, struct wm_lock_holder *holder)
 {
     const struct wm_lock_area *lock = &node->segment.header->lock;
     uint64_t word;
@@ -363,4 +229,161 @@ void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
         word = lock_word_acquire(lock);
         inspect_word(node, word, holder);
     } while (!inspect_said(lock, word, holder) && ++look < LOOKS);
+}
+
+int wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
+{
+    WM_REQUIRE(node);
+
+    struct wm_lock_holder own;
+    int error = wm_sized_check(holder, WM_LEAST(wm_lock_holder, reserved));
+
+    if (error == 0) {
+        inspect(node, &own);
+        wm_sized_write(holder, &own, sizeof(own));
+    }
+    return error;
+}
+
+/* ------------------------------------------------------------------ wait */
+
+/* The kernel compares `wake` with what was seen, under its own lock, before the
+ * thread sleeps: no release between the two is missed. */
+static void sleep_on(_Atomic uint32_t *wake, uint32_t seen, uint64_t ms)
+{
+    struct timespec timeout = {.tv_sec = (time_t)(ms / 1000),
+                               .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    /* Early returns (a wake, a changed value, a signal) are all fine: the
+     * caller looks again. */
+    syscall(SYS_futex, wake, FUTEX_WAIT, seen, &timeout, NULL, 0);
+}
+
+/* Whether one holder is past what the caller grants it. Each holding has a
+ * sequence number of its own. Where the holder has not said since when it holds
+ * the lock, the time runs from when this waiter first saw that number. */
+struct patience {
+    uint32_t sequence;
+    uint64_t seen;
+};
+
+static bool is_held_too_long(const struct wm_node *node, struct patience *p,
+                             uint64_t now, uint32_t hold_ms)
+{
+    struct wm_lock_holder holder;
+    uint64_t held;
+
+    inspect(node, &holder);
+    if (holder.pid == 0) {
+        return false;
+    }
+    if (p->seen == 0 || holder.sequence != p->sequence) {
+        p->sequence = holder.sequence;
+        p->seen = now;
+    }
+    held = now - p->seen;
+    if (holder.held_ms > held) {
+        held = holder.held_ms;
+    }
+    return held > hold_ms;
+}
+
+/* A waiter is not judged by time, as long as it beats. */
+static void keep_beating(struct wm_node *node)
+{
+    if (wm_worker_record(&node->worker) != NULL) {
+        wm_beat(&node->worker);
+    }
+}
+
+/* Each round: the count of releases first, then a try, then a sleep that a
+ * release in between does not let begin. The limits are looked at between the
+ * two: one for the whole wait, one for each holder, so that a waiter may stand
+ * behind any number of short callbacks, but not behind one that hangs. */
+int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
+{
+    WM_REQUIRE(node);
+    struct wm_lock_options own = {0};
+    struct wm_lock_area *lock = &node->segment.header->lock;
+    struct patience patience = {0};
+    uint64_t began = wm_now(), now;
+    int result = may_contend(node);
+
+    if (options != NULL) {
+        int error = wm_sized_read(&own, sizeof(own),
+                                  WM_LEAST(wm_lock_options, wait_ms), options);
+
+        if (error != 0) {
+            return error;
+        }
+    }
+    if (result != 0) {
+        return result;
+    }
+    for (;;) {
+        /* Before the try: a release in between makes the sleep return. */
+        uint32_t wake = lock_wake_acquire(lock);
+        uint64_t ms = PROBE_MS;
+
+        result = try_once(node, own.purpose);
+        if (result >= 0) {
+            return result;
+        }
+        keep_beating(node);
+        now = wm_now();
+        if (own.wait_ms != 0) {
+            if (now - began >= own.wait_ms) {
+                return -ETIMEDOUT;
+            }
+            if (own.wait_ms - (now - began) < ms) {
+                ms = own.wait_ms - (now - began);
+            }
+        }
+        if (own.hold_ms != 0 &&
+            is_held_too_long(node, &patience, now, own.hold_ms)) {
+            return -ETIMEDOUT;
+        }
+        sleep_on(&lock->wake, wake, ms);
+    }
+}
+
+/* The beat, the word, the count, the wake: if the process dies after the word,
+ * the lock is free and the next to look takes it; sleepers look within
+ * PROBE_MS. */
+int wm_lock_release(struct wm_node *node)
+{
+    WM_REQUIRE(node);
+    struct wm_lock_area *lock = &node->segment.header->lock;
+    uint64_t held = wm_node_held(node);
+    bool released;
+
+    if (held == 0) {
+        return -EPERM;
+    }
+    /* First: once it has released the lock, this worker is judged by time
+     * again. */
+    keep_beating(node);
+    wm_node_set_held(node, 0);
+    released = lock_give_back(lock, held);
+    lock_count_release(lock);
+    syscall(SYS_futex, &lock->wake, FUTEX_WAKE, 1, NULL, NULL, 0);
+    return released ? 0 : -EPERM;
+}
+
+void wm_lock_hold_note(struct wm_node *node, struct wm_lock_hold *hold)
+{
+    WM_REQUIRE(node);
+    hold->node = node;
+    hold->word = wm_node_held(node);
+}
+
+/* For a cleanup handler, which may run long after: the word of a holding is
+ * never that of a later one, as long as fewer than 2^24 lie between. */
+void wm_lock_hold_release(void *hold)
+{
+    const struct wm_lock_hold *h = hold;
+
+    if (h->word != 0 && h->word == wm_node_held(h->node)) {
+        wm_lock_release(h->node);
+    }
 }

@@ -71,11 +71,13 @@ static uint32_t *epoch_word(const struct wm_node *node)
 
 uint32_t wm_epoch(const struct wm_node *node)
 {
+    WM_REQUIRE(node);
     return (uint32_t)header_log_number(node->segment.header);
 }
 
 int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms)
 {
+    WM_REQUIRE(node);
     struct timespec timeout = {.tv_sec = (time_t)(timeout_ms / 1000),
                                .tv_nsec = (long)(timeout_ms % 1000) * 1000000};
 
@@ -92,6 +94,7 @@ int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms)
 
 int wm_wake(const struct wm_node *node)
 {
+    WM_REQUIRE(node);
     long woken = syscall(SYS_futex, epoch_word(node), FUTEX_WAKE, INT_MAX, NULL,
                          NULL, 0);
 
@@ -179,15 +182,19 @@ static bool is_old(const struct wm_log_entry *entry, uint32_t ms)
 }
 
 int wm_log_read_within(const struct wm_node *node, uint64_t *since,
-                       struct wm_log_entry *list, uint32_t room,
-                       uint32_t *count, uint64_t *missed, uint32_t patience_ms)
+                       struct wm_log_entry *list, uint32_t element,
+                       uint32_t room, uint32_t *count, uint64_t *missed,
+                       uint32_t patience_ms)
 {
     uint64_t newest = header_log_number(node->segment.header);
     uint64_t entries = node->segment.geometry.log_entries;
     uint64_t number = *since, lost = 0;
     struct wm_log_entry next = {0}; /* behind a gap */
-    int result = 0;
+    int result = wm_element_check(element, WM_LEAST(wm_log_entry, reserved));
 
+    if (result != 0) {
+        return result;
+    }
     *count = 0;
     /* Numbers that the ring has no room for; `since` of another life. */
     if (number > newest) {
@@ -197,7 +204,11 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
         number = newest - entries;
     }
     while (number < newest && *count < room) {
-        if (await_entry(node, number + 1, &list[*count])) {
+        struct wm_log_entry entry;
+
+        if (await_entry(node, number + 1, &entry)) {
+            wm_element_write(wm_element_at(list, element, *count), element,
+                             &entry, sizeof(entry));
             (*count)++;
         } else if (is_overwritten(node, number + 1)) {
             lost++;
@@ -223,9 +234,10 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
 }
 
 int wm_log_read(const struct wm_node *node, uint64_t *since,
-                struct wm_log_entry *list, uint32_t room, uint32_t *count,
-                uint64_t *missed)
+                struct wm_log_entry *list, uint32_t element, uint32_t room,
+                uint32_t *count, uint64_t *missed)
 {
-    return wm_log_read_within(node, since, list, room, count, missed,
+    WM_REQUIRE(node);
+    return wm_log_read_within(node, since, list, element, room, count, missed,
                               PATIENCE_MS);
 }

@@ -178,28 +178,46 @@ static int attach_new(const struct wm_node_options *options,
     return error;
 }
 
+/* Reads the caller's options; -EINVAL, -E2BIG. */
+static int read_options(struct wm_node_options *own,
+                        const struct wm_node_options *theirs)
+{
+    int error =
+        theirs == NULL
+            ? -EINVAL
+            : wm_sized_read(own, sizeof(*own),
+                            WM_LEAST(wm_node_options, reserved), theirs);
+
+    if (error != 0) {
+        return error;
+    }
+    return (own->flags & ~(WM_NODE_ADOPT | WM_NODE_ANONYMOUS)) != 0 ||
+                   !wm_instance_valid(own->instance) ||
+                   own->capacity > WM_CAPACITY_MAX ||
+                   own->log_entries > WM_LOG_MAX || (own->mode & ~0777u) != 0 ||
+                   own->reserved != 0
+               ? -EINVAL
+               : 0;
+}
+
 int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
 {
+    struct wm_node_options own = {0};
     struct wm_node *n;
-    int error = 0;
+    int error = node == NULL ? -EINVAL : read_options(&own, options);
 
-    if (options == NULL || node == NULL || options->size < sizeof(*options) ||
-        (options->flags & ~(WM_NODE_ADOPT | WM_NODE_ANONYMOUS)) != 0 ||
-        !wm_instance_valid(options->instance) ||
-        options->capacity > WM_CAPACITY_MAX ||
-        options->log_entries > WM_LOG_MAX || (options->mode & ~0777u) != 0) {
-        return -EINVAL;
+    if (error != 0) {
+        return error;
     }
-
     pthread_once(&registry_once, watch_forks);
     pthread_mutex_lock(&registry_mutex);
-    n = find(options->instance);
+    n = find(own.instance);
     if (n != NULL) {
         n->references++;
         wm_segment_keep_private(&n->segment);
         *node = n;
     } else {
-        error = attach_new(options, node);
+        error = attach_new(&own, node);
     }
     pthread_mutex_unlock(&registry_mutex);
     return error;
@@ -262,11 +280,12 @@ bool wm_node_give_reference(struct wm_node *node)
     return last;
 }
 
-void wm_node_describe(const struct wm_node *node, struct wm_node_info *info)
+int wm_node_describe(const struct wm_node *node, struct wm_node_info *info)
 {
+    WM_REQUIRE(node);
+
     const struct wm_segment_header *h = node->segment.header;
-    struct wm_node_info i = {
-        .size = info->size,
+    const struct wm_node_info own = {
         .capacity = node->segment.geometry.capacity,
         .instance = node->instance,
         .name = node->segment.name,
@@ -277,14 +296,31 @@ void wm_node_describe(const struct wm_node *node, struct wm_node_info *info)
         .generation = header_count(&h->next_generation),
         .dropped = header_count(&h->dropped),
         .exits_lost = header_count(&h->exits_lost),
-        .postmortem = node->postmortem,
     };
+    int error = wm_sized_check(info, WM_LEAST(wm_node_info, exits_lost));
 
-    memcpy(info, &i, info->size < sizeof(i) ? info->size : sizeof(i));
+    if (error == 0) {
+        wm_sized_write(info, &own, sizeof(own));
+    }
+    return error;
+}
+
+int wm_node_postmortem(const struct wm_node *node,
+                       struct wm_postmortem *postmortem)
+{
+    WM_REQUIRE(node);
+
+    int error = wm_sized_check(postmortem, WM_LEAST(wm_postmortem, generation));
+
+    if (error == 0) {
+        wm_sized_write(postmortem, &node->postmortem, sizeof(node->postmortem));
+    }
+    return error;
 }
 
 struct wm_worker *wm_node_worker(const struct wm_node *node)
 {
+    WM_REQUIRE(node);
     return wm_worker_record(&node->worker) == NULL
                ? NULL
                : (struct wm_worker *)&node->worker;

@@ -8,6 +8,7 @@
 
 #include "header_fields.h"
 #include "segment.h"
+#include "sized.h"
 
 #include <errno.h>
 #include <string.h>
@@ -42,10 +43,9 @@ struct wm_worker {
     uint32_t ordinal; /* among those that entered in this spell */
     uint32_t expected;
     uint32_t role;
-    uint32_t recoveries; /* told, of its stalls */
+    uint32_t recovered; /* of its stalls, those whose recovery was taken */
     enum wm_step step;
-    uint32_t kinds;      /* of owed events that its exit gives */
-    uint32_t to_recover; /* recoveries that its exit has still to give */
+    uint32_t kinds; /* that its start or exit gives */
     bool exit_given;
     _Atomic bool late; /* a beat was overdue since its last sweep */
 };

@@ -129,6 +129,7 @@ int wm_record_change_state(struct wm_worker *w, unsigned state)
 
 int wm_worker_has_record(const struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
     const struct wm_record *r = wm_worker_record(worker);
 
     return r != NULL && wm_word_pid(record_own_word(r)) == worker->pid;
@@ -190,10 +191,12 @@ static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
 
 int wm_beat_at(struct wm_worker *worker, uint64_t now_ms)
 {
+    WM_REQUIRE(worker);
     return beat_at(worker, now_ms);
 }
 
 int wm_beat(struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
     return beat_at(worker, wm_clock_ms(CLOCK_MONOTONIC_COARSE));
 }

@@ -32,6 +32,7 @@ static void try_unlink(const struct wm_node *n)
 
 int wm_node_release(struct wm_node *node)
 {
+    WM_REQUIRE(node);
     if (!wm_node_give_reference(node)) {
         return 0;
     }

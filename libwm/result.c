@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The version, and a sentence for each result. */
+/* The version, a sentence for each result, and the word for a missing handle. */
 
+#include "sized.h"
 #include "wm.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 uint32_t wm_version(void)
 {
@@ -35,6 +38,9 @@ const char *wm_strerror(int error)
     switch (error) {
     case -EINVAL:
         return "invalid argument: check sizes, names and limits in wm.h";
+    case -E2BIG:
+        return "a struct sets fields that this library does not know: it is "
+               "older than the header";
     case -ENOENT:
         return "no such segment, or no such directory";
     case -ENOSPC:
@@ -104,3 +110,11 @@ const char *wm_strerror(int error)
         return error >= 0 ? condition(error) : "system error";
     }
 }
+
+#ifndef NDEBUG
+void wm_no_handle(const char *function)
+{
+    fprintf(stderr, "libwm: %s: the handle is NULL\n", function);
+    abort();
+}
+#endif

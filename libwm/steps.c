@@ -27,15 +27,17 @@
 
 #include <errno.h>
 
-static bool has_lock(const struct wm_worker *w)
+/* Whether the caller gives events of this kind. */
+static bool gives(const struct wm_worker *w, enum wm_event_kind kind)
 {
-    return wm_node_held(w->node) != 0;
+    return (w->kinds & 1u << kind) != 0;
 }
 
 /* An event of the worker's own. */
 static struct wm_event own_event(const struct wm_worker *w, uint32_t kind)
 {
     return (struct wm_event){
+        .size = sizeof(struct wm_event),
         .kind = kind,
         .spell = w->spell,
         .generation = w->generation,
@@ -48,16 +50,23 @@ static struct wm_event own_event(const struct wm_worker *w, uint32_t kind)
 
 /* ------------------------------------------------------------------ start */
 
-int wm_start_begin(struct wm_worker *worker)
+static int begin(struct wm_worker *w, enum wm_step step, uint32_t kinds)
 {
-    if (wm_worker_record(worker) == NULL) {
+    if (wm_worker_record(w) == NULL) {
         return -ECHILD;
     }
-    worker->step = WM_STEP_START;
+    w->step = step;
+    w->kinds = kinds;
     return 0;
 }
 
-int wm_start_next(struct wm_worker *worker, struct wm_event *event)
+int wm_start_begin(struct wm_worker *worker, uint32_t kinds)
+{
+    WM_REQUIRE(worker);
+    return begin(worker, WM_STEP_START, kinds);
+}
+
+static int start_next(struct wm_worker *worker, struct wm_event *event)
 {
     int error;
 
@@ -67,20 +76,16 @@ int wm_start_next(struct wm_worker *worker, struct wm_event *event)
     worker->step = WM_STEP_NONE;
     *event = own_event(worker, WM_EVENT_WORKER_START);
     error = wm_worker_start(worker, &event->counts);
-    return error < 0 ? error : has_lock(worker);
+    return error < 0 ? error : gives(worker, WM_EVENT_WORKER_START);
 }
 
 /* ------------------------------------------------------------------- exit */
 
 int wm_exit_begin(struct wm_worker *worker, uint32_t kinds)
 {
-    if (wm_worker_record(worker) == NULL) {
-        return -ECHILD;
-    }
-    worker->kinds = kinds;
-    worker->step = has_lock(worker) ? WM_STEP_OWED : WM_STEP_DRAIN;
+    WM_REQUIRE(worker);
     wm_beat(worker);
-    return 0;
+    return begin(worker, WM_STEP_OWED, kinds);
 }
 
 /* A worker that lost its record is counted by nobody: it counts itself in, and
@@ -97,25 +102,21 @@ static void count_exit(struct wm_worker *w, struct wm_counts *counts)
 
 /* Does one step. Returns true if there is an event to give; the worker's step
  * says what comes next. */
-static bool exit_step(struct wm_worker *w, struct wm_event *event, int *result)
+static bool exit_step(struct wm_worker *w, struct wm_event *event, int *closed)
 {
     switch (w->step) {
     case WM_STEP_OWED:
     case WM_STEP_OWED_AFTER:
-        if (wm_event_take(w->node, w->kinds, event) > 0) {
+        if (w->kinds != 0 && wm_event_take(w->node, w->kinds, event) > 0) {
             return true;
         }
-        w->step++;
-        return false;
+        break;
     case WM_STEP_RECOVERIES:
-        w->to_recover += wm_worker_recoveries(w);
-        if (w->to_recover == 0) {
-            w->step++;
-            return false;
+        if (gives(w, WM_EVENT_RECOVERED) && wm_worker_recovery_take(w) == 1) {
+            *event = own_event(w, WM_EVENT_RECOVERED);
+            return true;
         }
-        w->to_recover--;
-        *event = own_event(w, WM_EVENT_RECOVERED);
-        return true;
+        break;
     case WM_STEP_EXIT:
         w->step++;
         if (w->exit_given) {
@@ -124,26 +125,33 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event, int *result)
         /* The mark comes first: whatever the callback does, there is one. */
         w->exit_given = true;
         *event = own_event(w, WM_EVENT_WORKER_EXIT);
-        count_exit(w, &event->counts);
-        return true;
+        if (gives(w, WM_EVENT_WORKER_EXIT)) {
+            count_exit(w, &event->counts);
+            return true;
+        }
+        return false;
     case WM_STEP_DRAIN:
+        w->step++;
         wm_worker_drain(w);
-        w->step = has_lock(w) ? WM_STEP_OWED_AFTER : WM_STEP_CLOSE;
-        return false;
+        *event = own_event(w, WM_EVENT_DRAINED);
+        return gives(w, WM_EVENT_DRAINED);
     case WM_STEP_CLOSE:
-        *result = wm_generation_close(w->node, w->generation);
-        w->step = has_lock(w) ? WM_STEP_ENDS : WM_STEP_NONE;
-        return false;
+        *closed = wm_generation_close(w->node, w->generation);
+        break;
     default:
-        if (wm_event_take_end(w->node, w->generation, event)) {
+        if (gives(w, WM_EVENT_MASTER_EXIT) &&
+            wm_event_take_end(w->node, w->generation, event)) {
+            *closed = 0; /* its end is given */
             return true;
         }
         w->step = WM_STEP_NONE;
         return false;
     }
+    w->step++;
+    return false;
 }
 
-int wm_exit_next(struct wm_worker *worker, struct wm_event *event)
+static int exit_next(struct wm_worker *worker, struct wm_event *event)
 {
     int closed = 0;
 
@@ -156,23 +164,53 @@ int wm_exit_next(struct wm_worker *worker, struct wm_event *event)
             return 1;
         }
     }
-    return closed == WM_CLOSED && !has_lock(worker) ? WM_CLOSED : 0;
+    return closed == WM_CLOSED ? WM_CLOSED : 0;
+}
+
+/* ---------------------------------------------------------- one at a time */
+
+/* The caller's event may be shorter or longer than the library's. */
+static int next_as(struct wm_worker *worker, struct wm_event *event,
+                   int (*next)(struct wm_worker *, struct wm_event *))
+{
+    struct wm_event own = {.size = sizeof(own)};
+    int result = wm_sized_check(event, WM_LEAST(wm_event, counts));
+
+    if (result == 0) {
+        result = next(worker, &own);
+        if (result == 1) {
+            wm_sized_write(event, &own, sizeof(own));
+        }
+    }
+    return result;
+}
+
+int wm_start_next(struct wm_worker *worker, struct wm_event *event)
+{
+    WM_REQUIRE(worker);
+    return next_as(worker, event, start_next);
+}
+
+int wm_exit_next(struct wm_worker *worker, struct wm_event *event)
+{
+    WM_REQUIRE(worker);
+    return next_as(worker, event, exit_next);
 }
 
 /* --------------------------------------------------------------- in one go */
 
 /* A start or an exit: how it begins, and what comes next. */
 struct act {
-    int (*begin)(struct wm_worker *worker);
+    int (*begin)(struct wm_worker *worker, uint32_t kinds);
     int (*next)(struct wm_worker *worker, struct wm_event *event);
 };
 
 /* Gives all that next returns. */
-static int give_all(struct wm_worker *w, const struct act *act,
+static int give_all(struct wm_worker *w, const struct act *act, uint32_t kinds,
                     wm_event_fn *give, void *argument)
 {
-    struct wm_event event;
-    int result = act->begin(w);
+    struct wm_event event = {.size = sizeof(event)};
+    int result = act->begin(w, kinds);
 
     if (result != 0) {
         return result;
@@ -195,13 +233,14 @@ static int run(struct wm_worker *w, const struct wm_lock_options *options,
         return -ECHILD;
     }
     locked = wm_lock_acquire(w->node, options);
-    if (locked < 0 && locked != -ETIMEDOUT) {
+    if (locked == -ETIMEDOUT) {
+        result = give_all(w, act, 0, NULL, NULL);
+        return result < 0 ? result : -ETIMEDOUT;
+    }
+    if (locked < 0) {
         return locked;
     }
-    result = give_all(w, act, give, argument);
-    if (locked < 0) {
-        return result < 0 ? result : locked;
-    }
+    result = give_all(w, act, WM_EVENTS_ALL, give, argument);
     wm_lock_release(w->node);
     return result;
 }
@@ -209,20 +248,17 @@ static int run(struct wm_worker *w, const struct wm_lock_options *options,
 int wm_start_run(struct wm_worker *worker, const struct wm_lock_options *lock,
                  wm_event_fn *give, void *argument)
 {
-    static const struct act start = {wm_start_begin, wm_start_next};
+    static const struct act start = {wm_start_begin, start_next};
 
+    WM_REQUIRE(worker);
     return run(worker, lock, &start, give, argument);
-}
-
-static int begin_exit_with_all(struct wm_worker *w)
-{
-    return wm_exit_begin(w, ~0u);
 }
 
 int wm_exit_run(struct wm_worker *worker, const struct wm_lock_options *lock,
                 wm_event_fn *give, void *argument)
 {
-    static const struct act exit = {begin_exit_with_all, wm_exit_next};
+    static const struct act exit = {wm_exit_begin, exit_next};
 
+    WM_REQUIRE(worker);
     return run(worker, lock, &exit, give, argument);
 }

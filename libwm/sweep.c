@@ -197,5 +197,6 @@ int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,
 
 int wm_sweep(struct wm_node *node, struct wm_worker *self)
 {
+    WM_REQUIRE(node);
     return wm_sweep_stale(node, self, 0);
 }

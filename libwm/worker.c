@@ -112,20 +112,16 @@ static bool claim_any(struct wm_node *node, uint32_t *slot, uint64_t *claimed)
 
 /* Stores who the worker is, and then, with the word, that it is there. */
 static bool publish(struct wm_worker *w, struct wm_record *r,
-                    const struct wm_join_options *options, uint64_t claimed)
+                    uint32_t overdue_ms, uint64_t claimed)
 {
-    uint32_t overdue = options->overdue_ms;
     uint64_t now = wm_now();
 
-    if (overdue == 0) {
-        overdue = DEFAULT_OVERDUE_MS;
-    }
     /* First: a process that sees any other field of this worker sees its
      * number [A]; a count's two passes rest on it (census.c). */
     record_set_join(r, w->join);
     record_set_generation(r, w->generation);
     record_set_role(r, w->role);
-    record_set_overdue_ms(r, overdue);
+    record_set_overdue_ms(r, overdue_ms == 0 ? DEFAULT_OVERDUE_MS : overdue_ms);
     record_cold_set_ident(w->cold, wm_self_ident());
     record_set_joined_at(r, now);
     record_cold_set_spell(w->cold, 0);
@@ -135,7 +131,7 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
 }
 
 static int join_as(struct wm_worker *w, struct wm_generation_record *g,
-                   const struct wm_join_options *options)
+                   uint32_t overdue_ms)
 {
     struct wm_node *node = w->node;
     struct wm_record *r;
@@ -147,7 +143,7 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
     r = wm_record_at(&node->segment, w->slot);
     w->cold = wm_cold_at(&node->segment, w->slot);
     w->join = header_next(&node->segment.header->next_join);
-    if (!publish(w, r, options, claimed)) {
+    if (!publish(w, r, overdue_ms, claimed)) {
         return -ESTALE;
     }
     wm_log_worker(w, WM_LOG_WORKER_JOINED);
@@ -167,15 +163,22 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    struct wm_worker **worker)
 {
+    WM_REQUIRE(node);
     struct wm_generation_record *g;
+    struct wm_join_options own = {0};
     struct wm_worker *w = &node->worker;
-    int error;
+    int error =
+        options == NULL || worker == NULL
+            ? -EINVAL
+            : wm_sized_read(&own, sizeof(own),
+                            WM_LEAST(wm_join_options, expected), options);
 
-    if (options == NULL || options->size < sizeof(*options) ||
-        options->role > WM_ROLE_HELPER) {
-        return -EINVAL;
+    if (error == 0 && own.role > WM_ROLE_HELPER) {
+        error = -EINVAL;
     }
-    error = wm_node_usable(node);
+    if (error == 0) {
+        error = wm_node_usable(node);
+    }
     if (error != 0) {
         return error;
     }
@@ -187,10 +190,10 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->pid = wm_ident_pid(wm_self_ident());
     w->live = wm_word(WM_LIVE, w->pid, 0);
     w->generation = id;
-    w->role = options->role;
-    w->expected = options->expected;
+    w->role = own.role;
+    w->expected = own.expected;
     w->spell = 0;
-    w->recoveries = 0;
+    w->recovered = 0;
     w->step = WM_STEP_NONE;
     w->exit_given = false;
     wm_worker_take_late(w);
@@ -199,10 +202,10 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     if (g == NULL) {
         return -ESTALE;
     }
-    error = join_as(w, g, options);
+    error = join_as(w, g, own.overdue_ms);
     if (error == -ENOBUFS) {
         wm_sweep(node, NULL); /* or another has made room meanwhile */
-        error = join_as(w, g, options);
+        error = join_as(w, g, own.overdue_ms);
     }
     if (error == 0) {
         *worker = w;
@@ -214,6 +217,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
 
 int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
 {
+    WM_REQUIRE(worker);
     struct wm_node *node = worker->node;
     struct wm_segment_header *h = node->segment.header;
     uint64_t now = wm_now();
@@ -266,6 +270,7 @@ static uint32_t start_reason(const struct wm_worker *w)
 
 int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
 {
+    WM_REQUIRE(worker);
     int error;
 
     wm_sweep(worker->node, worker);
@@ -283,6 +288,7 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
 
 int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
 {
+    WM_REQUIRE(worker);
     const struct wm_record *r = wm_worker_record(worker);
 
     if (r == NULL) {
@@ -302,6 +308,7 @@ int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
 
 int wm_worker_drain(struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
     int error = wm_record_change_state(worker, WM_DRAINING);
 
     if (error == 0) {
@@ -313,6 +320,7 @@ int wm_worker_drain(struct wm_worker *worker)
 
 int wm_worker_leave(struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
     int error = wm_record_change_state(worker, WM_FREE);
 
     if (error == 0) {
@@ -323,11 +331,13 @@ int wm_worker_leave(struct wm_worker *worker)
     return error;
 }
 
-uint32_t wm_worker_recoveries(struct wm_worker *worker)
+uint32_t wm_worker_recoveries(const struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
+
     const struct wm_record *r = wm_worker_record(worker);
     uint64_t counted, given;
-    uint32_t stalls, fresh;
+    uint32_t stalls;
 
     if (r == NULL) {
         return 0;
@@ -342,22 +352,32 @@ uint32_t wm_worker_recoveries(struct wm_worker *worker)
     if (wm_stalls_reach(stalls, wm_given_stalls(given))) {
         stalls = wm_given_stalls(given); /* those alone that were given */
     }
-    fresh = wm_stalls_between(worker->recoveries, stalls);
-    worker->recoveries = stalls;
-    return fresh;
+    return wm_stalls_between(worker->recovered, stalls);
+}
+
+int wm_worker_recovery_take(struct wm_worker *worker)
+{
+    if (wm_worker_recoveries(worker) == 0) {
+        return 0;
+    }
+    worker->recovered++;
+    return 1;
 }
 
 uint32_t wm_worker_slot(const struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
     return worker->slot;
 }
 
 uint64_t wm_worker_generation(const struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
     return worker->generation;
 }
 
 uint32_t wm_worker_spell(const struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
     return worker->spell;
 }
