@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ static int attach(struct wm_node **node, struct wm_node_options *options)
 {
     options->size = sizeof(*options);
     options->instance = instance;
+    options->directory = getenv("DIRECTORY");
     options->capacity = WORKERS + 1;
     options->log_entries = 64;
     return wm_node_attach(options, node);
@@ -175,6 +177,7 @@ static pid_t work(struct wm_node *node, uint64_t id)
     HOLDS(pipe(ready) == 0);
     pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also where a claim fails */
         HOLDS(wm_worker_join(node, id, &join, &worker) == 0);
         HOLDS(wm_start_run(worker, NULL, NULL, NULL) == 0);
         HOLDS(write(ready[1], "", 1) == 1);

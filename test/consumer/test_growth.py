@@ -93,7 +93,7 @@ def run(folder, library, *arguments):
     return subprocess.run(
         [f"{folder}/growth", *arguments], text=True, check=False, timeout=120,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**os.environ, "LD_LIBRARY_PATH": library,
+        env={**os.environ, "LD_LIBRARY_PATH": library, "DIRECTORY": folder,
              "KNOWN": "yes" if library.endswith("later0") else "no"})
 
 
@@ -105,7 +105,7 @@ PAIRS = [("this", "this"), ("this", "later"), ("later", "later"),
 def test_a_program_of_one_version_runs_with_the_library_of_another(
         versions, program, library):
     done = run(versions[program], versions[library], "use",
-               f"grow-{os.getpid()}-{program}-{library}")
+               "use")
     minor = {"this": 0, "later": 1}[library]
     assert (done.returncode, done.stdout) == (0, f"version 1.{minor}\n")
 
@@ -115,7 +115,7 @@ def test_a_running_node_of_one_version_is_taken_over_by_another(versions, old,
                                                                 new):
     """The program is this version's: it is the library that differs."""
     done = run(versions["this"], versions[old], "upgrade",
-               f"heir-{os.getpid()}-{old}-{new}", versions[new])
+               f"heir-{old}-{new}", versions[new])
     minors = [{"this": 0, "later": 1}[x] for x in (new, old)]
     assert (done.returncode, done.stdout) == (
         0, "".join(f"version 1.{x}\n" for x in minors))
