@@ -15,13 +15,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "nginx"))
 import proc  # noqa: E402
 
 LIMIT = 60          # seconds; only what cannot be ended waits it out
+SEGMENTS = "/dev/shm/wm.*"
 SEGMENT = re.compile(r"/dev/shm/wm\.\S+")
 
 
 def segments():
-    """Every segment in /dev/shm that is ours to remove."""
+    """Every segment that is ours to remove."""
     found = set()
-    for path in glob.glob("/dev/shm/wm.*"):
+    for path in glob.glob(SEGMENTS):
         try:
             if os.stat(path).st_uid == os.geteuid():
                 found.add(path)

@@ -31,6 +31,7 @@ ALLOWED = "allowed in CI"
 POINT = re.compile(r"(not )?ok \d+ (?:- (.*?))??(?: ?# SKIP (.*))?$")
 ENDED = re.compile(r" *\d+/\d+ .*")     # meson's line for a test
 # Temporary files that go by their maker's name, not by $TMPDIR.
+TMP = "/tmp"
 TEMPORARY = re.compile(r"(lib)?wm|nginx|ngx|pytest|meson|cmocka|cc\w{6}\.")
 LITTER = ("__pycache__", ".pytest_cache")
 # Seconds: for a stage, to end politely, for leftovers to go by themselves.
@@ -140,7 +141,7 @@ class Run:
         self.total = Result(0, [], [])
         self.ci = os.environ.get("CI", "") not in ("", "0", "false")
         self.segments = leftovers.segments()
-        self.temporary = set(os.listdir("/tmp"))
+        self.temporary = set(os.listdir(TMP))
         self.litter = self.find_litter()
         os.makedirs(logs, exist_ok=True)
 
@@ -254,8 +255,8 @@ class Run:
             left += [f"process {p}" for p in leftovers.kill_all()]
             leftovers.remove(dead)
             left += dead
-        left += [f"/tmp/{n}" for n in
-                 sorted(set(os.listdir("/tmp")) - self.temporary)
+        left += [os.path.join(TMP, n) for n in
+                 sorted(set(os.listdir(TMP)) - self.temporary)
                  if TEMPORARY.match(n)]
         left += sorted(self.find_litter() - self.litter)
         self.say(f"{'FAIL' if left else 'pass'}   nothing is left behind")

@@ -22,6 +22,9 @@ import sys
 import leftovers, runner
 from runner import Stage
 build = sys.argv[1]
+# Not where other tests leave and remove theirs meanwhile.
+leftovers.SEGMENTS = build + "/wm.*"
+runner.TMP = build
 {before}
 def lane(*stages):
     return [Stage(name, ["/usr/bin/python3", "-c", code], log and build + log)
@@ -205,13 +208,20 @@ def test_an_interrupt_ends_all_stages(build, number):
     assert os.listdir(os.path.join(build, "tmp")) == []
 
 
-def test_a_segment_that_nobody_uses_is_told_and_removed(run):
-    path = f"/dev/shm/wm.runner-{os.getpid()}.0123456789abcdef"
+def test_a_segment_that_nobody_uses_is_told_and_removed(run, build):
+    path = os.path.join(build, "wm.demo.0123456789abcdef")
     status, lines = run([("leaves it", f"open({path!r}, 'w')", None)],
                         before="runner.GRACE = 0.1")
     assert status == 1
     assert f"failed: left behind: {path}" in lines
     assert not os.path.exists(path)
+
+
+def test_a_temporary_file_is_told(run, build):
+    path = os.path.join(build, "wmctl.x")
+    status, lines = run([("leaves it", f"open({path!r}, 'w')", None)])
+    assert (status, lines[-1]) == (1, "0 passed, 1 failed")
+    assert f"failed: left behind: {path}" in lines
 
 
 # --- pytest -------------------------------------------------------------------
