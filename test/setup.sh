@@ -10,7 +10,7 @@
 # are unpacked to build/deb and run from there.
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
-build=$root/build
+build=${WM_BUILD:-$root/build}
 
 # Packages to install, by purpose; none of them brings a service.
 # shellcheck disable=SC2034
@@ -33,7 +33,7 @@ unpacked_packages=(nginx nginx-common libnginx-mod-http-lua
     libnginx-mod-http-ndk lua-resty-core lua-resty-lrucache)
 
 say() {
-    printf 'setup: %s\n' "$*"
+    printf 'setup: %s\n' "$*" >&2
 }
 
 fail() {
@@ -110,7 +110,9 @@ prepare() {
         fail "Lua cannot load from a path with ; or ? in it: $root"
     mkdir -p "$build/tmp" 2>/dev/null
     [[ -w $build && -w $build/tmp ]] || fail "cannot write to $build"
-    export TMPDIR=$build/tmp
+    export TMPDIR=${WM_TMPDIR:-$build/tmp}
+    export WM_BUILD=$build
+    export PYTHONPATH=$root/test/support:$root/test
     export PYTHONPYCACHEPREFIX=$build/tmp/pycache
     export CCACHE_DIR=$build/tmp/ccache
     trap 'stop 1' HUP
@@ -145,9 +147,10 @@ update() {
     run apt update || fail "apt-get update failed"
 }
 
-# Installs what is missing of these packages.
-need() {
-    local package status here=" " missing=()
+# Sets `missing` to what is not installed of these packages.
+lacking() {
+    local package status here=" "
+    missing=()
     while read -r status package; do
         [[ $status != ?i ]] || here+="$package "
     done < <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" \
@@ -155,6 +158,11 @@ need() {
     for package; do
         [[ $here == *" $package "* ]] || missing+=("$package")
     done
+}
+
+# Installs it.
+need() {
+    lacking "$@"
     ((${#missing[@]})) || return 0
     ((EUID == 0)) || fail "not root, and these packages are missing:" \
         "${missing[*]}"

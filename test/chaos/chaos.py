@@ -63,7 +63,7 @@ class Chaos:
         self.record = books.Run()
 
     def say(self, *text):
-        print(f"{time.monotonic() - self.began:7.3f} s ", *text, flush=True)
+        print(f"# {time.monotonic() - self.began:7.3f} s ", *text, flush=True)
 
     @property
     def n(self):
@@ -395,18 +395,18 @@ def free_port(seed):
 
 
 def judge(chaos, error):
-    """Prints what each rule found; returns how many are broken."""
+    """Prints what each rule found, as TAP; returns how many are broken."""
     found = {"the_course": [error] if error else [],
              **books.audit(chaos.record)}
-    for rule, texts in found.items():
-        print(f"{'FAIL' if texts else 'pass'}  {rule}")
-    for rule, texts in found.items():
+    for number, (rule, texts) in enumerate(found.items(), 1):
+        print(f"{'not ok' if texts else 'ok'} {number} - {rule}")
         for text in texts:
-            print(f"failed: {rule}: {text}")
-    print(f"seed {chaos.seed}: {chaos.steps} steps,",
+            print("# " + text.strip().replace("\n", "\n# "))
+    print(f"# seed {chaos.seed}: {chaos.steps} steps,",
           books.summary(chaos.record))
     broken = sum(bool(x) for x in found.values())
-    print(f"{len(found) - broken} passed, {broken} failed", flush=True)
+    print(f"1..{len(found)}\n# {len(found) - broken} passed, {broken} failed",
+          flush=True)
     return broken
 
 
@@ -425,7 +425,7 @@ def main():
     top = os.path.join(conf.BUILD, "chaos", str(os.getpid()))
     os.makedirs(top)
     chaos = Chaos(options.seed, top)
-    print(f"chaos: seed {options.seed}, in {top}", flush=True)
+    print(f"# chaos: seed {options.seed}, in {top}", flush=True)
     error = None
     try:
         chaos.run(options.seconds)

@@ -177,9 +177,11 @@ void actor_kill(struct actor *actor)
     reap(actor);
 }
 
-char scene_process_state(pid_t pid)
+/* What /proc/PID/stat says behind the command: "" if there is no such
+ * process. */
+static const char *process_stat(pid_t pid, char *text, size_t size)
 {
-    char path[40], text[256] = "";
+    char path[40];
     FILE *f;
     size_t n;
     const char *at;
@@ -187,16 +189,20 @@ char scene_process_state(pid_t pid)
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     f = fopen(path, "r");
     if (f == NULL) {
-        return 0;
+        return "";
     }
-    n = fread(text, 1, sizeof(text) - 1, f);
+    n = fread(text, 1, size - 1, f);
     fclose(f);
     text[n] = '\0';
     at = strrchr(text, ')');
-    if (at == NULL) {
-        return 0;
-    }
-    return at[2];
+    return at == NULL || at[1] != ' ' ? "" : at + 2;
+}
+
+char scene_process_state(pid_t pid)
+{
+    char text[512];
+
+    return *process_stat(pid, text, sizeof(text));
 }
 
 static bool is_stopped(void *argument)
@@ -204,9 +210,20 @@ static bool is_stopped(void *argument)
     return scene_process_state(((struct actor *)argument)->pid) == 'T';
 }
 
+/* The state is the first thread's. While another thread is not gone yet (a
+ * sanitizer has one of its own), the process is not dead: fields 3 and 20. */
 static bool is_zombie(void *argument)
 {
-    return scene_process_state(((struct actor *)argument)->pid) == 'Z';
+    char text[512];
+    long threads = 0;
+    const char *stat =
+        process_stat(((struct actor *)argument)->pid, text, sizeof(text));
+
+    sscanf(stat,
+           "%*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+           "%*s %*s %*s %ld",
+           &threads);
+    return *stat == 'Z' && threads == 1;
 }
 
 /* Not every actor is our child, to be waited for. */
