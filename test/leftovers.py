@@ -7,11 +7,8 @@ import glob
 import os
 import re
 import signal
-import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "nginx"))
-
-import proc  # noqa: E402
+import proc
 
 SEGMENT = re.compile(r"/dev/shm/wm\.\S+")
 

@@ -112,6 +112,7 @@ prepare() {
     [[ -w $build && -w $build/tmp ]] || fail "cannot write to $build"
     export TMPDIR=$build/tmp
     export PYTHONPYCACHEPREFIX=$build/tmp/pycache
+    export PYTHONPATH=$root/test/support:$root/test
     export CCACHE_DIR=$build/tmp/ccache
     trap 'stop 1' HUP
     trap 'stop 2' INT

@@ -274,7 +274,7 @@ def sanitizer_lane():
                        options=["--timeout-multiplier", "4"])]
     return stages + [
         Stage("fuzzing", ["test/fuzz/run"]),
-        pytest_stage("chaos books", "test/chaos"),
+        pytest_stage("chaos rules", "test/chaos"),
         script_stage("chaos", "test/chaos/run"),
         script_stage("models", "test/model/run"),
         Stage("arm64 tests", ["test/arm64/run"],

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""The books of a run, and the rules that they must keep.
+"""The rules that the record of a run must keep.
 
 Each rule is a function of recorded facts that yields what is wrong. It knows
 no luck, and of moments only which came first: what may be missing is missing
@@ -8,13 +8,12 @@ because a process that would have told it was killed, and then the facts name
 that process.
 """
 
-import math
 import re
-import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 
 from clients import CONNECTIONS
+from record import Life
+from traces import overlaps
 
 FOUR = ("master_start", "master_exit", "worker_start", "worker_exit")
 KNOWN = re.compile(
@@ -25,175 +24,8 @@ MEANT = re.compile(     # of the failed reloads and upgrades
     r"|exited on signal (9|15)\b")
 TROUBLE = re.compile(r"attempt to |thread aborted|traceback|Sanitizer"
                      r"|exited on signal|\[(crit|alert|emerg)\]", re.I)
-STARTED = re.compile(r"\[notice\] (\d+)#\d+: start worker process (\d+)")
-LEAVING = re.compile(r"(\S+ \S+) \[notice\] (\d+)#\d+: "
-                     r"(?:gracefully shutting down|exiting)$")
 CUT_SHORT = re.compile(r"\[alert\] (\d+)#\d+: (\*\d+ open socket #|aborting)")
 LOUD = re.compile(r"\[(warn|error|crit|alert|emerg)\] .*worker manager: ")
-
-
-@dataclass
-class Window:
-    """From one moment to another of the monotonic clock: noted before the first
-    and after the last of what happens in it."""
-    since: float
-    until: float = math.inf
-
-    def lasts(self):
-        return self.until == math.inf
-
-    def meets(self, other):
-        """The other may be anything that has two such moments."""
-        return self.since <= other.until and other.since <= self.until
-
-
-@dataclass
-class Felled(Window):
-    """By a signal upon which processes end at once, until they are gone."""
-    pids: list = field(default_factory=list)
-    newest: int = 0             # entry of the event log until then
-
-
-@dataclass
-class Life:
-    """What one life of the node left."""
-    trace: list = field(default_factory=list)   # of the callbacks
-    events: list = field(default_factory=list)  # the event log
-    followed: list = field(default_factory=list)    # as wmctl told it
-    log: list = field(default_factory=list)     # nginx's error.log
-    killed: set = field(default_factory=set)    # by chaos
-    holders: set = field(default_factory=set)   # died with the lock
-    felled: list = field(default_factory=list)
-    left: list = field(default_factory=list)    # segments when all had ended
-    file: str = ""
-    instance: str = ""
-    clock: float = 0            # real time less monotonic time, seconds
-    gentle: bool = False        # all was up, and nothing hindered the end
-
-    def named(self, *names):
-        return [e for e in self.events if e.get("event") in names]
-
-    def begins(self, *names):
-        return [x for x in self.trace if x["what"] == "begin"
-                and x["event"] in names]
-
-    def not_given(self, what):
-        """The ids of events that were logged as not given."""
-        found = (re.search(rf"not given: {what} of ([\d-]+): ", x)
-                 for x in self.log)
-        return Counter(x[1] for x in found if x)
-
-    def missed(self):
-        """Entries that their writers died over."""
-        return sum(e.get("missed", 0) for e in self.events)
-
-    def pids(self, pattern):
-        found = (re.search(pattern, x) for x in self.log)
-        return {int(x[1]) for x in found if x}
-
-    def dead(self):
-        """Killed, by chaos or by nginx on a fast stop."""
-        return self.killed | self.pids(r" (\d+) exited on signal 9\b")
-
-    def felled_pids(self):
-        return {pid for x in self.felled for pid in x.pids}
-
-    def masters(self):
-        """{worker: who started it}."""
-        return {int(m[2]): int(m[1]) for m in map(STARTED.search, self.log)
-                if m}
-
-    def hurried(self):
-        """Workers whose master was felled, started too late to be known."""
-        masters = self.masters()
-        fast = self.pids(r"\[notice\] (\d+)#\d+: exiting$") - self.pids(
-            r"\[notice\] (\d+)#\d+: gracefully shutting down")
-        return {p for p in fast if masters.get(p) in self.felled_pids()}
-
-    def falls(self):
-        """{pid: what felled it}; of the hurried, what felled their master."""
-        found = defaultdict(list)
-        for x in self.felled:
-            for pid in x.pids:
-                found[pid].append(x)
-        masters = self.masters()
-        for pid in self.hurried():
-            found[pid] += found[masters[pid]]
-        return found
-
-    def ended_at_once(self):
-        return (self.dead() | self.felled_pids() | self.hurried()
-                | self.pids(r" (\d+) exited on signal 15\b"))
-
-    def leaves(self):
-        """{pid: from its first word of it to its last act, or to its end}, and
-        a second more at each side: the clocks are not that far apart."""
-        left = {e["pid"]: e["time_ms"] / 1e3 - self.clock + 1
-                for e in self.named("worker-left")}
-        falls, found = self.falls(), {}
-        for m in filter(None, map(LEAVING.search, self.log)):
-            pid = int(m[2])
-            since = time.mktime(time.strptime(m[1], "%Y/%m/%d %H:%M:%S"))
-            until = left.get(pid) or max(
-                (x.until for x in falls[pid]), default=math.inf)
-            found.setdefault(pid, Window(since - self.clock - 1, until))
-        return found
-
-    def ends(self):
-        """{pid: windows in which its connections may end}."""
-        found = self.falls()
-        for pid, x in self.leaves().items():
-            found[pid].append(x)
-        return found
-
-    def unfinished(self):
-        """Who began a callback that never ended: it told what it took."""
-        begun = {(x["by"], x["call"]) for x in self.trace
-                 if x["what"] == "begin"}
-        ended = {(x["by"], x["call"]) for x in self.trace
-                 if x["what"] in ("end", "raise")}
-        return {pid for pid, _ in begun - ended}
-
-    def lost(self):
-        """How many events may have been taken by who died before telling."""
-        recovered = {e["value"] for e in self.named("lock-recovered")}
-        holders = (self.holders | recovered) - self.unfinished()
-        return len(holders) + self.missed()
-
-
-@dataclass
-class Run:
-    """All lives of a run, and what its clients saw."""
-    lives: list = field(default_factory=list)
-    down: list = field(default_factory=list)    # windows without an nginx
-    failures: list = field(default_factory=list)
-    served: list = field(default_factory=list)
-    leads: list = field(default_factory=list)   # (term, pid), as served
-    loads: list = field(default_factory=list)   # of wrk
-    readings: list = field(default_factory=list)    # of wmctl
-    errors: list = field(default_factory=list)  # of the clients themselves
-
-    def of_each_pid(self, windows):
-        """What all lives tell of windows, by pid."""
-        found = defaultdict(list)
-        for life in self.lives:
-            for pid, some in windows(life).items():
-                found[pid] += some
-        return found
-
-    def told(self, index):
-        """What the next life was told of this one; None if nobody was."""
-        if index + 1 >= len(self.lives) or self.tidied(index):
-            return None
-        starts = self.lives[index + 1].begins("master_start")
-        return starts[0]["info"].get("unclean", {}) if starts else None
-
-    def tidied(self, index):
-        """Whether wmctl gc took away what there was to tell."""
-        return any(s["file"] == self.lives[index].file
-                   and s["action"] == "unlinked"
-                   for r in self.readings if r.command == "gc"
-                   for document in r.said for s in document["segments"])
 
 
 # --- a life -------------------------------------------------------------------
@@ -304,19 +136,7 @@ def each_committed_generation_has_one_exit(life):
 def callbacks_do_not_overlap(life):
     """But the dead do not finish; nor does a coroutine of a process that was
     felled, which may run another callback itself."""
-    running, fallen = None, life.ended_at_once()
-    for x in life.trace:
-        if x["what"] == "begin":
-            if running and running["by"] not in fallen:
-                yield f"overlap: {running} and {x}"
-            running = x
-        elif x["what"] in ("end", "raise"):
-            if not running or (running["by"], running["call"]) != (
-                    x["by"], x["call"]):
-                yield f"overlap: {running} and {x}"
-            running = None
-    if running and running["by"] not in fallen:
-        yield f"never ended: {running}"
+    return overlaps(life.trace, life.ended_at_once())
 
 
 def terms_are_unique_and_grow(life):
@@ -570,7 +390,7 @@ def the_run_is_worth_it(run):
         yield f"served: {run.served}"
     for i, life in enumerate(run.lives):
         if not life.named("generation-begun") or not life.trace:
-            yield f"life {i + 1} has no books"
+            yield f"life {i + 1} has no record"
 
 
 LIFE_RULES = (

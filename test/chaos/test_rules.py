@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Each rule of the books is seen to break: small books that are in order, and
-the same doctored."""
+"""Each rule is seen to break: a small record that is in order, and the same
+with one thing changed."""
 
 import copy
-import os
-import sys
 import time
 
 import pytest
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-
-import books
-from books import Felled, Window
+import record
+import rules
 from clients import Failure, Load, Reading
+from record import Felled, Window
 
 A, B, C = 11, 12, 13        # A leads, B is killed, C makes up for it
 
@@ -45,7 +41,7 @@ def lead(by, term):
 
 
 def good_life():
-    life = books.Life(
+    life = record.Life(
         trace=[*call("master_start", 10, 1, 0),
                *call("worker_start", A, "1-11", 1), *lead(A, 1),
                *call("worker_start", B, "1-12", 2),
@@ -78,7 +74,7 @@ def good_life():
 
 
 def good_run():
-    return books.Run(
+    return record.Run(
         lives=[good_life()], down=[Window(9, 10)], served=[5],
         failures=[Failure(1, 2, B, True, 30, "reset"),
                   Failure(3.5, 4, B, True, 0, "reset"),
@@ -92,9 +88,9 @@ def good_run():
 
 
 def cut(life, what, **wanted):
-    """Without the records that say so."""
-    records = getattr(life, what)
-    records[:] = [x for x in records
+    """Without the lines that say so."""
+    lines = getattr(life, what)
+    lines[:] = [x for x in lines
                   if any(x.get(k) != v for k, v in wanted.items())]
 
 
@@ -113,14 +109,14 @@ def fails(failure):
 
 def told_of(unclean):
     """A next life, and what it was told of this one."""
-    def doctor(run):
+    def change(run):
         run.lives[0].gentle = False
         run.lives.append(good_life())
         run.lives[1].trace[0]["info"]["unclean"] = unclean
-    return doctor
+    return change
 
 
-DOCTORED = [
+CHANGED = [
     ("each_worker_has_one_end", "no end",
      lambda r: cut(r.lives[0], "events", event="worker-left", pid=A)),
     ("each_worker_has_one_end", "two ends",
@@ -261,21 +257,21 @@ DOCTORED = [
     ("readers_always_get_an_answer", "a client ended",
      lambda r: r.errors.append("KeyError")),
     ("the_run_is_worth_it", "served", lambda r: r.served.append(0)),
-    ("the_run_is_worth_it", "no books",
-     lambda r: r.lives.append(books.Life())),
+    ("the_run_is_worth_it", "no record",
+     lambda r: r.lives.append(record.Life())),
 ]
 
 
-def test_books_in_order_pass():
-    assert not any(books.audit(good_run()).values())
+def test_a_record_in_order_passes():
+    assert not any(rules.audit(good_run()).values())
 
 
-@pytest.mark.parametrize("rule,why,doctor", DOCTORED, ids=[
-    f"{i}-{rule}-{why}" for i, (rule, why, _) in enumerate(DOCTORED)])
-def test_doctored_books_are_found_out(rule, why, doctor):
+@pytest.mark.parametrize("rule,why,change", CHANGED, ids=[
+    f"{i}-{rule}-{why}" for i, (rule, why, _) in enumerate(CHANGED)])
+def test_a_changed_record_is_found_out(rule, why, change):
     run = copy.deepcopy(good_run())
-    doctor(run)
-    found = books.audit(run)[rule]
+    change(run)
+    found = rules.audit(run)[rule]
     assert any(why in text for text in found), found
 
 
@@ -284,7 +280,7 @@ def test_who_is_started_by_a_felled_master_ends_at_once():
     run.failures.append(Failure(1, 2, 15, False, 99, "reset"))
     run.lives[0].log += ["[notice] 10#10: start worker process 15",
                          "[notice] 15#15: exiting"]
-    rule = books.only_who_was_killed_fails_requests
+    rule = rules.only_who_was_killed_fails_requests
     assert list(rule(run))
     run.lives[0].felled.append(Felled(3, 4, [10]))
     assert list(rule(run))
@@ -297,7 +293,7 @@ def test_who_is_started_by_a_felled_master_ends_at_once():
 def test_who_is_killed_as_it_leaves_breaks_what_is_idle_until_then():
     run = good_run()
     run.loads.append(Load(0.5, 1.5, 0, 1, 0))
-    rule = books.only_who_was_killed_fails_requests
+    rule = rules.only_who_was_killed_fails_requests
     assert list(rule(run))
     run.lives[0].log.append(
         stamp(1) + " [notice] 12#12: gracefully shutting down")
@@ -307,5 +303,5 @@ def test_who_is_killed_as_it_leaves_breaks_what_is_idle_until_then():
 
 
 def test_each_rule_is_seen_to_break():
-    rules = {f.__name__ for f in books.LIFE_RULES + books.RUN_RULES}
-    assert rules == {rule for rule, _, _ in DOCTORED}
+    assert {f.__name__ for f in rules.LIFE_RULES + rules.RUN_RULES} == {
+        rule for rule, _, _ in CHANGED}
