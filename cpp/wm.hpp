@@ -427,9 +427,9 @@ public:
     }
 
     /// All records in use, by slot. A view, while the snapshot is there.
-    std::span<const worker_info> workers() const &noexcept { return workers_; }
+    std::span<const worker_info> workers() const & noexcept { return workers_; }
     /// The same of a snapshot that nobody keeps: the workers themselves.
-    std::vector<worker_info> workers() &&noexcept
+    std::vector<worker_info> workers() && noexcept
     {
         return std::move(workers_);
     }
@@ -813,8 +813,8 @@ public:
     /// that throws, the other events are given all the same, and the first
     /// exception comes out when the lock is released.
     template <class Give>
-    requires std::invocable<Give &, const wm_event &> int
-    sweep_events(worker_view self, Give &&give)
+        requires std::invocable<Give &, const wm_event &>
+    int sweep_events(worker_view self, Give &&give)
     {
         using callback = detail::callback<std::remove_reference_t<Give>>;
         callback c{give};

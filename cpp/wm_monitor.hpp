@@ -77,11 +77,11 @@ public:
     ~monitor_view() { wm_monitor_view_end(view_); }
 
     /// The first worker.
-    const wm_worker_info *begin() const &noexcept { return view_->workers; }
+    const wm_worker_info *begin() const & noexcept { return view_->workers; }
     /// A temporary would be gone before what it gives is used.
     const wm_worker_info *begin() const && = delete;
     /// Behind the last worker.
-    const wm_worker_info *end() const &noexcept
+    const wm_worker_info *end() const & noexcept
     {
         return view_->workers + view_->worker_count;
     }
@@ -91,7 +91,7 @@ public:
     std::size_t size() const noexcept { return view_->worker_count; }
 
     /// The generations, oldest first.
-    std::span<const wm_generation_info> generations() const &noexcept
+    std::span<const wm_generation_info> generations() const & noexcept
     {
         return wm::generations(*view_);
     }

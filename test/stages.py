@@ -239,7 +239,7 @@ def plain_lane(expression, quick):
     return [
         Stage("luacheck", ["luacheck", "--no-color", "-q", "bench", "lua",
                            "test"]),
-        Stage("clang-format", ["clang-format", "--dry-run", "--Werror",
+        Stage("clang-format", ["clang-format-16", "--dry-run", "--Werror",
                                *sources()]),
         compile_stage("build", BUILD),
         script_stage("lint", "test/lint", "--quick"),

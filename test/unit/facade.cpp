@@ -38,8 +38,8 @@ inline constexpr bool is_owner =
 
 template <class T>
 inline constexpr bool is_view =
-    std::is_trivially_copyable_v<T> &&
-    sizeof(T) == sizeof(void *) && std::is_nothrow_default_constructible_v<T>;
+    std::is_trivially_copyable_v<T> && sizeof(T) == sizeof(void *) &&
+    std::is_nothrow_default_constructible_v<T>;
 
 static_assert(is_owner<wm::node> && sizeof(wm::node) == sizeof(void *));
 static_assert(is_owner<wm::worker> && sizeof(wm::worker) == sizeof(void *));
@@ -68,22 +68,20 @@ static_assert(!std::is_constructible_v<wm::node, wm::node_view> &&
 static_assert(std::is_base_of_v<std::system_error, wm::error>);
 
 template <class T>
-concept lockable = requires(T &lock)
-{
+concept lockable = requires(T &lock) {
     lock.lock();
     {
         lock.try_lock()
-        } -> std::same_as<bool>;
+    } -> std::same_as<bool>;
     {
         lock.unlock()
-    }
-    noexcept->std::same_as<void>;
+    } noexcept -> std::same_as<void>;
     {
         lock.try_lock_for(1ns)
-        } -> std::same_as<bool>;
+    } -> std::same_as<bool>;
     {
         lock.try_lock_until(std::chrono::system_clock::now())
-        } -> std::same_as<bool>;
+    } -> std::same_as<bool>;
 };
 static_assert(lockable<wm::lifecycle_lock>);
 
@@ -98,10 +96,7 @@ static_assert(std::ranges::contiguous_range<moved> &&
               std::ranges::viewable_range<moved>);
 // What would dangle does not compile.
 template <class T>
-concept has_workers = requires(T &&t)
-{
-    std::forward<T>(t).workers();
-};
+concept has_workers = requires(T &&t) { std::forward<T>(t).workers(); };
 static_assert(has_workers<wm::snapshot> && has_workers<const wm::snapshot &> &&
               !has_workers<const wm::snapshot>);
 static_assert(std::semiregular<std::ranges::range_value_t<kept>> &&
@@ -112,7 +107,7 @@ static_assert(std::semiregular<std::ranges::range_value_t<kept>> &&
 // The forms that fill a code do not throw.
 static_assert(noexcept(std::declval<wm::node &>().snapshot(
                   std::declval<std::error_code &>()))
-                  &&noexcept(std::declval<wm::worker &>().beat(
+                  && noexcept(std::declval<wm::worker &>().beat(
                       std::declval<std::error_code &>())) &&
               !noexcept(std::declval<wm::worker &>().beat()));
 
