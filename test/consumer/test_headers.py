@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from conftest import ROOT, source
+from conftest import ROOT, declarations, source
 
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
           "-Werror"]
@@ -67,4 +67,12 @@ def test_the_list_has_each_unit_of_wmctl_once():
 def test_a_unit_of_wmctl_includes_none_below_it(name):
     above = {f"{x}.hpp" for x in UNITS[:UNITS.index(name) + 1]}
     for file in glob.glob(f"cpp/tools/{name}.[ch]pp", root_dir=ROOT):
-        assert included(file[len("cpp/"):]) - {"wm.hpp"} <= above, file
+        assert included(file[len("cpp/"):]) - set(HEADERS) <= above, file
+
+
+def test_wmctl_names_no_function_of_c():
+    functions = set(declarations("libwm/wm.h"))
+    for file in glob.glob("cpp/tools/*.[ch]pp", root_dir=ROOT):
+        code = re.sub("//.*", "", source(file))
+        assert "<wm.h>" not in code, file
+        assert functions.isdisjoint(re.findall(r"\bwm_\w+", code)), file
