@@ -78,7 +78,7 @@ struct connection {
 class worker_process
 {
 public:
-    worker_process(wm::node_view node, std::uint64_t generation, int listener)
+    worker_process(wm::node_ref node, std::uint64_t generation, int listener)
         : node_(node), lock_(node), listener_(listener),
           // (3) From here on it is JOINING: no sibling takes itself for the
           // last. Without a beat for four intervals it counts as stalled.
@@ -127,20 +127,20 @@ private:
         }
         // (7) An event is given under the lock, by one process, once.
         if (node_.events_owed() > 0) {
-            node_.sweep_events(worker_, report);
+            node_.give_events(worker_, report);
         }
         if (!draining_) {
             take();
         } else if (clock::now() > deadline_) {
             connections_.clear(); // the end of the process closes them
         }
-        // (6) Asking is standing. Over reloads and crashes one worker leads,
-        // and does a job of one alone. If that wrote to somewhere, it would
-        // hand the term along: what has a lower one is a former leader's.
-        if (const wm_leader leader = worker_.lead(gone);
+        // (6) Each stands for the lead. Over reloads and crashes one worker
+        // has it, and does a job of one alone. If that wrote to somewhere, it
+        // would hand the term along: a lower one is a former leader's.
+        if (const wm_leader leader = worker_.stand(gone);
             leader.mine && beats_++ % 4 == 0) {
             const auto live = std::ranges::count(
-                node_.snapshot().workers(), WM_LIVE, &wm::worker_info::state);
+                node_.snapshot().workers, WM_LIVE, &wm_worker_info::state);
             say("leads, term ", leader.term, ": ", live, " workers are live");
         }
     }
@@ -156,10 +156,10 @@ private:
         close(listener_);
 
         const std::unique_lock turn(lock_, 5s);
-        say("drains, one of ", worker_.exit().mine);
+        say("drains, one of ", worker_.exit_counts().mine);
         worker_.drain();
         // (9) Of several that end at once, one gets this answer.
-        node_.retire(worker_.generation());
+        node_.close_generation(worker_.generation());
         if (node_.take_exit(worker_.generation())) {
             say("generation ", worker_.generation(), " ends");
         }
@@ -243,7 +243,7 @@ private:
         return out;
     }
 
-    wm::node_view node_;
+    wm::node_ref node_;
     wm::lifecycle_lock lock_;
     int listener_;
     int signals_ = checked(signalfd(-1, &signals, 0), "signalfd");
@@ -343,7 +343,7 @@ private:
             for (pid_t pid; (pid = waitpid(-1, nullptr, WNOHANG)) > 0;) {
                 children_.erase(pid);
             }
-            node_.sweep_events({}, report); // (7) the master may ask as well
+            node_.give_events({}, report); // (7) the master may ask as well
         } else if ((signal == SIGTERM || signal == SIGINT) && !stopping_) {
             stopping_ = true;
             deadline_ = clock::now() + settings.drain + 5s;

@@ -36,7 +36,7 @@ struct deed {
 static struct result {
     int error;
     char name[NAME_SIZE]; /* of the file that it takes part in */
-} * result;
+} *result;
 
 static struct stepped victim;
 static struct moment moments[MOMENTS];

@@ -46,7 +46,7 @@ static void check_places(const struct place *table, size_t n)
 #define CHECK_PLACES(table) check_places(table, sizeof(table) / sizeof(*table))
 #define AT(type, field, should)                                                \
     {                                                                          \
-#type "." #field, offsetof(struct type, field), should                 \
+        #type "." #field, offsetof(struct type, field), should                 \
     }
 
 static void the_header_lies_as_documented(void **state)
