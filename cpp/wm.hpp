@@ -63,6 +63,7 @@
 #include <wm/node.hpp>
 #include <wm/node_ref.hpp>
 #include <wm/result.hpp>
+#include <wm/steps.hpp>
 #include <wm/time.hpp>
 #include <wm/worker.hpp>
 #include <wm/worker_ref.hpp>

@@ -266,7 +266,7 @@ public:
         const int on = 1;
         auto *const a = reinterpret_cast<sockaddr *>(&address);
 
-        say("last time, ", node_.describe().postmortem.workers, " were left");
+        say("last time, ", node_.postmortem().workers, " were left");
         // SIGPIPE: a client may go, and so may the log's reader.
         for (int n : {SIGHUP, SIGTERM, SIGINT, SIGCHLD, SIGUSR1, SIGPIPE}) {
             sigaddset(&signals, n);

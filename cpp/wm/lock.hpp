@@ -27,6 +27,23 @@ struct lock_options {
     std::chrono::milliseconds wait{0}; ///< give up in all; 0: never
 };
 
+/// @cond
+namespace detail
+{
+
+inline wm_lock_options c(const lock_options &options) noexcept
+{
+    return {
+        .size = sizeof(wm_lock_options),
+        .purpose = options.purpose,
+        .hold_ms = ms(options.hold),
+        .wait_ms = ms(options.wait),
+    };
+}
+
+} // namespace detail
+/// @endcond
+
 /// The node's lifecycle lock as the standard library knows locks: Lockable and
 /// TimedLockable, for std::unique_lock, std::scoped_lock and std::lock. The
 /// lock is the process's, so of several such objects one at most owns it, and
@@ -176,12 +193,7 @@ public:
 private:
     condition lock(const lock_options &options, std::error_code &ec) noexcept
     {
-        const wm_lock_options c = {
-            .size = sizeof(c),
-            .purpose = options.purpose,
-            .hold_ms = detail::ms(options.hold),
-            .wait_ms = detail::ms(options.wait),
-        };
+        const wm_lock_options c = detail::c(options);
 
         return owned(wm_lock_acquire(node_.handle(), &c), ec);
     }

@@ -34,11 +34,20 @@ public:
     /// wm_node_describe().
     wm_node_info describe() const noexcept
     {
-        wm_node_info info{};
+        auto info = detail::sized<wm_node_info>();
 
-        info.size = sizeof(info);
         wm_node_describe(handle_, &info);
         return info;
+    }
+
+    /// What dead segments told as this process attached. Maps
+    /// wm_node_postmortem().
+    wm_postmortem postmortem() const noexcept
+    {
+        auto told = detail::sized<wm_postmortem>();
+
+        wm_node_postmortem(handle_, &told);
+        return told;
     }
 
     /// This process's worker, empty if it has none. Maps wm_node_worker().
@@ -54,7 +63,9 @@ public:
     /// Returns condition::closed if it counts as never begun, else none.
     condition abandon_generation(std::uint64_t id) noexcept
     {
-        return static_cast<condition>(wm_generation_abandon(handle_, id));
+        std::error_code ec; // of a handle that reads: nothing to abandon
+
+        return detail::noted(wm_generation_abandon(handle_, id), ec);
     }
 
     /// Closes a generation that no worker is left of. Maps
@@ -194,7 +205,7 @@ public:
     /// Who leads, without standing. Maps wm_leader_inspect().
     wm_leader leader() const noexcept
     {
-        wm_leader leader{};
+        auto leader = detail::sized<wm_leader>();
 
         wm_leader_inspect(handle_, &leader);
         return leader;
@@ -203,7 +214,7 @@ public:
     /// Which process has the lock. Maps wm_lock_inspect().
     wm_lock_holder lock_holder() const noexcept
     {
-        wm_lock_holder holder{};
+        auto holder = detail::sized<wm_lock_holder>();
 
         wm_lock_inspect(handle_, &holder);
         return holder;
@@ -231,7 +242,7 @@ public:
     std::optional<wm_event>
     take_event(std::uint32_t kinds = all_events) noexcept
     {
-        wm_event event{};
+        auto event = detail::sized<wm_event>();
 
         return wm_event_take(handle_, kinds, &event) == 1 ? std::optional(event)
                                                           : std::nullopt;
@@ -282,7 +293,7 @@ private:
         std::vector<wm_generation_info> list(describe().capacity + 64u);
         std::uint32_t count = 0;
 
-        detail::noted(wm_generations(handle_, list.data(),
+        detail::noted(wm_generations(handle_, list.data(), sizeof(list[0]),
                                      static_cast<std::uint32_t>(list.size()),
                                      &count),
                       ec);
@@ -298,7 +309,7 @@ private:
 
         list.resize(describe().capacity);
         seen.settled =
-            detail::noted(wm_snapshot(handle_, list.data(),
+            detail::noted(wm_snapshot(handle_, list.data(), sizeof(list[0]),
                                       static_cast<std::uint32_t>(list.size()),
                                       &count),
                           ec) != condition::unsettled;
@@ -315,7 +326,8 @@ private:
         page.entries.resize(room);
         page.settled =
             detail::noted(wm_log_read(handle_, &since, page.entries.data(),
-                                      room, &count, &page.missed),
+                                      sizeof(page.entries[0]), room, &count,
+                                      &page.missed),
                           ec) != condition::unsettled;
         page.entries.resize(count);
         return page;

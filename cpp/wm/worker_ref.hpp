@@ -7,6 +7,7 @@
 #ifndef WM_WORKER_REF_HPP
 #define WM_WORKER_REF_HPP
 
+#include <wm/facts.hpp>
 #include <wm/result.hpp>
 #include <wm/time.hpp>
 
@@ -118,17 +119,23 @@ public:
     /// As stand(), noexcept.
     wm_leader stand(std::error_code &ec) noexcept
     {
-        wm_leader leader{};
+        auto leader = detail::sized<wm_leader>();
 
         detail::noted(wm_leader_stand(handle_, &leader), ec);
         return leader;
     }
 
-    /// Stalls that it came back from since this was last asked. Maps
+    /// How many recoveries of this worker are owed to it. Maps
     /// wm_worker_recoveries().
-    std::uint32_t recoveries() noexcept
+    std::uint32_t recoveries() const noexcept
     {
         return wm_worker_recoveries(handle_);
+    }
+    /// Takes one of these for the caller to give: false if none is owed. Maps
+    /// wm_worker_recovery_take().
+    bool take_recovery() noexcept
+    {
+        return wm_worker_recovery_take(handle_) == 1;
     }
 
     /// Whether the record is this process's. Maps wm_worker_has_record().
