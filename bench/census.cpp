@@ -67,7 +67,7 @@ void snapshot(benchmark::State &state)
     std::uint32_t count = 0;
 
     for (auto _ : state) {
-        wm_snapshot(node.handle(), list.data(),
+        wm_snapshot(node.handle(), list.data(), sizeof(list[0]),
                     static_cast<std::uint32_t>(list.size()), &count);
         benchmark::ClobberMemory();
     }

@@ -4,7 +4,8 @@
 /// @file
 /// The C++20 face of libwm: owners that release, and errors that cannot be
 /// overlooked. It maps wm.h one to one and hides nothing; wm.h is the reference
-/// for what each call does, which process may make it, and when.
+/// for what each call does, which process may make it, and when. Each call here
+/// names the function of C that it maps, and says what it adds to that.
 ///
 ///     wm::node            owns an attach, or a read-only open, of a node
 ///     wm::generation      owns a life of the configuration in its master

@@ -25,23 +25,6 @@ namespace wm
 inline constexpr std::uint32_t all_events =
     std::numeric_limits<std::uint32_t>::max();
 
-/// @cond
-namespace detail
-{
-
-// A struct of the C library's that knows its size.
-template <class Struct>
-Struct sized() noexcept
-{
-    Struct s{};
-
-    s.size = sizeof(s);
-    return s;
-}
-
-} // namespace detail
-/// @endcond
-
 /// The state of a worker's record.
 inline wm_state state(const wm_worker_info &worker) noexcept
 {

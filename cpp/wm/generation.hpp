@@ -83,8 +83,7 @@ public:
     /// node_calls::counts() of this one.
     wm_counts counts() const noexcept { return node_.counts(id_); }
 
-    /// Abandons it; empty then. Maps wm_generation_abandon(), which cannot
-    /// fail.
+    /// Abandons it; empty then. Maps wm_generation_abandon().
     /// Returns condition::closed if it never had a worker, and so counts as
     /// never begun.
     condition close()
@@ -100,7 +99,7 @@ public:
         const std::uint64_t id = release();
 
         ec.clear();
-        return mine ? n.abandon_generation(id) : condition::none;
+        return mine ? n.abandon_generation(id, ec) : condition::none;
     }
 
     /// Lets go of it without an end, as where the process goes on to exec;

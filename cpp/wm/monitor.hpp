@@ -33,6 +33,7 @@
 #ifndef WM_MONITOR_FACADE_HPP
 #define WM_MONITOR_FACADE_HPP
 
+#include <wm/elements.hpp>
 #include <wm/result.hpp>
 #include <wm/time.hpp>
 #include <wm_monitor.h>
@@ -41,7 +42,6 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <span>
 #include <system_error>
 #include <utility>
 
@@ -56,16 +56,15 @@ struct monitor_options {
 };
 
 /// The workers of a view, by slot; good as long as the view.
-inline std::span<const wm_worker_info> workers(const wm_view &view) noexcept
+inline elements<wm_worker_info> workers(const wm_view &view) noexcept
 {
-    return {view.workers, view.worker_count};
+    return {view.workers, view.worker_count, view.worker_size};
 }
 
 /// Its generations, oldest first.
-inline std::span<const wm_generation_info>
-generations(const wm_view &view) noexcept
+inline elements<wm_generation_info> generations(const wm_view &view) noexcept
 {
-    return {view.generations, view.generation_count};
+    return {view.generations, view.generation_count, view.generation_size};
 }
 
 /// A guard of the latest view, and a range of its workers. Maps
@@ -83,26 +82,29 @@ public:
     ~monitor_view() { wm_monitor_view_end(view_); }
 
     /// The first worker.
-    const wm_worker_info *begin() const & noexcept { return view_->workers; }
-    /// A temporary would be gone before what it gives is used.
-    const wm_worker_info *begin() const && = delete;
-    /// Behind the last worker.
-    const wm_worker_info *end() const & noexcept
+    elements<wm_worker_info>::iterator begin() const & noexcept
     {
-        return view_->workers + view_->worker_count;
+        return workers(*view_).begin();
+    }
+    /// A temporary would be gone before what it gives is used.
+    elements<wm_worker_info>::iterator begin() const && = delete;
+    /// Behind the last worker.
+    elements<wm_worker_info>::iterator end() const & noexcept
+    {
+        return workers(*view_).end();
     }
     /// As begin().
-    const wm_worker_info *end() const && = delete;
+    elements<wm_worker_info>::iterator end() const && = delete;
     /// How many workers there are.
     std::size_t size() const noexcept { return view_->worker_count; }
 
     /// The generations, oldest first.
-    std::span<const wm_generation_info> generations() const & noexcept
+    elements<wm_generation_info> generations() const & noexcept
     {
         return wm::generations(*view_);
     }
     /// As begin().
-    std::span<const wm_generation_info> generations() const && = delete;
+    elements<wm_generation_info> generations() const && = delete;
 
     /// Whether somebody takes part in the node.
     bool live() const noexcept { return view_->live != 0; }

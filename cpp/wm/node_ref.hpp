@@ -34,7 +34,7 @@ public:
     /// wm_node_describe().
     wm_node_info describe() const noexcept
     {
-        auto info = detail::sized<wm_node_info>();
+        auto info = detail::blank<wm_node_info>();
 
         wm_node_describe(handle_, &info);
         return info;
@@ -44,7 +44,7 @@ public:
     /// wm_node_postmortem().
     wm_postmortem postmortem() const noexcept
     {
-        auto told = detail::sized<wm_postmortem>();
+        auto told = detail::blank<wm_postmortem>();
 
         wm_node_postmortem(handle_, &told);
         return told;
@@ -61,10 +61,15 @@ public:
     /// Its configuration is gone from this process. Maps
     /// wm_generation_abandon().
     /// Returns condition::closed if it counts as never begun, else none.
-    condition abandon_generation(std::uint64_t id) noexcept
+    condition abandon_generation(std::uint64_t id)
     {
-        std::error_code ec; // of a handle that reads: nothing to abandon
-
+        return detail::thrown("wm_generation_abandon", [=, this](auto &ec) {
+            return abandon_generation(id, ec);
+        });
+    }
+    /// As abandon_generation(), noexcept.
+    condition abandon_generation(std::uint64_t id, std::error_code &ec) noexcept
+    {
         return detail::noted(wm_generation_abandon(handle_, id), ec);
     }
 
@@ -85,20 +90,28 @@ public:
 
     /// Takes an end that is owed. Maps wm_generation_take_exit().
     /// Returns its spell, or nothing if none is owed.
-    std::optional<std::uint32_t> take_exit(std::uint64_t id) noexcept
+    std::optional<std::uint32_t> take_exit(std::uint64_t id)
+    {
+        return detail::thrown("wm_generation_take_exit", [=, this](auto &ec) {
+            return take_exit(id, ec);
+        });
+    }
+    /// As take_exit(), noexcept.
+    std::optional<std::uint32_t> take_exit(std::uint64_t id,
+                                           std::error_code &ec) noexcept
     {
         std::uint32_t spell = 0;
+        const int taken = wm_generation_take_exit(handle_, id, &spell);
 
-        return wm_generation_take_exit(handle_, id, &spell) == 1
-                   ? std::optional(spell)
-                   : std::nullopt;
+        detail::noted(taken, ec);
+        return taken == 1 ? std::optional(spell) : std::nullopt;
     }
 
     /// Who is running, as callbacks of its master would see it; `unsettled`
     /// is set where it kept changing. Maps wm_generation_counts().
     wm_counts counts(std::uint64_t id) const noexcept
     {
-        wm_counts counts{};
+        auto counts = detail::blank<wm_counts>();
 
         wm_generation_counts(handle_, id, &counts);
         return counts;
@@ -205,7 +218,7 @@ public:
     /// Who leads, without standing. Maps wm_leader_inspect().
     wm_leader leader() const noexcept
     {
-        auto leader = detail::sized<wm_leader>();
+        auto leader = detail::blank<wm_leader>();
 
         wm_leader_inspect(handle_, &leader);
         return leader;
@@ -214,7 +227,7 @@ public:
     /// Which process has the lock. Maps wm_lock_inspect().
     wm_lock_holder lock_holder() const noexcept
     {
-        auto holder = detail::sized<wm_lock_holder>();
+        auto holder = detail::blank<wm_lock_holder>();
 
         wm_lock_inspect(handle_, &holder);
         return holder;
@@ -239,13 +252,21 @@ public:
     /// Takes an event for the caller to give out, under the lock. Maps
     /// wm_event_take().
     /// Returns it, or nothing if none is owed.
-    std::optional<wm_event>
-    take_event(std::uint32_t kinds = all_events) noexcept
+    std::optional<wm_event> take_event(std::uint32_t kinds = all_events)
     {
-        auto event = detail::sized<wm_event>();
+        return detail::thrown("wm_event_take", [=, this](auto &ec) {
+            return take_event(kinds, ec);
+        });
+    }
+    /// As take_event(), noexcept.
+    std::optional<wm_event> take_event(std::uint32_t kinds,
+                                       std::error_code &ec) noexcept
+    {
+        auto event = detail::blank<wm_event>();
+        const int taken = wm_event_take(handle_, kinds, &event);
 
-        return wm_event_take(handle_, kinds, &event) == 1 ? std::optional(event)
-                                                          : std::nullopt;
+        detail::noted(taken, ec);
+        return taken == 1 ? std::optional(event) : std::nullopt;
     }
 
     /// Sweeps, and takes what is owed without telling anybody. Maps

@@ -82,6 +82,18 @@ inline std::uint32_t version() noexcept
 namespace detail
 {
 
+// A struct for the library to fill in, which tells its size where it has one.
+template <class Struct>
+Struct blank() noexcept
+{
+    Struct s{};
+
+    if constexpr (requires { s.size; }) {
+        s.size = sizeof(s);
+    }
+    return s;
+}
+
 // Fills the code. Returns the condition, which is none for an error.
 inline condition noted(int result, std::error_code &ec) noexcept
 {

@@ -34,10 +34,9 @@ condition run(Run run, worker_ref worker, Give &give,
     using callback = detail::callback<std::remove_reference_t<Give>>;
     callback c{give};
     const wm_lock_options lock = detail::c(options);
-    const condition result =
-        noted(run(worker.handle(), &lock, &callback::template call<wm_event>,
-                  &c),
-              ec);
+    const condition result = noted(
+        run(worker.handle(), &lock, &callback::template call<wm_event>, &c),
+        ec);
 
     c.raise();
     return result;
@@ -46,7 +45,7 @@ condition run(Run run, worker_ref worker, Give &give,
 template <class Next>
 std::optional<wm_event> next(Next next, worker_ref worker, std::error_code &ec)
 {
-    auto event = sized<wm_event>();
+    auto event = blank<wm_event>();
 
     return noted(next(worker.handle(), &event), ec) == condition{1}
                ? std::optional(event)

@@ -32,7 +32,7 @@ public:
     /// As start(), noexcept.
     wm_counts start(std::error_code &ec) noexcept
     {
-        wm_counts counts{};
+        auto counts = detail::blank<wm_counts>();
 
         detail::noted(wm_worker_start(handle_, &counts), ec);
         return counts;
@@ -47,7 +47,7 @@ public:
     /// As exit_counts(), noexcept.
     wm_counts exit_counts(std::error_code &ec) noexcept
     {
-        wm_counts counts{};
+        auto counts = detail::blank<wm_counts>();
 
         detail::noted(wm_worker_exit_counts(handle_, &counts), ec);
         return counts;
@@ -119,7 +119,7 @@ public:
     /// As stand(), noexcept.
     wm_leader stand(std::error_code &ec) noexcept
     {
-        auto leader = detail::sized<wm_leader>();
+        auto leader = detail::blank<wm_leader>();
 
         detail::noted(wm_leader_stand(handle_, &leader), ec);
         return leader;

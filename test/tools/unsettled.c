@@ -20,24 +20,24 @@ static void find(const char *name, void *function)
 }
 
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
-                uint32_t room, uint32_t *count)
+                uint32_t element, uint32_t room, uint32_t *count)
 {
     int (*read)(const struct wm_node *, struct wm_worker_info *, uint32_t,
-                uint32_t *);
+                uint32_t, uint32_t *);
 
     find("wm_snapshot", &read);
-    read(node, list, room, count);
+    read(node, list, element, room, count);
     return WM_UNSETTLED;
 }
 
 int wm_log_read(const struct wm_node *node, uint64_t *since,
-                struct wm_log_entry *list, uint32_t room, uint32_t *count,
-                uint64_t *missed)
+                struct wm_log_entry *list, uint32_t element, uint32_t room,
+                uint32_t *count, uint64_t *missed)
 {
     int (*read)(const struct wm_node *, uint64_t *, struct wm_log_entry *,
-                uint32_t, uint32_t *, uint64_t *);
+                uint32_t, uint32_t, uint32_t *, uint64_t *);
 
     find("wm_log_read", &read);
-    read(node, since, list, room, count, missed);
+    read(node, since, list, element, room, count, missed);
     return WM_UNSETTLED;
 }

@@ -103,7 +103,8 @@ void owners_release_in_order(void **)
         assert_true(is_none(w.drain()));
         assert_true(n.close_generation(g.id()) == wm::condition::closed);
         assert_int_equal(n.take_exit(g.id()).value_or(0), 1);
-        assert_false(n.take_exit(g.id()).has_value());
+        assert_false(n.take_exit(g.id(), ec).has_value());
+        assert_false(bool(ec));
         assert_true(is_none(w.close()));
         assert_false(bool(w));
     }
@@ -254,7 +255,10 @@ void a_generation_without_workers_counts_as_never_begun(void **)
     const std::uint64_t id = let_go.release();
     assert_false(bool(let_go));
     assert_int_equal(n.generations().back().state, WM_GENERATION_BEGUN);
-    assert_true(n.abandon_generation(id) == wm::condition::closed);
+    std::error_code ec = std::make_error_code(std::errc::io_error);
+    assert_true(n.abandon_generation(id, ec) == wm::condition::closed);
+    assert_false(bool(ec));
+    assert_true(is_none(n.abandon_generation(id)));
     for (const auto &i : n.generations()) {
         assert_int_equal(i.state, WM_GENERATION_ABORTED);
     }
