@@ -6,6 +6,7 @@
 -- whether or not the lock is to be had.
 
 local ffi = require "ffi"
+local constants = require "resty.worker.manager.constants"
 local counts = require "resty.worker.manager.counts"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
@@ -17,6 +18,8 @@ local vm = require "resty.worker.manager.vm"
 
 local lib, nginx = libwm.lib, libwm.nginx
 local tonumber = tonumber
+
+local CLOSED = constants.CLOSED
 
 -- On a fast stop nginx kills a worker after a second or so. A fast stop may
 -- follow on a graceful one, and cannot reach a worker that waits asleep.
@@ -56,7 +59,7 @@ local function tell_all()
     own.tell_leader()
     lib.wm_generation_close(vm.node, vm.generation)
     -- One that an earlier worker of the generation has left owed, too.
-    while lib.wm_generation_take_exit(vm.node, vm.generation, spell) > 0 do
+    while lib.wm_generation_take_exit(vm.node, vm.generation, spell) == 1 do
         tell.master_exit(vm.generation, spell[0])
     end
 end
@@ -70,7 +73,7 @@ local function exit_untold(err)
     if vm.worker then
         lib.wm_worker_drain(vm.worker)
         own.not_given(err)
-        if lib.wm_generation_close(vm.node, vm.generation) > 0 then
+        if lib.wm_generation_close(vm.node, vm.generation) == CLOSED then
             log.complain("not given yet: master_exit of ",
                          tonumber(vm.generation), ": ", err)
         end

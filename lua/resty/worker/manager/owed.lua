@@ -5,7 +5,6 @@
 -- end of generations that have no worker left to tell of it. An event is
 -- *taken* from the library, which marks it, and *told* to a callback.
 
-local ffi = require "ffi"
 local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
@@ -26,7 +25,7 @@ end
 local CRASHES = bit_of(constants.EVENT_CRASHED)
 local FAILURES = CRASHES + bit_of(constants.EVENT_STALLED)
 
-local event = ffi.new("struct wm_event")
+local event = libwm.sized("struct wm_event")
 local taken = {} -- failures that are still to be told
 local telling = false -- by a thread that may have been ended
 
@@ -56,7 +55,7 @@ function _M.tell_held()
     while taken[1] do
         tell.worker_failed(table.remove(taken, 1))
     end
-    while lib.wm_event_take(vm.node, kinds(), event) > 0 do
+    while lib.wm_event_take(vm.node, kinds(), event) == 1 do
         if event.kind == MASTER_EXIT then
             -- An end of this worker's own generation was left by a sibling,
             -- and is no crash.
@@ -88,7 +87,7 @@ end
 -- A crash keeps its record until it is taken. Where the table is full, this
 -- takes all crashes at once; the first timer tells of them.
 function _M.make_room()
-    while lib.wm_event_take(vm.node, CRASHES, event) > 0 do
+    while lib.wm_event_take(vm.node, CRASHES, event) == 1 do
         taken[#taken + 1] = make_failure()
     end
 end

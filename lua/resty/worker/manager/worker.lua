@@ -16,7 +16,7 @@ local own = require "resty.worker.manager.own"
 local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
-local lib, strerror = libwm.lib, libwm.strerror
+local lib, strerror, sized = libwm.lib, libwm.strerror, libwm.sized
 local error, pcall, require = error, pcall, require
 
 local ENOBUFS, EUCLEAN = constants.errno.ENOBUFS, constants.errno.EUCLEAN
@@ -78,8 +78,7 @@ end
 
 local function join()
     local worker = ffi.new("wm_worker *[1]")
-    local opts = ffi.new("struct wm_join_options", {
-        size = ffi.sizeof("struct wm_join_options"),
+    local opts = sized("struct wm_join_options", {
         role = vm.counted and ROLE_WORKER or ROLE_HELPER,
         overdue_ms = vm.overdue, expected = ngx.worker.count(),
     })
