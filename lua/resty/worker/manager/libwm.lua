@@ -2,9 +2,9 @@
 -- Copyright The libwm authors
 
 -- The C library, found and declared. Returns a table: `lib` (its functions);
--- `sized`, which makes its structs; `strerror`, `reason` and `worker_id`, which
--- put into words what it says; and `nginx`, which reads nginx's own exported
--- variables.
+-- `sized` and `bit_of`, which make its structs and masks; `strerror`, `reason`
+-- and `worker_id`, which put into words what it says; and `nginx`, which reads
+-- nginx's own exported variables.
 
 local ffi = require "ffi"
 local bit = require "bit"
@@ -95,8 +95,10 @@ int wm_worker_join(wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    wm_worker **worker);
 wm_worker *wm_node_worker(const wm_node *node);
-int wm_worker_start(wm_worker *worker, struct wm_counts *counts);
-int wm_worker_exit_counts(wm_worker *worker, struct wm_counts *counts);
+int wm_start_begin(wm_worker *worker, uint32_t kinds);
+int wm_start_next(wm_worker *worker, struct wm_event *event);
+int wm_exit_begin(wm_worker *worker, uint32_t kinds);
+int wm_exit_next(wm_worker *worker, struct wm_event *event);
 int wm_worker_drain(wm_worker *worker);
 int wm_worker_leave(wm_worker *worker);
 uint32_t wm_worker_slot(const wm_worker *worker);
@@ -231,6 +233,10 @@ return {
         local struct = ffi.new(name, fields or {})
         struct.size = ffi.sizeof(name)
         return struct
+    end,
+    -- In a mask of kinds of events.
+    bit_of = function(kind)
+        return 2 ^ kind
     end,
     strerror = function(code)
         return ffi.string(lib.wm_strerror(code))

@@ -25,11 +25,11 @@ local function term()
     return nil
 end
 
--- The caller has the lock. A callback may yield, and a heartbeat that finds the
--- segment damaged gives vm.worker up. The handle itself stays good.
-function _M.tell_recoveries()
+-- A callback may yield, and a heartbeat that finds the segment damaged gives
+-- vm.worker up. The handle itself stays good.
+local function tell_recoveries()
     local worker = vm.worker
-    while worker and lib.wm_worker_recovery_take(worker) == 1 do
+    while lib.wm_worker_recovery_take(worker) == 1 do
         tell.worker_recovered()
     end
 end
@@ -38,14 +38,21 @@ local function is_asked_for()
     return vm.on_leader or vm.on_leader_lost
 end
 
--- The caller has the lock. The lead may change while a callback runs.
-function _M.tell_leader()
+-- This worker leads no more. The caller has the lock.
+function _M.tell_leader_lost()
+    local former = vm.leading
+    if is_asked_for() and former then
+        vm.leading = nil
+        tell.leader_lost(former)
+    end
+end
+
+-- The lead may change while a callback runs.
+local function tell_leader()
     local now = term()
     while is_asked_for() and now ~= vm.leading do
-        local former = vm.leading
-        if former then
-            vm.leading = nil
-            tell.leader_lost(former)
+        if vm.leading then
+            _M.tell_leader_lost()
         else
             vm.leading = now
             tell.leader(now)
@@ -77,8 +84,8 @@ function _M.tell()
     local ok, err = lock.acquire_polling(lock.OWN_EVENTS)
     if ok then
         if vm.worker then
-            _M.tell_recoveries()
-            _M.tell_leader()
+            tell_recoveries()
+            tell_leader()
         end
         lock.release()
     else
