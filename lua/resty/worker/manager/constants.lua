@@ -55,7 +55,12 @@ _M.NODE_ANONYMOUS = 2
 
 _M.EVENTS = enum(1, "EVENT_", { -- enum wm_event_kind
     "EVENT_MASTER_EXIT", "EVENT_CRASHED", "EVENT_STALLED",
+    "EVENT_WORKER_START", "EVENT_RECOVERED", "EVENT_WORKER_EXIT",
+    "EVENT_DRAINED",
 })
+
+-- All of them, as a mask: bit n is the event that has the number n.
+_M.EVENTS_ALL = 0xffffffff
 
 _M.LOG_KINDS = enum(1, "LOG_", { -- enum wm_log_kind
     "LOG_GENERATION_BEGUN", "LOG_GENERATION_ACTIVE", "LOG_GENERATION_ABORTED",

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- The numbers that a callback sees. Each function here asks the library and
--- returns n_prev, n_mine, n_next, the name of the reason, and the spell.
+-- The numbers that a callback sees. Each function here returns n_prev, n_mine,
+-- n_next, the name of the reason, and the spell.
 
 local ffi = require "ffi"
 local libwm = require "resty.worker.manager.libwm"
@@ -23,15 +23,20 @@ local function or_nil(n)
     return nil
 end
 
-local function values()
-    return or_nil(out.previous), out.mine, or_nil(out.next),
-           reason_of(out.reason), out.spell
+local function values(counts)
+    return or_nil(counts.previous), counts.mine, or_nil(counts.next),
+           reason_of(counts.reason), counts.spell
 end
 
 -- As the callbacks of a generation see it now.
 function _M.of(generation)
     lib.wm_generation_counts(vm.node, generation, out)
-    return values()
+    return values(out)
+end
+
+-- As an event says that its callback is to see it.
+function _M.of_event(event)
+    return values(event.counts)
 end
 
 -- As this worker sees its generation if the library does not count it, because
@@ -39,23 +44,6 @@ end
 function _M.with_me(least)
     local n_prev, n_mine, n_next, reason, spell = _M.of(vm.generation)
     return n_prev, math.max(n_mine + 1, least), n_next, reason, spell
-end
-
--- Makes a worker live. Returns the library's result, then what the worker's
--- start callback sees.
-function _M.at_start(worker)
-    local rc = lib.wm_worker_start(worker, out)
-    return rc, values()
-end
-
--- What this worker's exit callback sees. A worker that the library does not
--- count is not the last one, either.
-function _M.at_exit()
-    if vm.worker and vm.counted
-       and lib.wm_worker_exit_counts(vm.worker, out) >= 0 then
-        return values()
-    end
-    return _M.with_me(2)
 end
 
 return _M

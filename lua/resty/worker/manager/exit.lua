@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- A worker's exit. Its callbacks run under the lock, in a timer as the shutdown
--- begins, or else in exit_worker_by_lua*; the state of its record changes
--- whether or not the lock is to be had.
+-- A worker's exit. The library says what is to be told, one event at a time,
+-- and changes the state of the worker's record in between (wm_exit_next). The
+-- callbacks run under the lock, in a timer as the shutdown begins, or else in
+-- exit_worker_by_lua*; the state changes whether or not the lock is to be had.
 
-local ffi = require "ffi"
+local constants = require "resty.worker.manager.constants"
 local counts = require "resty.worker.manager.counts"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
@@ -15,49 +16,75 @@ local own = require "resty.worker.manager.own"
 local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
-local lib, nginx = libwm.lib, libwm.nginx
+local lib, nginx, bit_of = libwm.lib, libwm.nginx, libwm.bit_of
 local tonumber = tonumber
+
+local CLOSED = constants.CLOSED
+local RECOVERED = constants.EVENT_RECOVERED
+local WORKER_EXIT = constants.EVENT_WORKER_EXIT
+local DRAINED = constants.EVENT_DRAINED
+local OWN = bit_of(RECOVERED) + bit_of(WORKER_EXIT) + bit_of(DRAINED)
 
 -- On a fast stop nginx kills a worker after a second or so. A fast stop may
 -- follow on a graceful one, and cannot reach a worker that waits asleep.
 local SHORT_WAIT_MS = 500
 
-local spell = ffi.new("uint32_t[1]")
+local event = libwm.sized("struct wm_event")
 
 local _M = {}
 
-local function tell_worker_exit()
-    if vm.exit_told then
-        return
-    end
+local function tell_worker_exit(...)
     -- The mark comes first: whatever the callback does, it runs once.
     vm.exit_told = true
-    tell.worker_exit(counts.at_exit())
+    tell.worker_exit(...)
 end
 
--- The caller has the lock. The order matters: nobody else may be left to tell
--- the failures of others; a stall of this worker's own is over before its exit;
--- a worker that has drained is counted no more and leads no more; only then is
--- it known whether it was the last.
+-- A worker that the library does not count is not the last one, either.
+local function tell_uncounted_exit()
+    tell_worker_exit(counts.with_me(2))
+end
+
+local function tell_event()
+    local kind = event.kind
+    if kind == WORKER_EXIT then
+        if vm.counted then
+            tell_worker_exit(counts.of_event(event))
+        else
+            tell_uncounted_exit()
+        end
+    elseif kind == RECOVERED then
+        tell.worker_recovered()
+    elseif kind == DRAINED then
+        own.tell_leader_lost()
+    else
+        owed.tell_event(event)
+    end
+end
+
+-- In a generation without a function for ends, no worker can tell of its own.
+-- Left owed, such an end would keep the segment after the last process has
+-- ended, and the next start of nginx would report it as lost.
+local function drop_ends()
+    repeat
+        local rc = lib.wm_generation_take_exit(vm.node, vm.generation, nil)
+    until rc ~= 1
+end
+
+-- The caller has the lock.
 local function tell_all()
     -- A callback may yield, and a heartbeat that finds the segment damaged
     -- gives vm.worker up. The handle itself stays good.
     local worker = vm.worker
-    if not worker then
-        tell_worker_exit()
-        return
-    end
-    lib.wm_beat(worker)
-    owed.tell_held()
-    own.tell_recoveries()
-    tell_worker_exit()
-    lib.wm_worker_drain(worker)
-    owed.tell_held() -- what the sweep of the exit has found
-    own.tell_leader()
-    lib.wm_generation_close(vm.node, vm.generation)
-    -- One that an earlier worker of the generation has left owed, too.
-    while lib.wm_generation_take_exit(vm.node, vm.generation, spell) > 0 do
-        tell.master_exit(vm.generation, spell[0])
+    if worker and lib.wm_exit_begin(worker, OWN + owed.kinds()) == 0 then
+        owed.tell_taken()
+        while lib.wm_exit_next(worker, event) == 1 do
+            tell_event()
+        end
+        if not vm.master_exit then
+            drop_ends()
+        end
+    elseif not vm.exit_told then
+        tell_uncounted_exit()
     end
 end
 
@@ -67,10 +94,10 @@ local function exit_untold(err)
         vm.exit_told = true
         log.not_given("worker_exit", vm.id, err)
     end
-    if vm.worker then
-        lib.wm_worker_drain(vm.worker)
+    local worker = vm.worker
+    if worker and lib.wm_exit_begin(worker, 0) == 0 then
         own.not_given(err)
-        if lib.wm_generation_close(vm.node, vm.generation) > 0 then
+        if lib.wm_exit_next(worker, event) == CLOSED then
             log.complain("not given yet: master_exit of ",
                          tonumber(vm.generation), ": ", err)
         end

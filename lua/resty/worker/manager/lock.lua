@@ -19,7 +19,7 @@ local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local vm = require "resty.worker.manager.vm"
 
-local lib, strerror = libwm.lib, libwm.strerror
+local lib, strerror, sized = libwm.lib, libwm.strerror, libwm.sized
 local tonumber = tonumber
 local huge, max, min = math.huge, math.max, math.min
 
@@ -42,9 +42,8 @@ local NEXT_SECONDS = 0.001 -- at first, if the next turn is this worker's
 local SLICE_MS = 100 -- of a sleep; then the worker looks whether it must end
 local LAST_MS = 400 -- to wait from then on
 
-local holder = ffi.new("struct wm_lock_holder")
-local options = ffi.new("struct wm_lock_options",
-                        { size = ffi.sizeof("struct wm_lock_options") })
+local holder = sized("struct wm_lock_holder")
+local options = sized("struct wm_lock_options")
 
 -- Says in words which process keeps the caller waiting.
 local function describe_holder()

@@ -14,6 +14,7 @@ local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
 local lib, nginx, strerror = libwm.lib, libwm.nginx, libwm.strerror
+local sized = libwm.sized
 local tonumber, error = tonumber, error
 
 local ADOPT, ANONYMOUS = constants.NODE_ADOPT, constants.NODE_ANONYMOUS
@@ -41,10 +42,9 @@ local function attach(opts)
     end
     local name = instance_name(opts)
     local node = ffi.new("wm_node *[1]")
-    local rc = lib.wm_node_attach(ffi.new("struct wm_node_options", {
-        size = ffi.sizeof("struct wm_node_options"), flags = flags,
-        instance = name, capacity = opts.capacity, mode = opts.mode,
-        log_entries = opts.log_entries,
+    local rc = lib.wm_node_attach(sized("struct wm_node_options", {
+        flags = flags, instance = name, capacity = opts.capacity,
+        mode = opts.mode, log_entries = opts.log_entries,
     }), node)
     if rc < 0 then
         return nil, "cannot make the segment: " .. strerror(rc)
@@ -60,7 +60,7 @@ local function close_generation()
         return
     end
     lib.wm_generation_close(vm.node, vm.generation)
-    while lib.wm_generation_take_exit(vm.node, vm.generation, nil) > 0 do
+    while lib.wm_generation_take_exit(vm.node, vm.generation, nil) == 1 do
         log.not_given_at_close("master_exit", tonumber(vm.generation))
     end
     lock.release()
@@ -124,7 +124,9 @@ function _M.begin(opts)
     return true
 end
 
-local function report_postmortem(p, instance)
+local function report_postmortem(instance)
+    local p = sized("struct wm_postmortem")
+    lib.wm_node_postmortem(vm.node, p)
     local files = "/dev/shm/wm." .. ffi.string(instance) .. ".*"
     if p.damaged > 0 then
         log.warn(tonumber(p.damaged), " damaged file(s) found in the place of",
@@ -151,8 +153,7 @@ end
 -- Warns of what an operator should know. Returns what the first start callback
 -- is told of an unclean end, or nil.
 function _M.report(opts)
-    local info = ffi.new("struct wm_node_info",
-                         { size = ffi.sizeof("struct wm_node_info") })
+    local info = sized("struct wm_node_info")
     lib.wm_node_describe(vm.node, info)
     if info.capacity ~= opts.capacity then
         log.warn("capacity stays ", tonumber(info.capacity), ", not ",
@@ -170,7 +171,7 @@ function _M.report(opts)
         log.warn("no segment in /dev/shm (", strerror(-info.anonymous),
                  "): using anonymous memory, which tools cannot see")
     end
-    return report_postmortem(info.postmortem, info.instance)
+    return report_postmortem(info.instance)
 end
 
 -- unclean: as report() returned it. An error of the callback goes on.

@@ -5,7 +5,6 @@
 -- end of generations that have no worker left to tell of it. An event is
 -- *taken* from the library, which marks it, and *told* to a callback.
 
-local ffi = require "ffi"
 local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
@@ -13,71 +12,76 @@ local log = require "resty.worker.manager.log"
 local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
-local lib = libwm.lib
+local lib, bit_of = libwm.lib, libwm.bit_of
 local tonumber = tonumber
 
 local MASTER_EXIT = constants.EVENT_MASTER_EXIT
 local ROLE_HELPER = constants.ROLE_HELPER
 
-local function bit_of(kind)
-    return 2 ^ kind
-end
-
 local CRASHES = bit_of(constants.EVENT_CRASHED)
 local FAILURES = CRASHES + bit_of(constants.EVENT_STALLED)
 
-local event = ffi.new("struct wm_event")
+local event = libwm.sized("struct wm_event")
 local taken = {} -- failures that are still to be told
 local telling = false -- by a thread that may have been ended
 
 local _M = {}
 
--- The failure that `event` stands for. It was marked as it was taken, so from
+-- The failure that an event stands for. It was marked as it was taken, so from
 -- here on this worker alone can tell of it.
-local function make_failure()
+local function make_failure(e)
     local failure = {
-        id = libwm.worker_id(event.generation, event.pid),
-        generation = tonumber(event.generation), pid = event.pid,
-        slot = event.slot, spell = event.spell,
-        reason = constants.EVENTS[event.kind],
-        role = event.role == ROLE_HELPER and "helper" or nil,
+        id = libwm.worker_id(e.generation, e.pid),
+        generation = tonumber(e.generation), pid = e.pid,
+        slot = e.slot, spell = e.spell,
+        reason = constants.EVENTS[e.kind],
+        role = e.role == ROLE_HELPER and "helper" or nil,
     }
     log.complain("worker ", failure.id, " ", failure.reason)
     return failure
 end
 
--- A worker without a function for ends leaves them to those that have one.
-local function kinds()
+-- The mask of the kinds that this worker tells. Without a function for ends, it
+-- leaves them to those that have one.
+function _M.kinds()
     return FAILURES + (vm.master_exit and bit_of(MASTER_EXIT) or 0)
 end
 
--- Tells all. The caller has the lock.
-function _M.tell_held()
-    while taken[1] do
-        tell.worker_failed(table.remove(taken, 1))
-    end
-    while lib.wm_event_take(vm.node, kinds(), event) > 0 do
-        if event.kind == MASTER_EXIT then
-            -- An end of this worker's own generation was left by a sibling,
-            -- and is no crash.
-            tell.master_exit(event.generation, event.spell,
-                             event.generation ~= vm.generation)
-        else
-            tell.worker_failed(make_failure())
-        end
+-- Tells an event of one of these kinds. The caller has the lock.
+function _M.tell_event(e)
+    if e.kind == MASTER_EXIT then
+        -- An end of this worker's own generation is its own work, or was left
+        -- by a sibling, and is no crash.
+        tell.master_exit(e.generation, e.spell, e.generation ~= vm.generation)
+    else
+        tell.worker_failed(make_failure(e))
     end
 end
 
--- The same in a timer, which waits for the lock.
+-- Tells the failures that were taken to make room. The caller has the lock.
+function _M.tell_taken()
+    while taken[1] do
+        tell.worker_failed(table.remove(taken, 1))
+    end
+end
+
+local function tell_all()
+    _M.tell_taken()
+    while lib.wm_event_take(vm.node, _M.kinds(), event) == 1 do
+        _M.tell_event(event)
+    end
+end
+
+-- Tells all that is owed: in a timer, which waits for the lock.
 function _M.tell()
     if (telling and lock.is_in_use())
-       or (not taken[1] and lib.wm_events_owed(vm.node, kinds()) == 0) then
+       or (not taken[1] and lib.wm_events_owed(vm.node, _M.kinds()) == 0) then
         return
     end
     telling = true
     local ok, err = lock.acquire_polling(lock.EVENTS)
     if ok then
-        _M.tell_held()
+        tell_all()
         lock.release()
     else
         log.complain("events of other workers stay owed: ", err)
@@ -88,8 +92,8 @@ end
 -- A crash keeps its record until it is taken. Where the table is full, this
 -- takes all crashes at once; the first timer tells of them.
 function _M.make_room()
-    while lib.wm_event_take(vm.node, CRASHES, event) > 0 do
-        taken[#taken + 1] = make_failure()
+    while lib.wm_event_take(vm.node, CRASHES, event) == 1 do
+        taken[#taken + 1] = make_failure(event)
     end
 end
 

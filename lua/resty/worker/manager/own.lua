@@ -4,7 +4,6 @@
 -- What a worker is told of itself between its start and its exit: that it came
 -- back from a stall, that it leads, that it leads no more.
 
-local ffi = require "ffi"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
@@ -13,8 +12,7 @@ local vm = require "resty.worker.manager.vm"
 
 local lib = libwm.lib
 
-local leader = ffi.new("struct wm_leader")
-local recoveries = 0 -- that are still to be told
+local leader = libwm.sized("struct wm_leader")
 local telling = false -- by a thread that may have been ended
 
 local _M = {}
@@ -27,17 +25,11 @@ local function term()
     return nil
 end
 
-local function count_recoveries()
-    if vm.worker then
-        recoveries = recoveries + lib.wm_worker_recoveries(vm.worker)
-    end
-    return recoveries
-end
-
--- The caller has the lock.
-function _M.tell_recoveries()
-    while count_recoveries() > 0 do
-        recoveries = recoveries - 1
+-- A callback may yield, and a heartbeat that finds the segment damaged gives
+-- vm.worker up. The handle itself stays good.
+local function tell_recoveries()
+    local worker = vm.worker
+    while lib.wm_worker_recovery_take(worker) == 1 do
         tell.worker_recovered()
     end
 end
@@ -46,14 +38,21 @@ local function is_asked_for()
     return vm.on_leader or vm.on_leader_lost
 end
 
--- The caller has the lock. The lead may change while a callback runs.
-function _M.tell_leader()
+-- This worker leads no more. The caller has the lock.
+function _M.tell_leader_lost()
+    local former = vm.leading
+    if is_asked_for() and former then
+        vm.leading = nil
+        tell.leader_lost(former)
+    end
+end
+
+-- The lead may change while a callback runs.
+local function tell_leader()
     local now = term()
     while is_asked_for() and now ~= vm.leading do
-        local former = vm.leading
-        if former then
-            vm.leading = nil
-            tell.leader_lost(former)
+        if vm.leading then
+            _M.tell_leader_lost()
         else
             vm.leading = now
             tell.leader(now)
@@ -64,30 +63,29 @@ end
 
 -- This worker exits, and could not have the lock.
 function _M.not_given(err)
-    for _ = 1, count_recoveries() do
+    while lib.wm_worker_recovery_take(vm.worker) == 1 do
         log.not_given("worker_recovered", vm.id, err)
     end
-    recoveries = 0
     if is_asked_for() and vm.leading then
         log.not_given("leader_lost", vm.leading, err)
         vm.leading = nil
     end
 end
 
--- In a timer, after each beat. The worker stands for the lead whether or not
--- there is a callback for it.
+-- In a timer of a tracked worker, after each beat. The worker stands for the
+-- lead whether or not there is a callback for it.
 function _M.tell()
     local changed = term() ~= vm.leading and is_asked_for()
     if (telling and lock.is_in_use())
-       or (count_recoveries() == 0 and not changed) then
+       or (lib.wm_worker_recoveries(vm.worker) == 0 and not changed) then
         return
     end
     telling = true
     local ok, err = lock.acquire_polling(lock.OWN_EVENTS)
     if ok then
         if vm.worker then
-            _M.tell_recoveries()
-            _M.tell_leader()
+            tell_recoveries()
+            tell_leader()
         end
         lock.release()
     else

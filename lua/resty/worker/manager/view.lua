@@ -9,7 +9,7 @@ local counts = require "resty.worker.manager.counts"
 local libwm = require "resty.worker.manager.libwm"
 local vm = require "resty.worker.manager.vm"
 
-local lib, strerror = libwm.lib, libwm.strerror
+local lib, strerror, sized = libwm.lib, libwm.strerror, libwm.sized
 local tonumber, error, type = tonumber, error, type
 
 local NO_NODE = "no node: on_init_by_lua was not called, or failed"
@@ -26,8 +26,11 @@ local VALUES = {
 
 local count = ffi.new("uint32_t[1]")
 local cursor, missed = ffi.new("uint64_t[1]"), ffi.new("uint64_t[1]")
-local leader = ffi.new("struct wm_leader")
+local leader = sized("struct wm_leader")
 local batch = ffi.new("struct wm_log_entry[?]", BATCH)
+local WORKER_SIZE = ffi.sizeof("struct wm_worker_info")
+local GENERATION_SIZE = ffi.sizeof("struct wm_generation_info")
+local ENTRY_SIZE = ffi.sizeof("struct wm_log_entry")
 local workers, generations, capacity
 
 local _M = {}
@@ -35,8 +38,7 @@ local _M = {}
 -- Makes room for all records, once in a VM.
 local function make_room()
     if not capacity then
-        local info = ffi.new("struct wm_node_info",
-                             { size = ffi.sizeof("struct wm_node_info") })
+        local info = sized("struct wm_node_info")
         lib.wm_node_describe(vm.node, info)
         capacity = info.capacity
         workers = ffi.new("struct wm_worker_info[?]", capacity)
@@ -55,7 +57,8 @@ function _M.workers()
         return nil, NO_NODE
     end
     make_room()
-    local rc = lib.wm_snapshot(vm.node, workers, capacity, count)
+    local rc = lib.wm_snapshot(vm.node, workers, WORKER_SIZE, capacity,
+                               count)
     if rc < 0 then
         return nil, strerror(rc)
     end
@@ -78,9 +81,13 @@ function _M.generations()
         return nil, NO_NODE
     end
     make_room()
-    lib.wm_generations(vm.node, generations, capacity + 64, count)
+    local rc = lib.wm_generations(vm.node, generations, GENERATION_SIZE,
+                                  capacity + 64, count)
+    if rc < 0 then
+        return nil, strerror(rc)
+    end
     local list = {}
-    for i = 1, math.min(count[0], capacity + 64) do
+    for i = 1, count[0] do
         local g = generations[i - 1]
         list[i] = {
             id = tonumber(g.id), state = GENERATION_STATES[g.state],
@@ -122,7 +129,11 @@ function _M.events(since)
     local list, lost = {}, 0
     cursor[0] = since or 0
     repeat
-        lib.wm_log_read(vm.node, cursor, batch, BATCH, count, missed)
+        local rc = lib.wm_log_read(vm.node, cursor, batch, ENTRY_SIZE, BATCH,
+                                   count, missed)
+        if rc < 0 then
+            return nil, strerror(rc)
+        end
         lost = lost + tonumber(missed[0])
         for i = 1, count[0] do
             list[#list + 1] = entry(batch[i - 1])
@@ -146,10 +157,10 @@ function _M.leader()
         return nil, NO_NODE
     end
     local worker = vm.worker or vm.host
-    if worker then
-        lib.wm_leader_stand(worker, leader)
-    else
-        lib.wm_leader_inspect(vm.node, leader)
+    local rc = worker and lib.wm_leader_stand(worker, leader)
+               or lib.wm_leader_inspect(vm.node, leader)
+    if rc < 0 then
+        return nil, strerror(rc)
     end
     local id
     if leader.generation ~= 0 then

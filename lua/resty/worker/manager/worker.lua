@@ -16,11 +16,14 @@ local own = require "resty.worker.manager.own"
 local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
-local lib, strerror = libwm.lib, libwm.strerror
+local lib, strerror, sized = libwm.lib, libwm.strerror, libwm.sized
 local error, pcall, require = error, pcall, require
 
 local ENOBUFS, EUCLEAN = constants.errno.ENOBUFS, constants.errno.EUCLEAN
 local ROLE_WORKER, ROLE_HELPER = constants.ROLE_WORKER, constants.ROLE_HELPER
+local START = libwm.bit_of(constants.EVENT_WORKER_START)
+
+local event = sized("struct wm_event")
 
 local _M = {}
 
@@ -78,8 +81,7 @@ end
 
 local function join()
     local worker = ffi.new("wm_worker *[1]")
-    local opts = ffi.new("struct wm_join_options", {
-        size = ffi.sizeof("struct wm_join_options"),
+    local opts = sized("struct wm_join_options", {
         role = vm.counted and ROLE_WORKER or ROLE_HELPER,
         overdue_ms = vm.overdue, expected = ngx.worker.count(),
     })
@@ -100,32 +102,38 @@ local function join()
     return nil, err
 end
 
--- Makes the worker live, with or without the lock, and returns what its start
--- callback sees.
-local function start_counts()
-    if vm.worker then
-        local rc, n_prev, n_mine, n_next, reason, spell =
-            counts.at_start(vm.worker)
-        if rc == 0 and vm.counted then
-            return n_prev, n_mine, n_next, reason, spell
-        end
-        if rc < 0 then
-            log.complain("worker ", vm.id, " lost its record: ", strerror(rc))
-        end
+-- Makes a tracked worker live. kinds: 0 without the lock, else START. Returns
+-- whether `event` is its start.
+local function become_live(kinds)
+    local rc = lib.wm_start_begin(vm.worker, kinds)
+    if rc == 0 then
+        rc = lib.wm_start_next(vm.worker, event)
     end
+    if rc < 0 then
+        log.complain("worker ", vm.id, " lost its record: ", strerror(rc))
+    end
+    return rc == 1
+end
+
+-- What the start callback of a worker sees that the library does not count.
+local function own_counts()
     local n_prev, n_mine, n_next, _, spell = counts.with_me(1)
     return n_prev, n_mine, n_next, vm.reason, spell
 end
 
 local function tell_start(start_cb)
     local held, why = lock.acquire_asleep(lock.WORKER_START, 0)
-    local n_prev, n_mine, n_next, reason, spell = start_counts()
+    local is_live = vm.worker and become_live(held and START or 0)
     if not held then
         log.not_given("worker_start", vm.id, why)
         return nil, why
     end
-    local ok, err = tell.worker_start(start_cb, n_prev, n_mine, n_next,
-                                      reason, spell)
+    local ok, err
+    if is_live and vm.counted then
+        ok, err = tell.worker_start(start_cb, counts.of_event(event))
+    else
+        ok, err = tell.worker_start(start_cb, own_counts())
+    end
     lock.release()
     if not ok then
         error(err, 0)
@@ -146,7 +154,7 @@ function _M.start(start_cb, exit_cb)
             return nil, err
         end
     elseif joined then
-        counts.at_start(vm.worker)
+        become_live(0)
     end
     if not joined then
         return nil, join_err
