@@ -62,12 +62,30 @@ int checked(ssize_t result, const char *what)
 sigset_t signals; // what all wait for; blocked, so that none is missed
 constexpr timespec second = {1, 0};
 
-// (7) Somebody is to be told, once: here, whoever reads the log.
+// (7) What a callback is given, under the lock, by one process, once. Here the
+// log is told.
 void report(const wm_event &event)
 {
-    const char *const what[] = {"", "dead generation of", "crashed", "stalled"};
-
-    say(what[event.kind % std::size(what)], ": process ", event.pid);
+    switch (wm::kind(event)) {
+    case WM_EVENT_WORKER_START:
+        say("starts in generation ", event.generation, " as number ",
+            event.counts.mine);
+        break;
+    case WM_EVENT_WORKER_EXIT:
+        say("drains, one of ", event.counts.mine);
+        break;
+    case WM_EVENT_MASTER_EXIT:
+        say("dead generation of: process ", event.pid);
+        break;
+    case WM_EVENT_CRASHED:
+        say("crashed: process ", event.pid);
+        break;
+    case WM_EVENT_STALLED:
+        say("stalled: process ", event.pid);
+        break;
+    default:
+        break;
+    }
 }
 
 struct connection {
@@ -79,7 +97,7 @@ class worker_process
 {
 public:
     worker_process(wm::node_ref node, std::uint64_t generation, int listener)
-        : node_(node), lock_(node), listener_(listener),
+        : node_(node), listener_(listener),
           // (3) From here on it is JOINING: no sibling takes itself for the
           // last. Without a beat for four intervals it counts as stalled.
           worker_(wm::worker::join(node, generation,
@@ -88,11 +106,12 @@ public:
         watch(EPOLL_CTL_ADD, signals_);
         watch(EPOLL_CTL_ADD, listener_, EPOLLET);
 
-        // (4) One process of the node at a time. Who dies with the lock is no
-        // obstacle; who is stuck, for a while: no state depends on it.
-        const std::unique_lock turn(lock_, 5s);
-        say("starts in generation ", generation, " as number ",
-            worker_.start().mine);      // LIVE now
+        // (4) LIVE now, and its start is given, one process of the node at a
+        // time. A process that dies with the lock is no obstacle; one that is
+        // stuck, for a while: no state depends on it.
+        std::error_code late;
+
+        wm::run_start(worker_, report, {.wait = 5s}, late);
         kill(settings.master, SIGUSR1); // it may count again
     }
 
@@ -125,7 +144,7 @@ private:
             wm::condition::recovered) {
             say("has recovered");
         }
-        // (7) An event is given under the lock, by one process, once.
+        // (7) What befell others.
         if (node_.events_owed() > 0) {
             node_.give_events(worker_, report);
         }
@@ -155,14 +174,21 @@ private:
         watch(EPOLL_CTL_DEL, listener_);
         close(listener_);
 
-        const std::unique_lock turn(lock_, 5s);
-        say("drains, one of ", worker_.exit_counts().mine);
-        worker_.drain();
-        // (9) Of several that end at once, one gets this answer.
-        node_.close_generation(worker_.generation());
-        if (node_.take_exit(worker_.generation())) {
-            say("generation ", worker_.generation(), " ends");
-        }
+        // (9) Its exit, and of several that end at once, one is given the end
+        // of the generation.
+        std::error_code late;
+
+        wm::run_exit(
+            worker_,
+            [this](const wm_event &event) {
+                if (wm::kind(event) == WM_EVENT_MASTER_EXIT &&
+                    event.generation == worker_.generation()) {
+                    say("generation ", event.generation, " ends");
+                } else {
+                    report(event);
+                }
+            },
+            {.wait = 5s}, late);
     }
 
     void watch(int operation, int fd, unsigned more = 0)
@@ -244,7 +270,6 @@ private:
     }
 
     wm::node_ref node_;
-    wm::lifecycle_lock lock_;
     int listener_;
     int signals_ = checked(signalfd(-1, &signals, 0), "signalfd");
     int epoll_ = checked(epoll_create1(0), "epoll");
