@@ -7,12 +7,9 @@ import glob
 import os
 import re
 import signal
-import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "nginx"))
-
-import proc  # noqa: E402
+import proc
 
 LIMIT = 60          # seconds; only what cannot be ended waits it out
 SEGMENTS = "/dev/shm/wm.*"

@@ -11,23 +11,19 @@ import os
 import re
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections import Counter, namedtuple
+from collections import Counter
 
-ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
-sys.path.insert(0, os.path.join(ROOT, "test"))
+import conf
+import leftovers
+import model
+import proc
+from nginx import Nginx
 
-import leftovers  # noqa: E402
-import proc  # noqa: E402
-
-NGINX = os.path.join(ROOT, "build/deb/usr/sbin/nginx")
-CONF = os.path.join(ROOT, "lua/example/nginx.conf")
-PREFIX = os.path.join(ROOT, "build/example")
+CONF = os.path.join(conf.ROOT, "lua/example/nginx.conf")
+PREFIX = os.path.join(conf.ROOT, "build/example")
 WORKERS = 2
-DEADLINE = 20           # seconds that anything may take
 
 LINE = re.compile(r"\S+ \S+ \[(\w+)\] (\d+)#\d+: (.*)")
 RECORD = re.compile(r"recorder: ((?: ?\w+=[^ ,]+)+)")
@@ -41,15 +37,9 @@ BANNERS = {
 }
 LOUD = ("warn", "error", "crit", "alert", "emerg")
 
-Row = namedtuple("Row", "event generation n_prev n_mine n_next reason")
-
 
 class Failed(Exception):
     """The example cannot go on; the text says why."""
-
-
-class Interrupted(Exception):
-    """A signal asked for the end."""
 
 
 def starts(generation, reason):
@@ -64,44 +54,6 @@ def exits(generation, reason):
         ("master_exit", generation, reason)]
 
 
-class Node:
-    """What each callback must see, by the callbacks before it.
-
-    They run one at a time, so their order fixes the numbers, and on a busy
-    machine old workers may well leave before all new ones are there.
-    """
-
-    def __init__(self):
-        self.live = Counter()       # generation: its workers
-        self.crashed = Counter()    # until their heartbeats would have expired
-
-    def numbers(self, event, generation):
-        """(n_prev, n_mine, n_next) of the callback that comes next."""
-        live = self.live
-        if event == "master_start":
-            live[generation] = 0
-        elif event == "worker_start":
-            live[generation] += 1
-        older = [n for g, n in live.items() if g < generation]
-        newer = [n for g, n in live.items() if g > generation]
-        n_mine = 0
-        if event.startswith("worker"):
-            n_mine = live[generation]
-        if event == "worker_start":
-            n_mine += self.crashed[generation]
-        elif event == "worker_exit":
-            live[generation] -= 1
-        return (sum(older) if older else None, n_mine,
-                newer[-1] if newer else None)
-
-    def killed(self, generation):
-        self.live[generation] -= 1
-        self.crashed[generation] += 1
-
-    def aborted(self, generation):
-        del self.live[generation]
-
-
 def now():
     """The time of day in whole milliseconds, as nginx has it."""
     return time.time_ns() // 1000000 / 1000
@@ -113,8 +65,8 @@ class TimeLine:
     def __init__(self):
         self.offset = 0
         self.began = now()
-        self.node = Node()
-        self.records = []           # not yet compared
+        self.life = []              # what happened in it, for the model
+        self.given = Counter()      # callbacks that expect() awaits
         self.counts = dict.fromkeys(BANNERS, 0)
         self.banners = dict.fromkeys(BANNERS, 0)
         self.expected = [re.escape(b) for b in BANNERS.values()]
@@ -134,14 +86,14 @@ class TimeLine:
     def read(self):
         """Takes in the lines that were logged since the last call."""
         try:
-            with open("error.log", encoding="utf-8", errors="replace") as f:
+            with open("error.log", "rb") as f:
                 f.seek(self.offset)
                 text = f.read()
         except FileNotFoundError:
             return
-        text = text[:text.rfind("\n") + 1]
-        self.offset += len(text.encode("utf-8", "surrogateescape"))
-        for line in text.splitlines():
+        text = text[:text.rfind(b"\n") + 1]
+        self.offset += len(text)
+        for line in text.decode(errors="replace").splitlines():
             match = LINE.match(line)
             if match:
                 self.take(*match.groups())
@@ -150,8 +102,8 @@ class TimeLine:
         self.lines.append(message)
         record = RECORD.search(message)
         if record:
-            self.show(pid, dict(pair.split("=", 1)
-                                for pair in record[1].split()))
+            self.show(int(pid), dict(pair.split("=", 1)
+                                     for pair in record[1].split()))
             return
         for event, banner in BANNERS.items():
             self.banners[event] += banner in message
@@ -161,21 +113,22 @@ class TimeLine:
 
     def show(self, pid, seen):
         """Prints one record as a row, and keeps it to be compared."""
-        def number(key):
-            return None if seen[key] == "nil" else int(seen[key])
-
+        event, reason = seen["event"], seen["reason"]
         generation, _, worker = seen["id"].partition("-")
-        if worker != (pid if seen["event"].startswith("worker") else ""):
+        if worker != (str(pid) if event.startswith("worker") else ""):
             self.fault(f"the id {seen['id']} is not that of process {pid}")
-        self.counts[seen["event"]] += 1
-        self.records.append(Row(
-            seen["event"], int(generation), number("n_prev"),
-            number("n_mine"), number("n_next"), seen["reason"]))
+        self.counts[event] += 1
+        self.given[event, int(generation), reason] += 1
+        counts = {key: int(seen[key]) for key in ("n_prev", "n_mine", "n_next")
+                  if seen[key] != "nil"}
+        self.life.append({
+            "what": "begin", "event": event, **counts, "info": {
+                "generation": int(generation), "spell": 1, "pid": pid,
+                "reason": reason}})
         print(f"{float(seen['time']) - self.began:7.3f} {pid:>7} "
-              f"{seen['event'].replace('_', ' '):12} {seen['id']:9} "
+              f"{event.replace('_', ' '):12} {seen['id']:9} "
               f"{seen['n_prev']:>6} {seen['n_mine']:>6} "
-              f"{seen['n_next']:>6} {seen['reason']:7} {seen['phase']}",
-              flush=True)
+              f"{seen['n_next']:>6} {reason:7} {seen['phase']}", flush=True)
 
     def wait(self, condition, what):
         """Waits until condition() is true; returns what it returned."""
@@ -183,67 +136,48 @@ class TimeLine:
             self.read()
             return condition()
         try:
-            return proc.wait(check, what, DEADLINE)
+            return proc.wait(check, what)
         except AssertionError as error:
             raise Failed(str(error)) from None
 
     def expect(self, events):
         """Waits for so many callbacks; they should be these."""
-        failure = None
         try:
-            self.wait(lambda: len(self.records) >= len(events),
+            self.wait(lambda: self.given.total() >= len(events),
                       f"{len(events)} callbacks")
-        except Failed as error:
-            failure = error
-        given, self.records = self.records, []
-        self.compare(given, Counter(events))
-        if failure:
-            raise failure
-
-    def compare(self, given, events):
-        last = None             # a generation whose last worker has left
-        for row in given:
-            right = row._replace(**dict(zip(
-                ("n_prev", "n_mine", "n_next"),
-                self.node.numbers(row.event, row.generation))))
-            if row != right:
-                self.fault(f"expected: {describe(right)}")
-            if (row.event == "master_exit") != (last == row.generation):
-                self.fault(f"the master exit of {row.generation} belongs "
-                           "right after its last worker's exit")
-            last = row.generation if (
-                row.event, row.n_mine) == ("worker_exit", 1) else None
-        seen = Counter((r.event, r.generation, r.reason) for r in given)
-        for text, some in (("missing", events - seen),
-                           ("too many", seen - events)):
-            for (event, generation, reason), n in some.items():
-                self.fault(f"{text}: {n} {event} of generation {generation}, "
-                           f"{reason}")
+        finally:
+            wanted, given = Counter(events), self.given
+            self.given = Counter()
+            for text, some in (("missing", wanted - given),
+                               ("too many", given - wanted)):
+                for (event, generation, reason), n in some.items():
+                    self.fault(f"{text}: {n} {event} of generation "
+                               f"{generation}, {reason}")
 
     def wait_line(self, pattern):
         self.wait(lambda: any(re.search(pattern, x) for x in self.lines),
                   f"error.log to say {pattern}")
 
     def settle(self):
-        """At the end of a life: no callback too many, none unseen."""
+        """At the end of a life: no callback too many, none unseen, and the
+        numbers such as their order wants them."""
         self.expect([])
-        self.node = Node()
+        try:
+            model.Model(self.life).check().check_complete()
+        except AssertionError as error:
+            self.fault(str(error))
+        self.life = []
         if self.counts != self.banners:
             self.fault(f"the synopsis logged {self.banners}, "
                        f"the recorder {self.counts}")
 
 
-def describe(row):
-    return " ".join(f"{k}={'nil' if v is None else v}"
-                    for k, v in row._asdict().items())
-
-
-class Server:
+class Server(Nginx):
     """The nginx, which daemonizes: it becomes our child by adoption."""
 
     def __init__(self, line):
+        super().__init__(PREFIX, daemon=True)
         self.line = line
-        self.master = None
 
     def configure(self, listen=""):
         """Writes nginx.conf; listen: one address more."""
@@ -252,48 +186,27 @@ class Server:
         if listen:
             text = re.sub(r"( *)listen .*\n",
                           rf"\g<0>\1listen {listen};\n", text)
-        with open("nginx.conf", "w", encoding="utf-8") as f:
-            f.write(text)
-
-    def run(self, *options):
-        return subprocess.run(
-            [NGINX, "-p", PREFIX + "/", "-e", "error.log", *options],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            check=False)
+        self.write(text)
 
     def version(self):
         return self.run("-v").stderr.split(":")[-1].strip()
 
     def start(self):
-        started = self.run("-c", "nginx.conf")
-        if started.returncode:
-            raise Failed("nginx did not start: " + started.stderr.strip())
-        self.master = self.line.wait(self.read_pid, "nginx.pid")
-
-    def read_pid(self):
         try:
-            with open("nginx.pid", encoding="ascii") as f:
-                return int(f.read() or 0)
-        except FileNotFoundError:
-            return 0
+            super().start()
+        except AssertionError as error:
+            raise Failed(str(error)) from None
 
     def signal(self, name, pid=None):
         self.line.read()
         del self.line.lines[:]
         self.line.note(f"{name} to {'worker' if pid else 'master'} "
                        f"{pid or self.master}")
-        os.kill(pid or self.master, getattr(signal, "SIG" + name))
+        super().signal(name, pid)
 
-    def workers(self):
-        return [p for p in proc.children(self.master)
-                if "worker process" in proc.title(p)]
-
-    def answers(self):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(DEADLINE)
-            s.connect("nginx.sock")
-            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            return b" 204 " in s.recv(4096)
+    def workers(self, master=None):
+        self.wait_titles()      # or one that has just started is overlooked
+        return super().workers(master)
 
     def reload(self, old, new):
         """A good reload, from one generation to another."""
@@ -336,7 +249,7 @@ def killed_worker(line, server):
     pid = server.workers()[0]
     line.expected += [r"exited on signal 9", r"worker \S+ crashed"]
     server.signal("KILL", pid)
-    line.node.killed(2)
+    line.life.append({"what": "killed", "pid": pid})
     line.expect([("worker_start", 2, "respawn")])
     line.wait_line(f"process {pid} exited on signal 9")
     line.wait_line(f"worker 2-{pid} crashed")
@@ -352,8 +265,7 @@ def failed_reload(line, server):
     line.expect([("master_start", 3, "reload")])
     line.wait_line(r"bind\(\) to unix:\S*missing")
     line.note("bind() failed: generation 3 has no workers")
-    line.node.aborted(3)
-    if not server.answers() or server.workers() != workers:
+    if server.get(name="nginx.sock") != 204 or server.workers() != workers:
         line.fault("the failed reload has harmed the workers")
     server.configure()
     server.reload(2, 4)
@@ -392,10 +304,6 @@ def prepare():
     os.mkdir("tmp")
 
 
-def interrupt(number, _):
-    raise Interrupted(number)
-
-
 def run():
     """Leads all the lives; returns the exit status."""
     prepare()
@@ -420,21 +328,18 @@ def run():
 
 
 def main():
-    signals = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        signal.signal(number, interrupt)
+    proc.end_politely()
     try:
         proc.adopt_orphans()
         return run()
     except Failed as error:
         print(f"example: failed: {error}")
         return 1
-    except Interrupted as error:
+    except proc.Interrupted as error:
         print("\nexample: interrupted", flush=True)
         return 128 + error.args[0]
     finally:
-        for number in signals:
-            signal.signal(number, signal.SIG_IGN)
+        proc.end_politely(signal.SIG_IGN)
         leftovers.kill_all()
 
 

@@ -1,383 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Chaos on a real nginx, drawn from a seed; then its books are audited.
-
-Step number k of a seed is always the same one: it is drawn from a generator of
-its own, by positions instead of pids, so nothing that the machine does changes
-what comes next. When a step ends, and who is at that position, may differ.
-"""
+"""Chaos on a real nginx, drawn from a seed; then its record is judged."""
 
 import argparse
-import itertools
 import os
 import random
 import shutil
 import signal
 import socket
 import sys
-import time
 import traceback
-import urllib.request
 
-sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.realpath(__file__))
-TEST = os.path.dirname(HERE)
-sys.path[:0] = [HERE, os.path.join(TEST, "nginx"), TEST]
-os.environ.setdefault("WM_DEADLINE", "60")      # the machine may be busy
-
-import books
 import conf
 import leftovers
-import life
 import proc
-import upgrades
-from clients import Crowd, read
-from proc import wait
-
-NO_SUCH_DIRECTORY = "listen unix:none/s;"       # bind() fails at once
-BROKEN = ({"server": NO_SUCH_DIRECTORY}, {"tail": "nonsense;"},
-          {"after_init": "error('chaos')"})
-PATIENCE = 3            # seconds for somebody to step into a trap
-
-# What may be drawn, and how often.
-STEPS = {"reload": 4, "reload_upon_reload": 2, "failed_reload": 3,
-         "end_a_worker": 6, "end_all_workers": 1, "stop_a_process": 5,
-         "stall": 2, "trap": 8, "upgrade": 4, "failed_upgrade": 1,
-         "lose_a_generation": 2, "end_of_life": 2}
-
-
-def pick(rng, among):
-    """Draws always, so that the next draw does not depend on who is there."""
-    at = rng.random()
-    return among[int(at * len(among))] if among else None
-
-
-class Chaos:
-    def __init__(self, seed, top):
-        self.seed, self.top = seed, top
-        self.instance = conf.own("chaos")
-        self.port = free_port(seed)
-        self.began = time.monotonic()
-        self.lives, self.life, self.crowd = [], None, None
-        self.steps = 0
-        self.record = books.Run()
-
-    def say(self, *text):
-        print(f"# {time.monotonic() - self.began:7.3f} s ", *text, flush=True)
-
-    @property
-    def n(self):
-        return self.life.n
-
-    # --- the course ---------------------------------------------------------
-
-    def run(self, seconds):
-        self.begin_life()
-        self.crowd = Crowd(self.port, life.WMCTL, self.instance)
-        try:
-            while time.monotonic() < self.began + seconds:
-                self.step()
-            self.quiet()
-        finally:
-            self.crowd.end()
-        self.say("the end")
-        self.life.book.gentle = True
-        self.end_life("QUIT")
-        self.note_requests()
-
-    def step(self):
-        self.steps += 1
-        rng = random.Random(f"{self.seed}.{self.steps}")
-        name = rng.choices(list(STEPS), STEPS.values())[0]
-        self.say(f"step {self.steps}: {name}")
-        getattr(self, name)(rng)
-        self.life.note_gone()
-        if rng.random() < 0.5:
-            self.settle()
-        else:
-            time.sleep(rng.random() * 0.3)
-
-    def settle(self):
-        """Waits for the workers of the current generation; none is lost."""
-        ready = read(life.WMCTL, [
-            "wait", "--ready", str(life.WORKERS), "--timeout",
-            str(int(proc.DEADLINE)), self.instance])
-        assert ready.status == 0, f"the node does not come up: {ready}"
-
-    def begin_life(self):
-        number = len(self.lives) + 1
-        # Without a dict, init_by_lua* runs before a broken tail is read.
-        has_dict = random.Random(f"{self.seed}/{number}").random() < 0.5
-        self.life = life.Life(
-            os.path.join(self.top, f"life-{number}"), dict=has_dict,
-            **life.parameters(self.instance, self.port))
-        self.lives.append(self.life)
-        if self.record.down:
-            self.record.down[-1].until = time.monotonic()
-        self.say(f"life {number}, master {self.n.master},",
-                 "a dict" if has_dict else "no dict")
-
-    def end_life(self, name, workers=None):
-        """Signals the master, and its orphans where that kills it."""
-        self.record.down.append(books.Window(time.monotonic()))
-        if name == "KILL":
-            self.life.kill(self.n.master)
-            for pid, how in zip(life.everybody(), itertools.cycle(workers)):
-                self.end_process(how, pid)
-        elif name == "TERM":
-            self.fell_master(self.n.master, life.everybody())
-        else:
-            self.life.signal(name, self.n.master)
-        self.life.wait_end()
-        self.record.lives.append(self.life.close())
-
-    def note_requests(self):
-        r, c = self.record, self.crowd
-        r.loads, r.readings = c.loads, c.readings
-        r.failures = [f for x in c.clients for f in x.failures]
-        r.leads = [sorted(x.leads) for x in c.clients]
-        r.served = [x.served for x in c.clients]
-        r.errors = c.errors
-
-    def fell_master(self, pid, workers):
-        self.life.fell("TERM", pid)
-        self.life.book.felled[-1].pids += workers
-
-    # --- who is there -------------------------------------------------------
-
-    def workers(self):
-        return [p for p in life.everybody()
-                if proc.title(p).startswith("nginx: worker")]
-
-    def back(self, new):
-        """The old master takes USR2 again when it has its pid file back."""
-        wait(lambda: upgrades.newer(self.n, new) == self.n.master,
-             "the old one's pid file")
-
-    def quiet(self):
-        """Waits until there are no workers but these."""
-        self.settle()
-        wait(lambda: len(self.workers()) == life.WORKERS, "old workers to end")
-
-    def hup(self):
-        self.life.signal("HUP", self.n.master)
-
-    # --- the steps ----------------------------------------------------------
-
-    def reload(self, rng):
-        known = len(self.n.notes("init"))
-        self.hup()
-        if rng.random() < 0.5:
-            wait(lambda: len(self.n.notes("init")) > known, "the reload")
-
-    def reload_upon_reload(self, rng):
-        for _ in range(rng.randrange(2, 5)):
-            self.hup()
-            time.sleep(rng.random() * 0.15)
-
-    def failed_reload(self, rng):
-        broken = rng.choice(BROKEN)
-        self.n.reload_fails(r"\[emerg\]|init_by_lua error", **broken)
-        self.n.configure()
-
-    def end_a_worker(self, rng):
-        name = rng.choice(["KILL", "KILL", "KILL", "TERM", "INT", "QUIT"])
-        pid = pick(rng, self.workers())
-        self.end_process(name, pid)
-
-    def end_process(self, name, pid):
-        self.say(f"    {name} to {pid}")
-        if pid is None:
-            return
-        if name == "KILL":
-            self.life.kill(pid)
-        elif name == "QUIT":
-            self.life.signal(name, pid)
-        else:
-            self.life.fell(name, pid)
-
-    def end_all_workers(self, rng):
-        name = rng.choice(["KILL", "TERM", "QUIT"])
-        pids = self.workers()
-        self.say(f"    {name} to {pids}")
-        if name == "KILL":
-            self.life.kill(*pids)
-        for pid in pids:
-            if name != "KILL":
-                self.end_process(name, pid)
-
-    def stop_a_process(self, rng):
-        """While it is stopped, something else happens, to it or others."""
-        pid = pick(rng, [self.n.master, *self.workers()])
-        what = rng.choice(["nothing", "KILL", "TERM", "QUIT", "other", "HUP"])
-        seconds, other = rng.random() * 1.2, pick(rng, self.workers())
-        self.say(f"    STOP to {pid} for {seconds:.3f} s, then {what}")
-        self.life.signal("STOP", pid)
-        time.sleep(seconds)
-        if what == "HUP":
-            self.hup()
-        elif what == "other":
-            self.end_process("KILL", other)
-        elif what != "nothing" and pid != self.n.master:
-            self.end_process(what, pid)
-        self.life.signal("CONT", pid)
-
-    def lose_a_generation(self, _):
-        """A reload whose old workers all die: survivors tell of its end."""
-        old = self.workers()
-        for pid in old:
-            self.life.signal("STOP", pid)
-        self.hup()
-        try:
-            wait(lambda: len(self.workers()) >= len(old) + life.WORKERS,
-                 "new workers", PATIENCE)
-        except AssertionError:
-            self.say("    one of the old has the lock")
-        self.life.kill(*old)
-
-    def stall(self, _):
-        """A request that keeps its worker from its timers."""
-        try:
-            urllib.request.urlopen(
-                f"http://127.0.0.1:{self.port}/stall", timeout=60).close()
-        except OSError as error:
-            self.say(f"    {error}")
-
-    # --- traps --------------------------------------------------------------
-
-    def trap(self, rng):
-        """Something is done to a process in its callback."""
-        event = rng.choice(life.TRAPS)
-        what = rng.choice(["KILL", "KILL", "TERM", "QUIT", "STOP", "nothing"])
-        seconds, yielding = rng.random(), rng.random() < 0.5
-        self.say(f"    {event}, {what}{', yielding' if yielding else ''}")
-        known = len(self.n.notes("trapped"))
-        self.n.open_gate("trap." + event)
-        if yielding:
-            self.n.open_gate("yield")
-        try:
-            self.provoke(event, rng)
-            pid = self.trapped(known)
-            if pid:
-                self.done_to(pid, what, seconds)
-            else:
-                self.say("    nobody came")
-        finally:
-            self.n.close_gate("trap." + event)
-            if yielding:
-                self.n.close_gate("yield")
-        if self.n.master is None:
-            self.begin_life()
-        elif pid:
-            self.life.signal("CONT", pid)
-
-    def trapped(self, known):
-        try:
-            wait(lambda: len(self.n.notes("trapped")) > known, "it", PATIENCE)
-        except AssertionError:
-            return None
-        return self.n.notes("trapped")[known]["by"]
-
-    def done_to(self, pid, what, seconds):
-        if pid == self.n.master and what != "nothing":
-            what = "KILL" if seconds < 0.3 else "STOP"
-        self.say(f"    {what} to {pid}")
-        if pid == self.n.master and what == "KILL":
-            self.end_life("KILL", ["QUIT", "TERM", "KILL"])
-        elif what == "STOP":
-            self.life.signal("STOP", pid)
-            time.sleep(seconds)
-        elif what == "nothing":
-            time.sleep(seconds)
-        else:
-            self.end_process(what, pid)
-
-    def provoke(self, event, rng):
-        """Lets an event come that has a callback of this name."""
-        one = pick(rng, self.workers())
-        if event in ("master_start", "master_exit", "leader_lost"):
-            self.hup()
-        elif event == "worker_exit":
-            self.end_process("QUIT", one)
-        elif event == "worker_recovered" and one:
-            self.life.signal("STOP", one)
-            time.sleep(0.8)
-            self.life.signal("CONT", one)
-        else:
-            self.end_process("KILL", one)
-
-    # --- two masters --------------------------------------------------------
-
-    def upgrade(self, rng):
-        """Each way in which a binary upgrade may go on."""
-        then = rng.choice(["QUIT the old", "TERM the old", "KILL the old",
-                           "QUIT the new", "KILL the new", "roll back",
-                           "KILL a worker, QUIT the old"])
-        one = rng.random()
-        self.quiet()
-        old, new = upgrades.new_binary(self.n)
-        self.say(f"    {old} -> {new}, {then}")
-        if "a worker" in then:
-            pids = self.workers()
-            self.life.kill(pids[int(one * len(pids))])
-        if then == "roll back":
-            self.roll_back(old, new)
-            return
-        name, which = then.split()[-3], then.split()[-1]
-        self.end_master(name, old if which == "old" else new)
-        if which == "new":
-            self.n.master = old
-            self.back(new)
-
-    def end_master(self, name, pid):
-        """One of two; returns when it and its workers are gone."""
-        own = [p for p in proc.children(pid)
-               if proc.title(p).startswith("nginx: worker")]
-        if name == "KILL":
-            self.life.kill(pid)
-            for orphan in own:
-                self.life.signal("QUIT", orphan)
-        elif name == "TERM":
-            self.fell_master(pid, own)
-        else:
-            self.life.signal(name, pid)
-        self.n.wait_gone([pid, *own])
-        self.life.note_gone()
-
-    def roll_back(self, old, new):
-        upgrades.winch(self.n, old)
-        self.n.signal("HUP", old)
-        wait(lambda: len(upgrades.workers_of(old)) >= life.WORKERS,
-             "the old one's workers")
-        self.end_master("QUIT", new)
-        self.n.master = old
-        self.back(new)
-
-    def failed_upgrade(self, _):
-        kept = dict(self.n.params)
-        self.n.configure(server=NO_SUCH_DIRECTORY)
-        self.n.signal("USR2")
-
-        def has_failed():
-            # A reload that fails just now makes nginx forget the USR2 until
-            # it has another signal.
-            os.kill(self.n.master, signal.SIGCHLD)
-            return "exited with code 1" in self.n.log()[self.n.mark:]
-        wait(has_failed, "the new binary's end")
-        self.n.params = kept
-        self.n.configure()
-        self.back(0)
-
-    # --- the end of a life --------------------------------------------------
-
-    def end_of_life(self, rng):
-        name = rng.choice(["QUIT", "TERM", "KILL", "KILL all"])
-        workers = [rng.choice(["QUIT", "TERM", "KILL"]) for _ in range(8)]
-        self.say(f"    {name} to the master")
-        if name == "KILL all":
-            name, workers = "KILL", ["KILL"]
-        self.end_life(name, workers)
-        self.begin_life()
+import rules
+from steps import Chaos
 
 
 def free_port(seed):
@@ -397,13 +35,13 @@ def free_port(seed):
 def judge(chaos, error):
     """Prints what each rule found, as TAP; returns how many are broken."""
     found = {"the_course": [error] if error else [],
-             **books.audit(chaos.record)}
+             **rules.audit(chaos.record)}
     for number, (rule, texts) in enumerate(found.items(), 1):
         print(f"{'not ok' if texts else 'ok'} {number} - {rule}")
         for text in texts:
             print("# " + text.strip().replace("\n", "\n# "))
     print(f"# seed {chaos.seed}: {chaos.steps} steps,",
-          books.summary(chaos.record))
+          chaos.record.summary())
     broken = sum(bool(x) for x in found.values())
     print(f"1..{len(found)}\n# {len(found) - broken} passed, {broken} failed",
           flush=True)
@@ -417,14 +55,13 @@ def main():
                         default=int(os.environ.get("WM_SEED") or drawn))
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    proc.end_politely()
     for number in (signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_DFL)
     proc.adopt_orphans()
     top = os.path.join(conf.BUILD, "chaos", str(os.getpid()))
     os.makedirs(top)
-    chaos = Chaos(options.seed, top)
+    chaos = Chaos(options.seed, top, free_port(options.seed))
     print(f"# chaos: seed {options.seed}, in {top}", flush=True)
     error = None
     try:

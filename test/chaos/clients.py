@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Whoever is there all the time: clients that note each request that failed,
-wrk, and wmctl, which reads and tidies up."""
+"""Those who are there all the time: clients that note each request that
+failed, wrk, and wmctl, which reads and tidies up."""
 
 import json
 import os
 import re
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import namedtuple
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
-    os.path.realpath(__file__))), "nginx"))
-
-import proc  # noqa: E402
+import conf
+import proc
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 PATIENCE = 60           # seconds for an answer: no stop is as long
@@ -107,9 +104,9 @@ def wrk(port):
                 sum(counts[1:3]), int(bad[1]) if bad else counts[3])
 
 
-def read(wmctl, command):
+def read(command):
     since = time.monotonic()
-    done = subprocess.run([wmctl, "--json", *command], capture_output=True,
+    done = subprocess.run([conf.WMCTL, "--json", *command], capture_output=True,
                           text=True, check=False)
     said = [json.loads(x) for x in done.stdout.splitlines()
             if command[0] in ("gc", "show")]
@@ -119,7 +116,7 @@ def read(wmctl, command):
 class Crowd:
     """All of them, each in a thread of its own."""
 
-    def __init__(self, port, wmctl, instance):
+    def __init__(self, port, instance):
         self.clients = [Client(port, "/who", True), Client(port, "/who", False),
                         Client(port, "/slow", True),
                         Client(port, "/slow", False)]
@@ -131,7 +128,7 @@ class Crowd:
 
         def read_all():
             for command in commands:
-                self.readings.append(read(wmctl, command))
+                self.readings.append(read(command))
                 time.sleep(0.02)
 
         def asks(client):

@@ -1,30 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
 """One life of the node, from its start to the end of its last process, and
-what it leaves to the books."""
+what it leaves on record."""
 
 import json
 import os
 import subprocess
 import time
 
-import books
 import conf
 import proc
-import ring
-from conf import Lua
-from nginx import Nginx
+import record
+import segment
+from conf import EVENTS, Lua
 from proc import wait
-from told import QUICK
+from traced import Traced
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-WMCTL = os.path.join(conf.BUILD, "cpp/wmctl")
 WORKERS = 3
-CALLBACKS = ("master_start", "master_exit", "worker_start", "worker_exit")
 OPTIONS = {"on_worker_failed": "worker_failed",
            "on_worker_recovered": "worker_recovered",
            "on_leader": "leader", "on_leader_lost": "leader_lost"}
-TRAPS = (*CALLBACKS, *OPTIONS.values())
+TRAPS = (*EVENTS, *OPTIONS.values())
 
 # Answers of one length, by the worker's pid and the term that it leads with.
 ANSWER = """
@@ -55,9 +52,10 @@ def parameters(instance, port):
         "listen": f"127.0.0.1:{port}",
         "server": SERVER,
         "lua_path": conf.LUA_PATH + ";" + os.path.join(HERE, "lua/?.lua"),
-        "callbacks": {e: f'require("trap")("{e}")' for e in CALLBACKS},
+        "callbacks": {e: f'require("trap")("{e}")' for e in EVENTS},
         # Nothing of the log is to be overwritten before it is read.
-        "opts": {**QUICK, **traced, "name": instance, "log_entries": 65536,
+        "opts": {**traced, "interval": 0.1, "failed": 0.4,
+                 "name": instance, "log_entries": 65536,
                  # A stopped machine is no holder that keeps others waiting.
                  "lock_timeout": 600},
     }
@@ -73,9 +71,9 @@ class Life:
     """An nginx with its prefix, its event log and its dead."""
 
     def __init__(self, prefix, **params):
-        self.n = Nginx(prefix, **params)
-        self.book = books.Life()
-        self.n.killed = self.book.killed
+        self.n = Traced(prefix, **params)
+        self.record = record.Life()
+        self.n.killed = self.record.killed
         self.n.start()
         (path,) = [p for p in self.n.segments()
                    if os.path.basename(p) in self.n.mapped()]
@@ -83,28 +81,28 @@ class Life:
         self.segment = open(path, "rb", buffering=0)
         self.output = open(self.n.path("events.jsonl"), "w+b")
         self.follower = subprocess.Popen(
-            [WMCTL, "--json", "events", "-f", self.file], stdout=self.output)
+            [conf.WMCTL, "--json", "events", "-f", self.file],
+            stdout=self.output)
 
     def lock_holder(self):
-        return int.from_bytes(os.pread(self.segment.fileno(), 8, 256),
-                              "little") >> 42
+        return segment.lock_holder(self.segment.fileno())
 
-    # --- violence -----------------------------------------------------------
+    # --- signals ------------------------------------------------------------
 
     def kill(self, *pids):
         """Kills processes; returns when the kernel has let go of them."""
         for pid in pids:
             self.n.write_trace(what="killed", pid=pid)
         self.fell("KILL", *pids)
-        self.book.killed.update(pids)
+        self.record.killed.update(pids)
         self.n.wait_gone(pids)
         self.note_gone()
 
     def fell(self, name, *pids):
         """Sends a signal by which the processes end at once."""
-        self.book.felled.append(books.Felled(
+        self.record.felled.append(record.Felled(
             time.monotonic(), pids=list(pids),
-            newest=ring.newest(self.segment.fileno())))
+            newest=segment.newest(self.segment.fileno())))
         for pid in pids:
             self.signal(name, pid)
 
@@ -117,12 +115,12 @@ class Life:
     def note_gone(self):
         """Who was felled has ended by now; a dead one that has the lock may
         have taken what it was to tell."""
-        for felled in self.book.felled:
+        for felled in self.record.felled:
             if felled.lasts() and all(map(proc.gone, felled.pids)):
                 felled.until = time.monotonic()
         holder = self.lock_holder()
         if holder and proc.gone(holder):
-            self.book.holders.add(holder)
+            self.record.holders.add(holder)
 
     # --- the end ------------------------------------------------------------
 
@@ -135,14 +133,14 @@ class Life:
         """Takes in all that it left in writing."""
         self.follower.wait(timeout=proc.DEADLINE)
         self.output.seek(0)
-        self.book.followed = [json.loads(x) for x in self.output]
-        self.book.events = ring.read(self.segment.fileno())
-        self.book.trace = self.n.trace()
-        self.book.log = self.n.log().splitlines()
-        self.book.left = [os.path.basename(p) for p in self.n.segments()]
-        self.book.file = self.file
-        self.book.clock = time.time() - time.monotonic()
-        (self.book.instance,) = self.n.instances
+        self.record.followed = [json.loads(x) for x in self.output]
+        self.record.events = segment.log(self.segment.fileno())
+        self.record.trace = self.n.trace()
+        self.record.log = self.n.log().splitlines()
+        self.record.left = [os.path.basename(p) for p in self.n.segments()]
+        self.record.file = self.file
+        self.record.clock = time.time() - time.monotonic()
+        (self.record.instance,) = self.n.instances
         self.output.close()
         self.segment.close()
-        return self.book
+        return self.record

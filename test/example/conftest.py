@@ -7,19 +7,15 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 
 import pytest
 
-HERE = os.path.dirname(os.path.realpath(__file__))
-ROOT = os.path.join(HERE, "../..")
-BUILD = os.environ.get("WM_BUILD", os.path.join(ROOT, "build"))
-PREFORK = os.path.join(BUILD, "cpp/prefork")
-sys.path[:0] = [os.path.join(ROOT, "test/nginx"), os.path.join(ROOT, "test")]
+import conf
+import leftovers
+import proc
 
-import leftovers  # noqa: E402
-import proc  # noqa: E402
+PREFORK = os.path.join(conf.BUILD, "cpp/prefork")
 
 
 class Log:
@@ -98,12 +94,9 @@ class Server:
         assert self.segments() == []
 
     def kill(self):
-        """Whatever is left of a test that failed."""
-        for pid in [*proc.descendants(self.process.pid), self.process.pid]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        """All that is left of a test that failed."""
+        pid = self.process.pid
+        proc.kill(pid, *proc.descendants(pid))
         self.process.wait()
         self.log.thread.join()
         self.process.stderr.close()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""The example server under real clients: only who is killed loses requests."""
+"""The example server under real clients: only one that is killed loses requests."""
 
 import http.client
 import os
@@ -12,9 +12,8 @@ import time
 
 import pytest
 
-from conftest import PREFORK
-
 import proc
+from conftest import PREFORK
 
 
 def end_all(clients):
@@ -71,48 +70,48 @@ def test_the_old_generation_serves_until_the_new_one_is_ready(server, clients):
 
 
 def test_a_killed_worker_is_replaced_and_loses_its_own_alone(server, clients):
-    victim = clients[0].answers[-1][1]
-    assert victim in server.pids
-    os.kill(victim, signal.SIGKILL)
-    server.log.wait(rf"crashed: process {victim}$")
+    killed = clients[0].answers[-1][1]
+    assert killed in server.pids
+    os.kill(killed, signal.SIGKILL)
+    server.log.wait(rf"crashed: process {killed}$")
     server.log.wait(r"starts in generation 1 ", server.workers + 1)
     asked_all([c for c in clients if not c.failures])
     failures = end_all(clients)
-    assert failures and {pid for pid, _ in failures} == {victim}
+    assert failures and {pid for pid, _ in failures} == {killed}
     assert server.log.find(r"crashed")[1:] == []
     server.stop()
 
 
 def test_a_stopped_worker_is_told_of_and_recovers(server, clients):
-    victim = clients[0].answers[-1][1]
-    others = [c for c in clients if c.answers[-1][1] != victim]
-    os.kill(victim, signal.SIGSTOP)
+    stopped = clients[0].answers[-1][1]
+    others = [c for c in clients if c.answers[-1][1] != stopped]
+    os.kill(stopped, signal.SIGSTOP)
     try:
-        server.log.wait(rf"stalled: process {victim}$")
+        server.log.wait(rf"stalled: process {stopped}$")
         asked_all(others)
         fresh = http.client.HTTPConnection("127.0.0.1", server.port,
                                            timeout=proc.DEADLINE)
         fresh.request("GET", "/")
-        assert f"pid {victim}\n" not in fresh.getresponse().read().decode()
+        assert f"pid {stopped}\n" not in fresh.getresponse().read().decode()
         fresh.close()
     finally:
-        os.kill(victim, signal.SIGCONT)
-    server.log.wait(rf"\[{victim}\]: has recovered")
+        os.kill(stopped, signal.SIGCONT)
+    server.log.wait(rf"\[{stopped}\]: has recovered")
     asked_all(clients)
     assert end_all(clients) == []
     server.stop()
 
 
 def test_a_worker_that_is_stopped_over_a_reload_drains_later(server, clients):
-    victim = clients[0].answers[-1][1]
-    os.kill(victim, signal.SIGSTOP)
+    stopped = clients[0].answers[-1][1]
+    os.kill(stopped, signal.SIGSTOP)
     try:
         server.signal(signal.SIGHUP)
         server.started(2)
         server.log.wait(r"drains", server.workers - 1)
         assert not server.log.find("generation 1 ends")
     finally:
-        os.kill(victim, signal.SIGCONT)
+        os.kill(stopped, signal.SIGCONT)
     server.log.wait("generation 1 ends")
     asked_all(clients)
     assert end_all(clients) == []

@@ -11,6 +11,10 @@ def worker_start(gen, n_mine, n_prev=None, n_next=None, reason="start"):
     return [("worker_start", gen, n_prev, n_mine, n_next, reason)]
 
 
+def respawn(n_mine, gen=1, n_prev=None, n_next=None):
+    return worker_start(gen, n_mine, n_prev, n_next, "respawn")
+
+
 def worker_exit(gen, n_mine, n_prev=None, n_next=None, reason="stop"):
     return [("worker_exit", gen, n_prev, n_mine, n_next, reason)]
 
@@ -47,6 +51,33 @@ def exits(gen, workers, n_prev=None, n_next=None):
     reason = "stop" if n_next is None else "reload"
     return (worker_exits(gen, workers, n_prev, n_next, reason)
             + master_exit(gen, n_prev, n_next, reason))
+
+
+def life(*sizes, reason="reload"):
+    """A start with so many workers, a reload to each further number (None: one
+    that fails after init_by_lua*), and a stop: all in order."""
+    return born(*sizes, reason=reason) + stopped(*sizes)
+
+
+def born(*sizes, reason="reload"):
+    """The same without the stop."""
+    rows, now = [], None
+    for gen, workers in enumerate(sizes, 1):
+        n_prev = now and sizes[now - 1]
+        if workers is None:
+            rows += master_start(gen, n_prev, reason)
+            continue
+        rows += starts(gen, workers, n_prev, reason if now else "start")
+        if now:
+            rows += exits(now, n_prev, None if now == 1 else 0, workers)
+        now = gen
+    return rows
+
+
+def stopped(*sizes):
+    """Only the stop."""
+    now = max(i for i, x in enumerate(sizes, 1) if x)
+    return exits(now, sizes[now - 1], None if now == 1 else 0)
 
 
 def of(rows, gen):

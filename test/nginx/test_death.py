@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
 """Death at the wrong moment, and many generations at once: nothing hangs, and
-the books balance."""
+what began has one end."""
 
 import os
 import signal
@@ -12,16 +12,15 @@ import pytest
 
 import proc
 from proc import wait
-from rows import exits, master_start, reloads, starts
-from told import QUICK, opts
-from upgrades import kill_hard
+from rows import exits, life, master_start, respawn, starts
+from told import opts
+from traced import LATE_INIT, LATE_JOIN
 
 FUTEX = {"x86_64": "202", "aarch64": "98"}[os.uname().machine]
-PATIENT = {"interval": 0.1, "failed": 5.9}
-LATE = 'if wmt.opened("late") then wmt.gate("init") end'
+OFTEN = {"interval": 0.1}
 
 
-def balance(n):
+def check_ends(n):
     """Each worker that started has one end, each spell one master exit."""
     seen = Counter((x["event"], x["id"]) for x in n.trace()
                    if x["what"] == "begin"
@@ -40,14 +39,12 @@ def balance(n):
 
 # --- workers ------------------------------------------------------------------
 
-
 def test_a_waiter_for_the_lock_is_killed(make, both):
     n = make(workers=3, callbacks={"worker_start": """
         if n_mine == 1 and not wmt.opened("start") then
             wmt.gate("start") end"""}, **both)
     n.start(ready=False)
-    n.wait_note("gate")
-    holder = n.notes("gate")[0]["by"]
+    (holder,) = n.wait_note("gate")
     n.note_segments()
     waiters = wait(lambda: [p for p in proc.children(n.master)
                             if p != holder and asleep_in_futex(p)][1:],
@@ -56,12 +53,11 @@ def test_a_waiter_for_the_lock_is_killed(make, both):
     n.open_gate("start")
     n.wait_up()
     n.modelled = False      # it died before it had a start to be told
-    n.quit()
-    rows = n.rows()
-    assert [r[0] for r in rows] == (
+    n.stop()
+    assert [r.event for r in n.rows()] == (
         ["master_start"] + ["worker_start"] * 3 + ["worker_exit"] * 3
         + ["master_exit"])
-    balance(n)
+    check_ends(n)
 
 
 def asleep_in_futex(pid):
@@ -71,58 +67,42 @@ def asleep_in_futex(pid):
 
 def test_a_respawn_is_killed_before_it_joins(make):
     """It has no record, and leaves none."""
-    n = make(before_join="""
-        if wmt.opened("late") then wmt.gate("join") end""").start()
+    n = make(before_join=LATE_JOIN).start()
     n.open_gate("late")
-    n.kill(n.worker(1))
-    n.wait_note("gate")
-    joiner = n.notes("gate")[0]["by"]
+    n.kill(n.started(1)[0])
+    joiners = n.wait_note("gate")
     n.expect("exited on signal 9")
-    kill_hard(joiner)
+    proc.kill(*joiners)
     n.open_gate("join")
     n.wait_events("worker_start", 1, 3)
-    n.quit()
-    assert n.rows()[3:] == [
-        ("worker_start", 1, None, 3, None, "respawn")] + exits(1, 2)
-
-
-def test_all_workers_killed_at_once(make, both):
-    n = make(workers=4, opts=PATIENT, **both).start()
-    n.kill(*n.current())
-    n.wait_events("worker_start", 1, 8)
-    n.quit()
-    assert n.rows()[:5] == starts(1, 4)
-    assert {r[5] for r in n.rows()[5:9]} == {"respawn"}
-    assert n.rows()[9:] == exits(1, 4)
-    balance(n)
+    n.stop(starts(1, 2) + respawn(3) + exits(1, 2))
 
 
 def test_a_zombie_is_dead_while_its_master_is_in_a_slow_init(make, both):
     """The master blocks SIGCHLD there."""
-    n = make(opts=opts(**PATIENT), before_init=LATE, **both).start()
+    n = make(opts=opts(**OFTEN), before_init=LATE_INIT, **both).start()
     n.open_gate("late")
     n.hup()
     n.wait_note("gate")
-    pid = n.worker(1)
+    pid = n.started(1)[0]
     n.expect_killed(pid)
-    n.write_trace(what="killed", pid=pid)
     os.kill(pid, signal.SIGKILL)
     n.wait_note("failed")
     assert proc.stat(pid)[0] == "Z"
     n.open_gate("init")
     n.wait_up()
     n.wait_events("master_exit", 1)
-    n.quit()
+    n.stop()
     assert n.rows()[:4] == starts(1, 2) + master_start(2, 1, "reload")
     assert [r[:2] for r in n.rows()].count(("worker_exit", 1)) == 1
-    balance(n)
+    check_ends(n)
 
 
 @pytest.mark.parametrize("gen", [1, 2])
 def test_all_of_a_generation_die_in_init_worker(make, both, gen):
     """Again and again, with room for eight; then a reload is a good one."""
     fatal = {"after_join": "wmt.note('dies') os.exit(1)"}
-    n = make(opts={**QUICK, "capacity": 8}, **both)
+    n = make(opts={"interval": 0.1, "capacity": 8}, **both)
     if gen == 1:
         n.params.update(fatal)
         n.start(ready=False)
@@ -137,9 +117,9 @@ def test_all_of_a_generation_die_in_init_worker(make, both, gen):
     n.wait_up()
     n.wait_events("master_exit", gen)
     n.killed |= {x["by"] for x in n.notes("dies")}
-    n.quit()
-    # Its last spell may have its end told by who is left at the stop.
-    assert [r for r in n.rows() if r[1] == gen + 1][-3:] == exits(
+    n.stop()
+    # Its last spell may have its end told by one that is left at the stop.
+    assert [r for r in n.rows() if r.gen == gen + 1][-3:] == exits(
         gen + 1, 2, 0)
     assert not n.log_lines("not tracked|not given")
     told = Counter(n.log_lines(rf"worker {gen}-\d+ crashed"))
@@ -148,43 +128,27 @@ def test_all_of_a_generation_die_in_init_worker(make, both, gen):
 
 # --- the master ---------------------------------------------------------------
 
-
-def orphan(n):
-    """Kills the master: the pids of its workers."""
-    pids = proc.children(n.master)
-    kill_hard(n.master)
-    n.master = None
-    return pids
-
-
-@pytest.mark.parametrize("reloaded", [False, True])
-def test_orphans_end_by_themselves(make, both, reloaded):
+@pytest.mark.parametrize("sizes", [(2,), (2, 2)])
+def test_orphans_end_by_themselves(make, both, sizes):
     n = make(**both).start()
-    if reloaded:
+    for _ in sizes[1:]:
         n.reload()
-    n.quit_workers(orphan(n))
-    rows = starts(1, 2)
-    if reloaded:
-        rows += reloads(2, 2, 2) + exits(1, 2, n_next=2) + exits(2, 2, 0)
-    else:
-        rows += exits(1, 2)
-    assert n.rows() == rows
+    n.quit_workers(n.orphan())
+    n.check_rows(life(*sizes))
     assert n.segments() == []
 
 
-@pytest.mark.parametrize("where", ["begun", "callback"])
+@pytest.mark.parametrize("where", [
+    {"after_init": LATE_INIT}, {"callbacks": {"master_start": LATE_INIT}}])
 def test_the_master_is_killed_while_a_generation_has_only_begun(
         make, both, where):
-    when = ({"after_init": LATE} if where == "begun" else
-            {"callbacks": {"master_start": LATE}})
-    n = make(opts=QUICK, **when, **both).start()
+    n = make(opts=OFTEN, **where, **both).start()
     n.open_gate("late")
     n.hup()
     n.wait_note("gate")
     n.killed.add(n.master)      # its callback never ends
-    n.quit_workers(orphan(n))
-    assert n.rows() == (starts(1, 2) + master_start(2, 2, "reload")
-                        + exits(1, 2))
+    n.quit_workers(n.orphan())
+    n.check_rows(life(2, None))
     assert n.segments() == []
 
 
@@ -195,51 +159,40 @@ def test_the_first_master_is_killed_in_its_start_callback(make, both):
     n.launch()
     n.wait_note("gate")
     n.killed.add(n.popen.pid)
-    kill_hard(n.popen.pid)
-    n.popen.wait()
+    proc.kill(n.popen.pid)
     n.open_gate("late")
-    n.new_life()
-    if os.path.exists(n.path("s")):
-        os.unlink(n.path("s"))
-    n.start()
-    assert "unclean" not in n.events("master_start")[-1]["info"]
-    n.quit()
-    assert n.rows() == master_start(1) + starts(1, 2) + exits(1, 2)
+    n.start_again()
+    n.stop(master_start(1) + life(2))
 
 
 def test_a_new_master_beside_the_orphans_of_a_killed_one(make):
     """Another node; the orphans' segment goes with the last of them."""
     n = make(daemon=True).start()
     n.check_life = lambda lines: None       # two nodes in one trace
-    orphans = orphan(n)
+    orphans = n.orphan()
     (first,) = n.segments()
-    for name in ("s", "nginx.pid"):
-        os.unlink(n.path(name))
-    n.start()
+    n.start_again()
     assert len(n.segments()) == 2
     n.quit_workers(orphans)
     assert first not in n.segments()
-    n.quit()
-    assert n.rows() == (starts(1, 2) + starts(1, 2) + exits(1, 2)
-                        + exits(1, 2))
+    n.stop(starts(1, 2) * 2 + exits(1, 2) * 2)
 
 
 # --- many generations ---------------------------------------------------------
 
-
-def storm(n, reloads_):
+def many_reloads(n, count):
     """Reloads as fast as they come up, a connection held on each, or on the
     one before if that still answers: [(the worker's pid, socket)]."""
     held = []
-    for gen in range(1, reloads_ + 1):
+    for gen in range(2, count + 2):
         held.append(n.hold())
         n.hup()
-        n.wait_events("worker_start", gen + 1, 2)
+        n.wait_events("worker_start", gen, 2)
     return held
 
 
 def test_thirty_reloads_with_connections_that_stay(make, both):
-    n = make(opts=PATIENT, after_join="""
+    n = make(opts=OFTEN, after_join="""
         local M = require("resty.worker.manager")
         wmt.answer { workers = function()
             local states = {}
@@ -248,10 +201,10 @@ def test_thirty_reloads_with_connections_that_stay(make, both):
             end
             return { states = states }
         end }""", **both).start()
-    held = storm(n, 30)
+    held = many_reloads(n, 30)
     wait(lambda: len(n.events("master_exit")) == 30, "the ends of the old")
     n.wait_up()
-    states = n.ask(n.worker(31), "workers")["states"]
+    states = n.ask(n.started(31)[0], "workers")["states"]
     old = {pid for pid, _ in held} - set(n.current())
     assert states["live"] == 2 and states["draining"] >= len(old) >= 20
     pids = [*old, *n.current()]     # those that stay
@@ -261,25 +214,24 @@ def test_thirty_reloads_with_connections_that_stay(make, both):
     assert used < 0.5 * (time.monotonic() - began), "somebody spins"
     for _, s in held:
         s.close()
-    n.quit()
-    balance(n)
-    rows = n.rows()
+    n.stop()
+    check_ends(n)
     for gen in range(1, 32):
-        assert [r[0] for r in rows if r[1] == gen] == (
+        assert [r.event for r in n.rows() if r.gen == gen] == (
             ["master_start"] + ["worker_start"] * 2 + ["worker_exit"] * 2
             + ["master_exit"])
 
 
-def test_the_master_is_killed_in_a_reload_storm(make, both):
+def test_the_master_is_killed_amid_many_reloads(make, both):
     """All that was started ends, and the last one clears up."""
-    n = make(opts=PATIENT, **both).start()
-    held = storm(n, 8)
-    everybody = orphan(n)
+    n = make(opts=OFTEN, **both).start()
+    held = many_reloads(n, 8)
+    everybody = n.orphan()
     n.modelled = False
     for _, s in held:
         s.close()
     n.quit_workers([p for p in everybody if not proc.gone(p)])
-    balance(n)
+    check_ends(n)
     assert n.segments() == []
 
 
@@ -288,10 +240,4 @@ def test_a_small_table_and_many_reloads(make):
     n = make(workers=1, opts={"interval": 0.1, "capacity": 2}).start()
     for _ in range(75):
         n.reload()
-    n.quit()
-    rows = n.rows()
-    assert rows[-1] == ("master_exit", 76, 0, 0, None, "stop")
-    assert rows[:2] == starts(1, 1)
-    for gen in range(2, 76):
-        assert [r for r in rows if r[1] == gen] == (
-            reloads(gen, 1, 1) + exits(gen, 1, 0, 1))
+    n.stop(life(*[1] * 76))

@@ -5,13 +5,12 @@
 import glob
 import os
 import re
-import signal
-import subprocess
 
 import pytest
 
 import conf
-import proc
+from nginx import Nginx
+from nginx_fixtures import prefix
 from proc import wait
 
 ROOT = conf.ROOT
@@ -19,8 +18,6 @@ SYSTEM = {      # where Debian and `meson install` put the files
     "LUA_PATH": f"{ROOT}/lua/?.lua;{conf.DEB}/usr/share/lua/5.1/?.lua;;",
     "LUA_CPATH": f"{conf.BUILD}/libwm/?.so;;",
 }
-TEMPORARY = "\n".join(f"{kind}_temp_path tmp/{kind};" for kind in (
-    "client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
 OWN_PATHS = re.compile(r'lua_package_\w+ +".*";')
 
 
@@ -37,59 +34,43 @@ def block(text, begin):
 
 
 @pytest.fixture
-def prefix(tmp_path_factory):
-    path = os.path.join(conf.BUILD, "test-nginx", f"doc-{os.getpid()}")
-    os.makedirs(path + "/tmp")
-    os.symlink(conf.MODULES, path + "/modules")
-    yield path
-    proc.end_all()
-    subprocess.run(["rm", "-r", "--", path], check=True)
+def lead(request):
+    """Leads a configuration through a start, a reload and a stop: what its
+    callbacks say in the error log."""
+    n = Nginx(prefix(request.node))
+    os.symlink(conf.MODULES, n.path("modules"))
 
-
-def lead(prefix, text, env):
-    """Start, reload, stop: what the error log says."""
-    text = re.sub(r"listen 127\.0\.0\.1:\d+", "listen unix:s", text)
-    text = text.replace("http {", "http {\naccess_log off;\n" + TEMPORARY, 1)
-    text = text.replace("/var/log/nginx/error.log", "error.log")
-    with open(prefix + "/nginx.conf", "w", encoding="utf-8") as f:
-        f.write(text)
-
-    def log():
-        with open(prefix + "/error.log", "a+", encoding="utf-8") as f:
-            f.seek(0)
-            return f.read()
-
-    with open(prefix + "/output", "wb") as out:
-        nginx = subprocess.Popen(
-            [conf.NGINX, "-p", prefix + "/", "-c", "nginx.conf",
-             "-e", "error.log", "-g",
-             "daemon off; pid nginx.pid;" +
-             ("" if "error_log" in text else " error_log error.log notice;")],
-            cwd=prefix,
-            env={**os.environ, **env}, stdout=out, stderr=out)
-    wait(lambda: nginx.poll() is not None or
-         log().count("start worker process ") == 2, "two workers")
-    nginx.send_signal(signal.SIGHUP)
-    wait(lambda: nginx.poll() is not None or
-         log().count("exited with code 0") == 2, "the reload")
-    nginx.send_signal(signal.SIGQUIT)
-    assert nginx.wait(timeout=proc.DEADLINE) == 0, log()
-    bad = [x for x in log().split("\n")
-           if re.search(r"\[(warn|error|crit|alert|emerg)\]", x)]
-    assert not bad, bad
-    return re.findall(r"(generation \d+ (?:begins|ends): \w+)", log())
+    def leader(text, env):
+        text = re.sub(r"listen 127\.0\.0\.1:\d+", "listen unix:s", text)
+        text = text.replace(
+            "http {", "http {\naccess_log off;\n" + conf.TEMPORARY, 1)
+        n.write(text.replace("/var/log/nginx/error.log", "error.log"))
+        n.options = ["-g", "daemon off; pid nginx.pid;" + (
+            "" if "error_log" in text else " error_log error.log notice;")]
+        n.env = {**os.environ, **env}
+        n.start()
+        wait(lambda: len(n.current()) == 2, "two workers")
+        old = n.current()
+        n.signal("HUP")
+        n.wait_gone(old)
+        wait(lambda: len(n.current()) == 2, "two workers")
+        n.end("QUIT")
+        assert not n.log_lines(r"\[(warn|error|crit|alert|emerg)\]"), n.log()
+        return re.findall(r"(generation \d+ (?:begins|ends): \w+)", n.log())
+    yield leader
+    n.kill_all()
 
 
 LIFE = ["generation 1 begins: start", "generation 2 begins: reload",
         "generation 1 ends: reload", "generation 2 ends: stop"]
 
 
-def test_the_readmes_configuration(prefix):
+def test_the_readmes_configuration(lead):
     text = block(document("README.md"), "load_module")
-    assert lead(prefix, text, SYSTEM) == LIFE
+    assert lead(text, SYSTEM) == LIFE
 
 
-def test_the_readmes_configuration_with_paths_of_ones_own(prefix):
+def test_the_readmes_configuration_with_paths_of_ones_own(lead):
     """Both lines that it names, for files that the loader does not find."""
     readme = document("README.md")
     lines = OWN_PATHS.findall(readme)
@@ -99,10 +80,10 @@ def test_the_readmes_configuration_with_paths_of_ones_own(prefix):
     text = block(readme, "load_module")
     text = text.replace("http {", "http {\n" + paths, 1)
     core = {"LUA_PATH": f"{conf.DEB}/usr/share/lua/5.1/?.lua;;"}
-    assert lead(prefix, text, core) == LIFE
+    assert lead(text, core) == LIFE
 
 
-def test_the_readmes_drop_in(prefix):
+def test_the_readmes_drop_in(lead):
     """Its lines, with functions for the names that they mention."""
     text = block(document("README.md"), "init_by_lua_block")
     names = ["on_master_start", "on_master_exit", "on_start", "on_exit"]
@@ -118,7 +99,7 @@ def test_the_readmes_drop_in(prefix):
              "load_module modules/ngx_http_lua_module.so;\n"
              "worker_processes 2;\nevents {}\nhttp {\n" + text
              + "\nserver { listen unix:s; }\n}\n")
-    assert lead(prefix, whole, SYSTEM) == LIFE
+    assert lead(whole, SYSTEM) == LIFE
 
 
 def examples():
@@ -167,7 +148,6 @@ def test_an_example_of_the_reference(make, title, code):
     else:
         n.reload()
     assert n.get("/run") == 200
-    n.quit()
 
 
 def evidence():

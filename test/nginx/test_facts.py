@@ -48,17 +48,23 @@ def order(n, pid):
 
 # --- processes and phases -----------------------------------------------------
 
-
 @pytest.mark.parametrize("daemon", [False, True])
-def test_the_first_init_runs_before_nginx_calls_itself_a_master(
+def test_each_init_runs_in_a_vm_of_its_own_which_the_master_closes(
         plain, dict_, daemon):
+    """On the next reload or at the end. The first runs before nginx calls
+    itself a master, and with `daemon on` in another process."""
     n = plain(daemon=daemon, dict=dict_).start()
-    (init,) = n.notes("init")
-    assert init["process"] == SINGLE
-    assert (init["by"] == n.master) is not daemon
-    assert {x["ppid"] for x in n.notes("up")} == {n.master}
-    assert {x["process"] for x in n.notes("up")} == {WORKER}
-    n.quit()
+    master = n.master
+    n.reload()
+    n.stop()
+    first, second = n.notes("init")
+    assert first["process"] == SINGLE and (first["by"] == master) is not daemon
+    assert (second["by"], second["process"]) == (master, MASTER)
+    assert {(x["ppid"], x["process"]) for x in n.notes("up")} == {
+        (master, WORKER)}
+    assert first["vm"] != second["vm"]
+    assert [x for x in closed(n) if x[0] == master] == [
+        (master, MASTER, vm) for vm in vms(n)]
 
 
 LIBRARY = """
@@ -90,7 +96,7 @@ __attribute__((destructor)) static void end(void) { if (path[0]) say("end"); }
 """
 
 
-def with_library(plain, tmp, **params):
+def with_library(plain, **params):
     """Loads a traced library in init_by_lua*."""
     n = plain(**params)
     with open(n.path("traced.c"), "w", encoding="ascii") as f:
@@ -116,16 +122,15 @@ def said(n):
 
 def test_a_daemonizing_parent_runs_destructors_but_keeps_its_vm(plain, root):
     """And it has forked since init_by_lua*, which pthread_atfork tells."""
-    n = with_library(plain, None, daemon=True, user="root").start()
+    n = with_library(plain, daemon=True, user="root").start()
     (init,) = n.notes("init")
     assert ("first", init["by"], 0) in said(n)
     assert ("end", init["by"], 1) in said(n)
     assert init["by"] not in [x["by"] for x in n.notes("vm closed")]
-    n.quit()
 
 
 def test_a_failed_start_has_not_forked_since_init(plain, root):
-    n = with_library(plain, None, daemon=True, user="root",
+    n = with_library(plain, daemon=True, user="root",
                      server="listen unix:none/s;")
     n.start_fails()
     (init,) = n.notes("init")
@@ -136,51 +141,22 @@ def test_a_failed_start_has_not_forked_since_init(plain, root):
 def test_a_library_that_cannot_be_unloaded_keeps_its_state_over_reloads(
         plain, root):
     """The old VM, which had loaded it, is closed."""
-    n = with_library(plain, None, user="root").start()
+    n = with_library(plain, user="root").start()
     n.reload()
     proc.wait(lambda: closed(n), "the old VM to be closed")
     n.reload()
     assert [s for s in said(n) if s[1] == n.master] == [
         ("first", n.master, 0), ("again", n.master, 2),
         ("again", n.master, 4)]
-    n.quit()
-
-
-def test_a_reload_runs_init_in_the_master_in_a_new_vm(plain, dict_):
-    n = plain(dict=dict_, daemon=True).start()
-    n.reload()
-    first, second = n.notes("init")
-    assert second["by"] == n.master and second["process"] == MASTER
-    assert second["vm"] != first["vm"]
-    n.quit()
-
-
-def test_a_good_reload_closes_the_old_vm_in_the_master(plain, dict_):
-    n = plain(dict=dict_).start()
-    n.reload()
-    first, second = vms(n)
-    assert (n.master, MASTER, first) in closed(n)
-    assert (n.master, MASTER, second) not in closed(n)
-    n.quit()
 
 
 def test_a_failed_reload_closes_the_new_vm_in_the_master(plain, dict_):
     n = plain(dict=dict_).start()
-    n.reload_fails("bind.. to unix:none/s failed",
-                   server="listen unix:none/s;")
+    n.bind_fails()
     n.wait_note("vm closed")
     first, second = vms(n)
     assert closed(n) == [(n.master, MASTER, second)]
     assert {x["vm"] for x in n.notes("up")} == {first}
-    n.quit()
-
-
-def test_a_stop_closes_the_current_vm_in_the_master(plain, dict_):
-    n = plain(dict=dict_).start()
-    master = n.master
-    n.quit()
-    (vm,) = vms(n)
-    assert closed(n)[-1] == (master, MASTER, vm)
 
 
 def test_with_a_dict_an_error_after_http_comes_before_init(plain, dict_):
@@ -188,7 +164,6 @@ def test_with_a_dict_an_error_after_http_comes_before_init(plain, dict_):
     n = plain(dict=dict_).start()
     n.reload_fails("unknown directive", tail="nonsense;")
     assert len(n.notes("init")) == (1 if dict_ else 2)
-    n.quit()
 
 
 def test_helpers_close_their_vm_as_they_start(plain):
@@ -197,7 +172,6 @@ def test_helpers_close_their_vm_as_they_start(plain):
     n.wait_note("vm closed", 2)
     (vm,) = vms(n)
     assert sorted(closed(n)) == [(p, HELPER, vm) for p in helpers]
-    n.quit()
 
 
 def test_code_cache_off_runs_init_for_each_request_in_the_worker(
@@ -212,26 +186,24 @@ def test_code_cache_off_runs_init_for_each_request_in_the_worker(
         assert init["by"] in n.workers() and init["process"] == WORKER
         n.wait_note("vm closed", k)
         assert (init["by"], WORKER, init["vm"]) in closed(n)
-    n.quit()
 
 
-def test_master_process_off_is_one_process_with_both_phases(plain, dict_):
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_master_process_off_is_one_process_with_both_phases(
+        plain, dict_, reloaded):
+    """A reload runs the first of them alone."""
     n = plain(dict=dict_, master_process=False, workers=1).start()
+    master = n.master
+    if reloaded:
+        n.hup()
+        n.wait_note("init", 2)
+        n.expect("worker_connections are not enough")
+    n.stop()
     assert [(x["by"], x["process"]) for x in n.notes("init") + n.notes("up")
-            ] == [(n.master, SINGLE)] * 2
-    n.quit()
-    assert not n.notes("premature"), "Debian's: no premature timers"
-    assert len(n.notes("leaving")) == 1
-
-
-def test_master_process_off_reloads_without_init_worker(plain, dict_):
-    n = plain(dict=dict_, master_process=False, workers=1).start()
-    n.hup()
-    n.wait_note("init", 2)
-    assert [x["process"] for x in n.notes("init")] == [SINGLE] * 2
-    n.expect("worker_connections are not enough")
-    n.quit()
+            ] == [(master, SINGLE)] * (3 if reloaded else 2)
     assert len(n.notes("up")) == 1
+    assert not n.notes("premature"), "Debian's: no premature timers"
+    assert reloaded or len(n.notes("leaving")) == 1
 
 
 def test_master_process_off_and_code_cache_off(plain):
@@ -242,7 +214,6 @@ def test_master_process_off_and_code_cache_off(plain):
     n.start()
     assert n.get("/lua") == 200
     assert [x["process"] for x in n.notes("init")] == [SINGLE] * 2
-    n.quit()
 
 
 def test_a_second_nginx_runs_init_then_fails_to_bind(plain, make):
@@ -252,7 +223,6 @@ def test_a_second_nginx_runs_init_then_fails_to_bind(plain, make):
     assert len(second.notes("init")) == 1
     for each in (n, second):
         each.expect(r"bind\(\) to unix:s failed|still could not bind")
-    n.quit()
 
 
 def test_configuration_tests_and_signallers_run_no_init(plain, dict_):
@@ -260,8 +230,7 @@ def test_configuration_tests_and_signallers_run_no_init(plain, dict_):
     assert n.run("-t").returncode == 0
     assert n.run("-s", "reopen").returncode == 0
     assert len(n.notes("init")) == 1
-    assert n.run("-s", "quit").returncode == 0
-    n.wait_end()
+    n.stop(how="-s quit")
     assert len(n.notes("init")) == 1
 
 
@@ -274,7 +243,6 @@ def test_the_binary_exports_what_the_module_reads(plain):
                                terminate = ffi.C.ngx_terminate })""").start()
     (seen,) = n.notes("exported")
     assert (seen["test"], seen["inherited"], seen["terminate"]) == (0, 0, 0)
-    n.quit()
 
 
 def test_workers_run_as_another_user(plain, root):
@@ -283,7 +251,6 @@ def test_workers_run_as_another_user(plain, root):
     assert {os.stat(f"/proc/{p}").st_uid for p in n.workers()} == {
         x["euid"] for x in n.notes("user")}
     assert 0 not in {x["euid"] for x in n.notes("user")}
-    n.quit()
 
 
 def test_workers_lose_the_environment(plain):
@@ -296,7 +263,6 @@ def test_workers_lose_the_environment(plain):
         del os.environ["WM_TEST_X"]
     values = [(x["process"], x.get("x")) for x in n.notes("env")]
     assert values == [(SINGLE, "set")] + [(WORKER, None)] * 2
-    n.quit()
 
 
 def test_standard_error_leads_into_the_error_log(plain):
@@ -304,145 +270,6 @@ def test_standard_error_leads_into_the_error_log(plain):
     n = plain(after_init='io.stderr:write("init was here\\n")',
               after_join='io.stderr:write("join was here\\n")').start()
     assert len(n.log_lines("^join was here")) == 2
-    n.quit()
-
-
-# --- how a worker ends --------------------------------------------------------
-
-
-def test_quit_fires_premature_timers_when_the_shutdown_begins(plain):
-    """The process may live on for hours; at its end come exit and VM."""
-    n = plain(workers=1).start()
-    (pid,) = n.current()
-    _, held = n.hold()
-    n.signal("QUIT")
-    n.wait_note("premature")
-    (timer,) = n.notes("premature")
-    assert timer["premature"] is True and timer["exiting"] is True
-    assert n.workers() == [pid] and not n.notes("leaving")
-    held.close()
-    n.wait_end()
-    assert order(n, pid)[1:] == ["premature", "leaving", "vm closed"]
-    assert n.notes("leaving")[0]["exiting"] is True
-
-
-@pytest.mark.parametrize("how", ["TERM", "INT"])
-def test_a_fast_stop_fires_no_timer(plain, how):
-    n = plain(workers=1).start()
-    (pid,) = n.current()
-    n.end(how)
-    assert order(n, pid)[1:] == ["leaving", "vm closed"]
-    assert n.notes("leaving")[0]["exiting"] is False
-
-
-def test_in_exit_worker_nothing_can_sleep_or_connect(plain):
-    n = plain(workers=1, leave="""
-        local wmt = require "wmt"
-        wmt.try("sleep", function() ngx.sleep(0.01) end)
-        wmt.try("connect", function()
-            ngx.socket.tcp():connect("unix:s") end)""").start()
-    n.term()
-    assert [x["ok"] for x in n.tries().values()] == [False, False]
-
-
-def test_a_coroutine_asleep_in_exit_worker_never_resumes(plain):
-    n = plain(workers=1, after_join="""
-        ngx.timer.at(0, function()
-            wmt.note("asleep")
-            ngx.sleep(0.05)
-            while not ngx.worker.exiting() do ngx.sleep(0.05) end
-            wmt.note("awake")
-        end)""", leave="""
-        local wmt = require "wmt"
-        wmt.note("leaving")
-        wmt.usleep(200000)""").start()
-    n.wait_note("asleep")
-    n.term()
-    assert not n.notes("awake")
-
-
-def test_a_killed_worker_runs_nothing_and_is_replaced(plain):
-    n = plain(workers=1).start()
-    (pid,) = n.current()
-    n.kill(pid)
-    n.wait_up()
-    assert order(n, pid) == ["up"]
-    (new,) = n.current()
-    assert new != pid
-    n.quit()
-
-
-def test_old_workers_hear_of_a_reload_after_100_ms(plain):
-    """The new ones are forked, and given a moment, before that."""
-    n = plain().start()
-    old = n.current()
-    n.signal("HUP")
-    n.wait_gone(old)
-    forked = n.notes("init")[-1]["t"]
-    for x in n.notes("premature"):
-        assert x["by"] in old and x["t"] - forked > 95000
-    n.quit()
-
-
-def test_a_worker_that_dies_during_init_stays_a_zombie(plain):
-    """The master blocks SIGCHLD there: kill(pid, 0) says alive."""
-    n = plain(workers=1).start()
-    (pid,) = n.current()
-    n.hup(after_init='wmt.gate("init")')
-    n.wait_note("gate")
-    n.kill(pid)
-    os.kill(pid, 0)
-    assert proc.stat(pid)[0] == "Z"
-    n.open_gate("init")
-    n.wait_up()
-    proc.wait(lambda: proc.stat(pid) is None, "the zombie to be reaped")
-    n.quit()
-
-
-def test_a_slow_fast_stop_ends_with_sigkill(plain):
-    n = plain(workers=2, leave='require("wmt").usleep(5000000)').start()
-    n.expect("exited on signal 9", 2)
-    n.term()
-    assert not [x for x in n.notes("vm closed") if x["process"] == WORKER]
-
-
-def test_premature_timers_may_be_dropped(plain):
-    """lua_max_running_timers: exit_worker_by_lua* still runs."""
-    n = plain(workers=1, http="lua_max_running_timers 1;", after_join="""
-        for i = 1, 8 do
-            ngx.timer.at(3600, function()
-                wmt.note("premature")
-                ngx.sleep(0.01)
-            end)
-        end""").start()
-    n.quit()
-    n.expect("lua_max_running_timers are not enough")
-    assert 1 <= len(n.notes("premature")) < 9
-    assert len(n.notes("leaving")) == 1
-
-
-def test_an_every_timer_outlives_a_dropped_one(plain):
-    """A chain of ngx.timer.at ends for good; ngx.timer.every does not."""
-    n = plain(workers=1, http="lua_max_running_timers 1;", join="""
-        local function chain(premature)
-            if premature then return end
-            wmt.note("chain")
-            ngx.timer.at(0.02, chain)
-        end
-        ngx.timer.at(0.02, chain)
-        ngx.timer.every(0.02, function(premature)
-            if not premature then wmt.note("every") end
-        end)
-        ngx.timer.at(0, function()
-            ngx.sleep(0.2)
-            wmt.note("room again")
-        end)""").start()
-    n.wait_note("room again")
-    before = len(n.notes("every"))
-    n.wait_note("every", before + 5)
-    assert not n.notes("chain")
-    n.expect("lua_max_running_timers are not enough")
-    n.quit()
 
 
 def test_debians_nginx_is_the_one_that_was_looked_at():

@@ -2,29 +2,26 @@
 # Copyright The libwm authors
 """on_worker_failed and on_worker_recovered: who is told, and how often."""
 
-import pytest
+import segment
+from rows import exits, life, master_exit, reloads, respawn, starts
+from told import JUDGED, QUICK, failure, opts, told
+from traced import LATE_JOIN
 
-from proc import wait
-from rows import exits, master_exit, reloads, starts, worker_exits, worker_start
-from told import QUICK, failure, opts, told
-
-JUDGED = "worker manager: worker .* (stalled|recovered)"
+HOUR = {"interval": 3600, "failed": 3600}   # no timer comes in between
 
 
 # --- crashes ------------------------------------------------------------------
 
-
 def test_a_crash_is_told_to_one_survivor_as_the_replacement_comes_up(
         make, both):
     """Whatever the interval is: no survivor's timer is waited for."""
-    n = make(opts=opts(interval=3600, failed=3600), **both).start()
-    pid = n.worker(1)
-    n.kill(pid)
+    n = make(opts=opts(**HOUR), **both).start()
+    pid = n.started(1)[0]
+    n.replace(pid)
     n.wait_note("failed")
-    n.wait_events("worker_start", 1, 3)
-    n.quit()
+    n.stop(starts(1, 2) + respawn(3) + exits(1, 2))
     (x,) = n.notes("failed")
-    assert x["by"] == n.worker(1, 2), "after its own start callback"
+    assert x["by"] == n.started(1)[2], "after its own start callback"
     assert x["t"] > n.events("worker_start", 1)[2]["t"]
     assert x["id"] == f"1-{pid}"
     assert (x.get("n_prev"), x["n_mine"], x.get("n_next")) == (None, 2, None)
@@ -32,8 +29,6 @@ def test_a_crash_is_told_to_one_survivor_as_the_replacement_comes_up(
     assert (info["event"], info["reason"], info["generation"], info["pid"],
             info["spell"]) == ("worker_failed", "crashed", 1, pid, 1)
     assert info["slot"] == n.events("worker_start", 1)[0]["info"]["slot"]
-    assert n.rows() == starts(1, 2) + worker_start(
-        1, 3, reason="respawn") + exits(1, 2)
 
 
 def test_many_crashes_are_told_once_each(make):
@@ -48,7 +43,7 @@ def test_many_crashes_are_told_once_each(make):
         killed += together
         n.wait_note("failed", len(killed))
         n.wait_up(4)
-    n.quit()
+    n.stop()
     assert sorted(x["id"] for x in n.notes("failed")) == sorted(
         f"1-{p}" for p in killed)
 
@@ -58,33 +53,17 @@ def test_a_callback_may_use_sockets_and_sleep(make):
         ngx.sleep(0.01)
         local ok, err = ngx.socket.udp():setpeername("127.0.0.1", 9)
         require("wmt").note("connected", { ok = ok, err = err })"""))).start()
-    n.kill(n.worker(1))
+    n.kill(n.started(1)[0])
     n.wait_note("connected")
     assert n.notes("connected")[0]["ok"] == 1
     n.wait_up()
-    n.quit()
 
 
-def test_a_crash_in_an_exit_callback_is_told_by_who_is_left(make, both):
-    n = make(opts=opts(interval=3600), callbacks={"worker_exit": """
-        if wmt.opened("first") then return end
-        wmt.gate("exit")"""}, **both).start()
-    n.signal("QUIT")
-    n.wait_note("gate")
-    n.open_gate("first")
-    pid = n.notes("gate")[0]["by"]
-    n.kill(pid)
-    n.wait_end()
-    assert n.rows() == starts(1, 2) + worker_exits(1, 2) + master_exit(1)
-    assert [x[1:] for x in told(n, "failed")] == [(f"1-{pid}", "crashed")]
-
-
-def test_a_crash_right_before_a_stop_is_told_by_who_is_left(make, both):
+def test_a_crash_right_before_a_stop_is_told_by_one_that_is_left(make, both):
     """No timer comes in between; the respawn is held up."""
-    n = make(opts=opts(interval=3600), before_join="""
-        if wmt.opened("late") then wmt.gate("join") end""", **both).start()
+    n = make(opts=opts(**HOUR), before_join=LATE_JOIN, **both).start()
     n.open_gate("late")
-    pid, other = n.worker(1), n.worker(1, 1)
+    pid, other = n.started(1)
     n.kill(pid)
     n.wait_note("gate")
     n.signal("QUIT")
@@ -97,38 +76,31 @@ def test_a_crash_right_before_a_stop_is_told_by_who_is_left(make, both):
 
 def test_ends_of_others_are_given_as_the_node_stops(make, both):
     """All of generation 1 are killed; no timer of 2 comes before QUIT."""
-    n = make(opts=opts(interval=3600, failed=3600), **both).start()
-    old = n.current()
-    n.pause(old)
-    n.hup()
-    n.wait_events("worker_start", 2, 2)
+    n = make(opts=opts(**HOUR), **both).start()
+    old = n.reload_unheard(until=2)
     n.wait_up()
     n.kill(*old)
-    n.quit()
     first, *rest = exits(2, 2, 0)
-    assert n.rows() == (
-        starts(1, 2) + reloads(2, 2, 2) + [first]
-        + master_exit(1, n_next=1, reason="crash") + rest)
+    n.stop(starts(1, 2) + reloads(2, 2, 2) + [first]
+           + master_exit(1, n_next=1, reason="crash") + rest)
     assert sorted(x[1] for x in told(n, "failed")) == sorted(
         f"1-{p}" for p in old)
 
 
 # --- stalls -------------------------------------------------------------------
 
-
 def test_a_stopped_worker_is_stalled_and_comes_back(make, both):
     n = make(opts=opts(**QUICK), **both).start()
-    pid, other = n.worker(1), n.worker(1, 1)
+    pid, other = n.started(1)
     n.expect(JUDGED)
     for turn in (1, 2):
         n.pause([pid])
         n.wait_note("failed", turn)
         n.resume([pid])
         n.wait_note("recovered", turn)
-    n.quit()
+    n.stop(life(2))
     assert told(n, "failed") == [(other, f"1-{pid}", "stalled")] * 2
     assert told(n, "recovered") == [(pid, f"1-{pid}", "recovered")] * 2
-    assert n.rows() == starts(1, 2) + exits(1, 2)
 
 
 def test_a_lua_loop_is_a_stall(make):
@@ -141,49 +113,36 @@ def test_a_lua_loop_is_a_stall(make):
     s = n.connect()
     s.sendall(b"GET /loop HTTP/1.0\r\n\r\n")
     n.wait_note("failed")
-    pid = n.notes("gate")[0]["by"]
+    (pid,) = n.wait_note("gate")
     n.open_gate("loop")
     n.wait_note("recovered")
     assert b"ok" in s.recv(4096)
     s.close()
-    n.quit()
     assert [x[1:] for x in told(n, "failed")] == [(f"1-{pid}", "stalled")]
     assert [x[::2] for x in told(n, "recovered")] == [(pid, "recovered")]
 
 
 def test_stalled_then_killed(make):
     n = make(opts=opts(**QUICK)).start()
-    pid = n.worker(1)
+    pid = n.started(1)[0]
     n.expect(JUDGED)
     n.pause([pid])
     n.wait_note("failed")
-    n.kill(pid)
+    n.replace(pid)
     n.wait_note("failed", 2)
-    n.wait_events("worker_start", 1, 3)
-    n.quit()
     assert [x[1:] for x in told(n, "failed")] == [
         (f"1-{pid}", "stalled"), (f"1-{pid}", "crashed")]
     assert told(n, "recovered") == []
 
 
-def mark_stalled(n, slot):
-    """As a sweeper does that finds it overdue: state 4 in the top bits."""
-    (path,) = n.segments()
-    with open(path, "r+b") as f:
-        f.seek(512 + 64 * slot)
-        word = int.from_bytes(f.read(8), "little")
-        assert word >> 61 == 3, "it is live"
-        f.seek(512 + 64 * slot)
-        f.write((word & ~(7 << 61) | 4 << 61).to_bytes(8, "little"))
-
-
 def test_a_stalled_worker_that_is_told_to_leave_recovers_first(make, both):
     """No timer of its own comes before its exit."""
-    n = make(opts=opts(interval=3600, failed=3600), **both).start()
-    pid, other = n.worker(1), n.worker(1, 1)
+    n = make(opts=opts(**HOUR), **both).start()
+    pid, other = n.started(1)
     n.expect(JUDGED)
     n.pause([pid])
-    mark_stalled(n, n.events("worker_start", 1)[0]["info"]["slot"])
+    (path,) = n.segments()
+    segment.mark_stalled(path, n.events("worker_start", 1)[0]["info"]["slot"])
     n.signal("QUIT")
     n.wait_note("failed")
     n.resume([pid])
@@ -192,52 +151,22 @@ def test_a_stalled_worker_that_is_told_to_leave_recovers_first(make, both):
     assert told(n, "recovered") == [(pid, f"1-{pid}", "recovered")]
     (recovered,) = n.notes("recovered")
     assert recovered["t"] < n.events("worker_exit", 1)[1]["t"]
-    assert n.rows() == starts(1, 2) + exits(1, 2)
+    n.check_rows(life(2))
 
 
 def test_without_callbacks_it_is_logged(make):
     n = make(opts=QUICK).start()
-    pid = n.worker(1)
+    pid = n.started(1)[0]
     n.expect(JUDGED)
     n.pause([pid])
     n.wait_log(rf"worker 1-{pid} stalled")
     n.resume([pid])
     n.wait_log(rf"worker 1-{pid} recovered")
-    n.quit()
+    n.stop()
     assert len(n.log_lines(JUDGED)) == 2
 
 
-def test_a_callback_that_raises_ends_there(make):
-    n = make(opts=opts(interval=0.1, on_worker_failed=failure(
-        "failed", 'error("raised on purpose")'))).start()
-    n.expect("raised on purpose|stack traceback")
-    n.kill(n.worker(1))
-    n.wait_note("failed")
-    n.wait_events("worker_start", 1, 3)
-    n.reload()
-    n.quit()
-    assert len(n.log_lines("the worker_failed callback of .* raised")) == 1
-
-
-@pytest.mark.parametrize("option", ["on_worker_failed", "on_worker_recovered",
-                                    "on_leader", "on_leader_lost"])
-def test_what_is_no_function_raises(make, option):
-    n = make(init=f"""
-        for _, wrong in ipairs {{ "f", 1, true, {{}} }} do
-            wmt.try(type(wrong), function()
-                local ok = require("resty.worker.manager").on_init_by_lua(
-                    {{ shm = "my_shm", {option} = wrong }})
-                return ok
-            end)
-        end""", join="", leave="").start()
-    assert len(n.tries()) == 4
-    for line in n.tries().values():
-        assert line["ok"] is False and f"'{option}'" in line["first"]
-    n.quit()
-
-
 # --- helpers ------------------------------------------------------------------
-
 
 def agent(index):
     """Has one worker take itself for the privileged agent."""
@@ -273,8 +202,7 @@ def test_a_helper_is_visible_and_runs_no_callback_unasked(make):
         n.wait_log(rf"worker 1-{pid} (stalled|recovered)")
     n.wait_note("recovered", 2)
     n.modelled = n.complete = False
-    n.quit()
-    assert n.rows() == starts(1, 2) + exits(1, 2)
+    n.stop(life(2))
     assert {x[1] for x in told(n, "failed")} == {
         f"1-{p}" for p in (helper, a, b)}
     roles = {x["info"]["pid"]: x["info"].get("role")
@@ -289,7 +217,7 @@ def test_a_helper_that_was_asked_for_runs_callbacks(make, both):
              before_join=agent(1), **both).start()
     n.modelled = False
     helper = by_id(n, 1)
-    n.quit()
+    n.stop()
     mine = {(x["event"], x["info"].get("role")): x["n_mine"]
             for x in n.trace() if x["what"] == "begin"}
     assert mine["worker_start", None] == mine["worker_exit", None] == 1
@@ -309,5 +237,4 @@ def test_a_killed_helper_is_told_with_its_role(make):
         f"1-{helper}", "helper", "crashed")
     n.wait_up()
     n.modelled = n.complete = False
-    n.quit()
-    assert n.rows() == starts(1, 1) + exits(1, 1)
+    n.stop(life(1))

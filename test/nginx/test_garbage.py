@@ -6,14 +6,13 @@ and nothing else."""
 import os
 import random
 import re
-import time
 
 import pytest
 
 import conf
 import proc
 from proc import wait
-from rows import exits, starts
+from rows import life
 
 # Writes this over the mapping of every segment of the process.
 SCRIBBLE = """
@@ -55,7 +54,9 @@ def make_noise(n):
 def spoilt(make, noise, **params):
     """Three workers that have all found the segment written over."""
     n = make(workers=3, opts={"name": conf.own("test-garbage"),
-                              "interval": 0.1, "failed": 5.9},
+                              "interval": 0.1},
+             after_join="""
+        ngx.timer.every(0.1, function() wmt.note("tick") end)""",
              server="".join(SCRIBBLE % x for x in NOISES.items()),
              **params).start()
     n.modelled = n.complete = n.succeeds = False
@@ -84,13 +85,13 @@ def test_every_worker_says_once_that_the_segment_is_lost_and_serves_on(
     assert sorted(int(re.search(r"\d+-(\d+) is", x)[1]) for x in said) == (
         sorted(workers))
     loud = len(n.log_lines(OURS))
-    before = sum(map(proc.cpu, workers))
-    time.sleep(1)           # ten heartbeats of each
+    before, ticks = sum(map(proc.cpu, workers)), len(n.notes("tick"))
+    n.wait_note("tick", ticks + 30)     # ten heartbeats of each
     assert sum(map(proc.cpu, workers)) - before < 0.5, "somebody spins"
     assert len(n.log_lines(OURS)) == loud, "it is said again"
     assert n.current() == workers
     assert n.get() == 204
-    n.quit()
+    n.stop()
     (path,) = n.segments()  # the next start is told
     os.unlink(path)
 
@@ -107,10 +108,7 @@ def test_a_reload_goes_on_without_the_service_until_nginx_restarts(
     wait(lambda: len(n.current()) == 3, "the replacement")
     n.wait_log(UNTRACKED, 1)
     assert n.get() == 204
-    n.quit()
-    n.new_life()
-    begun = len(n.trace())
-    n.start()
-    n.quit()
-    assert [tuple(r) for r in n.rows()][-len(starts(1, 3) + exits(1, 3)):] == (
-        starts(1, 3) + exits(1, 3)), n.trace()[begun:]
+    n.stop()
+    before = n.rows()
+    n.start_again()
+    n.stop(before + life(3))

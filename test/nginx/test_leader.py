@@ -4,11 +4,11 @@
 crashes and stalls, by terms that grow."""
 
 from conf import Lua
-from nginx import line_server
 from proc import wait
-from rows import exits, starts
+from rows import life
 from test_views import ANSWERS
-from told import QUICK, check_leads, leads, lead, opts
+from told import JUDGED, QUICK, check_leads, lead, leads, opts
+from traced import line_server
 
 
 def sample(n):
@@ -26,13 +26,12 @@ POLL = """
 def test_one_leads_from_the_start_and_all_agree(make, both):
     n = make(workers=3, opts=opts(interval=0.1), after_join=ANSWERS,
              **both).start()
-    n.wait_note("leader")
-    (leader,) = [x["by"] for x in n.notes("leader")]
+    (leader,) = n.wait_note("leader")
     for pid in n.current():
         seen = n.ask(pid, "leader")
         assert (seen["mine"], seen["term"], seen["id"]) == (
             pid == leader, 1, f"1-{leader}")
-    n.quit()
+    n.stop()
     check_leads(n)
     assert leads(n)[0] == (leader, "leader", 1)
 
@@ -41,11 +40,9 @@ def test_asking_is_standing(make):
     """With an hour between heartbeats: who asks first, leads."""
     n = make(opts={"interval": 3600, "failed": 3600},
              after_join=ANSWERS).start()
-    n.wait_up()
     seen = [n.ask(p, "leader") for p in n.current()]
     assert [x["mine"] for x in seen].count(True) == 1
     assert {x["term"] for x in seen} == {1}
-    n.quit()
 
 
 def test_the_newest_generation_leads_at_once(make, both):
@@ -53,20 +50,19 @@ def test_the_newest_generation_leads_at_once(make, both):
     n.wait_note("leader")
     n.reload(old_gone=False)
     n.wait_note("leader", 2)
-    assert n.notes("leader")[1]["by"] in (n.worker(2), n.worker(2, 1))
+    assert n.notes("leader")[1]["by"] in (n.started(2)[0], n.started(2)[1])
     n.wait_note("lost")
-    n.quit()
+    n.stop()
     check_leads(n)
 
 
 def test_a_killed_leader_is_followed(make, both):
     n = make(opts=opts(interval=0.1), **both).start()
-    n.wait_note("leader")
-    leader = n.notes("leader")[0]["by"]
+    leader = n.wait_note("leader")[0]
     n.kill(leader)
     n.wait_note("leader", 2)
     n.wait_up()
-    n.quit()
+    n.stop()
     check_leads(n, [leader])
     assert len(n.notes("lost")) == len(n.notes("leader")) - 1
 
@@ -75,24 +71,22 @@ def test_a_killed_leaders_replacement_leads_at_once(make):
     """It is the only one that is awake."""
     n = make(workers=1, opts=opts(interval=3600, failed=3600)).start()
     n.wait_note("leader")
-    n.kill(n.worker(1))
+    n.kill(n.started(1)[0])
     n.wait_note("leader", 2)
-    assert n.notes("leader")[1]["by"] == n.worker(1, 1)
+    assert n.notes("leader")[1]["by"] == n.started(1)[1]
     n.wait_up()
-    n.quit()
 
 
 def test_a_stalled_leader_loses_the_lead(make):
     n = make(opts=opts(**QUICK)).start()
-    n.expect("worker manager: worker .* (stalled|recovered)")
-    n.wait_note("leader")
-    leader = n.notes("leader")[0]["by"]
+    n.expect(JUDGED)
+    leader = n.wait_note("leader")[0]
     n.pause([leader])
     n.wait_note("leader", 2)
     n.resume([leader])
     n.wait_note("lost")
     n.wait_note("recovered")
-    n.quit()
+    n.stop()
     assert n.notes("lost")[0]["by"] == leader
     assert n.notes("lost")[0]["term"] == 1
     terms = [x["term"] for x in n.notes("leader")]
@@ -107,13 +101,11 @@ def test_a_draining_worker_does_not_lead(make):
     assert sorted(n.say(s) for s in held.values()) == ["false", "true"]
     n.reload(old_gone=False)
     n.wait_events("master_exit", 1)
-    for s in held.values():
-        assert n.say(s) == "false"
+    assert [n.say(s) for s in held.values()] == ["false"] * 2
     wait(lambda: n.ask(n.current()[0], "leader").get("id", "")
          .startswith("2-"), "a leader of generation 2")
-    for s in held.values():
-        s.close()
-    n.quit()
+    n.let_go(held)
+    n.stop()
     check_leads(n)
 
 
@@ -125,7 +117,7 @@ def test_a_term_is_had_by_one_worker_over_kills_and_reloads(make):
         n.wait_up(3)
         n.reload()
     n.modelled = False
-    n.quit()
+    n.stop()
     holders = {}
     for pid, term in sample(n) + [(p, t) for p, w, t in leads(n)
                                   if w == "leader"]:
@@ -141,11 +133,10 @@ def test_only_one_of_the_two_callbacks(make):
     n = make(opts={"interval": 0.1, "on_leader_lost": lead("lost")}).start()
     n.reload()
     n.wait_note("lost")
-    n.quit()
+    n.stop()
     m = make(opts={"interval": 0.1, "on_leader": lead("leader")}).start()
     m.wait_note("leader")
-    m.quit()
-    assert m.rows() == starts(1, 2) + exits(1, 2)
+    m.stop(life(2))
 
 
 def test_who_ends_meanwhile_takes_nothing_from_the_last(make):
@@ -153,8 +144,7 @@ def test_who_ends_meanwhile_takes_nothing_from_the_last(make):
     another, which gave its exit long ago, ends without exit_worker_by_lua*."""
     n = make(exit_worker=False, opts=opts(interval=0.1, on_leader_lost=Lua(
         'function() require("wmt").gate("lost") end'))).start()
-    n.wait_note("leader")
-    leader = n.notes("leader")[0]["by"]
+    leader = n.wait_note("leader")[0]
     held = n.hold_all()
     held.pop(leader).close()
     ((other, connection),) = held.items()
@@ -166,7 +156,7 @@ def test_who_ends_meanwhile_takes_nothing_from_the_last(make):
     n.wait_gone([other])
     n.open_gate("lost")
     n.wait_end()
-    assert n.rows() == starts(1, 2) + exits(1, 2)
+    assert n.rows() == life(2)
 
 
 def test_a_lost_lead_is_logged_where_it_cannot_be_told(make):
@@ -176,8 +166,7 @@ def test_a_lost_lead_is_logged_where_it_cannot_be_told(make):
         if not wmt.opened("exit") and wmt.opened("armed") then
             wmt.gate("exit") end"""}).start()
     n.modelled = n.succeeds = n.complete = False
-    n.wait_note("leader")
-    leader = n.notes("leader")[0]["by"]
+    leader = n.wait_note("leader")[0]
     others = [p for p in n.current() if p != leader]
     n.open_gate("armed")
     n.signal("QUIT", others[0])
@@ -187,5 +176,5 @@ def test_a_lost_lead_is_logged_where_it_cannot_be_told(make):
     n.expect("not given|is to be told waits|stay owed")
     assert n.log_lines("not given: leader_lost of 1: ")
     n.open_gate("exit")
-    n.quit()
+    n.stop()
     assert leader not in [x["by"] for x in n.notes("lost")]

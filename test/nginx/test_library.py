@@ -10,9 +10,8 @@ import subprocess
 import pytest
 
 import conf
-from rows import exits, reloads, starts
+from rows import life
 
-LIBRARY = os.path.join(conf.BUILD, "libwm/libwm.so")
 
 
 @pytest.fixture
@@ -47,21 +46,17 @@ def test_a_missing_library_on_reload_is_the_one_that_is_loaded(make, both):
     """It is never unloaded, so the loader finds it."""
     n = make(**both).start()
     n.reload(lua_cpath="/nowhere/?.so")
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2) + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + exits(2, 2, n_prev=0))
+    n.stop(life(2, 2))
 
 
 def test_the_first_on_the_path_that_exists_is_loaded(make):
     n = make()
     os.makedirs(n.path("lib"))
-    shutil.copy(LIBRARY, n.path("lib/libwm.so"))
-    n.params["lua_cpath"] = f"/nowhere/?.so;{n.prefix}/lib/?.so;" + LIBRARY
+    shutil.copy(conf.LIBRARY, n.path("lib/libwm.so"))
+    n.params["lua_cpath"] = f"/nowhere/?.so;{n.prefix}/lib/?.so;" + conf.LIBRARY
     n.start()
     with open(f"/proc/{n.master}/maps", encoding="utf-8") as f:
         assert n.path("lib/libwm.so") in f.read()
-    n.quit()
 
 
 def test_a_file_that_is_no_library_is_named(make, no_installed_library):
@@ -89,14 +84,11 @@ def test_another_copy_on_reload_is_the_one_that_is_loaded(make, both):
     """Wherever the path leads by now: the node is known to that one alone."""
     n = make(**both).start()
     os.makedirs(n.path("lib"))
-    shutil.copy(LIBRARY, n.path("lib/libwm.so"))
+    shutil.copy(conf.LIBRARY, n.path("lib/libwm.so"))
     n.reload(lua_cpath=n.prefix + "/lib/?.so")
     with open(f"/proc/{n.master}/maps", encoding="utf-8") as f:
         assert n.path("lib/libwm.so") not in f.read()
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2) + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + exits(2, 2, n_prev=0))
+    n.stop(life(2, 2))
 
 
 def test_a_module_of_another_major_version_on_reload_leaves_the_node_alone(
@@ -116,10 +108,7 @@ def test_a_module_of_another_major_version_on_reload_leaves_the_node_alone(
     n.wait_log("init_by_lua error")
     n.expect("worker manager: .*major version|stack traceback")
     n.reload(lua_path=good)
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2) + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + exits(2, 2, n_prev=0))
+    n.stop(life(2, 2))
 
 
 def test_a_library_without_a_version_is_refused(make):

@@ -2,7 +2,7 @@
 # Copyright The libwm authors
 """Calls in the wrong phase, twice, or without what must come first."""
 
-from rows import exits, starts
+from rows import life
 
 MODULE = 'local M = require("resty.worker.manager")'
 ALL = """
@@ -49,14 +49,14 @@ def test_the_wrong_phase_raises_and_harms_nothing(make, dict_):
     n.start()
     assert n.get("/lua") == 200
     n.wait_note("timer", 2)
-    n.quit()
+    n.stop()
     check_raised(n, "content")
     check_raised(n, "timer")
     check_raised(n, "init")         # the first is a call too many here
     check_raised(n, "init_worker")
     check_raised(n, "exit_worker", but=("exit",))
     assert n.tries()["exit in exit_worker"]["first"] is True
-    assert n.rows() == starts(1, 2) + exits(1, 2)
+    assert n.rows() == life(2)
 
 
 def test_twice_raises_and_the_first_call_stands(make, both):
@@ -67,21 +67,22 @@ def test_twice_raises_and_the_first_call_stands(make, both):
             local ok = M.on_init_by_lua({ shm = "other" }) return ok end)""",
              after_join=MODULE + """
         wmt.try("worker", function()
-            local ok = M.on_init_worker_by_lua() return ok end)""", **both).start()
-    n.quit()
+            local ok = M.on_init_worker_by_lua() return ok end)""",
+             **both).start()
+    n.stop()
     tries = n.tries()
     for name in ("init", "init of another shm", "worker"):
         assert tries[name]["ok"] is False
         assert "twice" in tries[name]["first"]
         assert "by_lua(nginx.conf:" in tries[name]["first"], "level 2"
-    assert n.rows() == starts(1, 2) + exits(1, 2)
+    assert n.rows() == life(2)
 
 
 def test_a_worker_without_on_init_raises(make, dict_):
     n = make(dict=dict_, init="", join=MODULE + """
         wmt.try("worker", function()
             return M.on_init_worker_by_lua(print, print) end)""").start()
-    n.quit()
+    n.stop()
     line = n.tries()["worker"]
     assert line["ok"] is False
     assert "on_init_by_lua" in line["first"]
@@ -91,7 +92,7 @@ def test_a_worker_without_on_init_raises(make, dict_):
 def test_exit_worker_alone_is_nothing(make, dict_):
     """The directive may stand where the module was never set up."""
     n = make(dict=dict_, init="", join="").start()
-    n.quit()
+    n.stop()
     calls = [x for x in n.trace() if x["what"] == "call"]
     assert [x["name"] for x in calls] == ["on_exit_worker"] * 2
 
@@ -101,8 +102,7 @@ def test_exit_worker_twice_repeats_nothing(make, dict_):
         local wmt = require "wmt"
         wmt.call("on_exit_worker", M.on_exit_worker_by_lua)
         wmt.call("on_exit_worker", M.on_exit_worker_by_lua)""").start()
-    n.term()
-    assert n.rows() == starts(1, 2) + exits(1, 2)
+    n.stop_fast(life(2))
 
 
 def test_on_init_without_any_worker_call(make, both):
@@ -111,7 +111,7 @@ def test_on_init_without_any_worker_call(make, both):
     n.note_segments()
     n.reload()
     n.complete = False
-    n.quit()
+    n.stop()
     assert [r[:2] for r in n.rows()] == [
         ("master_start", 1), ("master_start", 2)]
 
@@ -125,4 +125,3 @@ def test_a_module_that_is_unloaded_does_not_end_the_node(make, both):
     n.note_segments()
     assert len(n.segments()) == 1
     n.complete = False
-    n.quit()

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from conf import EVENTS, Lua, lua, options
-from rows import exits, reloads, starts
+from rows import born, life, respawn, stopped
 
 GOOD = 'wmt.call("on_init", M.on_init_by_lua, %s, %s)' % (
     options({}), ", ".join(f'wmt.callback("{e}")' for e in EVENTS[:2]))
@@ -21,8 +21,7 @@ def try_all(make, attempts):
         "return ok, err end)\n"
         for name, arguments in attempts) + GOOD
     n = make(init=init).start()
-    n.quit()
-    assert n.rows() == starts(1, 2) + exits(1, 2), "nothing was harmed"
+    n.stop(life(2))     # nothing was harmed
     return n.tries()
 
 
@@ -43,6 +42,8 @@ WRONG = {
     "capacity": [0, -1, 65536, 1.5, "x", True, {}, Lua("0/0"), False],
     "name": ["", "a/b", "../x", "a b", ".hidden", "x" * 64, 1, True, {},
              Lua(r'"a\nb"')],
+    **dict.fromkeys(("on_worker_failed", "on_worker_recovered", "on_leader",
+                     "on_leader_lost"), ["f", 1, True, {}]),
     "mode": ["rw", "0800", "", 8, -1, 0o10000, 384.5, True, {}],
 }
 
@@ -95,13 +96,13 @@ def test_worker_callbacks_that_are_no_functions_raise(make):
                 local ok = M.on_init_worker_by_lua(nil, wrong) return ok
             end)
         end""").start()
-    n.quit()
+    n.stop()
     assert len(n.tries()) == 8
     for name, line in n.tries().items():
         assert line["ok"] is False, line
         assert f"worker {name.split()[0]}" in line["first"], line
         assert "init_worker_by_lua(nginx.conf:" in line["first"], line
-    assert n.rows() == starts(1, 2) + exits(1, 2)
+    assert n.rows() == life(2)
 
 
 def test_an_unknown_option_is_one_warning(make, both):
@@ -109,10 +110,7 @@ def test_an_unknown_option_is_one_warning(make, both):
     assert len(n.log_lines(r"\[warn\].*worker manager: .*'intervall'")) == 1
     n.expect(r"\[warn\].*worker manager: .*'intervall'", 2)
     n.reload()      # its configuration is read anew
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2) + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + exits(2, 2, n_prev=0))
+    n.stop(life(2, 2))
 
 
 def test_unknown_keys_of_any_type_are_only_warned_of(make):
@@ -122,28 +120,21 @@ def test_unknown_keys_of_any_type_are_only_warned_of(make):
              'wmt.callback("master_start"), wmt.callback("master_exit"))')
     n.start()
     n.expect("worker manager: unknown option", 1)
-    n.quit()
-    assert n.rows() == starts(1, 2) + exits(1, 2)
+    n.stop(life(2))
 
 
 def test_numeric_strings_pass_as_numbers(make):
     n = make(opts={"interval": "0.2", "failed": "0.6", "lock_timeout": "5",
                    "capacity": "16", "mode": "0640"}).start()
-    n.kill(n.worker(1))
-    n.wait_events("worker_start", 1, 3)
-    n.quit()
-    assert n.rows()[3:] == [
-        ("worker_start", 1, None, 3, None, "respawn")] + exits(1, 2)
+    n.replace(n.started(1)[0])
+    n.stop(born(2) + respawn(3) + stopped(2))
 
 
 def test_the_seeds_options_alone_will_do(make, dict_):
     """The defaults of all others; fractions are welcome."""
     n = make(dict=dict_, opts={"interval": None, "failed": None}).start()
     n.reload(opts={"interval": 7.25, "failed": 0.5})
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2) + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + exits(2, 2, n_prev=0))
+    n.stop(life(2, 2))
 
 
 def test_the_options_table_is_left_as_it_was(make):
@@ -155,5 +146,4 @@ def test_the_options_table_is_left_as_it_was(make):
         local keys = 0
         for _ in pairs(opts) do keys = keys + 1 end
         assert(keys == 2 and opts.interval == "1")""").start()
-    n.quit()
-    assert n.rows() == starts(1, 2) + exits(1, 2)
+    n.stop(life(2))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Callbacks that raise, and callbacks that are nil."""
+"""Callbacks that raise, that are nil, and that would end their thread."""
 
 import itertools
 
@@ -9,34 +9,33 @@ import pytest
 import conf
 from conf import EVENTS, NO_CALLBACK
 from proc import wait
-from rows import exits, master_exit, master_start, reloads, starts
+from rows import (exits, life, master_exit, master_start, reloads, starts,
+                  stopped)
 from told import failure
 
 RAISE = 'error("raised on purpose")'
 
 
-def expect_traceback(n):
+def check_logged(n, event, times=1):
+    """One line of ours, with the message and where it came from."""
     n.expect("raised on purpose")
     n.expect("stack traceback")
-
-
-def check_logged(n, event, times):
-    """One line of ours, with the message and where it came from."""
     ours = n.log_lines(f"worker manager: the {event} callback of .* raised: "
                        ".*raised on purpose")
     assert len(ours) == times
     assert "stack traceback" in n.log()
 
 
+# --- errors -------------------------------------------------------------------
+
 @pytest.mark.parametrize("daemon", [False, True])
 def test_in_the_masters_start_nginx_refuses_to_start(make, both, daemon):
     n = make(daemon=daemon, opts={"name": conf.own("test-raise")},
              callbacks={"master_start": RAISE}, **both)
     assert n.start_fails() == 1
-    expect_traceback(n)
     n.complete = False
-    check_logged(n, "master_start", 1)
-    assert n.rows() == master_start(1)
+    check_logged(n, "master_start")
+    n.check_rows(master_start(1))
     assert n.segments() == []
 
 
@@ -45,91 +44,58 @@ def test_in_the_masters_start_the_reload_fails(make, both):
     n = make(**both).start()
     n.reload_fails("raised on purpose", callbacks={"master_start": RAISE})
     n.wait_log("init_by_lua.*raised on purpose")
-    expect_traceback(n)
-    check_logged(n, "master_start", 1)
+    check_logged(n, "master_start")
     assert n.get() == 204
     n.reload()
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2)
-        + master_start(2, 2, "reload")
-        + reloads(3, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + exits(3, 2, n_prev=0))
+    n.stop(life(2, None, 2))
 
 
 def test_in_a_workers_start_the_worker_lives_and_counts(make, both):
-    """The error goes on to nginx; heartbeat and exits are in order."""
-    n = make(opts={"interval": 0.1, "failed": 0.4},
-             callbacks={"worker_start": RAISE}, **both)
+    """The error goes on to nginx; heartbeat, exits and siblings are in
+    order."""
+    n = make(workers=3, opts={"interval": 0.1}, callbacks={
+        "worker_start": f"if n_mine ~= 2 then {RAISE} end"}, **both)
     n.start(ready=False)
     n.wait_log("init_worker_by_lua error: .*raised on purpose", 2)
-    expect_traceback(n)
+    n.wait_events("worker_start", 1, 1)
     n.note_segments()
     check_logged(n, "worker_start", 2)
     n.reload(callbacks={})
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2)
-        + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + exits(2, 2, n_prev=0))
+    n.stop(life(3, 3))
 
 
-def test_in_one_workers_start_its_siblings_are_unmoved(make, both):
-    n = make(workers=3, callbacks={
-        "worker_start": f"if n_mine == 2 then {RAISE} end"}, **both)
-    n.start(ready=False)
-    n.wait_events("worker_start", 1, 2)
-    n.wait_log("init_worker_by_lua error: .*raised on purpose")
-    expect_traceback(n)
-    n.note_segments()
-    n.quit()
-    assert n.rows() == starts(1, 3) + exits(1, 3)
+@pytest.mark.parametrize("event", ["worker_exit", "master_exit"])
+def test_in_an_exit_it_ends_there(make, both, event):
+    n = make(callbacks={event: RAISE}, **both).start()
+    n.stop(life(2))
+    check_logged(n, event, 2 if event == "worker_exit" else 1)
 
 
-def test_in_a_workers_exit_it_ends_there(make, both):
-    n = make(callbacks={"worker_exit": RAISE}, **both).start()
-    n.quit()
-    expect_traceback(n)
-    check_logged(n, "worker_exit", 2)
-    assert n.rows() == starts(1, 2) + exits(1, 2)
-
-
-def test_in_a_workers_exit_on_a_fast_stop(make, dict_):
-    n = make(callbacks={"worker_exit": RAISE}, dict=dict_).start()
-    n.term()
-    expect_traceback(n)
-    check_logged(n, "worker_exit", 2)
-    assert n.rows() == starts(1, 2) + exits(1, 2)
-
-
-def test_in_the_masters_exit_it_ends_there(make, both):
-    n = make(callbacks={"master_exit": RAISE}, **both).start()
-    n.reload()
-    n.quit()
-    expect_traceback(n)
-    check_logged(n, "master_exit", 2)
-    assert n.rows() == (
-        starts(1, 2)
-        + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + exits(2, 2, n_prev=0))
+@pytest.mark.parametrize("event", ["worker_exit", "master_exit"])
+def test_in_an_exit_on_a_fast_stop(make, dict_, event):
+    n = make(callbacks={event: RAISE}, dict=dict_).start()
+    n.stop_fast(life(2))
+    check_logged(n, event, 2 if event == "worker_exit" else 1)
 
 
 def test_in_a_survivors_master_exit_it_ends_there(make):
     """The lock is free again: the survivor gives its own exit."""
     n = make(opts={"interval": 0.1}, callbacks={"master_exit": f"""
         if info.reason == "crash" then {RAISE} end"""}).start()
-    old = n.current()
-    n.pause(old)
-    n.hup()
-    n.wait_events("worker_start", 2, 2)
-    n.kill(*old)
+    n.kill(*n.reload_unheard(until=2))
     n.wait_log("raised on purpose")
-    expect_traceback(n)
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2) + reloads(2, 2, n_prev=2)
-        + master_exit(1, n_next=2, reason="crash")
-        + exits(2, 2, n_prev=0))
+    check_logged(n, "master_exit")
+    n.stop(starts(1, 2) + reloads(2, 2, n_prev=2)
+           + master_exit(1, n_next=2, reason="crash") + stopped(2, 2))
+
+
+def test_in_a_failure_callback_it_ends_there(make):
+    n = make(opts={"interval": 0.1, "on_worker_failed": failure(
+        "failed", RAISE)}).start()
+    n.replace(n.started(1)[0])
+    n.wait_note("failed")
+    n.reload()
+    check_logged(n, "worker_failed")
 
 
 @pytest.mark.parametrize("error", ["{}", "nil", "{ code = 7 }", "42"])
@@ -137,15 +103,14 @@ def test_errors_that_are_no_strings(make, error):
     """An error value is logged as it can be, and ends there."""
     n = make(workers=1,
              callbacks={"worker_exit": f"error({error})"}).start()
-    n.quit()
+    n.stop(life(1))
     n.expect("stack traceback")
     n.expect("worker manager: the worker_exit callback of .* raised")
-    assert n.rows() == starts(1, 1) + exits(1, 1)
 
 
 def test_a_string_error_of_a_start_goes_on_unchanged(make):
     name = conf.own("test-raise")
-    n = make(opts={"name": name}, after_init="", init=f"""
+    n = make(opts={"name": name}, init=f"""
         wmt.try("start", function()
             return require("resty.worker.manager").on_init_by_lua(
                 {{ shm = "my_shm", name = "{name}" }},
@@ -153,11 +118,23 @@ def test_a_string_error_of_a_start_goes_on_unchanged(make):
         end)
         error("enough")""")
     n.start_fails()
-    expect_traceback(n)
+    check_logged(n, "master_start")
     n.expect("enough")
-    assert n.tries()["start"]["ok"] is False
-    assert n.tries()["start"]["first"] == "raised on purpose"
+    line = n.tries()["start"]
+    assert (line["ok"], line["first"]) == (False, "raised on purpose")
 
+
+def test_a_callback_that_ends_its_process(make, both):
+    """It died while running it; the others go on."""
+    n = make(workers=3, callbacks={"worker_exit": """
+        if n_mine == 3 then os.exit(0) end"""}, **both).start()
+    n.modelled = False
+    n.killed |= set(n.current())
+    n.expect("worker manager: worker .* crashed")
+    n.stop(starts(1, 3) + exits(1, 3)[:1] + exits(1, 2))
+
+
+# --- without callbacks --------------------------------------------------------
 
 @pytest.mark.parametrize("missing", [
     c for k in (1, 4) for c in itertools.combinations(EVENTS, k)])
@@ -165,11 +142,7 @@ def test_callbacks_that_are_nil_are_passed_over(make, missing):
     n = make(callbacks=dict.fromkeys(missing, NO_CALLBACK)).start()
     n.modelled = False
     n.reload()
-    n.term()
-    whole = (starts(1, 2)
-             + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-             + exits(2, 2, n_prev=0))
-    assert n.rows() == [r for r in whole if r[0] not in missing]
+    n.stop_fast([r for r in life(2, 2) if r[0] not in missing])
 
 
 def test_no_callbacks_without_exit_worker(make, dict_):
@@ -178,50 +151,34 @@ def test_no_callbacks_without_exit_worker(make, dict_):
     n.reload()
     n.kill(n.current()[0])
     n.wait_up()
-    n.quit()
-    assert n.rows() == []
+    n.stop([])
 
 
 # --- callbacks that would end their thread ------------------------------------
-
 
 ENDS = ["ngx.exit(ngx.OK)", "ngx.exit(ngx.ERROR)", "ngx.exit(444)",
         "ngx.thread.spawn(function() ngx.exit(0) end) ngx.sleep(0.01)",
         "coroutine.wrap(function() error('inside') end)()",
         "coroutine.wrap(function() ngx.exit(0) end)()"]
+REFUSAL = ("callback of [12]-.* raised|traceback|ngx.exit\\(\\) in a callback"
+           "|user thread aborted")
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_an_exit_callback_cannot_end_its_thread(make, how):
+def test_a_callback_cannot_end_its_thread(make, how):
     """What follows on it is done: on a draining worker, hours before its
-    process ends."""
-    n = make(callbacks={"worker_exit": f"""
-        if info.generation == 1 and n_mine == 2 then {how} end"""}).start()
-    n.expect("callback of 1-.* raised|traceback|ngx.exit\\(\\) in a callback"
-             "|user thread aborted")
-    held = n.hold_all()
-    n.reload(old_gone=False)
-    n.wait_events("master_exit", 1)
-    for s in held.values():
-        s.close()
-    n.killed |= set(held)       # it may not come to the end of its callback
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2) + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + exits(2, 2, n_prev=0))
-
-
-@pytest.mark.parametrize("how", ENDS)
-def test_a_failure_callback_cannot_end_its_thread(make, how):
+    process ends; and after a failure's."""
     n = make(opts={"interval": 0.1, "on_worker_failed": failure(
-        "failed", how)}).start()
-    n.expect("callback of 1-.* raised|traceback|ngx.exit\\(\\) in a callback"
-             "|user thread aborted")
-    n.kill(n.worker(1))
+        "failed", how)}, callbacks={"worker_exit": f"""
+        if info.generation == 1 and n_mine == 2 then {how} end"""}).start()
+    n.expect(REFUSAL)
+    held = n.drain()
+    n.killed |= set(held)       # it may not come to the end of its callback
+    n.let_go(held)
+    n.replace(n.started(2)[0])
     n.wait_note("failed")
-    n.wait_events("worker_start", 1, 3)
-    n.reload()
-    n.quit()
+    n.stop(life(2, 2)[:9] + [("worker_start", 2, 0, 3, None, "respawn")]
+           + stopped(2, 2))
 
 
 def test_elsewhere_ngx_exit_works_meanwhile(make):
@@ -229,13 +186,12 @@ def test_elsewhere_ngx_exit_works_meanwhile(make):
     n = make(workers=1, opts={"interval": 0.1, "on_worker_failed": failure(
         "failed", 'require("wmt").await("failed")')}, server="""
         location /exit { content_by_lua_block { ngx.exit(403) } }""").start()
-    n.kill(n.worker(1))
+    n.kill(*n.started(1))
     n.wait_note("gate")
     assert n.get("/exit") == 403
     n.open_gate("failed")
     n.wait_up()
     assert n.get("/exit") == 403
-    n.quit()
 
 
 def test_what_kept_ngx_exit_from_within_may_call_it_later(make):
@@ -249,12 +205,12 @@ def test_what_kept_ngx_exit_from_within_may_call_it_later(make):
             wmt.note("calls")
             wmt.try("refused", function() kept(ngx.OK) end)
         end)""").start()
-    n.kill(n.worker(1))
+    n.kill(*n.started(1))
     n.wait_note("failed")
     n.wait_up()
     n.wait_note("calls", 50)
-    n.quit()
-    assert n.tries() == {}      # whoever calls it, ends
+    n.stop()
+    assert n.tries() == {}      # each that calls it, ends
 
 
 KEPT = {"before_init": "kept = ngx.exit"}
@@ -264,15 +220,11 @@ def test_an_exit_that_was_kept_from_before_gives_the_lock_back(make):
     """In a failure callback: the next reload does not wait for it."""
     n = make(**KEPT, opts={"interval": 0.1, "on_worker_failed": failure(
         "failed", "kept(0)")}).start()
-    n.kill(n.worker(1))
-    n.wait_note("failed")
-    n.wait_events("worker_start", 1, 3)
-    wait(lambda: n.lock_holder() == 0, "the lock to be free")
-    n.kill(n.worker(1, 1))      # and the next one is told all the same
-    n.wait_note("failed", 2)
-    n.wait_events("worker_start", 1, 4)
+    for turn in (0, 1):         # the next one is told all the same
+        n.replace(n.started(1)[turn])
+        n.wait_note("failed", turn + 1)
+        wait(lambda: n.lock_holder() == 0, "the lock to be free")
     n.reload()
-    n.quit()
 
 
 def test_an_exit_that_was_kept_from_before_on_a_draining_worker(make):
@@ -284,14 +236,14 @@ def test_an_exit_that_was_kept_from_before_on_a_draining_worker(make):
     n.killed |= set(held)       # it does not come to the end of its callback
     n.reload(old_gone=False)
     wait(lambda: len(n.events("worker_exit", 1)) == 2, "both exits")
-    for s in held.values():
-        s.close()
+    n.let_go(held)
     n.wait_events("master_exit", 1)
-    n.quit()
 
+
+# --- the module's own functions from within -----------------------------------
 
 def test_a_callback_that_calls_the_module(make, both):
-    """Its own functions from within: views answer, the rest raises."""
+    """Views answer, the rest raises."""
     ask = """
         local M = require("resty.worker.manager")
         wmt.try("views " .. info.event .. id, function()
@@ -307,12 +259,9 @@ def test_a_callback_that_calls_the_module(make, both):
         end"""
     n = make(callbacks=dict.fromkeys(EVENTS, ask), **both).start()
     n.reload()
-    n.quit()
+    n.stop(life(2, 2))
     for name, line in n.tries().items():
         assert line["ok"] is name.startswith("views"), line
-    assert n.rows() == (
-        starts(1, 2) + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + exits(2, 2, n_prev=0))
 
 
 def test_an_exit_within_an_exit_is_none(make, dict_):
@@ -320,17 +269,5 @@ def test_an_exit_within_an_exit_is_none(make, dict_):
         ("master_exit", "worker_exit"), """
         wmt.try("exit", require("resty.worker.manager").on_exit_worker_by_lua)
         """)).start()
-    n.term()
+    n.stop_fast(life(2))
     assert n.tries()["exit"]["first"] is True
-    assert n.rows() == starts(1, 2) + exits(1, 2)
-
-
-def test_a_callback_that_ends_its_process(make, both):
-    """It died while running it; the others go on."""
-    n = make(workers=3, callbacks={"worker_exit": """
-        if n_mine == 3 then os.exit(0) end"""}, **both).start()
-    n.modelled = False
-    n.killed |= set(n.current())
-    n.expect("worker manager: worker .* crashed")
-    n.quit()
-    assert n.rows() == starts(1, 3) + exits(1, 3)[:1] + exits(1, 2)

@@ -1,103 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Reloads: one after another, and faster than old workers end."""
+"""Reloads: faster than workers come up or end, and such that fail."""
+
+import socket
 
 import pytest
 
+import conf
 from proc import wait
-from rows import exits, of, reloads, starts
+from rows import (exits, life, master_exit, master_start, of, reloads, starts,
+                  stopped, worker_exit, worker_start)
+from traced import LATE_JOIN
 
-
-def test_reloads_one_after_another(make, both):
-    n = make(**both).start()
-    n.reload()
-    n.reload()
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2)
-        + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + reloads(3, 2, n_prev=2) + exits(2, 2, n_prev=0, n_next=2)
-        + exits(3, 2, n_prev=0))
-
-
-def test_more_and_fewer_workers(make, both):
-    n = make(workers=2, **both).start()
-    n.reload(workers=4)
-    n.reload(workers=1)
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2)
-        + reloads(2, 4, n_prev=2) + exits(1, 2, n_next=4)
-        + reloads(3, 1, n_prev=4) + exits(2, 4, n_prev=0, n_next=1)
-        + exits(3, 1, n_prev=0))
+HELD = 'if ngx.worker.id() == 1 then wmt.gate("join") end'
 
 
 def test_old_workers_that_still_serve_are_not_counted(make, both):
     n = make(**both).start()
-    held = n.hold_all()
-    n.reload(old_gone=False)
-    n.wait_events("master_exit", 1)
-    held.update(n.hold_all())
-    n.reload(old_gone=False)
-    n.wait_events("master_exit", 2)
+    held = n.drain()
+    held.update(n.drain())
     assert len(held) == 4 and set(held) < set(n.workers())
     n.signal("QUIT")
     n.wait_events("master_exit", 3)
     wait(lambda: set(n.workers()) == set(held), "the idle ones to end")
-    for s in held.values():
-        s.close()
+    n.let_go(held)
     n.wait_end()
-    assert n.rows() == (
-        starts(1, 2)
-        + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + reloads(3, 2, n_prev=2) + exits(2, 2, n_prev=0, n_next=2)
-        + exits(3, 2, n_prev=0))
+    n.check_rows(life(2, 2, 2))
 
 
 def test_several_old_generations_are_counted_apart(make, both):
     """Generations 1 and 2 hear of their end only after 3 is up."""
     n = make(workers=2, **both).start()
-    old = n.current()
-    n.pause(old)
-    n.hup(workers=3)
-    n.wait_events("worker_start", 2, 3)
-    new = n.current()
-    middle = [p for p in new if p not in old]
+    old = n.reload_unheard(until=2, workers=3)
+    middle = n.started(2)
     n.pause(middle)
     n.hup(workers=1)
     n.wait_events("worker_start", 3, 1)
-    n.resume(middle)
-    n.wait_gone(middle)
-    n.resume(old)
-    n.wait_gone(old)
-    n.quit()
-    assert n.rows() == (
-        starts(1, 2)
-        + reloads(2, 3, n_prev=2)
-        + reloads(3, 1, n_prev=3)
-        + exits(2, 3, n_prev=2, n_next=1)
-        + exits(1, 2, n_next=1)
-        + exits(3, 1, n_prev=0))
+    for pids in (middle, old):
+        n.resume(pids)
+        n.wait_gone(pids)
+    n.stop(starts(1, 2) + reloads(2, 3, n_prev=2) + reloads(3, 1, n_prev=3)
+           + exits(2, 3, n_prev=2, n_next=1) + exits(1, 2, n_next=1)
+           + exits(3, 1, n_prev=0))
 
 
 @pytest.mark.parametrize("how", ["HUP", "-s reload"])
 def test_a_reload_in_the_usual_course_of_time(make, both, how):
     """Nothing is held up here; the model knows every legal order."""
     n = make(**both).start()
-    for gen in (2, 3, 4):
+    for gen in (2, 3):
         if how == "HUP":
             n.signal("HUP")
         else:
             assert n.run("-s", "reload").returncode == 0
         n.wait_events("worker_start", gen, 2)
         n.wait_events("master_exit", gen - 1)
-    n.quit()
-    rows = n.rows()
-    assert of(rows, 1) == of(starts(1, 2) + exits(1, 2, n_next=2), 1)
-    for gen in (2, 3):
-        assert of(rows, gen) == of(
-            reloads(gen, 2, 2) + exits(gen, 2, 0, 2), gen)
-    assert of(rows, 4) == of(reloads(4, 2, 2) + exits(4, 2, 0), 4)
+    n.stop()
+    for gen in (1, 2, 3):
+        assert of(n.rows(), gen) == of(life(2, 2, 2), gen)
 
 
 def test_reloads_in_a_burst(make, both):
@@ -105,29 +65,184 @@ def test_reloads_in_a_burst(make, both):
     n = make(workers=3, **both).start()
     for _ in range(20):
         n.signal("HUP")
-    n.signal("QUIT")
-    n.wait_end()
-    last = max(r[1] for r in n.rows())
-    for gen in range(1, last + 1):
-        mine = [r[0] for r in n.rows() if r[1] == gen]
+    n.stop()
+    for gen in range(1, max(r.gen for r in n.rows()) + 1):
+        mine = [r.event for r in n.rows() if r.gen == gen]
         assert mine.count("worker_start") == mine.count("worker_exit")
 
 
 def test_a_stop_right_after_a_reload(make, both):
     n = make(**both).start()
     n.signal("HUP")
-    wait(lambda: len(n.notes("init")) == 2, "the reload")
-    n.quit()
+    n.wait_note("init", 2)
+    n.stop()
     rows = n.rows()
     assert [r[:2] for r in rows].count(("master_exit", 1)) == 1
-    assert [r[0] for r in rows].count("worker_exit") == 4
+    assert [r.event for r in rows].count("worker_exit") == 4
 
 
-def test_reload_by_reload_callbacks_are_the_new_ones(make):
-    """Each generation runs the callbacks of its own configuration."""
+def test_each_generation_runs_its_own_callbacks(make):
     tag = 'wmt.note("exit of " .. id, { tag = "%s" })'
     n = make(callbacks={"master_exit": tag % "old"}).start()
     n.reload(callbacks={"master_exit": tag % "new"})
-    n.quit()
+    n.stop()
     assert [x["tag"] for x in n.notes("exit of 1")] == ["old"]
     assert [x["tag"] for x in n.notes("exit of 2")] == ["new"]
+
+
+# --- workers that come up late: last and first are still told right -----------
+
+def test_quit_before_a_sibling_has_joined(make, both):
+    """One that joins after the last has left begins a spell of its own."""
+    n = make(before_join=HELD, **both).start(ready=False)
+    n.wait_events("worker_start", 1)
+    n.wait_note("gate")
+    n.note_segments()
+    n.signal("QUIT")
+    n.wait_events("master_exit", 1)
+    n.open_gate("join")
+    n.wait_end()
+    n.check_rows(life(1) + worker_start(1, 1) + exits(1, 1))
+    assert [x["info"]["spell"] for x in n.events("master_exit")] == [1, 2]
+
+
+@pytest.mark.parametrize("how", ["QUIT", None])
+def test_a_sibling_waits_for_its_turn_to_start(make, both, how):
+    """It keeps one that leaves from being the last, and sees it if it stays."""
+    n = make(callbacks={"worker_start": 'wmt.gate("start")'}, **both)
+    n.start(ready=False)
+    n.wait_note("gate")
+    n.note_segments()
+    if how:
+        n.signal(how)
+    n.open_gate("start")
+    if how:
+        n.wait_end()
+        assert [r.event for r in n.rows()].count("master_exit") in (1, 2)
+    else:
+        n.wait_up()
+        n.stop(life(2))
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_late_generation_is_overtaken(make, both, used):
+    """Generation 3 is up before 2 has joined; 2 joins, or it is killed, and
+    all pass over it."""
+    n = make(before_join=LATE_JOIN, **both).start()
+    n.open_gate("late")
+    n.hup()
+    slow = n.wait_note("gate", 2)
+    n.wait_events("master_exit", 1)
+    n.hup(before_join="")
+    n.wait_events("worker_start", 3, 2)
+    if used:
+        n.open_gate("join")
+        n.wait_gone(slow)
+    else:
+        n.kill(*slow)
+    n.stop(starts(1, 2) + master_start(2, 2, "reload") + exits(1, 2, n_next=0)
+           + reloads(3, 2, n_prev=0) + (rows_of_2(n.rows()) if used else [])
+           + stopped(2, None, 2))
+
+
+def rows_of_2(rows):
+    """Both joined with QUIT pending: together, or one after the other."""
+    kw = {"n_prev": 0, "n_next": 2, "reason": "reload"}
+    one, two = (worker_start(2, k, **kw) for k in (1, 2))
+    last, first = (worker_exit(2, k, **kw) for k in (1, 2))
+    end = master_exit(2, **kw)
+    seen = [r for r in rows[7:] if r.gen == 2 and r.event != "master_start"]
+    assert seen in (one + two + first + last + end,
+                    one + first + one + last + end,
+                    (one + last + end) * 2)
+    return seen
+
+
+def test_a_sibling_joins_late_into_an_old_generation(make, both):
+    """One worker of generation 2 served; the other joins after 3 is up."""
+    n = make(**both).start()
+    n.hup(before_join=HELD)
+    n.wait_events("worker_start", 2, 1)
+    (late,) = n.wait_note("gate")
+    n.wait_events("master_exit", 1)
+    (early,) = n.started(2)
+    n.pause([early])        # it hears of its end when all of 3 are up
+    n.hup(before_join="")
+    n.wait_events("worker_start", 3, 2)
+    n.resume([early])
+    n.wait_gone([early])
+    n.open_gate("join")
+    n.wait_gone([late])
+    n.stop()
+    once = exits(2, 1, n_prev=0, n_next=2)
+    assert [r for r in n.rows() if r.gen == 2][2:] == (
+        once + worker_start(2, 1, 0, 2, "reload") + once)
+    assert [x["info"]["spell"] for x in n.events("master_exit", 2)] == [1, 2]
+
+
+# --- reloads and starts that fail leave no trace in the counts ----------------
+
+def test_failures_in_a_row(make, both):
+    n = make(**both).start()
+    for _ in range(3):
+        n.bind_fails()
+    n.reload()
+    n.stop(life(2, None, None, None, 2))
+
+
+def test_a_stop_after_a_failure(make, both):
+    n = make(**both).start()
+    n.bind_fails()
+    n.stop(life(2, None))
+
+
+def test_a_taken_address_then_a_good_reload(make):
+    """nginx tries for 2.5 s with the new generation begun."""
+    n = make().start()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = "listen 127.0.0.1:%d;" % taken.getsockname()[1]
+        n.reload_fails("still could not bind", server=server)
+    n.reload(server=server)
+    n.stop(life(2, None, 2))
+
+
+@pytest.mark.parametrize("place", ["http", "tail"])
+def test_a_syntax_error_then_a_good_reload(make, dict_, place):
+    """Without a dict, init_by_lua* has run when the tail is read."""
+    n = make(dict=dict_).start()
+    n.reload_fails("unknown directive", **{place: "nonsense;"})
+    n.reload()
+    began = not dict_ and place == "tail"
+    n.stop(life(2, None, 2) if began else life(2, 2))
+
+
+def test_an_error_in_the_users_init_then_a_good_reload(make, both):
+    n = make(**both).start()
+    n.reload_fails("the user's own", after_init='error("the user\'s own")')
+    n.expect("the user's own")
+    n.reload()
+    n.stop(life(2, None, 2))
+
+
+def test_a_failure_while_old_workers_still_serve(make, both):
+    n = make(**both).start()
+    held = n.drain()
+    n.bind_fails()
+    n.let_go(held)
+    n.reload()
+    n.stop(life(2, 2, None, 2))
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_a_start_that_fails_leaves_nothing(make, both, daemon):
+    """And the good one after it is told nothing."""
+    n = make(daemon=daemon, opts={"name": conf.own("test-failed-start")},
+             server="listen unix:none/s;", **both)
+    assert n.start_fails() == 1
+    n.check_rows(master_start(1))
+    assert n.segments() == []
+    n.params["server"] = ""
+    n.start_again()
+    n.stop(master_start(1) + life(2))

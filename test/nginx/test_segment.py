@@ -8,11 +8,8 @@ import re
 import pytest
 
 import conf
-from rows import exits, reloads, starts
+from rows import born, life, respawn, stopped
 
-LIFE = (starts(1, 2)
-        + reloads(2, 2, n_prev=2) + exits(1, 2, n_next=2)
-        + exits(2, 2, n_prev=0))
 STRAY = f"/dev/shm/wm.{conf.own('test-stray')}.0123456789abcdef"
 
 
@@ -24,14 +21,12 @@ def test_the_name_option_names_the_instance(make, both):
     n = make(opts={"name": conf.own("test-blue.1")}, **both).start()
     (path,) = n.segments()
     assert re.fullmatch(r"/dev/shm/wm\.test-blue\.1-\d+\.[0-9a-f]{16}", path)
-    n.quit()
 
 
 def test_a_name_of_63_characters(make):
     n = make(opts={"name": conf.own("n").ljust(63, "n")}).start()
     (path,) = n.segments()
     assert len(path) == len("/dev/shm/wm..") + 63 + 16
-    n.quit()
 
 
 def test_the_default_name_tells_prefix_shm_and_subsystem_apart(make):
@@ -46,8 +41,7 @@ def test_the_default_name_tells_prefix_shm_and_subsystem_apart(make):
 def test_any_shm_name_makes_a_default_name(make, shm):
     n = make(dict=False, opts={"shm": shm}).start()
     assert len(n.segments()) == 1
-    n.quit()
-    assert n.rows() == starts(1, 2) + exits(1, 2)
+    n.stop(life(2))
 
 
 @pytest.mark.parametrize("given, expected", [
@@ -61,17 +55,6 @@ def test_the_mode_option_is_the_files_mode(make, given, expected):
         os.umask(old)
     (path,) = n.segments()
     assert mode(path) == expected
-    n.quit()
-
-
-def test_each_life_has_a_segment_of_its_own(make, both):
-    n = make(**both).start()
-    first = n.segments()
-    n.quit()
-    n.new_life()
-    n.start()
-    assert len(n.segments()) == 1 and n.segments() != first
-    n.quit()
 
 
 def damaged_file():
@@ -111,8 +94,7 @@ def test_a_stray_file_of_its_name_does_no_harm(make, stray, what):
     n.expect(r"\[warn\].*worker manager: .*damaged.*wm\.test-stray", 1)
     assert list(n.mapped()) != [os.path.basename(STRAY)]
     n.reload()
-    n.quit()
-    assert n.rows() == LIFE
+    n.stop(life(2, 2))
     assert "unclean" not in n.events("master_start")[0]["info"]
     assert os.path.exists("/etc/passwd")
     n.instances.clear()     # the stray one may stay
@@ -124,7 +106,7 @@ def test_a_file_of_another_user_is_left_alone(make, root, stray):
     os.chown(STRAY, 65534, 65534)
     n = make(opts={"name": conf.own("test-stray")}).start()
     n.expect(r"\[warn\].*worker manager: .*of another user left alone", 1)
-    n.quit()
+    n.stop()
     assert os.path.exists(STRAY)
     n.instances.clear()
 
@@ -158,19 +140,11 @@ def test_without_dev_shm_anonymous_memory_serves(make, private_mounts, both,
     assert n.mapped() == {}
     n.expect(warning, 1)
     n.reload()
-    n.reload_fails("bind.. to unix:none/s failed",
-                   server="listen unix:none/s;")
-    n.kill(n.worker(2))
-    n.wait_events("worker_start", 2, 3)
+    n.bind_fails()
+    n.replace(n.started(2)[0])
     n.reload()
-    n.quit()
+    n.stop(born(2, 2, None) + respawn(3, 2, 0) + life(2, 2, None, 2)[10:])
     assert len(n.log_lines(warning)) == 1
-    assert n.rows() == (
-        LIFE[:-3]
-        + [("master_start", 3, 2, 0, None, "reload"),
-           ("worker_start", 2, 0, 3, None, "respawn")]
-        + reloads(4, 2, n_prev=2) + exits(2, 2, n_prev=0, n_next=2)
-        + exits(4, 2, n_prev=0))
 
 
 def test_anonymous_memory_and_daemon_on(make, private_mounts, root):
@@ -178,8 +152,7 @@ def test_anonymous_memory_and_daemon_on(make, private_mounts, root):
     n.start()
     n.expect("worker manager: .*anonymous memory", 1)
     n.reload()
-    n.term()
-    assert n.rows() == LIFE
+    n.stop_fast(life(2, 2))
 
 
 def test_a_dev_shm_that_fills_up_later_does_no_harm(make, private_mounts):
@@ -196,8 +169,5 @@ def test_a_dev_shm_that_fills_up_later_does_no_harm(make, private_mounts):
                 f.flush()
     assert os.listdir(shm).count(name) == 1
     n.reload()
-    n.kill(n.worker(2))
-    n.wait_events("worker_start", 2, 3)
-    n.quit()
-    assert n.rows()[-4:] == [
-        ("worker_start", 2, 0, 3, None, "respawn")] + exits(2, 2, n_prev=0)
+    n.replace(n.started(2)[0])
+    n.stop(born(2, 2) + respawn(3, 2, 0) + stopped(2, 2))

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from proc import wait
-from rows import exits, starts
+from rows import life
+from told import JUDGED, QUICK
 
 ANSWERS = """
     local M = require("resty.worker.manager")
@@ -56,48 +57,41 @@ def workers(n, pid=None):
     return listed(n.ask(pid or n.current()[0], "workers"))
 
 
+def states(n, pid=None):
+    return {w["pid"]: w["state"] for w in workers(n, pid)}
+
+
+def events_of(n, pid):
+    return [e["event"] for e in listed(n.ask(pid, "events"))]
+
+
 # --- workers ------------------------------------------------------------------
 
-
 def test_workers_are_told_as_they_are(asked, both):
+    """Draining ones stay in sight, and slots are unique."""
     n = asked(**both).start()
-    seen = workers(n)
-    assert {w["pid"] for w in seen} == set(n.current())
-    for w in seen:
-        assert w["id"] == f'1-{w["pid"]}'
-        assert (w["generation"], w["role"], w["state"]) == (1, "worker", "live")
-        assert 0 <= w["age"] < 3600 and w["joined_at"] > 1.6e9
-    n.quit()
-
-
-def test_draining_workers_stay_in_sight_and_slots_are_unique(asked, both):
-    n = asked(**both).start()
-    held = n.hold_all()
-    n.reload(old_gone=False)
-    n.wait_events("master_exit", 1)
+    held = n.drain()
     seen = {w["pid"]: w for w in workers(n)}
-    assert set(seen) == set(n.workers())
-    assert {seen[p]["state"] for p in held} == {"draining"}
-    assert {seen[p]["state"] for p in n.current()} == {"live"}
-    assert {seen[p]["generation"] for p in held} == {1}
+    assert set(seen) == set(n.workers()) and len(seen) == 4
+    for pid, w in seen.items():
+        gen, state = (1, "draining") if pid in held else (2, "live")
+        assert w["id"] == f"{gen}-{pid}"
+        assert (w["generation"], w["role"], w["state"]) == (
+            gen, "worker", state)
+        assert 0 <= w["age"] < 3600 and w["joined_at"] > 1.6e9
     slots = [w["slot"] for w in seen.values()]
-    assert len(set(slots)) == len(slots) == 4 and max(slots) < 8
-    for s in held.values():
-        s.close()
-    n.wait_gone(list(held))
+    assert len(set(slots)) == 4 and max(slots) < 8
+    n.let_go(held)
     assert {w["pid"] for w in workers(n)} == set(n.current())
-    n.quit()
 
 
 def test_a_killed_worker_is_crashed_for_a_while(asked):
     n = asked().start()
-    killed, other = n.current()
-    n.kill(killed)
-    n.wait_events("worker_start", 1, 3)
-    states = {w["pid"]: w["state"] for w in workers(n, other)}
-    assert states.pop(killed) == "crashed"
-    assert set(states.values()) == {"live"} and len(states) == 2
-    n.quit()
+    killed, other = n.started(1)
+    n.replace(killed)
+    seen = states(n, other)
+    assert seen.pop(killed) == "crashed"
+    wait(lambda: list(states(n, other).values()).count("live") == 2, "live")
 
 
 def test_a_worker_waiting_for_its_turn_is_joining(asked):
@@ -106,38 +100,30 @@ def test_a_worker_waiting_for_its_turn_is_joining(asked):
     n.start(ready=False)
     n.wait_note("gate")
     n.note_segments()
-    first = n.worker(1)
-    wait(lambda: sorted(w["state"] for w in workers(n, first)) ==
+    first = n.started(1)[0]
+    wait(lambda: sorted(states(n, first).values()) ==
          ["joining", "live", "live"], "a joining one")
     n.open_gate("start")
     n.wait_up()
-    n.quit()
 
 
 def test_a_stopped_worker_is_stalled_and_comes_back(asked):
-    n = asked(opts={"interval": 0.1, "failed": 0.4}).start()
-    stopped, other = n.current()
+    n = asked(opts=QUICK).start()
+    stopped, other = n.started(1)
     n.expect(rf"worker manager: worker 1-{stopped} (stalled|recovered)")
     n.pause([stopped])
-    wait(lambda: {w["pid"]: w["state"] for w in workers(n, other)}[stopped]
-         == "stalled", "the stall")
+    wait(lambda: states(n, other)[stopped] == "stalled", "the stall")
     n.resume([stopped])
     n.wait_log(rf"worker 1-{stopped} recovered")
-    assert {w["state"] for w in workers(n, other)} == {"live"}
-    n.quit()
+    assert set(states(n, other).values()) == {"live"}
 
 
-# --- generations, counts ----------------------------------------------------
-
+# --- generations, counts ------------------------------------------------------
 
 def test_generations_are_told_as_they_are(asked):
     n = asked().start()
-    held = n.hold_all()
-    n.reload(old_gone=False)
-    n.wait_events("master_exit", 1)
-    n.reload_fails("bind.. to unix:none/s failed",
-                   server="listen unix:none/s;")
-    n.wait_log("bind.. to unix:none/s failed")
+    held = n.drain()
+    n.bind_fails()
     pid = n.current()[0]
     seen = wait(lambda: [g for g in [listed(n.ask(pid, "generations"))]
                          if len(g) == 3 and g[2]["state"] == "aborted"],
@@ -148,66 +134,52 @@ def test_generations_are_told_as_they_are(asked):
                                (3, "aborted", "reload", 0, 0)]
     assert {g["master"] for g in seen} == {n.master}
     assert all(g["begun_at"] > 1.6e9 and g["crashes"] == 0 for g in seen)
-    for s in held.values():
-        s.close()
-    n.quit()
+    n.let_go(held)
 
 
 def test_counts_are_what_a_callback_would_see(asked, both):
     n = asked(workers=3, **both).start()
-    old = n.current()
 
-    def counts(pid):
-        answer = n.ask(pid, "counts")
-        return tuple(answer.get(k) for k in ("n_prev", "n_mine", "n_next"))
+    def counts(pids):
+        seen = [n.ask(pid, "counts") for pid in pids]
+        return {tuple(x.get(k) for k in ("n_prev", "n_mine", "n_next"))
+                for x in seen}
 
-    assert {counts(p) for p in old} == {(None, 3, None)}
-    n.pause(old)
-    n.hup(workers=2)
-    n.wait_events("worker_start", 2, 2)
-    new = [p for p in n.current() if p not in old]
-    assert {counts(p) for p in new} == {(3, 2, None)}
+    assert counts(n.current()) == {(None, 3, None)}
+    old = n.reload_unheard(until=2, workers=2)
+    assert counts(n.started(2)) == {(3, 2, None)}
     n.resume(old)
     n.wait_gone(old)
-    assert {counts(p) for p in new} == {(0, 2, None)}
-    n.quit()
+    assert counts(n.started(2)) == {(0, 2, None)}
 
 
 # --- events -------------------------------------------------------------------
-
 
 def test_events_tell_a_life_in_order(asked, both):
     n = asked(workers=1, **both).start()
     n.reload()
     n.kill(n.current()[0])
     n.wait_up()
-    wait(lambda: "worker_crashed" in [
-        e["event"] for e in listed(n.ask(n.current()[0], "events"))], "crash")
+    wait(lambda: "worker_crashed" in events_of(n, n.current()[0]), "crash")
     answer = n.ask(n.current()[0], "events")
     seen = listed(answer)
     assert [e["number"] for e in seen] == list(range(1, len(seen) + 1))
     assert answer["last"] == answer["again"] == len(seen)
     assert answer["missed"] == answer["rest"] == answer["more"] == 0
-    stamps = [e["time"] for e in seen]
-    assert all(t > 1.6e9 for t in stamps)
+    assert all(e["time"] > 1.6e9 for e in seen)
 
     def of(gen, kinds):
-        return [e["event"] for e in seen if e["generation"] == gen
-                and e["event"].startswith(kinds)]
+        return [e["event"].partition("_")[2] for e in seen
+                if e["generation"] == gen and e["event"].startswith(kinds)]
 
-    assert of(1, "generation") == [
-        "generation_begun", "generation_active", "generation_exited"]
-    assert of(1, "worker") == [
-        "worker_joined", "worker_live", "worker_draining", "worker_left"]
-    assert of(2, "generation") == ["generation_begun", "generation_active"]
-    assert of(2, "worker") == [
-        "worker_joined", "worker_live", "worker_joined", "worker_crashed",
-        "worker_live"]
+    assert of(1, "generation") == ["begun", "active", "exited"]
+    assert of(1, "worker") == ["joined", "live", "draining", "left"]
+    assert of(2, "generation") == ["begun", "active"]
+    assert of(2, "worker") == ["joined", "live", "joined", "crashed", "live"]
     terms = [e["term"] for e in seen if e["event"] == "leader"]
     assert terms == sorted(set(terms))
     joins = [e["join"] for e in seen if e["event"] == "worker_joined"]
     assert joins == [1, 2, 3]
-    n.quit()
 
 
 def test_a_short_log_tells_how_many_it_has_lost(asked):
@@ -216,20 +188,19 @@ def test_a_short_log_tells_how_many_it_has_lost(asked):
     answer = n.ask(n.current()[0], "events")
     assert len(listed(answer)) == 4
     assert answer["missed"] == answer["last"] - 4 > 0
-    n.quit()
 
 
-@pytest.mark.parametrize("since", ['"1"', "-1", "{}", "true"])
-def test_events_of_a_wrong_number_raise(make, since):
-    n = make(after_join=f"""
-        wmt.try("events", function()
+def test_events_of_a_wrong_number_raise(make):
+    wrong = ('"1"', "-1", "{}", "true")
+    n = make(after_join="".join(f"""
+        wmt.try("events {i}", function()
             local list = require("resty.worker.manager").events({since})
             return list end)
-        """).start()
-    line = n.tries()["events"]
-    assert line["ok"] is False and "number" in line["first"]
-    assert "init_worker_by_lua(nginx.conf:" in line["first"]
-    n.quit()
+        """ for i, since in enumerate(wrong))).start()
+    assert len(n.tries()) == len(wrong)
+    for line in n.tries().values():
+        assert line["ok"] is False and "number" in line["first"]
+        assert "init_worker_by_lua(nginx.conf:" in line["first"]
 
 
 # --- where they may be asked --------------------------------------------------
@@ -240,14 +211,12 @@ VIEWS = ("workers", "generations", "counts", "events", "leader")
 def test_before_on_init_there_is_no_node(make):
     n = make(before_init="".join(f"""
         wmt.try("{v}", require("resty.worker.manager").{v})
-        """ for v in (*VIEWS, "beat")))
-    n.start()
+        """ for v in (*VIEWS, "beat"))).start()
     tries = n.tries()
     assert set(tries) == {*VIEWS, "beat"}
     for line in tries.values():
         assert line["ok"] is True and "first" not in line, line
         assert line["second"], line
-    n.quit()
 
 
 def test_in_the_master_all_but_a_beat_are_answered(make):
@@ -261,7 +230,6 @@ def test_in_the_master_all_but_a_beat_are_answered(make):
     for v in VIEWS:
         assert tries[v]["first"] is True, tries[v]
     assert "first" not in tries["beat"] and tries["beat"]["second"]
-    n.quit()
 
 
 def test_requests_without_code_cache_may_look(make, root):
@@ -279,12 +247,10 @@ def test_requests_without_code_cache_may_look(make, root):
         assert n.get("/look") == 200
     for x in n.notes("look"):
         assert (x["workers"], x["generations"], x["beat"]) == (2, 1, True)
-    n.quit()
-    assert n.rows() == starts(1, 2) + exits(1, 2)
+    n.stop(life(2))
 
 
 # --- beat ---------------------------------------------------------------------
-
 
 def test_a_beat_is_compiled_and_allocates_nothing(make):
     """The loop around it becomes one trace; nothing aborts it."""
@@ -320,12 +286,11 @@ def test_a_beat_is_compiled_and_allocates_nothing(make):
     assert seen["traces"] >= 1 and seen["aborts"] == 0
     assert seen["good"] == 100000
     assert seen["grown"] < 1, "kilobytes"
-    n.quit()
 
 
 def test_beats_of_requests_keep_a_busy_worker_live(make):
     """No timer runs in a loop that never yields; the beats do."""
-    n = make(opts={"interval": 0.1, "failed": 0.3}, server="""
+    n = make(opts=QUICK, server="""
         location /busy { content_by_lua_block {
             local wmt = require "wmt"
             wmt.note("busy")
@@ -337,19 +302,12 @@ def test_beats_of_requests_keep_a_busy_worker_live(make):
         } }""").start()
     first = n.connect()
     first.sendall(b"GET /busy HTTP/1.0\r\n\r\n")
-    n.wait_note("busy")
-    begun = n.notes("busy")[0]["t"]
-    other = [p for p in n.current() if p != n.notes("busy")[0]["by"]]
-    n.kill(*other)      # whose replacement sweeps as it starts
-    n.wait_events("worker_start", 1, 3)
-    wait(lambda: time.monotonic_ns() // 1000 - begun > 1e6, "a second")
-    n.kill(*[p for p in n.current() if p not in n.killed
-             and p != n.notes("busy")[0]["by"]])
-    n.wait_events("worker_start", 1, 4)
+    (busy,) = n.wait_note("busy")
+    until = time.monotonic() + sum(QUICK.values()) + 0.5
+    wait(lambda: time.monotonic() > until, "its timers to be overdue")
+    (other,) = set(n.current()) - {busy}
+    n.replace(other)        # what takes its place looks at all as it starts
     n.open_gate("enough")
     assert b"done" in first.recv(4096)
     first.close()
-    assert not n.log_lines("stalled")
-    n.quit()
-
-
+    assert not n.log_lines(JUDGED)

@@ -4,7 +4,10 @@
 
 from conf import Lua
 
-QUICK = {"interval": 0.1, "failed": 0.4}
+# A worker that does not run is called stalled after 2 s: soon enough to be
+# waited for, and late enough for one that a busy machine keeps waiting.
+QUICK = {"interval": 0.1, "failed": 1.9}
+JUDGED = "worker manager: worker .* (stalled|recovered)"
 
 
 def failure(event, body=""):

@@ -12,7 +12,7 @@ from runner import ROOT, Stage
 
 BUILD = os.environ["WM_BUILD"]
 COMPILED = ("unit", "crash", "hostile", "stress")
-QUICK = ("nginx", "consumer", "bench", "lint", "tools", "runner", "books",
+QUICK = ("nginx", "consumer", "bench", "lint", "tools", "runner", "rules",
          "server", "example")
 LONG = ("model", "chaos", "fuzz")
 SANITIZERS = {

@@ -1,40 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Fixtures: wmctl, a directory of segments of the test's own, and the nginx
-of the folder beside this one."""
+"""Fixtures: wmctl, and a directory of segments of the test's own."""
 
-import importlib.util
 import os
 import shutil
-import sys
 import tempfile
 
 import pytest
 
-HERE = os.path.dirname(__file__)
-NGINX = os.path.join(os.path.dirname(HERE), "nginx")
-sys.path.insert(0, NGINX)
+import conf
+import leftovers
+from actor import Actor
+from wmctl import Command
 
-
-def borrow(name):
-    """The nginx tests' fixtures, whose file is called as this one is."""
-    spec = importlib.util.spec_from_file_location(
-        name, os.path.join(NGINX, "conftest.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fixtures = borrow("nginx_fixtures")
-make = fixtures.make
-root = fixtures.root
-pytest_configure = fixtures.pytest_configure
-pytest_runtest_makereport = fixtures.pytest_runtest_makereport
-
-import conf  # noqa: E402
-import leftovers  # noqa: E402
-from actor import Actor  # noqa: E402
-from wmctl import LIBRARY, WMCTL, Command  # noqa: E402
+pytest_plugins = ["nginx_fixtures"]
 
 
 class Place(Command):
@@ -110,8 +89,8 @@ def public(root):
     try:
         os.chmod(path, 0o755)
         os.mkdir(os.path.join(path, "segments"))
-        shutil.copy(WMCTL, path)
-        shutil.copy(LIBRARY, os.path.join(path, "libwm.so.1"))
+        shutil.copy(conf.WMCTL, path)
+        shutil.copy(conf.LIBRARY, os.path.join(path, "libwm.so.1"))
         p = Place(os.path.join(path, "segments"))
         p.nobody = Command(*p.options, program=os.path.join(path, "wmctl"),
                            user="nobody", LD_LIBRARY_PATH=path)

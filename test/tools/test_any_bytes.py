@@ -13,7 +13,6 @@ import threading
 import pytest
 
 import conf
-from wmctl import WMCTL
 
 SEEDS = sorted(glob.glob(os.path.join(conf.ROOT, "test/fuzz/seeds/*")))
 HEAD = 8                    # what a seed of the fuzz target begins with
@@ -61,7 +60,7 @@ def mutated(chance, constants):
 def ask(place, command):
     """One of the documented answers, soon; JSON where it is asked for."""
     done = subprocess.run(
-        [WMCTL, "--directory", place.directory, *command, NAME],
+        [conf.WMCTL, "--directory", place.directory, *command, NAME],
         capture_output=True, timeout=20, check=False)
     assert done.returncode in ANSWERS, (command, done)
     assert len(done.stdout) < 1 << 20

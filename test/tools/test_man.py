@@ -176,14 +176,13 @@ def test_the_example_reloads_a_server_and_waits_for_it(make):
     n.expect("signal process started")
     script = (f'nginx() {{ command {" ".join(map(repr, n.command()))} "$@"; }}'
               f"\nset -e\n{script}").replace(" blue", " " + instance)
-    path = os.path.dirname(wmctl.WMCTL) + ":" + os.environ["PATH"]
+    path = os.path.dirname(conf.WMCTL) + ":" + os.environ["PATH"]
     done = subprocess.run(["sh", "-c", script], cwd=n.prefix, text=True,
                           capture_output=True, check=False, timeout=90,
                           env={**os.environ, "PATH": path})
     assert (done.returncode, done.stdout) == (
         0, "4 of 4 workers are live in generation 2\n"), done
     n.wait_up()
-    n.quit()
 
 
 def test_the_readmes_commands_are_understood(place):

@@ -3,11 +3,12 @@
 """wmctl beside a real nginx, in all that it goes through."""
 
 import os
-import signal
 
 import pytest
 
 import conf
+import proc
+from traced import LATE_JOIN
 from wmctl import DENIED, NOT_READY, OK, Command
 
 DEFAULT = Command()     # of /dev/shm, where other nodes may be, too
@@ -47,14 +48,11 @@ def test_a_running_server_is_shown_as_it_is(node):
                  if x["file"] == file]
     assert listed["live"] and listed["count"]["live"] == 2
     assert file in DEFAULT.text("list")
-    n.quit()
 
 
 def test_a_generation_that_drains_is_shown_below_the_new_one(node):
     n, name, _ = node()
-    held = n.hold_all()
-    n.reload(old_gone=False)
-    n.wait_events("master_exit", 1)
+    held = n.drain()
     shown = show(name)
     assert [g["id"] for g in shown["generations"]] == [2, 1]
     assert states(shown, 1) == dict.fromkeys(held, "draining")
@@ -63,34 +61,27 @@ def test_a_generation_that_drains_is_shown_below_the_new_one(node):
     new, old = text.index("# generation 2: active, reload"), text.index(
         "# old generation 1: exited, start")
     assert new < old < text.index("draining")
-    for s in held.values():
-        s.close()
-    n.wait_gone(held)
+    n.let_go(held)
     assert [g["id"] for g in show(name)["generations"] if g["workers"]] == [2]
-    n.quit()
 
 
 def test_a_killed_worker_is_shown_as_crashed_beside_its_replacement(node):
     n, name, _ = node()
-    pid = n.worker(1)
-    n.kill(pid)
-    n.wait_events("worker_start", 1, 3)
+    pid = n.started(1)[0]
+    n.replace(pid)
+    n.wait_up()
     shown = show(name)
     assert states(shown, 1) == {
         pid: "crashed", **dict.fromkeys(n.current(), "live")}
     assert shown["generations"][0]["crashes"] == 1
     assert "crashes 1" in DEFAULT.text("show", name)
-    n.quit()
 
 
 def test_a_crash_of_the_whole_server_is_left_to_be_looked_at(node):
     n, name, file = node()
     everybody = [n.master, *n.workers()]
     n.pause(everybody)      # or a worker might notice its master's end
-    for pid in everybody:
-        os.kill(pid, signal.SIGKILL)
-    n.wait_gone(everybody)
-    n.popen.wait()
+    proc.kill(*everybody)
     n.master = None
     shown = show(name)
     assert not shown["live"] and shown["count"]["gone"] == 2
@@ -111,13 +102,11 @@ def test_gc_leaves_a_running_server_alone(node):
         {"file": file, "instance": name, "action": "kept",
          "reason": "in use"}]
     assert show(name)["live"]
-    n.quit()
 
 
 def test_wait_ends_when_a_reloads_workers_are_ready(node):
     """Not before: the old ones were as many."""
-    n, name, _ = node(before_join="""
-        if wmt.opened("late") then wmt.gate("go") end""")
+    n, name, _ = node(before_join=LATE_JOIN)
     n.open_gate("late")
     held = n.hold_all()
     waiting = DEFAULT.begin("--json", "wait", "--ready", "2", "--newer-than",
@@ -128,16 +117,12 @@ def test_wait_ends_when_a_reloads_workers_are_ready(node):
                           "--newer-than", "1", name, status=NOT_READY)
     assert answer["live"] == 0
     assert waiting.popen.poll() is None
-    n.open_gate("go")
+    n.open_gate("join")
     status, said = waiting.end()
     (answer,) = waiting.documents(1)
     assert (status, said) == (OK, "")
     assert (answer["generation"], answer["live"]) == (2, 2)
-    for s in held.values():
-        s.close()
-    n.wait_up()
-    n.wait_gone(held)
-    n.quit()
+    n.let_go(held)
 
 
 def test_events_are_followed_over_a_reload_and_a_restart(node):
@@ -150,16 +135,15 @@ def test_events_are_followed_over_a_reload_and_a_restart(node):
         return ('"event":"generation-active","generation":2' in output
                 and output.count('"event":"worker-left"') == 2)
     follow.until(seen, "the reload")
-    n.quit()
+    n.stop()
     follow.until(lambda out: '"live":false' in out, "the end")
-    n.new_life()
-    n.start()
+    n.start_again()
 
     def served(output):
         _, begins, rest = output.partition('"live":true')
         return begins and '"event":"generation-active"' in rest
     follow.until(served, "the next life")
-    n.quit()
+    n.stop()
     follow.signal("TERM")
     follow.end()
     lines = follow.documents(1)
@@ -183,7 +167,6 @@ def test_watch_draws_a_reload_in_place(node):
                 "the second generation")
     watch.signal("INT")
     assert watch.end() == (OK, "")
-    n.quit()
 
 
 def test_nobody_may_look_at_a_server_of_mode_0600(node, public):
@@ -192,7 +175,7 @@ def test_nobody_may_look_at_a_server_of_mode_0600(node, public):
                      **public.nobody.env)
     line = nobody.refuses(DENIED, "show", name)
     assert file in line and "mode 0600" in line
-    n.quit()
+    n.stop()
 
 
 def test_anybody_may_look_at_a_server_of_mode_0644(node, public):
@@ -201,7 +184,7 @@ def test_anybody_may_look_at_a_server_of_mode_0644(node, public):
                      **public.nobody.env)
     assert states(nobody.json("show", name), 1) == dict.fromkeys(
         n.current(), "live")
-    n.quit()
+    n.stop()
 
 
 def test_looking_leaves_no_trace(node):
@@ -209,6 +192,6 @@ def test_looking_leaves_no_trace(node):
     n, _, file = node()
     watch = DEFAULT.begin("--json", "watch", file)
     watch.documents(1)
-    n.quit()
+    n.stop()
     assert watch.end()[0] == OK
     assert not n.segments()

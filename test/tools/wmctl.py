@@ -17,8 +17,6 @@ import pytest
 import conf
 import proc
 
-WMCTL = os.path.join(conf.BUILD, "cpp/wmctl")
-LIBRARY = os.path.join(conf.BUILD, "libwm/libwm.so")
 OK, NOT_READY, USAGE, NO_NODE, DENIED, DAMAGED, FOREIGN, FAILED = range(8)
 
 # What whoever started the tests ignores, as a shell does for its background,
@@ -32,7 +30,7 @@ for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM,
 class Command:
     """wmctl with some options, as some user."""
 
-    def __init__(self, *options, program=WMCTL, user=None, **env):
+    def __init__(self, *options, program=conf.WMCTL, user=None, **env):
         self.options = options
         self.program = program
         self.more = {"user": user, "group": "nogroup",

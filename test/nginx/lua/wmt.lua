@@ -122,7 +122,7 @@ end
 -- blocks the process until the test opens the gate
 function M.gate(gate)
     M.note("gate", { gate = gate })
-    for _ = 1, 10000 do
+    for _ = 1, 30000 do
         if M.opened(gate) then
             return
         end

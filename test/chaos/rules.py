@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""The books of a run, and the rules that they must keep.
+"""The rules that the record of a run must keep.
 
 Each rule is a function of recorded facts that yields what is wrong. It knows
 no luck, and of moments only which came first: what may be missing is missing
@@ -8,15 +8,14 @@ because a process that would have told it was killed, and then the facts name
 that process.
 """
 
-import math
 import re
-import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 
 from clients import CONNECTIONS
+from conf import EVENTS
+from record import Life
+from traces import overlaps
 
-FOUR = ("master_start", "master_exit", "worker_start", "worker_exit")
 KNOWN = re.compile(
     r"worker manager: (worker \d+-\d+ (crashed|stalled|recovered)"
     r"|not given)")
@@ -25,175 +24,8 @@ MEANT = re.compile(     # of the failed reloads and upgrades
     r"|exited on signal (9|15)\b")
 TROUBLE = re.compile(r"attempt to |thread aborted|traceback|Sanitizer"
                      r"|exited on signal|\[(crit|alert|emerg)\]", re.I)
-STARTED = re.compile(r"\[notice\] (\d+)#\d+: start worker process (\d+)")
-LEAVING = re.compile(r"(\S+ \S+) \[notice\] (\d+)#\d+: "
-                     r"(?:gracefully shutting down|exiting)$")
 CUT_SHORT = re.compile(r"\[alert\] (\d+)#\d+: (\*\d+ open socket #|aborting)")
 LOUD = re.compile(r"\[(warn|error|crit|alert|emerg)\] .*worker manager: ")
-
-
-@dataclass
-class Window:
-    """From one moment to another of the monotonic clock: noted before the first
-    and after the last of what happens in it."""
-    since: float
-    until: float = math.inf
-
-    def lasts(self):
-        return self.until == math.inf
-
-    def meets(self, other):
-        """The other may be anything that has two such moments."""
-        return self.since <= other.until and other.since <= self.until
-
-
-@dataclass
-class Felled(Window):
-    """By a signal upon which processes end at once, until they are gone."""
-    pids: list = field(default_factory=list)
-    newest: int = 0             # entry of the event log until then
-
-
-@dataclass
-class Life:
-    """What one life of the node left."""
-    trace: list = field(default_factory=list)   # of the callbacks
-    events: list = field(default_factory=list)  # the event log
-    followed: list = field(default_factory=list)    # as wmctl told it
-    log: list = field(default_factory=list)     # nginx's error.log
-    killed: set = field(default_factory=set)    # by chaos
-    holders: set = field(default_factory=set)   # died with the lock
-    felled: list = field(default_factory=list)
-    left: list = field(default_factory=list)    # segments when all had ended
-    file: str = ""
-    instance: str = ""
-    clock: float = 0            # real time less monotonic time, seconds
-    gentle: bool = False        # all was up, and nothing hindered the end
-
-    def named(self, *names):
-        return [e for e in self.events if e.get("event") in names]
-
-    def begins(self, *names):
-        return [x for x in self.trace if x["what"] == "begin"
-                and x["event"] in names]
-
-    def not_given(self, what):
-        """The ids of events that were logged as not given."""
-        found = (re.search(rf"not given: {what} of ([\d-]+): ", x)
-                 for x in self.log)
-        return Counter(x[1] for x in found if x)
-
-    def missed(self):
-        """Entries that their writers died over."""
-        return sum(e.get("missed", 0) for e in self.events)
-
-    def pids(self, pattern):
-        found = (re.search(pattern, x) for x in self.log)
-        return {int(x[1]) for x in found if x}
-
-    def dead(self):
-        """Killed, by chaos or by nginx on a fast stop."""
-        return self.killed | self.pids(r" (\d+) exited on signal 9\b")
-
-    def felled_pids(self):
-        return {pid for x in self.felled for pid in x.pids}
-
-    def masters(self):
-        """{worker: who started it}."""
-        return {int(m[2]): int(m[1]) for m in map(STARTED.search, self.log)
-                if m}
-
-    def hurried(self):
-        """Workers whose master was felled, started too late to be known."""
-        masters = self.masters()
-        fast = self.pids(r"\[notice\] (\d+)#\d+: exiting$") - self.pids(
-            r"\[notice\] (\d+)#\d+: gracefully shutting down")
-        return {p for p in fast if masters.get(p) in self.felled_pids()}
-
-    def falls(self):
-        """{pid: what felled it}; of the hurried, what felled their master."""
-        found = defaultdict(list)
-        for x in self.felled:
-            for pid in x.pids:
-                found[pid].append(x)
-        masters = self.masters()
-        for pid in self.hurried():
-            found[pid] += found[masters[pid]]
-        return found
-
-    def ended_at_once(self):
-        return (self.dead() | self.felled_pids() | self.hurried()
-                | self.pids(r" (\d+) exited on signal 15\b"))
-
-    def leaves(self):
-        """{pid: from its first word of it to its last act, or to its end}, and
-        a second more at each side: the clocks are not that far apart."""
-        left = {e["pid"]: e["time_ms"] / 1e3 - self.clock + 1
-                for e in self.named("worker-left")}
-        falls, found = self.falls(), {}
-        for m in filter(None, map(LEAVING.search, self.log)):
-            pid = int(m[2])
-            since = time.mktime(time.strptime(m[1], "%Y/%m/%d %H:%M:%S"))
-            until = left.get(pid) or max(
-                (x.until for x in falls[pid]), default=math.inf)
-            found.setdefault(pid, Window(since - self.clock - 1, until))
-        return found
-
-    def ends(self):
-        """{pid: windows in which its connections may end}."""
-        found = self.falls()
-        for pid, x in self.leaves().items():
-            found[pid].append(x)
-        return found
-
-    def unfinished(self):
-        """Who began a callback that never ended: it told what it took."""
-        begun = {(x["by"], x["call"]) for x in self.trace
-                 if x["what"] == "begin"}
-        ended = {(x["by"], x["call"]) for x in self.trace
-                 if x["what"] in ("end", "raise")}
-        return {pid for pid, _ in begun - ended}
-
-    def lost(self):
-        """How many events may have been taken by who died before telling."""
-        recovered = {e["value"] for e in self.named("lock-recovered")}
-        holders = (self.holders | recovered) - self.unfinished()
-        return len(holders) + self.missed()
-
-
-@dataclass
-class Run:
-    """All lives of a run, and what its clients saw."""
-    lives: list = field(default_factory=list)
-    down: list = field(default_factory=list)    # windows without an nginx
-    failures: list = field(default_factory=list)
-    served: list = field(default_factory=list)
-    leads: list = field(default_factory=list)   # (term, pid), as served
-    loads: list = field(default_factory=list)   # of wrk
-    readings: list = field(default_factory=list)    # of wmctl
-    errors: list = field(default_factory=list)  # of the clients themselves
-
-    def of_each_pid(self, windows):
-        """What all lives tell of windows, by pid."""
-        found = defaultdict(list)
-        for life in self.lives:
-            for pid, some in windows(life).items():
-                found[pid] += some
-        return found
-
-    def told(self, index):
-        """What the next life was told of this one; None if nobody was."""
-        if index + 1 >= len(self.lives) or self.tidied(index):
-            return None
-        starts = self.lives[index + 1].begins("master_start")
-        return starts[0]["info"].get("unclean", {}) if starts else None
-
-    def tidied(self, index):
-        """Whether wmctl gc took away what there was to tell."""
-        return any(s["file"] == self.lives[index].file
-                   and s["action"] == "unlinked"
-                   for r in self.readings if r.command == "gc"
-                   for document in r.said for s in document["segments"])
 
 
 # --- a life -------------------------------------------------------------------
@@ -215,15 +47,9 @@ def each_worker_has_one_end(life):
                 x.newest >= found[0]["number"]
                 for x in falls[found[0]["pid"]]):
             yield f"crashed, and only then killed: {found}"
-    for e in endless(life)[life.missed():]:
+    for e in life.endless()[life.missed():]:
         if life.gentle or e["pid"] not in life.dead():
             yield f"no end: {e}"
-
-
-def endless(life):
-    """The joins of workers that have no end in the log."""
-    ended = {e["value"] for e in life.named("worker-left", "worker-crashed")}
-    return [e for e in life.named("worker-joined") if e["value"] not in ended]
 
 
 def each_start_has_one_exit(life):
@@ -238,7 +64,7 @@ def each_start_has_one_exit(life):
                   f"{silent[id_]} not given"
         if starts[id_] > exits[id_] + silent[id_] and pid_of(id_) not in dead:
             yield f"{id_}: no exit, and nobody killed it"
-    live = {f'{e["generation"]}-{e["pid"]}' for e in life.named("worker-live")}
+    live = set(life.ids("worker-live"))
     for id_ in live - set(starts) - set(life.not_given("worker_start")):
         if pid_of(id_) not in dead:
             yield f"{id_}: live, and no start was given"
@@ -251,72 +77,36 @@ def pid_of(id_):
     return int(id_.split("-")[1])
 
 
-def spells(life):
-    """{generation: how many spells it opened}."""
-    return Counter(e["generation"] for e in life.named("generation-active"))
-
-
-def owed(life):
-    """Master exits that nobody was told of."""
-    given = Counter(x["id"] for x in life.begins("master_exit"))
-    silent = life.not_given("master_exit")
-    return {g: n - given[g] - silent[str(g)] for g, n in spells(life).items()}
-
-
-def overdue(life):
-    """Of these, those that a worker must have given as it exited: they were
-    owed a second before, by clocks that are not that far apart."""
-    last = life.clock - 1 + max(
-        (x.get("t", 0) / 1e6 for x in life.begins("worker_exit")), default=0)
-    closed = Counter(e["generation"] for e in life.named("generation-exited")
-                     if e.get("time_ms", 0) / 1e3 < last)
-    given = spells(life)
-    given.subtract(owed(life))
-    return {g: n - given[g] for g, n in closed.items() if n > given[g]}
-
-
 def each_committed_generation_has_one_exit(life):
-    seen = Counter((x["id"], x["info"]["spell"])
-                   for x in life.begins("master_exit"))
-    for key, n in seen.items():
-        if n > 1:
-            yield f"given {n} times: master_exit of (generation, spell) {key}"
-    opened = spells(life)
+    for key, n in twice((x["id"], x["info"]["spell"])
+                        for x in life.begins("master_exit")):
+        yield f"given {n} times: master_exit of (generation, spell) {key}"
+    opened = life.spells()
     for g in {x["id"] for x in life.begins("master_exit")} - set(opened):
         if not life.missed():
             yield f"an exit of generation {g}, which no worker joined"
-    short = owed(life)
+    short = life.owed()
     for g, n in short.items():
         if n < 0 and not life.missed():
             yield f"generation {g}: {-n} exits more than spells"
     if life.gentle and sum(max(n, 0) for n in short.values()) > life.lost():
         yield f"exits never given: {short}, lost {life.lost()} at most"
-    late = overdue(life)
+    late = life.overdue()
     if sum(late.values()) > life.lost():
         yield f"not given by who exited later: {late}"
-    closed = Counter((e["generation"], e["value"])
-                     for e in life.named("generation-exited"))
-    for key, n in closed.items():
-        if n > 1:
-            yield f"closed {n} times: {key}"
+    for key, n in twice((e["generation"], e["value"])
+                        for e in life.named("generation-exited")):
+        yield f"closed {n} times: {key}"
+
+
+def twice(keys):
+    return [x for x in Counter(keys).items() if x[1] > 1]
 
 
 def callbacks_do_not_overlap(life):
     """But the dead do not finish; nor does a coroutine of a process that was
     felled, which may run another callback itself."""
-    running, fallen = None, life.ended_at_once()
-    for x in life.trace:
-        if x["what"] == "begin":
-            if running and running["by"] not in fallen:
-                yield f"overlap: {running} and {x}"
-            running = x
-        elif x["what"] in ("end", "raise"):
-            if not running or (running["by"], running["call"]) != (
-                    x["by"], x["call"]):
-                yield f"overlap: {running} and {x}"
-            running = None
-    if running and running["by"] not in fallen:
-        yield f"never ended: {running}"
+    return overlaps(life.trace, life.ended_at_once())
 
 
 def terms_are_unique_and_grow(life):
@@ -344,7 +134,7 @@ def terms_are_unique_and_grow(life):
 def counts_are_possible(life):
     joined = Counter(e["generation"] for e in life.named("worker-joined"))
     most = max(joined.values(), default=0) + life.missed()
-    for x in life.begins(*FOUR, "worker_failed", "worker_recovered"):
+    for x in life.begins(*EVENTS, "worker_failed", "worker_recovered"):
         counts = [x.get("n_prev"), x["n_mine"], x.get("n_next")]
         if any(n is not None and not 0 <= n <= most + len(life.killed)
                for n in counts):
@@ -383,7 +173,7 @@ def generations_are_new(life):
     strangers = set(told) - set(begun)
     if strangers and not life.missed():
         yield f"never begun: {strangers}"
-    for g in set(spells(life)) - set(begun):
+    for g in set(life.spells()) - set(begun):
         if not life.missed():
             yield f"active, but never begun: {g}"
     for g, seen in by_generation(life, "generation-active").items():
@@ -401,10 +191,8 @@ def by_generation(life, name):
 def failures_are_told_once(life):
     told = Counter((x["id"], x["info"]["reason"])
                    for x in life.begins("worker_failed"))
-    crashed = {f'{e["generation"]}-{e["pid"]}'
-               for e in life.named("worker-crashed")}
-    stalled = Counter(f'{e["generation"]}-{e["pid"]}'
-                      for e in life.named("worker-stalled"))
+    crashed = set(life.ids("worker-crashed"))
+    stalled = Counter(life.ids("worker-stalled"))
     for (id_, reason), n in told.items():
         if reason == "crashed" and (n > 1 or id_ not in crashed
                                     and not life.missed()):
@@ -414,17 +202,6 @@ def failures_are_told_once(life):
     never = crashed - {id_ for id_, reason in told if reason == "crashed"}
     if life.gentle and len(never) > life.lost():
         yield f"crashes never told: {never}, lost {life.lost()} at most"
-
-
-def untold(life):
-    """How many workers' ends nobody was told of."""
-    drained = {e["value"] for e in life.named("worker-draining")}
-    told = {x["id"] for x in life.begins("worker_failed")
-            if x["info"]["reason"] == "crashed"}
-    crashed = {f'{e["generation"]}-{e["pid"]}'
-               for e in life.named("worker-crashed")}
-    return len([e for e in endless(life) if e["value"] not in drained]) + (
-        len(crashed - told))
 
 
 def nothing_is_left(life):
@@ -457,7 +234,7 @@ def only_chaos_kills(life):
 
 
 def arguments_agree(life):
-    for x in life.begins(*FOUR, "worker_failed", "worker_recovered"):
+    for x in life.begins(*EVENTS, "worker_failed", "worker_recovered"):
         info = x["info"]
         expected = info["generation"] if "master" in x["event"] else (
             f'{info["generation"]}-{info["pid"]}')
@@ -495,8 +272,8 @@ def the_next_life_is_told(run):
         told = run.told(i)
         if told is None:
             continue
-        short = {"exits_owed": sum(max(n, 0) for n in owed(life).values()),
-                 "workers": untold(life)}
+        short = {"exits_owed": sum(max(n, 0) for n in life.owed().values()),
+                 "workers": life.untold()}
         for what, n in short.items():
             said = told.get(what, 0)
             if not n - life.lost() <= said <= n + life.missed():
@@ -570,7 +347,7 @@ def the_run_is_worth_it(run):
         yield f"served: {run.served}"
     for i, life in enumerate(run.lives):
         if not life.named("generation-begun") or not life.trace:
-            yield f"life {i + 1} has no books"
+            yield f"life {i + 1} has no record"
 
 
 LIFE_RULES = (
@@ -598,21 +375,3 @@ def audit(run):
     return found
 
 
-def summary(run):
-    """What there was to judge."""
-    seen = Counter(e["event"] for x in run.lives for e in x.events
-                   if "event" in e)
-    told = Counter(x["event"] for life in run.lives for x in life.trace
-                   if x["what"] == "begin")
-    early = sum(e.get("missed", 0) for x in run.lives
-                for e in x.followed) - sum(x.missed() for x in run.lives)
-    died = sum(len(x.unfinished()) for x in run.lives)
-    refused = sum("Refused" in f.error for f in run.failures)
-    return (f"{len(run.lives)} lives; "
-            + ", ".join(f"{n} {name}" for name, n in sorted(seen.items()))
-            + "; callbacks: "
-            + ", ".join(f"{n} {name}" for name, n in sorted(told.items()))
-            + f"; {died} died in one; {sum(run.served)} requests served, "
-            f"{refused} refused, "
-            f"{len(run.failures) - refused} cut off; "
-            f"{len(run.readings)} readings; {early} entries followed too early")

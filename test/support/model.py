@@ -10,7 +10,7 @@ order leaves open is a small set, named here:
   - a generation that has not joined may be passed over once it is aborted.
 """
 
-from trace import begins, row
+from traces import begins, row
 
 
 class Gen:

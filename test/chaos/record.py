@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""What a run has left in writing, and what follows from it at once."""
+
+import math
+import re
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+STARTED = re.compile(r"\[notice\] (\d+)#\d+: start worker process (\d+)")
+LEAVING = re.compile(r"(\S+ \S+) \[notice\] (\d+)#\d+: "
+                     r"(?:gracefully shutting down|exiting)$")
+
+
+@dataclass
+class Window:
+    """From one moment to another of the monotonic clock: noted before the first
+    and after the last of what happens in it."""
+    since: float
+    until: float = math.inf
+
+    def lasts(self):
+        return self.until == math.inf
+
+    def meets(self, other):
+        """The other may be anything that has two such moments."""
+        return self.since <= other.until and other.since <= self.until
+
+
+@dataclass
+class Felled(Window):
+    """By a signal upon which processes end at once, until they are gone."""
+    pids: list = field(default_factory=list)
+    newest: int = 0             # entry of the event log until then
+
+
+@dataclass
+class Life:
+    """What one life of the node left."""
+    trace: list = field(default_factory=list)   # of the callbacks
+    events: list = field(default_factory=list)  # the event log
+    followed: list = field(default_factory=list)    # as wmctl told it
+    log: list = field(default_factory=list)     # nginx's error.log
+    killed: set = field(default_factory=set)    # by chaos
+    holders: set = field(default_factory=set)   # died with the lock
+    felled: list = field(default_factory=list)
+    left: list = field(default_factory=list)    # segments when all had ended
+    file: str = ""
+    instance: str = ""
+    clock: float = 0            # real time less monotonic time, seconds
+    gentle: bool = False        # all was up, and nothing hindered the end
+
+    def named(self, *names):
+        return [e for e in self.events if e.get("event") in names]
+
+    def begins(self, *names):
+        return [x for x in self.trace if x["what"] == "begin"
+                and x["event"] in names]
+
+    def not_given(self, what):
+        """The ids of events that were logged as not given."""
+        found = (re.search(rf"not given: {what} of ([\d-]+): ", x)
+                 for x in self.log)
+        return Counter(x[1] for x in found if x)
+
+    def missed(self):
+        """Entries that their writers died over."""
+        return sum(e.get("missed", 0) for e in self.events)
+
+    def pids(self, pattern):
+        found = (re.search(pattern, x) for x in self.log)
+        return {int(x[1]) for x in found if x}
+
+    def dead(self):
+        """Killed, by chaos or by nginx on a fast stop."""
+        return self.killed | self.pids(r" (\d+) exited on signal 9\b")
+
+    def felled_pids(self):
+        return {pid for x in self.felled for pid in x.pids}
+
+    def masters(self):
+        """{worker: who started it}."""
+        return {int(m[2]): int(m[1]) for m in map(STARTED.search, self.log)
+                if m}
+
+    def hurried(self):
+        """Workers whose master was felled, started too late to be known."""
+        masters = self.masters()
+        fast = self.pids(r"\[notice\] (\d+)#\d+: exiting$") - self.pids(
+            r"\[notice\] (\d+)#\d+: gracefully shutting down")
+        return {p for p in fast if masters.get(p) in self.felled_pids()}
+
+    def falls(self):
+        """{pid: what felled it}; of the hurried, what felled their master."""
+        found = defaultdict(list)
+        for x in self.felled:
+            for pid in x.pids:
+                found[pid].append(x)
+        masters = self.masters()
+        for pid in self.hurried():
+            found[pid] += found[masters[pid]]
+        return found
+
+    def ended_at_once(self):
+        return (self.dead() | self.felled_pids() | self.hurried()
+                | self.pids(r" (\d+) exited on signal 15\b"))
+
+    def leaves(self):
+        """{pid: from its first word of it to its last act, or to its end}, and
+        a second more at each side: the clocks are not that far apart."""
+        left = {e["pid"]: e["time_ms"] / 1e3 - self.clock + 1
+                for e in self.named("worker-left")}
+        falls, found = self.falls(), {}
+        for m in filter(None, map(LEAVING.search, self.log)):
+            pid = int(m[2])
+            since = time.mktime(time.strptime(m[1], "%Y/%m/%d %H:%M:%S"))
+            until = left.get(pid) or max(
+                (x.until for x in falls[pid]), default=math.inf)
+            found.setdefault(pid, Window(since - self.clock - 1, until))
+        return found
+
+    def ends(self):
+        """{pid: windows in which its connections may end}."""
+        found = self.falls()
+        for pid, x in self.leaves().items():
+            found[pid].append(x)
+        return found
+
+    def unfinished(self):
+        """Who began a callback that never ended: it told what it took."""
+        begun = {(x["by"], x["call"]) for x in self.trace
+                 if x["what"] == "begin"}
+        ended = {(x["by"], x["call"]) for x in self.trace
+                 if x["what"] in ("end", "raise")}
+        return {pid for pid, _ in begun - ended}
+
+    def lost(self):
+        """How many events may have been taken by who died before telling."""
+        recovered = {e["value"] for e in self.named("lock-recovered")}
+        holders = (self.holders | recovered) - self.unfinished()
+        return len(holders) + self.missed()
+
+    def ids(self, *names):
+        """Of the workers that such entries of the log are about."""
+        return [f'{e["generation"]}-{e["pid"]}' for e in self.named(*names)]
+
+    def endless(self):
+        """The joins of workers that have no end in the log."""
+        ended = {e["value"]
+                 for e in self.named("worker-left", "worker-crashed")}
+        return [e for e in self.named("worker-joined")
+                if e["value"] not in ended]
+
+    def spells(self):
+        """{generation: how many spells it opened}."""
+        return Counter(e["generation"] for e in self.named("generation-active"))
+
+    def owed(self):
+        """Master exits that nobody was told of."""
+        given = Counter(x["id"] for x in self.begins("master_exit"))
+        silent = self.not_given("master_exit")
+        return {g: n - given[g] - silent[str(g)]
+                for g, n in self.spells().items()}
+
+    def overdue(self):
+        """Of these, those that a worker must have given as it exited: they were
+        owed a second before, by clocks that are not that far apart."""
+        last = self.clock - 1 + max((
+            x.get("t", 0) / 1e6 for x in self.begins("worker_exit")), default=0)
+        closed = Counter(
+            e["generation"] for e in self.named("generation-exited")
+            if e.get("time_ms", 0) / 1e3 < last)
+        given = self.spells()
+        given.subtract(self.owed())
+        return {g: n - given[g] for g, n in closed.items() if n > given[g]}
+
+    def untold(self):
+        """How many workers' ends nobody was told of."""
+        drained = {e["value"] for e in self.named("worker-draining")}
+        told = {x["id"] for x in self.begins("worker_failed")
+                if x["info"]["reason"] == "crashed"}
+        crashed = set(self.ids("worker-crashed"))
+        return len([e for e in self.endless() if e["value"] not in drained]) + (
+            len(crashed - told))
+
+
+
+@dataclass
+class Run:
+    """All lives of a run, and what its clients saw."""
+    lives: list = field(default_factory=list)
+    down: list = field(default_factory=list)    # windows without an nginx
+    failures: list = field(default_factory=list)
+    served: list = field(default_factory=list)
+    leads: list = field(default_factory=list)   # (term, pid), as served
+    loads: list = field(default_factory=list)   # of wrk
+    readings: list = field(default_factory=list)    # of wmctl
+    errors: list = field(default_factory=list)  # of the clients themselves
+
+    def of_each_pid(self, windows):
+        """What all lives tell of windows, by pid."""
+        found = defaultdict(list)
+        for life in self.lives:
+            for pid, some in windows(life).items():
+                found[pid] += some
+        return found
+
+    def told(self, index):
+        """What the next life was told of this one; None if nobody was."""
+        if index + 1 >= len(self.lives) or self.tidied(index):
+            return None
+        starts = self.lives[index + 1].begins("master_start")
+        return starts[0]["info"].get("unclean", {}) if starts else None
+
+    def tidied(self, index):
+        """Whether wmctl gc took away what there was to tell."""
+        return any(s["file"] == self.lives[index].file
+                   and s["action"] == "unlinked"
+                   for r in self.readings if r.command == "gc"
+                   for document in r.said for s in document["segments"])
+
+    def summary(self):
+        """What there was to judge."""
+        seen = Counter(e["event"] for x in self.lives for e in x.events
+                       if "event" in e)
+        told = Counter(x["event"] for life in self.lives for x in life.trace
+                       if x["what"] == "begin")
+        early = sum(e.get("missed", 0) for x in self.lives
+                    for e in x.followed) - sum(x.missed() for x in self.lives)
+        died = sum(len(x.unfinished()) for x in self.lives)
+        refused = sum("Refused" in f.error for f in self.failures)
+        return (f"{len(self.lives)} lives; "
+                + ", ".join(f"{n} {name}" for name, n in sorted(seen.items()))
+                + "; callbacks: "
+                + ", ".join(f"{n} {name}" for name, n in sorted(told.items()))
+                + f"; {died} died in one; {sum(self.served)} requests served, "
+                f"{refused} refused, "
+                f"{len(self.failures) - refused} cut off; "
+                f"{len(self.readings)} readings; "
+                f"{early} entries followed too early")

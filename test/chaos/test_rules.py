@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Each rule is seen to break: a small record that is in order, and the same
+with one thing changed."""
+
+import copy
+import time
+
+import pytest
+
+import record
+import rules
+from clients import Failure, Load, Reading
+from record import Felled, Window
+
+A, B, C = 11, 12, 13        # A leads, B is killed, C makes up for it
+
+
+def stamp(seconds):
+    """As nginx writes it."""
+    return time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(seconds))
+
+
+def event(name, pid, value, generation=1):
+    return {"event": name, "generation": generation, "pid": pid,
+            "value": value, "time_ms": 0}
+
+
+def call(name, by, id_, mine, pid=None, reason="start", n_next=None):
+    """A callback, from begin to end."""
+    info = {"event": name, "generation": 1, "spell": 1, "pid": pid or by,
+            "reason": reason}
+    return [{"what": "begin", "event": name, "by": by, "id": id_, "call": by,
+             "n_mine": mine, "n_next": n_next, "nargs": 5, "info": info},
+            {"what": "end", "event": name, "by": by, "call": by}]
+
+
+def lead(by, term):
+    return [{"what": "begin", "event": "leader", "by": by, "id": term,
+             "call": by, "nargs": 1}, {"what": "end", "by": by, "call": by}]
+
+
+def good_life():
+    life = record.Life(
+        trace=[*call("master_start", 10, 1, 0),
+               *call("worker_start", A, "1-11", 1), *lead(A, 1),
+               *call("worker_start", B, "1-12", 2),
+               *call("worker_start", C, "1-13", 3, reason="respawn"),
+               *call("worker_failed", C, "1-12", 2, B, "crashed"),
+               *call("worker_exit", A, "1-11", 2), *lead(C, 2),
+               *call("worker_exit", C, "1-13", 1),
+               *call("master_exit", C, 1, 0)],
+        events=[event("generation-begun", 10, 0),
+                event("worker-joined", A, 1), event("generation-active", 10, 1),
+                event("worker-live", A, 1), event("leader", A, 1),
+                event("worker-joined", B, 2), event("worker-live", B, 2),
+                event("worker-crashed", B, 2),
+                event("worker-joined", C, 3), event("worker-live", C, 3),
+                event("leader-lost", A, 1), event("worker-left", A, 1),
+                event("leader", C, 2),
+                event("worker-left", C, 3), event("generation-exited", 10, 1)],
+        log=["[alert] 10#10: worker process 12 exited on signal 9",
+             "[error] 13#13: worker manager: worker 1-12 crashed",
+             stamp(6) + " [notice] 11#11: gracefully shutting down",
+             stamp(7) + " [notice] 13#13: gracefully shutting down"],
+        killed={B}, felled=[Felled(2, 3, [B], 7)], file="wm.a.1",
+        instance="a", gentle=True)
+    for number, e in enumerate(life.events, 1):
+        e["number"] = number
+        e["time_ms"] = 500 * number     # A leaves at 6 s, C at 7 s
+    life.followed = [*life.events, {"file": "wm.a.1", "instance": "a",
+                                    "live": False}]
+    return life
+
+
+def good_run():
+    return record.Run(
+        lives=[good_life()], down=[Window(9, 10)], served=[5],
+        failures=[Failure(1, 2, B, True, 30, "reset"),
+                  Failure(3.5, 4, B, True, 0, "reset"),
+                  Failure(1, 2.5, None, False, 0, "reset"),
+                  Failure(4, 5.5, A, True, 0, "the connection ended"),
+                  Failure(9, 9.1, None, False, 0, "ConnectionRefusedError")],
+        leads=[[(1, A)]], loads=[
+            Load(1, 3, 0, 4, 0), Load(4, 6, 0, 1, 0), Load(8.5, 9.5, 0, 99, 0)],
+        readings=[Reading(1, 2, "wait", 1, []),
+                  Reading(9, 9.5, "show", 3, [])])
+
+
+def cut(life, what, **wanted):
+    """Without the lines that say so."""
+    lines = getattr(life, what)
+    lines[:] = [x for x in lines
+                  if any(x.get(k) != v for k, v in wanted.items())]
+
+
+def uncalled(life, name, by):
+    life.trace[:] = [x for x in life.trace if (x.get("event"), x["by"])
+                     != (name, by)]
+
+
+def more(what, *records):
+    return lambda _, life: getattr(life, what).extend(records)
+
+
+def fails(failure):
+    return lambda run, _: run.failures.append(failure)
+
+
+def told_of(unclean):
+    """A next life, and what it was told of this one."""
+    def change(run, life):
+        life.gentle = False
+        run.lives.append(good_life())
+        run.lives[1].trace[0]["info"]["unclean"] = unclean
+    return change
+
+
+CHANGED = {
+    "each_worker_has_one_end": [
+        ("no end", lambda r, v: cut(v, "events", event="worker-left", pid=A)),
+        ("two ends", more("events", event("worker-crashed", A, 1))),
+        ("nobody killed", lambda r, v: (v.killed.clear(), v.log.pop(0))),
+        ("only then killed", lambda r, v: setattr(v.felled[0], "newest", 8)),
+        ("an end of nobody", more("events", event("worker-left", 14, 4))),
+    ],
+    "each_start_has_one_exit": [
+        ("no exit", lambda r, v: uncalled(v, "worker_exit", A)),
+        ("2 exits", more("trace", *call("worker_exit", A, "1-11", 2))),
+        ("1 exits, 1 not given",
+         more("log", "not given: worker_exit of 1-11: why")),
+        ("no start was given", lambda r, v: uncalled(v, "worker_start", C)),
+        ("never live",
+         lambda r, v: cut(v, "events", event="worker-live", pid=A)),
+    ],
+    "each_committed_generation_has_one_exit": [
+        ("exits never given", lambda r, v: uncalled(v, "master_exit", C)),
+        ("given 2 times", more("trace", *call("master_exit", C, 1, 0))),
+        ("which no worker joined",
+         lambda r, v: cut(v, "events", event="generation-active")),
+        ("exits more than spells",
+         more("log", "not given: master_exit of 1: why")),
+        ("closed 2 times", more("events", event("generation-exited", 10, 1))),
+        ("by who exited later",
+         lambda r, v: (uncalled(v, "master_exit", C),
+             v.trace[-2].update(t=1e7))),
+    ],
+    "callbacks_do_not_overlap": [
+        ("overlap",
+         lambda r, v: v.trace.insert(3, call("worker_start", C, "1-13",
+             2)[0])),
+        ("never ended", lambda r, v: v.trace.pop()),
+    ],
+    "terms_are_unique_and_grow": [
+        ("term 1 of", more("events", event("leader", C, 1))),
+        ("told after", lambda r, v: v.trace.extend(lead(A, 1))),
+        ("lost by another", more("events", event("leader-lost", A, 2))),
+        ("of 11 after 4",
+         more("events", event("leader", A, 4), event("leader", A, 3))),
+    ],
+    "counts_are_possible": [
+        ("out of range", lambda r, v: v.trace[2].update(n_next=-1)),
+        ("out of range", lambda r, v: v.trace[2].update(n_mine=2 ** 32 - 1)),
+        ("does not count itself", lambda r, v: v.trace[2].update(n_mine=0)),
+        ("workers of nobody", lambda r, v: v.trace[0].update(n_mine=1)),
+    ],
+    "the_last_is_the_last": [
+        ("two last ones",
+         lambda r, v: [x.update(n_mine=1) for x in v.trace if
+             x.get("event") == "worker_exit"]),
+    ],
+    "generations_are_new": [
+        ("begun twice", more("events", event("generation-begun", 10, 0))),
+        ("do not grow", more("trace", *call("master_start", 10, 1, 0))),
+        ("never begun",
+         lambda r, v: cut(v, "events", event="generation-begun")),
+        ("spells", more("events", event("generation-active", 10, 1))),
+    ],
+    "failures_are_told_once": [
+        ("told 2 times",
+         more("trace", *call("worker_failed", C, "1-12", 2, B, "crashed"))),
+        ("stalled 0 times",
+         more("trace", *call("worker_failed", C, "1-11", 2, A, "stalled"))),
+        ("never told", lambda r, v: uncalled(v, "worker_failed", C)),
+    ],
+    "nothing_is_left": [
+        ("left in /dev/shm", lambda r, v: v.left.append("wm.a.1")),
+    ],
+    "the_log_is_clean": [
+        ("signal 11",
+         more("log", "[alert] 10#10: worker process 11 exited on signal 11")),
+        ("attempt to index",
+         more("log", "[error] lua entry thread aborted: attempt to index")),
+        ("lost its record",
+         more("log", "[error] 1#1: worker manager: worker 1-11 lost its "
+              "record")),
+        ("aborting", more("log", "[alert] 11#11: aborting")),
+    ],
+    "only_chaos_kills": [
+        ("not by chaos",
+         more("log", "[alert] 10#10: worker process 11 exited on signal 9")),
+        ("not given, but", more("log", "not given: worker_exit of 1-11: why")),
+    ],
+    "arguments_agree": [
+        ("arguments", lambda r, v: v.trace[2].update(id="1-99")),
+        ("a call failed", more("trace", {"what": "call", "n": 2, "by": A})),
+    ],
+    "a_follower_tells_the_log": [
+        ("14 of 15", lambda r, v: v.followed.pop(3)),
+        ("after 15", lambda r, v: v.followed.insert(15, v.followed[0])),
+        ("not {",
+         lambda r, v: v.followed.__setitem__(3, {**v.followed[3], "pid": 99})),
+        ("15 of 15", lambda r, v: v.followed[-1].update(live=True)),
+    ],
+    "the_next_life_is_told": [
+        ("told was", told_of({"exits_owed": 1})),
+        ("told was", told_of({"workers": 1})),
+        ("told was",
+         lambda r, v: (uncalled(v, "worker_failed", C), told_of({})(r, v))),
+        ("told was",
+         lambda r, v: (uncalled(v, "master_exit", C), told_of({})(r, v))),
+    ],
+    "only_who_was_killed_fails_requests": [
+        ("reset", fails(Failure(1, 2, A, True, 30, "reset"))),
+        ("early", fails(Failure(1, 1.5, B, True, 30, "early"))),
+        ("early, idle", fails(Failure(1, 1.5, B, True, 0, "early, idle"))),
+        ("late", fails(Failure(3.5, 4, B, True, 30, "late"))),
+        ("not leaving", fails(Failure(4, 4.5, A, True, 0, "not leaving"))),
+        ("not idle", fails(Failure(6, 6.5, A, True, 30, "not idle"))),
+        ("of nobody", fails(Failure(3.5, 4, None, False, 0, "of nobody"))),
+        ("Refused",
+         fails(Failure(1, 2, None, False, 0, "ConnectionRefusedError"))),
+        ("bad answers", lambda r, v: r.loads.append(Load(1, 3, 0, 0, 1))),
+        ("refused", lambda r, v: r.loads.append(Load(1, 3, 1, 0, 0))),
+        ("broken, while 0",
+         lambda r, v: r.loads.append(Load(3.5, 4.5, 0, 1, 0))),
+        ("broken, while 0",
+         lambda r, v: r.loads.append(Load(8.2, 8.8, 0, 1, 0))),
+        ("broken, while 1", lambda r, v: r.loads.append(Load(1, 3, 0, 5, 0))),
+    ],
+    "served_terms_have_one_holder": [
+        ("served with term 1", lambda r, v: r.leads.append([(1, C)])),
+    ],
+    "readers_always_get_an_answer": [
+        ("show", lambda r, v: r.readings.append(Reading(1, 2, "show", 3, []))),
+        ("counts",
+         lambda r, v: r.readings.append(Reading(1, 2, "show", 0,
+             [{"capacity": 8, "count": {"live": 9}}]))),
+        ("a client ended", lambda r, v: r.errors.append("KeyError")),
+    ],
+    "the_run_is_worth_it": [
+        ("served", lambda r, v: r.served.append(0)),
+        ("no record", lambda r, v: r.lives.append(record.Life())),
+    ],
+}
+
+
+def test_a_record_in_order_passes():
+    assert not any(rules.audit(good_run()).values())
+
+
+@pytest.mark.parametrize("rule,why,change", [
+    (rule, *x) for rule, some in CHANGED.items() for x in some])
+def test_a_changed_record_is_found_out(rule, why, change):
+    run = copy.deepcopy(good_run())
+    change(run, run.lives[0])
+    found = rules.audit(run)[rule]
+    assert any(why in text for text in found), found
+
+
+def test_who_is_started_by_a_felled_master_ends_at_once():
+    run = good_run()
+    run.failures.append(Failure(1, 2, 15, False, 99, "reset"))
+    run.lives[0].log += ["[notice] 10#10: start worker process 15",
+                         "[notice] 15#15: exiting"]
+    rule = rules.only_who_was_killed_fails_requests
+    assert list(rule(run))
+    run.lives[0].felled.append(Felled(3, 4, [10]))
+    assert list(rule(run))
+    run.lives[0].felled[-1].since = 1.5
+    assert not list(rule(run))
+    run.lives[0].log.append("[notice] 15#15: gracefully shutting down")
+    assert list(rule(run))
+
+
+def test_who_is_killed_as_it_leaves_breaks_what_is_idle_until_then():
+    run = good_run()
+    run.loads.append(Load(0.5, 1.5, 0, 1, 0))
+    rule = rules.only_who_was_killed_fails_requests
+    assert list(rule(run))
+    run.lives[0].log.append(
+        stamp(1) + " [notice] 12#12: gracefully shutting down")
+    assert not list(rule(run))
+    run.loads.append(Load(3.5, 4.5, 0, 1, 0))
+    assert list(rule(run))
+
+
+def test_each_rule_is_seen_to_break():
+    assert {f.__name__
+            for f in rules.LIFE_RULES + rules.RUN_RULES} == set(CHANGED)

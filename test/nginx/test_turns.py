@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Callbacks run one at a time: what the others do meanwhile, how long they
+wait, and what becomes of their own on a fast stop."""
+
+import pytest
+
+import leftovers
+import proc
+import segment
+from proc import wait
+from rows import (exits, life, master_exit, master_start, respawn, starts,
+                  worker_exits, worker_start)
+from told import failure, opts, told
+from traced import line_server
+
+# Overdue after 2 s, in a callback for 3; nobody waits longer than 5 s for one
+# of them, but the third waits for two.
+SLOW = {"interval": 1, "failed": 1, "lock_timeout": 5}
+KINDS = {"blocking": "wmt.usleep(3000000)", "yielding": "ngx.sleep(3)"}
+
+
+def check_nobody_was_judged(n):
+    assert not n.log_lines("stalled|crashed|not given")
+    for name in ("failed", "recovered"):
+        assert told(n, name) == []
+
+
+def wait_asleep(n, condition):
+    """Waits; no worker spends CPU meanwhile."""
+    used = {}
+
+    def over():
+        used.update({p: max(proc.cpu(p), used.get(p, 0))
+                     for p in proc.children(n.master)})
+        return condition()
+    wait(over, "the end", 3 * proc.DEADLINE)
+    assert used and max(used.values()) < 1.5, f"it spun: {used}"
+
+
+def test_each_start_is_slow(make):
+    n = make(workers=3, opts=opts(**SLOW),
+             callbacks={"worker_start": KINDS["blocking"]})
+    n.start(ready=False)
+    wait_asleep(n, lambda: len(n.events("worker_start", 1, True)) == 3)
+    n.note_segments()
+    n.wait_up()
+    check_nobody_was_judged(n)
+    n.stop(life(3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_exit_is_slow(make, exit_worker, kind):
+    n = make(workers=3, opts=opts(**SLOW), exit_worker=exit_worker,
+             callbacks={"worker_exit": KINDS[kind]}).start()
+    n.signal("QUIT")
+    wait_asleep(n, lambda: n.events("master_exit", 1, True))
+    n.wait_end()
+    check_nobody_was_judged(n)
+    n.check_rows(life(3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_starts_and_exits_of_a_reload_are_slow(make, kind):
+    """The new workers wait for their turn among the old."""
+    slow = {event: f"if info.generation == {gen} then {how} end"
+            for event, gen, how in (("worker_exit", 1, KINDS[kind]),
+                                    ("worker_start", 2, KINDS["blocking"]))}
+    n = make(opts=opts(**SLOW), callbacks=slow).start()
+    old = n.current()
+    n.hup()
+    n.wait_gone(old)
+    n.wait_events("worker_start", 2, 2)
+    n.wait_up()
+    n.stop()
+    check_nobody_was_judged(n)
+    assert [r[:2] for r in n.rows() if r.event.startswith("master")] == [
+        ("master_start", 1), ("master_start", 2), ("master_exit", 1),
+        ("master_exit", 2)]
+    assert len(n.rows()) == 12
+
+
+@pytest.mark.parametrize("how", ['wmt.gate("exit")', 'wmt.await("exit")'])
+def test_other_event_loops_go_on(make, how):
+    """While one is in its exit callback: those that wait for their own, and
+    those of the next generation."""
+    n = make(callbacks={"worker_exit": f"""
+        if info.generation == 1 and n_mine == 2 then {how} end"""},
+        server=line_server("ngx.worker.pid()")).start()
+    lines = n.lines()
+    n.reload(old_gone=False)
+    (holder,) = n.wait_note("gate")
+    (waiter,) = set(lines) - {holder}
+    for _ in range(20):
+        assert n.say(lines[waiter]) == str(waiter)
+        assert n.get() == 204
+        if "await" in how:
+            assert n.say(lines[holder]) == str(holder)
+    assert len(n.events("worker_exit", 1)) == 1, "still in its callback"
+    n.open_gate("exit")
+    n.let_go(lines)
+    n.stop(life(2, 2))
+
+
+def test_one_that_has_given_its_exit_does_not_wait_for_the_last(make):
+    """It only looks whether it is that: a TERM that follows on the QUIT could
+    not reach it there."""
+    n = make(callbacks={"worker_exit": 'wmt.gate("exit" .. n_mine)'}).start()
+    pids = n.current()
+    n.signal("QUIT")
+    (first,) = n.wait_note("gate")
+    (last,) = set(pids) - {first}
+    wait(lambda: n.look(segment.next_in_turn) == last, "the other to queue")
+    n.open_gate("exit2")
+    n.wait_note("gate", 2)
+    n.wait_gone([first])        # long before lock_timeout
+    n.open_gate("exit1")
+    n.wait_end()
+    n.check_rows(life(2))
+
+
+def test_a_master_start_waits_for_its_turn(make):
+    """Asleep, while a worker of the generation before is in its callback."""
+    n = make(workers=1, callbacks={"worker_exit": """
+        if info.generation == 1 then wmt.gate("exit") end"""}).start()
+    n.reload(old_gone=False)
+    n.wait_note("gate")
+    n.hup()
+    n.wait_note("init", 3)
+    assert len(n.events("master_start")) == 2
+    n.open_gate("exit")
+    n.wait_events("worker_start", 3)
+    n.wait_up()
+    assert [r for r in n.rows() if r.event == "master_start"][2:] == (
+        master_start(3, 1, "reload"))
+
+
+# --- longer than lock_timeout -------------------------------------------------
+
+NOTED = """
+    local ok, err = require("resty.worker.manager").{}
+    wmt.note("returned", {{ ok = tostring(ok), err = err }})"""
+
+
+def returned(n):
+    """What the calls of NOTED said: an error wherever they were not true."""
+    assert all(x["err"] for x in n.notes("returned") if x["ok"] == "nil")
+    return sorted(x["ok"] for x in n.notes("returned"))
+
+
+def quit_in_turn(n, pids):
+    """Each exits while nobody else waits for its turn."""
+    n.pause(pids)
+    n.signal("QUIT")
+    for pid in pids:
+        n.resume([pid])
+        n.wait_gone([pid])
+    n.wait_end()
+
+
+def test_a_start_that_waited_longer_than_lock_timeout(make, both):
+    """One holder too long: the queue goes on without its callbacks."""
+    n = make(workers=3, opts={"lock_timeout": 0.2}, join=NOTED.format(
+        """on_init_worker_by_lua(wmt.callback("worker_start", function()
+            wmt.gate("start") end), wmt.callback("worker_exit"))"""), **both)
+    n.modelled = False
+    n.start(ready=False)
+    n.wait_log("not given.*worker_start", 2)
+    n.expect("not given.*worker_start of 1-", 2)
+    n.note_segments()
+    n.open_gate("start")
+    n.wait_up()
+    assert returned(n) == ["nil", "nil", "true"]
+    quit_in_turn(n, n.current())
+    n.check_rows(master_start(1) + worker_start(1, 1) + exits(1, 3))
+
+
+def test_a_master_start_that_waited_too_long(make, both):
+    """A worker's exit holds the lock as the next generation begins."""
+    n = make(workers=1, opts={"lock_timeout": 0.3}, callbacks={
+        "worker_exit": 'if info.generation == 1 then wmt.gate("exit") end'},
+        **both).start()
+    n.modelled = n.succeeds = False
+    n.reload(old_gone=False)
+    n.wait_note("gate")
+    n.hup(init=NOTED.format("""on_init_by_lua(
+            { shm = "my_shm", interval = 0.5, lock_timeout = 0.3 },
+            wmt.callback("master_start"), wmt.callback("master_exit"))"""))
+    n.wait_note("returned")
+    n.expect("not given.*master_start of 3", 1)
+    assert n.log_lines("not given.*master_start of 3")
+    assert returned(n) == ["nil"]
+    n.expect("not given.*(worker_start|worker_exit|master_exit) of ")
+    n.open_gate("exit")
+    n.wait_note("up", 3)
+    n.stop()
+    assert [r[:2] for r in n.rows()].count(("master_exit", 1)) == 1
+
+
+def test_a_holder_past_lock_timeout_is_named_by_each_waiter(make, both):
+    n = make(workers=4, opts={"lock_timeout": 0.3}, callbacks={
+        "worker_exit": 'if n_mine == 4 then wmt.gate("exit") end'},
+        **both).start()
+    n.modelled = n.succeeds = False
+    pids = n.current()
+    n.signal("QUIT")
+    (holder,) = n.wait_note("gate")
+    n.wait_log("not given.*worker_exit", 3)
+    n.expect(rf"not given: worker_exit of 1-\d+: pid {holder} has held the"
+             r" lock for \d+\.\d s \(worker exit\)", 3)
+    n.wait_gone([p for p in pids if p != holder])
+    n.open_gate("exit")
+    n.wait_end()
+    n.check_rows(starts(1, 4) + worker_exits(1, 4)[:1] + master_exit(1))
+
+
+# --- overtaken by a fast stop -------------------------------------------------
+
+@pytest.mark.parametrize("event", ["worker_exit", "master_exit"])
+def test_a_yielding_callback_overtaken_by_term(make, dict_, event):
+    """It neither deadlocks nor repeats itself: its coroutine never resumes,
+    and what comes after is still given."""
+    n = make(dict=dict_, callbacks={event: """
+        if n_mine ~= 1 then wmt.note("sleeps") ngx.sleep(600) end"""}).start()
+    n.modelled = False
+    n.signal("QUIT")
+    sleepers = n.wait_note("sleeps")
+    n.killed |= set(sleepers)       # they never end
+    if event == "worker_exit":      # the sleeper was not the last, and is
+        rows = worker_exits(1, 2) + master_exit(1)
+    else:
+        rows = exits(1, 2)
+    n.stop_fast(starts(1, 2) + rows, first=sleepers)
+
+
+def test_a_failure_callback_overtaken_by_term(make, dict_):
+    """It is the replacement's, which has started then: no survivor's timer is
+    due for an hour."""
+    n = make(dict=dict_, opts=opts(interval=3600, on_worker_failed=failure(
+        "failed", "ngx.sleep(600)"))).start()
+    n.kill(n.started(1)[0])
+    sleepers = n.wait_note("failed")
+    n.wait_up()
+    n.stop_fast(starts(1, 2) + respawn(3) + exits(1, 2), first=sleepers)
+    assert len(n.notes("failed")) == 1
+
+
+def test_one_that_waits_to_start_hears_of_a_fast_stop(make, dict_):
+    """It cannot listen to nginx there, but looks; nginx kills the other."""
+    n = make(dict=dict_, callbacks={"worker_start": 'wmt.gate("start")'})
+    n.start(ready=False)
+    n.modelled = n.complete = n.succeeds = False
+    (holder,) = n.wait_note("gate")
+    (waiter,) = wait(
+        lambda: [p for p in proc.children(n.master) if p != holder],
+        "the other")
+    n.note_segments()
+    n.killed.add(holder)
+    n.expect(f"{holder} exited on signal 9|worker 1-{holder} crashed")
+    n.expect(f"not given: worker_(start|exit) of 1-{waiter}: pid {holder}"
+             " has held")
+    n.stop(how="TERM")
+    assert n.log_lines(f"not given: worker_start of 1-{waiter}")
+    leftovers.remove(n.segments())      # the next start would be told
+
+
+def test_the_rest_of_a_slow_fast_stop(make, dict_):
+    """nginx kills those that are still there after a second or so."""
+    n = make(workers=4, dict=dict_, callbacks={
+        "worker_exit": 'wmt.gate("never")'}).start()
+    n.modelled = n.complete = n.succeeds = False
+    pids = n.current()
+    n.killed.update(pids)
+    n.expect("exited on signal 9")
+    n.expect("worker manager: .*(not given|crashed)")
+    n.stop(how="TERM")
+    given = {x["by"] for x in n.events("worker_exit")}
+    assert len(given) <= 1
+    untold = {p for p in pids if p not in given}
+    logged = {p for p in untold
+              if n.log_lines(f"not given.*worker_exit of 1-{p}")}
+    if n.segments():
+        n.open_gate("never")
+        assert n.start_again(unclean=True)
+    else:
+        assert logged == untold

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Where nginx and its files are, and the text of an nginx.conf."""
+
+import os
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
+BUILD = os.environ.get("WM_BUILD", os.path.join(ROOT, "build"))
+DEB = os.path.join(BUILD, "deb")
+NGINX = os.path.join(DEB, "usr/sbin/nginx")
+MODULES = os.path.join(DEB, "usr/lib/nginx/modules")
+LIBRARY = os.path.join(BUILD, "libwm/libwm.so")
+WMCTL = os.path.join(BUILD, "cpp/wmctl")
+LUA = os.environ.get("WM_LUA_PATH", os.path.join(ROOT, "lua/?.lua"))
+LUA_PATH = ";".join((LUA, os.path.join(ROOT, "test/nginx/lua/?.lua"),
+                     os.path.join(DEB, "usr/share/lua/5.1/?.lua")))
+LUA_CPATH = os.path.join(BUILD, "libwm/?.so")
+MODULE = 'require("resty.worker.manager")'
+TEMPORARY = "\n".join(f"    {kind}_temp_path tmp/{kind};" for kind in (
+    "client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+
+EVENTS = ("master_start", "master_exit", "worker_start", "worker_exit")
+NO_CALLBACK = "no callback"
+
+DEFAULTS = {
+    "workers": 2,
+    "daemon": False,
+    # Of the workers: one who can read the project, wherever it lies.
+    "user": None if os.geteuid() else "root",
+    "dict": True,           # a lua_shared_dict of the same name
+    "master_process": True,
+    "code_cache": True,
+    "main": "",             # more lines for main, http, server, after http
+    "http": "",
+    "server": "",
+    "tail": "",
+    "listen": "unix:s",
+    "connections": 64,
+    "level": "notice",      # of the error log
+    "name": "nginx",        # of its own files in the prefix
+    "lua_path": LUA_PATH,
+    "lua_cpath": LUA_CPATH,
+    "init": "",             # Lua of init_by_lua, init_worker_by_lua, ...
+    "join": "",
+    "leave": None,          # ... exit_worker_by_lua; None: without it
+}
+
+# What a traced one has besides; its phases may be None for the usual calls.
+TRACED = {
+    **DEFAULTS,
+    "exit_worker": True,    # an exit_worker_by_lua_block
+    "opts": {},
+    "callbacks": {},        # event: Lua body, or NO_CALLBACK
+    "before_init": "",      # Lua around the calls of the module
+    "after_init": "",
+    "before_join": "",
+    "after_join": "",
+    "init": None,
+    "join": None,
+}
+
+# No load makes a worker's heartbeat overdue.
+OPTIONS = {"shm": "my_shm", "interval": 0.5, "failed": 599.5}
+
+CONF = """\
+load_module "{modules}/ndk_http_module.so";
+load_module "{modules}/ngx_http_lua_module.so";
+daemon {daemon};
+master_process {master_process};
+worker_processes {workers};
+pid {name}.pid;
+error_log error.log {level};
+{user}
+{main}
+events {{ worker_connections {connections}; }}
+http {{
+    access_log off;
+{temporary}
+    lua_code_cache {code_cache};
+    lua_package_path "{lua_path}";
+    lua_package_cpath "{lua_cpath}";
+    {dict}
+    {http}
+    init_by_lua_block {{
+{init}
+    }}
+    init_worker_by_lua_block {{
+{join}
+    }}
+    {leave}
+    server {{
+        listen {listen};
+        location / {{ return 204; }}
+        {server}
+    }}
+}}
+{tail}
+"""
+
+HOLD = """
+        location /hold {
+            lua_check_client_abort on;
+            lua_http10_buffering off;
+            content_by_lua_block {
+                ngx.print(ngx.worker.pid(), "\\n")
+                ngx.flush(true)
+                while true do ngx.sleep(0.01) end
+            }
+        }"""
+
+
+def own(name):
+    """An instance name that no other run of the tests has."""
+    return f"{name}-{os.getpid()}"
+
+
+def switch(on):
+    return "on" if on else "off"
+
+
+def merge(defaults, params):
+    unknown = set(params) - set(defaults)
+    if unknown:
+        raise TypeError(f"unknown parameters: {sorted(unknown)}")
+    return {**defaults, **params}
+
+
+def render(**params):
+    """The text of a configuration."""
+    p = merge(DEFAULTS, params)
+    leave = p["leave"]
+    return CONF.format(**{
+        **p, "modules": MODULES, "temporary": TEMPORARY,
+        **{x: switch(p[x]) for x in ("daemon", "master_process",
+                                     "code_cache")},
+        "user": f'user {p["user"]};' if p["user"] else "",
+        "dict": "lua_shared_dict my_shm 1m;" if p["dict"] else "",
+        "leave": "" if leave is None else
+                 f"exit_worker_by_lua_block {{\n{leave}\n    }}"})
+
+
+# --- with the module, and what it does traced ---------------------------------
+
+class Lua(str):
+    """Lua source, to stand in a table as it is."""
+
+
+def lua(value):
+    """A Python value as a Lua expression."""
+    if isinstance(value, Lua):
+        return str(value)
+    if value is None:
+        return "nil"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"[{lua(k)}] = {lua(v)}"
+                               for k, v in value.items()) + "}"
+    return repr(value)
+
+
+def options(opts):
+    """The options table: the suite's defaults, changed by `opts`."""
+    merged = {**OPTIONS, **opts}
+    return lua({k: v for k, v in merged.items() if v is not None})
+
+
+def callback(event, body):
+    """One callback as a Lua expression."""
+    if body == NO_CALLBACK:
+        return "nil"
+    args = "id, n_prev, n_mine, n_next, info"
+    f = f", function({args}) {body} end" if body else ""
+    return f'wmt.callback("{event}"{f})'
+
+
+def render_traced(prefix, **params):
+    """The text of a configuration whose phases trace what they do."""
+    p = merge(TRACED, params)
+    callbacks = p.pop("callbacks")
+    of = {e: callback(e, callbacks.get(e, "")) for e in EVENTS}
+    opts, leaves = options(p.pop("opts")), p.pop("exit_worker")
+    around = {x: p.pop(x) for x in ("before_init", "after_init",
+                                    "before_join", "after_join")}
+    if p["init"] is None:
+        p["init"] = (f'wmt.call("on_init", {MODULE}.on_init_by_lua, {opts},\n'
+                     f'    {of["master_start"]}, {of["master_exit"]})')
+    if p["join"] is None:
+        p["join"] = (f'wmt.call("on_init_worker", '
+                     f'{MODULE}.on_init_worker_by_lua,\n'
+                     f'    {of["worker_start"]}, {of["worker_exit"]})')
+    if p["leave"] is None:
+        p["leave"] = (f'require("wmt").call("on_exit_worker", '
+                      f'{MODULE}.on_exit_worker_by_lua)')
+    return render(**{
+        **p, "server": HOLD + p["server"],
+        "leave": p["leave"] if leaves else None,
+        "init": 'local wmt = require "wmt"\n'
+                f'wmt.open("{prefix}", "{p["name"]}.jsonl")\n'
+                f'{around["before_init"]}\n{p["init"]}\n'
+                + around["after_init"],
+        "join": 'local wmt = require "wmt"\n'
+                f'{around["before_join"]}\n{p["join"]}\n'
+                f'{around["after_join"]}\nwmt.note("up", '
+                '{ ppid = wmt.ppid(), id = ngx.worker.id() })'})

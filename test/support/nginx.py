@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""The driver of a real nginx in a prefix of its own: its configuration,
+processes, signals, error log and segments."""
+
+import contextlib
+import glob
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+
+import conf
+import proc
+import segment
+from proc import wait
+
+SEGMENT = re.compile(r"/dev/shm/(wm\.(.+)\.[0-9a-f]{16})( \(deleted\))?$")
+ANY_SEGMENT = re.compile(r"/(dev/shm/|memfd:)wm\.")
+TITLE = "nginx: worker process"
+REFUSED = r"\[emerg\]|init_by_lua error|^stack traceback"
+
+
+@contextlib.contextmanager
+def running(n):
+    """Starts an nginx; nothing is left of it after the context, whatever has
+    failed in it, or as it started."""
+    try:
+        yield n.start()
+    finally:
+        n.kill_all()
+
+
+class Nginx:
+    """Starts, signals and observes one nginx. It ends as running() does, or
+    as all descendants are ended: proc.end_all(), leftovers.kill_all()."""
+
+    def __init__(self, prefix, name="nginx", daemon=False):
+        self.prefix = prefix
+        self.name = name            # of its own files in the prefix
+        self.daemon = daemon
+        self.alone = False          # no master process
+        self.popen = None
+        self.master = None
+        self.instances = set()
+        self.mark = 0               # where the log stood at the last act
+        self.wrap = []              # a command to start nginx under
+        self.binary = conf.NGINX
+        self.options = []
+        self.env = None
+        os.makedirs(self.path("tmp"), exist_ok=True)
+        os.chmod(prefix, 0o755)
+
+    def path(self, name):
+        return os.path.join(self.prefix, name)
+
+    def file(self, kind):
+        return self.path(self.name + kind)
+
+    def write(self, text):
+        """Writes the configuration anew."""
+        path = self.file(".conf")
+        with open(path + ".new", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.rename(path + ".new", path)      # a reload may be reading it
+
+    def remove(self):
+        shutil.rmtree(self.prefix, ignore_errors=True)
+
+    # --- starting -------------------------------------------------------
+
+    def command(self, *args):
+        return [self.binary, "-p", self.prefix + "/", "-c",
+                self.name + ".conf", "-e", "error.log", *self.options, *args]
+
+    def run(self, *args):
+        """Runs nginx to its end (-t, -s): its result."""
+        return subprocess.run(self.command(*args), cwd=self.prefix,
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, check=False, timeout=proc.DEADLINE)
+
+    def launch(self):
+        """Starts the process and waits for nothing."""
+        with open(self.path("output"), "ab") as out:
+            self.popen = subprocess.Popen(
+                [*self.wrap, *self.command()], cwd=self.prefix, env=self.env,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def start(self):
+        self.launch()
+        self.master = wait(self.find_master, "the master's pid")
+        if self.daemon:
+            # Until the first process has gone, nginx takes no USR2, and the
+            # segment has one user more.
+            self.popen.wait(timeout=proc.DEADLINE)
+        return self
+
+    def find_master(self):
+        """The master's pid; an nginx that refused to start is an error."""
+        ended = self.popen.poll()
+        assert not ended, f"nginx exited with {ended}: {self.log()}"
+        pid = self.pid_file()
+        return pid if self.daemon else pid and self.popen.pid
+
+    def pid_file(self, but=None):
+        """The pid that it has; None if that is another's whom we know."""
+        try:
+            with open(self.file(".pid"), encoding="ascii") as f:
+                pid = int(f.read() or 0)
+        except FileNotFoundError:
+            return None
+        return pid if pid not in (0, but) else None
+
+    # --- signals --------------------------------------------------------
+
+    def signal(self, name, pid=None):
+        self.mark = len(self.log())
+        os.kill(pid or self.master, getattr(signal, "SIG" + name))
+        if self.alone:
+            self.nudge()
+
+    def nudge(self):
+        """An event: nginx without a master looks for signals before it
+        sleeps in epoll_wait, not in one step with it, and may miss one."""
+        try:
+            self.connect().close()
+        except OSError:
+            pass
+
+    def end(self, name):
+        self.signal(name)
+        self.wait_end()
+
+    def wait_end(self):
+        """Waits until the master has left, as it should, with all others."""
+        everybody = [self.master, *proc.descendants(self.master)]
+        if self.popen.pid == self.master:
+            code = self.popen.wait(timeout=proc.DEADLINE)
+            assert code == 0, f"the master exited with {code}"
+        self.wait_gone(everybody)
+        self.master = None
+
+    def end_in_turn(self, first=()):
+        """A fast stop in which each worker ends for itself, these first. As
+        the master is stopped, it does not kill them after a second."""
+        rest = [p for p in self.workers() if p not in first]
+        self.mark = len(self.log())
+        self.pause([self.master])
+        for pid in [*first, *rest]:
+            proc.send(pid, signal.SIGTERM)
+            self.wait_gone([pid])
+        proc.send(self.master, signal.SIGTERM)
+        self.resume([self.master])
+        self.wait_end()
+
+    def kill_all(self):
+        """Ends everything at once, also a thousand workers, and removes what
+        they leave."""
+        if self.popen and self.popen.poll() is None:
+            pid = self.popen.pid
+            os.kill(pid, signal.SIGSTOP)    # it starts no more of them
+            wait(lambda: proc.stat(pid)[0] in "TZ", "a stop")
+            proc.kill(*proc.descendants(pid), pid)
+        for path in self.segments():
+            os.unlink(path)
+        self.remove()
+
+    def pause(self, pids):
+        """Stops processes, none of them with the lock that others want."""
+        def paused():
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            wait(lambda: all(proc.stat(p)[0] in "TZ" for p in pids), "a stop")
+            if not self.master or self.lock_holder() not in pids:
+                return True
+            self.resume(pids)
+            return False
+        wait(paused, "a pause without the lock")
+
+    def resume(self, pids):
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+    # --- a binary upgrade -------------------------------------------------
+
+    def new_binary(self):
+        """USR2: (the old master, the new one); self.master is the new one
+        then."""
+        old = self.master
+        self.signal("USR2")
+        self.master = new = wait(lambda: self.pid_file(but=old),
+                                 "the new master")
+        return old, new
+
+    def winch(self, master):
+        """Has a master send its workers away; returns when they are gone."""
+        own = self.workers(master)
+        self.signal("WINCH", master)
+        self.wait_gone(own)
+
+    def end_master(self, master, name="QUIT"):
+        """Ends one of two masters; returns when it and its workers are
+        gone."""
+        own = self.workers(master)
+        self.signal(name, master)
+        self.wait_gone([master, *own])
+
+    def back_to(self, old, new):
+        """Waits for what the old master takes USR2 by: it has reaped the new
+        one, and has its pid file back."""
+        self.master = old
+        wait(lambda: self.pid_file(but=new) == old, "the old one's pid file")
+
+    # --- processes ------------------------------------------------------
+
+    def titled(self, begin, master=None):
+        return [p for p in proc.children(master or self.master)
+                if proc.title(p).startswith(begin)]
+
+    def workers(self, master=None):
+        """The pids of all worker processes, old and new."""
+        return self.titled(TITLE, master)
+
+    def current(self):
+        """The pids of the workers that were not told to leave."""
+        return [p for p in self.workers() if proc.title(p) == TITLE]
+
+    def helpers(self):
+        """The cache manager's and the cache loader's pid."""
+        return sorted(wait(
+            lambda: (found := [p for x in ("loader", "manager")
+                               for p in self.titled(f"nginx: cache {x} pro")])
+            and len(found) == 2 and found, "cache helpers"))
+
+    def wait_titles(self):
+        """Waits until each child is known by a title of its own: it has the
+        master's until the very end of its start."""
+        wait(lambda: proc.title(self.master) not in map(
+            proc.title, proc.children(self.master)), "titles")
+
+    def wait_gone(self, pids):
+        wait(lambda: all(map(proc.gone, pids)), f"{pids} to end")
+
+    def quit_workers(self, pids):
+        """Tells workers to leave, which no master does; they do."""
+        for pid in pids:
+            os.kill(pid, signal.SIGQUIT)
+        self.wait_gone(pids)
+
+    # --- the error log ----------------------------------------------------
+
+    def log(self):
+        try:
+            with open(self.path("error.log"), encoding="utf-8",
+                      errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+    def log_lines(self, pattern):
+        return [x for x in self.log().splitlines() if re.search(pattern, x)]
+
+    def wait_log(self, pattern, count=1):
+        """Waits for lines logged since the last signal."""
+        wait(lambda: len(re.findall(pattern, self.log()[self.mark:])) >= count,
+             f"{pattern} in error.log")
+
+    # --- segments ---------------------------------------------------------
+
+    def mapped(self):
+        """The segments that the master maps: {file name: instance}."""
+        with open(f"/proc/{self.master}/maps", encoding="utf-8") as f:
+            found = (SEGMENT.search(x.rstrip("\n")) for x in f)
+            return {m[1]: m[2] for m in found if m}
+
+    def note_segments(self):
+        self.instances |= set(self.mapped().values())
+
+    def segments(self):
+        """The segments of this instance in /dev/shm."""
+        return sorted(p for i in self.instances
+                      for p in glob.glob(f"/dev/shm/wm.{i}.*"))
+
+    def look(self, at):
+        """What a function of segment.py sees in the master's segment, which
+        may be anonymous; 0 if there is none."""
+        fds = f"/proc/{self.master}/fd"
+        for fd in os.listdir(fds):
+            try:
+                if not ANY_SEGMENT.search(os.readlink(f"{fds}/{fd}")):
+                    continue
+                with open(f"{fds}/{fd}", "rb") as f:
+                    return at(f.fileno())
+            except FileNotFoundError:
+                pass        # closed meanwhile
+        return 0
+
+    def lock_holder(self):
+        return self.look(segment.lock_holder)
+
+    # --- clients ----------------------------------------------------------
+
+    def connect(self, name="s"):
+        """A connection to the server (a long prefix is no obstacle)."""
+        fd = os.open(self.prefix, os.O_PATH)
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        s.settimeout(proc.DEADLINE)
+        try:
+            s.connect(f"/proc/self/fd/{fd}/{name}")
+        except OSError:
+            s.close()
+            raise
+        finally:
+            os.close(fd)
+        return s
+
+    def get(self, path="/", name="s"):
+        """The status of one request."""
+        with self.connect(name) as s:
+            s.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            answer = b""
+            while chunk := s.recv(4096):
+                answer += chunk
+        return int(answer.split()[1])

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Processes: whose children they are, whether they have ended, and how to end
+all of them."""
+
+import ctypes
+import os
+import re
+import signal
+import time
+
+# Seconds; generous, since only a failure ever waits it out.
+DEADLINE = float(os.environ.get("WM_DEADLINE", "60"))
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans():
+    """Makes daemonized masters and orphaned workers our children."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked for the end: its number."""
+
+
+def interrupt(number, _):
+    raise Interrupted(number)
+
+
+def end_politely(handler=interrupt):
+    """Signals that ask for an end raise Interrupted, so that each `finally` is
+    gone through."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def wait(condition, what, deadline=DEADLINE, longest=0.01):
+    """Returns condition()'s first true value, or fails after the deadline;
+    longest: seconds between two looks."""
+    end = time.monotonic() + deadline
+    pause = min(longest, 0.001)
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"timed out waiting for {what}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, longest)
+
+
+# --- one process --------------------------------------------------------------
+
+def fields(pid):
+    """Of /proc/PID/stat, from the state on; None if there is no process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            return f.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def stat(pid):
+    """(state, ppid) of a process, or None."""
+    seen = fields(pid)
+    return seen and (seen[0].decode(), int(seen[1]))
+
+
+def cpu(pid):
+    """Seconds of CPU that a process has used; 0 if it is gone."""
+    seen = fields(pid) or [0] * 13
+    return (int(seen[11]) + int(seen[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def pending(pid):
+    """The signals that a process has not taken yet."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        (mask,) = re.findall(r"^ShdPnd:\s*(\w+)$", f.read(), re.M)
+    return {n for n in range(1, 65) if int(mask, 16) >> (n - 1) & 1}
+
+
+def text(pid, name):
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as f:
+            return f.read().replace(b"\0", b" ").decode().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def title(pid):
+    """The command line; empty for a zombie or nobody."""
+    return text(pid, "cmdline")
+
+
+def name(pid):
+    """Of the program; also of a process that is ending, whose title is gone
+    while its sockets may still be there."""
+    return text(pid, "comm")
+
+
+def reap(pid):
+    """Collects a child that has ended: its status, or None."""
+    try:
+        got, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if got else None
+
+
+def gone(pid):
+    """Whether a process has ended; reaps it if it is ours."""
+    reap(pid)
+    seen = stat(pid)
+    return seen is None or seen[0] in "ZX"
+
+
+def send(pid, number):
+    """Signals a process; one that has ended by itself does not matter."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def kill(*pids):
+    """Kills processes; returns when the kernel has let go of them."""
+    for pid in pids:
+        send(pid, signal.SIGKILL)
+    wait(lambda: all(map(gone, pids)), f"{pids} to end")
+
+
+# --- families -----------------------------------------------------------------
+
+def table():
+    """All processes but zombies, as one look at /proc has them: {pid: ppid}."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        seen = stat(pid)
+        if seen and seen[0] not in "ZX":
+            found[int(pid)] = seen[1]
+    return found
+
+
+def children(pid):
+    """The living children (zombies are dead) of a process."""
+    return sorted(p for p, parent in table().items() if parent == pid)
+
+
+def descendants(pid):
+    """The living descendants of a process. One look at /proc serves for all:
+    there may be a thousand."""
+    of = {}
+    for p, parent in table().items():
+        of.setdefault(parent, []).append(p)
+    found = list(of.get(pid, ()))
+    for p in found:         # grows meanwhile
+        found += of.get(p, ())
+    return found
+
+
+def end_all():
+    """Kills every descendant that is left; returns their titles."""
+    left = {}
+
+    def kill_round():
+        now = descendants(os.getpid())
+        for pid in now:
+            left.setdefault(pid, f"{pid} {title(pid)}")
+            send(pid, signal.SIGKILL)
+        for pid in now:
+            reap(pid)
+        return not now
+
+    wait(kill_round, "killed processes to end")
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+    return list(left.values())

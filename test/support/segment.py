@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""A segment as its bytes lie (protocol.md): the only Python that knows where.
+
+The event log is read when all have ended: an entry that was never finished
+then was its writer's death. A follower reads while others write, and passes
+over an entry whose writer was stopped for a second in the middle of it.
+"""
+
+import os
+import struct
+
+ABI, LOCK, NEXT, NEWEST, RECORDS = 8, 256, 264, 448, 512
+LIVE, STALLED = 3, 4        # states, in a record's three top bits
+MASK = (1 << 64) - 1
+NO_SLOT = (1 << 32) - 1
+KINDS = (
+    "generation-begun", "generation-active", "generation-aborted",
+    "generation-exited", "worker-joined", "worker-live", "worker-stalled",
+    "worker-recovered", "worker-draining", "worker-left", "worker-crashed",
+    "leader", "leader-lost", "lock-recovered", "worker-forgotten")
+
+
+def word(fd, offset):
+    return int.from_bytes(os.pread(fd, 8, offset), "little")
+
+
+def lock_holder(fd):
+    """The pid of the lifecycle lock's holder, 0 if it is free."""
+    return word(fd, LOCK) >> 42
+
+
+def next_in_turn(fd):
+    """The pid of a process that polls the lock from a timer, or 0."""
+    return word(fd, NEXT) >> 39
+
+
+def newest(fd):
+    """The last number that a writer of the log has taken."""
+    return word(fd, NEWEST)
+
+
+def change_abi(path, number):
+    """Writes another ABI; returns the former."""
+    with open(path, "r+b") as f:
+        f.seek(ABI)
+        (former,) = struct.unpack("<I", f.read(4))
+        f.seek(ABI)
+        f.write(struct.pack("<I", number))
+    return former
+
+
+def mark_stalled(path, slot):
+    """As a sweeper does that finds a live worker overdue."""
+    with open(path, "r+b") as f:
+        seen = word(f.fileno(), RECORDS + 64 * slot)
+        assert seen >> 61 == LIVE, "it is not live"
+        f.seek(RECORDS + 64 * slot)
+        f.write((seen & ~(7 << 61) | STALLED << 61).to_bytes(8, "little"))
+
+
+# --- the event log ------------------------------------------------------------
+
+def checksum(number, fields):
+    total = 0x6c6f67
+    for value in (number, *fields):
+        total = (total ^ value) * 0x9e3779b97f4a7c15 & MASK
+        total ^= total >> 29
+    return total | 1
+
+
+def entry(number, check, *fields):
+    """In wmctl's words; None if it was never finished, or is overwritten."""
+    if check != checksum(number, fields):
+        return None
+    time_ms, generation, value, subject, kind = fields
+    slot = subject & NO_SLOT
+    return {"number": number, "time_ms": time_ms, "event": KINDS[kind - 1],
+            "generation": generation or None, "pid": subject >> 32 or None,
+            "slot": None if slot == NO_SLOT else slot, "value": value}
+
+
+def log(fd):
+    """All entries, and {"missed": 1} for each that is none."""
+    head = os.pread(fd, 512, 0)
+    capacity, generations = struct.unpack_from("<II", head, 24)
+    (length,) = struct.unpack_from("<I", head, 48)
+    at = RECORDS + 128 * capacity + 64 * generations
+    found = []
+    for number in range(1, newest(fd) + 1):
+        record = os.pread(fd, 48, at + 64 * (number % length))
+        found.append(entry(number, *struct.unpack("<6Q", record))
+                     or {"missed": 1})
+    return found

@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""An nginx whose configuration traces what its callbacks see: what a test
+waits for, asks and judges."""
+
+import json
+import os
+import re
+
+import conf
+import proc
+import traces
+from model import Model
+from nginx import REFUSED, TITLE, Nginx
+from proc import wait
+
+OURS = re.compile(r"\[(\w+)\] .*worker manager: ")
+NEVER = re.compile(r"attempt to |thread aborted|traceback|exited on signal"
+                   r"|\[(crit|alert|emerg)\]", re.I)
+LOUD = ("warn", "error", "crit", "alert", "emerg")
+WORKER = 3                  # ngx_process of a worker
+UNHEARD = 'if wmt.opened("late") then wmt.gate("{}") end'
+LATE_JOIN, LATE_INIT = UNHEARD.format("join"), UNHEARD.format("init")
+
+
+def line_server(answer):
+    """A location whose connections answer each line with this, for ever; an
+    exiting worker, too. The first answer is the worker's pid."""
+    return f"""
+        location /lines {{
+            lua_check_client_abort on;
+            content_by_lua_block {{
+                local sock = assert(ngx.req.socket(true))
+                sock:settimeout(600000)
+                sock:send(ngx.worker.pid() .. "\\n")
+                while sock:receive("*l") do
+                    sock:send({answer} .. "\\n")
+                end
+            }}
+        }}"""
+
+
+class Traced(Nginx):
+    def __init__(self, prefix, name="nginx", **params):
+        super().__init__(prefix, name, params.get("daemon", False))
+        self.params = {"name": name, **params}
+        instance = params.get("opts", {}).get("name")
+        self.instances = {instance} if instance else set()
+        self.alone = not self.param("master_process")
+        self.killed = set()
+        self.expected = []
+        self.complete = True        # a clean end owes nothing
+        self.modelled = True        # counts follow from the order
+        self.succeeds = True        # every call of the module returns true
+
+    def param(self, name):
+        return self.params.get(name, conf.TRACED[name])
+
+    def configure(self, **changes):
+        """Writes nginx.conf anew, with these parameters changed."""
+        self.params.update(changes)
+        self.write(conf.render_traced(self.prefix, **self.params))
+
+    # --- lives ------------------------------------------------------------
+
+    def launch(self):
+        self.configure()
+        super().launch()
+
+    def start(self, ready=True):
+        """Starts nginx; ready: with all its workers up."""
+        super().start()
+        if ready:
+            self.wait_up()
+        self.note_segments()
+        return self
+
+    def start_fails(self):
+        """Starts nginx, which is to refuse: its exit code."""
+        self.launch()
+        code = self.popen.wait(timeout=proc.DEADLINE)
+        assert code != 0, "nginx was to refuse, but started"
+        self.expect(REFUSED)
+        return code
+
+    def start_again(self, unclean=False):
+        """Another life of the node; unclean: it is told of the former one."""
+        for name in ("s", "nginx.pid", "nginx.pid.oldbin"):
+            if os.path.lexists(self.path(name)):    # left by a killed one
+                os.unlink(self.path(name))
+        self.write_trace(what="life")
+        self.start()
+        info = self.events("master_start")[-1]["info"]
+        if not unclean:
+            assert "unclean" not in info
+            return None
+        self.expect("worker manager: not given: the former life", 1)
+        self.complete = False
+        return info["unclean"]
+
+    def wait_up(self, workers=None):
+        """Waits for the workers of the latest configuration."""
+        workers = workers or self.param("workers")
+
+        def up():
+            inits = [x for x in self.notes("init") if x["process"] != WORKER]
+            ups = {x["by"] for x in self.notes("up")
+                   if inits and x["vm"] == inits[-1]["vm"]} - self.killed
+            # A worker gets its title, by which we know it, at the very end.
+            return len(ups) >= workers and all(
+                p == self.master or proc.title(p).startswith(TITLE)
+                or proc.gone(p) for p in ups)
+        wait(up, f"{workers} workers")
+
+    def hup(self, **changes):
+        """Reloads with these changes and waits for nothing."""
+        self.configure(**changes)
+        self.signal("HUP")
+
+    def reload(self, old_gone=True, **changes):
+        """Reloads; returns when the new workers are up, the old gone.
+
+        The old ones are stopped meanwhile, so that they hear of their end
+        when all the new ones are up, however loaded the machine is.
+        """
+        inits = len(self.notes("init"))
+        old = self.reload_unheard(**changes)
+        self.wait_note("init", inits + 1)
+        self.wait_up()
+        self.resume(old)
+        if old_gone:
+            self.wait_gone(old)
+        return old
+
+    def reload_unheard(self, until=None, **changes):
+        """Reloads; the old workers are stopped, and stay so: their pids.
+        until: a generation whose workers have all started then."""
+        self.wait_titles()
+        old = self.current()
+        self.pause(old)
+        self.hup(**changes)
+        if until:
+            self.wait_events("worker_start", until, self.param("workers"))
+        return old
+
+    def drain(self, **changes):
+        """Reloads while each old worker serves a connection: when its master
+        exit has been given, {pid: socket}."""
+        held, given = self.hold_all(), len(self.events("master_exit"))
+        self.reload(old_gone=False, **changes)
+        self.wait_events("master_exit", count=given + 1)
+        return held
+
+    def let_go(self, held):
+        """Closes connections; their workers end."""
+        for s in held.values():
+            s.close()
+        self.wait_gone(list(held))
+
+    def reload_fails(self, pattern=r"\[emerg\]", **changes):
+        """Reloads; returns when nginx has logged why it cannot."""
+        kept = dict(self.params)
+        self.hup(**changes)
+        self.wait_log(pattern)
+        self.expect(REFUSED)
+        self.params = kept
+
+    def bind_fails(self):
+        self.reload_fails("bind.. to unix:none/s failed",
+                          server="listen unix:none/s;")
+
+    def stop(self, rows=None, how="QUIT"):
+        """Ends the node by a signal or by `nginx -s`; compares rows."""
+        if how.startswith("-s"):
+            assert self.run(*how.split()).returncode == 0
+            self.wait_end()
+        else:
+            self.end(how)
+        self.check_rows(rows)
+
+    def stop_fast(self, rows=None, **order):
+        self.end_in_turn(**order)
+        self.check_rows(rows)
+
+    def check_rows(self, rows):
+        assert rows is None or self.rows() == rows
+
+    # --- deaths -------------------------------------------------------------
+
+    def kill(self, *pids):
+        """Kills workers; returns when the kernel has let go of them."""
+        self.expect_killed(*pids)
+        proc.kill(*pids)
+
+    def expect_killed(self, *pids):
+        for pid in pids:
+            self.killed.add(pid)
+            self.expect(rf"{pid} exited on signal 9")
+            self.expect(rf"worker manager: worker \d+-{pid} crashed")
+            self.write_trace(what="killed", pid=pid)
+
+    def replace(self, pid):
+        """Kills a worker; returns when another has started for it."""
+        started = len(self.events("worker_start"))
+        self.kill(pid)
+        self.wait_events("worker_start", count=started + 1)
+
+    def orphan(self):
+        """Kills the master: the pids of its workers."""
+        pids = proc.children(self.master)
+        proc.kill(self.master)
+        self.master = None
+        return pids
+
+    def new_binary(self):
+        found = super().new_binary()
+        self.wait_up()
+        return found
+
+    # --- the trace ----------------------------------------------------------
+
+    def write_trace(self, **line):
+        fd = os.open(self.file(".jsonl"), os.O_WRONLY | os.O_APPEND)
+        os.write(fd, json.dumps(line).encode() + b"\n")
+        os.close(fd)
+
+    def trace(self):
+        return traces.read(self.file(".jsonl"))
+
+    def rows(self):
+        return traces.rows(self.trace())
+
+    def notes(self, name):
+        return [x for x in self.trace()
+                if x["what"] == "note" and x["note"] == name]
+
+    def tries(self):
+        """What wmt.try() saw: {name: line}."""
+        return {x["name"]: x for x in self.trace() if x["what"] == "try"}
+
+    def events(self, event, gen=None, ended=False):
+        """The lines of one callback, of one generation if given."""
+        lines = self.trace()
+        ends = {(x["by"], x["vm"], x["call"]) for x in lines
+                if x["what"] == "end"}
+        return [x for x in traces.begins(lines) if x["event"] == event
+                and gen in (None, x["info"]["generation"])
+                and (not ended or (x["by"], x["vm"], x["call"]) in ends)]
+
+    def started(self, gen):
+        """The pids of a generation's workers, in the order of starts."""
+        return [x["by"] for x in self.events("worker_start", gen)]
+
+    def wait_events(self, event, gen=None, count=1):
+        """Waits until so many of them have run to their end."""
+        wait(lambda: len(self.events(event, gen, True)) >= count,
+             f"{count} {event} of {gen}")
+
+    def wait_note(self, name, count=1):
+        """Waits for so many notes: who wrote them."""
+        wait(lambda: len(self.notes(name)) >= count, f"note {name}")
+        return [x["by"] for x in self.notes(name)]
+
+    # --- gates and clients ------------------------------------------------
+
+    def open_gate(self, gate):
+        with open(self.path("gate." + gate), "w", encoding="ascii"):
+            pass
+
+    def close_gate(self, gate):
+        os.unlink(self.path("gate." + gate))
+
+    def ask(self, pid, name):
+        """What a worker with wmt.answer() says to this."""
+        def answers():
+            return [x for x in self.notes("answer") if x["by"] == pid]
+        asked = len(answers())
+        self.open_gate(f"ask.{pid}.{asked}.{name}")
+        wait(lambda: len(answers()) > asked, f"{pid} to answer {name}")
+        return answers()[-1]
+
+    def hold(self):
+        """Opens a request that never ends: (the worker's pid, socket)."""
+        s = self.connect()
+        s.sendall(b"GET /hold HTTP/1.0\r\n\r\n")
+        return int(receive(s, rb"\r\n\r\n(\d+)\n")), s
+
+    def hold_all(self):
+        return self.one_each(self.hold)
+
+    def lines(self):
+        """A connection of line_server() to each worker: {pid: socket}."""
+        def one():
+            s = self.connect()
+            s.sendall(b"GET /lines HTTP/1.1\r\nHost: a\r\n\r\n")
+            return int(receive(s, rb"(\d+)\n$")), s
+        return self.one_each(one)
+
+    def one_each(self, connect):
+        """A connection to each current worker: {pid: socket}."""
+        found, spare, workers = {}, [], set(self.current())
+
+        def one_more():
+            pid, s = connect()
+            if pid in found:
+                spare.append(s)
+            found.setdefault(pid, s)
+            return workers <= set(found)
+        wait(one_more, "a connection to every worker")
+        for s in spare:
+            s.close()
+        return found
+
+    def say(self, s):
+        """Sends a line: the answer to it."""
+        s.sendall(b"?\n")
+        return receive(s, rb"(.*)\n$").decode()
+
+    # --- the judgement ------------------------------------------------------
+
+    def expect(self, pattern, times=None):
+        """Lets lines like this stand in the log (exactly so often)."""
+        if (pattern, times) not in self.expected:
+            self.expected.append((pattern, times))
+
+    def check(self):
+        """What holds for every life that ended as its test wanted."""
+        for lines in traces.lives(self.trace()):
+            self.check_life(lines)
+        self.check_log()
+        assert not self.segments(), f"segments left: {self.segments()}"
+
+    def check_life(self, lines):
+        traces.check_arguments(lines)
+        traces.check_once(lines)
+        traces.check_no_overlap(lines, self.killed)
+        if self.succeeds:
+            traces.check_calls(lines)
+        if self.modelled:
+            silent = self.param("callbacks").get("master_exit")
+            model = Model(lines, silent != conf.NO_CALLBACK).check()
+            if self.complete:
+                model.check_complete()
+
+    def check_log(self):
+        """No trouble and no loud line but what the test expects."""
+        surprises = []
+        seen = dict.fromkeys(self.expected, 0)
+        for line in self.log().splitlines():
+            known = [x for x in self.expected if re.search(x[0], line)]
+            for x in known:
+                seen[x] += 1
+            ours = OURS.search(line)
+            if not known and (NEVER.search(line) or ours and ours[1] in LOUD):
+                surprises.append(line)
+        assert not surprises, "unexpected in error.log:\n" + "\n".join(
+            surprises)
+        for (pattern, times), n in seen.items():
+            assert times in (None, n), (
+                f"{n} lines like {pattern}, not {times}")
+
+
+def receive(s, pattern):
+    """Reads until it matches: its first group."""
+    answer = b""
+    while not (m := re.search(pattern, answer)):
+        chunk = s.recv(4096)
+        assert chunk, f"the connection ended: {answer!r}"
+        answer += chunk
+    return m[1]
