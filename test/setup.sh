@@ -112,7 +112,7 @@ prepare() {
     [[ -w $build && -w $build/tmp ]] || fail "cannot write to $build"
     export TMPDIR=${WM_TMPDIR:-$build/tmp}
     export WM_BUILD=$build
-    export PYTHONPATH=$root/test/support:$root/test
+    export PYTHONPATH=$root/test/support
     export PYTHONPYCACHEPREFIX=$build/tmp/pycache
     export CCACHE_DIR=$build/tmp/ccache
     trap 'stop 1' HUP

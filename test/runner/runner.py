@@ -30,9 +30,9 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 ALLOWED = "allowed in CI"
 POINT = re.compile(r"(not )?ok \d+ (?:- (.*?))??(?: ?# SKIP (.*))?$")
 ENDED = re.compile(r" *\d+/\d+ .*")     # meson's line for a test
-# Temporary files that go by their maker's name, not by $TMPDIR.
+# Temporary files that tests make there, and not in $TMPDIR as all tools do.
 TMP = "/tmp"
-TEMPORARY = re.compile(r"(lib)?wm|nginx|ngx|pytest|meson|cmocka|cc\w{6}\.")
+TEMPORARY = re.compile(r"(lib)?wm|nginx|ngx")
 LITTER = ("__pycache__", ".pytest_cache")
 # Seconds: for a stage, to end politely, for leftovers to go by themselves.
 # Only a failure ever waits them out.
