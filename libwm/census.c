@@ -70,6 +70,7 @@ struct question {
  * large odd base. */
 static inline void fold(uint64_t *half, uint64_t word, uint64_t join)
 {
+    /* Safeguard: join_number_is_compared */
     *half = *half * UINT64_C(0xd6e8feb86659fd93) + wm_word_digit(word, join);
 }
 
@@ -78,6 +79,7 @@ static inline void fold(uint64_t *half, uint64_t word, uint64_t join)
 static inline void fold_last(uint64_t *half, uint64_t word, uint64_t join)
 {
     fold(half, word, join);
+    /* Safeguard: claimed_record_agrees_with_nothing */
     if (__builtin_expect(wm_word_state(word) == WM_CLAIMED, 0)) {
         (*half)++;
     }
@@ -126,6 +128,7 @@ static inline struct digest digest_pass(const struct wm_node *node,
  * cannot do"). */
 static bool is_same(const struct digest *a, const struct digest *b)
 {
+    /* Safeguard: two_passes_agree */
     return a->half[0] == b->half[0] && a->half[1] == b->half[1];
 }
 
@@ -143,9 +146,11 @@ static inline void tally_record(const struct question *q, struct tally *t,
     uint64_t join = record_join_acquire(r);
 
     fold_last(&t->digest.half[half], word, join);
+    /* Safeguard: helpers_do_not_count */
     if (role != WM_ROLE_WORKER) {
         return;
     }
+    /* Safeguard: stalled_workers_count */
     if (state == WM_LIVE || state == WM_STALLED) {
         if (generation == q->id) {
             t->live++;
@@ -233,6 +238,7 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
         .next = q.next_id != 0 ? (int32_t)t.next : -1,
         .unsettled = !is_same(&t.digest, &first),
     };
+    /* Safeguard: unsettled_exit_is_not_the_last */
     if (counts->unsettled && kind == WM_COUNT_EXIT && counts->mine == 1 &&
         most > 1) {
         counts->mine = (int32_t)most;

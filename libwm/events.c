@@ -36,6 +36,7 @@
 static int32_t stalls_owed(const struct wm_record *r, uint64_t given,
                            uint64_t *word)
 {
+    /* Safeguard: stalls_are_loaded_before_the_word */
     uint32_t stalls = wm_stalls_count(record_stalls_acquire(r));
 
     *word = record_word_acquire(r);
@@ -94,6 +95,7 @@ static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
     };
     /* While a next occupant is writing its identity, its word is CLAIMED; once
      * it has published one, the mark is its own, and the swap fails. */
+    /* Safeguard: event_is_of_one_occupant */
     return wm_word_state(record_word_acquire(r)) >= WM_JOINING &&
            record_cold_swap_given(c, given, mark);
 }
@@ -197,6 +199,7 @@ int wm_events_give(struct wm_node *node, struct wm_worker *self,
 {
     WM_REQUIRE(node);
     const struct wm_geometry *g = &node->segment.geometry;
+    /* Safeguard: events_are_bounded */
     const int most = (int)(g->capacity + g->generations);
     struct wm_event event = {.size = sizeof(event)};
     int given = 0;
@@ -207,6 +210,7 @@ int wm_events_give(struct wm_node *node, struct wm_worker *self,
     }
     /* Where it seems to owe more than that, somebody scribbled, or the next
      * sweep gives the rest. */
+    /* Safeguard: mark_comes_before_the_callback */
     while (given < most && wm_event_take(node, ~0u, &event) == 1) {
         if (give != NULL) {
             give(&event, argument);

@@ -59,10 +59,12 @@ static bool is_reusable(const struct wm_node *node, uint32_t index,
                                WM_PROOF_QUICK);
     }
     if (state == WM_GENERATION_ACTIVE ||
+        /* Safeguard: owed_end_keeps_the_record */
         (!need && (state == WM_GENERATION_BEGUN || wm_gen_owed(word) != 0)) ||
         !wm_generation_read(node, index, &info, NULL, &master)) {
         return false;
     }
+    /* Safeguard: current_generation_keeps_its_record */
     return wm_kin_newest(node, master, false) != info.id ||
            wm_master_is_dead(master);
 }
@@ -79,6 +81,7 @@ static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
     generation_set_deaths(g, wm_deaths(id, 0));
     generation_set_replaced(g, 0);
     generation_set_joined(g, 0);
+    /* Safeguard: version_outlives_the_record */
     generation_set_word(
         g, wm_gen_word(WM_GENERATION_BEGUN, 0, 0, wm_gen_version(claimed) + 1));
 }
@@ -193,6 +196,7 @@ int wm_generation_abandon(struct wm_node *node, uint64_t id)
         return error;
     }
     g = wm_generation_find(node, id);
+    /* Safeguard: forked_master_abandons_nothing */
     if (g == NULL || node->begun != id || wm_node_has_forked(node) ||
         node->begun_by != wm_self_ident()) {
         return 0;
@@ -246,6 +250,7 @@ bool wm_generation_enter(struct wm_node *node,
             spell++;
         }
         worker->spell = wm_spell(spell);
+        /* Safeguard: entry_makes_a_new_version */
         next = wm_gen_word(WM_GENERATION_ACTIVE, spell, wm_gen_given(word),
                            wm_gen_version(word) + 1);
     } while (!generation_swap_word(record, &word, next));
@@ -284,11 +289,13 @@ static bool has_workers(const struct wm_node *node, uint64_t id)
         unsigned state = wm_word_state(word);
         struct wm_occupant o;
 
+        /* Safeguard: joining_and_stalled_keep_it_open */
         if (state != WM_JOINING && state != WM_LIVE && state != WM_STALLED) {
             continue;
         }
         o = wm_occupant_of(r, word);
         if (o.generation == id && o.role == WM_ROLE_WORKER &&
+            /* Safeguard: dead_do_not_keep_it_open */
             !wm_occupant_is_dead(node, i, word, WM_PROOF_FULL)) {
             return true;
         }
@@ -368,6 +375,7 @@ static bool abort_stillborn(struct wm_node *node, uint32_t index,
 {
     struct wm_generation_record *g = wm_generation_at(&node->segment, index);
 
+    /* Safeguard: begun_waits_for_its_master */
     if (wm_kin_newest(node, master, true) < info->id &&
         !wm_master_is_dead(master)) {
         return false;
@@ -398,6 +406,7 @@ uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)
         if (info.state == WM_GENERATION_BEGUN) {
             changed += abort_stillborn(node, i, &info, word, master);
         } else if (info.state == WM_GENERATION_ACTIVE &&
+                   /* Safeguard: current_generation_stays_open */
                    (wm_kin_newest(node, master, true) > info.id ||
                     wm_master_is_dead(master))) {
             changed += wm_generation_close(node, info.id) == WM_CLOSED;

@@ -26,6 +26,7 @@ generation_word_acquire(const struct wm_generation_record *g)
 static inline bool generation_swap_word(struct wm_generation_record *g,
                                         uint64_t *from, uint64_t to)
 {
+    /* Safeguard: generation_changes_by_a_swap */
     return atomic_compare_exchange_strong_explicit(
         &g->word, from, to, memory_order_acq_rel, memory_order_acquire);
 }

@@ -34,6 +34,7 @@ static bool is_begun(uint64_t word)
 bool wm_generation_word_is_of(const struct wm_generation_record *record,
                               uint64_t word, uint64_t id)
 {
+    /* Safeguard: id_tells_whose_the_word_is */
     return is_begun(word) && generation_id_acquire(record) == id;
 }
 

@@ -115,6 +115,7 @@ static inline uint64_t lock_word_acquire(const struct wm_lock_area *l)
  * Relaxed where it fails: the caller tries anew, or does without. */
 static inline bool lock_take(struct wm_lock_area *l, uint64_t from, uint64_t to)
 {
+    /* Safeguard: lock_is_taken_by_a_swap */
     return atomic_compare_exchange_strong_explicit(
         &l->word, &from, to, memory_order_acquire, memory_order_relaxed);
 }
@@ -209,6 +210,7 @@ static inline uint64_t leader_word_acquire(const struct wm_leader_area *l)
 static inline bool leader_swap(struct wm_leader_area *l, uint64_t *from,
                                uint64_t to)
 {
+    /* Safeguard: lead_changes_by_a_swap */
     return atomic_compare_exchange_strong_explicit(
         &l->word, from, to, memory_order_acq_rel, memory_order_acquire);
 }

@@ -50,6 +50,7 @@ static bool look(const struct wm_node *node, uint32_t slot, uint32_t leader,
     const struct wm_record *r = wm_record_at(&node->segment, slot);
     struct wm_occupant o = wm_occupant_of(r, record_word_acquire(r));
 
+    /* Safeguard: leader_is_live_at_both_looks */
     if (wm_word_state(o.word) != WM_LIVE || o.role != WM_ROLE_WORKER ||
         !wm_occupant_is_whole(r, &o)) {
         return false;
@@ -57,6 +58,7 @@ static bool look(const struct wm_node *node, uint32_t slot, uint32_t leader,
     if (o.generation > p->newest) {
         p->newest = o.generation;
     }
+    /* Safeguard: leader_is_known_by_its_join */
     if (wm_leader_of_join(o.join) != leader) {
         return false;
     }
@@ -89,6 +91,7 @@ static bool look_at_hint(const struct wm_node *node, uint32_t leader,
     uint32_t slot = leader_slot(&node->segment.header->leader);
 
     *p = (struct poll){0};
+    /* Safeguard: hint_is_bounded */
     return slot < node->segment.geometry.capacity &&
            look(node, slot, leader, p);
 }
@@ -121,6 +124,7 @@ static bool is_live(const struct wm_worker *w)
         return false;
     }
     word = record_word_acquire(r); /* before the leader's word [L] */
+    /* Safeguard: leader_looks_at_itself_first */
     return wm_word_state(word) == WM_LIVE && wm_word_pid(word) == w->pid;
 }
 
@@ -143,6 +147,7 @@ static void describe_own(const struct wm_worker *w, struct wm_leader *leader,
 static bool take_the_lead(struct wm_worker *w, uint64_t *word)
 {
     struct wm_leader_area *area = &w->node->segment.header->leader;
+    /* Safeguard: each_lead_has_a_new_term */
     uint64_t mine =
         wm_leader_word(wm_leader_term(*word) + 1, wm_leader_of_join(w->join));
 
@@ -167,7 +172,9 @@ static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
         return true;
     }
     look_at_all(w->node, leader, p);
+    /* Safeguard: helpers_and_older_workers_do_not_lead */
     return !live || w->role != WM_ROLE_WORKER || w->generation < p->newest ||
+           /* Safeguard: older_leader_is_replaced */
            (p->join != 0 && p->generation >= p->newest);
 }
 

@@ -62,6 +62,7 @@ static bool holder_is_dead(uint64_t word)
         return true;
     }
     seen = wm_lock_start_of(wm_ident_start(wm_process_ident(pid)));
+    /* Safeguard: holder_is_known_by_its_start */
     return seen != 0 && start != 0 && seen != start;
 }
 
@@ -80,7 +81,9 @@ static bool is_reserved_by_other(const struct wm_lock_area *lock, uint64_t now,
     uint64_t turn = lock_turn(lock);
     int64_t age = wm_word_age(turn, now);
 
+    /* Safeguard: fresh_turn_is_left_to_its_signer */
     return turn != 0 && wm_word_pid(turn) != own && age >= 0 &&
+           /* Safeguard: stale_turn_keeps_nobody */
            age <= RESERVED_MS;
 }
 
@@ -131,12 +134,14 @@ static int try_once(struct wm_node *node, uint32_t purpose)
 
     if (wm_lock_pid_of(word) != 0) {
         dead = holder_is_dead(word);
+        /* Safeguard: living_holder_is_not_robbed */
         if (!dead) {
             return -EBUSY;
         }
     } else if (is_reserved_by_other(lock, wm_now(), own)) {
         return -EBUSY;
     }
+    /* Safeguard: each_holding_has_its_number */
     mine = wm_lock_word(self, wm_lock_sequence(word) + 1);
     if (!lock_take(lock, word, mine)) {
         return -EBUSY;
@@ -210,6 +215,7 @@ static bool inspect_said(const struct wm_lock_area *lock, uint64_t word,
     said.purpose = lock_holder_purpose(lock);
     said.generation = lock_holder_generation(lock);
     said.held_ms = now > since ? now - since : 0;
+    /* Safeguard: holder_is_the_same_after_the_look */
     if (lock_word_acquire(lock) != word) {
         return false;
     }
@@ -357,11 +363,13 @@ int wm_lock_release(struct wm_node *node)
     uint64_t held = wm_node_held(node);
     bool released;
 
+    /* Safeguard: holder_alone_releases */
     if (held == 0) {
         return -EPERM;
     }
     /* First: once it has released the lock, this worker is judged by time
      * again. */
+    /* Safeguard: holder_beats_before_it_releases */
     keep_beating(node);
     wm_node_set_held(node, 0);
     released = lock_give_back(lock, held);

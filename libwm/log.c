@@ -45,6 +45,7 @@ static uint64_t fold(uint64_t sum, uint64_t value)
 /* Never 0, which is what a fresh ring holds. */
 static uint64_t checksum(uint64_t number, const uint64_t field[WM_LOG_FIELDS])
 {
+    /* Safeguard: checksum_covers_the_number */
     uint64_t sum = fold(UINT64_C(0x6c6f67), number);
 
     for (int i = 0; i < WM_LOG_FIELDS; i++) {
@@ -125,6 +126,7 @@ static bool read_entry(const struct wm_node *node, uint64_t number,
     uint64_t field[WM_LOG_FIELDS];
     uint64_t check = log_read(record_of(node, number), field);
 
+    /* Safeguard: checksum_is_compared */
     if (check != checksum(number, field)) {
         return false;
     }
@@ -178,6 +180,7 @@ static bool is_old(const struct wm_log_entry *entry, uint32_t ms)
 {
     uint64_t age = realtime_ms() - entry->time;
 
+    /* Safeguard: reader_waits_no_longer_than_its_patience */
     return age + ms >= 2 * (uint64_t)ms;
 }
 
@@ -218,6 +221,7 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
                 !find_next(node, number + 1, newest, &next)) {
                 break; /* its writer may be at it: a later call tells */
             }
+            /* Safeguard: reader_waits_for_a_slow_writer */
             if (!is_old(&next, patience_ms)) {
                 result = WM_UNSETTLED;
                 break;

@@ -59,12 +59,15 @@ static void after_fork_in_parent(void)
  * anything, and is no next binary. */
 static void after_fork_in_child(void)
 {
+    /* Safeguard: child_signs_with_its_own_pid */
     wm_self_forget();
     for (struct wm_node *n = registry; n != NULL; n = n->next) {
         n->of_worker = n->of_worker || n->joined;
+        /* Safeguard: workers_children_inherit_nothing */
         if (!n->of_worker) {
             wm_segment_bequeath(&n->segment);
         }
+        /* Safeguard: child_has_no_record_and_no_lock */
         wm_worker_set_record(&n->worker, NULL);
         wm_node_set_held(n, 0);
         n->joined = false;
@@ -248,6 +251,7 @@ int wm_node_open(const char *name, const char *directory, struct wm_node **node)
         wm_node_discard(n);
         return error;
     }
+    /* Safeguard: checked_copy_is_used */
     memcpy(n->instance,
            n->segment.constants + offsetof(struct wm_segment_header, instance),
            WM_INSTANCE_SIZE);

@@ -92,6 +92,7 @@ static inline int wm_node_usable(const struct wm_node *node)
     if (!s->writable) {
         return -EROFS;
     }
+    /* Safeguard: constants_are_compared */
     return memcmp(s->header, s->constants, WM_CONSTANTS) == 0 ? 0 : -EUCLEAN;
 }
 
@@ -158,6 +159,7 @@ static inline uint32_t wm_node_high(const struct wm_node *node)
     uint32_t high = header_high_acquire(node->segment.header);
     uint32_t capacity = node->segment.geometry.capacity;
 
+    /* Safeguard: high_mark_is_bounded */
     return high < capacity ? high : capacity;
 }
 

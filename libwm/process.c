@@ -130,6 +130,7 @@ static bool began_after(uint64_t start, uint64_t claimed_ms)
 {
     /* In this order: a pause in between makes the start look earlier, too. */
     uint64_t awake = wm_clock_ms(CLOCK_MONOTONIC);
+    /* Safeguard: pause_makes_no_process_younger */
     uint64_t asleep = wm_clock_ms(CLOCK_BOOTTIME) - awake;
     uint64_t hertz = (uint64_t)sysconf(_SC_CLK_TCK);
     uint64_t start_ms = start * 1000u / hertz;
@@ -154,6 +155,7 @@ static int ask_pidfd(uint32_t pid)
         n = poll(&p, 1, 0);
     } while (n < 0 && errno == EINTR);
     close(p.fd);
+    /* Safeguard: zombie_is_dead */
     return n == 1;
 }
 
@@ -171,6 +173,7 @@ bool wm_process_dead(uint64_t ident, uint64_t claimed_ms, enum wm_proof proof)
     if (gone > 0) {
         return true;
     }
+    /* Safeguard: forbidden_signal_proves_life */
     if (gone < 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH) {
         return true;
     }
@@ -178,13 +181,17 @@ bool wm_process_dead(uint64_t ident, uint64_t claimed_ms, enum wm_proof proof)
         return false;
     }
     if (!read_stat(pid, &facts)) {
+        /* Safeguard: hidden_process_is_not_dead */
         return false;
     }
+    /* Safeguard: zombie_is_dead_without_pidfd */
     if (facts.ended) {
         return true;
     }
     if (known != 0) {
+        /* Safeguard: start_time_tells_processes_apart */
         return facts.start != known;
     }
+    /* Safeguard: process_is_older_than_its_claim */
     return claimed_ms != 0 && began_after(facts.start, claimed_ms);
 }

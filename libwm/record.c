@@ -43,6 +43,7 @@ bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
     /* The start time is of this occupant only together with its pid: a record
      * that is CLAIMED may still have the former occupant's. Without one, the
      * time in the word has to prove that the process began later. */
+    /* Safeguard: start_time_is_of_this_occupant */
     if (wm_ident_pid(ident) != pid || wm_word_state(word) == WM_CLAIMED) {
         ident = wm_ident(pid, 0);
     }
@@ -87,6 +88,7 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
                    ? 0
                    : -ESTALE;
     }
+    /* Safeguard: recovery_is_counted_after_its_swap */
     count_recovery(w, r, stalls);
     return WM_RECOVERED;
 }
@@ -107,6 +109,7 @@ int wm_record_change_state(struct wm_worker *w, unsigned state)
         uint64_t word = record_own_word(r);
         unsigned from = wm_word_state(word);
 
+        /* Safeguard: drained_worker_starts_no_more */
         if (wm_word_pid(word) != w->pid || from < WM_JOINING ||
             from > WM_DRAINING || (from == WM_DRAINING && state == WM_LIVE)) {
             return -ESTALE;
@@ -114,6 +117,7 @@ int wm_record_change_state(struct wm_worker *w, unsigned state)
         if (from == state) {
             return 1;
         }
+        /* Safeguard: stall_is_counted_before_the_drain */
         if (from == WM_STALLED && state != WM_FREE) {
             /* First, so that the stall is counted while nobody else may have
              * the record: a draining one may make room for another. */
@@ -145,6 +149,7 @@ beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
 
     /* A worker that beats this late was stopped, and so may all have been: its
      * next sweep is patient. */
+    /* Safeguard: late_worker_notes_it */
     if (wm_word_overdue(word, now_ms, record_own_overdue_ms(r))) {
         wm_worker_note_late(worker);
     }
@@ -177,6 +182,7 @@ static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
     word = record_own_word(r);
     age = wm_word_age(word, now_ms);
     if (wm_word_identity(word) == worker->live) {
+        /* Safeguard: beat_does_not_move_back */
         if (age <= 0) {
             return 0;
         }

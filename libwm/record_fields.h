@@ -77,6 +77,7 @@ static inline uint64_t record_own_word(const struct wm_record *r)
 static inline bool record_swap_own(struct wm_record *r, uint64_t *from,
                                    uint64_t to)
 {
+    /* Safeguard: own_state_changes_by_a_swap */
     return atomic_compare_exchange_strong_explicit(
         &r->word, from, to, memory_order_seq_cst, memory_order_acquire);
 }
@@ -88,6 +89,7 @@ static inline bool record_swap_own(struct wm_record *r, uint64_t *from,
 static inline bool record_swap_mark(struct wm_record *r, uint64_t *from,
                                     uint64_t to)
 {
+    /* Safeguard: mark_is_a_swap */
     return atomic_compare_exchange_strong_explicit(
         &r->word, from, to, memory_order_acq_rel, memory_order_relaxed);
 }
@@ -96,6 +98,7 @@ static inline bool record_swap_mark(struct wm_record *r, uint64_t *from,
 static inline bool record_swap_beat(struct wm_record *r, uint64_t *from,
                                     uint64_t to)
 {
+    /* Safeguard: beat_is_a_swap */
     return atomic_compare_exchange_strong_explicit(
         &r->word, from, to, memory_order_relaxed, memory_order_relaxed);
 }
@@ -153,6 +156,7 @@ static inline void record_cold_set_given(struct wm_record_cold *c,
 static inline bool record_cold_swap_given(struct wm_record_cold *c,
                                           uint64_t from, uint64_t to)
 {
+    /* Safeguard: given_is_marked_by_a_swap */
     return atomic_compare_exchange_strong_explicit(
         &c->given, &from, to, memory_order_acq_rel, memory_order_relaxed);
 }

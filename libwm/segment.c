@@ -80,6 +80,7 @@ static int keep_descriptor(int fd)
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     kept = open(path, O_RDONLY | O_CLOEXEC);
+    /* Safeguard: kept_descriptor_has_a_share */
     if (kept >= 0 && flock(kept, LOCK_SH | LOCK_NB) != 0) {
         close(kept);
         kept = -1;
@@ -122,6 +123,7 @@ static int furnish(struct wm_segment *segment, int fd, const char *instance,
     int error;
 
     do {
+        /* Safeguard: space_is_reserved */
         error = fallocate(fd, 0, 0, (off_t)segment->geometry.size) == 0
                     ? 0
                     : -errno;
@@ -164,6 +166,7 @@ static int create_once(struct wm_segment *segment, int dir,
     if (error == 0 && fchmod(fd, (mode_t)mode) != 0) {
         error = -errno;
     }
+    /* Safeguard: creator_looks_whether_it_is_linked */
     if (error == 0 && (fstat(fd, &st) != 0 || st.st_nlink == 0)) {
         error = -EAGAIN;
     }
@@ -221,9 +224,11 @@ int wm_segment_create_anonymous(struct wm_segment *segment,
 /* What can be said of a file without reading it. */
 static int check_file(const struct stat *st)
 {
+    /* Safeguard: plain_files_alone_are_believed */
     if (!S_ISREG(st->st_mode)) {
         return -EBADMSG;
     }
+    /* Safeguard: other_users_files_are_not_believed */
     if (st->st_uid != geteuid() && st->st_uid != 0 && geteuid() != 0) {
         return -EPERM;
     }
@@ -262,6 +267,7 @@ static int check_make(struct wm_geometry *g, const struct wm_segment_header *h)
         .generation_stride = h->generation_stride,
         .log_stride = h->log_stride,
     };
+    /* Safeguard: tables_are_bounded */
     if (!is_whole(g->header_size, WM_HEADER_LEAST) ||
         !is_whole(g->record_stride, WM_RECORD_LEAST) ||
         !is_whole(g->cold_stride, WM_COLD_LEAST) ||
@@ -272,6 +278,7 @@ static int check_make(struct wm_geometry *g, const struct wm_segment_header *h)
         return -EUCLEAN;
     }
     wm_geometry_lay_out(g);
+    /* Safeguard: size_fits_the_tables */
     return h->size == g->size && h->generations == g->generations ? 0
                                                                   : -EUCLEAN;
 }
@@ -287,6 +294,7 @@ static int check_header(struct wm_segment *segment,
     if (h->magic != WM_MAGIC) {
         return -EBADMSG;
     }
+    /* Safeguard: other_versions_are_refused */
     if (h->abi != WM_ABI ||
         (h->incompatible & ~WM_FEATURES_INCOMPATIBLE) != 0) {
         return -EPROTO;
@@ -299,12 +307,15 @@ static int check_header(struct wm_segment *segment,
     if (error != 0) {
         return error;
     }
+    /* Safeguard: file_is_as_long_as_its_tables */
     if (st->st_size < (off_t)segment->geometry.size) {
         return -ENODATA;
     }
+    /* Safeguard: wider_mode_is_not_believed */
     if ((st->st_mode & (S_IWGRP | S_IWOTH) & ~h->mode) != 0) {
         return -ENOTSUP;
     }
+    /* Safeguard: other_pid_namespaces_are_refused */
     return h->pid_namespace != 0 && namespace != 0 &&
                    h->pid_namespace != namespace
                ? -EXDEV
@@ -344,6 +355,7 @@ int wm_segment_open_file(const char *directory, const char *name)
     if (dir < 0) {
         return dir;
     }
+    /* Safeguard: links_are_not_followed */
     fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         fd = errno == ELOOP ? -EBADMSG : -errno;

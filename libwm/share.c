@@ -39,6 +39,7 @@ static int lock_alone(int fd)
         if (errno != EWOULDBLOCK) {
             return -errno;
         }
+        /* Safeguard: asking_is_told_from_taking_part */
         if (flock(fd, LOCK_SH | LOCK_NB) != 0) {
             nanosleep(&pause, NULL);
         }
@@ -71,15 +72,18 @@ int wm_segment_unlink(const char *directory, const char *name,
     if (fd < 0) {
         return fd;
     }
+    /* Safeguard: unlinking_proves_that_nobody_takes_part */
     error = lock_alone(fd);
     if (error != 0) {
         close(fd);
         return error;
     }
+    /* Safeguard: own_files_alone_are_judged */
     error = fstat(fd, &st) != 0      ? -errno
             : st.st_uid != geteuid() ? -EPERM
                                      : wm_segment_map(&segment, fd, false);
     result = 0;
+    /* Safeguard: unlinking_happens_under_the_lock */
     if (judge(error == 0 ? &segment : NULL, error, argument)) {
         dir = wm_directory_open(directory);
         if (dir < 0 || unlinkat(dir, name, 0) != 0) {

@@ -51,6 +51,7 @@ static bool is_dead(const struct sweep *s, uint32_t slot, uint64_t word,
                               ? WM_PROOF_QUICK
                               : WM_PROOF_FULL;
 
+    /* Safeguard: death_is_proven */
     return wm_occupant_is_dead(s->node, slot, word, proof);
 }
 
@@ -97,6 +98,7 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
         return record_swap_mark(wm_record_at(&s->node->segment, slot), &word,
                                 0);
     case WM_DRAINING: /* its exit was given already */
+        /* Safeguard: drained_death_is_no_crash */
         return mark(s, slot, word, 0, WM_LOG_WORKER_LEFT);
     default:
         return mark(s, slot, word, wm_word_with_state(word, WM_CRASHED),
@@ -119,12 +121,15 @@ static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
     unsigned state = wm_word_state(word);
     bool overdue;
 
+    /* Safeguard: own_record_is_known_by_its_place */
     if (state == WM_FREE || r == s->own) {
         return false;
     }
     overdue = wm_record_is_overdue(r, word, s->now);
     if (state == WM_CRASHED) {
+        /* Safeguard: crash_is_kept_until_it_expires */
         return overdue &&
+               /* Safeguard: crash_is_kept_until_it_is_given */
                record_crash_given(r, wm_cold_at(&s->node->segment, slot)) &&
                mark(s, slot, word, 0, WM_LOG_WORKER_FORGOTTEN);
     }
@@ -134,6 +139,7 @@ static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
     if (is_dead(s, slot, word, overdue)) {
         return mark_dead(s, slot, word);
     }
+    /* Safeguard: time_judges_live_workers_alone */
     return state == WM_LIVE && overdue && !s->patient &&
            wm_word_pid(word) != s->holder &&
            mark(s, slot, word, wm_word_with_state(word, WM_STALLED),
@@ -154,6 +160,7 @@ static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
          i++, r = wm_record_after(&s->node->segment, r)) {
         uint64_t word = record_word_acquire(r);
 
+        /* Safeguard: beats_are_believed_for_an_interval */
         if (__builtin_expect(!wm_word_beat_within(word, latest, span) ||
                                  wm_word_state(word) != WM_LIVE,
                              0)) {
@@ -183,6 +190,7 @@ int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,
     }
     /* A worker that has drained may have lost its record to another, which may
      * have died in it: that is not passed over. */
+    /* Safeguard: lost_record_is_not_passed_over */
     s.own = wm_worker_has_record(&node->worker)
                 ? wm_worker_record(&node->worker)
                 : NULL;

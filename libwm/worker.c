@@ -38,6 +38,7 @@ static int spare_rank(const struct wm_node *node, uint32_t slot, uint64_t word)
         return 1;
     }
     if (wm_word_state(word) == WM_CRASHED &&
+        /* Safeguard: untold_crash_makes_no_room */
         record_crash_given(wm_record_at(&node->segment, slot),
                            wm_cold_at(&node->segment, slot))) {
         return 2;
@@ -118,6 +119,7 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
 
     /* First: a process that sees any other field of this worker sees its
      * number [A]; a count's two passes rest on it (census.c). */
+    /* Safeguard: join_number_is_stored_first */
     record_set_join(r, w->join);
     record_set_generation(r, w->generation);
     record_set_role(r, w->role);
@@ -127,6 +129,7 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
     record_cold_set_spell(w->cold, 0);
     record_set_stalls(r, wm_stalls(w->join, 0));
     record_cold_set_given(w->cold, wm_given(w->join, 0, false)); /* last [G] */
+    /* Safeguard: record_is_published_last */
     return record_swap_own(r, &claimed, wm_word(WM_JOINING, w->pid, now));
 }
 
@@ -147,6 +150,7 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
         return -ESTALE;
     }
     wm_log_worker(w, WM_LOG_WORKER_JOINED);
+    /* Safeguard: generation_is_entered_when_published */
     if (w->role == WM_ROLE_WORKER && !wm_generation_enter(node, g, w)) {
         uint64_t word = record_own_word(r);
 
@@ -297,6 +301,7 @@ int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
     wm_sweep(worker->node, worker);
     /* A worker that has drained is not counted, and would take another for
      * itself. */
+    /* Safeguard: drained_worker_does_not_count_itself */
     if (wm_beat(worker) == -ESTALE ||
         wm_word_state(record_own_word(r)) == WM_DRAINING) {
         return -ESTALE;
@@ -344,6 +349,7 @@ uint32_t wm_worker_recoveries(const struct wm_worker *worker)
     }
     counted = record_own_stalls(r);
     given = record_cold_given_acquire(worker->cold);
+    /* Safeguard: recoveries_are_of_one_joining */
     if (!wm_is_of_join(counted, worker->join) ||
         !wm_is_of_join(given, worker->join)) {
         return 0; /* another's record by now */
