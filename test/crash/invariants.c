@@ -6,7 +6,7 @@
 
 #include "invariants.h"
 
-#include "place.h"
+#include "inside.h"
 
 #include <poll.h>
 #include <string.h>
@@ -49,7 +49,7 @@ bool has_ended(uint32_t pid)
     return n == 1;
 }
 
-static struct view view_of(const struct wm_node *node, const void *memory)
+static struct view view_of(const void *memory)
 {
     const char *at = memory;
     const struct wm_geometry *g = &node->segment.geometry;
@@ -124,7 +124,7 @@ static bool is_sweep(const struct view *v, uint32_t slot, uint64_t from,
 }
 
 static void check_word(const struct view *b, const struct view *a,
-                       uint32_t slot, uint32_t actor)
+                       uint32_t slot, uint32_t pid)
 {
     uint64_t from = atomic_load(&b->records[slot].word);
     uint64_t to = atomic_load(&a->records[slot].word);
@@ -134,10 +134,10 @@ static void check_word(const struct view *b, const struct view *a,
         return;
     }
     if (wm_word_state(to) == WM_CLAIMED) {
-        must(wm_word_pid(to) == actor, "I1: who claims a record names itself");
+        must(wm_word_pid(to) == pid, "I1: a claimant names itself");
         must(state == WM_FREE || may_make_room(b, slot, state),
              "I2: only a record that is nobody's is claimed");
-    } else if (from != 0 && wm_word_pid(from) == actor) {
+    } else if (from != 0 && wm_word_pid(from) == pid) {
         must(is_own_step(from, to), "I1: a worker steps as protocol.md says");
     } else {
         must(is_sweep(b, slot, from, to),
@@ -147,13 +147,13 @@ static void check_word(const struct view *b, const struct view *a,
 
 /* The fields beside the word: the claimant's between CLAIMED and JOINING. */
 static void check_fields(const struct view *b, const struct view *a,
-                         uint32_t slot, uint32_t actor)
+                         uint32_t slot, uint32_t pid)
 {
     const struct wm_record *x = &b->records[slot], *y = &a->records[slot];
     const struct wm_record_cold *c = &b->colds[slot], *d = &a->colds[slot];
     uint64_t word = atomic_load(&x->word), given = atomic_load(&c->given);
     uint64_t mark = atomic_load(&d->given);
-    bool own = word != 0 && wm_word_pid(word) == actor;
+    bool own = word != 0 && wm_word_pid(word) == pid;
 
     if (own && wm_word_state(word) == WM_CLAIMED) {
         bool others = memcmp(&x->generation, &y->generation, 8) != 0 ||
@@ -167,7 +167,7 @@ static void check_fields(const struct view *b, const struct view *a,
     }
     must(memcmp(&x->generation, &y->generation, 32) == 0 &&
              atomic_load(&c->ident) == atomic_load(&d->ident),
-         "who a record is of changes only while it is claimed");
+         "a record changes hands only while it is claimed");
     must(atomic_load(&c->spell) == atomic_load(&d->spell) ||
              (own && wm_word_state(word) == WM_JOINING),
          "a worker notes its spell while it is joining");
@@ -195,13 +195,13 @@ static uint32_t entries_of_word(uint64_t from, uint64_t to)
 }
 
 static uint32_t check_records(const struct view *b, const struct view *a,
-                              uint32_t actor)
+                              uint32_t pid)
 {
     uint32_t entries = 0;
 
     for (uint32_t i = 0; i < a->capacity; i++) {
-        check_word(b, a, i, actor);
-        check_fields(b, a, i, actor);
+        check_word(b, a, i, pid);
+        check_fields(b, a, i, pid);
         entries += entries_of_word(atomic_load(&b->records[i].word),
                                    atomic_load(&a->records[i].word));
     }
@@ -242,9 +242,9 @@ static bool is_next_version(uint64_t from, uint64_t to)
     return wm_gen_version(to) == ((wm_gen_version(from) + 1) & WM_VERSION_MASK);
 }
 
-static bool is_claim(uint64_t from, uint64_t to, uint32_t actor)
+static bool is_claim(uint64_t from, uint64_t to, uint32_t pid)
 {
-    return wm_gen_claimant(to) == actor && is_next_version(from, to) &&
+    return wm_gen_claimant(to) == pid && is_next_version(from, to) &&
            wm_gen_state(from) != WM_GENERATION_ACTIVE &&
            (wm_gen_state(from) != WM_GENERATION_CLAIMED ||
             has_ended(wm_gen_claimant(from)));
@@ -268,12 +268,12 @@ static bool is_taking(uint64_t from, uint64_t to)
            wm_gen_version(to) == wm_gen_version(from);
 }
 
-static bool is_joining(const struct view *v, uint32_t actor, uint64_t id)
+static bool is_joining(const struct view *v, uint32_t pid, uint64_t id)
 {
     for (uint32_t i = 0; i < v->capacity; i++) {
         uint64_t word = atomic_load(&v->records[i].word);
 
-        if (wm_word_state(word) == WM_JOINING && wm_word_pid(word) == actor &&
+        if (wm_word_state(word) == WM_JOINING && wm_word_pid(word) == pid &&
             atomic_load(&v->records[i].generation) == id) {
             return true;
         }
@@ -282,7 +282,7 @@ static bool is_joining(const struct view *v, uint32_t actor, uint64_t id)
 }
 
 static uint32_t check_generation(const struct view *b, const struct view *a,
-                                 uint32_t index, uint32_t actor)
+                                 uint32_t index, uint32_t pid)
 {
     const struct wm_generation_record *g = &b->generations[index];
     const struct wm_generation_record *h = &a->generations[index];
@@ -293,8 +293,7 @@ static uint32_t check_generation(const struct view *b, const struct view *a,
         must((atomic_load(&g->id) == atomic_load(&h->id) &&
               atomic_load(&g->begun_at) == atomic_load(&h->begun_at) &&
               atomic_load(&g->reason) == atomic_load(&h->reason)) ||
-                 (was == WM_GENERATION_CLAIMED &&
-                  wm_gen_claimant(from) == actor),
+                 (was == WM_GENERATION_CLAIMED && wm_gen_claimant(from) == pid),
              "a generation is described while it is claimed");
         return 0;
     }
@@ -303,17 +302,17 @@ static uint32_t check_generation(const struct view *b, const struct view *a,
     }
     switch (is) {
     case WM_GENERATION_CLAIMED:
-        must(is_claim(from, to, actor), "only a spare record is claimed");
+        must(is_claim(from, to, pid), "only a spare record is claimed");
         return 0;
     case WM_GENERATION_BEGUN:
         must(was == WM_GENERATION_CLAIMED && is_next_version(from, to) &&
-                 wm_gen_claimant(from) == actor && wm_gen_spell(to) == 0 &&
+                 wm_gen_claimant(from) == pid && wm_gen_spell(to) == 0 &&
                  wm_gen_given(to) == 0,
              "a generation begins without spells");
         return 1;
     case WM_GENERATION_ACTIVE:
         must(is_entry(from, to), "each entry is another word");
-        must(is_joining(b, actor, atomic_load(&g->id)),
+        must(is_joining(b, pid, atomic_load(&g->id)),
              "I5: a worker enters its generation when it can be seen");
         return was != is;
     case WM_GENERATION_EXITED:
@@ -332,7 +331,7 @@ static uint32_t check_generation(const struct view *b, const struct view *a,
 /* ------------------------------------------------------- lock and leader */
 
 static uint32_t check_lock(const struct wm_lock_area *b,
-                           const struct wm_lock_area *a, uint32_t actor)
+                           const struct wm_lock_area *a, uint32_t pid)
 {
     uint64_t from = atomic_load(&b->word), to = atomic_load(&a->word);
     uint32_t was = LOCK_PID(from), is = LOCK_PID(to);
@@ -340,28 +339,28 @@ static uint32_t check_lock(const struct wm_lock_area *b,
     must(
         (atomic_load(&b->holder_sequence) == atomic_load(&a->holder_sequence) &&
          atomic_load(&b->holder_since) == atomic_load(&a->holder_since)) ||
-            was == actor,
+            was == pid,
         "only its holder signs the lock");
     if (from == to) {
         return 0;
     }
     if (is == 0) {
-        must(was == actor && LOCK_SEQUENCE(from) == LOCK_SEQUENCE(to),
+        must(was == pid && LOCK_SEQUENCE(from) == LOCK_SEQUENCE(to),
              "I8: its holder gives the lock back, and leaves its number");
         return 0;
     }
-    must(is == actor && (was == 0 || has_ended(was)) &&
+    must(is == pid && (was == 0 || has_ended(was)) &&
              LOCK_SEQUENCE(to) == ((LOCK_SEQUENCE(from) + 1) & 0xffffffu),
          "I8: a lock that is free, or the dead's, is taken with a new number");
     return was != 0;
 }
 
-static uint32_t own_number(const struct view *v, uint32_t actor)
+static uint32_t own_number(const struct view *v, uint32_t pid)
 {
     for (uint32_t i = 0; i < v->capacity; i++) {
         uint64_t word = atomic_load(&v->records[i].word);
 
-        if (wm_word_state(word) == WM_LIVE && wm_word_pid(word) == actor) {
+        if (wm_word_state(word) == WM_LIVE && wm_word_pid(word) == pid) {
             return wm_leader_of_join(atomic_load(&v->records[i].join));
         }
     }
@@ -369,7 +368,7 @@ static uint32_t own_number(const struct view *v, uint32_t actor)
 }
 
 static uint32_t check_leader(const struct view *b, const struct view *a,
-                             uint32_t actor)
+                             uint32_t pid)
 {
     uint64_t from = atomic_load(&b->header->leader.word);
     uint64_t to = atomic_load(&a->header->leader.word);
@@ -379,11 +378,11 @@ static uint32_t check_leader(const struct view *b, const struct view *a,
     }
     if (wm_leader_who(to) == 0) {
         must(wm_leader_term(to) == wm_leader_term(from),
-             "I11: who gives up the lead leaves its term");
+             "I11: a leader that resigns leaves its term");
         return 1;
     }
     must(wm_leader_term(to) == wm_leader_term(from) + 1 &&
-             wm_leader_who(to) == own_number(b, actor),
+             wm_leader_who(to) == own_number(b, pid),
          "I11: a live worker takes the lead for itself, with the next term");
     return 1;
 }
@@ -448,33 +447,32 @@ static void check_view(const struct view *v)
     }
 }
 
-uint32_t check_step(const struct wm_node *node, const void *before,
-                    const void *after, uint32_t actor)
+uint32_t check_step(const void *before, const void *after, uint32_t pid)
 {
-    struct view b = view_of(node, before), a = view_of(node, after);
+    struct view b = view_of(before), a = view_of(after);
     uint32_t entries = 0;
 
     check_header(b.header, a.header);
-    entries += check_records(&b, &a, actor);
+    entries += check_records(&b, &a, pid);
     for (uint32_t i = 0; i < a.count; i++) {
-        entries += check_generation(&b, &a, i, actor);
+        entries += check_generation(&b, &a, i, pid);
     }
-    entries += check_lock(&b.header->lock, &a.header->lock, actor);
-    entries += check_leader(&b, &a, actor);
+    entries += check_lock(&b.header->lock, &a.header->lock, pid);
+    entries += check_leader(&b, &a, pid);
     check_view(&a);
     return entries;
 }
 
-void check_moment(const struct wm_node *node)
+void check_moment(void)
 {
-    struct view v = view_of(node, node->segment.header);
+    struct view v = view_of(node->segment.header);
 
     check_view(&v);
 }
 
-void check_swept(const struct wm_node *node)
+void check_swept(void)
 {
-    check_moment(node);
+    check_moment();
     for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
         uint64_t word = atomic_load(&node->segment.records[i].word);
 
