@@ -7,12 +7,6 @@
 
 #include "inside.h"
 
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
 /* I7: each record is free, crashed, or of a living process. */
 static void check_records(void)
 {

@@ -9,7 +9,6 @@
 #include "inside.h"
 
 #include <poll.h>
-#include <string.h>
 #include <sys/syscall.h>
 
 #define BIT(state) (1u << (state))

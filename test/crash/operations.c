@@ -8,8 +8,6 @@
 
 #include "log.h"
 
-#include <signal.h>
-
 unsigned run_state(pid_t pid)
 {
     const struct wm_record *r = record_of(pid);

@@ -11,12 +11,7 @@
 
 #include "test.h"
 
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* A stop at a system call, as PTRACE_O_TRACESYSGOOD marks it. */
 #define CALL_STOP (SIGTRAP | 0x80)

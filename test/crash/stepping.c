@@ -24,9 +24,6 @@
 
 #include "process.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define CAPACITY 4
 #define MOMENTS 4096
 #define WAITING 64 /* system calls: one that makes more waits for another */

@@ -10,12 +10,7 @@
 #include "directory.h"
 #include "step.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define INSTANCE "files"
 #define MOMENTS 256

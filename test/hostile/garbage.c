@@ -9,10 +9,7 @@
 #include "log.h"
 #include "process.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <sys/time.h>
-#include <unistd.h>
 
 static void fill_segment(int byte)
 {

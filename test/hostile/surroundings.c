@@ -10,13 +10,8 @@
 
 #include <linux/sched.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #define INSTANCE "test-hostile"
 #define FORMER "wm." INSTANCE ".0123456789abcdef"
@@ -174,19 +169,15 @@ static int tells_a_reused_pid(UNUSED const void *argument)
     return 0;
 }
 
-static int reuses_a_pid(UNUSED const void *argument)
+CHILD_TEST_WITH(NULL, NULL,
+                "no pid namespace for us here, or no pid of our choice",
+                a_pid_that_the_kernel_gave_again_is_another_process)
 {
     if ((syscall(SYS_clone3, NULL, 0) != 0 && errno == ENOSYS) ||
         !enter_namespaces(CLONE_NEWPID | CLONE_NEWNS)) {
         return CHECK_IMPOSSIBLE;
     }
     return run_check(tells_a_reused_pid, NULL);
-}
-
-DIRECTORY_TEST(a_pid_that_the_kernel_gave_again_is_another_process)
-{
-    assert_or_skip(run_check(reuses_a_pid, NULL),
-                   "no pid namespace for us here, or no pid of our choice");
 }
 
 /* -------------------------------------------------------------------- /proc */
@@ -238,7 +229,9 @@ DIRECTORY_TEST(without_proc_the_living_are_not_called_dead)
 }
 
 /* A server that cannot see /proc begins, is joined, and ends. */
-static int leads_a_life_without_proc(UNUSED const void *argument)
+CHILD_TEST_WITH(directory_set_up, directory_tear_down,
+                "no mount namespace for us here",
+                without_proc_a_life_is_led_and_leaves_nothing)
 {
     struct wm_counts counts;
 
@@ -261,10 +254,4 @@ static int leads_a_life_without_proc(UNUSED const void *argument)
     HOLDS(wm_node_release(node) == 0);
     HOLDS(directory_files() == 0);
     return 0;
-}
-
-DIRECTORY_TEST(without_proc_a_life_is_led_and_leaves_nothing)
-{
-    assert_or_skip(run_check(leads_a_life_without_proc, NULL),
-                   "no mount namespace for us here");
 }

@@ -16,10 +16,6 @@
 #include <malloc.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define LIVES 6
 #define WORKERS 2

@@ -6,7 +6,6 @@
 #include "processes.h"
 
 #include <sys/syscall.h>
-#include <unistd.h>
 
 struct clock fake_clock;
 

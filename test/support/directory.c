@@ -4,9 +4,6 @@
 #include "directory.h"
 
 #include <dirent.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 char test_directory[64];
 struct wm_segment test_segment;

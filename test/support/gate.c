@@ -5,9 +5,7 @@
 
 #include "processes.h"
 
-#include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 void gate_pass(const struct wm_view *before, UNUSED const struct wm_view *now,
                void *argument)

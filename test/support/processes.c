@@ -9,13 +9,8 @@
 
 #include <dirent.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define DIRECTORY "/dev/shm"
 
@@ -77,6 +72,13 @@ struct process *new_process(void)
         serve(p);
     }
     return p;
+}
+
+void new_processes(struct process **p, int count)
+{
+    for (int i = 0; i < count; i++) {
+        p[i] = new_process();
+    }
 }
 
 /* A child of a process outlives it: it is a server's worker. */
@@ -347,16 +349,6 @@ static struct wm_worker *own(void)
     return wm_node_worker(node);
 }
 
-long do_begin(struct process *self, UNUSED uint64_t none)
-{
-    return wm_generation_begin(node, &self->seen->id, &self->seen->number);
-}
-
-long do_abandon(UNUSED struct process *self, uint64_t id)
-{
-    return wm_generation_abandon(node, id);
-}
-
 static long join_as(uint64_t id, uint32_t role, uint32_t overdue_ms)
 {
     const struct wm_join_options options = {
@@ -366,93 +358,39 @@ static long join_as(uint64_t id, uint32_t role, uint32_t overdue_ms)
     return wm_worker_join(node, id, &options, &worker);
 }
 
-long do_join(UNUSED struct process *self, uint64_t id)
-{
-    return join_as(id, WM_ROLE_WORKER, NEVER_OVERDUE);
-}
-
-long do_join_helper(UNUSED struct process *self, uint64_t id)
-{
-    return join_as(id, WM_ROLE_HELPER, NEVER_OVERDUE);
-}
-
-long do_join_overdue(UNUSED struct process *self, uint64_t id)
-{
-    return join_as(id, WM_ROLE_WORKER, 1);
-}
-
-long do_start(struct process *self, UNUSED uint64_t none)
-{
-    return wm_worker_start(own(), &self->seen->counts);
-}
-
-long do_exit(struct process *self, UNUSED uint64_t none)
-{
-    return wm_worker_exit_counts(own(), &self->seen->counts);
-}
-
-long do_drain(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_worker_drain(own());
-}
-
-long do_close(UNUSED struct process *self, uint64_t id)
-{
-    return wm_generation_close(node, id);
-}
-
-long do_take_exit(struct process *self, uint64_t id)
-{
-    return wm_generation_take_exit(node, id, &self->seen->number);
-}
-
-long do_leave(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_worker_leave(own());
-}
-
-long do_beat(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_beat(own());
-}
-
-long do_sweep(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_sweep(node, own());
-}
-
-long do_take_event(struct process *self, uint64_t kinds)
-{
-    return wm_event_take(node, (uint32_t)kinds, &self->seen->event);
-}
-
-long do_stand(struct process *self, UNUSED uint64_t none)
-{
-    return wm_leader_stand(own(), &self->seen->leader);
-}
-
-long do_lock(UNUSED struct process *self, uint64_t wait_ms)
+static long lock_within(uint32_t wait_ms)
 {
     const struct wm_lock_options options = {
-        .size = sizeof(options), .purpose = 1, .wait_ms = (uint32_t)wait_ms};
+        .size = sizeof(options), .purpose = 1, .wait_ms = wait_ms};
 
     return wm_lock_acquire(node, &options);
 }
 
-long do_try(UNUSED struct process *self, uint64_t queue)
-{
-    return wm_lock_try(node, 2, (int)queue);
-}
+#define CALL(name, expression)                                                 \
+    long do_##name(UNUSED struct process *self, UNUSED uint64_t argument)      \
+    {                                                                          \
+        return expression;                                                     \
+    }
 
-long do_unlock(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_lock_release(node);
-}
-
-long do_release(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_node_release(node);
-}
+CALL(begin, wm_generation_begin(node, &self->seen->id, &self->seen->number))
+CALL(abandon, wm_generation_abandon(node, argument))
+CALL(join, join_as(argument, WM_ROLE_WORKER, NEVER_OVERDUE))
+CALL(join_helper, join_as(argument, WM_ROLE_HELPER, NEVER_OVERDUE))
+CALL(join_overdue, join_as(argument, WM_ROLE_WORKER, 1))
+CALL(start, wm_worker_start(own(), &self->seen->counts))
+CALL(exit, wm_worker_exit_counts(own(), &self->seen->counts))
+CALL(drain, wm_worker_drain(own()))
+CALL(close, wm_generation_close(node, argument))
+CALL(take_exit, wm_generation_take_exit(node, argument, &self->seen->number))
+CALL(leave, wm_worker_leave(own()))
+CALL(beat, wm_beat(own()))
+CALL(sweep, wm_sweep(node, own()))
+CALL(take_event, wm_event_take(node, (uint32_t)argument, &self->seen->event))
+CALL(stand, wm_leader_stand(own(), &self->seen->leader))
+CALL(lock, lock_within((uint32_t)argument))
+CALL(try, wm_lock_try(node, 2, (int)argument))
+CALL(unlock, wm_lock_release(node))
+CALL(release, wm_node_release(node))
 
 long do_attach(struct process *self, uint64_t capacity)
 {

@@ -69,6 +69,7 @@ int node_files(void);
 
 /* A process forked by the test, or by another one. */
 struct process *new_process(void);
+void new_processes(struct process **p, int count);
 struct process *process_fork(struct process *parent);
 /* Those of the test, by their order. NULL: no more. */
 struct process *process_at(uint32_t index);

@@ -15,9 +15,17 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #define UNUSED __attribute__((unused))
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -92,6 +100,16 @@ int child_status(pid_t pid);
 /* Runs a check in a child and returns what it returned. */
 int run_check(check_fn *check, const void *argument);
 #define assert_check(check, argument) assert_ok(run_check(check, argument))
+
+/* A test all of which is such a check; why: it may not be possible. */
+#define CHILD_TEST_WITH(set_up, tear_down, why, name)                          \
+    static int check_##name(const void *argument);                             \
+    TEST_WITH(set_up, tear_down, name)                                         \
+    {                                                                          \
+        assert_or_skip(run_check(check_##name, NULL), why);                    \
+    }                                                                          \
+    static int check_##name(UNUSED const void *argument)
+#define CHILD_TEST(name) CHILD_TEST_WITH(NULL, NULL, "", name)
 
 /* Ends the test unless a check held; skips it if it could not look. */
 #define assert_or_skip(result, why) assert_or_skip_named(__func__, result, why)

@@ -9,9 +9,6 @@
 #include "processes.h"
 
 #include <dirent.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #define PATIENCE_S 60
 

@@ -9,7 +9,6 @@
 #include "log.h"
 #include "process.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 

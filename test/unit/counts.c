@@ -205,32 +205,3 @@ EMPTY_NODE_TEST(an_upgrade_that_is_rolled_back)
     shut_down_last(c, 1);
     expect(c, -1, 1, -1, WM_REASON_STOP);
 }
-
-/* Returns whether it was told to be the last. */
-static long do_last_under_the_lock(struct process *self, uint64_t id)
-{
-    if (wm_lock_acquire(node, NULL) < 0 || do_exit(self, 0) != 0) {
-        return -1;
-    }
-    do_drain(self, 0);
-    do_close(self, id);
-    wm_lock_release(node);
-    return self->seen->counts.mine == 1;
-}
-
-NODE_TEST(under_the_lock_exactly_one_is_told_to_be_the_last)
-{
-    for (int round = 0; round < 30; round++) {
-        struct process *a[6];
-        uint64_t id = begin();
-
-        for (int i = 0; i < 6; i++) {
-            a[i] = new_worker(id);
-        }
-        assert_int_equal(call_all(a, 6, do_last_under_the_lock, id), 1);
-        assert_int_equal(wm_generation_take_exit(node, id, NULL), 1);
-        for (int i = 0; i < 6; i++) {
-            process_depart(a[i]);
-        }
-    }
-}

@@ -269,39 +269,6 @@ NODE_TEST(a_worker_that_lost_its_record_finds_the_next_one_dead_in_it)
 
 /* ------------------------------------------------------------------ giving */
 
-static long do_take_many(UNUSED struct process *self, uint64_t kinds)
-{
-    struct wm_event e;
-    long n = 0;
-
-    for (int i = 0; i < 50; i++) {
-        n += wm_event_take(node, (uint32_t)kinds, &e);
-    }
-    return n;
-}
-
-NODE_TEST(of_many_that_take_one_gets_each)
-{
-    struct process *taker[4], *dead[4];
-
-    for (int i = 0; i < 4; i++) {
-        taker[i] = new_process();
-    }
-    for (int round = 0; round < 30; round++) {
-        for (int i = 0; i < 4; i++) {
-            dead[i] = new_worker(generation);
-        }
-        for (int i = 0; i < 4; i++) {
-            process_kill(dead[i]);
-        }
-        sweep();
-        assert_int_equal(call_all(taker, 4, do_take_many, CRASHED), 4);
-        for (uint32_t i = 0; i < 8; i++) {
-            set_free(i);
-        }
-    }
-}
-
 NODE_TEST(what_a_dead_giver_left_is_given_by_the_next)
 {
     struct process *dead = new_worker(generation),

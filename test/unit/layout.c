@@ -10,9 +10,6 @@
 #include "segment.h"
 #include "test.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define PID_MAX ((UINT32_C(1) << 22) - 1)
 #define BEAT_MAX ((UINT64_C(1) << 39) - 1)
 #define EXAMPLE_SIZE 70912

@@ -7,8 +7,6 @@
 
 #include "inside.h"
 
-#include <time.h>
-
 #define PATIENT 20000 /* ms: more than any load makes a try last */
 
 static _Atomic uint64_t *next_in_turn(void)

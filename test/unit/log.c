@@ -212,9 +212,7 @@ LOG_TEST(a_reader_that_follows_while_others_write_misses_nothing)
     uint64_t last = 0;
     uint32_t n;
 
-    for (int i = 0; i < 8; i++) {
-        a[i] = new_process();
-    }
+    new_processes(a, 8);
     for (uint64_t round = 1; round <= 50; round++) {
         for (int i = 0; i < 8; i++) {
             call_begin(a[i], do_fill_the_log, 15);

@@ -7,13 +7,9 @@
 #include "inside.h"
 #include "watch.h"
 
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static struct watch w;
 

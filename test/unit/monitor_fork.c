@@ -7,11 +7,6 @@
 #include "gate.h"
 #include "inside.h"
 
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #define HANG_S 60 /* an alarm rather than a hang */
 
 static struct watch watch;

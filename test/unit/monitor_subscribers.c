@@ -7,8 +7,6 @@
 #include "gate.h"
 #include "inside.h"
 
-#include <string.h>
-
 #define SUBSCRIBERS 4
 
 /* Each counts its calls, and does to another what it was told to. */

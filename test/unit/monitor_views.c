@@ -7,10 +7,7 @@
 #include "inside.h"
 #include "watch.h"
 
-#include <signal.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 static struct watch w;
 
@@ -274,7 +271,8 @@ static void fault(UNUSED const struct wm_view *before,
 }
 
 /* Ends in the handler; a blocked signal would kill it. */
-static int faults_in_a_call(UNUSED const void *argument)
+CHILD_TEST_WITH(node_set_up, node_tear_down, "",
+                a_fault_in_a_call_reaches_the_programs_handler)
 {
     const struct sigaction action = {.sa_handler = end_well};
     void *page = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -289,11 +287,6 @@ static int faults_in_a_call(UNUSED const void *argument)
     for (;;) {
         pause();
     }
-}
-
-EMPTY_NODE_TEST(a_fault_in_a_call_reaches_the_programs_handler)
-{
-    assert_check(faults_in_a_call, NULL);
 }
 
 /* ----------------------------------------------------------------- garbage */

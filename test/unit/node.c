@@ -6,11 +6,7 @@
 
 #include "directory.h"
 
-#include <fcntl.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static struct wm_node *node; /* in a forked child as well */
 

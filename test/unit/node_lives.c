@@ -7,13 +7,6 @@
 
 #include "directory.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 static struct wm_node *node; /* in a forked child as well */
 
 static void release(struct wm_node *n)

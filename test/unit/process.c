@@ -9,16 +9,12 @@
 #include "layout.h"
 #include "test.h"
 
-#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define PID_MAX ((uint32_t)WM_PID_MASK)
 

@@ -7,15 +7,14 @@
 #include "directory.h"
 
 #include <sched.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define NOBODY 65534
+
+#define DIRECTORY_CHILD_TEST(name)                                             \
+    CHILD_TEST_WITH(directory_set_up, directory_tear_down,                     \
+                    "no mount namespace for us here", name)
 
 static struct wm_segment *const segment = &test_segment;
 
@@ -115,7 +114,7 @@ DIRECTORY_TEST(a_bad_directory_is_told_and_nothing_made)
     assert_int_equal(directory_files(), 1);
 }
 
-static int has_no_descriptors(UNUSED const void *argument)
+DIRECTORY_CHILD_TEST(without_descriptors_nothing_is_made)
 {
     const struct rlimit none = {0};
 
@@ -123,13 +122,8 @@ static int has_no_descriptors(UNUSED const void *argument)
     HOLDS(segment_create("a") == -EMFILE);
     HOLDS(wm_segment_create_anonymous(segment, "a", wm_geometry(1, 1)) ==
           -EMFILE);
+    HOLDS(directory_files() == 0);
     return 0;
-}
-
-DIRECTORY_TEST(without_descriptors_nothing_is_made)
-{
-    assert_check(has_no_descriptors, NULL);
-    assert_int_equal(directory_files(), 0);
 }
 
 /* A tmpfs of our own over the directory. */
@@ -139,7 +133,7 @@ static bool mount_here(unsigned long flags)
            mount("tmpfs", test_directory, "tmpfs", flags, "size=64k") == 0;
 }
 
-static int meets_a_full_directory(UNUSED const void *argument)
+DIRECTORY_CHILD_TEST(a_full_directory_is_told_and_nothing_left)
 {
     if (!mount_here(0)) {
         return CHECK_IMPOSSIBLE;
@@ -151,25 +145,13 @@ static int meets_a_full_directory(UNUSED const void *argument)
     return 0;
 }
 
-DIRECTORY_TEST(a_full_directory_is_told_and_nothing_left)
-{
-    assert_or_skip(run_check(meets_a_full_directory, NULL),
-                   "no mount namespace for us here");
-}
-
-static int meets_a_read_only_directory(UNUSED const void *argument)
+DIRECTORY_CHILD_TEST(a_read_only_directory_is_told)
 {
     if (!mount_here(MS_RDONLY)) {
         return CHECK_IMPOSSIBLE;
     }
     HOLDS(segment_create("a") == -EROFS);
     return 0;
-}
-
-DIRECTORY_TEST(a_read_only_directory_is_told)
-{
-    assert_or_skip(run_check(meets_a_read_only_directory, NULL),
-                   "no mount namespace for us here");
 }
 
 DIRECTORY_TEST(anonymous_memory_has_no_file)

@@ -8,7 +8,6 @@
 #include "wm.h"
 
 #include <limits.h>
-#include <string.h>
 
 /* Whatever wm.h and wm_monitor.h say that a function returns. */
 static const int results[] = {

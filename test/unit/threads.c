@@ -102,9 +102,7 @@ NODE_TEST(threads_beat_count_look_and_sweep_at_once)
     pthread_t thread[COUNT(work)];
     struct wm_worker *w;
 
-    for (int i = 0; i < 3; i++) {
-        a[i] = new_process();
-    }
+    new_processes(a, 3);
     w = own_worker(generation);
     for (int i = 0; i < 3; i++) {
         call_begin(a[i], do_come_and_go, ROUNDS);

@@ -300,32 +300,6 @@ NODE_TEST(a_death_while_draining_is_no_crash)
     assert_int_equal(wm_events_owed(node, CRASHED), 0);
 }
 
-static long do_sweep_many(UNUSED struct process *self, uint64_t rounds)
-{
-    long changed = 0;
-
-    for (uint64_t i = 0; i < rounds; i++) {
-        changed += sweep();
-    }
-    return changed;
-}
-
-NODE_TEST(of_many_sweepers_one_marks_a_death)
-{
-    struct process *a[4];
-
-    for (int i = 0; i < 4; i++) {
-        a[i] = new_process();
-    }
-    for (uint32_t round = 1; round <= 20; round++) {
-        process_kill(new_worker(generation));
-        assert_int_equal(call_all(a, 4, do_sweep_many, 5), 1);
-        assert_int_equal(generation_of(generation).deaths, round);
-        set_free(take(CRASHED).slot);
-        assert_none_to_take(CRASHED);
-    }
-}
-
 /* --------------------------------------------------------------- the table */
 
 static long do_slot(UNUSED struct process *self, UNUSED uint64_t none)
@@ -364,28 +338,6 @@ NODE_TEST(the_oldest_that_drains_makes_room)
     assert_int_equal(atomic_load(&header()->dropped), 1);
 }
 
-/* All choose the same one; those that lose it take the next. */
-NODE_TEST(many_that_join_at_once_find_room_for_each)
-{
-    for (int round = 0; round < 20; round++) {
-        struct process *old[8], *young[8];
-
-        node_restart(8);
-        for (int i = 0; i < 8; i++) {
-            old[i] = new_worker(generation);
-            assert_ok(call(old[i], do_drain, 0));
-        }
-        for (int i = 0; i < 8; i++) {
-            young[i] = new_process();
-        }
-        assert_ok(call_all(young, 8, do_join, generation));
-        for (int i = 0; i < 8; i++) {
-            process_kill(old[i]);
-            process_kill(young[i]);
-        }
-    }
-}
-
 NODE_TEST(a_crash_makes_room_only_when_it_was_told)
 {
     struct process *b;
@@ -396,21 +348,6 @@ NODE_TEST(a_crash_makes_room_only_when_it_was_told)
     assert_int_equal(state_at(0), WM_CRASHED);
     take(CRASHED);
     assert_ok(call(b, do_join, generation));
-}
-
-NODE_TEST(slots_are_unique_among_the_living)
-{
-    struct process *a[8];
-    uint64_t used = 0;
-
-    for (int i = 0; i < 8; i++) {
-        a[i] = new_process();
-    }
-    assert_ok(call_all(a, 8, do_join, generation));
-    for (int i = 0; i < 8; i++) {
-        used |= UINT64_C(1) << call(a[i], do_slot, 0);
-    }
-    assert_int_equal(used, 0xff);
 }
 
 NODE_TEST(the_smallest_and_the_largest_table_work)
