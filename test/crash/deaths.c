@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Processes are killed together, or at random moments; the others go on, and
- * nothing is told twice, nothing that is owed is lost, no slot is lost for
- * good. A death after each single step is in stepping.c. */
+/* Processes are killed at random moments; the others go on, and nothing is told
+ * twice, nothing that is owed is lost, no slot is lost for good. A death after
+ * each single step is in stepping.c. */
 
 #include "inside.h"
 
@@ -28,60 +28,6 @@ static uint32_t take_crashes(void)
     }
     return n;
 }
-
-NODE_TEST(all_workers_killed_at_once_are_each_told_once)
-{
-    struct process *a[6];
-
-    for (int i = 0; i < 6; i++) {
-        a[i] = new_worker(generation);
-    }
-    for (int i = 0; i < 6; i++) {
-        kill(a[i]->pid, SIGKILL);
-    }
-    for (int i = 0; i < 6; i++) {
-        process_kill(a[i]);
-    }
-    a[0] = new_worker(begin());
-    assert_int_equal(take_crashes(), 6);
-    call(a[0], do_sweep, 0);
-    assert_int_equal(take(MASTER_EXIT).generation, generation);
-    assert_none_to_take(~0u);
-}
-
-/* A whole node: master and workers, all killed at once. */
-EMPTY_NODE_TEST(all_processes_killed_at_once_are_told_to_the_next_life)
-{
-    struct wm_node_info info = {.size = sizeof(info)};
-    struct process *p[3] = {new_process()};
-
-    /* The test takes no part itself. */
-    assert_ok(call(p[0], do_begin, 0));
-    p[1] = process_fork(p[0]);
-    assert_ok(call(p[1], do_join, 1));
-    p[2] = new_worker_of(p[0], 1);
-    node_give_up();
-    assert_int_equal(node_files(), 1);
-    for (int i = 0; i < 3; i++) {
-        kill(p[i]->pid, SIGKILL);
-        p[i]->pid = 0;
-    }
-    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
-    }
-
-    assert_ok(node_return(8));
-    wm_node_describe(node, &info);
-    assert_int_equal(info.postmortem.segments, 1);
-    assert_int_equal(info.postmortem.workers, 2);
-    assert_int_equal(info.postmortem.exits_owed, 1);
-    assert_int_equal(info.postmortem.generation, 1);
-    assert_int_equal(info.generation, 0);
-    assert_int_equal(node_files(), 1);
-    node_give_up();
-    assert_int_equal(node_files(), 0);
-}
-
-/* ------------------------------------------------------------------ chaos */
 
 /* Lives of workers, one after another, until it is killed. The ends taken are
  * counted in memory that survives it. */

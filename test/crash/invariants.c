@@ -68,7 +68,7 @@ static struct view view_of(const void *memory)
 static bool has_free(const struct view *v)
 {
     for (uint32_t i = 0; i < v->capacity; i++) {
-        if (atomic_load(&v->records[i].word) == 0) {
+        if (v->records[i].word == 0) {
             return true;
         }
     }
@@ -125,8 +125,8 @@ static bool is_sweep(const struct view *v, uint32_t slot, uint64_t from,
 static void check_word(const struct view *b, const struct view *a,
                        uint32_t slot, uint32_t pid)
 {
-    uint64_t from = atomic_load(&b->records[slot].word);
-    uint64_t to = atomic_load(&a->records[slot].word);
+    uint64_t from = b->records[slot].word;
+    uint64_t to = a->records[slot].word;
     unsigned state = wm_word_state(from);
 
     if (from == to) {
@@ -150,8 +150,8 @@ static void check_fields(const struct view *b, const struct view *a,
 {
     const struct wm_record *x = &b->records[slot], *y = &a->records[slot];
     const struct wm_record_cold *c = &b->colds[slot], *d = &a->colds[slot];
-    uint64_t word = atomic_load(&x->word), given = atomic_load(&c->given);
-    uint64_t mark = atomic_load(&d->given);
+    uint64_t word = x->word, given = c->given;
+    uint64_t mark = d->given;
     bool own = word != 0 && wm_word_pid(word) == pid;
 
     if (own && wm_word_state(word) == WM_CLAIMED) {
@@ -159,20 +159,17 @@ static void check_fields(const struct view *b, const struct view *a,
                       memcmp(&x->role, &y->role, 24) != 0 ||
                       memcmp(c, d, sizeof(*c)) != 0;
 
-        must(!others ||
-                 atomic_load(&x->join) == atomic_load(&a->header->next_join),
+        must(!others || x->join == a->header->next_join,
              "a joiner writes its number before any other field");
         return;
     }
     must(memcmp(&x->generation, &y->generation, 32) == 0 &&
-             atomic_load(&c->ident) == atomic_load(&d->ident),
+             c->ident == d->ident,
          "a record changes hands only while it is claimed");
-    must(atomic_load(&c->spell) == atomic_load(&d->spell) ||
-             (own && wm_word_state(word) == WM_JOINING),
+    must(c->spell == d->spell || (own && wm_word_state(word) == WM_JOINING),
          "a worker notes its spell while it is joining");
-    must(atomic_load(&x->stalls) == atomic_load(&y->stalls) ||
-             (own && atomic_load(&x->stalls) + 1 == atomic_load(&y->stalls) &&
-              wm_word_state(word) != WM_STALLED),
+    must(x->stalls == y->stalls || (own && x->stalls + 1 == y->stalls &&
+                                    wm_word_state(word) != WM_STALLED),
          "a worker counts a recovery after its swap");
     must(mark == given || mark == given + 2 ||
              (mark == (given | 1) && wm_word_state(word) == WM_CRASHED),
@@ -201,8 +198,7 @@ static uint32_t check_records(const struct view *b, const struct view *a,
     for (uint32_t i = 0; i < a->capacity; i++) {
         check_word(b, a, i, pid);
         check_fields(b, a, i, pid);
-        entries += entries_of_word(atomic_load(&b->records[i].word),
-                                   atomic_load(&a->records[i].word));
+        entries += entries_of_word(b->records[i].word, a->records[i].word);
     }
     return entries;
 }
@@ -213,14 +209,12 @@ static bool has_workers(const struct view *v, uint64_t id, bool entered)
 {
     for (uint32_t i = 0; i < v->capacity; i++) {
         const struct wm_record *r = &v->records[i];
-        uint64_t word = atomic_load(&r->word);
+        uint64_t word = r->word;
         unsigned state = wm_word_state(word);
 
         if ((state == WM_LIVE || state == WM_STALLED ||
-             (state == WM_JOINING &&
-              (!entered || atomic_load(&v->colds[i].spell) != 0))) &&
-            atomic_load(&r->generation) == id &&
-            atomic_load(&r->role) == WM_ROLE_WORKER &&
+             (state == WM_JOINING && (!entered || v->colds[i].spell != 0))) &&
+            r->generation == id && r->role == WM_ROLE_WORKER &&
             !has_ended(wm_word_pid(word))) {
             return true;
         }
@@ -270,10 +264,10 @@ static bool is_taking(uint64_t from, uint64_t to)
 static bool is_joining(const struct view *v, uint32_t pid, uint64_t id)
 {
     for (uint32_t i = 0; i < v->capacity; i++) {
-        uint64_t word = atomic_load(&v->records[i].word);
+        uint64_t word = v->records[i].word;
 
         if (wm_word_state(word) == WM_JOINING && wm_word_pid(word) == pid &&
-            atomic_load(&v->records[i].generation) == id) {
+            v->records[i].generation == id) {
             return true;
         }
     }
@@ -285,13 +279,12 @@ static uint32_t check_generation(const struct view *b, const struct view *a,
 {
     const struct wm_generation_record *g = &b->generations[index];
     const struct wm_generation_record *h = &a->generations[index];
-    uint64_t from = atomic_load(&g->word), to = atomic_load(&h->word);
+    uint64_t from = g->word, to = h->word;
     unsigned was = wm_gen_state(from), is = wm_gen_state(to);
 
     if (from == to) {
-        must((atomic_load(&g->id) == atomic_load(&h->id) &&
-              atomic_load(&g->begun_at) == atomic_load(&h->begun_at) &&
-              atomic_load(&g->reason) == atomic_load(&h->reason)) ||
+        must((g->id == h->id && g->begun_at == h->begun_at &&
+              g->reason == h->reason) ||
                  (was == WM_GENERATION_CLAIMED && wm_gen_claimant(from) == pid),
              "a generation is described while it is claimed");
         return 0;
@@ -311,12 +304,12 @@ static uint32_t check_generation(const struct view *b, const struct view *a,
         return 1;
     case WM_GENERATION_ACTIVE:
         must(is_entry(from, to), "each entry is another word");
-        must(is_joining(b, pid, atomic_load(&g->id)),
+        must(is_joining(b, pid, g->id),
              "I5: a worker enters its generation when it can be seen");
         return was != is;
     case WM_GENERATION_EXITED:
         must(was == WM_GENERATION_ACTIVE && only_state(from, to) &&
-                 !has_workers(b, atomic_load(&g->id), false),
+                 !has_workers(b, g->id, false),
              "I5: nobody is left when a generation is closed");
         return 1;
     default:
@@ -332,14 +325,13 @@ static uint32_t check_generation(const struct view *b, const struct view *a,
 static uint32_t check_lock(const struct wm_lock_area *b,
                            const struct wm_lock_area *a, uint32_t pid)
 {
-    uint64_t from = atomic_load(&b->word), to = atomic_load(&a->word);
+    uint64_t from = b->word, to = a->word;
     uint32_t was = LOCK_PID(from), is = LOCK_PID(to);
 
-    must(
-        (atomic_load(&b->holder_sequence) == atomic_load(&a->holder_sequence) &&
-         atomic_load(&b->holder_since) == atomic_load(&a->holder_since)) ||
-            was == pid,
-        "only its holder signs the lock");
+    must((b->holder_sequence == a->holder_sequence &&
+          b->holder_since == a->holder_since) ||
+             was == pid,
+         "only its holder signs the lock");
     if (from == to) {
         return 0;
     }
@@ -357,10 +349,10 @@ static uint32_t check_lock(const struct wm_lock_area *b,
 static uint32_t own_number(const struct view *v, uint32_t pid)
 {
     for (uint32_t i = 0; i < v->capacity; i++) {
-        uint64_t word = atomic_load(&v->records[i].word);
+        uint64_t word = v->records[i].word;
 
         if (wm_word_state(word) == WM_LIVE && wm_word_pid(word) == pid) {
-            return wm_leader_of_join(atomic_load(&v->records[i].join));
+            return wm_leader_of_join(v->records[i].join);
         }
     }
     return 0;
@@ -369,8 +361,8 @@ static uint32_t own_number(const struct view *v, uint32_t pid)
 static uint32_t check_leader(const struct view *b, const struct view *a,
                              uint32_t pid)
 {
-    uint64_t from = atomic_load(&b->header->leader.word);
-    uint64_t to = atomic_load(&a->header->leader.word);
+    uint64_t from = b->header->leader.word;
+    uint64_t to = a->header->leader.word;
 
     if (from == to) {
         return 0;
@@ -393,49 +385,44 @@ static void check_header(const struct wm_segment_header *b,
 {
     must(memcmp(b, a, offsetof(struct wm_segment_header, next_join)) == 0,
          "what a segment says of itself never changes");
-    must(atomic_load(&a->next_join) - atomic_load(&b->next_join) <= 1 &&
-             atomic_load(&a->next_generation) -
-                     atomic_load(&b->next_generation) <=
-                 1 &&
-             atomic_load(&a->log_next) - atomic_load(&b->log_next) <= 1,
+    must(a->next_join - b->next_join <= 1 &&
+             a->next_generation - b->next_generation <= 1 &&
+             a->log_next - b->log_next <= 1,
          "numbers are taken one by one");
-    must(atomic_load(&a->high) >= atomic_load(&b->high),
-         "the high mark only rises");
+    must(a->high >= b->high, "the high mark only rises");
 }
 
 static void check_view(const struct view *v)
 {
-    uint64_t joins = atomic_load(&v->header->next_join);
+    uint64_t joins = v->header->next_join;
 
     for (uint32_t i = 0; i < v->capacity; i++) {
-        uint64_t word = atomic_load(&v->records[i].word);
+        uint64_t word = v->records[i].word;
 
-        must(word == 0 || i < atomic_load(&v->header->high),
+        must(word == 0 || i < v->header->high,
              "the high mark is above all that is claimed");
         must(wm_word_state(word) <= WM_CRASHED &&
                  (word == 0) == (wm_word_pid(word) == 0),
              "I1: a word has a state and a pid, or is 0");
         must(wm_word_state(word) <= WM_CLAIMED ||
-                 wm_is_of_join(atomic_load(&v->colds[i].given),
-                               atomic_load(&v->records[i].join)),
+                 wm_is_of_join(v->colds[i].given, v->records[i].join),
              "I4: what was given is noted of who is there");
         for (uint32_t j = 0; j <= i && wm_word_state(word) > WM_CLAIMED; j++) {
-            uint64_t join = atomic_load(&v->records[i].join);
+            uint64_t join = v->records[i].join;
 
             must(join != 0 && join <= joins &&
-                     (i == j || atomic_load(&v->records[j].join) != join),
+                     (i == j || v->records[j].join != join),
                  "a join number is unique");
         }
     }
     for (uint32_t i = 0; i < v->count; i++) {
-        uint64_t word = atomic_load(&v->generations[i].word);
-        uint64_t id = atomic_load(&v->generations[i].id);
+        uint64_t word = v->generations[i].word;
+        uint64_t id = v->generations[i].id;
 
         if (wm_gen_state(word) < WM_GENERATION_BEGUN) {
             continue;
         }
-        must(id % v->count == i && id != 0 &&
-                 id <= atomic_load(&v->header->next_generation),
+        must(id % v->count == i && id != 0 && id <= v->header->next_generation,
              "a generation lies where its number falls");
         must(wm_gen_owed(word) <= wm_gen_spell(word),
              "I4: no more ends are given than there were spells");
@@ -473,7 +460,7 @@ void check_swept(void)
 {
     check_moment();
     for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
-        uint64_t word = atomic_load(&node->segment.records[i].word);
+        uint64_t word = node->segment.records[i].word;
 
         must(word == 0 || wm_word_state(word) == WM_CRASHED ||
                  !has_ended(wm_word_pid(word)),

@@ -47,12 +47,12 @@ uint32_t ledger_marks(const void *memory)
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < size->capacity; i++) {
-        uint64_t given = atomic_load(&c[i].given);
+        uint64_t given = c[i].given;
 
         n += (uint32_t)(given & 1) + wm_given_stalls(given);
     }
     for (uint32_t i = 0; i < size->generations; i++) {
-        uint64_t word = atomic_load(&g[i].word);
+        uint64_t word = g[i].word;
 
         n += wm_gen_state(word) >= WM_GENERATION_BEGUN ? wm_gen_given(word) : 0;
     }
@@ -129,15 +129,14 @@ void ledger_check_log(uint32_t unfinished)
 
     wm_log_read_within(node, &since, list, 256, &count, &missed, 0);
     must(missed <= unfinished, "an entry is missed only if its writer died");
-    must(count + missed == since && since == atomic_load(&header()->log_next),
+    must(count + missed == since && since == header()->log_next,
          "each number of the log has its entry");
     /* Not in order: a worker that took the lead makes its entry later. */
     for (uint32_t i = 0; i < count; i++) {
         if (list[i].kind != WM_LOG_LEADER) {
             continue;
         }
-        must(list[i].value <=
-                 wm_leader_term(atomic_load(&header()->leader.word)),
+        must(list[i].value <= wm_leader_term(header()->leader.word),
              "I11: terms grow");
         for (uint32_t j = 0; j < i; j++) {
             must(list[j].kind != WM_LOG_LEADER ||
@@ -168,8 +167,7 @@ uint32_t ledger_untold(pid_t pid)
     if (r == NULL || state_at(slot_of(r)) < WM_JOINING) {
         return 0; /* a record that is claimed shows its former occupant */
     }
-    return ledger_stalls(atomic_load(&r->join)) -
-           wm_given_stalls(atomic_load(&cold(slot_of(r))->given));
+    return ledger_stalls(r->join) - wm_given_stalls(cold(slot_of(r))->given);
 }
 
 void ledger_check_stalls(void)
@@ -179,7 +177,7 @@ void ledger_check_stalls(void)
 
         must(state < WM_JOINING || state > WM_DRAINING ||
                  stalls_at(i) + (state == WM_STALLED) ==
-                     ledger_stalls(atomic_load(&record(i)->join)),
+                     ledger_stalls(record(i)->join),
              "a worker counts each stall that it comes back from");
     }
 }

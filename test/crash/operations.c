@@ -20,7 +20,7 @@ void run_expect_crash(struct run *r, pid_t pid)
     unsigned state = run_state(pid);
 
     if (state >= WM_JOINING && state <= WM_STALLED) {
-        r->ended[r->ends++ % LEDGER_SIZE] = atomic_load(&record_of(pid)->join);
+        r->ended[r->ends++ % LEDGER_SIZE] = record_of(pid)->join;
     }
 }
 
@@ -249,7 +249,7 @@ static void after_begin(UNUSED struct run *r)
         wm_generation_abandon(node, begin());
     }
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t word = atomic_load(&generation_record(i)->word);
+        uint64_t word = generation_record(i)->word;
 
         assert_true(wm_gen_state(word) != WM_GENERATION_CLAIMED ||
                     kill((pid_t)wm_gen_claimant(word), 0) == 0);

@@ -97,7 +97,7 @@ static void end_all(void)
 
     for (uint32_t i = 0; (p = process_at(i)) != NULL; i++) {
         if (is_worker(p)) {
-            uint64_t id = atomic_load(&record_of(p->pid)->generation);
+            uint64_t id = record_of(p->pid)->generation;
 
             lasts[id % 8] += others_shut_down(p, id) == 1;
             must(lasts[id % 8] <= 1, "I6: one worker is told that it is last");
@@ -143,8 +143,7 @@ static void leave(struct run *r)
 {
     uint32_t slot = slot_of(record_of(r->sibling->pid));
 
-    r->untold =
-        stalls_at(slot) - wm_given_stalls(atomic_load(&cold(slot)->given));
+    r->untold = stalls_at(slot) - wm_given_stalls(cold(slot)->given);
     process_leave(r->sibling);
     r->sibling = NULL;
 }

@@ -68,14 +68,14 @@ static void depart(UNUSED void *argument)
 /* Each run is to meet the same changes: what it writes is not there yet. */
 static void turn_clocks(const struct run *r)
 {
-    atomic_store(&header()->lock.holder_since, 1);
+    header()->lock.holder_since = 1;
     for (uint32_t i = 0; i < r->capacity; i++) {
-        atomic_store(&record(i)->joined_at, 1);
+        record(i)->joined_at = 1;
         if (word_at(i) == 0) {
-            atomic_store(&record(i)->generation, 99);
-            atomic_store(&record(i)->role, WM_ROLE_HELPER);
-            atomic_store(&record(i)->stalls, 7);
-            atomic_store(&cold(i)->spell, 9);
+            record(i)->generation = 99;
+            record(i)->role = WM_ROLE_HELPER;
+            record(i)->stalls = 7;
+            cold(i)->spell = 9;
         }
     }
 }
@@ -183,8 +183,7 @@ static uint32_t check_visible_step(struct stepped *s)
 static void walk(bool quiet)
 {
     struct stepped *s = &run.stepped;
-    uint64_t entries =
-        atomic_load(&header()->log_next) + run.operation->entries;
+    uint64_t entries = header()->log_next + run.operation->entries;
     enum step_kind kind;
 
     trail.count = 0;
@@ -193,7 +192,7 @@ static void walk(bool quiet)
         if (kind == STEP_CHANGE || kind == STEP_CALL) {
             at_moment("stepped", s->at);
             entries += check_visible_step(s);
-            must(atomic_load(&header()->log_next) <= entries,
+            must(header()->log_next <= entries,
                  "an entry in the log comes after its change");
             step_note(s);
             note_moment();
@@ -201,7 +200,7 @@ static void walk(bool quiet)
             note_moment();
         }
     }
-    must(atomic_load(&header()->log_next) == entries,
+    must(header()->log_next == entries,
          "each change makes its entry in the log, and nothing else does");
     trail.steps = s->steps;
     end_run(NULL);

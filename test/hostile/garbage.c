@@ -154,8 +154,8 @@ NODE_TEST(a_sweep_gives_no_more_events_than_there_are_records)
     int given = 0;
 
     /* A million ends, none of which was. */
-    atomic_store(&generation_record(generation)->word,
-                 wm_gen_word(WM_GENERATION_EXITED, 0, 1, 7));
+    generation_record(generation)->word =
+        wm_gen_word(WM_GENERATION_EXITED, 0, 1, 7);
     assert_int_equal(wm_events_give(node, NULL, count_given, &given),
                      g->capacity + g->generations);
     assert_int_equal(given, g->capacity + g->generations);
@@ -175,7 +175,7 @@ TEST(a_long_log_of_garbage_is_read_in_one_go)
     uint32_t count;
 
     assert_ok(wm_node_attach(&options, &node));
-    atomic_store(&header()->log_next, WM_LOG_MAX - 1);
+    header()->log_next = WM_LOG_MAX - 1;
     generation = begin();
     limit_seconds(60);
     assert_ok(wm_log_read_within(node, &since, &entry, 1, &count, &missed, 0));
@@ -196,12 +196,12 @@ static void make_up_generations(void)
         struct wm_generation_record *g = generation_record(i);
 
         if (i != generation) {
-            atomic_store(&g->word, wm_gen_word(WM_GENERATION_BEGUN, 1, 1, 1));
-            atomic_store(&g->id, number + i);
-            atomic_store(&g->master, wm_self_ident());
+            g->word = wm_gen_word(WM_GENERATION_BEGUN, 1, 1, 1);
+            g->id = number + i;
+            g->master = wm_self_ident();
         }
     }
-    atomic_store(&header()->next_generation, number);
+    header()->next_generation = number;
 }
 
 /* To look for the others of each one's master would take minutes. */
@@ -247,7 +247,7 @@ NODE_TEST(a_leaders_slot_is_looked_at_within_bounds)
     struct wm_leader leader;
 
     assert_int_equal(wm_leader_stand(worker, &leader), 1);
-    atomic_store(&header()->leader.slot, UINT32_MAX);
+    header()->leader.slot = UINT32_MAX;
     wm_leader_inspect(node, &leader);
     assert_int_equal(leader.slot, 0);
     assert_ok(wm_worker_leave(worker));
@@ -256,7 +256,7 @@ NODE_TEST(a_leaders_slot_is_looked_at_within_bounds)
 /* 0 says "none" wherever a generation is named. */
 EMPTY_NODE_TEST(no_generation_has_the_number_0)
 {
-    atomic_store(&header()->next_generation, UINT64_MAX);
+    header()->next_generation = UINT64_MAX;
     assert_int_equal(begin(), 1);
 }
 
@@ -265,7 +265,7 @@ NODE_TEST(a_join_number_past_32_bits_is_one_workers)
 {
     uint64_t join = UINT32_MAX - UINT64_C(2);
 
-    atomic_store(&header()->next_join, join);
+    header()->next_join = join;
     while (++join <= UINT32_MAX + UINT64_C(2)) {
         struct process *a = new_worker(generation);
         struct wm_leader leader;

@@ -139,8 +139,9 @@ static pid_t fork_as(pid_t pid)
                               .set_tid_size = 1};
     const pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 
-    while (child == 0) {
+    if (child == 0) {
         pause(); /* it dies with its namespace at the latest */
+        _exit(0);
     }
     return child;
 }

@@ -40,7 +40,7 @@ uint32_t slot_of(const struct wm_record *r)
 
 uint64_t word_at(uint32_t slot)
 {
-    return atomic_load(&record(slot)->word);
+    return record(slot)->word;
 }
 
 unsigned state_at(uint32_t slot)
@@ -55,15 +55,15 @@ uint64_t beat_at(uint32_t slot)
 
 uint32_t stalls_at(uint32_t slot)
 {
-    return (uint32_t)atomic_load(&record(slot)->stalls);
+    return (uint32_t)record(slot)->stalls;
 }
 
 static void store_word(uint32_t slot, uint64_t word)
 {
-    if (atomic_load(&header()->high) <= slot) {
-        atomic_store(&header()->high, slot + 1);
+    if (header()->high <= slot) {
+        header()->high = slot + 1;
     }
-    atomic_store(&record(slot)->word, word);
+    record(slot)->word = word;
 }
 
 void set_word(uint32_t slot, unsigned state, pid_t pid, uint64_t beat)
@@ -83,14 +83,14 @@ void set_free(uint32_t slot)
 
 void set_live(uint32_t slot, uint64_t join, uint64_t id)
 {
-    atomic_store(&record(slot)->join, join);
-    atomic_store(&record(slot)->generation, id);
+    record(slot)->join = join;
+    record(slot)->generation = id;
     set_word(slot, WM_LIVE, (pid_t)(1 + slot), 1);
 }
 
 void set_overdue(uint32_t slot, uint32_t ms)
 {
-    atomic_store(&record(slot)->overdue_ms, ms);
+    record(slot)->overdue_ms = ms;
 }
 
 void set_back(uint32_t slot, uint64_t ms)

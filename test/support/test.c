@@ -134,8 +134,10 @@ pid_t fork_sleeper(void)
 {
     pid_t pid = fork_child();
 
-    while (pid == 0) {
-        pause();
+    if (pid == 0) {
+        for (;;) {
+            pause();
+        }
     }
     return pid;
 }

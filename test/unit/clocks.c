@@ -126,7 +126,7 @@ CLOCK_TEST(after_17_years_a_signature_still_keeps_the_lock)
     clock_set(LIMIT + 60000);
     do {
         since = wm_now();
-        atomic_store(&header()->lock.next, wm_word(0, pid, since));
+        header()->lock.next = wm_word(0, pid, since);
         result = wm_lock_try(node, 0, 0);
         wm_lock_release(node);
         /* Stopped for as long as it is fresh, we have shown nothing: again. */

@@ -83,7 +83,7 @@ NODE_TEST(a_crash_that_makes_room_is_logged_as_forgotten)
 /* A tick that sweeps. */
 static void tick(struct wm_worker *own, uint32_t interval_ms)
 {
-    atomic_store(&header()->next_sweep, 0);
+    header()->next_sweep = 0;
     assert_ok(wm_tick(own, interval_ms));
 }
 
@@ -234,7 +234,7 @@ NODE_TEST(a_worker_that_lost_its_record_has_nothing_to_recover_from)
     assert_ok(call(a, do_drain, 0));
     /* Another takes the only record, and has not written all of it. */
     set_word(0, WM_CLAIMED, getpid(), wm_now());
-    atomic_store(&record(0)->stalls, wm_stalls(2, 0));
+    record(0)->stalls = wm_stalls(2, 0);
     assert_int_equal(call(a, do_recoveries, 0), 0);
 }
 

@@ -301,7 +301,7 @@ NODE_TEST(a_closer_of_another_life_closes_nothing)
     r = generation_record(generation);
     live_and_crash(generation);
     live_and_crash(generation);
-    seen = atomic_load(&r->word);
+    seen = r->word;
     assert_int_equal(wm_gen_state(seen), WM_GENERATION_ACTIVE);
     assert_int_equal(wm_generation_close(node, generation), WM_CLOSED);
     assert_int_equal(wm_generation_take_exit(node, generation, NULL), 1);
@@ -310,7 +310,7 @@ NODE_TEST(a_closer_of_another_life_closes_nothing)
     } while (generation_record(next) != r);
     for (uint32_t joins = 0; joins < 4; joins++) {
         live_and_crash(next);
-        assert_true(atomic_load(&r->word) != seen);
+        assert_true(r->word != seen);
     }
     assert_int_equal(wm_generation_close(node, generation), 0);
     assert_int_equal(wm_generation_take_exit(node, generation, NULL), 0);

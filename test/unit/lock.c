@@ -32,8 +32,8 @@ static struct wm_lock_holder holder(void)
 /* Writes a holder into the lock's word, as protocol.md draws it. */
 static void set_holder(pid_t pid, uint64_t start, uint64_t sequence)
 {
-    atomic_store(&area()->word, (uint64_t)pid << 42 | (start & 0x3ffff) << 24 |
-                                    (sequence & 0xffffff));
+    area()->word =
+        (uint64_t)pid << 42 | (start & 0x3ffff) << 24 | (sequence & 0xffffff);
 }
 
 static void lock(void)
@@ -101,7 +101,7 @@ EMPTY_NODE_TEST(a_release_wakes_a_sleeper)
     assert_ok(call_end(waiter));
     assert_ok(call(waiter, do_unlock, 0));
     lock();
-    call_begin(sleeper, do_sleep_on_the_lock, atomic_load(&area()->wake));
+    call_begin(sleeper, do_sleep_on_the_lock, area()->wake);
     await(one_sleeps, NULL, "the sleeper");
     unlock();
     assert_ok(call_end(sleeper));

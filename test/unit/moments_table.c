@@ -105,7 +105,7 @@ TABLE_TEST(a_worker_between_two_claims_is_not_missed)
  * goes for good. */
 static void never_settle(void)
 {
-    atomic_store(&record(2)->role, WM_ROLE_HELPER);
+    record(2)->role = WM_ROLE_HELPER;
     appear(2);
     if (--stops == 10) {
         set_free(1);

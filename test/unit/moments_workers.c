@@ -165,8 +165,8 @@ static bool take_beside(uint32_t step, moment_fn *act, int *taken)
     claim = act;
     stall(other);
     pid = other->pid;
-    join = atomic_load(&record(0)->join);
-    spell = atomic_load(&cold(0)->spell);
+    join = record(0)->join;
+    spell = cold(0)->spell;
     moment_set(MOMENT_ANY, record(0),
                (size_t)((char *)(cold(0) + 1) - (char *)record(0)),
                leave_to_another);
@@ -202,7 +202,7 @@ MOMENT_TEST(a_stall_is_not_told_of_a_worker_that_joins_meanwhile)
 
     for (uint32_t step = 0; take_beside(step, claim_and_join, &taken); step++) {
         assert_int_equal(taken, 0);
-        assert_int_equal(wm_given_stalls(atomic_load(&cold(0)->given)), 0);
+        assert_int_equal(wm_given_stalls(cold(0)->given), 0);
         process_depart(rival);
         process_kill(other);
     }

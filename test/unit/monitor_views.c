@@ -328,7 +328,7 @@ EMPTY_NODE_TEST(views_of_garbage_are_within_bounds)
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            atomic_store(&word[i], random);
+            word[i] = random;
         }
         wm_wake(node);
         await(there_is_a_newer_view, &last, "another view");

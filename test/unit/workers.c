@@ -208,7 +208,7 @@ NODE_TEST(a_stopped_process_is_not_dead)
 
 static void set_ident(pid_t pid, uint64_t start)
 {
-    atomic_store(&cold(0)->ident, wm_ident((uint32_t)pid, start));
+    cold(0)->ident = wm_ident((uint32_t)pid, start);
 }
 
 NODE_TEST(a_pid_that_is_another_process_now_is_dead)
@@ -217,7 +217,7 @@ NODE_TEST(a_pid_that_is_another_process_now_is_dead)
 
     /* A quick look, if there is one, cannot see it while the worker seems to
      * beat; when it is overdue, the start time decides. */
-    set_ident(a->pid, wm_ident_start(atomic_load(&cold(0)->ident)) - 1);
+    set_ident(a->pid, wm_ident_start(cold(0)->ident) - 1);
     if (has_pidfd()) {
         assert_int_equal(sweep(), 0);
     }
@@ -335,7 +335,7 @@ NODE_TEST(the_oldest_that_drains_makes_room)
     assert_int_equal(call(b, do_beat, 0), -ESTALE);
     assert_int_equal(call(b, do_leave, 0), -ESTALE);
     assert_int_equal(state_of(c->pid), WM_LIVE);
-    assert_int_equal(atomic_load(&header()->dropped), 1);
+    assert_int_equal(header()->dropped, 1);
 }
 
 NODE_TEST(a_crash_makes_room_only_when_it_was_told)
