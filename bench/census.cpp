@@ -141,7 +141,8 @@ BENCHMARK(event_append);
 void leader(benchmark::State &state)
 {
     const bench::node &node = bench::node::of(2);
-    wm_leader lead;
+    wm_leader lead{};
+    lead.size = sizeof(lead);
 
     for (auto _ : state) {
         benchmark::DoNotOptimize(wm_leader_stand(node.worker(), &lead));

@@ -202,10 +202,14 @@ static void inspect(const struct wm_node *node, struct wm_leader *leader)
 static int stand(struct wm_worker *worker, struct wm_leader *leader)
 {
     const struct wm_node *node = worker->node;
+    int error = wm_node_usable(node);
 
     *leader = (struct wm_leader){.slot = WM_NO_SLOT};
     if (wm_worker_record(worker) == NULL) {
         return -ECHILD;
+    }
+    if (error != 0) {
+        return error;
     }
     /* Each round that does not end has met another's swap; after some, the
      * answer is whoever won. */

@@ -363,6 +363,9 @@ int wm_lock_release(struct wm_node *node)
     uint64_t held = wm_node_held(node);
     bool released;
 
+    if (!wm_node_writable(node)) {
+        return -EROFS;
+    }
     /* Safeguard: holder_alone_releases */
     if (held == 0) {
         return -EPERM;

@@ -98,9 +98,13 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
 int wm_record_change_state(struct wm_worker *w, unsigned state)
 {
     struct wm_record *r = wm_worker_record(w);
+    int error = wm_node_usable(w->node);
 
     if (r == NULL) {
         return -ECHILD;
+    }
+    if (error != 0 && state != WM_FREE) {
+        return error; /* a record is given back all the same */
     }
     /* A swap that fails has met a mark, or another thread's beat. A worker
      * that is marked recovers, and is marked again only after it was overdue

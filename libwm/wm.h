@@ -55,8 +55,11 @@
  * which reads only. -EUCLEAN: a broken process has written over the head of the
  * segment, and nothing that lies there is believed any more; restart the
  * server. A function that changes something returns them, and changes nothing;
- * one that returns a count or yes or no returns 0. A function that only looks
- * works with either kind of handle, and tells what lies there.
+ * one that returns a count returns 0. Two kinds of function do not ask for the
+ * second: a heartbeat, which touches the worker's own record alone, and what
+ * gives something back (wm_worker_leave, wm_lock_release, wm_node_release). A
+ * function that only looks works with either kind of handle, and tells what
+ * lies there.
  *
  * Sizes. A struct that a caller fills in or has filled in carries its own size
  * in `size`, and a list has the size of its elements as an argument: set it to
@@ -401,20 +404,20 @@ struct wm_counts {
  * waiting. Sweeps first.
  * counts: out, what its start callback is to see.
  * Returns 0; -ECHILD: left, or a forked child; -ESTALE: has drained, or lost
- * its record. The worker's own act. Lock-free; asks the kernel about each
- * worker. */
+ * its record; -EUCLEAN. The worker's own act. Lock-free; asks the kernel about
+ * each worker. */
 int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts);
 
 /* What its exit callback is to see: `mine` is 1 for the last one; a helper is
  * not counted, and sees how many there are. Sweeps first, beats, and changes no
  * state.
- * Returns 0; -ECHILD; -ESTALE: has drained, or lost its record. The worker's
- * own act. Lock-free. */
+ * Returns 0; -ECHILD; -ESTALE: has drained, or lost its record; -EUCLEAN. The
+ * worker's own act. Lock-free. */
 int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts);
 
 /* To DRAINING: serves old connections, is counted no more, leads no more.
- * Returns 0, also the second time; -ECHILD; -ESTALE. The worker's own act.
- * Lock-free. */
+ * Returns 0, also the second time; -ECHILD; -ESTALE; -EUCLEAN. The worker's own
+ * act. Lock-free. */
 int wm_worker_drain(struct wm_worker *worker);
 
 /* Gives the record back. The handle is dead then.
@@ -691,8 +694,8 @@ int wm_lock_acquire(struct wm_node *node,
  * -EROFS. Lock-free. */
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue);
 
-/* Releases it, after a beat. Returns 0, or -EPERM if this process has it
- * not. Wait-free. */
+/* Releases it, after a beat.
+ * Returns 0; -EPERM: this process does not have it; -EROFS. Wait-free. */
 int wm_lock_release(struct wm_node *node);
 
 /* One holding of the lock, for callers whose thread may be ended under them: a

@@ -294,9 +294,13 @@ int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
 {
     WM_REQUIRE(worker);
     const struct wm_record *r = wm_worker_record(worker);
+    int error = wm_node_usable(worker->node);
 
     if (r == NULL) {
         return -ECHILD;
+    }
+    if (error != 0) {
+        return error;
     }
     wm_sweep(worker->node, worker);
     /* A worker that has drained is not counted, and would take another for

@@ -24,7 +24,7 @@ extern "C" {
 #include <cmocka.h>
 }
 
-static_assert(std::ranges::contiguous_range<wm::monitor_view>);
+static_assert(std::ranges::forward_range<wm::monitor_view>);
 static_assert(std::ranges::sized_range<wm::monitor_view>);
 
 // A temporary view may be gone through, but gives nothing that outlives it.
