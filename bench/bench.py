@@ -9,12 +9,14 @@ import platform
 import subprocess
 import sys
 
-import nginx
+import conf
+import in_nginx
+import proc
 import report
 import targets
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-WM_BENCH = os.path.join(nginx.BUILD, "bench/wm_bench")
+WM_BENCH = os.path.join(conf.BUILD, "bench/wm_bench")
 RAW = os.path.join(HERE, "results.json")
 # Of Google Benchmark's rows; the rest is the machine's own affair.
 KEPT = ("run_name", "aggregate_name", "real_time", "cpu_time", "time_unit")
@@ -44,7 +46,7 @@ def machine():
                       if x.startswith("model name")), platform.machine())
     compiler = subprocess.run(["cc", "--version"], check=True, text=True,
                               capture_output=True).stdout.splitlines()[0]
-    version = subprocess.run([nginx.NGINX, "-v"], check=True, text=True,
+    version = subprocess.run([conf.NGINX, "-v"], check=True, text=True,
                              capture_output=True).stderr.strip()
     return {"cpu": model, "cores": os.cpu_count(),
             "kernel": platform.release(), "compiler": compiler,
@@ -53,7 +55,7 @@ def machine():
 
 def segment_bytes():
     """A segment of the default size, as its file has it."""
-    with nginx.server(1, options="") as s:
+    with in_nginx.server(1, options="") as s:
         (path,) = s.segments()
         return os.stat(path).st_size
 
@@ -68,10 +70,12 @@ def main():
                         f"each with a slack of {SLACK:g}")
     options = parser.parse_args()
     quick = options.quick or options.ci
+    proc.end_politely()
+    proc.adopt_orphans()
 
     raw = {"machine": machine(), "segment_bytes": segment_bytes(),
            "micro": micro(quick),
-           "nginx": nginx.measure(quick, stable_only=options.ci)}
+           "nginx": in_nginx.measure(quick, stable_only=options.ci)}
     raw = json.loads(json.dumps(raw))       # keys are strings from here on
     rows = targets.check(raw, SLACK if options.ci else 1.0, options.ci)
     if not quick:
@@ -86,4 +90,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except proc.Interrupted as error:
+        sys.exit(128 + error.args[0])

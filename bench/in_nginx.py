@@ -6,11 +6,8 @@ Each measurement returns a plain dictionary of numbers, which targets.py and
 report.py read.
 """
 
-import contextlib
-import glob
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,50 +15,27 @@ import tempfile
 import time
 import urllib.request
 
-ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
-BUILD = os.path.join(ROOT, "build")
-DEB = os.path.join(BUILD, "deb")
-NGINX = os.path.join(DEB, "usr/sbin/nginx")
-PATIENCE = 60   # seconds; only a failure waits them out
+import conf
+import proc
+from nginx import Nginx, running
 
-CONF = """\
-load_module "{deb}/usr/lib/nginx/modules/ndk_http_module.so";
-load_module "{deb}/usr/lib/nginx/modules/ngx_http_lua_module.so";
-daemon off;
-worker_processes {workers};
-worker_rlimit_nofile 4096;
-pid nginx.pid;
-error_log error.log error;
-{user}
-events {{ worker_connections 256; }}
-http {{
-    access_log off;
+BENCH_DEB = os.path.join(conf.BUILD, "bench-deb")
+PATIENCE = proc.DEADLINE    # seconds; only a failure waits them out
+
+LUA_PATH = os.path.join(conf.ROOT, "bench/lua/?.lua") + ";" + conf.LUA_PATH
+LUA_CPATH = (f"{conf.LUA_CPATH};{BENCH_DEB}/usr/lib/{os.uname().machine}"
+             "-linux-gnu/lua/5.1/?.so")
+HTTP = """
     keepalive_requests 1000000;
-    client_body_temp_path tmp;
-    proxy_temp_path tmp;
-    fastcgi_temp_path tmp;
-    uwsgi_temp_path tmp;
-    scgi_temp_path tmp;
-    lua_package_path "{root}/bench/lua/?.lua;{root}/lua/?.lua;{deb}/usr/share/lua/5.1/?.lua";
-    lua_package_cpath "{build}/libwm/?.so;{bench}/usr/lib/{machine}-linux-gnu/lua/5.1/?.so";
-    lua_shared_dict bench 4m;
-    init_by_lua_block {{ {init} }}
-    init_worker_by_lua_block {{
-        {join}
-        local f = io.open("{prefix}/up", "a")
-        f:write(ngx.worker.pid(), "\\n")
-        f:close()
-    }}
-    exit_worker_by_lua_block {{ {leave} }}
-    server {{
-        listen 127.0.0.1:{port};
+    lua_shared_dict bench 4m;"""
+SERVER = f"""
         location /plain {{ return 204; }}
         location /hook {{
             log_by_lua_block {{ }}
             return 204;
         }}
         location /beat {{
-            log_by_lua_block {{ {module}.beat() }}
+            log_by_lua_block {{ {conf.MODULE}.beat() }}
             return 204;
         }}
         location /cost {{
@@ -69,22 +43,12 @@ http {{
                 local inside = require("inside")
                 ngx.print(inside[ngx.var.arg_of](tonumber(ngx.var.arg_workers)))
             }}
-        }}
-    }}
-}}
-"""
-
-MODULE = 'require("resty.worker.manager")'
+        }}"""
 
 
 def wait(condition, what):
     """Looks often: what takes milliseconds is measured by it."""
-    end = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        if time.monotonic() > end:
-            raise SystemExit(f"bench: no {what} after {PATIENCE} s")
-        time.sleep(0.0005)
-    return value
+    return proc.wait(condition, what, PATIENCE, 0.0005)
 
 
 def free_port():
@@ -93,38 +57,37 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Server:
+class Server(Nginx):
     """An nginx, with the module (options: its table, in Lua) or without."""
 
     def __init__(self, workers, options=None):
-        self.workers = workers
+        super().__init__(tempfile.mkdtemp(
+            prefix="bench.", dir=os.path.join(conf.BUILD, "tmp")))
+        self.count = workers
         self.port = free_port()
-        self.prefix = tempfile.mkdtemp(prefix="bench.",
-                                       dir=os.path.join(BUILD, "tmp"))
-        self.name = os.path.basename(self.prefix)
-        init = join = leave = ""
-        if options is not None:
-            init = (f'{MODULE}.on_init_by_lua({{ shm = "bench", name = '
-                    f'"{self.name}"'
-                    f', {options} }})')
-            join = f"{MODULE}.on_init_worker_by_lua()"
-            leave = f"{MODULE}.on_exit_worker_by_lua()"
-        with open(self.path("nginx.conf"), "w", encoding="utf-8") as f:
-            f.write(CONF.format(
-                deb=DEB, root=ROOT, build=BUILD, prefix=self.prefix,
-                bench=os.path.join(BUILD, "bench-deb"),
-                machine=os.uname().machine, port=self.port,
-                user="" if os.geteuid() else "user root;", workers=workers,
-                module=MODULE, init=init, join=join, leave=leave))
-        self.process = subprocess.Popen(
-            [NGINX, "-p", self.prefix + "/", "-c", "nginx.conf",
-             "-e", "error.log"], stdin=subprocess.DEVNULL,
-            start_new_session=True)
+        instance = os.path.basename(self.prefix)
+        self.instances = {instance}
+        init, join, leave = (f"{conf.MODULE}.{call}" for call in (
+            f'on_init_by_lua({{ shm = "bench", name = "{instance}", '
+            f"{options} }})", "on_init_worker_by_lua()",
+            "on_exit_worker_by_lua()"))
+        if options is None:
+            init, join, leave = "", "", None
+        self.write(conf.render(
+            workers=workers, connections=256, level="error", dict=False,
+            main="worker_rlimit_nofile 4096;", http=HTTP, server=SERVER,
+            listen=f"127.0.0.1:{self.port}", lua_path=LUA_PATH,
+            lua_cpath=LUA_CPATH, init=init, leave=leave, join=f"""{join}
+        local f = io.open("{self.path("up")}", "a")
+        f:write(ngx.worker.pid(), "\\n")
+        f:close()"""))
         self.seen = 0
-        self.pids = self.next_workers()
+        self.pids = []
 
-    def path(self, name):
-        return os.path.join(self.prefix, name)
+    def start(self):
+        super().start()
+        self.pids = self.next_workers()
+        return self
 
     def up(self):
         """The pids of all workers that have started so far."""
@@ -135,45 +98,30 @@ class Server:
             return []
 
     def next_workers(self):
-        """Waits for a generation of workers: their pids."""
-        def there():
-            if self.process.poll() is not None:
-                with open(self.path("error.log"), encoding="utf-8") as f:
-                    raise SystemExit("bench: nginx has ended: " + f.read())
-            pids = self.up()[self.seen:]
-            return pids if len(pids) >= self.workers else None
-        pids = wait(there, f"{self.workers} workers")
-        self.seen += len(pids)
+        """Waits for a generation of workers: their pids. It may take as long
+        as it likes, if only they keep coming."""
+        pids = []
+        while len(pids) < self.count:
+            wait(lambda: self.find_master() and len(self.up()) > self.seen,
+                 f"{self.count} workers, but {len(pids)}")
+            new = self.up()[self.seen:]
+            self.seen += len(new)
+            pids += new
         return pids
 
-    def get(self, what):
+    def ask(self, what):
         with urllib.request.urlopen(
                 f"http://127.0.0.1:{self.port}{what}") as answer:
             return answer.read().decode()
 
     def cost(self, of, workers=0):
         """Nanoseconds of one call inside a worker."""
-        return float(self.get(f"/cost?of={of}&workers={workers}"))
-
-    def segments(self):
-        return glob.glob(f"/dev/shm/wm.{self.name}.*")
-
-    def kill(self):
-        """At once, also a thousand workers, and nothing is left."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        for path in self.segments():
-            os.unlink(path)
-        shutil.rmtree(self.prefix)
+        return float(self.ask(f"/cost?of={of}&workers={workers}"))
 
 
-@contextlib.contextmanager
 def server(*args, **more):
-    s = Server(*args, **more)
-    try:
-        yield s
-    finally:
-        s.kill()
+    """One that runs as long as its context: nothing is left of it."""
+    return running(Server(*args, **more))
 
 
 # --- inside a worker ---------------------------------------------------------
@@ -217,7 +165,7 @@ def requests(pairs):
 # --- deaths -------------------------------------------------------------------
 
 FAILED = """on_worker_failed = function(id, prev, mine, next, info)
-    local f = io.open("{path}", "a")
+    local f = io.open(ngx.config.prefix() .. "told", "a")
     f:write(info.pid, " ", ("%d"):format(require("inside").now()), "\\n")
     f:close()
 end"""
@@ -226,24 +174,22 @@ end"""
 def deaths(kills):
     """Milliseconds from SIGKILL to the survivor's callback, each."""
     took = []
-    told = os.path.join(tempfile.mkdtemp(dir=os.path.join(BUILD, "tmp")),
-                        "told")
-    with server(4, options=FAILED.format(path=told)) as s:
+    with server(4, options=FAILED) as s:
+        told = s.path("told")
         workers = list(s.pids)
         for _ in range(kills):
-            victim = workers.pop(0)
+            killed = workers.pop(0)
             began = time.monotonic_ns()
-            os.kill(victim, signal.SIGKILL)
+            os.kill(killed, signal.SIGKILL)
 
-            def callback(victim=victim):
+            def callback(killed=killed):
                 if not os.path.exists(told):
                     return None
                 with open(told, encoding="ascii") as f:
-                    return re.search(rf"^{victim} (\d+)$", f.read(), re.M)
+                    return re.search(rf"^{killed} (\d+)$", f.read(), re.M)
             took.append((int(wait(callback, "callback")[1]) - began) / 1e6)
-            s.workers = 1
+            s.count = 1
             workers += s.next_workers()
-    shutil.rmtree(os.path.dirname(told))
     return took
 
 
@@ -277,7 +223,7 @@ def reload_ms(s):
     """The next one finds nginx at rest again: it waits for 100 ms in each."""
     old = s.pids
     began = time.monotonic()
-    s.process.send_signal(signal.SIGHUP)
+    os.kill(s.master, signal.SIGHUP)
     s.pids = s.next_workers()
     took = (time.monotonic() - began) * 1000
     wait(lambda: not any(os.path.exists(f"/proc/{p}") for p in old), "end")
