@@ -42,7 +42,7 @@ def judge(chaos, error):
         for text in texts:
             print(f"failed: {rule}: {text}")
     print(f"seed {chaos.seed}: {chaos.steps} steps,",
-          rules.summary(chaos.record))
+          chaos.record.summary())
     broken = sum(bool(x) for x in found.values())
     print(f"{len(found) - broken} passed, {broken} failed", flush=True)
     return broken

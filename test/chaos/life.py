@@ -81,7 +81,8 @@ class Life:
         self.segment = open(path, "rb", buffering=0)
         self.output = open(self.n.path("events.jsonl"), "w+b")
         self.follower = subprocess.Popen(
-            [conf.WMCTL, "--json", "events", "-f", self.file], stdout=self.output)
+            [conf.WMCTL, "--json", "events", "-f", self.file],
+            stdout=self.output)
 
     def lock_holder(self):
         return segment.lock_holder(self.segment.fileno())

@@ -141,6 +141,50 @@ class Life:
         holders = (self.holders | recovered) - self.unfinished()
         return len(holders) + self.missed()
 
+    def ids(self, *names):
+        """Of the workers that such entries of the log are about."""
+        return [f'{e["generation"]}-{e["pid"]}' for e in self.named(*names)]
+
+    def endless(self):
+        """The joins of workers that have no end in the log."""
+        ended = {e["value"]
+                 for e in self.named("worker-left", "worker-crashed")}
+        return [e for e in self.named("worker-joined")
+                if e["value"] not in ended]
+
+    def spells(self):
+        """{generation: how many spells it opened}."""
+        return Counter(e["generation"] for e in self.named("generation-active"))
+
+    def owed(self):
+        """Master exits that nobody was told of."""
+        given = Counter(x["id"] for x in self.begins("master_exit"))
+        silent = self.not_given("master_exit")
+        return {g: n - given[g] - silent[str(g)]
+                for g, n in self.spells().items()}
+
+    def overdue(self):
+        """Of these, those that a worker must have given as it exited: they were
+        owed a second before, by clocks that are not that far apart."""
+        last = self.clock - 1 + max((
+            x.get("t", 0) / 1e6 for x in self.begins("worker_exit")), default=0)
+        closed = Counter(
+            e["generation"] for e in self.named("generation-exited")
+            if e.get("time_ms", 0) / 1e3 < last)
+        given = self.spells()
+        given.subtract(self.owed())
+        return {g: n - given[g] for g, n in closed.items() if n > given[g]}
+
+    def untold(self):
+        """How many workers' ends nobody was told of."""
+        drained = {e["value"] for e in self.named("worker-draining")}
+        told = {x["id"] for x in self.begins("worker_failed")
+                if x["info"]["reason"] == "crashed"}
+        crashed = set(self.ids("worker-crashed"))
+        return len([e for e in self.endless() if e["value"] not in drained]) + (
+            len(crashed - told))
+
+
 
 @dataclass
 class Run:
@@ -175,3 +219,23 @@ class Run:
                    and s["action"] == "unlinked"
                    for r in self.readings if r.command == "gc"
                    for document in r.said for s in document["segments"])
+
+    def summary(self):
+        """What there was to judge."""
+        seen = Counter(e["event"] for x in self.lives for e in x.events
+                       if "event" in e)
+        told = Counter(x["event"] for life in self.lives for x in life.trace
+                       if x["what"] == "begin")
+        early = sum(e.get("missed", 0) for x in self.lives
+                    for e in x.followed) - sum(x.missed() for x in self.lives)
+        died = sum(len(x.unfinished()) for x in self.lives)
+        refused = sum("Refused" in f.error for f in self.failures)
+        return (f"{len(self.lives)} lives; "
+                + ", ".join(f"{n} {name}" for name, n in sorted(seen.items()))
+                + "; callbacks: "
+                + ", ".join(f"{n} {name}" for name, n in sorted(told.items()))
+                + f"; {died} died in one; {sum(self.served)} requests served, "
+                f"{refused} refused, "
+                f"{len(self.failures) - refused} cut off; "
+                f"{len(self.readings)} readings; "
+                f"{early} entries followed too early")

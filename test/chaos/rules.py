@@ -12,10 +12,10 @@ import re
 from collections import Counter, defaultdict
 
 from clients import CONNECTIONS
+from conf import EVENTS
 from record import Life
 from traces import overlaps
 
-FOUR = ("master_start", "master_exit", "worker_start", "worker_exit")
 KNOWN = re.compile(
     r"worker manager: (worker \d+-\d+ (crashed|stalled|recovered)"
     r"|not given)")
@@ -47,15 +47,9 @@ def each_worker_has_one_end(life):
                 x.newest >= found[0]["number"]
                 for x in falls[found[0]["pid"]]):
             yield f"crashed, and only then killed: {found}"
-    for e in endless(life)[life.missed():]:
+    for e in life.endless()[life.missed():]:
         if life.gentle or e["pid"] not in life.dead():
             yield f"no end: {e}"
-
-
-def endless(life):
-    """The joins of workers that have no end in the log."""
-    ended = {e["value"] for e in life.named("worker-left", "worker-crashed")}
-    return [e for e in life.named("worker-joined") if e["value"] not in ended]
 
 
 def each_start_has_one_exit(life):
@@ -70,7 +64,7 @@ def each_start_has_one_exit(life):
                   f"{silent[id_]} not given"
         if starts[id_] > exits[id_] + silent[id_] and pid_of(id_) not in dead:
             yield f"{id_}: no exit, and nobody killed it"
-    live = {f'{e["generation"]}-{e["pid"]}' for e in life.named("worker-live")}
+    live = set(life.ids("worker-live"))
     for id_ in live - set(starts) - set(life.not_given("worker_start")):
         if pid_of(id_) not in dead:
             yield f"{id_}: live, and no start was given"
@@ -83,54 +77,30 @@ def pid_of(id_):
     return int(id_.split("-")[1])
 
 
-def spells(life):
-    """{generation: how many spells it opened}."""
-    return Counter(e["generation"] for e in life.named("generation-active"))
-
-
-def owed(life):
-    """Master exits that nobody was told of."""
-    given = Counter(x["id"] for x in life.begins("master_exit"))
-    silent = life.not_given("master_exit")
-    return {g: n - given[g] - silent[str(g)] for g, n in spells(life).items()}
-
-
-def overdue(life):
-    """Of these, those that a worker must have given as it exited: they were
-    owed a second before, by clocks that are not that far apart."""
-    last = life.clock - 1 + max(
-        (x.get("t", 0) / 1e6 for x in life.begins("worker_exit")), default=0)
-    closed = Counter(e["generation"] for e in life.named("generation-exited")
-                     if e.get("time_ms", 0) / 1e3 < last)
-    given = spells(life)
-    given.subtract(owed(life))
-    return {g: n - given[g] for g, n in closed.items() if n > given[g]}
-
-
 def each_committed_generation_has_one_exit(life):
-    seen = Counter((x["id"], x["info"]["spell"])
-                   for x in life.begins("master_exit"))
-    for key, n in seen.items():
-        if n > 1:
-            yield f"given {n} times: master_exit of (generation, spell) {key}"
-    opened = spells(life)
+    for key, n in twice((x["id"], x["info"]["spell"])
+                        for x in life.begins("master_exit")):
+        yield f"given {n} times: master_exit of (generation, spell) {key}"
+    opened = life.spells()
     for g in {x["id"] for x in life.begins("master_exit")} - set(opened):
         if not life.missed():
             yield f"an exit of generation {g}, which no worker joined"
-    short = owed(life)
+    short = life.owed()
     for g, n in short.items():
         if n < 0 and not life.missed():
             yield f"generation {g}: {-n} exits more than spells"
     if life.gentle and sum(max(n, 0) for n in short.values()) > life.lost():
         yield f"exits never given: {short}, lost {life.lost()} at most"
-    late = overdue(life)
+    late = life.overdue()
     if sum(late.values()) > life.lost():
         yield f"not given by who exited later: {late}"
-    closed = Counter((e["generation"], e["value"])
-                     for e in life.named("generation-exited"))
-    for key, n in closed.items():
-        if n > 1:
-            yield f"closed {n} times: {key}"
+    for key, n in twice((e["generation"], e["value"])
+                        for e in life.named("generation-exited")):
+        yield f"closed {n} times: {key}"
+
+
+def twice(keys):
+    return [x for x in Counter(keys).items() if x[1] > 1]
 
 
 def callbacks_do_not_overlap(life):
@@ -164,7 +134,7 @@ def terms_are_unique_and_grow(life):
 def counts_are_possible(life):
     joined = Counter(e["generation"] for e in life.named("worker-joined"))
     most = max(joined.values(), default=0) + life.missed()
-    for x in life.begins(*FOUR, "worker_failed", "worker_recovered"):
+    for x in life.begins(*EVENTS, "worker_failed", "worker_recovered"):
         counts = [x.get("n_prev"), x["n_mine"], x.get("n_next")]
         if any(n is not None and not 0 <= n <= most + len(life.killed)
                for n in counts):
@@ -203,7 +173,7 @@ def generations_are_new(life):
     strangers = set(told) - set(begun)
     if strangers and not life.missed():
         yield f"never begun: {strangers}"
-    for g in set(spells(life)) - set(begun):
+    for g in set(life.spells()) - set(begun):
         if not life.missed():
             yield f"active, but never begun: {g}"
     for g, seen in by_generation(life, "generation-active").items():
@@ -221,10 +191,8 @@ def by_generation(life, name):
 def failures_are_told_once(life):
     told = Counter((x["id"], x["info"]["reason"])
                    for x in life.begins("worker_failed"))
-    crashed = {f'{e["generation"]}-{e["pid"]}'
-               for e in life.named("worker-crashed")}
-    stalled = Counter(f'{e["generation"]}-{e["pid"]}'
-                      for e in life.named("worker-stalled"))
+    crashed = set(life.ids("worker-crashed"))
+    stalled = Counter(life.ids("worker-stalled"))
     for (id_, reason), n in told.items():
         if reason == "crashed" and (n > 1 or id_ not in crashed
                                     and not life.missed()):
@@ -234,17 +202,6 @@ def failures_are_told_once(life):
     never = crashed - {id_ for id_, reason in told if reason == "crashed"}
     if life.gentle and len(never) > life.lost():
         yield f"crashes never told: {never}, lost {life.lost()} at most"
-
-
-def untold(life):
-    """How many workers' ends nobody was told of."""
-    drained = {e["value"] for e in life.named("worker-draining")}
-    told = {x["id"] for x in life.begins("worker_failed")
-            if x["info"]["reason"] == "crashed"}
-    crashed = {f'{e["generation"]}-{e["pid"]}'
-               for e in life.named("worker-crashed")}
-    return len([e for e in endless(life) if e["value"] not in drained]) + (
-        len(crashed - told))
 
 
 def nothing_is_left(life):
@@ -277,7 +234,7 @@ def only_chaos_kills(life):
 
 
 def arguments_agree(life):
-    for x in life.begins(*FOUR, "worker_failed", "worker_recovered"):
+    for x in life.begins(*EVENTS, "worker_failed", "worker_recovered"):
         info = x["info"]
         expected = info["generation"] if "master" in x["event"] else (
             f'{info["generation"]}-{info["pid"]}')
@@ -315,8 +272,8 @@ def the_next_life_is_told(run):
         told = run.told(i)
         if told is None:
             continue
-        short = {"exits_owed": sum(max(n, 0) for n in owed(life).values()),
-                 "workers": untold(life)}
+        short = {"exits_owed": sum(max(n, 0) for n in life.owed().values()),
+                 "workers": life.untold()}
         for what, n in short.items():
             said = told.get(what, 0)
             if not n - life.lost() <= said <= n + life.missed():
@@ -418,21 +375,3 @@ def audit(run):
     return found
 
 
-def summary(run):
-    """What there was to judge."""
-    seen = Counter(e["event"] for x in run.lives for e in x.events
-                   if "event" in e)
-    told = Counter(x["event"] for life in run.lives for x in life.trace
-                   if x["what"] == "begin")
-    early = sum(e.get("missed", 0) for x in run.lives
-                for e in x.followed) - sum(x.missed() for x in run.lives)
-    died = sum(len(x.unfinished()) for x in run.lives)
-    refused = sum("Refused" in f.error for f in run.failures)
-    return (f"{len(run.lives)} lives; "
-            + ", ".join(f"{n} {name}" for name, n in sorted(seen.items()))
-            + "; callbacks: "
-            + ", ".join(f"{n} {name}" for name, n in sorted(told.items()))
-            + f"; {died} died in one; {sum(run.served)} requests served, "
-            f"{refused} refused, "
-            f"{len(run.failures) - refused} cut off; "
-            f"{len(run.readings)} readings; {early} entries followed too early")

@@ -78,17 +78,6 @@ def test_a_respawn_is_killed_before_it_joins(make):
     n.stop(starts(1, 2) + respawn(3) + exits(1, 2))
 
 
-def test_all_workers_killed_at_once(make, both):
-    n = make(workers=4, opts=OFTEN, **both).start()
-    n.kill(*n.current())
-    n.wait_events("worker_start", 1, 8)
-    n.stop()
-    assert n.rows()[:5] == starts(1, 4)
-    assert {r.reason for r in n.rows()[5:9]} == {"respawn"}
-    assert n.rows()[9:] == exits(1, 4)
-    check_ends(n)
-
-
 def test_a_zombie_is_dead_while_its_master_is_in_a_slow_init(make, both):
     """The master blocks SIGCHLD there."""
     n = make(opts=opts(**OFTEN), before_init=LATE_INIT, **both).start()

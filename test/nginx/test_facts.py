@@ -49,14 +49,22 @@ def order(n, pid):
 # --- processes and phases -----------------------------------------------------
 
 @pytest.mark.parametrize("daemon", [False, True])
-def test_the_first_init_runs_before_nginx_calls_itself_a_master(
+def test_each_init_runs_in_a_vm_of_its_own_which_the_master_closes(
         plain, dict_, daemon):
+    """On the next reload or at the end. The first runs before nginx calls
+    itself a master, and with `daemon on` in another process."""
     n = plain(daemon=daemon, dict=dict_).start()
-    (init,) = n.notes("init")
-    assert init["process"] == SINGLE
-    assert (init["by"] == n.master) is not daemon
-    assert {x["ppid"] for x in n.notes("up")} == {n.master}
-    assert {x["process"] for x in n.notes("up")} == {WORKER}
+    master = n.master
+    n.reload()
+    n.stop()
+    first, second = n.notes("init")
+    assert first["process"] == SINGLE and (first["by"] == master) is not daemon
+    assert (second["by"], second["process"]) == (master, MASTER)
+    assert {(x["ppid"], x["process"]) for x in n.notes("up")} == {
+        (master, WORKER)}
+    assert first["vm"] != second["vm"]
+    assert [x for x in closed(n) if x[0] == master] == [
+        (master, MASTER, vm) for vm in vms(n)]
 
 
 LIBRARY = """
@@ -142,22 +150,6 @@ def test_a_library_that_cannot_be_unloaded_keeps_its_state_over_reloads(
         ("again", n.master, 4)]
 
 
-def test_a_reload_runs_init_in_the_master_in_a_new_vm(plain, dict_):
-    n = plain(dict=dict_, daemon=True).start()
-    n.reload()
-    first, second = n.notes("init")
-    assert second["by"] == n.master and second["process"] == MASTER
-    assert second["vm"] != first["vm"]
-
-
-def test_a_good_reload_closes_the_old_vm_in_the_master(plain, dict_):
-    n = plain(dict=dict_).start()
-    n.reload()
-    first, second = vms(n)
-    assert (n.master, MASTER, first) in closed(n)
-    assert (n.master, MASTER, second) not in closed(n)
-
-
 def test_a_failed_reload_closes_the_new_vm_in_the_master(plain, dict_):
     n = plain(dict=dict_).start()
     n.bind_fails()
@@ -165,14 +157,6 @@ def test_a_failed_reload_closes_the_new_vm_in_the_master(plain, dict_):
     first, second = vms(n)
     assert closed(n) == [(n.master, MASTER, second)]
     assert {x["vm"] for x in n.notes("up")} == {first}
-
-
-def test_a_stop_closes_the_current_vm_in_the_master(plain, dict_):
-    n = plain(dict=dict_).start()
-    master = n.master
-    n.stop()
-    (vm,) = vms(n)
-    assert closed(n)[-1] == (master, MASTER, vm)
 
 
 def test_with_a_dict_an_error_after_http_comes_before_init(plain, dict_):
@@ -204,23 +188,22 @@ def test_code_cache_off_runs_init_for_each_request_in_the_worker(
         assert (init["by"], WORKER, init["vm"]) in closed(n)
 
 
-def test_master_process_off_is_one_process_with_both_phases(plain, dict_):
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_master_process_off_is_one_process_with_both_phases(
+        plain, dict_, reloaded):
+    """A reload runs the first of them alone."""
     n = plain(dict=dict_, master_process=False, workers=1).start()
+    master = n.master
+    if reloaded:
+        n.hup()
+        n.wait_note("init", 2)
+        n.expect("worker_connections are not enough")
+    n.stop()
     assert [(x["by"], x["process"]) for x in n.notes("init") + n.notes("up")
-            ] == [(n.master, SINGLE)] * 2
-    n.stop()
-    assert not n.notes("premature"), "Debian's: no premature timers"
-    assert len(n.notes("leaving")) == 1
-
-
-def test_master_process_off_reloads_without_init_worker(plain, dict_):
-    n = plain(dict=dict_, master_process=False, workers=1).start()
-    n.hup()
-    n.wait_note("init", 2)
-    assert [x["process"] for x in n.notes("init")] == [SINGLE] * 2
-    n.expect("worker_connections are not enough")
-    n.stop()
+            ] == [(master, SINGLE)] * (3 if reloaded else 2)
     assert len(n.notes("up")) == 1
+    assert not n.notes("premature"), "Debian's: no premature timers"
+    assert reloaded or len(n.notes("leaving")) == 1
 
 
 def test_master_process_off_and_code_cache_off(plain):

@@ -2,11 +2,8 @@
 # Copyright The libwm authors
 """on_worker_failed and on_worker_recovered: who is told, and how often."""
 
-import pytest
-
 import segment
-from rows import (exits, life, master_exit, reloads, respawn, starts,
-                  worker_exits)
+from rows import exits, life, master_exit, reloads, respawn, starts
 from told import JUDGED, QUICK, failure, opts, told
 from traced import LATE_JOIN
 
@@ -60,19 +57,6 @@ def test_a_callback_may_use_sockets_and_sleep(make):
     n.wait_note("connected")
     assert n.notes("connected")[0]["ok"] == 1
     n.wait_up()
-
-
-def test_a_crash_in_an_exit_callback_is_told_by_one_that_is_left(make, both):
-    n = make(opts=opts(**HOUR), callbacks={"worker_exit": """
-        if wmt.opened("first") then return end
-        wmt.gate("exit")"""}, **both).start()
-    n.signal("QUIT")
-    (pid,) = n.wait_note("gate")
-    n.open_gate("first")
-    n.kill(pid)
-    n.wait_end()
-    n.check_rows(starts(1, 2) + worker_exits(1, 2) + master_exit(1))
-    assert [x[1:] for x in told(n, "failed")] == [(f"1-{pid}", "crashed")]
 
 
 def test_a_crash_right_before_a_stop_is_told_by_one_that_is_left(make, both):

@@ -6,23 +6,29 @@ exit of a generation whose workers are killed, which comes once."""
 import os
 import signal
 
+import pytest
+
 from conf import EVENTS, NO_CALLBACK
 from proc import kill, wait
-from rows import (born, exits, life, master_exit, master_start, of, reloads,
-                  respawn, starts, stopped, worker_exit, worker_exits)
+from rows import (exits, life, master_exit, master_start, reloads, respawn,
+                  starts, stopped, worker_exit, worker_exits)
 from test_views import ANSWERS, events_of
+from told import opts, told
 from traced import LATE_JOIN
 
 OFTEN = {"interval": 0.1}       # a survivor sweeps ten times a second
 
 
-def test_respawns_see_one_more_each(make, both):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_respawns_see_one_more_each(make, both, workers):
     """And each crash is logged once."""
-    n = make(opts=OFTEN, **both).start()
+    n = make(workers=workers, opts=OFTEN, **both).start()
     killed = n.started(1)
     for pid in killed:
         n.replace(pid)
-    n.stop(starts(1, 2) + respawn(3) + respawn(4) + exits(1, 2))
+    n.stop(starts(1, workers)
+           + sum((respawn(workers + k) for k in range(1, workers + 1)), [])
+           + exits(1, workers))
     for pid in killed:
         assert len(n.log_lines(rf"manager: .*1-{pid}\b.*crashed")) == 1
 
@@ -33,12 +39,6 @@ def test_all_killed_at_once_is_no_exit(make, both):
     n.kill(*n.current())
     n.wait_events("worker_start", 1, 4)
     n.stop(starts(1, 2) + respawn(3) + respawn(4) + exits(1, 2))
-
-
-def test_a_single_worker_killed(make, both):
-    n = make(workers=1, **both).start()
-    n.replace(n.started(1)[0])
-    n.stop(starts(1, 1) + respawn(2) + exits(1, 1))
 
 
 def test_timing_out_brings_the_count_back(make):
@@ -113,8 +113,8 @@ def test_a_kill_and_a_stop_at_once(make, both):
     n.complete = n.modelled = False     # when it died, nobody knows
     given = master_exit(1)[0] in n.rows()
     assert bool(n.segments()) != given
-    told = n.start_again(unclean=not given)
-    assert given or told["exits_owed"] == 1
+    unclean = n.start_again(unclean=not given)
+    assert given or unclean["exits_owed"] == 1
 
 
 def test_a_stop_with_no_worker_left(make):
@@ -126,8 +126,8 @@ def test_a_stop_with_no_worker_left(make):
     n.wait_end()
     n.check_rows(starts(1, 1) + worker_exit(1, 1))
     n.open_gate("exit")
-    told = n.start_again(unclean=True)
-    assert (told["exits_owed"], told["workers"]) == (1, 1)
+    unclean = n.start_again(unclean=True)
+    assert (unclean["exits_owed"], unclean["workers"]) == (1, 1)
     n.stop(starts(1, 1) + worker_exit(1, 1) + life(1))
 
 
@@ -138,10 +138,10 @@ def test_all_killed_and_the_master_too(make, dict_):
     n.pause([n.master, *n.current()])
     kill(n.master, *n.current())
     (old,) = n.segments()
-    told = n.start_again(unclean=True)
+    unclean = n.start_again(unclean=True)
     (new,) = n.segments()
     assert new != old
-    assert (told["exits_owed"], told["workers"]) == (1, 2)
+    assert (unclean["exits_owed"], unclean["workers"]) == (1, 2)
     n.stop(starts(1, 2) + life(2))
 
 
@@ -162,8 +162,9 @@ def test_killed_in_its_start_callback(make, both):
 
 
 def test_killed_in_an_exit_callback(make, both):
-    """It was given, and is not again; the other one is the last then."""
-    n = make(callbacks={"worker_exit": """
+    """It was given, and is not again; the other one is the last then, and is
+    told, though no timer comes in between."""
+    n = make(opts=opts(interval=3600), callbacks={"worker_exit": """
         if wmt.opened("first") then return end
         wmt.gate("exit")""", "master_exit": 'wmt.gate("exit")'},
              **both).start()
@@ -174,6 +175,8 @@ def test_killed_in_an_exit_callback(make, both):
     n.kill(n.wait_note("gate", 2)[1])
     n.wait_end()
     n.check_rows(starts(1, 2) + worker_exits(1, 2) + master_exit(1))
+    assert [x[1:] for x in told(n, "failed")] == [
+        (f"1-{first[0]}", "crashed")]
 
 
 def test_killed_without_callbacks(make):

@@ -9,8 +9,7 @@ import pytest
 
 import conf
 import proc
-from rows import (born, exits, life, master_start, respawn, starts, stopped,
-                  worker_exits)
+from rows import born, life, master_start, respawn, starts, stopped
 
 
 # --- two workers, and other numbers -------------------------------------------
@@ -58,25 +57,20 @@ def test_a_fast_stop_gives_the_same_exits(make, dict_):
     n.stop_fast(life(2, 2))
 
 
-def test_exits_are_given_when_the_shutdown_begins(make, both):
+@pytest.mark.parametrize("then", ["TERM", "an end of its connections"])
+def test_exits_are_given_when_the_shutdown_begins(make, both, then):
     """And not again on a fast stop that comes upon it."""
     n = make(**both).start()
     held = n.hold_all()
     n.signal("QUIT")
     n.wait_events("master_exit")
     assert set(n.workers()) == set(held), "they still serve"
-    n.stop(life(2), "TERM")
-    n.expect("open socket .* left in connection|: aborting$")
-
-
-def test_a_worker_that_gave_its_exit_ends_with_its_connections(make, both):
-    n = make(**both).start()
-    held = n.hold_all()
-    n.signal("QUIT")
-    n.wait_events("master_exit")
-    for s in held.values():
-        s.close()
-    n.wait_end()
+    if then == "TERM":
+        n.expect("open socket .* left in connection|: aborting$")
+        n.stop(how="TERM")
+    else:
+        n.let_go(held)
+        n.wait_end()
     n.check_rows(life(2))
 
 
@@ -378,15 +372,3 @@ def test_a_second_nginx_that_is_killed_owes_nothing(make):
     n.stop()
     assert not n.log_lines("not given")
     second.complete = False
-
-
-def test_a_fast_stop_while_an_exit_callback_sleeps(make, dict_):
-    """Its coroutine never resumes; what comes after is still given."""
-    n = make(dict=dict_, callbacks={"worker_exit": """
-        if n_mine == 2 then wmt.note("sleeps") ngx.sleep(60) end"""}).start()
-    n.modelled = False
-    n.signal("QUIT")
-    (sleeper,) = n.wait_note("sleeps")
-    n.killed.add(sleeper)       # never ends
-    n.stop_fast(starts(1, 2) + worker_exits(1, 2) + exits(1, 2)[-1:],
-                first=[sleeper])

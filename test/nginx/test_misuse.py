@@ -67,7 +67,8 @@ def test_twice_raises_and_the_first_call_stands(make, both):
             local ok = M.on_init_by_lua({ shm = "other" }) return ok end)""",
              after_join=MODULE + """
         wmt.try("worker", function()
-            local ok = M.on_init_worker_by_lua() return ok end)""", **both).start()
+            local ok = M.on_init_worker_by_lua() return ok end)""",
+             **both).start()
     n.stop()
     tries = n.tries()
     for name in ("init", "init of another shm", "worker"):

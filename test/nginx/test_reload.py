@@ -2,15 +2,14 @@
 # Copyright The libwm authors
 """Reloads: faster than workers come up or end, and such that fail."""
 
-import os
 import socket
 
 import pytest
 
 import conf
 from proc import wait
-from rows import (born, exits, life, master_exit, master_start, of, reloads,
-                  starts, stopped, worker_exit, worker_start, worker_starts)
+from rows import (exits, life, master_exit, master_start, of, reloads, starts,
+                  stopped, worker_exit, worker_start)
 from traced import LATE_JOIN
 
 HELD = 'if ngx.worker.id() == 1 then wmt.gate("join") end'
@@ -123,20 +122,6 @@ def test_a_sibling_waits_for_its_turn_to_start(make, both, how):
     else:
         n.wait_up()
         n.stop(life(2))
-
-
-def test_quit_as_the_start_goes_on(make, both):
-    """Two workers have started, two are yet to join."""
-    n = make(workers=4, before_join="wmt.usleep(ngx.worker.id() * 160000)",
-             **both)
-    n.start(ready=False)
-    n.wait_events("worker_start", 1)
-    n.note_segments()
-    n.wait_events("worker_start", 1, 2)
-    n.stop()
-    rows = [r.event for r in n.rows()]
-    assert rows.count("worker_start") == rows.count("worker_exit") == 4
-    assert rows[-1] == "master_exit"
 
 
 @pytest.mark.parametrize("used", [True, False])

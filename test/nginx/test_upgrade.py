@@ -15,7 +15,7 @@ import conf
 import proc
 import segment
 from proc import wait
-from rows import (born, exits, life, master_start, reloads, starts, stopped,
+from rows import (born, exits, life, master_start, reloads, starts,
                   worker_start, worker_starts)
 from told import opts, told
 from traced import LATE_INIT
