@@ -48,7 +48,10 @@ SERVER = f"""
 
 def wait(condition, what):
     """Looks often: what takes milliseconds is measured by it."""
-    return proc.wait(condition, what, PATIENCE, 0.0005)
+    try:
+        return proc.wait(condition, what, PATIENCE, 0.0005)
+    except AssertionError as error:
+        raise SystemExit(f"bench: {error}") from None
 
 
 def free_port():

@@ -146,8 +146,8 @@ def counts_are_possible(life):
 
 
 def the_last_is_the_last(life):
-    """A worker that is told to be the last of a spell may be followed by one that
-    started afterwards, or it was killed."""
+    """A worker that is told to be the last of a spell may be followed by one
+    that started afterwards, or it was killed."""
     last, at = {}, {x["id"]: i for i, x in enumerate(life.trace)
                     if x["what"] == "begin" and x["event"] == "worker_start"}
     for i, x in enumerate(life.trace):
