@@ -367,6 +367,7 @@ uint32_t wm_worker_recoveries(const struct wm_worker *worker)
 
 int wm_worker_recovery_take(struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
     if (wm_worker_recoveries(worker) == 0) {
         return 0;
     }

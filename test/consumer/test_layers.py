@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
-BUILD = os.environ["WM_BUILD"]
+BUILD = os.environ.get("WM_BUILD", os.path.join(ROOT, "build"))
 
 # Folder, and where its objects lie in the build directory.
 LIBRARIES = [("libwm", "libwm/libwm.so.*.p"),

@@ -221,7 +221,8 @@ static void look_at_log(const struct wm_node *n, uint64_t since, uint32_t room)
     uint32_t count;
     int result;
 
-    hold(wm_log_read_within(n, &since, list, sizeof(*list), room, &count, &missed, 0) == 0,
+    hold(wm_log_read_within(n, &since, list, sizeof(*list), room, &count,
+                            &missed, 0) == 0,
          "a log without patience");
     result = wm_log_read(n, &since, list, sizeof(*list), room, &count, &missed);
     hold(result == 0 || result == WM_UNSETTLED, "a log");
@@ -295,7 +296,9 @@ static void be_a_former_life(const uint8_t *bytes, size_t size)
 static void count_event(const struct wm_event *event, void *count)
 {
     hold(event->kind >= WM_EVENT_MASTER_EXIT &&
-             event->kind <= WM_EVENT_STALLED && event->slot < CAPACITY,
+             event->kind <= WM_EVENT_STALLED &&
+             (event->kind == WM_EVENT_MASTER_EXIT ? event->slot == WM_NO_SLOT
+                                                  : event->slot < CAPACITY),
          "an event");
     ++*(uint32_t *)count;
 }
@@ -402,12 +405,12 @@ static void act(const struct head *head)
 
 static uint64_t with_pid(uint64_t word, unsigned shift)
 {
-    const uint64_t pid = word >> shift & WM_PID_MASK;
+    const uint64_t pid = word >> shift & wm_low(UINT64_MAX, WM_PID_BITS);
     const uint64_t is = pid == PID_OWN      ? (uint64_t)getpid()
                         : pid == PID_PARENT ? (uint64_t)getppid()
                                             : pid;
 
-    return (word & ~(WM_PID_MASK << shift)) | is << shift;
+    return (word & ~(wm_low(UINT64_MAX, WM_PID_BITS) << shift)) | is << shift;
 }
 
 /* Puts pids in place of the stand-ins. */
@@ -494,7 +497,8 @@ static void seed_of(const char *name, const unsigned char *bytes, size_t size,
 /* A worker of generation 1 in each state, and the generation in each. */
 static void write_seeds(void)
 {
-    static const uint32_t pids[] = {PID_OWN, PID_PARENT, 1, WM_PID_MASK};
+    static const uint32_t pids[] = {PID_OWN, PID_PARENT, 1,
+                                    (UINT32_C(1) << WM_PID_BITS) - 1};
     unsigned char *bytes = aligned_alloc(WM_LINE, geometry.size);
     struct wm_segment_header *h = (void *)bytes;
     struct wm_record *r = (void *)(bytes + geometry.records);
@@ -523,7 +527,8 @@ static void write_seeds(void)
         g[1].word = wm_gen_word(state % 6, 2, 0, 9);
         g[2].id = 2;
         g[2].word = wm_gen_word(WM_GENERATION_ACTIVE, 1, 0, 3);
-        g[1].master = wm_ident(state % 2 ? PID_OWN : WM_PID_MASK, 0);
+        g[1].master =
+            wm_ident(state % 2 ? PID_OWN : wm_low(UINT64_MAX, WM_PID_BITS), 0);
         g[2].master = wm_ident(PID_PARENT, 0);
         snprintf(name, sizeof(name), "state-%u", state);
         seed_of(name, bytes, geometry.size,
