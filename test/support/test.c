@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #define PATIENCE_MS 20000
@@ -210,5 +211,17 @@ bool enter_namespaces(int flags)
         return false;
     }
     return (flags & CLONE_NEWNS) == 0 ||
-           mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+           mount("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+/* The hard limit stays: valgrind knows no other. */
+int limit_descriptors(unsigned first)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return -1;
+    }
+    limit.rlim_cur = first;
+    return setrlimit(RLIMIT_NOFILE, &limit);
 }

@@ -119,4 +119,7 @@ void assert_or_skip_named(const char *test, int result, const char *why);
  * have some, else as root. No mount is seen outside. */
 bool enter_namespaces(int flags);
 
+/* In a check: no descriptor from this number on; 0 if that can be had. */
+int limit_descriptors(unsigned first);
+
 #endif

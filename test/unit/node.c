@@ -6,8 +6,6 @@
 
 #include "segment_directory.h"
 
-#include <sys/resource.h>
-
 static struct wm_node *node; /* in a forked child as well */
 
 static void release(struct wm_node *n)
@@ -247,12 +245,10 @@ static int list(const char *instance)
 /* With room for the directory, and none for a file in it. */
 static int cannot_tell_without_descriptors(UNUSED const void *argument)
 {
-    const struct rlimit few = {4, 4};
-
     for (int fd = 3; fd < 64; fd++) {
         close(fd);
     }
-    HOLDS(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    HOLDS(limit_descriptors(4) == 0);
     HOLDS(list("a") == 0);
     HOLDS(listed.error == -EMFILE && listed.live == 0);
     return 0;

@@ -13,7 +13,6 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #define PID_MAX ((UINT32_C(1) << WM_PID_BITS) - 1)
@@ -265,9 +264,7 @@ TEST(without_pidfd_the_dead_are_told_by_kill_and_proc)
 
 static int proves_what_kill_proves(UNUSED const void *argument)
 {
-    const struct rlimit none = {0};
-
-    HOLDS(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    HOLDS(limit_descriptors(0) == 0);
     HOLDS(wm_ident_start(wm_process_ident(wm_ident_pid(ident.living))) == 0);
     HOLDS(!is_dead(ident.living) && !is_quickly_dead(ident.living));
     HOLDS(is_dead(ident.reaped) && is_quickly_dead(ident.reaped));

@@ -117,9 +117,7 @@ DIRECTORY_TEST(a_bad_directory_is_told_and_nothing_made)
 
 DIRECTORY_CHILD_TEST(without_descriptors_nothing_is_made)
 {
-    const struct rlimit none = {0};
-
-    HOLDS(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    HOLDS(limit_descriptors(0) == 0);
     HOLDS(segment_create("a") == -EMFILE);
     HOLDS(wm_segment_create_anonymous(segment, "a", wm_geometry(1, 1)) ==
           -EMFILE);
