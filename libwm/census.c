@@ -41,6 +41,8 @@
 #include "process.h"
 #include "record_fields.h"
 
+/* Pairs of passes. A pair fails only where a worker came or went during it, and
+ * a storm of joins that lasts over five of them is told as unsettled. */
 #define PAIRS 5
 
 /* What a pass found, without what it means. Records of even and of odd slots
@@ -49,6 +51,7 @@ struct digest {
     uint64_t half[2];
 };
 
+/* What a count's second pass found. */
 struct tally {
     struct digest digest;
     uint32_t live;    /* of the generation itself, from here */
@@ -101,6 +104,7 @@ static inline void fold_join_last(uint64_t *half, const struct wm_record *r)
     fold_last(half, word, record_join_acquire(r));
 }
 
+/* Inlined with each of the two, so that a pass has no call in its loop. */
 typedef void fold_fn(uint64_t *half, const struct wm_record *r);
 
 /* A pass that reads what a digest needs, and no more. */

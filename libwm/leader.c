@@ -101,6 +101,7 @@ static uint64_t load_word(const struct wm_node *node)
     return leader_word_acquire(&node->segment.header->leader);
 }
 
+/* What was found in the look between two loads of this very word. */
 static void describe(struct wm_leader *leader, uint64_t word,
                      const struct poll *p)
 {
@@ -128,6 +129,7 @@ static bool is_live(const struct wm_worker *w)
     return wm_word_state(word) == WM_LIVE && wm_word_pid(word) == w->pid;
 }
 
+/* The worker's own lead needs no look: it is live, and named. */
 static void describe_own(const struct wm_worker *w, struct wm_leader *leader,
                          uint64_t word)
 {

@@ -14,7 +14,6 @@
 #include <cstring>
 #include <iostream>
 #include <map>
-#include <mutex>
 #include <netinet/in.h>
 #include <ranges>
 #include <sstream>
@@ -66,25 +65,15 @@ constexpr timespec second = {1, 0};
 // log is told.
 void report(const wm_event &event)
 {
-    switch (wm::kind(event)) {
-    case WM_EVENT_WORKER_START:
+    const char *const failed[] = {"", "dead generation of", "crashed",
+                                  "stalled"};
+    if (event.kind <= WM_EVENT_STALLED) {
+        say(failed[event.kind], ": process ", event.pid);
+    } else if (event.kind == WM_EVENT_WORKER_EXIT) {
+        say("drains, one of ", event.counts.mine);
+    } else if (event.kind == WM_EVENT_WORKER_START) {
         say("starts in generation ", event.generation, " as number ",
             event.counts.mine);
-        break;
-    case WM_EVENT_WORKER_EXIT:
-        say("drains, one of ", event.counts.mine);
-        break;
-    case WM_EVENT_MASTER_EXIT:
-        say("dead generation of: process ", event.pid);
-        break;
-    case WM_EVENT_CRASHED:
-        say("crashed: process ", event.pid);
-        break;
-    case WM_EVENT_STALLED:
-        say("stalled: process ", event.pid);
-        break;
-    default:
-        break;
     }
 }
 
@@ -109,16 +98,13 @@ public:
         // (4) LIVE now, and its start is given, one process of the node at a
         // time. A process that dies with the lock is no obstacle; one that is
         // stuck, for a while: no state depends on it.
-        std::error_code late;
-
-        wm::run_start(worker_, report, {.wait = 5s}, late);
+        wm::run_start(worker_, report, {.wait = 5s}, gone_);
         kill(settings.master, SIGUSR1); // it may count again
     }
 
     void run()
     {
         epoll_event event;
-        std::error_code gone;
 
         while (!draining_ || !connections_.empty()) {
             if (clock::now() >= beat_at_) {
@@ -128,7 +114,7 @@ public:
                 handle(event.data.fd);
             }
         }
-        worker_.close(gone); // a full table may have forgotten it: no matter
+        worker_.close(gone_); // a full table may have forgotten it: no matter
         say("leaves");
     }
 
@@ -137,10 +123,8 @@ private:
     // and once an interval one of the workers looks after all the others.
     void beat()
     {
-        std::error_code gone;
-
         beat_at_ = clock::now() + 1ms * settings.beat_ms;
-        if (worker_.tick(1ms * settings.beat_ms, gone) ==
+        if (worker_.tick(1ms * settings.beat_ms, gone_) ==
             wm::condition::recovered) {
             say("has recovered");
         }
@@ -156,7 +140,7 @@ private:
         // (6) Each stands for the lead. Over reloads and crashes one worker
         // has it, and does a job of one alone. If that wrote to somewhere, it
         // would hand the term along: a lower one is a former leader's.
-        if (const wm_leader leader = worker_.stand(gone);
+        if (const wm_leader leader = worker_.stand(gone_);
             leader.mine && beats_++ % 4 == 0) {
             const auto live = std::ranges::count(
                 node_.snapshot().workers, WM_LIVE, &wm_worker_info::state);
@@ -176,19 +160,12 @@ private:
 
         // (9) Its exit, and of several that end at once, one is given the end
         // of the generation.
-        std::error_code late;
-
-        wm::run_exit(
-            worker_,
-            [this](const wm_event &event) {
-                if (wm::kind(event) == WM_EVENT_MASTER_EXIT &&
-                    event.generation == worker_.generation()) {
-                    say("generation ", event.generation, " ends");
-                } else {
-                    report(event);
-                }
-            },
-            {.wait = 5s}, late);
+        const auto give = [](const wm_event &e) {
+            e.kind == WM_EVENT_MASTER_EXIT
+                ? say("generation ", e.generation, " ends")
+                : report(e);
+        };
+        wm::run_exit(worker_, give, {.wait = 5s}, gone_);
     }
 
     void watch(int operation, int fd, unsigned more = 0)
@@ -276,6 +253,7 @@ private:
     wm::worker worker_;
     std::map<int, connection> connections_;
     clock::time_point beat_at_, deadline_;
+    std::error_code gone_; // why it has no record any more; it serves on
     unsigned beats_ = 0;
     bool draining_ = false;
 };
@@ -331,10 +309,8 @@ private:
     {
         const auto there =
             std::ranges::count(std::views::values(children_), generation_.id());
-
         for (auto i = there; i < settings.workers; i++) {
             const pid_t pid = fork();
-
             if (pid == 0) {
                 // By _Exit: what its parent owns is not a child's to destroy.
                 prctl(PR_SET_PDEATHSIG, SIGTERM);
