@@ -31,7 +31,10 @@ static void expect_nothing_is_done(struct wm_worker *worker)
 {
     const struct wm_join_options join = {.size = sizeof(join)};
     const uint64_t g = wm_worker_generation(worker);
+    struct wm_event event = {.size = sizeof(event)};
+    struct wm_leader leader = {.size = sizeof(leader)};
     struct wm_worker *other;
+    struct wm_counts counts;
     uint64_t id;
 
     assert_int_equal(wm_tick(worker, 1000), -EUCLEAN);
@@ -40,14 +43,18 @@ static void expect_nothing_is_done(struct wm_worker *worker)
     assert_int_equal(wm_sweep(node, worker), 0);
     assert_int_equal(wm_events_give(node, worker, NULL, NULL), 0);
     assert_int_equal(wm_events_owed(node, ~0u), 0);
-    assert_none_to_take(~0u);
+    assert_int_equal(wm_event_take(node, ~0u, &event), -EUCLEAN);
+    assert_int_equal(wm_leader_stand(worker, &leader), -EUCLEAN);
+    assert_int_equal(wm_worker_start(worker, &counts), -EUCLEAN);
+    assert_int_equal(wm_worker_exit_counts(worker, &counts), -EUCLEAN);
+    assert_int_equal(wm_worker_drain(worker), -EUCLEAN);
     assert_int_equal(wm_generation_close(node, g), -EUCLEAN);
-    assert_int_equal(wm_generation_take_exit(node, g, NULL), 0);
+    assert_int_equal(wm_generation_take_exit(node, g, NULL), -EUCLEAN);
     wm_worker_leave(worker);
     assert_int_equal(wm_worker_join(node, g, &join, &other), -EUCLEAN);
     forget_joining();
     assert_int_equal(wm_generation_begin(node, &id, NULL), -EUCLEAN);
-    assert_int_equal(wm_generation_abandon(node, g), 0);
+    assert_int_equal(wm_generation_abandon(node, g), -EUCLEAN);
 }
 
 /* With an end owed a million times, which is not told even once. */
