@@ -67,7 +67,7 @@ void snapshot(benchmark::State &state)
     std::uint32_t count = 0;
 
     for (auto _ : state) {
-        wm_snapshot(node.handle(), list.data(),
+        wm_snapshot(node.handle(), list.data(), sizeof(list[0]),
                     static_cast<std::uint32_t>(list.size()), &count);
         benchmark::ClobberMemory();
     }
@@ -141,7 +141,8 @@ BENCHMARK(event_append);
 void leader(benchmark::State &state)
 {
     const bench::node &node = bench::node::of(2);
-    wm_leader lead;
+    wm_leader lead{};
+    lead.size = sizeof(lead);
 
     for (auto _ : state) {
         benchmark::DoNotOptimize(wm_leader_stand(node.worker(), &lead));

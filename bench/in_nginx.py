@@ -8,7 +8,6 @@ report.py read.
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -49,7 +48,10 @@ SERVER = f"""
 
 def wait(condition, what):
     """Looks often: what takes milliseconds is measured by it."""
-    return proc.wait(condition, what, PATIENCE, 0.0005)
+    try:
+        return proc.wait(condition, what, PATIENCE, 0.0005)
+    except AssertionError as error:
+        raise SystemExit(f"bench: {error}") from None
 
 
 def free_port():
@@ -166,7 +168,7 @@ def requests(pairs):
 # --- deaths -------------------------------------------------------------------
 
 FAILED = """on_worker_failed = function(id, prev, mine, next, info)
-    local f = io.open("{path}", "a")
+    local f = io.open(ngx.config.prefix() .. "told", "a")
     f:write(info.pid, " ", ("%d"):format(require("inside").now()), "\\n")
     f:close()
 end"""
@@ -175,9 +177,8 @@ end"""
 def deaths(kills):
     """Milliseconds from SIGKILL to the survivor's callback, each."""
     took = []
-    told = os.path.join(tempfile.mkdtemp(dir=os.path.join(BUILD, "tmp")),
-                        "told")
-    with server(4, options=FAILED.format(path=told)) as s:
+    with server(4, options=FAILED) as s:
+        told = s.path("told")
         workers = list(s.pids)
         for _ in range(kills):
             killed = workers.pop(0)
@@ -192,7 +193,6 @@ def deaths(kills):
             took.append((int(wait(callback, "callback")[1]) - began) / 1e6)
             s.count = 1
             workers += s.next_workers()
-    shutil.rmtree(os.path.dirname(told))
     return took
 
 

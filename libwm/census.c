@@ -4,33 +4,54 @@
 /* Counts and snapshots: derived from the records, never stored.
  *
  * A pass over the records is not a moment: workers come and go behind it. Two
- * passes that find the same workers in the same states, beats aside, are: each
- * record was so from its place in the first pass to that in the second, and
- * thus when the one ended and the other began.
+ * passes in a row that find the same everywhere are one:
  *
- * What makes that sure is the join number, which never comes again, and stays
- * where a record is free. The first pass reads it before the record's word, the
- * second after: where both find the same number, nobody else wrote any field
- * meanwhile (a joiner writes its number first), so that both words are of one
- * occupant, and so is whatever was read in between. And no worker comes back to
- * a state within one joining, but for LIVE and STALLED, which count alike.
+ *     first pass:    record 1 .... record n
+ *     second pass:                            record 1 .... record n
+ *                                           ^
+ *     each record was what it was found to be from its place in the first pass
+ *     to its place in the second, and so at the moment ^ between the two.
  *
- * The number of such pairs is bounded; at the bound the last one counts, and an
- * exiting worker that was not alone in any of them is not told that it is the
- * last. */
+ * "The same" is state, pid and join number, beats aside. That equal findings
+ * mean an unchanged record needs an argument. Let J be the load of the join
+ * number and W that of the word: the first pass loads J1 before W1, the second
+ * W2 before J2.
+ *
+ * 1. A join number never comes again, and stays where a record is free. A
+ *    joiner stores it before any other field [A]. So if J1 = J2, no other
+ *    joiner has stored a field from J1 to J2, and W1, W2 and all that was read
+ *    beside them are of one occupant, or of the record as that one left it.
+ * 2. Within one joining no state comes back, but for LIVE and STALLED, which
+ *    count alike. So if W1 and W2 have the same state, it was so in between.
+ * 3. If both passes loaded in one order, a word of one occupant and the number
+ *    of the next, in the first pass, would agree with the next one's own word
+ *    in the second; and the time in between, when the slot was free, would be
+ *    missed.
+ * 4. A free record is compared as well: its number tells whether a worker came
+ *    and went. A record that is being claimed shows no number yet, so that the
+ *    same pid might claim it twice: it agrees with nothing.
+ *
+ * The number of such pairs is bounded, so that a count is wait-free. At the
+ * bound the last pass counts, and is told as unsettled; and a worker that was
+ * not alone in any of them is not told that it is the last [I6]. */
 
 #include "census.h"
 
-#include "generation.h"
+#include "kin.h"
+#include "process.h"
+#include "record_fields.h"
 
+/* Pairs of passes. A pair fails only where a worker came or went during it, and
+ * a storm of joins that lasts over five of them is told as unsettled. */
 #define PAIRS 5
 
-/* What a pass found, without what it means: of all records, those of even and
- * those of odd slots, so that one multiplication does not wait for another. */
+/* What a pass found, without what it means. Records of even and of odd slots
+ * are folded apart, so that one multiplication does not wait for another. */
 struct digest {
     uint64_t half[2];
 };
 
+/* What a count's second pass found. */
 struct tally {
     struct digest digest;
     uint32_t live;    /* of the generation itself, from here */
@@ -41,6 +62,7 @@ struct tally {
     uint32_t next;
 };
 
+/* What is counted: the generation, that which takes over from it, and now. */
 struct question {
     uint64_t id;
     uint64_t next_id;
@@ -48,11 +70,11 @@ struct question {
 };
 
 /* Folds a record in: state, pid and join number, as a digit of a number to a
- * large odd base: different tables have equal digests once in 2^64. */
+ * large odd base. */
 static inline void fold(uint64_t *half, uint64_t word, uint64_t join)
 {
-    *half = *half * UINT64_C(0xd6e8feb86659fd93) + (word >> WM_BEAT_BITS) +
-            (join << (64 - WM_BEAT_BITS));
+    /* Safeguard: join_number_is_compared */
+    *half = *half * UINT64_C(0xd6e8feb86659fd93) + wm_word_digit(word, join);
 }
 
 /* In the second of two passes: one that is being claimed shows no number yet,
@@ -60,73 +82,86 @@ static inline void fold(uint64_t *half, uint64_t word, uint64_t join)
 static inline void fold_last(uint64_t *half, uint64_t word, uint64_t join)
 {
     fold(half, word, join);
+    /* Safeguard: claimed_record_agrees_with_nothing */
     if (__builtin_expect(wm_word_state(word) == WM_CLAIMED, 0)) {
         (*half)++;
     }
 }
 
-/* As the first of two passes reads a record, and as the second does. */
+/* As the first of two passes reads a record: the number, then the word. */
 static inline void fold_join_first(uint64_t *half, const struct wm_record *r)
 {
-    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+    uint64_t join = record_join_acquire(r);
 
-    fold(half, atomic_load_explicit(&r->word, memory_order_acquire), join);
+    fold(half, record_word_acquire(r), join);
 }
 
+/* As the second does: the word, then the number. */
 static inline void fold_join_last(uint64_t *half, const struct wm_record *r)
 {
-    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
+    uint64_t word = record_word_acquire(r);
 
-    fold_last(half, word, atomic_load_explicit(&r->join, memory_order_acquire));
+    fold_last(half, word, record_join_acquire(r));
 }
 
+/* Inlined with each of the two, so that a pass has no call in its loop. */
 typedef void fold_fn(uint64_t *half, const struct wm_record *r);
 
+/* A pass that reads what a digest needs, and no more. */
 static inline struct digest digest_pass(const struct wm_node *node,
                                         fold_fn *fold_record)
 {
-    const struct wm_record *records = node->segment.records;
+    const struct wm_segment *s = &node->segment;
+    const struct wm_record *r = s->records;
     uint32_t high = wm_node_high(node), i = 0;
     struct digest d = {{0, 0}};
 
     for (; i + 1 < high; i += 2) {
-        fold_record(&d.half[0], &records[i]);
-        fold_record(&d.half[1], &records[i + 1]);
+        fold_record(&d.half[0], r);
+        r = wm_record_after(s, r);
+        fold_record(&d.half[1], r);
+        r = wm_record_after(s, r);
     }
     if (i < high) {
-        fold_record(&d.half[0], &records[i]);
+        fold_record(&d.half[0], r);
     }
     return d;
 }
 
+/* Different findings have the same digest once in 2^64 (protocol.md, "What it
+ * cannot do"). */
 static bool is_same(const struct digest *a, const struct digest *b)
 {
+    /* Safeguard: two_passes_agree */
     return a->half[0] == b->half[0] && a->half[1] == b->half[1];
 }
 
+/* One record of a count, read as the second pass reads it. Everything is loaded
+ * before it is known whether it matters, as a branch in between costs more. */
 static inline void tally_record(const struct question *q, struct tally *t,
                                 const struct wm_record *r, unsigned half)
 {
-    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
-    uint64_t generation =
-        atomic_load_explicit(&r->generation, memory_order_acquire);
-    uint32_t role = atomic_load_explicit(&r->role, memory_order_acquire);
+    uint64_t word = record_word_acquire(r);
+    uint64_t generation = record_generation_acquire(r);
+    uint32_t role = record_role_acquire(r);
     unsigned state = wm_word_state(word);
-    uint32_t overdue =
-        atomic_load_explicit(&r->overdue_ms, memory_order_acquire);
+    uint32_t overdue = record_overdue_ms_acquire(r);
     /* Pairs with publish(): who has seen another's field sees its number. */
-    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+    uint64_t join = record_join_acquire(r);
 
     fold_last(&t->digest.half[half], word, join);
+    /* Safeguard: helpers_do_not_count */
     if (role != WM_ROLE_WORKER) {
         return;
     }
+    /* Safeguard: stalled_workers_count */
     if (state == WM_LIVE || state == WM_STALLED) {
         if (generation == q->id) {
             t->live++;
             return;
         }
-        /* Not "else": after a roll-back they are of an older one. */
+        /* Not "else": after a roll-back the next generation is an older one,
+         * and may be the previous one as well. */
         t->next += generation == q->next_id;
         if (generation < q->id && generation >= t->previous_id) {
             t->previous = generation == t->previous_id ? t->previous + 1 : 1;
@@ -141,25 +176,32 @@ static inline void tally_record(const struct question *q, struct tally *t,
     }
 }
 
-/* As a second pass. */
+/* As a second pass. Two records a round, as the digests are two halves. The question is copied,
+ * so that the compiler keeps it in registers over the loads. */
 static struct tally tally_pass(const struct wm_node *node,
                                const struct question *question)
 {
-    const struct wm_record *records = node->segment.records;
+    const struct wm_segment *s = &node->segment;
+    const struct wm_record *r = s->records;
     const struct question q = *question;
     uint32_t high = wm_node_high(node), i = 0;
     struct tally t = {0};
 
     for (; i + 1 < high; i += 2) {
-        tally_record(&q, &t, &records[i], 0);
-        tally_record(&q, &t, &records[i + 1], 1);
+        tally_record(&q, &t, r, 0);
+        r = wm_record_after(s, r);
+        tally_record(&q, &t, r, 1);
+        r = wm_record_after(s, r);
     }
     if (i < high) {
-        tally_record(&q, &t, &records[i], 0);
+        tally_record(&q, &t, r, 0);
     }
     return t;
 }
 
+/* n_mine, by who asks. A start counts those whose crash is not expired: their
+ * places are not free yet, and this may be the replacement. An exit counts
+ * those that are joining: a worker that has joined is not left alone. */
 static uint32_t mine(const struct tally *t, enum wm_count_kind kind)
 {
     switch (kind) {
@@ -172,6 +214,10 @@ static uint32_t mine(const struct tally *t, enum wm_count_kind kind)
     }
 }
 
+/* The generations are looked at first, and the records after that: a successor
+ * that begins meanwhile is told by the next count. The passes are of one moment
+ * for the records; that the generations may be a moment older changes the name
+ * of what is told, and no number. */
 void wm_counts_of(const struct wm_node *node, uint64_t id,
                   enum wm_count_kind kind, struct wm_counts *counts)
 {
@@ -196,6 +242,7 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
         .next = q.next_id != 0 ? (int32_t)t.next : -1,
         .unsettled = !is_same(&t.digest, &first),
     };
+    /* Safeguard: unsettled_exit_is_not_the_last */
     if (counts->unsettled && kind == WM_COUNT_EXIT && counts->mine == 1 &&
         most > 1) {
         counts->mine = (int32_t)most;
@@ -206,14 +253,18 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
     counts->reason = q.next_id != 0 ? WM_REASON_RELOAD : WM_REASON_STOP;
 }
 
+/* A look from outside: it has no exit of its own to be careful about, and says
+ * where it could not settle. */
 int wm_generation_counts(const struct wm_node *node, uint64_t id,
                          struct wm_counts *counts)
 {
+    WM_REQUIRE(node);
     wm_counts_of(node, id, WM_COUNT_MASTER, counts);
     return counts->unsettled ? WM_UNSETTLED : 0;
 }
 
-/* A record for the list, if there is a worker. */
+/* A record for the list, if there is a worker. All that is written here was
+ * loaded between the number and the word of this pass and those of the next. */
 static inline bool describe(const struct wm_record *r, uint64_t word,
                             uint64_t join, struct wm_worker_info *info)
 {
@@ -223,61 +274,95 @@ static inline bool describe(const struct wm_record *r, uint64_t word,
         return false;
     }
     *info = (struct wm_worker_info){
-        .generation =
-            atomic_load_explicit(&r->generation, memory_order_acquire),
+        .generation = record_generation_acquire(r),
         .join = join,
-        .joined_at = atomic_load_explicit(&r->joined_at, memory_order_acquire),
+        .joined_at = record_joined_at_acquire(r),
         .beat_at = wm_word_beat(word),
         .pid = (int32_t)wm_word_pid(word),
         .state = state,
-        .role = atomic_load_explicit(&r->role, memory_order_acquire),
-        .overdue_ms =
-            atomic_load_explicit(&r->overdue_ms, memory_order_acquire),
-        .stalls =
-            (uint32_t)atomic_load_explicit(&r->stalls, memory_order_acquire),
+        .role = record_role_acquire(r),
+        .overdue_ms = record_overdue_ms_acquire(r),
+        .stalls = wm_stalls_count(record_stalls_acquire(r)),
     };
     return true;
 }
 
-/* As a first pass, into the list; full: out, whether that had no room. */
-static struct digest list_pass(const struct wm_node *node,
-                               struct wm_worker_info *list, uint32_t room,
-                               uint32_t *count, bool *full)
+/* The caller's list, by the size of its elements. */
+struct list {
+    void *at;
+    uint32_t element;
+    uint32_t room;
+    uint32_t count; /* written */
+    bool full;      /* there was no room for one more */
+};
+
+/* One more worker for the list. A caller of this very version, which is the
+ * usual one, has it written in place. */
+static inline void add(struct list *l, const struct wm_record *r, uint64_t word,
+                       uint64_t join, uint32_t slot)
 {
-    const struct wm_record *records = node->segment.records;
-    uint32_t high = wm_node_high(node), n = 0;
+    void *at = wm_element_at(l->at, l->element, l->count);
+    struct wm_worker_info other, *info = &other;
+
+    if (l->count < l->room && l->element == sizeof(other)) {
+        info = at;
+    }
+    if (!describe(r, word, join, info)) {
+        return;
+    }
+    info->slot = slot;
+    if (l->count == l->room) {
+        l->full = true;
+        return;
+    }
+    if (info == &other) {
+        wm_element_write(at, l->element, info, sizeof(other));
+    }
+    l->count++;
+}
+
+/* As a first pass, into the list, which holds the findings of the last one. */
+static struct digest list_pass(const struct wm_node *node, struct list *l)
+{
+    const struct wm_record *r = node->segment.records;
+    uint32_t high = wm_node_high(node);
     struct digest d = {{0, 0}};
 
-    *full = false;
-    for (uint32_t i = 0; i < high; i++) {
-        const struct wm_record *r = &records[i];
-        uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
-        uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
-        struct wm_worker_info none;
+    l->count = 0;
+    l->full = false;
+    for (uint32_t i = 0; i < high;
+         i++, r = wm_record_after(&node->segment, r)) {
+        uint64_t join = record_join_acquire(r);
+        uint64_t word = record_word_acquire(r);
 
         fold(&d.half[i % 2], word, join);
-        if (n == room) {
-            *full = *full || describe(r, word, join, &none);
-        } else if (describe(r, word, join, &list[n])) {
-            list[n++].slot = i;
-        }
+        add(l, r, word, join, i);
     }
-    *count = n;
     return d;
 }
 
+/* The list is filled in the first pass of a pair, and proven by the second. What
+ * is read of a record beside its word lies between J1 and J2 of the argument
+ * above. */
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
-                uint32_t room, uint32_t *count)
+                uint32_t element, uint32_t room, uint32_t *count)
 {
-    struct digest first, second;
-    bool full;
-    int pair = 0;
+    WM_REQUIRE(node);
 
+    struct list l = {.at = list, .element = element, .room = room};
+    struct digest first, second;
+    int pair = 0;
+    int error = wm_element_check(element, WM_LEAST(wm_worker_info, stalls));
+
+    if (error != 0) {
+        return error;
+    }
     do {
-        first = list_pass(node, list, room, count, &full);
+        first = list_pass(node, &l);
         second = digest_pass(node, fold_join_last);
     } while (!is_same(&second, &first) && ++pair < PAIRS);
-    if (full) {
+    *count = l.count;
+    if (l.full) {
         return -ENOSPC;
     }
     return is_same(&second, &first) ? 0 : WM_UNSETTLED;

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The bytes of a segment: what lies where, who writes it and who reads it.
- * protocol.md argues why the protocol on these bytes is right; this file is
- * the single place that knows their arrangement.
+/* The bytes of a segment: what lies where, who writes it, who reads it, and
+ * whether a stale value may be read. protocol.md argues why the protocol on
+ * these bytes is right; the *_fields.h say each access's order.
  *
  * Every field that can change after the segment was made is an _Atomic. No
  * pointer and no libc object is stored: a broken worker may scribble over
  * all of this, and the others must get away with wrong numbers at worst.
  *
- * Orders. An identity field of a record (generation, join, role, ...) is
- * stored with release and loaded with acquire: whoever sees a new identity
- * also sees that the word has left the state of the former occupant, so that
- * reading word, identity, word again proves that the three belong together,
- * without a fence (which ThreadSanitizer would not understand). */
+ * The segment may be another minor version's, with longer structs: strides and
+ * the header's size are in the constants, and wm_*_at() go by them. A field
+ * that is added later lies behind those of today or in a reserved place, and
+ * carries the number of the joining (or generation) that wrote it, so that one
+ * which an older version left alone reads as absent. */
 
 #ifndef WM_LAYOUT_H
 #define WM_LAYOUT_H
@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define WM_MAGIC UINT64_C(0x1a0a0d6d7762696c) /* "libwm\r\n\x1a" */
-#define WM_ABI 1
+#define WM_ABI 1 /* of the format; minor versions differ in features */
 #define WM_LINE 64
 
 #define WM_INSTANCE_SIZE 64 /* with the closing NUL */
@@ -35,313 +35,134 @@
 #define WM_GENERATIONS_SPARE 64u /* records beyond one for each worker */
 #define WM_LOG_MAX 1048576u
 
-/* The pid's width is the kernel's own limit (PID_MAX_LIMIT is 2^22). */
-#define WM_PID_BITS 22
-#define WM_BEAT_BITS 39
-#define WM_PID_MASK ((UINT64_C(1) << WM_PID_BITS) - 1)
-#define WM_BEAT_MASK ((UINT64_C(1) << WM_BEAT_BITS) - 1)
-
-/* A worker's word: state:3 | pid:22 | time of last beat in ms:39. */
-static inline uint64_t wm_word(unsigned state, uint32_t pid, uint64_t beat)
-{
-    return (uint64_t)state << 61 | (pid & WM_PID_MASK) << WM_BEAT_BITS |
-           (beat & WM_BEAT_MASK);
-}
-
-static inline unsigned wm_word_state(uint64_t word)
-{
-    return (unsigned)(word >> 61);
-}
-
-static inline uint32_t wm_word_pid(uint64_t word)
-{
-    return (uint32_t)(word >> WM_BEAT_BITS & WM_PID_MASK);
-}
-
-static inline uint64_t wm_word_beat(uint64_t word)
-{
-    return word & WM_BEAT_MASK;
-}
-
-/* How long ago the beat was at `now`, in ms; negative if it is newer. The beat
- * is cut to its bits, so that only a difference of less than 8 years counts. */
-static inline int64_t wm_word_age(uint64_t word, uint64_t now)
-{
-    return (int64_t)((now - word) << (64 - WM_BEAT_BITS)) >>
-           (64 - WM_BEAT_BITS);
-}
-
-/* Whether no beat came for longer than that. */
-static inline bool wm_word_overdue(uint64_t word, uint64_t now, uint32_t ms)
-{
-    return wm_word_age(word, now) > (int64_t)ms;
-}
-
-static inline uint64_t wm_word_with_state(uint64_t word, unsigned state)
-{
-    return (word & (UINT64_MAX >> 3)) | (uint64_t)state << 61;
-}
-
-/* The same word without the beat: what two passes of a census compare. */
-static inline uint64_t wm_word_identity(uint64_t word)
-{
-    return word & ~WM_BEAT_MASK;
-}
-
-/* A process: pid:22 | start time in clock ticks:42, 0 where unknown. */
-static inline uint64_t wm_ident(uint32_t pid, uint64_t start)
-{
-    return (pid & WM_PID_MASK) << 42 | (start & (UINT64_MAX >> 22));
-}
-
-static inline uint32_t wm_ident_pid(uint64_t ident)
-{
-    return (uint32_t)(ident >> 42);
-}
-
-static inline uint64_t wm_ident_start(uint64_t ident)
-{
-    return ident & (UINT64_MAX >> 22);
-}
-
-/* The line that is hot: one per worker, and all that counts and snapshots
+/* The line that is hot: one for each worker, and all that counts and snapshots
  * read.
  *
- * word        contended: the worker beats, a sweeper marks; CAS only.
- * generation  identity: the joiner, between CLAIMED and JOINING.
- * join        identity: unique over the node's life; stored before the others.
- * role, overdue_ms  identity.
- * joined_at   identity: CLOCK_MONOTONIC ms.
- * stalls      join:32 | how often the worker came back out of STALLED:32; its
- *             own count, by CAS: it may have lost the record meanwhile. */
+ *   field       written by                 read by        stale?
+ *   word        its worker, sweepers; CAS  all            no: a swap decides
+ *   generation  its joiner                 all            told by word and join
+ *   join        its joiner, first          all            told by the word
+ *   role        its joiner                 all            told by word and join
+ *   overdue_ms  its joiner                 sweepers       told by word and join
+ *   joined_at   its joiner                 snapshots      told by word and join
+ *   stalls      its worker; CAS            event takers   yes: an event later
+ *
+ * join is unique over the node's life. "Told by": the reader finds out from
+ * that field that the value belongs to another occupant. */
 struct wm_record {
-    _Alignas(WM_LINE) _Atomic uint64_t word;
-    _Atomic uint64_t generation;
-    _Atomic uint64_t join;
-    _Atomic uint32_t role;
-    _Atomic uint32_t overdue_ms;
-    _Atomic uint64_t joined_at;
-    _Atomic uint64_t stalls;
+    _Alignas(WM_LINE) _Atomic(uint64_t) word;
+    _Atomic(uint64_t) generation;
+    _Atomic(uint64_t) join;
+    _Atomic(uint32_t) role;
+    _Atomic(uint32_t) overdue_ms;
+    _Atomic(uint64_t) joined_at; /* CLOCK_MONOTONIC, ms */
+    _Atomic(uint64_t) stalls;
     uint64_t reserved[2];
 };
 
-/* The line that is cold.
+/* The lines that are cold.
  *
- * ident      identity: pid and start time of this very claim.
- * spell      the joiner, after it has entered its generation.
- * given      join:32 | stalls told:31 | crash told:1; whoever gives, by CAS,
- *            so that a mark can never fall on a later occupant. */
+ *   field       written by                 read by        stale?
+ *   ident       its joiner                 sweepers       told by the word's pid
+ *   spell       its joiner, when entered   event takers   yes: 0 until then
+ *   given       its joiner, last; takers,  event takers   no: a swap decides
+ *               CAS
+ */
 struct wm_record_cold {
-    _Alignas(WM_LINE) _Atomic uint64_t ident;
-    _Atomic uint64_t spell;
-    _Atomic uint64_t given;
+    _Alignas(WM_LINE) _Atomic(uint64_t) ident; /* of this very claim */
+    _Atomic(uint64_t) spell;
+    _Atomic(uint64_t) given;
     uint64_t reserved[5];
+    uint64_t reserved_line[8];
 };
-
-/* The mark of what was told of a record: join:32 | stalls:31 | crash:1. */
-static inline uint64_t wm_given(uint64_t join, uint32_t stalls, bool crash)
-{
-    return join << 32 | (uint64_t)(stalls & 0x7fffffffu) << 1 | crash;
-}
-
-static inline uint32_t wm_given_stalls(uint64_t given)
-{
-    return (uint32_t)(given >> 1 & 0x7fffffffu);
-}
-
-/* How often a worker came back out of STALLED: join:32 | stalls:32. */
-static inline uint64_t wm_stalls(uint64_t join, uint32_t stalls)
-{
-    return join << 32 | stalls;
-}
-
-/* Whether a mark or a count is of this joining, and not of another one in the
- * slot. */
-static inline bool wm_is_of_join(uint64_t value, uint64_t join)
-{
-    return value >> 32 == (join & 0xffffffffu);
-}
-
-/* Whether the crash of this record's occupant was told. */
-static inline bool wm_crash_given(const struct wm_record *r,
-                                  const struct wm_record_cold *c)
-{
-    uint64_t given = atomic_load_explicit(&c->given, memory_order_acquire);
-    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
-
-    return wm_is_of_join(given, join) && (given & 1) != 0;
-}
-
-/* A generation's word: state:3 | spell:20 | exits given:20 | version:21.
- * Exits owed follow from it: every spell that was opened and is not open now,
- * less those given. The version counts on with each worker that enters and
- * over all lives of the record, so that a CAS from an older look fails. While
- * the record is CLAIMED, the claimant's pid stands in place of the spells:
- * state:3 | pid:40 | version:21. */
-#define WM_SPELL_MASK ((UINT64_C(1) << 20) - 1)
-#define WM_VERSION_MASK ((UINT64_C(1) << 21) - 1)
-
-static inline unsigned wm_gen_state(uint64_t word)
-{
-    return (unsigned)(word >> 61);
-}
-
-static inline uint32_t wm_gen_spell(uint64_t word)
-{
-    return (uint32_t)(word >> 41 & WM_SPELL_MASK);
-}
-
-static inline uint32_t wm_gen_given(uint64_t word)
-{
-    return (uint32_t)(word >> 21 & WM_SPELL_MASK);
-}
-
-static inline uint32_t wm_gen_version(uint64_t word)
-{
-    return (uint32_t)(word & WM_VERSION_MASK);
-}
-
-static inline uint64_t wm_gen_claimed(unsigned state, uint32_t pid,
-                                      uint32_t version)
-{
-    return (uint64_t)state << 61 | (uint64_t)pid << 21 |
-           (version & WM_VERSION_MASK);
-}
-
-static inline uint32_t wm_gen_claimant(uint64_t word)
-{
-    return (uint32_t)(word >> 21 & WM_PID_MASK);
-}
-
-static inline uint64_t wm_gen_word(unsigned state, uint32_t spell,
-                                   uint32_t given, uint32_t version)
-{
-    return (uint64_t)state << 61 | (spell & WM_SPELL_MASK) << 41 |
-           (given & WM_SPELL_MASK) << 21 | (version & WM_VERSION_MASK);
-}
-
-/* Ends of spells that are over and that nobody was told of. */
-static inline uint32_t wm_gen_owed(uint64_t word)
-{
-    uint32_t open = wm_gen_state(word) == WM_GENERATION_ACTIVE;
-
-    if (wm_gen_state(word) < WM_GENERATION_BEGUN) {
-        return 0;
-    }
-    return (wm_gen_spell(word) - open - wm_gen_given(word)) & WM_SPELL_MASK;
-}
 
 /* One generation. The record of generation g lies at g modulo the number of
  * records, so that a late joiner finds it, or finds that it is gone.
  *
- * word      CAS by anybody who takes part.
- * id        the beginner, before the word turns BEGUN.
- * master    the process that begins it, then the one that goes on where that
- *           one daemonizes, or that forks its workers: they all store the same
- *           value.
- * reason    the beginner.
- * begun_at  the beginner: CLOCK_MONOTONIC ms.
- * deaths    id's low bits:12 | workers that crashed:20; added by the winner of
- *           the CAS to CRASHED, by CAS: the record may be another's by then.
- * replaced  starts that made up for a death; under the lifecycle lock.
- * joined    spell:12 | workers that entered in it:20; each adds itself. Only
- *           what a start is called depends on these three. */
+ *   field       written by                 read by        stale?
+ *   word        all; CAS                   all            no: a swap decides
+ *   id          its beginner               all            told by the word
+ *   master      its beginner; the process  all            yes: the beginner's
+ *               that goes on after a fork                 for a moment
+ *   begun_at    its beginner               lists          told by the word
+ *   reason      its beginner               starts, lists  told by the word
+ *   deaths      sweepers; CAS              starts, lists  yes: a name
+ *   replaced    starts, under the lock     starts         yes: a name
+ *   joined      joiners; CAS               joiners        no: a swap decides
+ *
+ * Only the name of a start depends on deaths, replaced and joined. */
 struct wm_generation_record {
-    _Alignas(WM_LINE) _Atomic uint64_t word;
-    _Atomic uint64_t id;
-    _Atomic uint64_t master;
-    _Atomic uint64_t begun_at;
-    _Atomic uint32_t reason;
-    _Atomic uint32_t deaths;
-    _Atomic uint32_t replaced;
-    _Atomic uint32_t joined;
+    _Alignas(WM_LINE) _Atomic(uint64_t) word;
+    _Atomic(uint64_t) id;
+    _Atomic(uint64_t) master;   /* a process, as ident */
+    _Atomic(uint64_t) begun_at; /* CLOCK_MONOTONIC, ms */
+    _Atomic(uint32_t) reason;
+    _Atomic(uint32_t) deaths;
+    _Atomic(uint32_t) replaced; /* starts that made up for a death */
+    _Atomic(uint32_t) joined;
     uint64_t reserved[2];
 };
 
 /* The lifecycle lock.
  *
- * word    pid:22 | start time's low bits:18 | sequence:24; pid 0 is free.
- *         CAS by every contender; the holder alone releases.
- * wake    futex: counts releases.
- * next    pid:22 | ms:39 of a contender that polls and cannot sleep here.
- * The holder record is the holder's, written after it has taken the lock, the
- * sequence last. Readers ignore it unless holder_sequence is the word's before
- * they read it, and the word is still the same after. */
+ *   field       written by                 read by        stale?
+ *   word        contenders; CAS            all            no: a swap decides
+ *   next        pollers; CAS               contenders     yes: a courtesy
+ *   wake        releases; a futex          sleepers       no: the kernel looks
+ *   holder_*    the holder, the sequence   all            told by the sequence
+ *               last                                      and the word
+ */
 struct wm_lock_area {
-    _Alignas(WM_LINE) _Atomic uint64_t word;
-    _Atomic uint64_t next;
-    _Atomic uint32_t wake;
+    _Alignas(WM_LINE) _Atomic(uint64_t) word;
+    _Atomic(uint64_t) next;
+    _Atomic(uint32_t) wake;
     uint32_t reserved0;
-    _Alignas(WM_LINE) _Atomic uint64_t holder_sequence;
-    _Atomic uint64_t holder_since;
-    _Atomic uint64_t holder_generation;
-    _Atomic uint32_t holder_purpose;
+    uint64_t reserved[5];
+    _Alignas(WM_LINE) _Atomic(uint64_t) holder_sequence;
+    _Atomic(uint64_t) holder_since;
+    _Atomic(uint64_t) holder_generation;
+    _Atomic(uint32_t) holder_purpose;
     uint32_t reserved1;
 };
 
 /* Who leads.
  *
- * word  term:32 | who:32, made of the leader's join number, 0 if nobody. CAS
- *       by the worker that takes the lead (term + 1) or gives it up.
- * slot  where the leader's record was last seen: a hint, checked by join. */
+ *   field       written by                 read by        stale?
+ *   word        the worker that takes or   all            no: a swap decides
+ *               gives up the lead; CAS
+ *   slot        the worker that leads      all            yes: a hint, told by
+ *                                                         the record's join
+ */
 struct wm_leader_area {
-    _Alignas(WM_LINE) _Atomic uint64_t word;
-    _Atomic uint32_t slot;
+    _Alignas(WM_LINE) _Atomic(uint64_t) word;
+    _Atomic(uint32_t) slot;
     uint32_t reserved;
 };
-
-static inline uint64_t wm_leader_word(uint32_t term, uint32_t who)
-{
-    return (uint64_t)term << 32 | who;
-}
-
-/* Never 0; the same again only after 2^32 - 1 joins. */
-static inline uint32_t wm_leader_of_join(uint64_t join)
-{
-    return (uint32_t)(join % UINT32_MAX) + 1;
-}
-
-static inline uint32_t wm_leader_term(uint64_t word)
-{
-    return (uint32_t)(word >> 32);
-}
-
-static inline uint32_t wm_leader_who(uint64_t word)
-{
-    return (uint32_t)word;
-}
 
 /* One entry of the event log. A writer takes a number, writes the fields, then
  * their checksum with that number; a reader believes what the checksum proves.
  * So a writer that dies, or one that sleeps while the ring goes round once,
  * spoils one entry and no reader. */
 struct wm_log_record {
-    _Alignas(WM_LINE) _Atomic uint64_t check;
-    _Atomic uint64_t time; /* CLOCK_REALTIME, ms */
-    _Atomic uint64_t generation;
-    _Atomic uint64_t value;
-    _Atomic uint64_t subject; /* pid:32 | slot:32 */
-    _Atomic uint64_t kind;
+    _Alignas(WM_LINE) _Atomic(uint64_t) check;
+    _Atomic(uint64_t) time; /* CLOCK_REALTIME, ms */
+    _Atomic(uint64_t) generation;
+    _Atomic(uint64_t) value;
+    _Atomic(uint64_t) subject; /* pid:32 | slot:32 */
+    _Atomic(uint64_t) kind;
     uint64_t reserved[2];
 };
 
-/* Workers of a generation that crashed: id's low bits:12 | count:20. */
-#define WM_DEATHS_BITS 20
-
-static inline uint32_t wm_deaths(uint64_t id, uint32_t count)
-{
-    return (uint32_t)id << WM_DEATHS_BITS |
-           (count & ((UINT32_C(1) << WM_DEATHS_BITS) - 1));
-}
-
-static inline uint32_t wm_deaths_count(uint32_t deaths)
-{
-    return deaths & ((UINT32_C(1) << WM_DEATHS_BITS) - 1);
-}
+/* What this library knows of a segment's make: bits of the constants. A library
+ * that finds an incompatible bit it does not know refuses the segment; a
+ * compatible one does not concern it. A process behaves by the segment's bits,
+ * and not by its own version. */
+#define WM_FEATURES_COMPATIBLE UINT64_C(0)
+#define WM_FEATURES_INCOMPATIBLE UINT64_C(0)
 
 struct wm_segment_header {
     /* Never changed once magic is stored, which comes last. */
-    _Alignas(WM_LINE) _Atomic uint64_t magic;
+    _Alignas(WM_LINE) _Atomic(uint64_t) magic;
     uint32_t abi;
     uint32_t header_size;
     uint64_t size;
@@ -355,30 +176,55 @@ struct wm_segment_header {
 
     char instance[WM_INSTANCE_SIZE];
 
-    /* Rarely written, by whoever joins or begins. */
-    _Alignas(WM_LINE) _Atomic uint64_t next_join;
-    _Atomic uint64_t next_generation;
-    _Atomic uint64_t first_active; /* least id that ever had a worker */
-    _Atomic uint64_t dropped;      /* draining or crashed that made room */
-    _Atomic uint64_t exits_lost;   /* owed exits whose record was reused */
-    _Atomic uint32_t high;         /* no slot from here on was ever used */
+    uint64_t compatible; /* features */
+    uint64_t incompatible;
+    uint32_t record_stride; /* bytes from one to the next */
+    uint32_t cold_stride;
+    uint32_t generation_stride;
+    uint32_t log_stride;
+    uint64_t reserved1[4];
+
+    /* Rarely written: by a process that joins or begins; totals, which may be
+     * read stale. */
+    _Alignas(WM_LINE) _Atomic(uint64_t) next_join;
+    _Atomic(uint64_t) next_generation;
+    _Atomic(uint64_t) first_active; /* least id that ever had a worker */
+    _Atomic(uint64_t) dropped;      /* draining or crashed that made room */
+    _Atomic(uint64_t) exits_lost;   /* owed exits whose record was reused */
+    _Atomic(uint32_t) high;         /* no slot from here on was ever used */
     uint32_t reserved2;
+    uint64_t reserved3[2];
+    uint64_t reserved_totals[16];
 
     /* When the next sweep is due, ms: a CAS on it elects the sweeper. */
-    _Alignas(WM_LINE) _Atomic uint64_t next_sweep;
+    _Alignas(WM_LINE) _Atomic(uint64_t) next_sweep;
+    uint64_t reserved4[7];
 
     struct wm_lock_area lock;
     struct wm_leader_area leader;
 
-    /* Numbers of the event log that were taken. */
-    _Alignas(WM_LINE) _Atomic uint64_t log_next;
+    /* Numbers of the event log that were taken; its low half is a futex. */
+    _Alignas(WM_LINE) _Atomic(uint64_t) log_next;
+    uint64_t reserved5[7];
+
+    uint64_t reserved_succession[8];
 };
 
-static_assert(sizeof(struct wm_record) == WM_LINE, "a line a worker");
-static_assert(sizeof(struct wm_record_cold) == WM_LINE, "a cold line");
-static_assert(sizeof(struct wm_generation_record) == WM_LINE, "a line");
-static_assert(sizeof(struct wm_log_record) == WM_LINE, "a line");
-static_assert(sizeof(struct wm_segment_header) == 512, "header");
+/* The sizes of the first version, which every segment has at least. */
+#define WM_HEADER_LEAST 768u
+#define WM_RECORD_LEAST 64u
+#define WM_COLD_LEAST 128u
+#define WM_GENERATION_LEAST 64u
+#define WM_LOG_LEAST 64u
+/* What no version will pass, so that no sum of a checked header overflows. */
+#define WM_STRIDE_MOST 4096u
+
+static_assert(sizeof(struct wm_record) >= WM_RECORD_LEAST, "a line a worker");
+static_assert(sizeof(struct wm_record_cold) >= WM_COLD_LEAST, "two cold lines");
+static_assert(sizeof(struct wm_generation_record) >= WM_GENERATION_LEAST,
+              "a line a generation");
+static_assert(sizeof(struct wm_log_record) >= WM_LOG_LEAST, "a line an entry");
+static_assert(sizeof(struct wm_segment_header) >= WM_HEADER_LEAST, "header");
 static_assert(offsetof(struct wm_segment_header, instance) == WM_LINE,
               "instance follows the constants");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
@@ -387,32 +233,50 @@ static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
 /* How much of the header never changes. */
 #define WM_CONSTANTS offsetof(struct wm_segment_header, next_join)
 
-/* Byte offsets of the four arrays, and the whole. */
+/* How a segment is made: numbers, strides, and what follows from them. */
 struct wm_geometry {
     uint32_t capacity;
     uint32_t generations;
     uint32_t log_entries;
-    size_t records;
+    uint32_t header_size;
+    uint32_t record_stride;
+    uint32_t cold_stride;
+    uint32_t generation_stride;
+    uint32_t log_stride;
+    size_t records; /* byte offsets of the four arrays */
     size_t colds;
     size_t generation_records;
     size_t log;
-    size_t size;
+    size_t size; /* the whole */
 };
 
+/* Fills in the offsets and the size. */
+static inline void wm_geometry_lay_out(struct wm_geometry *g)
+{
+    g->generations = g->capacity + WM_GENERATIONS_SPARE;
+    g->records = g->header_size;
+    g->colds = g->records + (size_t)g->capacity * g->record_stride;
+    g->generation_records = g->colds + (size_t)g->capacity * g->cold_stride;
+    g->log =
+        g->generation_records + (size_t)g->generations * g->generation_stride;
+    g->size = g->log + (size_t)g->log_entries * g->log_stride;
+}
+
+/* Of a segment that this library makes. */
 static inline struct wm_geometry wm_geometry(uint32_t capacity,
                                              uint32_t log_entries)
 {
-    struct wm_geometry g;
+    struct wm_geometry g = {
+        .capacity = capacity,
+        .log_entries = log_entries,
+        .header_size = sizeof(struct wm_segment_header),
+        .record_stride = sizeof(struct wm_record),
+        .cold_stride = sizeof(struct wm_record_cold),
+        .generation_stride = sizeof(struct wm_generation_record),
+        .log_stride = sizeof(struct wm_log_record),
+    };
 
-    g.capacity = capacity;
-    g.generations = capacity + WM_GENERATIONS_SPARE;
-    g.log_entries = log_entries;
-    g.records = sizeof(struct wm_segment_header);
-    g.colds = g.records + capacity * sizeof(struct wm_record);
-    g.generation_records = g.colds + capacity * sizeof(struct wm_record_cold);
-    g.log = g.generation_records +
-            g.generations * sizeof(struct wm_generation_record);
-    g.size = g.log + log_entries * sizeof(struct wm_log_record);
+    wm_geometry_lay_out(&g);
     return g;
 }
 

@@ -3,19 +3,34 @@
 
 /* One worker of the node leads.
  *
- * The leader's word holds a term and the join number of its worker. Only a
- * worker itself takes the lead, by a swap from the word that it has judged,
- * with the next term: so no two workers ever hold one term, and a worker that
- * finds its own number in the word while it was live just before had the lead
- * at that moment. A join number never comes again, so that whoever gets the
- * slot of a former leader does not inherit its lead.
+ * Definitions. The leader's word holds a term, and a number made of the join
+ * number of the worker that leads. A leader is *good* while its record is LIVE
+ * and no live worker is of a newer generation. A worker *stands* by asking: it
+ * takes the lead where it is live, of the newest generation that has live
+ * workers, and the word names nobody good.
  *
- * A leader is good while its record is LIVE and no live worker is of a newer
- * generation; a word that names any other worker is there to be taken. */
+ *     worker:   load own state .. load word W .. look at records .. swap from W
+ *
+ * 1. Only a worker itself puts its number into the word, by a swap from W to
+ *    the next term. So no two workers ever hold one term [I11]; and a worker
+ *    that took its time, while the lead passed on, fails.
+ * 2. If W names the worker, and its own state was LIVE when that was loaded
+ *    before, then it was live and leading at that moment: no other process can
+ *    have put its number there since [L].
+ * 3. If W names another one, and the word is still W after the look, then what
+ *    the look found of that leader was so while W stood.
+ * 4. A join number never comes again, so that the next worker in the slot of a
+ *    former leader does not inherit its lead.
+ *
+ * A leader that is stopped after it asked, while another takes over, answers
+ * late. That is what the term is for: it hands the term along to whatever it
+ * writes to, which refuses an older one. A leader that dies is taken over from
+ * as soon as a sweep has marked it. */
 
 #include "leader.h"
 
 #include "log.h"
+#include "record.h"
 
 #define ROUNDS 8 /* while the lead keeps passing on */
 
@@ -32,32 +47,31 @@ struct poll {
 static bool look(const struct wm_node *node, uint32_t slot, uint32_t leader,
                  struct poll *p)
 {
-    const struct wm_record *r = &node->segment.records[slot];
-    uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
-    uint64_t generation =
-        atomic_load_explicit(&r->generation, memory_order_acquire);
-    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
-    uint32_t role = atomic_load_explicit(&r->role, memory_order_acquire);
+    const struct wm_record *r = wm_record_at(&node->segment, slot);
+    struct wm_occupant o = wm_occupant_of(r, record_word_acquire(r));
 
-    /* The identity is the word's only if the word is still the same. */
-    if (wm_word_state(word) != WM_LIVE || role != WM_ROLE_WORKER ||
-        wm_word_identity(atomic_load_explicit(
-            &r->word, memory_order_acquire)) != wm_word_identity(word)) {
+    /* Safeguard: leader_is_live_at_both_looks */
+    if (wm_word_state(o.word) != WM_LIVE || o.role != WM_ROLE_WORKER ||
+        !wm_occupant_is_whole(r, &o)) {
         return false;
     }
-    if (generation > p->newest) {
-        p->newest = generation;
+    if (o.generation > p->newest) {
+        p->newest = o.generation;
     }
-    if (wm_leader_of_join(join) != leader) {
+    /* Safeguard: leader_is_known_by_its_join */
+    if (wm_leader_of_join(o.join) != leader) {
         return false;
     }
-    p->generation = generation;
-    p->join = join;
-    p->pid = wm_word_pid(word);
+    p->generation = o.generation;
+    p->join = o.join;
+    p->pid = wm_word_pid(o.word);
     p->slot = slot;
     return true;
 }
 
+/* All records: who leads, and the newest generation that has live workers. One
+ * pass is no moment; a decision that rests on it is a swap from the word that
+ * was loaded before. */
 static void look_at_all(const struct wm_node *node, uint32_t leader,
                         struct poll *p)
 {
@@ -69,24 +83,25 @@ static void look_at_all(const struct wm_node *node, uint32_t leader,
     }
 }
 
-/* The leader where it was last seen. */
+/* The leader where it was last seen. The hint may be anything: the record there
+ * counts only if it is the leader's, by its join number. */
 static bool look_at_hint(const struct wm_node *node, uint32_t leader,
                          struct poll *p)
 {
-    uint32_t slot = atomic_load_explicit(&node->segment.header->leader.slot,
-                                         memory_order_relaxed);
+    uint32_t slot = leader_slot(&node->segment.header->leader);
 
     *p = (struct poll){0};
+    /* Safeguard: hint_is_bounded */
     return slot < node->segment.geometry.capacity &&
            look(node, slot, leader, p);
 }
 
 static uint64_t load_word(const struct wm_node *node)
 {
-    return atomic_load_explicit(&node->segment.header->leader.word,
-                                memory_order_seq_cst);
+    return leader_word_acquire(&node->segment.header->leader);
 }
 
+/* What was found in the look between two loads of this very word. */
 static void describe(struct wm_leader *leader, uint64_t word,
                      const struct poll *p)
 {
@@ -99,6 +114,8 @@ static void describe(struct wm_leader *leader, uint64_t word,
     };
 }
 
+/* Whether this worker is LIVE, loaded before the leader's word: conclusion 2
+ * rests on this order. */
 static bool is_live(const struct wm_worker *w)
 {
     const struct wm_record *r = wm_worker_record(w);
@@ -107,10 +124,12 @@ static bool is_live(const struct wm_worker *w)
     if (r == NULL) {
         return false;
     }
-    word = atomic_load_explicit(&r->word, memory_order_seq_cst);
+    word = record_word_acquire(r); /* before the leader's word [L] */
+    /* Safeguard: leader_looks_at_itself_first */
     return wm_word_state(word) == WM_LIVE && wm_word_pid(word) == w->pid;
 }
 
+/* The worker's own lead needs no look: it is live, and named. */
 static void describe_own(const struct wm_worker *w, struct wm_leader *leader,
                          uint64_t word)
 {
@@ -124,26 +143,30 @@ static void describe_own(const struct wm_worker *w, struct wm_leader *leader,
     };
 }
 
-/* The swap is from the word that was judged: nobody has led in between. */
+/* The swap is from the word that was judged: nobody has led in between. The
+ * hint follows it, and a worker that dies before leaves an old hint, which
+ * costs the others one look at all records. */
 static bool take_the_lead(struct wm_worker *w, uint64_t *word)
 {
     struct wm_leader_area *area = &w->node->segment.header->leader;
+    /* Safeguard: each_lead_has_a_new_term */
     uint64_t mine =
         wm_leader_word(wm_leader_term(*word) + 1, wm_leader_of_join(w->join));
 
-    if (!atomic_compare_exchange_strong_explicit(&area->word, word, mine,
-                                                 memory_order_seq_cst,
-                                                 memory_order_seq_cst)) {
+    if (!leader_swap(area, word, mine)) {
         return false;
     }
     *word = mine;
-    atomic_store_explicit(&area->slot, w->slot, memory_order_relaxed);
+    leader_set_slot(area, w->slot);
     wm_log_append(w->node, WM_LOG_LEADER, w->generation, wm_leader_term(mine),
                   w->pid, w->slot);
     return true;
 }
 
-/* Whether the lead is not this worker's to take. */
+/* Whether the lead is not this worker's to take: a good leader is there, or the
+ * worker may not stand. A leader of the worker's own or of a newer generation
+ * that is live is good without a look at all: those who are newer ask
+ * themselves. */
 static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
                    struct poll *p)
 {
@@ -151,17 +174,44 @@ static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
         return true;
     }
     look_at_all(w->node, leader, p);
+    /* Safeguard: helpers_and_older_workers_do_not_lead */
     return !live || w->role != WM_ROLE_WORKER || w->generation < p->newest ||
+           /* Safeguard: older_leader_is_replaced */
            (p->join != 0 && p->generation >= p->newest);
 }
 
-int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader)
+static void inspect(const struct wm_node *node, struct wm_leader *leader)
+{
+    struct poll p;
+    uint64_t word;
+    int round = 0;
+
+    /* The word is loaded again after the look: a worker that the look found may
+     * have led only after another one that the word named. */
+    do {
+        word = load_word(node);
+        if (!look_at_hint(node, wm_leader_who(word), &p)) {
+            look_at_all(node, wm_leader_who(word), &p);
+        }
+    } while (load_word(node) != word && ++round < ROUNDS);
+    describe(leader, word, &p);
+    leader->mine = p.join != 0 && wm_worker_record(&node->worker) != NULL &&
+                   node->worker.join == p.join;
+}
+
+/* ROUNDS bounds the call, whatever others do: a round that does not end has met
+ * another worker's swap. */
+static int stand(struct wm_worker *worker, struct wm_leader *leader)
 {
     const struct wm_node *node = worker->node;
+    int error = wm_node_usable(node);
 
     *leader = (struct wm_leader){.slot = WM_NO_SLOT};
     if (wm_worker_record(worker) == NULL) {
         return -ECHILD;
+    }
+    if (error != 0) {
+        return error;
     }
     /* Each round that does not end has met another's swap; after some, the
      * answer is whoever won. */
@@ -186,28 +236,41 @@ int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader)
             return 1;
         }
     }
-    wm_leader_inspect(node, leader);
+    inspect(node, leader);
     return (int)leader->mine;
 }
 
-void wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader)
+int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader)
 {
-    struct poll p;
-    uint64_t word;
-    int round = 0;
+    WM_REQUIRE(worker);
 
-    /* Who was named before the look may have led again after another. */
-    do {
-        word = load_word(node);
-        if (!look_at_hint(node, wm_leader_who(word), &p)) {
-            look_at_all(node, wm_leader_who(word), &p);
-        }
-    } while (load_word(node) != word && ++round < ROUNDS);
-    describe(leader, word, &p);
-    leader->mine = p.join != 0 && wm_worker_record(&node->worker) != NULL &&
-                   node->worker.join == p.join;
+    struct wm_leader own;
+    int result = wm_sized_check(leader, WM_LEAST(wm_leader, reserved));
+
+    if (result == 0) {
+        result = stand(worker, &own);
+        wm_sized_write(leader, &own, sizeof(own));
+    }
+    return result;
 }
 
+int wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader)
+{
+    WM_REQUIRE(node);
+
+    struct wm_leader own;
+    int error = wm_sized_check(leader, WM_LEAST(wm_leader, reserved));
+
+    if (error == 0) {
+        inspect(node, &own);
+        wm_sized_write(leader, &own, sizeof(own));
+    }
+    return error;
+}
+
+/* A worker that drains or leaves gives its lead up. Where another thread of the
+ * process stands at the same time, the lead may stay with a worker that is not
+ * LIVE any more: the next that asks takes it. */
 void wm_leader_resign(struct wm_worker *worker)
 {
     struct wm_leader_area *area = &worker->node->segment.header->leader;
@@ -215,9 +278,7 @@ void wm_leader_resign(struct wm_worker *worker)
 
     if (worker->join != 0 &&
         wm_leader_who(word) == wm_leader_of_join(worker->join) &&
-        atomic_compare_exchange_strong_explicit(
-            &area->word, &word, wm_leader_word(wm_leader_term(word), 0),
-            memory_order_seq_cst, memory_order_relaxed)) {
+        leader_swap(area, &word, wm_leader_word(wm_leader_term(word), 0))) {
         wm_log_append(worker->node, WM_LOG_LEADER_LOST, worker->generation,
                       wm_leader_term(word), worker->pid, worker->slot);
     }

@@ -3,83 +3,74 @@
 
 /* The lifecycle lock: one callback at a time over all processes of a node.
  *
- * The word names the holder: pid, low bits of its start time (a reused pid is
- * no life), and a sequence number that makes every holding another value. It
- * is free, held by the living, or held by the dead; a contender that proves
- * the last swaps its own name in, and nothing needs repair, because no state
- * lies under the lock: marks and ends are swapped in by themselves.
+ * The word names the holder: pid, low bits of its start time (a pid that is
+ * used again is another process), and a sequence number, so that each holding
+ * is another value. The lock is
  *
- * Sleepers wait on a futex that counts releases, and look again every 50 ms,
- * because the dead wake nobody. A contender that may not sleep (a timer in an
- * event loop) polls, and would starve behind them; so it signs `next` with
- * pid and time at each try, and while that is fresh a free lock is left to it.
- * A signature goes stale by itself after 100 ms: what a contender that died
- * costs the others. */
+ *   free       pid 0: taken by a swap from that value;
+ *   held       by a living process: nobody but the holder changes the word;
+ *   abandoned  by a dead one: taken by a swap from that value, as if free.
+ *
+ * 1. At most one living process holds it [I8]: each change is one swap, from a
+ *    value that was free or whose holder was proven dead. A dead process stays
+ *    dead, so that the proof still holds when the swap succeeds; and if another
+ *    contender was quicker, the value is another one.
+ * 2. Nothing needs repair after a death: no state lies under the lock. Marks
+ *    and ends are swapped in by themselves; the lock orders callbacks alone.
+ * 3. A process that is stopped between its proof and its swap does no harm: the
+ *    swap is from the very value that it judged.
+ *
+ * Sleeping. A release counts `wake` and wakes one sleeper:
+ *
+ *     sleeper:   load wake ... try, refused ............ sleep while wake is so
+ *     holder:                   word freed ... wake + 1 ... wake one
+ *
+ * If the release comes before the sleep, the count is another one, and the
+ * kernel does not let the sleeper sleep [J]. The dead wake nobody, so sleepers
+ * look again every PROBE_MS.
+ *
+ * Polling. A contender that may not sleep (a timer in an event loop) polls, and
+ * would starve behind sleepers. At each try it signs `next` with its pid and
+ * the time, and while the signature is fresh a free lock is left to it. The
+ * signature goes stale by itself after RESERVED_MS: that is what a contender
+ * which died costs the others. */
 
 #include "lock.h"
 
 #include "log.h"
 #include "process.h"
+#include "record.h"
 
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 
-#define SEQUENCE_BITS 24
-#define SEQUENCE_MASK ((UINT64_C(1) << SEQUENCE_BITS) - 1)
-#define START_BITS 18
-#define START_MASK ((UINT64_C(1) << START_BITS) - 1)
+/* How long a dead holder keeps the sleepers, in ms, and how long a signature of
+ * a contender that polls is believed. */
 #define PROBE_MS 50
 #define LOOKS 8 /* at a holder, while the lock keeps passing on */
 #define RESERVED_MS 100
 
-static uint32_t word_pid(uint64_t word)
+/* A process that has the holder's pid, but began at another time, is not it. */
+static bool holder_is_dead(uint64_t word)
 {
-    return (uint32_t)(word >> (SEQUENCE_BITS + START_BITS));
-}
-
-static uint64_t word_start(uint64_t word)
-{
-    return word >> SEQUENCE_BITS & START_MASK;
-}
-
-/* Never 0, which is unknown, for one that is known. */
-static uint64_t start_bits(uint64_t start)
-{
-    return (start & START_MASK) == 0 && start != 0 ? 1 : start & START_MASK;
-}
-
-static uint64_t next_sequence(uint64_t word)
-{
-    return (word + 1) & SEQUENCE_MASK;
-}
-
-static uint64_t own_word(uint64_t sequence)
-{
-    uint64_t self = wm_self_ident();
-
-    return (uint64_t)wm_ident_pid(self) << (SEQUENCE_BITS + START_BITS) |
-           start_bits(wm_ident_start(self)) << SEQUENCE_BITS | sequence;
-}
-
-static bool holder_dead(uint64_t word)
-{
-    uint32_t pid = word_pid(word);
-    uint64_t seen;
+    uint32_t pid = wm_lock_pid_of(word);
+    uint64_t start = wm_lock_start(word), seen;
 
     if (wm_process_dead(wm_ident(pid, 0), 0, WM_PROOF_QUICK)) {
         return true;
     }
-    seen = wm_ident_start(wm_process_ident(pid));
-    return seen != 0 && word_start(word) != 0 &&
-           start_bits(seen) != word_start(word);
+    seen = wm_lock_start_of(wm_ident_start(wm_process_ident(pid)));
+    /* Safeguard: holder_is_known_by_its_start */
+    return seen != 0 && start != 0 && seen != start;
 }
 
+/* For a sweep, which spares the holder. A worker that has released the lock by
+ * the time of the answer has beaten before it did. */
 uint32_t wm_lock_pid(const struct wm_node *node)
 {
-    return word_pid(atomic_load_explicit(&node->segment.header->lock.word,
-                                         memory_order_acquire));
+    return wm_lock_pid_of(lock_word_acquire(&node->segment.header->lock));
 }
 
 /* ----------------------------------------------------------- reservation */
@@ -87,86 +78,85 @@ uint32_t wm_lock_pid(const struct wm_node *node)
 static bool is_reserved_by_other(const struct wm_lock_area *lock, uint64_t now,
                                  uint32_t own)
 {
-    uint64_t next = atomic_load_explicit(&lock->next, memory_order_relaxed);
-    int64_t age = wm_word_age(next, now);
+    uint64_t turn = lock_turn(lock);
+    int64_t age = wm_word_age(turn, now);
 
-    return next != 0 && wm_word_pid(next) != own && age >= 0 &&
+    /* Safeguard: fresh_turn_is_left_to_its_signer */
+    return turn != 0 && wm_word_pid(turn) != own && age >= 0 &&
+           /* Safeguard: stale_turn_keeps_nobody */
            age <= RESERVED_MS;
 }
 
 /* Signs for the next turn, unless another's signature is fresh; returns whether
- * it is ours. */
+ * it is this process's now. */
 static bool reserve(struct wm_lock_area *lock, uint64_t now, uint32_t own)
 {
-    uint64_t next = atomic_load_explicit(&lock->next, memory_order_relaxed);
+    uint64_t turn = lock_turn(lock);
 
     return !is_reserved_by_other(lock, now, own) &&
-           atomic_compare_exchange_strong_explicit(
-               &lock->next, &next, wm_word(0, own, now), memory_order_relaxed,
-               memory_order_relaxed);
+           lock_swap_turn(lock, turn, wm_word(0, own, now));
 }
 
+/* Its turn has come. A signature that is another's by now stays. */
 static void unreserve(struct wm_lock_area *lock, uint32_t own)
 {
-    uint64_t next = atomic_load_explicit(&lock->next, memory_order_relaxed);
+    uint64_t turn = lock_turn(lock);
 
-    if (next != 0 && wm_word_pid(next) == own) {
-        atomic_compare_exchange_strong_explicit(
-            &lock->next, &next, 0, memory_order_relaxed, memory_order_relaxed);
+    if (turn != 0 && wm_word_pid(turn) == own) {
+        lock_swap_turn(lock, turn, 0);
     }
 }
 
 /* ------------------------------------------------------------------- try */
 
+/* Says who has the lock and what for, for those who look. The lock is held
+ * already: a holder that dies before this has said nothing yet [K]. */
 static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
 {
-    struct wm_lock_area *lock = &node->segment.header->lock;
     uint64_t generation = wm_worker_record(&node->worker) != NULL
                               ? node->worker.generation
                               : node->begun;
 
-    /* Released: who sees one of these finds our name in the word. The sequence
-     * last: who sees it sees these. Pair with the loads in inspect_said(). */
-    atomic_store_explicit(&lock->holder_since, wm_now(), memory_order_release);
-    atomic_store_explicit(&lock->holder_generation, generation,
-                          memory_order_release);
-    atomic_store_explicit(&lock->holder_purpose, purpose, memory_order_release);
-    atomic_store_explicit(&lock->holder_sequence, word & SEQUENCE_MASK,
-                          memory_order_release);
-    atomic_store_explicit(&node->held, word, memory_order_relaxed);
+    lock_describe_holder(&node->segment.header->lock, wm_now(), generation,
+                         purpose, wm_lock_sequence(word));
+    wm_node_set_held(node, word);
 }
 
+/* One try: 0, WM_RECOVERED, or -EBUSY. The failing swap is not tried again: it
+ * has met another contender's, and the lock is that one's now. */
 static int try_once(struct wm_node *node, uint32_t purpose)
 {
     struct wm_lock_area *lock = &node->segment.header->lock;
-    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
-    uint32_t own = wm_ident_pid(wm_self_ident());
+    uint64_t word = lock_word_relaxed(lock);
+    uint64_t self = wm_self_ident(), mine;
+    uint32_t own = wm_ident_pid(self);
     bool dead = false;
-    uint64_t mine;
 
-    if (word_pid(word) != 0) {
-        dead = holder_dead(word);
+    if (wm_lock_pid_of(word) != 0) {
+        dead = holder_is_dead(word);
+        /* Safeguard: living_holder_is_not_robbed */
         if (!dead) {
             return -EBUSY;
         }
     } else if (is_reserved_by_other(lock, wm_now(), own)) {
         return -EBUSY;
     }
-    mine = own_word(next_sequence(word));
-    if (!atomic_compare_exchange_strong_explicit(&lock->word, &word, mine,
-                                                 memory_order_acquire,
-                                                 memory_order_relaxed)) {
+    /* Safeguard: each_holding_has_its_number */
+    mine = wm_lock_word(self, wm_lock_sequence(word) + 1);
+    if (!lock_take(lock, word, mine)) {
         return -EBUSY;
     }
     unreserve(lock, own);
     sign_holder(node, mine, purpose);
     if (dead) {
         wm_log_append(node, WM_LOG_LOCK_RECOVERED, node->worker.generation,
-                      word_pid(word), own, WM_NO_SLOT);
+                      wm_lock_pid_of(word), own, WM_NO_SLOT);
     }
     return dead ? WM_RECOVERED : 0;
 }
 
+/* The lock is the process's: a second thread of the holder would wait for its
+ * own process. */
 static int may_contend(const struct wm_node *node)
 {
     int error = wm_node_usable(node);
@@ -174,13 +164,14 @@ static int may_contend(const struct wm_node *node)
     if (error != 0) {
         return error;
     }
-    return atomic_load_explicit(&node->held, memory_order_relaxed) != 0
-               ? -EDEADLK
-               : 0;
+    return wm_node_held(node) != 0 ? -EDEADLK : 0;
 }
 
+/* Of several pollers one has the fresh signature: it is told that it is the
+ * next, so that it polls more often than the others. */
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
 {
+    WM_REQUIRE(node);
     int result = may_contend(node);
 
     if (result != 0) {
@@ -195,8 +186,75 @@ int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
     return result;
 }
 
+/* --------------------------------------------------------------- inspect */
+
+/* What the word says by itself. */
+static void inspect_word(const struct wm_node *node, uint64_t word,
+                         struct wm_lock_holder *holder)
+{
+    *holder = (struct wm_lock_holder){
+        .pid = (int32_t)wm_lock_pid_of(word),
+        .sequence = wm_lock_sequence(word),
+        .own = word != 0 && word == wm_node_held(node),
+    };
+}
+
+/* Adds what the holder has said of itself, if it has; false, and nothing added,
+ * if it may be what the next one says. */
+static bool inspect_said(const struct wm_lock_area *lock, uint64_t word,
+                         struct wm_lock_holder *holder)
+{
+    struct wm_lock_holder said = *holder;
+    uint64_t now, since;
+
+    if (said.pid == 0 || lock_holder_sequence(lock) != said.sequence) {
+        return true;
+    }
+    now = wm_now();
+    since = lock_holder_since(lock);
+    said.purpose = lock_holder_purpose(lock);
+    said.generation = lock_holder_generation(lock);
+    said.held_ms = now > since ? now - since : 0;
+    /* Safeguard: holder_is_the_same_after_the_look */
+    if (lock_word_acquire(lock) != word) {
+        return false;
+    }
+    *holder = said;
+    return true;
+}
+
+/* A look that met a change of holders is taken again; after LOOKS of them the
+ * word alone is told. */
+static void inspect(const struct wm_node *node, struct wm_lock_holder *holder)
+{
+    const struct wm_lock_area *lock = &node->segment.header->lock;
+    uint64_t word;
+    int look = 0;
+
+    do {
+        word = lock_word_acquire(lock);
+        inspect_word(node, word, holder);
+    } while (!inspect_said(lock, word, holder) && ++look < LOOKS);
+}
+
+int wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
+{
+    WM_REQUIRE(node);
+
+    struct wm_lock_holder own;
+    int error = wm_sized_check(holder, WM_LEAST(wm_lock_holder, reserved));
+
+    if (error == 0) {
+        inspect(node, &own);
+        wm_sized_write(holder, &own, sizeof(own));
+    }
+    return error;
+}
+
 /* ------------------------------------------------------------------ wait */
 
+/* The kernel compares `wake` with what was seen, under its own lock, before the
+ * thread sleeps: no release between the two is missed. */
 static void sleep_on(_Atomic uint32_t *wake, uint32_t seen, uint64_t ms)
 {
     struct timespec timeout = {.tv_sec = (time_t)(ms / 1000),
@@ -207,9 +265,9 @@ static void sleep_on(_Atomic uint32_t *wake, uint32_t seen, uint64_t ms)
     syscall(SYS_futex, wake, FUTEX_WAIT, seen, &timeout, NULL, 0);
 }
 
-/* Whether one holder is past what the caller grants it. The holding is told
- * by its sequence number, and timed from when this waiter first saw it where
- * the holder has not said since when. */
+/* Whether one holder is past what the caller grants it. Each holding has a
+ * sequence number of its own. Where the holder has not said since when it holds
+ * the lock, the time runs from when this waiter first saw that number. */
 struct patience {
     uint32_t sequence;
     uint64_t seen;
@@ -221,7 +279,7 @@ static bool is_held_too_long(const struct wm_node *node, struct patience *p,
     struct wm_lock_holder holder;
     uint64_t held;
 
-    wm_lock_inspect(node, &holder);
+    inspect(node, &holder);
     if (holder.pid == 0) {
         return false;
     }
@@ -236,6 +294,7 @@ static bool is_held_too_long(const struct wm_node *node, struct patience *p,
     return held > hold_ms;
 }
 
+/* A waiter is not judged by time, as long as it beats. */
 static void keep_beating(struct wm_node *node)
 {
     if (wm_worker_record(&node->worker) != NULL) {
@@ -243,131 +302,99 @@ static void keep_beating(struct wm_node *node)
     }
 }
 
+/* Each round: the count of releases first, then a try, then a sleep that a
+ * release in between does not let begin. The limits are looked at between the
+ * two: one for the whole wait, one for each holder, so that a waiter may stand
+ * behind any number of short callbacks, but not behind one that hangs. */
 int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
 {
-    static const struct wm_lock_options none = {.size = sizeof(none)};
+    WM_REQUIRE(node);
+    struct wm_lock_options own = {0};
     struct wm_lock_area *lock = &node->segment.header->lock;
     struct patience patience = {0};
     uint64_t began = wm_now(), now;
     int result = may_contend(node);
 
-    if (options == NULL) {
-        options = &none;
-    } else if (options->size < sizeof(*options)) {
-        return -EINVAL;
+    if (options != NULL) {
+        int error = wm_sized_read(&own, sizeof(own),
+                                  WM_LEAST(wm_lock_options, wait_ms), options);
+
+        if (error != 0) {
+            return error;
+        }
     }
     if (result != 0) {
         return result;
     }
     for (;;) {
         /* Before the try: a release in between makes the sleep return. */
-        uint32_t wake = atomic_load_explicit(&lock->wake, memory_order_acquire);
+        uint32_t wake = lock_wake_acquire(lock);
         uint64_t ms = PROBE_MS;
 
-        result = try_once(node, options->purpose);
+        result = try_once(node, own.purpose);
         if (result >= 0) {
             return result;
         }
         keep_beating(node);
         now = wm_now();
-        if (options->wait_ms != 0) {
-            if (now - began >= options->wait_ms) {
+        if (own.wait_ms != 0) {
+            if (now - began >= own.wait_ms) {
                 return -ETIMEDOUT;
             }
-            if (options->wait_ms - (now - began) < ms) {
-                ms = options->wait_ms - (now - began);
+            if (own.wait_ms - (now - began) < ms) {
+                ms = own.wait_ms - (now - began);
             }
         }
-        if (options->hold_ms != 0 &&
-            is_held_too_long(node, &patience, now, options->hold_ms)) {
+        if (own.hold_ms != 0 &&
+            is_held_too_long(node, &patience, now, own.hold_ms)) {
             return -ETIMEDOUT;
         }
         sleep_on(&lock->wake, wake, ms);
     }
 }
 
+/* The beat, the word, the count, the wake: if the process dies after the word,
+ * the lock is free and the next to look takes it; sleepers look within
+ * PROBE_MS. */
 int wm_lock_release(struct wm_node *node)
 {
+    WM_REQUIRE(node);
     struct wm_lock_area *lock = &node->segment.header->lock;
-    uint64_t held = atomic_load_explicit(&node->held, memory_order_relaxed);
+    uint64_t held = wm_node_held(node);
     bool released;
 
+    if (!wm_node_writable(node)) {
+        return -EROFS;
+    }
+    /* Safeguard: holder_alone_releases */
     if (held == 0) {
         return -EPERM;
     }
-    /* First: once released we are judged by time again. */
+    /* First: once it has released the lock, this worker is judged by time
+     * again. */
+    /* Safeguard: holder_beats_before_it_releases */
     keep_beating(node);
-    atomic_store_explicit(&node->held, 0, memory_order_relaxed);
-    released = atomic_compare_exchange_strong_explicit(
-        &lock->word, &held, held & SEQUENCE_MASK, memory_order_release,
-        memory_order_relaxed);
-    atomic_fetch_add_explicit(&lock->wake, 1, memory_order_release);
+    wm_node_set_held(node, 0);
+    released = lock_give_back(lock, held);
+    lock_count_release(lock);
     syscall(SYS_futex, &lock->wake, FUTEX_WAKE, 1, NULL, NULL, 0);
     return released ? 0 : -EPERM;
 }
 
 void wm_lock_hold_note(struct wm_node *node, struct wm_lock_hold *hold)
 {
+    WM_REQUIRE(node);
     hold->node = node;
-    hold->word = atomic_load_explicit(&node->held, memory_order_relaxed);
+    hold->word = wm_node_held(node);
 }
 
+/* For a cleanup handler, which may run long after: the word of a holding is
+ * never that of a later one, as long as fewer than 2^24 lie between. */
 void wm_lock_hold_release(void *hold)
 {
     const struct wm_lock_hold *h = hold;
 
-    if (h->word != 0 &&
-        h->word == atomic_load_explicit(&h->node->held, memory_order_relaxed)) {
+    if (h->word != 0 && h->word == wm_node_held(h->node)) {
         wm_lock_release(h->node);
     }
-}
-
-static void inspect_word(const struct wm_node *node, uint64_t word,
-                         struct wm_lock_holder *holder)
-{
-    *holder = (struct wm_lock_holder){
-        .pid = (int32_t)word_pid(word),
-        .sequence = (uint32_t)(word & SEQUENCE_MASK),
-        .own = word != 0 &&
-               word == atomic_load_explicit(&node->held, memory_order_relaxed),
-    };
-}
-
-/* Adds what the holder has said of itself, if it has; false, and nothing added,
- * if it may be what the next one says. */
-static bool inspect_said(const struct wm_lock_area *lock, uint64_t word,
-                         struct wm_lock_holder *holder)
-{
-    struct wm_lock_holder said = *holder;
-    uint64_t now, since;
-
-    if (said.pid == 0 ||
-        atomic_load_explicit(&lock->holder_sequence, memory_order_acquire) !=
-            said.sequence) {
-        return true;
-    }
-    now = wm_now();
-    since = atomic_load_explicit(&lock->holder_since, memory_order_acquire);
-    said.purpose =
-        atomic_load_explicit(&lock->holder_purpose, memory_order_acquire);
-    said.generation =
-        atomic_load_explicit(&lock->holder_generation, memory_order_acquire);
-    said.held_ms = now > since ? now - since : 0;
-    if (atomic_load_explicit(&lock->word, memory_order_acquire) != word) {
-        return false;
-    }
-    *holder = said;
-    return true;
-}
-
-void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
-{
-    const struct wm_lock_area *lock = &node->segment.header->lock;
-    uint64_t word;
-    int look = 0;
-
-    do {
-        word = atomic_load_explicit(&lock->word, memory_order_acquire);
-        inspect_word(node, word, holder);
-    } while (!inspect_said(lock, word, holder) && ++look < LOOKS);
 }

@@ -43,11 +43,12 @@ static uint64_t fold(uint64_t sum, uint64_t value)
 }
 
 /* Never 0, which is what a fresh ring holds. */
-static uint64_t checksum(uint64_t number, const uint64_t field[5])
+static uint64_t checksum(uint64_t number, const uint64_t field[WM_LOG_FIELDS])
 {
+    /* Safeguard: checksum_covers_the_number */
     uint64_t sum = fold(UINT64_C(0x6c6f67), number);
 
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < WM_LOG_FIELDS; i++) {
         sum = fold(sum, field[i]);
     }
     return sum | 1;
@@ -56,7 +57,7 @@ static uint64_t checksum(uint64_t number, const uint64_t field[5])
 static struct wm_log_record *record_of(const struct wm_node *node,
                                        uint64_t number)
 {
-    return &node->segment.log[number % node->segment.geometry.log_entries];
+    return wm_log_at(&node->segment, number);
 }
 
 /* The epoch is the number of entries, as far as a futex can look at it: every
@@ -71,12 +72,13 @@ static uint32_t *epoch_word(const struct wm_node *node)
 
 uint32_t wm_epoch(const struct wm_node *node)
 {
-    return (uint32_t)atomic_load_explicit(&node->segment.header->log_next,
-                                          memory_order_acquire);
+    WM_REQUIRE(node);
+    return (uint32_t)header_log_number(node->segment.header);
 }
 
 int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms)
 {
+    WM_REQUIRE(node);
     struct timespec timeout = {.tv_sec = (time_t)(timeout_ms / 1000),
                                .tv_nsec = (long)(timeout_ms % 1000) * 1000000};
 
@@ -93,6 +95,7 @@ int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms)
 
 int wm_wake(const struct wm_node *node)
 {
+    WM_REQUIRE(node);
     long woken = syscall(SYS_futex, epoch_word(node), FUTEX_WAKE, INT_MAX, NULL,
                          NULL, 0);
 
@@ -103,22 +106,11 @@ void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
                    uint64_t generation, uint64_t value, uint32_t pid,
                    uint32_t slot)
 {
-    /* Release: who sees this epoch sees the change. Pairs with wm_epoch. */
-    uint64_t number = atomic_fetch_add_explicit(&node->segment.header->log_next,
-                                                1, memory_order_release) +
-                      1;
-    struct wm_log_record *r = record_of(node, number);
-    const uint64_t field[5] = {realtime_ms(), generation, value,
-                               (uint64_t)pid << 32 | slot, kind};
+    uint64_t number = header_take_log_number(node->segment.header);
+    const uint64_t field[WM_LOG_FIELDS] = {realtime_ms(), generation, value,
+                                           wm_subject(pid, slot), kind};
 
-    atomic_store_explicit(&r->time, field[0], memory_order_relaxed);
-    atomic_store_explicit(&r->generation, field[1], memory_order_relaxed);
-    atomic_store_explicit(&r->value, field[2], memory_order_relaxed);
-    atomic_store_explicit(&r->subject, field[3], memory_order_relaxed);
-    atomic_store_explicit(&r->kind, field[4], memory_order_relaxed);
-    /* Pairs with the load in read_entry: who sees it sees the fields. */
-    atomic_store_explicit(&r->check, checksum(number, field),
-                          memory_order_release);
+    log_write(record_of(node, number), field, checksum(number, field));
     wm_wake(node);
 }
 
@@ -131,16 +123,10 @@ void wm_log_worker(const struct wm_worker *worker, enum wm_log_kind kind)
 static bool read_entry(const struct wm_node *node, uint64_t number,
                        struct wm_log_entry *entry)
 {
-    const struct wm_log_record *r = record_of(node, number);
-    uint64_t check = atomic_load_explicit(&r->check, memory_order_acquire);
-    const uint64_t field[5] = {
-        atomic_load_explicit(&r->time, memory_order_relaxed),
-        atomic_load_explicit(&r->generation, memory_order_relaxed),
-        atomic_load_explicit(&r->value, memory_order_relaxed),
-        atomic_load_explicit(&r->subject, memory_order_relaxed),
-        atomic_load_explicit(&r->kind, memory_order_relaxed),
-    };
+    uint64_t field[WM_LOG_FIELDS];
+    uint64_t check = log_read(record_of(node, number), field);
 
+    /* Safeguard: checksum_is_compared */
     if (check != checksum(number, field)) {
         return false;
     }
@@ -149,8 +135,8 @@ static bool read_entry(const struct wm_node *node, uint64_t number,
         .time = field[0],
         .generation = field[1],
         .value = field[2],
-        .pid = (int32_t)(field[3] >> 32),
-        .slot = (uint32_t)field[3],
+        .pid = (int32_t)wm_subject_pid(field[3]),
+        .slot = wm_subject_slot(field[3]),
         .kind = (uint32_t)field[4],
     };
     return true;
@@ -171,8 +157,7 @@ static bool await_entry(const struct wm_node *node, uint64_t number,
 /* Whether the ring has come round to its place since. */
 static bool is_overwritten(const struct wm_node *node, uint64_t number)
 {
-    uint64_t newest = atomic_load_explicit(&node->segment.header->log_next,
-                                           memory_order_acquire);
+    uint64_t newest = header_log_number(node->segment.header);
 
     return newest - number >= node->segment.geometry.log_entries;
 }
@@ -195,20 +180,24 @@ static bool is_old(const struct wm_log_entry *entry, uint32_t ms)
 {
     uint64_t age = realtime_ms() - entry->time;
 
+    /* Safeguard: reader_waits_no_longer_than_its_patience */
     return age + ms >= 2 * (uint64_t)ms;
 }
 
 int wm_log_read_within(const struct wm_node *node, uint64_t *since,
-                       struct wm_log_entry *list, uint32_t room,
-                       uint32_t *count, uint64_t *missed, uint32_t patience_ms)
+                       struct wm_log_entry *list, uint32_t element,
+                       uint32_t room, uint32_t *count, uint64_t *missed,
+                       uint32_t patience_ms)
 {
-    uint64_t newest = atomic_load_explicit(&node->segment.header->log_next,
-                                           memory_order_acquire);
+    uint64_t newest = header_log_number(node->segment.header);
     uint64_t entries = node->segment.geometry.log_entries;
     uint64_t number = *since, lost = 0;
     struct wm_log_entry next = {0}; /* behind a gap */
-    int result = 0;
+    int result = wm_element_check(element, WM_LEAST(wm_log_entry, reserved));
 
+    if (result != 0) {
+        return result;
+    }
     *count = 0;
     /* Numbers that the ring has no room for; `since` of another life. */
     if (number > newest) {
@@ -218,7 +207,11 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
         number = newest - entries;
     }
     while (number < newest && *count < room) {
-        if (await_entry(node, number + 1, &list[*count])) {
+        struct wm_log_entry entry;
+
+        if (await_entry(node, number + 1, &entry)) {
+            wm_element_write(wm_element_at(list, element, *count), element,
+                             &entry, sizeof(entry));
             (*count)++;
         } else if (is_overwritten(node, number + 1)) {
             lost++;
@@ -228,6 +221,7 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
                 !find_next(node, number + 1, newest, &next)) {
                 break; /* its writer may be at it: a later call tells */
             }
+            /* Safeguard: reader_waits_for_a_slow_writer */
             if (!is_old(&next, patience_ms)) {
                 result = WM_UNSETTLED;
                 break;
@@ -244,9 +238,10 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
 }
 
 int wm_log_read(const struct wm_node *node, uint64_t *since,
-                struct wm_log_entry *list, uint32_t room, uint32_t *count,
-                uint64_t *missed)
+                struct wm_log_entry *list, uint32_t element, uint32_t room,
+                uint32_t *count, uint64_t *missed)
 {
-    return wm_log_read_within(node, since, list, room, count, missed,
+    WM_REQUIRE(node);
+    return wm_log_read_within(node, since, list, element, room, count, missed,
                               PATIENCE_MS);
 }

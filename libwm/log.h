@@ -20,7 +20,8 @@ void wm_log_worker(const struct wm_worker *worker, enum wm_log_kind kind);
 /* As wm_log_read(); patience_ms: how old what follows an unfinished entry must
  * be for that to count as missed. */
 int wm_log_read_within(const struct wm_node *node, uint64_t *since,
-                       struct wm_log_entry *list, uint32_t room,
-                       uint32_t *count, uint64_t *missed, uint32_t patience_ms);
+                       struct wm_log_entry *list, uint32_t element,
+                       uint32_t room, uint32_t *count, uint64_t *missed,
+                       uint32_t patience_ms);
 
 #endif

@@ -6,11 +6,27 @@
 #ifndef WM_NODE_H
 #define WM_NODE_H
 
+#include "header_fields.h"
 #include "segment.h"
+#include "sized.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+
+/* How far a start or an exit has come: what wm_start_next() or wm_exit_next()
+ * does next. */
+enum wm_step {
+    WM_STEP_NONE,
+    WM_STEP_START,
+    WM_STEP_OWED,       /* events of others */
+    WM_STEP_RECOVERIES, /* its own */
+    WM_STEP_EXIT,
+    WM_STEP_DRAIN,
+    WM_STEP_OWED_AFTER, /* what the exit has found of others */
+    WM_STEP_CLOSE,
+    WM_STEP_ENDS /* of its generation */
+};
 
 /* The process's own worker. `record` is NULL while none is held; the fork
  * handler clears it in the child. */
@@ -27,8 +43,11 @@ struct wm_worker {
     uint32_t ordinal; /* among those that entered in this spell */
     uint32_t expected;
     uint32_t role;
-    uint32_t recoveries; /* told, of its stalls */
-    _Atomic bool late;   /* a beat was overdue since its last sweep */
+    uint32_t recovered; /* of its stalls, those whose recovery was taken */
+    enum wm_step step;
+    uint32_t kinds; /* that its start or exit gives */
+    bool exit_given;
+    _Atomic bool late; /* a beat was overdue since its last sweep */
 };
 
 struct wm_node {
@@ -51,6 +70,13 @@ struct wm_node {
     struct wm_postmortem postmortem;
 };
 
+/* Gives back one attach or open; true if it was the last, and the handle is in
+ * no registry any more. */
+bool wm_node_give_reference(struct wm_node *node);
+
+/* Frees a handle that is in no registry, and what it has mapped. */
+void wm_node_discard(struct wm_node *node);
+
 static inline bool wm_node_writable(const struct wm_node *node)
 {
     return node->segment.writable;
@@ -66,23 +92,74 @@ static inline int wm_node_usable(const struct wm_node *node)
     if (!s->writable) {
         return -EROFS;
     }
+    /* Safeguard: constants_are_compared */
     return memcmp(s->header, s->constants, WM_CONSTANTS) == 0 ? 0 : -EUCLEAN;
 }
 
-/* The record of the process's worker, or NULL. */
+/* The handle's atomics are private to a process. They are atomic because another
+ * thread may look at them while its owner changes them (wm.h, "Threads"). */
+
+/* The record of the process's worker, or NULL. Relaxed: what it points to is
+ * shared memory, whose fields have orders of their own. */
 static inline struct wm_record *wm_worker_record(const struct wm_worker *w)
 {
     return atomic_load_explicit(&w->record, memory_order_relaxed);
 }
 
-/* How many slots need a look. Pairs with the raise in a join: who sees a
- * record through what was published after it also sees the raised mark. */
+/* Relaxed, as wm_worker_record(). */
+static inline void wm_worker_set_record(struct wm_worker *w,
+                                        struct wm_record *record)
+{
+    atomic_store_explicit(&w->record, record, memory_order_relaxed);
+}
+
+/* A beat was overdue. Relaxed: a hint for the next sweep, by itself. */
+static inline void wm_worker_note_late(struct wm_worker *w)
+{
+    atomic_store_explicit(&w->late, true, memory_order_relaxed);
+}
+
+/* Whether a beat was overdue since this was last asked. Relaxed, as
+ * wm_worker_note_late(). */
+static inline bool wm_worker_take_late(struct wm_worker *w)
+{
+    return atomic_exchange_explicit(&w->late, false, memory_order_relaxed);
+}
+
+/* The lock's word while this process has it, else 0. Relaxed: what it stands
+ * for, the lock itself, has the orders. */
+static inline uint64_t wm_node_held(const struct wm_node *node)
+{
+    return atomic_load_explicit(&node->held, memory_order_relaxed);
+}
+
+/* Relaxed, as wm_node_held(). */
+static inline void wm_node_set_held(struct wm_node *node, uint64_t word)
+{
+    atomic_store_explicit(&node->held, word, memory_order_relaxed);
+}
+
+/* Whether the process that has begun its generation has forked since. Relaxed:
+ * a thread that forks and one that abandons a generation are the caller's to
+ * order. */
+static inline bool wm_node_has_forked(const struct wm_node *node)
+{
+    return atomic_load_explicit(&node->forked, memory_order_relaxed);
+}
+
+/* Relaxed, as wm_node_has_forked(). */
+static inline void wm_node_set_forked(struct wm_node *node, bool forked)
+{
+    atomic_store_explicit(&node->forked, forked, memory_order_relaxed);
+}
+
+/* How many slots need a look: none from here on was ever used [I]. */
 static inline uint32_t wm_node_high(const struct wm_node *node)
 {
-    uint32_t high =
-        atomic_load_explicit(&node->segment.header->high, memory_order_acquire);
+    uint32_t high = header_high_acquire(node->segment.header);
     uint32_t capacity = node->segment.geometry.capacity;
 
+    /* Safeguard: high_mark_is_bounded */
     return high < capacity ? high : capacity;
 }
 

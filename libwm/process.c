@@ -11,12 +11,13 @@
 
 #include "process.h"
 
-#include "layout.h"
+#include "word.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,10 +100,11 @@ uint64_t wm_process_ident(uint32_t pid)
     return wm_ident(pid, facts.start);
 }
 
-/* Written by the first caller of a process and by the fork handler: threads
- * that race here all store the same. */
+/* Private to the process. */
 static _Atomic uint64_t self;
 
+/* Relaxed: threads that race here all store the same number, and nothing else
+ * is read because of it. */
 uint64_t wm_self_ident(void)
 {
     uint64_t ident = atomic_load_explicit(&self, memory_order_relaxed);
@@ -114,6 +116,7 @@ uint64_t wm_self_ident(void)
     return ident;
 }
 
+/* Relaxed: the child of a fork has one thread. */
 void wm_self_forget(void)
 {
     atomic_store_explicit(&self, 0, memory_order_relaxed);
@@ -127,13 +130,14 @@ static bool began_after(uint64_t start, uint64_t claimed_ms)
 {
     /* In this order: a pause in between makes the start look earlier, too. */
     uint64_t awake = wm_clock_ms(CLOCK_MONOTONIC);
+    /* Safeguard: pause_makes_no_process_younger */
     uint64_t asleep = wm_clock_ms(CLOCK_BOOTTIME) - awake;
     uint64_t hertz = (uint64_t)sysconf(_SC_CLK_TCK);
     uint64_t start_ms = start * 1000u / hertz;
 
     /* The claim is cut to the bits of a beat, those above are of now. One from
      * before they last changed seems to lie ahead, and proves nothing. */
-    claimed_ms += awake & ~WM_BEAT_MASK;
+    claimed_ms = wm_beat_at_full(claimed_ms, awake);
     return start_ms > asleep && start_ms - asleep > claimed_ms + 10;
 }
 
@@ -151,6 +155,7 @@ static int ask_pidfd(uint32_t pid)
         n = poll(&p, 1, 0);
     } while (n < 0 && errno == EINTR);
     close(p.fd);
+    /* Safeguard: zombie_is_dead */
     return n == 1;
 }
 
@@ -168,6 +173,7 @@ bool wm_process_dead(uint64_t ident, uint64_t claimed_ms, enum wm_proof proof)
     if (gone > 0) {
         return true;
     }
+    /* Safeguard: forbidden_signal_proves_life */
     if (gone < 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH) {
         return true;
     }
@@ -175,13 +181,17 @@ bool wm_process_dead(uint64_t ident, uint64_t claimed_ms, enum wm_proof proof)
         return false;
     }
     if (!read_stat(pid, &facts)) {
+        /* Safeguard: hidden_process_is_not_dead */
         return false;
     }
+    /* Safeguard: zombie_is_dead_without_pidfd */
     if (facts.ended) {
         return true;
     }
     if (known != 0) {
+        /* Safeguard: start_time_tells_processes_apart */
         return facts.start != known;
     }
+    /* Safeguard: process_is_older_than_its_claim */
     return claimed_ms != 0 && began_after(facts.start, claimed_ms);
 }

@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The file side: how a segment comes to be, who may open it, when it goes.
+/* The segment as a mapping: made, checked, opened, closed.
  *
- * Who takes part in a segment is the kernel's word: each participant holds a
- * share of flock through its mapping (the mapping keeps the open file, and
- * with it the lock, over fork and after the descriptor is closed; exec and
- * death give it up, also for a zombie). Whoever gets the exclusive lock from a
- * fresh open knows that nobody takes part, and alone may unlink. A creator
- * takes its share after the file is made, so it checks afterwards that the
- * file is still linked, and begins again if it is not.
- *
- * Nothing here looks into records; protocol.md has the argument. */
+ * Who takes part in it is in share.c, what a next binary inherits of it in
+ * inherit.c. Nothing here looks into records; protocol.md has the argument. */
 
 #include "segment.h"
 
-#include <dirent.h>
+#include "header_fields.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -28,41 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HEX_DIGITS 16
 #define ATTEMPTS 16
-
-static const char prefix[] = "wm.";
-
-bool wm_instance_valid(const char *instance)
-{
-    size_t n = instance == NULL ? 0 : strlen(instance);
-
-    if (n == 0 || n >= WM_INSTANCE_SIZE || instance[0] == '.') {
-        return false;
-    }
-    return strspn(instance, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                            "abcdefghijklmnopqrstuvwxyz"
-                            "0123456789_.-") == n;
-}
-
-/* Whether `name` is prefix, instance (NULL: any), dot, hex digits. */
-static bool name_matches(const char *name, const char *instance)
-{
-    const char *dot = strrchr(name, '.');
-    size_t n;
-
-    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0) {
-        return false;
-    }
-    name += sizeof(prefix) - 1;
-    if (dot < name || strspn(dot + 1, "0123456789abcdef") != HEX_DIGITS ||
-        dot[1 + HEX_DIGITS] != '\0') {
-        return false;
-    }
-    n = (size_t)(dot - name);
-    return instance == NULL ||
-           (strlen(instance) == n && strncmp(name, instance, n) == 0);
-}
 
 static uint64_t pid_namespace(void)
 {
@@ -71,16 +30,17 @@ static uint64_t pid_namespace(void)
     return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
 }
 
-bool wm_segment_name_valid(const char *name)
-{
-    return name_matches(name, NULL);
-}
-
-static int open_directory(const char *directory)
+int wm_directory_open(const char *directory)
 {
     int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     return fd < 0 ? -errno : fd;
+}
+
+void wm_segment_clear(struct wm_segment *segment)
+{
+    memset(segment, 0, sizeof(*segment));
+    segment->fd = -1;
 }
 
 static void place(struct wm_segment *segment, void *base)
@@ -120,6 +80,7 @@ static int keep_descriptor(int fd)
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     kept = open(path, O_RDONLY | O_CLOEXEC);
+    /* Safeguard: kept_descriptor_has_a_share */
     if (kept >= 0 && flock(kept, LOCK_SH | LOCK_NB) != 0) {
         close(kept);
         kept = -1;
@@ -135,8 +96,14 @@ static void fill_header(struct wm_segment *segment, const char *instance,
 
     clock_gettime(CLOCK_REALTIME, &ts);
     h->abi = WM_ABI;
-    h->header_size = sizeof(*h);
+    h->header_size = segment->geometry.header_size;
     h->size = segment->geometry.size;
+    h->compatible = WM_FEATURES_COMPATIBLE;
+    h->incompatible = WM_FEATURES_INCOMPATIBLE;
+    h->record_stride = segment->geometry.record_stride;
+    h->cold_stride = segment->geometry.cold_stride;
+    h->generation_stride = segment->geometry.generation_stride;
+    h->log_stride = segment->geometry.log_stride;
     h->capacity = segment->geometry.capacity;
     h->generations = segment->geometry.generations;
     h->log_entries = segment->geometry.log_entries;
@@ -144,9 +111,7 @@ static void fill_header(struct wm_segment *segment, const char *instance,
     h->pid_namespace = pid_namespace();
     h->created = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
     memcpy(h->instance, instance, strlen(instance) + 1);
-    /* Pairs with the load in copy_constants: a reader that sees the magic sees
-     * all that stands above. */
-    atomic_store_explicit(&h->magic, WM_MAGIC, memory_order_release);
+    header_set_magic(h, WM_MAGIC);
     memcpy(segment->constants, h, WM_CONSTANTS);
 }
 
@@ -158,6 +123,7 @@ static int furnish(struct wm_segment *segment, int fd, const char *instance,
     int error;
 
     do {
+        /* Safeguard: space_is_reserved */
         error = fallocate(fd, 0, 0, (off_t)segment->geometry.size) == 0
                     ? 0
                     : -errno;
@@ -185,8 +151,8 @@ static int create_once(struct wm_segment *segment, int dir,
     if (getrandom(&number, sizeof(number), 0) != sizeof(number)) {
         return -EIO;
     }
-    snprintf(segment->name, sizeof(segment->name), "%s%s.%016llx", prefix,
-             instance, (unsigned long long)number);
+    snprintf(segment->name, sizeof(segment->name), "%s%s.%016llx",
+             WM_NAME_PREFIX, instance, (unsigned long long)number);
     fd = openat(dir, segment->name,
                 O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) {
@@ -200,6 +166,7 @@ static int create_once(struct wm_segment *segment, int dir,
     if (error == 0 && fchmod(fd, (mode_t)mode) != 0) {
         error = -errno;
     }
+    /* Safeguard: creator_looks_whether_it_is_linked */
     if (error == 0 && (fstat(fd, &st) != 0 || st.st_nlink == 0)) {
         error = -EAGAIN;
     }
@@ -211,21 +178,15 @@ static int create_once(struct wm_segment *segment, int dir,
     return error;
 }
 
-static void clear(struct wm_segment *segment)
-{
-    memset(segment, 0, sizeof(*segment));
-    segment->fd = -1;
-}
-
 int wm_segment_create(struct wm_segment *segment, const char *directory,
                       const char *instance, struct wm_geometry geometry,
                       uint32_t mode)
 {
-    int dir = open_directory(directory);
+    int dir = wm_directory_open(directory);
     int error = dir < 0 ? dir : -EAGAIN;
 
     for (int attempt = 0; attempt < ATTEMPTS && error == -EAGAIN; attempt++) {
-        clear(segment);
+        wm_segment_clear(segment);
         segment->geometry = geometry;
         error = create_once(segment, dir, instance, mode);
     }
@@ -242,9 +203,9 @@ int wm_segment_create_anonymous(struct wm_segment *segment,
     char name[WM_NAME_SIZE];
     int error, fd;
 
-    clear(segment);
+    wm_segment_clear(segment);
     segment->geometry = geometry;
-    snprintf(name, sizeof(name), "%s%s", prefix, instance);
+    snprintf(name, sizeof(name), "%s%s", WM_NAME_PREFIX, instance);
     fd = memfd_create(name, MFD_CLOEXEC);
     if (fd < 0) {
         return -errno;
@@ -263,13 +224,15 @@ int wm_segment_create_anonymous(struct wm_segment *segment,
 /* What can be said of a file without reading it. */
 static int check_file(const struct stat *st)
 {
+    /* Safeguard: plain_files_alone_are_believed */
     if (!S_ISREG(st->st_mode)) {
         return -EBADMSG;
     }
+    /* Safeguard: other_users_files_are_not_believed */
     if (st->st_uid != geteuid() && st->st_uid != 0 && geteuid() != 0) {
         return -EPERM;
     }
-    return st->st_size < (off_t)sizeof(struct wm_segment_header) ? -ENODATA : 0;
+    return st->st_size < (off_t)WM_HEADER_LEAST ? -ENODATA : 0;
 }
 
 /* Copies the constants, magic first. What is checked must not change between
@@ -278,52 +241,88 @@ static int check_file(const struct stat *st)
 static void copy_constants(struct wm_segment *segment,
                            const struct wm_segment_header *h)
 {
-    uint64_t magic = atomic_load_explicit(&h->magic, memory_order_acquire);
+    uint64_t magic = header_magic_acquire(h);
 
     memcpy(segment->constants, h, WM_CONSTANTS);
     memcpy(segment->constants, &magic, sizeof(magic));
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* What the header says of itself; computes the geometry. */
+/* Whether a size in the header is one that some version makes: whole lines, and
+ * no shorter than the first version's. */
+static bool is_whole(uint32_t size, uint32_t least)
+{
+    return size >= least && size <= WM_STRIDE_MOST && size % WM_LINE == 0;
+}
+
+/* What the header says of how the segment is made; computes the geometry. */
+static int check_make(struct wm_geometry *g, const struct wm_segment_header *h)
+{
+    *g = (struct wm_geometry){
+        .capacity = h->capacity,
+        .log_entries = h->log_entries,
+        .header_size = h->header_size,
+        .record_stride = h->record_stride,
+        .cold_stride = h->cold_stride,
+        .generation_stride = h->generation_stride,
+        .log_stride = h->log_stride,
+    };
+    /* Safeguard: tables_are_bounded */
+    if (!is_whole(g->header_size, WM_HEADER_LEAST) ||
+        !is_whole(g->record_stride, WM_RECORD_LEAST) ||
+        !is_whole(g->cold_stride, WM_COLD_LEAST) ||
+        !is_whole(g->generation_stride, WM_GENERATION_LEAST) ||
+        !is_whole(g->log_stride, WM_LOG_LEAST) || g->capacity == 0 ||
+        g->capacity > WM_CAPACITY_MAX || g->log_entries == 0 ||
+        g->log_entries > WM_LOG_MAX) {
+        return -EUCLEAN;
+    }
+    wm_geometry_lay_out(g);
+    /* Safeguard: size_fits_the_tables */
+    return h->size == g->size && h->generations == g->generations ? 0
+                                                                  : -EUCLEAN;
+}
+
+/* What the header says of itself. */
 static int check_header(struct wm_segment *segment,
                         const struct wm_segment_header *h,
                         const struct stat *st)
 {
     uint64_t namespace = pid_namespace();
-    uint32_t capacity, log_entries;
+    int error;
 
     if (h->magic != WM_MAGIC) {
         return -EBADMSG;
     }
-    if (h->abi != WM_ABI || h->header_size != sizeof(*h)) {
+    /* Safeguard: other_versions_are_refused */
+    if (h->abi != WM_ABI ||
+        (h->incompatible & ~WM_FEATURES_INCOMPATIBLE) != 0) {
         return -EPROTO;
     }
-    capacity = h->capacity;
-    log_entries = h->log_entries;
-    if (capacity == 0 || capacity > WM_CAPACITY_MAX || log_entries == 0 ||
-        log_entries > WM_LOG_MAX ||
-        memchr(h->instance, '\0', sizeof(h->instance)) == NULL ||
+    if (memchr(h->instance, '\0', sizeof(h->instance)) == NULL ||
         !wm_instance_valid(h->instance)) {
         return -EUCLEAN;
     }
-    segment->geometry = wm_geometry(capacity, log_entries);
-    if (h->size != segment->geometry.size) {
-        return -EUCLEAN;
+    error = check_make(&segment->geometry, h);
+    if (error != 0) {
+        return error;
     }
+    /* Safeguard: file_is_as_long_as_its_tables */
     if (st->st_size < (off_t)segment->geometry.size) {
         return -ENODATA;
     }
+    /* Safeguard: wider_mode_is_not_believed */
     if ((st->st_mode & (S_IWGRP | S_IWOTH) & ~h->mode) != 0) {
         return -ENOTSUP;
     }
+    /* Safeguard: other_pid_namespaces_are_refused */
     return h->pid_namespace != 0 && namespace != 0 &&
                    h->pid_namespace != namespace
                ? -EXDEV
                : 0;
 }
 
-static int check_and_map(struct wm_segment *segment, int fd, bool writable)
+int wm_segment_map(struct wm_segment *segment, int fd, bool writable)
 {
     struct wm_segment_header *h, copy;
     struct stat st;
@@ -332,30 +331,31 @@ static int check_and_map(struct wm_segment *segment, int fd, bool writable)
     if (error != 0) {
         return error;
     }
-    h = mmap(NULL, sizeof(*h), PROT_READ, MAP_SHARED, fd, 0);
+    h = mmap(NULL, WM_CONSTANTS, PROT_READ, MAP_SHARED, fd, 0);
     if (h == MAP_FAILED) {
         return -errno;
     }
     copy_constants(segment, h);
-    munmap(h, sizeof(*h));
+    munmap(h, WM_CONSTANTS);
     memcpy(&copy, segment->constants, WM_CONSTANTS);
     error = check_header(segment, &copy, &st);
     return error != 0 ? error : map(segment, fd, writable);
 }
 
-static int open_file(const char *directory, const char *name)
+int wm_segment_open_file(const char *directory, const char *name)
 {
     int dir, fd;
 
     if (strchr(name, '/') != NULL ||
-        strncmp(name, prefix, sizeof(prefix) - 1) != 0 ||
+        strncmp(name, WM_NAME_PREFIX, sizeof(WM_NAME_PREFIX) - 1) != 0 ||
         strlen(name) >= WM_NAME_SIZE) {
         return -ENOENT;
     }
-    dir = open_directory(directory);
+    dir = wm_directory_open(directory);
     if (dir < 0) {
         return dir;
     }
+    /* Safeguard: links_are_not_followed */
     fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         fd = errno == ELOOP ? -EBADMSG : -errno;
@@ -369,135 +369,17 @@ int wm_segment_open(struct wm_segment *segment, const char *directory,
 {
     int error, fd;
 
-    clear(segment);
-    fd = open_file(directory, name);
+    wm_segment_clear(segment);
+    fd = wm_segment_open_file(directory, name);
     if (fd < 0) {
         return fd;
     }
-    error = check_and_map(segment, fd, false);
+    error = wm_segment_map(segment, fd, false);
     close(fd);
     if (error == 0) {
         snprintf(segment->name, sizeof(segment->name), "%s", name);
     }
     return error;
-}
-
-/* Whether a descriptor's link points into a segment of this instance, NULL for
- * any; name: of its file, "" for anonymous memory. */
-static bool link_matches(const char *target, const char *instance, char *name)
-{
-    static const char memory[] = "/memfd:wm.";
-    static const char deleted[] = " (deleted)";
-    const size_t end = sizeof(deleted) - 1;
-    const char *base = strrchr(target, '/');
-    size_t n;
-
-    if (base == NULL || strlen(base + 1) >= WM_NAME_SIZE) {
-        return false;
-    }
-    memcpy(name, base + 1, strlen(base));
-    n = strlen(name);
-    if (n > end && strcmp(name + n - end, deleted) == 0) {
-        name[n - end] = '\0';
-    }
-    if (strncmp(target, memory, sizeof(memory) - 1) == 0) {
-        base = strchr(name, '.') + 1;
-        n = instance == NULL || strcmp(base, instance) == 0;
-        name[0] = '\0';
-        return n != 0;
-    }
-    return name_matches(name, instance);
-}
-
-/* The next descriptor in /proc/self/fd that came over exec and is open on a
- * segment of this instance, NULL for any; -1: there is none left. */
-static int next_inherited(DIR *dir, const char *instance, char *name)
-{
-    const struct dirent *entry;
-    char target[512];
-
-    while ((entry = readdir(dir)) != NULL) {
-        ssize_t n =
-            readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-        int fd = (int)strtol(entry->d_name, NULL, 10);
-        int flags;
-
-        if (n <= 0) {
-            continue;
-        }
-        target[n] = '\0';
-        /* One that this process opened itself is close-on-exec. */
-        flags = link_matches(target, instance, name) ? fcntl(fd, F_GETFD) : -1;
-        if (flags >= 0 && (flags & FD_CLOEXEC) == 0) {
-            return fd;
-        }
-    }
-    return -1;
-}
-
-/* Takes the descriptor over: a writable mapping from a new open of it. */
-static int adopt_descriptor(struct wm_segment *segment, int inherited,
-                            const char *instance)
-{
-    char path[40];
-    int error, fd;
-
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", inherited);
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0) {
-        return -errno;
-    }
-    error = flock(fd, LOCK_SH | LOCK_NB) == 0 ? 0 : -errno;
-    if (error == 0) {
-        error = check_and_map(segment, fd, true);
-    }
-    close(fd);
-    if (error != 0) {
-        return error;
-    }
-    if (strncmp(segment->header->instance, instance, WM_INSTANCE_SIZE) != 0) {
-        wm_segment_close(segment);
-        return -ENOENT;
-    }
-    segment->fd = inherited;
-    fcntl(inherited, F_SETFD, FD_CLOEXEC);
-    return 0;
-}
-
-int wm_segment_adopt(struct wm_segment *segment, const char *instance)
-{
-    char name[WM_NAME_SIZE];
-    int fd, result = -ENOENT;
-    DIR *dir = opendir("/proc/self/fd");
-
-    if (dir == NULL) {
-        return -ENOENT;
-    }
-    while (result != 0 && (fd = next_inherited(dir, instance, name)) >= 0) {
-        clear(segment);
-        result = adopt_descriptor(segment, fd, instance);
-        if (result == 0) {
-            memcpy(segment->name, name, sizeof(name));
-        } else if (result != -ENOENT) {
-            close(fd);
-        }
-    }
-    closedir(dir);
-    return result;
-}
-
-void wm_segment_disown(void)
-{
-    char name[WM_NAME_SIZE];
-    int fd;
-    DIR *dir = opendir("/proc/self/fd");
-
-    while (dir != NULL && (fd = next_inherited(dir, NULL, name)) >= 0) {
-        close(fd);
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    }
 }
 
 void wm_segment_close(struct wm_segment *segment)
@@ -510,100 +392,4 @@ void wm_segment_close(struct wm_segment *segment)
         close(segment->fd);
         segment->fd = -1;
     }
-}
-
-void wm_segment_keep_private(const struct wm_segment *segment)
-{
-    if (segment->fd >= 0) {
-        fcntl(segment->fd, F_SETFD, FD_CLOEXEC);
-    }
-}
-
-/* Takes the exclusive lock, which proves that nobody takes part: 0, -EBUSY, or
- * what flock(2) said. Whoever just asks holds it for a moment, too, and must
- * not be mistaken for a participant: unlike one, it refuses shares as well,
- * and is waited for. A share that is granted here goes at the next attempt. */
-static int lock_alone(int fd)
-{
-    const struct timespec pause = {.tv_nsec = 1000000};
-
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-            return 0;
-        }
-        if (errno != EWOULDBLOCK) {
-            return -errno;
-        }
-        if (flock(fd, LOCK_SH | LOCK_NB) != 0) {
-            nanosleep(&pause, NULL);
-        }
-    }
-    return -EBUSY;
-}
-
-int wm_segment_use(const char *directory, const char *name)
-{
-    int fd = open_file(directory, name);
-    int error;
-
-    if (fd < 0) {
-        return fd;
-    }
-    error = lock_alone(fd);
-    close(fd);
-    return error == -EBUSY ? 1 : error;
-}
-
-int wm_segment_unlink(const char *directory, const char *name,
-                      wm_segment_judge *judge, void *argument)
-{
-    struct wm_segment segment;
-    struct stat st;
-    int dir, error, fd, result;
-
-    clear(&segment);
-    fd = open_file(directory, name);
-    if (fd < 0) {
-        return fd;
-    }
-    error = lock_alone(fd);
-    if (error != 0) {
-        close(fd);
-        return error;
-    }
-    error = fstat(fd, &st) != 0      ? -errno
-            : st.st_uid != geteuid() ? -EPERM
-                                     : check_and_map(&segment, fd, false);
-    result = 0;
-    if (judge(error == 0 ? &segment : NULL, error, argument)) {
-        dir = open_directory(directory);
-        if (dir < 0 || unlinkat(dir, name, 0) != 0) {
-            result = -errno;
-        }
-        if (dir >= 0) {
-            close(dir);
-        }
-    }
-    wm_segment_close(&segment);
-    close(fd); /* and with it the lock: after the unlink */
-    return result;
-}
-
-int wm_segment_list(const char *directory, const char *instance,
-                    void (*visit)(const char *name, void *argument),
-                    void *argument)
-{
-    const struct dirent *entry;
-    DIR *dir = opendir(directory);
-
-    if (dir == NULL) {
-        return -errno;
-    }
-    while ((entry = readdir(dir)) != NULL) {
-        if (name_matches(entry->d_name, instance)) {
-            visit(entry->d_name, argument);
-        }
-    }
-    closedir(dir);
-    return 0;
 }

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Segments as files and mappings: made, checked, opened, unlinked. */
+/* A segment as a mapping: made, checked, opened, closed. */
 
 #ifndef WM_SEGMENT_H
 #define WM_SEGMENT_H
 
 #include "layout.h"
-#include "wm.h"
+#include "name.h"
 
 #include <stdbool.h>
 
-#define WM_NAME_SIZE 128 /* "wm." instance "." 16 hex digits NUL */
 #define WM_DIRECTORY "/dev/shm"
 
 /* A mapped segment. Sizes and indices that code uses come from `geometry`,
@@ -29,8 +28,46 @@ struct wm_segment {
     char name[WM_NAME_SIZE]; /* "" for anonymous memory */
 };
 
-bool wm_instance_valid(const char *instance);
-bool wm_segment_name_valid(const char *name);
+/* The records of a slot, of an index, of a number; by the segment's strides. */
+static inline struct wm_record *wm_record_at(const struct wm_segment *s,
+                                             uint32_t slot)
+{
+    return (struct wm_record *)(void *)((char *)s->records +
+                                        (size_t)slot *
+                                            s->geometry.record_stride);
+}
+
+/* The record of the slot after this one: for passes over all. */
+static inline const struct wm_record *
+wm_record_after(const struct wm_segment *s, const struct wm_record *r)
+{
+    return (const struct wm_record *)(const void *)((const char *)r +
+                                                    s->geometry.record_stride);
+}
+
+static inline struct wm_record_cold *wm_cold_at(const struct wm_segment *s,
+                                                uint32_t slot)
+{
+    return (struct wm_record_cold *)(void *)((char *)s->colds +
+                                             (size_t)slot *
+                                                 s->geometry.cold_stride);
+}
+
+static inline struct wm_generation_record *
+wm_generation_at(const struct wm_segment *s, uint32_t index)
+{
+    return (struct wm_generation_record
+                *)(void *)((char *)s->generations +
+                           (size_t)index * s->geometry.generation_stride);
+}
+
+static inline struct wm_log_record *wm_log_at(const struct wm_segment *s,
+                                              uint64_t number)
+{
+    return (struct wm_log_record *)(void *)((char *)s->log +
+                                            number % s->geometry.log_entries *
+                                                s->geometry.log_stride);
+}
 
 /* Makes a new one in the directory, mapped and share-locked. */
 int wm_segment_create(struct wm_segment *segment, const char *directory,
@@ -46,40 +83,22 @@ int wm_segment_create_anonymous(struct wm_segment *segment,
 int wm_segment_open(struct wm_segment *segment, const char *directory,
                     const char *name);
 
-/* Opens the segment of this instance whose descriptor came over exec.
- * -ENOENT: there is none; another error: it cannot be used, and its descriptor
- * was closed, so that we do not seem to take part in it. */
-int wm_segment_adopt(struct wm_segment *segment, const char *instance);
-
-/* Closes what came over exec and was not adopted: of instances that this
- * binary has not. Else their segments would seem to be in use for ever. */
-void wm_segment_disown(void);
-
 /* Unmaps, and so gives up this process's share of the lock. */
 void wm_segment_close(struct wm_segment *segment);
 
-/* Keeps the segment's descriptor from being inherited over exec. */
-void wm_segment_keep_private(const struct wm_segment *segment);
+/* For share.c and inherit.c. */
 
-/* Whether anybody takes part in the segment of that name: 1, 0, or a negative
- * errno that says why it cannot be told. */
-int wm_segment_use(const char *directory, const char *name);
+/* No segment. */
+void wm_segment_clear(struct wm_segment *segment);
 
-/* Decides over a dead segment that is mapped for reading: true to unlink. */
-typedef bool wm_segment_judge(const struct wm_segment *segment, int error,
-                              void *argument);
+/* An O_PATH descriptor of a directory, or a negative errno. */
+int wm_directory_open(const char *directory);
 
-/* Where nobody takes part in the segment of that name, asks the judge and
- * unlinks it. error is what a check of the segment said, -EPERM if it is
- * another user's (also root is told so): with an error there is nothing
- * mapped. Returns 0, -EBUSY if it is in use, what unlink(2) said. */
-int wm_segment_unlink(const char *directory, const char *name,
-                      wm_segment_judge *judge, void *argument);
+/* Opens a file of a segment's name for reading; a negative errno, -EBADMSG for
+ * a symbolic link. */
+int wm_segment_open_file(const char *directory, const char *name);
 
-/* Calls visit for each file name of this instance, NULL for any, in the
- * directory. Returns 0 or what opendir(3) said. */
-int wm_segment_list(const char *directory, const char *instance,
-                    void (*visit)(const char *name, void *argument),
-                    void *argument);
+/* Checks the file, and maps it; the descriptor stays the caller's. */
+int wm_segment_map(struct wm_segment *segment, int fd, bool writable);
 
 #endif

@@ -1,18 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The sweep: what a node finds out about its workers without their help, and
- * the events that follow from it.
+/* The sweep: what a node finds out about its workers without their help.
  *
- * Each mark is a swap from the very word that was judged, so a worker that
- * beat meanwhile, or left, or was judged by another sweeper, makes it fail.
- * Marking and telling are two steps: whoever dies in between leaves an event
- * that is owed, and the next to look gives it out. */
+ * A sweeper looks at a record, judges the word that it has loaded, and marks
+ * by a swap from that very word. The three things that may happen in between:
+ *
+ * 1. The worker beats, drains or leaves. Its word has changed, and the mark
+ *    fails: it was alive after the judgement began.
+ * 2. Another sweeper marks it. The word has changed, and one of the two marks
+ *    fails: a death is counted once, by the sweeper whose swap succeeded [I3].
+ * 3. The sweeper dies or is stopped. Nothing has changed, and the next sweeper
+ *    judges anew; or the mark is made, and what follows from it is owed.
+ *
+ * Only a process whose end the kernel proves is marked CRASHED; only time
+ * marks STALLED, and a stall is a guess that the worker itself corrects. Two
+ * rules keep that guess from being made where time stood still for all:
+ *
+ * - A sweeper that was itself overdue marks nobody in that round (`patient`):
+ *   the machine was stopped, not the others.
+ * - The holder of the lock runs a callback and cannot beat. It is not judged by
+ *   time; it beats before it releases the lock. The holder is looked up before
+ *   the records are, so that a holder which releases meanwhile has beaten. */
+
+#include "sweep.h"
 
 #include "generation.h"
 #include "lock.h"
 #include "log.h"
-#include "process.h"
+#include "record.h"
 
 /* What a sweep knows before it looks at a record. */
 struct sweep {
@@ -24,73 +40,54 @@ struct sweep {
     bool patient;    /* the caller was late, as all may be, or cannot tell */
 };
 
-static bool swap(struct wm_record *r, uint64_t from, uint64_t to)
+/* While a worker beats, its pid is not another process's, and three system
+ * calls tell whether it has ended. The sweeper's own pid may be: then the
+ * record is that of a worker that had the pid before. */
+static bool is_dead(const struct sweep *s, uint32_t slot, uint64_t word,
+                    bool overdue)
 {
-    return atomic_compare_exchange_strong_explicit(
-        &r->word, &from, to, memory_order_acq_rel, memory_order_relaxed);
+    enum wm_proof proof = wm_word_state(word) == WM_LIVE && !overdue &&
+                                  wm_word_pid(word) != s->pid
+                              ? WM_PROOF_QUICK
+                              : WM_PROOF_FULL;
+
+    /* Safeguard: death_is_proven */
+    return wm_occupant_is_dead(s->node, slot, word, proof);
 }
 
-/* Whether the worker is overdue, or its crash may be forgotten. */
-static bool is_overdue(const struct wm_record *r, uint64_t word, uint64_t now)
+/* The generation's record may be another generation's by now: the count says
+ * whose it is, and is left alone then. */
+static void count_death(struct wm_node *node, uint64_t id)
 {
-    return wm_word_overdue(
-        word, now, atomic_load_explicit(&r->overdue_ms, memory_order_acquire));
-}
-
-static bool occupant_dead(const struct sweep *s, uint32_t slot, uint64_t word,
-                          bool overdue)
-{
-    uint32_t pid = wm_word_pid(word);
-    uint64_t ident = atomic_load_explicit(&s->node->segment.colds[slot].ident,
-                                          memory_order_acquire);
-    /* While it beats, a pid is not another process's. Ours may be: then this
-     * record is that of a worker that had it before. */
-    enum wm_proof proof =
-        wm_word_state(word) == WM_LIVE && !overdue && pid != s->pid
-            ? WM_PROOF_QUICK
-            : WM_PROOF_FULL;
-
-    /* A start time counts only together with the pid of this very claim. */
-    if (wm_ident_pid(ident) != pid || wm_word_state(word) == WM_CLAIMED) {
-        ident = wm_ident(pid, 0);
-    }
-    return wm_process_dead(ident, wm_word_beat(word), proof);
-}
-
-static void count_death(struct wm_node *node, uint64_t generation)
-{
-    struct wm_generation_record *g = wm_generation_find(node, generation);
-    uint32_t seen, next;
+    struct wm_generation_record *g = wm_generation_find(node, id);
+    uint32_t seen;
 
     if (g == NULL) {
         return;
     }
-    seen = atomic_load_explicit(&g->deaths, memory_order_relaxed);
-    do {
-        next = wm_deaths(generation, wm_deaths_count(seen) + 1);
-    } while (next >> WM_DEATHS_BITS == seen >> WM_DEATHS_BITS &&
-             !atomic_compare_exchange_weak_explicit(&g->deaths, &seen, next,
-                                                    memory_order_relaxed,
-                                                    memory_order_relaxed));
+    seen = generation_deaths_relaxed(g);
+    while (wm_deaths_are_of(seen, id) &&
+           !generation_swap_deaths(g, &seen,
+                                   wm_deaths(id, wm_deaths_count(seen) + 1))) {
+    }
 }
 
-/* Marks what the record's worker has come to, and logs it. */
+/* Marks what the record's worker has come to, and logs it. The swap is from
+ * the word that was judged, so that all that was read is its occupant's. */
 static bool mark(const struct sweep *s, uint32_t slot, uint64_t word,
                  uint64_t to, enum wm_log_kind kind)
 {
-    struct wm_record *r = &s->node->segment.records[slot];
-    uint64_t generation =
-        atomic_load_explicit(&r->generation, memory_order_acquire);
-    uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
-    uint32_t role = atomic_load_explicit(&r->role, memory_order_acquire);
+    struct wm_record *r = wm_record_at(&s->node->segment, slot);
+    struct wm_occupant o = wm_occupant_of(r, word);
 
-    if (!swap(r, word, to)) {
+    if (!record_swap_mark(r, &word, to)) {
         return false;
     }
-    if (kind == WM_LOG_WORKER_CRASHED && role == WM_ROLE_WORKER) {
-        count_death(s->node, generation);
+    if (kind == WM_LOG_WORKER_CRASHED && o.role == WM_ROLE_WORKER) {
+        count_death(s->node, o.generation);
     }
-    wm_log_append(s->node, kind, generation, join, wm_word_pid(word), slot);
+    wm_log_append(s->node, kind, o.generation, o.join, wm_word_pid(o.word),
+                  slot);
     return true;
 }
 
@@ -98,8 +95,10 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
 {
     switch (wm_word_state(word)) {
     case WM_CLAIMED: /* nobody knew of it */
-        return swap(&s->node->segment.records[slot], word, 0);
-    case WM_DRAINING: /* it had said good-bye */
+        return record_swap_mark(wm_record_at(&s->node->segment, slot), &word,
+                                0);
+    case WM_DRAINING: /* its exit was given already */
+        /* Safeguard: drained_death_is_no_crash */
         return mark(s, slot, word, 0, WM_LOG_WORKER_LEFT);
     default:
         return mark(s, slot, word, wm_word_with_state(word, WM_CRASHED),
@@ -107,26 +106,40 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
     }
 }
 
+/* What becomes of a record, by the word that was loaded:
+ *
+ *   FREE, or the caller's own       nothing
+ *   CRASHED, given and expired      FREE: it may be forgotten
+ *   no state at all                 FREE: somebody has scribbled
+ *   any other, process dead         as mark_dead() says
+ *   LIVE, overdue, to be judged     STALLED
+ *   any other                       nothing: JOINING and DRAINING workers have
+ *                                   no clock to keep */
 static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
 {
-    struct wm_record *r = &s->node->segment.records[slot];
+    struct wm_record *r = wm_record_at(&s->node->segment, slot);
     unsigned state = wm_word_state(word);
     bool overdue;
 
+    /* Safeguard: own_record_is_known_by_its_place */
     if (state == WM_FREE || r == s->own) {
         return false;
     }
-    overdue = is_overdue(r, word, s->now);
+    overdue = wm_record_is_overdue(r, word, s->now);
     if (state == WM_CRASHED) {
-        return overdue && wm_crash_given(r, &s->node->segment.colds[slot]) &&
+        /* Safeguard: crash_is_kept_until_it_expires */
+        return overdue &&
+               /* Safeguard: crash_is_kept_until_it_is_given */
+               record_crash_given(r, wm_cold_at(&s->node->segment, slot)) &&
                mark(s, slot, word, 0, WM_LOG_WORKER_FORGOTTEN);
     }
     if (state > WM_CRASHED) {
-        return swap(r, word, 0); /* no state at all: scribbled over */
+        return record_swap_mark(r, &word, 0); /* no state at all: garbage */
     }
-    if (occupant_dead(s, slot, word, overdue)) {
+    if (is_dead(s, slot, word, overdue)) {
         return mark_dead(s, slot, word);
     }
+    /* Safeguard: time_judges_live_workers_alone */
     return state == WM_LIVE && overdue && !s->patient &&
            wm_word_pid(word) != s->holder &&
            mark(s, slot, word, wm_word_with_state(word, WM_STALLED),
@@ -134,19 +147,21 @@ static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
 }
 
 /* All records but those of workers that have beaten within fresh_ms, and so
- * lived then; a beat as far ahead is no clock's. */
+ * lived then: the next interval's sweep is early enough for what befell them
+ * since. A beat as far ahead is no clock's, and proves nothing. */
 static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
 {
-    const struct wm_record *records = s->node->segment.records;
+    const struct wm_record *r = s->node->segment.records;
     const uint64_t latest = s->now + fresh_ms, span = 2 * (uint64_t)fresh_ms;
     uint32_t high = wm_node_high(s->node);
     int changed = 0;
 
-    for (uint32_t i = 0; i < high; i++) {
-        uint64_t word =
-            atomic_load_explicit(&records[i].word, memory_order_acquire);
+    for (uint32_t i = 0; i < high;
+         i++, r = wm_record_after(&s->node->segment, r)) {
+        uint64_t word = record_word_acquire(r);
 
-        if (__builtin_expect(((latest - word) & WM_BEAT_MASK) >= span ||
+        /* Safeguard: beats_are_believed_for_an_interval */
+        if (__builtin_expect(!wm_word_beat_within(word, latest, span) ||
                                  wm_word_state(word) != WM_LIVE,
                              0)) {
             changed += sweep_record(s, i, word);
@@ -160,14 +175,12 @@ static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
 static bool was_late(struct wm_worker *self, const struct wm_record *own,
                      uint64_t now)
 {
-    return atomic_exchange_explicit(&self->late, false, memory_order_relaxed) ||
-           is_overdue(own,
-                      atomic_load_explicit(&own->word, memory_order_relaxed),
-                      now);
+    return wm_worker_take_late(self) ||
+           wm_record_is_overdue(own, record_own_word(own), now);
 }
 
-static int sweep(struct wm_node *node, struct wm_worker *self,
-                 uint32_t fresh_ms)
+int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,
+                   uint32_t fresh_ms)
 {
     struct sweep s = {.node = node, .now = wm_now()};
     int changed;
@@ -175,7 +188,9 @@ static int sweep(struct wm_node *node, struct wm_worker *self,
     if (wm_node_usable(node) != 0) {
         return 0;
     }
-    /* Where we drained it may be another's, who may have died in it. */
+    /* A worker that has drained may have lost its record to another, which may
+     * have died in it: that is not passed over. */
+    /* Safeguard: lost_record_is_not_passed_over */
     s.own = wm_worker_has_record(&node->worker)
                 ? wm_worker_record(&node->worker)
                 : NULL;
@@ -190,187 +205,6 @@ static int sweep(struct wm_node *node, struct wm_worker *self,
 
 int wm_sweep(struct wm_node *node, struct wm_worker *self)
 {
-    return sweep(node, self, 0);
-}
-
-int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
-{
-    struct wm_node *node = worker->node;
-    _Atomic uint64_t *due = &node->segment.header->next_sweep;
-    uint64_t now = wm_now();
-    uint64_t at = atomic_load_explicit(due, memory_order_relaxed);
-    int error = wm_node_usable(node);
-
-    if (error != 0) {
-        return error;
-    }
-    /* Sweep before the beat, so that it sees whether we are late. A time too
-     * far off is not ours to wait for: somebody scribbled. */
-    if ((now >= at || at - now > 2 * (uint64_t)interval_ms) &&
-        atomic_compare_exchange_strong_explicit(
-            due, &at, now + (uint64_t)interval_ms * 9 / 10,
-            memory_order_relaxed, memory_order_relaxed)) {
-        sweep(node, worker, interval_ms);
-    }
-    return wm_beat_at(worker, now);
-}
-
-/* ---------------------------------------------------------------- events */
-
-/* Stalls that were not told: those the worker came back from, and the present
- * one. `stalls` first, the word second: the worker leaves STALLED before it
- * counts, so that what is in flight is counted too low, never twice. */
-static int32_t stalls_owed(const struct wm_record *r, uint64_t given,
-                           uint64_t *word)
-{
-    uint32_t stalls =
-        (uint32_t)atomic_load_explicit(&r->stalls, memory_order_acquire);
-
-    *word = atomic_load_explicit(&r->word, memory_order_acquire);
-    return (int32_t)(stalls + (wm_word_state(*word) == WM_STALLED) -
-                     wm_given_stalls(given));
-}
-
-/* The event that this record owes, and the mark that it was given. */
-static uint32_t owed_kind(const struct wm_node *node, uint32_t slot,
-                          uint64_t *word, uint64_t *given, uint64_t *mark)
-{
-    const struct wm_record *r = &node->segment.records[slot];
-    const struct wm_record_cold *c = &node->segment.colds[slot];
-    int32_t owed;
-
-    *given = atomic_load_explicit(&c->given, memory_order_acquire);
-    owed = stalls_owed(r, *given, word);
-    if (wm_word_state(*word) == WM_CRASHED) {
-        *mark = *given | 1;
-        return (*given & 1) == 0 ? WM_EVENT_CRASHED : 0;
-    }
-    if (owed > 0 && wm_word_state(*word) >= WM_LIVE &&
-        wm_word_state(*word) <= WM_DRAINING) {
-        *mark = *given + 2;
-        return WM_EVENT_STALLED;
-    }
-    return 0;
-}
-
-static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
-                           struct wm_event *event)
-{
-    struct wm_record *r = &node->segment.records[slot];
-    struct wm_record_cold *c = &node->segment.colds[slot];
-    uint64_t word, given, mark;
-    uint32_t kind = owed_kind(node, slot, &word, &given, &mark);
-
-    if (kind == 0 || (kinds & 1u << kind) == 0) {
-        return false;
-    }
-    event->kind = kind;
-    event->slot = slot;
-    event->pid = (int32_t)wm_word_pid(word);
-    event->generation =
-        atomic_load_explicit(&r->generation, memory_order_acquire);
-    event->join = atomic_load_explicit(&r->join, memory_order_acquire);
-    event->spell =
-        (uint32_t)atomic_load_explicit(&c->spell, memory_order_acquire);
-    event->role = atomic_load_explicit(&r->role, memory_order_acquire);
-    /* All since the mark was loaded is of the occupant that it names: nobody
-     * was writing a new identity over it by now; and if a later occupant has
-     * published one, the mark has another join number, and the swap fails. */
-    word = atomic_load_explicit(&r->word, memory_order_acquire);
-    return wm_word_state(word) >= WM_JOINING &&
-           atomic_compare_exchange_strong_explicit(&c->given, &given, mark,
-                                                   memory_order_acq_rel,
-                                                   memory_order_relaxed);
-}
-
-static bool take_of_generation(struct wm_node *node, uint32_t index,
-                               struct wm_event *event)
-{
-    struct wm_generation_info info;
-    uint64_t word, master;
-
-    if (!wm_generation_read(node, index, &info, &word, &master) ||
-        wm_gen_owed(word) == 0 ||
-        wm_generation_take_exit(node, info.id, &event->spell) == 0) {
-        return false;
-    }
-    event->kind = WM_EVENT_MASTER_EXIT;
-    event->generation = info.id;
-    event->pid = info.master;
-    return true;
-}
-
-int wm_events_owed(const struct wm_node *node, uint32_t kinds)
-{
-    uint32_t high = wm_node_high(node);
-    uint32_t count = wm_generations_used(node);
-    int owed = 0;
-
-    if (wm_node_usable(node) == -EUCLEAN) {
-        return 0;
-    }
-    for (uint32_t i = 0; i < high; i++) {
-        uint64_t word, given, mark;
-
-        uint32_t kind = owed_kind(node, i, &word, &given, &mark);
-
-        owed += kind != 0 && (kinds & 1u << kind) != 0;
-    }
-    if ((kinds & 1u << WM_EVENT_MASTER_EXIT) == 0) {
-        return owed;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        owed += (int)wm_gen_owed(atomic_load_explicit(
-            &node->segment.generations[i].word, memory_order_acquire));
-    }
-    return owed;
-}
-
-int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event)
-{
-    uint32_t high = wm_node_high(node);
-    uint32_t count = wm_generations_used(node);
-
-    if (wm_node_usable(node) != 0) {
-        return 0;
-    }
-    *event = (struct wm_event){0};
-    for (uint32_t i = 0; i < high; i++) {
-        if (take_of_record(node, i, kinds, event)) {
-            return 1;
-        }
-    }
-    if ((kinds & 1u << WM_EVENT_MASTER_EXIT) == 0) {
-        return 0;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (take_of_generation(node, i, event)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-int wm_events_give(struct wm_node *node, struct wm_worker *self,
-                   wm_event_fn *give, void *argument)
-{
-    const struct wm_geometry *g = &node->segment.geometry;
-    const int most = (int)(g->capacity + g->generations);
-    struct wm_event event;
-    int given = 0;
-
-    wm_sweep(node, self);
-    if (wm_events_owed(node, ~0u) == 0 || wm_lock_try(node, 0, 0) < 0) {
-        return 0;
-    }
-    /* Where it seems to owe more than that, somebody scribbled, or the next
-     * sweep gives the rest. */
-    while (given < most && wm_event_take(node, ~0u, &event) == 1) {
-        if (give != NULL) {
-            give(&event, argument);
-        }
-        given++;
-    }
-    wm_lock_release(node);
-    return given;
+    WM_REQUIRE(node);
+    return wm_sweep_stale(node, self, 0);
 }

@@ -4,43 +4,81 @@
 /* libwm: which workers of a multi-process server are running, in which
  * generation, and how each one ended.
  *
- * A *node* is one server: a master and the workers that it forks, over all
- * reloads. Its state lies in a *segment* of shared memory with one record for
- * each worker and one for each *generation*, which is one life of the
- * configuration: a start, a reload, an upgrade of the binary. The usual flow:
+ * Terms.
+ *
+ *   node        one server: a master and the workers that it forks, over all
+ *               reloads and upgrades of the binary. Its state lies in a
+ *               segment of shared memory.
+ *   instance    the name of a server; each of its lives is a node of its own.
+ *   generation  one life of the configuration: a start, a reload, an upgrade.
+ *               It has a number, its id, which counts up over the node's life.
+ *   spell       the time in which a generation has workers without a break.
+ *               One that runs out of workers and gets a late one has another.
+ *   worker      a process that has joined a generation.
+ *   helper      a worker that is visible, but counted nowhere.
+ *   slot        the number of a worker's record, 0 to capacity - 1.
+ *   join        the number of one joining, unique in the node's life.
+ *   beat        a sign of life, which a worker gives of itself.
+ *   sweep       a look at all records, which marks the dead and the overdue.
+ *   event       what is given to a callback. It is owed until some process
+ *               takes it; a process that takes it gives it.
+ *   lead, term  one worker of the node leads; each lead has a term of its own.
+ *   epoch       a number that is another after each change in the node.
+ *
+ * The usual flow:
  *
  *     master                              worker (after fork)
  *     wm_node_attach                      wm_worker_join
- *     wm_generation_begin                 wm_lock_acquire
- *     fork ...                            wm_worker_start    (counts)
- *                                         wm_lock_release
- *                                         wm_beat ... wm_tick ...
+ *     wm_generation_begin                 wm_start_run
+ *     fork ...                            wm_beat ... wm_tick ...
  *                                         wm_events_give ...
- *                                         wm_lock_acquire
- *                                         wm_worker_exit_counts     (counts)
- *                                         wm_worker_drain
- *                                         wm_generation_close
- *                                         wm_lock_release
- *     wm_generation_abandon                   wm_worker_leave
+ *                                         wm_exit_run
+ *     wm_generation_abandon               wm_worker_leave
  *     wm_node_release                     wm_node_release
  *
- * Results. Functions return 0 on success, a negative errno on failure, and a
- * positive WM_* condition where there is something that the caller must know;
- * wm_strerror() has a sentence for each. Times are milliseconds of
- * CLOCK_MONOTONIC unless a name says otherwise.
+ * Results. A function returns 0 on success, a negative errno on failure, or,
+ * where the caller must know more, a condition (enum wm_condition), which is
+ * positive and larger than any count. These return something else:
+ *
+ *   yes or no (1, 0)  wm_worker_has_record
+ *   1, 0 or an error  wm_event_take, wm_generation_take_exit, wm_start_next,
+ *                     wm_exit_next, wm_leader_stand, wm_worker_recovery_take
+ *   a count, or 0     wm_sweep, wm_events_owed, wm_events_give, wm_wake,
+ *                     wm_worker_recoveries
+ *   a value           wm_version, wm_now, wm_epoch, wm_worker_slot,
+ *                     wm_worker_generation, wm_worker_spell
+ *
+ * wm_strerror() has a sentence for each error and condition. Times are
+ * milliseconds of CLOCK_MONOTONIC unless a name says otherwise.
+ *
+ * Two errors are the same everywhere. -EROFS: the handle is wm_node_open()'s,
+ * which reads only. -EUCLEAN: a broken process has written over the head of the
+ * segment, and nothing that lies there is believed any more; restart the
+ * server. A function that changes something returns them, and changes nothing;
+ * one that returns a count returns 0. Two kinds of function do not ask for the
+ * second: a heartbeat, which touches the worker's own record alone, and what
+ * gives something back (wm_worker_leave, wm_lock_release, wm_node_release). A
+ * function that only looks works with either kind of handle, and tells what
+ * lies there.
+ *
+ * Sizes. A struct that a caller fills in or has filled in carries its own size
+ * in `size`, and a list has the size of its elements as an argument: set it to
+ * sizeof. So a program goes on working with a later library whose structs are
+ * longer. Of a struct that is read, the first version's size is needed at
+ * least (-EINVAL); what a shorter one lacks has its default; what a longer one
+ * has beyond the library's must be 0 (-E2BIG). Of a struct that is filled in,
+ * the library fills in what fits, and 0 beyond what it knows. A field that is
+ * called `reserved` must be 0. struct wm_counts and struct wm_lock_hold do not
+ * grow.
  *
  * Processes. A handle belongs to the process that made it. A child inherits
  * its parent's handles: the node's stays good, the worker's does not (the
  * record is its parent's). pthread_atfork keeps that straight; children made
  * in another way than fork() must not use inherited handles.
  *
- * Who may call. Any process that has attached, unless a function says whose
- * act it is. Handles of wm_node_open() read; what would change something
- * returns -EROFS there, or 0 where it returns what it has done: nothing. It
- * does nothing either, with -EUCLEAN or 0, where a broken process has written
- * over the head of the segment: wm_tick(), wm_lock_acquire(), wm_lock_try(),
- * wm_worker_join(), wm_generation_begin() and wm_generation_close() say so.
- * Then restart the server; what only looks is told what lies there.
+ * Caller. Any process that has attached may call, unless a function says whose
+ * act it is. A handle must not be NULL; a build without NDEBUG says which
+ * function was given one, and aborts.
  *
  * Threads. Functions that take a `const struct wm_node *` may be called by
  * any thread at any time, those of a `const struct wm_worker *` once it has
@@ -55,13 +93,19 @@
  * Progress classes named below: *wait-free* (a bounded number of steps,
  * whatever others do), *lock-free* (some caller always finishes), *blocking*.
  *
- * What may run against what, over all threads and processes of a node:
+ * What may run against what, over all threads and processes of a node: `yes`
+ * for any two, `others'` for acts of different workers.
  *
- *                     beat  join/leave/drain  sweep  counts/snapshot  lock
- *   beat, same worker  yes   no                yes    yes              yes
- *   join/leave/drain   yes   yes (others')     yes    yes              yes
- *   sweep              yes   yes               yes    yes              yes
- *   generation_*       yes   yes               yes    yes              yes
+ *                       1    2        3    4    5    6
+ *   1 beats             yes  yes      yes  yes  yes  yes
+ *   2 a worker's acts   yes  others'  yes  yes  yes  yes
+ *   3 sweep, events     yes  yes      yes  yes  yes  yes
+ *   4 generation acts   yes  yes      yes  yes  yes  yes
+ *   5 looks             yes  yes      yes  yes  yes  yes
+ *   6 lock, leader      yes  yes      yes  yes  yes  yes
+ *
+ * A worker's acts are join, start, exit, drain and leave; beats may run beside
+ * them from when the join has returned.
  *
  * protocol.md, beside the library's sources, argues why. */
 
@@ -149,7 +193,7 @@ const char *wm_strerror(int error);
 /* Where no file can be made in the directory, use anonymous memory. */
 #define WM_NODE_ANONYMOUS 2u
 
-/* What wm_node_attach() is to make or take over. */
+/* What wm_node_attach() makes or takes over. */
 struct wm_node_options {
     uint32_t size;         /* sizeof(struct wm_node_options) */
     uint32_t flags;        /* WM_NODE_* */
@@ -161,15 +205,17 @@ struct wm_node_options {
     uint32_t reserved;     /* 0 */
 };
 
-/* What the dead segments of earlier lives of the same instance told. They are
- * gone by now, all but foreign ones. */
+/* What the dead segments of earlier lives of the same instance told, when this
+ * process attached. They are gone by now, all but foreign ones. */
 struct wm_postmortem {
+    uint32_t size;       /* in: sizeof(struct wm_postmortem) */
     uint32_t segments;   /* how many there were */
-    uint32_t workers;    /* had not left, and nobody was told of their end */
-    uint32_t exits_owed; /* generations whose end nobody was told of */
+    uint32_t workers;    /* had not left, and whose end was given to nobody */
+    uint32_t exits_owed; /* generations whose end was given to nobody */
     uint32_t damaged;    /* files of that name that are no segments */
     uint32_t foreign;    /* another user's, left alone */
     int32_t pid;         /* of one of those workers, 0 if none */
+    uint32_t reserved;
     uint64_t generation; /* the newest */
 };
 
@@ -186,7 +232,6 @@ struct wm_node_info {
     uint64_t generation; /* number of the newest, 0 if there is none yet */
     uint64_t dropped;    /* draining or crashed ones that made room */
     uint64_t exits_lost; /* ends owed whose record was needed */
-    struct wm_postmortem postmortem;
 };
 
 /* Takes part in a node. Finds the one of this instance that this process takes
@@ -205,8 +250,8 @@ int wm_node_attach(const struct wm_node_options *options,
 
 /* Opens a segment for reading, without taking part: nothing that a reader does
  * is seen by the node.
- * name: of the file, or of the instance (then a live one is taken where there
- * is one). directory: NULL for /dev/shm. node: out; it serves all functions
+ * name: of the file, or of the instance: then a live segment is opened if there
+ * is one. directory: NULL for /dev/shm. node: out; it serves all functions
  * that take a `const struct wm_node *`.
  * Returns 0; -EINVAL; -ENOENT; -EACCES: may not be read; -EPERM: neither the
  * caller's nor root's; -ENOTSUP: more users may write to it than when it was
@@ -224,7 +269,7 @@ struct wm_node_entry {
                          open(2) said; -EBADMSG: a symbolic link */
 };
 
-/* Who is told of a segment by wm_node_list(). */
+/* The function that wm_node_list() calls for a segment. */
 typedef void wm_node_entry_fn(const struct wm_node_entry *entry,
                               void *argument);
 
@@ -254,8 +299,15 @@ int wm_node_release(struct wm_node *node);
 
 /* Facts of a node.
  * info: size in, the rest out; the strings live as long as the handle.
- * Wait-free. */
-void wm_node_describe(const struct wm_node *node, struct wm_node_info *info);
+ * Returns 0; -EINVAL: the size. Wait-free. */
+int wm_node_describe(const struct wm_node *node, struct wm_node_info *info);
+
+/* What dead segments told when this process attached; nothing where it opened
+ * the node, inherited it or adopted it.
+ * postmortem: size in, the rest out.
+ * Returns 0; -EINVAL: the size. Wait-free. */
+int wm_node_postmortem(const struct wm_node *node,
+                       struct wm_postmortem *postmortem);
 
 /* ------------------------------------------------------------ generation */
 
@@ -268,12 +320,13 @@ void wm_node_describe(const struct wm_node *node, struct wm_node_info *info);
  * kernel about masters. */
 int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
 
-/* The configuration of a generation is gone from this process. Where that
- * means that it will never have a worker (it is the newest that this process
- * began, which has not forked since, and none joined) it is aborted, as if it
- * had never been; else nothing happens, and one that was superseded is aborted
- * by a sweep when the newer one has a worker.
- * Returns WM_CLOSED if it was aborted, else 0. Lock-free. */
+/* Says that the configuration of a generation is gone from this process. If no
+ * worker can come of it any more, the generation is aborted, as if it had never
+ * been: this process began it last, has not forked since, and none has joined.
+ * In every other case nothing happens here; a sweep aborts a generation without
+ * workers once a newer one of the same master has one.
+ * Returns WM_CLOSED if it was aborted; 0 if not; -EROFS; -EUCLEAN.
+ * Lock-free. */
 int wm_generation_abandon(struct wm_node *node, uint64_t id);
 
 /* Closes a generation that nobody is left of: one without a worker that is
@@ -293,7 +346,7 @@ int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell);
 
 /* What wm_generations() tells of each. */
 struct wm_generation_info {
-    uint64_t id;
+    uint64_t id;    /* its number, from 1 */
     uint32_t state; /* enum wm_generation_state */
     uint32_t reason;
     uint32_t spell; /* how often it has had its first worker */
@@ -304,11 +357,12 @@ struct wm_generation_info {
 };
 
 /* Lists the generations that are remembered, oldest first.
- * room: entries in `list`; the node's capacity and 64 more are enough. count:
- * out, how many there are.
- * Returns 0; -ENOSPC: more than room, some are listed. Wait-free. */
+ * list, element: the entries, and sizeof(*list). room: entries in `list`; the
+ * node's capacity and 64 more are enough. count: out, how many there are.
+ * Returns 0; -ENOSPC: more than room, some are listed; -EINVAL: the size.
+ * Wait-free. */
 int wm_generations(const struct wm_node *node, struct wm_generation_info *list,
-                   uint32_t room, uint32_t *count);
+                   uint32_t element, uint32_t room, uint32_t *count);
 
 /* ---------------------------------------------------------------- worker */
 
@@ -320,9 +374,9 @@ struct wm_join_options {
     uint32_t expected;   /* workers of the generation; 0: unknown */
 };
 
-/* Joins the calling process to generation id: it is JOINING, so that nobody
- * takes itself for the last. One worker for each node and process; whoever
- * joins begins no generation any more.
+/* Joins the calling process to generation id. The worker is JOINING then, so
+ * that no other takes itself for the last. A process has one worker in each
+ * node; a process that has joined begins no generation there any more.
  * worker: out; the handle is the node's, and ends with it.
  * Returns 0; -EINVAL; -EALREADY: is one already; -ENOBUFS: the table is full
  * of the living, and of crashes that nobody has taken (wm_event_take);
@@ -334,7 +388,8 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
 /* This process's worker of the node, NULL if it has none. Wait-free. */
 struct wm_worker *wm_node_worker(const struct wm_node *node);
 
-/* Who is running, as the caller's callbacks see it. */
+/* How many are running, as the caller's callbacks see it. This struct does not
+ * grow. */
 struct wm_counts {
     int32_t previous; /* n_prev; -1: there is none */
     int32_t mine;     /* n_mine */
@@ -342,26 +397,27 @@ struct wm_counts {
     uint32_t reason;  /* enum wm_reason */
     uint32_t spell;
     uint32_t unsettled; /* 1: kept changing, the last look is reported */
+    uint32_t reserved[2];
 };
 
 /* JOINING to LIVE: when its turn has come (under the lock), or when it gave up
  * waiting. Sweeps first.
  * counts: out, what its start callback is to see.
  * Returns 0; -ECHILD: left, or a forked child; -ESTALE: has drained, or lost
- * its record. The worker's own act. Lock-free; asks the kernel about each
- * worker. */
+ * its record; -EUCLEAN. The worker's own act. Lock-free; asks the kernel about
+ * each worker. */
 int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts);
 
 /* What its exit callback is to see: `mine` is 1 for the last one; a helper is
  * not counted, and sees how many there are. Sweeps first, beats, and changes no
  * state.
- * Returns 0; -ECHILD; -ESTALE: has drained, or lost its record. The worker's
- * own act. Lock-free. */
+ * Returns 0; -ECHILD; -ESTALE: has drained, or lost its record; -EUCLEAN. The
+ * worker's own act. Lock-free. */
 int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts);
 
 /* To DRAINING: serves old connections, is counted no more, leads no more.
- * Returns 0, also the second time; -ECHILD; -ESTALE. The worker's own act.
- * Lock-free. */
+ * Returns 0, also the second time; -ECHILD; -ESTALE; -EUCLEAN. The worker's own
+ * act. Lock-free. */
 int wm_worker_drain(struct wm_worker *worker);
 
 /* Gives the record back. The handle is dead then.
@@ -384,10 +440,14 @@ int wm_beat_at(struct wm_worker *worker, uint64_t now_ms);
  * Async-signal-safe. Wait-free. */
 uint64_t wm_now(void);
 
-/* How many stalls this worker came back from, each of which was told to
- * somebody as WM_EVENT_STALLED, since this was last asked: the recoveries that
- * are to be told. The worker's own question. Wait-free. */
-uint32_t wm_worker_recoveries(struct wm_worker *worker);
+/* How many recoveries of this worker are owed: stalls that it came back from,
+ * each of which was given to somebody as WM_EVENT_STALLED. The worker's own act.
+ * Wait-free. */
+uint32_t wm_worker_recoveries(const struct wm_worker *worker);
+
+/* Takes one of these for the caller to give.
+ * Returns 1, or 0 if none is owed. The worker's own act. Wait-free. */
+int wm_worker_recovery_take(struct wm_worker *worker);
 
 /* 1 while the handle is this process's and its record is held, else 0. Any
  * thread. Async-signal-safe. Wait-free. */
@@ -418,38 +478,49 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
  * kernel about each worker, some microseconds each. */
 int wm_sweep(struct wm_node *node, struct wm_worker *self);
 
-/* What survivors are told: the end of a whole generation, of a worker, and its
- * silence. */
+/* What is given to callbacks. The first three are owed to the survivors, and
+ * given by any one of them; the others are a worker's own. */
 enum wm_event_kind {
-    WM_EVENT_MASTER_EXIT = 1, /* of a generation that died out */
-    WM_EVENT_CRASHED,
-    WM_EVENT_STALLED
+    WM_EVENT_MASTER_EXIT = 1, /* a generation that nobody is left of */
+    WM_EVENT_CRASHED,         /* a worker's process ended before it left */
+    WM_EVENT_STALLED,         /* a worker does not beat */
+    WM_EVENT_WORKER_START,    /* from wm_start_next() */
+    WM_EVENT_RECOVERED,       /* from wm_exit_next(): back from a stall */
+    WM_EVENT_WORKER_EXIT,     /* from wm_exit_next() */
+    WM_EVENT_DRAINED          /* from wm_exit_next(): leads no more */
 };
 
-/* An event to be given out. */
+/* A bit mask of all kinds, as the functions below take them:
+ * 1 << enum wm_event_kind. */
+#define WM_EVENTS_ALL UINT32_MAX
+
+/* An event that is given. */
 struct wm_event {
+    uint32_t size; /* in: sizeof(struct wm_event) */
     uint32_t kind; /* enum wm_event_kind */
-    uint32_t spell;
     uint64_t generation;
-    uint64_t join;
-    int32_t pid;
-    uint32_t slot;
+    uint64_t join; /* 0: it is of no worker */
+    int32_t pid;   /* of the worker, or of the generation's master */
+    uint32_t slot; /* WM_NO_SLOT: it is of no worker */
     uint32_t role; /* enum wm_role */
-    uint32_t reserved;
+    uint32_t spell;
+    struct wm_counts counts; /* of WORKER_START and WORKER_EXIT; of others 0:
+                                wm_generation_counts() tells */
 };
 
-/* Who is given an event by wm_events_give(), under the lock. */
+/* The function that is given an event, under the lock. */
 typedef void wm_event_fn(const struct wm_event *event, void *argument);
 
 /* How many workers and generations have events of these kinds to be given out.
  * kinds: bit mask, 1 << enum wm_event_kind. Wait-free. */
 int wm_events_owed(const struct wm_node *node, uint32_t kinds);
 
-/* Takes one owed event for the caller to give out; it is marked first, so that
+/* Takes one owed event, which the caller then gives. It is marked first, so that
  * it is given at most once. To be called under the lock, so that events are
  * given one at a time.
- * kinds: as above. event: out.
- * Returns 1, or 0 if none is owed. Lock-free. */
+ * kinds: as above. event: size in, the rest out.
+ * Returns 1, or 0 if none is owed; -EINVAL: the size; -EROFS; -EUCLEAN.
+ * Lock-free. */
 int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event);
 
 /* Sweeps; then, if the lock is free, takes all that is owed and gives it to
@@ -482,36 +553,42 @@ struct wm_worker_info {
     uint32_t stalls; /* that it came back from */
 };
 
-/* All records in use, by slot, as they were at one moment. room: entries in
- * `list`, which should be the node's capacity; count: out, entries written.
- * Returns 0; WM_UNSETTLED: two looks never agreed, the last is given;
- * -ENOSPC: more than room. Wait-free (bounded looks). */
+/* All records in use, by slot, as they were at one moment.
+ * list, element: the entries, and sizeof(*list). room: entries in `list`, which
+ * should be the node's capacity. count: out, entries written.
+ * Returns 0; WM_UNSETTLED: two looks never agreed, the last is in the list;
+ * -ENOSPC: more than room; -EINVAL: the size. Wait-free (bounded looks). */
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
-                uint32_t room, uint32_t *count);
+                uint32_t element, uint32_t room, uint32_t *count);
 
 /* ----------------------------------------------------------------- leader */
 
-/* Who leads. */
+/* Which worker leads. */
 struct wm_leader {
+    uint32_t size; /* in: sizeof(struct wm_leader) */
+    uint32_t term; /* grows with each lead: a fencing token. 0: none yet */
     uint64_t generation; /* of the leader's worker; 0: nobody leads now */
     uint64_t join;
     int32_t pid;
-    uint32_t slot;
-    uint32_t term; /* grows with each leader: a fencing token. 0: none yet */
+    uint32_t slot; /* WM_NO_SLOT: nobody leads now */
     uint32_t mine; /* 1: the caller's worker leads */
+    uint32_t reserved;
 };
 
-/* Who leads the node. Asking is standing: where nobody leads who is live and
- * of the newest generation that has live workers, and the caller's worker is
- * both, it leads from now on, with the next term. At most one worker ever
- * holds a term. What is told was true at one moment of the call; whoever may
- * be stopped after asking hands the term along to whatever it writes to.
- * leader: out. Returns 1 if the caller's worker leads, 0 if not; -ECHILD.
- * Wait-free; a few loads while the leader stands, else it reads all records. */
+/* Asks who leads, and stands for the lead: where no live worker of the newest
+ * generation that has live workers leads, and the caller's worker is such a
+ * one, it leads from now on, with the next term. At most one worker ever holds a
+ * term. The answer was true at one moment of the call; a worker that may be
+ * stopped after it asked hands the term along to whatever it writes to.
+ * leader: size in, the rest out.
+ * Returns 1 if the caller's worker leads, 0 if not; -ECHILD; -EINVAL: the size;
+ * -EUCLEAN. The worker's own act. Wait-free; a few loads while the leader
+ * stands, else it reads all records. */
 int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader);
 
-/* The same question without standing, by anybody. Wait-free. */
-void wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader);
+/* The same question without standing, by any process.
+ * leader: size in, the rest out. Returns 0; -EINVAL: the size. Wait-free. */
+int wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader);
 
 /* -------------------------------------------------------------- event log */
 
@@ -544,8 +621,8 @@ struct wm_log_entry {
     uint64_t generation;
     uint64_t value; /* workers: join number; leader: term; generations: spell;
                        lock: pid of the dead holder */
-    int32_t pid;    /* of the worker, of a generation's master, of who has
-                       recovered the lock */
+    int32_t pid;    /* of the worker, of a generation's master, of the process
+                       that recovered the lock */
     uint32_t slot;  /* WM_NO_SLOT if it is not a worker's */
     uint32_t kind;  /* enum wm_log_kind */
     uint32_t reserved;
@@ -553,33 +630,35 @@ struct wm_log_entry {
 
 /* Reads the event log, a ring in the segment that outlives the processes.
  * since: in, the number read last (0: from the oldest there is); out, the
- * number that this call came to. room: entries in `list`; count: out, entries
- * written, oldest first; missed: out, numbers in between whose entries are
- * overwritten, or were not finished within a second, as their writer died or
- * was stopped; may be NULL. An unfinished entry with none finished after it is
- * left to a later call.
- * Returns 0; WM_UNSETTLED: finished ones wait behind an entry that may yet be
- * finished, for a later call; within a second it tells them. Wait-free. */
+ * number that this call came to. list, element: the entries, and sizeof(*list).
+ * room: entries in `list`. count: out, entries written, oldest first. missed:
+ * out, numbers in between whose entries are overwritten, or were not finished
+ * within a second, as their writer died or was stopped; may be NULL. An
+ * unfinished entry with none finished after it is left to a later call.
+ * Returns 0; WM_UNSETTLED: one entry is still being written, and finished ones
+ * behind it wait for a later call, which tells them within a second; -EINVAL:
+ * the size. Wait-free. */
 int wm_log_read(const struct wm_node *node, uint64_t *since,
-                struct wm_log_entry *list, uint32_t room, uint32_t *count,
-                uint64_t *missed);
+                struct wm_log_entry *list, uint32_t element, uint32_t room,
+                uint32_t *count, uint64_t *missed);
 
 /* A number that is another after each change: a worker that joins, starts,
  * stalls, recovers, drains, leaves, crashes or is forgotten, a generation, a
  * leader. Not after a beat, nor when something owed was given. Wait-free. */
 uint32_t wm_epoch(const struct wm_node *node);
 
-/* Sleeps until the epoch is not this one: take the epoch, look, then wait, and
- * no change is missed. It may return early.
+/* Sleeps until the epoch is not this one. A process that takes the epoch, then
+ * looks, then waits, misses no change. It may return early.
  * timeout_ms: 0 for none.
  * Returns 0; -ETIMEDOUT; -EINTR: a signal. Any process, also with a handle
  * that reads. Blocking. */
 int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms);
 
-/* Wakes all who sleep in wm_wait() on the node, in every process; they return
- * 0 as if early. Nothing is written, so that a handle that reads will do. Who
- * is only about to sleep does not hear it: to end a thread's wait, set what it
- * looks at before it waits, then call this again until it has answered.
+/* Wakes all threads that sleep in wm_wait() on the node, in every process; they
+ * return 0 as if early. Nothing is written, so that a handle that reads will
+ * do. A thread that is only about to sleep does not hear it: to end its wait,
+ * set what it looks at before it waits, then call this again until it has
+ * answered.
  * Returns how many were asleep. Any process, any thread. Wait-free (one system
  * call). */
 int wm_wake(const struct wm_node *node);
@@ -615,12 +694,12 @@ int wm_lock_acquire(struct wm_node *node,
  * -EROFS. Lock-free. */
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue);
 
-/* Releases it, after a beat. Returns 0, or -EPERM if this process has it
- * not. Wait-free. */
+/* Releases it, after a beat.
+ * Returns 0; -EPERM: this process does not have it; -EROFS. Wait-free. */
 int wm_lock_release(struct wm_node *node);
 
-/* One holding of the lock, for those whose thread may be ended under them: a
- * cleanup handler gives back just this one. */
+/* One holding of the lock, for callers whose thread may be ended under them: a
+ * cleanup handler gives back just this one. This struct does not grow. */
 struct wm_lock_hold {
     struct wm_node *node;
     uint64_t word;
@@ -635,16 +714,88 @@ void wm_lock_hold_release(void *hold);
 
 /* What wm_lock_inspect() tells. */
 struct wm_lock_holder {
+    uint32_t size;       /* in: sizeof(struct wm_lock_holder) */
     int32_t pid;         /* 0: free */
-    uint32_t purpose;    /* as given by the holder, 0 until it has said */
     uint64_t generation; /* of its worker, 0 if none */
-    uint64_t held_ms;    /* for how long; 0 until it has said */
+    uint64_t held_ms;    /* for how long; 0 until the holder has said */
+    uint32_t purpose;    /* as given by the holder, 0 until it has said */
     uint32_t sequence;   /* differs with each acquisition, modulo 2^24 */
     uint32_t own;        /* 1: this process has it */
+    uint32_t reserved;
 };
 
-/* Who has the lock. Wait-free. */
-void wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder);
+/* Tells which process has the lock.
+ * holder: size in, the rest out. Returns 0; -EINVAL: the size. Wait-free. */
+int wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder);
+
+/* -------------------------------------------------------- start and exit */
+
+/* A worker's start and exit, one step at a time. Each is a begin, and a next
+ * that returns what is to be given to a callback, one event a call, until there
+ * is none. What has to happen between two callbacks happens in next. The caller
+ * gives each event before it asks for the next one, in its own way: it may
+ * yield to an event loop meanwhile. wm_start_run() and wm_exit_run() do all of
+ * it for a caller that has a function to give.
+ *
+ * kinds: a bit mask, 1 << enum wm_event_kind, of what the caller can give. The
+ * caller has the lock from before the begin until next has returned 0. A caller
+ * that could not get the lock passes 0: the worker changes its state all the
+ * same, and nothing is given. */
+
+/* Begins the start of a worker that has joined.
+ * kinds: see above; of WM_EVENT_WORKER_START.
+ * Returns 0; -ECHILD: left, or a forked child. The worker's own act.
+ * Wait-free. */
+int wm_start_begin(struct wm_worker *worker, uint32_t kinds);
+
+/* Makes the worker LIVE, as wm_worker_start() does, and returns its start.
+ * event: size in; out, WM_EVENT_WORKER_START with its counts.
+ * Returns 1: give this event; 0: done; -ECHILD; -ESTALE: has drained, or lost
+ * its record; -EINVAL: the size. The worker's own act. Lock-free; asks the
+ * kernel about each worker. */
+int wm_start_next(struct wm_worker *worker, struct wm_event *event);
+
+/* Waits for the lock, starts the worker, gives its start, releases the lock.
+ * lock: as wm_lock_acquire(). give: called with the start; may be NULL.
+ * argument: handed on.
+ * Returns 0; -ETIMEDOUT: the lock was not to be had, the worker is LIVE and its
+ * start was not given; -EDEADLK: this process has the lock, nothing was done;
+ * -ECHILD; -ESTALE; -EINVAL; -EROFS; -EUCLEAN. The worker's own act.
+ * Blocking. */
+int wm_start_run(struct wm_worker *worker, const struct wm_lock_options *lock,
+                 wm_event_fn *give, void *argument);
+
+/* Begins a worker's exit; also once more, after one that was cut short: what
+ * was given is not given again.
+ * kinds: see above; of all but WM_EVENT_WORKER_START. Events of others that are
+ * left out stay owed to them; an exit that is left out is not given any more.
+ * Returns 0; -ECHILD: left, or a forked child. The worker's own act.
+ * Wait-free. */
+int wm_exit_begin(struct wm_worker *worker, uint32_t kinds);
+
+/* Does what comes next of a worker's exit, and returns what is to be given, in
+ * this order: what is owed of others (they may have no other survivor); each
+ * recovery of its own; WM_EVENT_WORKER_EXIT, whose counts.mine is 1 for the
+ * last; then the worker drains, WM_EVENT_DRAINED; what its exit has found of
+ * others; then its generation is closed if nobody is left of it, and each end
+ * of its generation that is owed, WM_EVENT_MASTER_EXIT.
+ * event: size in, the rest out.
+ * Returns 1: give this event; 0: done; WM_CLOSED: done, and the end of its
+ * generation, which this worker has closed, stays owed to another;
+ * -ECHILD; -EINVAL: the size. The worker's own act. Lock-free; asks the kernel
+ * about each worker. */
+int wm_exit_next(struct wm_worker *worker, struct wm_event *event);
+
+/* Waits for the lock, gives all of a worker's exit, releases the lock. The
+ * worker is DRAINING then; wm_worker_leave() is an act of its own, at the end
+ * of the process.
+ * lock: as wm_lock_acquire(). give: called with each event; NULL takes and
+ * gives to nobody. argument: handed on.
+ * Returns 0; -ETIMEDOUT: the lock was not to be had, the worker has drained and
+ * nothing was given; -EDEADLK: this process has the lock, nothing was done;
+ * -ECHILD; -EINVAL; -EROFS; -EUCLEAN. The worker's own act. Blocking. */
+int wm_exit_run(struct wm_worker *worker, const struct wm_lock_options *lock,
+                wm_event_fn *give, void *argument);
 
 #ifdef __cplusplus
 }

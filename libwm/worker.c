@@ -1,41 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* A worker's own acts: join, start, beat, drain, leave. What others do to its
- * record is in sweep.c.
- *
- * Only the process of a record changes it, but for two marks that a sweeper
- * sets: LIVE to STALLED, and anything to CRASHED or FREE once the process is
- * proven dead. So a swap that fails here has met the first of these, which one
- * more try settles, or the record is not ours any more. */
+/* A worker's own acts: join, start, tick, drain, leave. What others do to its
+ * record is in sweep.c; the order of its start and exit is in
+ * steps.c. */
 
 #include "census.h"
 #include "generation.h"
+#include "inherit.h"
 #include "leader.h"
 #include "log.h"
-#include "process.h"
+#include "record.h"
+#include "sweep.h"
 
 #define DEFAULT_OVERDUE_MS 15000u
 
-static bool swap(struct wm_record *r, uint64_t *from, uint64_t to)
-{
-    /* Sequentially consistent for the sake of the drain: see has_workers. */
-    return atomic_compare_exchange_strong_explicit(
-        &r->word, from, to, memory_order_seq_cst, memory_order_acquire);
-}
-
 /* ------------------------------------------------------------------ join */
-
-static void raise_high(struct wm_node *node, uint32_t slot)
-{
-    _Atomic uint32_t *high = &node->segment.header->high;
-    uint32_t seen = atomic_load_explicit(high, memory_order_relaxed);
-
-    while (seen <= slot && !atomic_compare_exchange_weak_explicit(
-                               high, &seen, slot + 1, memory_order_release,
-                               memory_order_relaxed)) {
-    }
-}
 
 /* CLAIMED holds pid and time in the same word, so that a claimant that dies
  * before it has written who it is can still be proven dead. By the fine clock:
@@ -46,8 +26,8 @@ static bool claim_slot(struct wm_node *node, uint32_t slot, uint64_t seen,
     uint32_t pid = wm_ident_pid(wm_self_ident());
 
     *claimed = wm_word(WM_CLAIMED, pid, wm_clock_ms(CLOCK_MONOTONIC));
-    raise_high(node, slot);
-    return swap(&node->segment.records[slot], &seen, *claimed);
+    header_raise_high(node->segment.header, slot + 1);
+    return record_swap_own(wm_record_at(&node->segment, slot), &seen, *claimed);
 }
 
 /* A record that may make room in a full table: 1 draining, 2 crashed and
@@ -58,8 +38,9 @@ static int spare_rank(const struct wm_node *node, uint32_t slot, uint64_t word)
         return 1;
     }
     if (wm_word_state(word) == WM_CRASHED &&
-        wm_crash_given(&node->segment.records[slot],
-                       &node->segment.colds[slot])) {
+        /* Safeguard: untold_crash_makes_no_room */
+        record_crash_given(wm_record_at(&node->segment, slot),
+                           wm_cold_at(&node->segment, slot))) {
         return 2;
     }
     return 0;
@@ -74,9 +55,9 @@ static bool choose_slot(const struct wm_node *node, uint32_t *slot,
     int rank = 0;
 
     for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
-        const struct wm_record *r = &node->segment.records[i];
-        uint64_t word = atomic_load_explicit(&r->word, memory_order_acquire);
-        uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+        const struct wm_record *r = wm_record_at(&node->segment, i);
+        uint64_t word = record_word_acquire(r);
+        uint64_t join = record_join_acquire(r);
         bool is_free = wm_word_state(word) == WM_FREE;
         int its_rank = is_free ? 0 : spare_rank(node, i, word);
 
@@ -95,19 +76,21 @@ static bool choose_slot(const struct wm_node *node, uint32_t *slot,
     return rank != 0;
 }
 
-/* Whoever had the record gives it up, and with it its end in the log. */
-static void note_evicted(struct wm_node *node, uint32_t slot, uint64_t word,
-                         uint64_t generation, uint64_t join)
+/* The occupant that made room gives its record up, and with it its end in the
+ * log. */
+static void note_evicted(struct wm_node *node, uint32_t slot,
+                         const struct wm_occupant *o)
 {
-    if (wm_word_state(word) == WM_FREE) {
+    unsigned state = wm_word_state(o->word);
+
+    if (state == WM_FREE) {
         return;
     }
-    atomic_fetch_add_explicit(&node->segment.header->dropped, 1,
-                              memory_order_relaxed);
+    header_add(&node->segment.header->dropped, 1);
     wm_log_append(node,
-                  wm_word_state(word) == WM_DRAINING ? WM_LOG_WORKER_LEFT
-                                                     : WM_LOG_WORKER_FORGOTTEN,
-                  generation, join, wm_word_pid(word), slot);
+                  state == WM_DRAINING ? WM_LOG_WORKER_LEFT
+                                       : WM_LOG_WORKER_FORGOTTEN,
+                  o->generation, o->join, wm_word_pid(o->word), slot);
 }
 
 /* A swap that fails has met another joiner's, or a worker's end: somebody gets
@@ -117,49 +100,41 @@ static bool claim_any(struct wm_node *node, uint32_t *slot, uint64_t *claimed)
     uint64_t word;
 
     while (choose_slot(node, slot, &word)) {
-        const struct wm_record *r = &node->segment.records[*slot];
-        uint64_t generation =
-            atomic_load_explicit(&r->generation, memory_order_acquire);
-        uint64_t join = atomic_load_explicit(&r->join, memory_order_acquire);
+        struct wm_occupant o =
+            wm_occupant_of(wm_record_at(&node->segment, *slot), word);
 
         if (claim_slot(node, *slot, word, claimed)) {
-            note_evicted(node, *slot, word, generation, join);
+            note_evicted(node, *slot, &o);
             return true;
         }
     }
     return false;
 }
 
-/* Who we are, and then, with the word, that we are. */
+/* Stores who the worker is, and then, with the word, that it is there. */
 static bool publish(struct wm_worker *w, struct wm_record *r,
-                    const struct wm_join_options *options, uint64_t claimed)
+                    uint32_t overdue_ms, uint64_t claimed)
 {
-    uint32_t overdue = options->overdue_ms;
     uint64_t now = wm_now();
 
-    if (overdue == 0) {
-        overdue = DEFAULT_OVERDUE_MS;
-    }
-    /* First: who sees any other field of ours sees this. Pairs with
-     * tally_record(). */
-    atomic_store_explicit(&r->join, w->join, memory_order_release);
-    atomic_store_explicit(&r->generation, w->generation, memory_order_release);
-    atomic_store_explicit(&r->role, w->role, memory_order_release);
-    atomic_store_explicit(&r->overdue_ms, overdue, memory_order_release);
-    atomic_store_explicit(&w->cold->ident, wm_self_ident(),
-                          memory_order_release);
-    atomic_store_explicit(&r->joined_at, now, memory_order_release);
-    atomic_store_explicit(&w->cold->spell, 0, memory_order_release);
-    atomic_store_explicit(&r->stalls, wm_stalls(w->join, 0),
-                          memory_order_release);
-    /* Last: who sees this sees all of ours. Pairs with owed_kind(). */
-    atomic_store_explicit(&w->cold->given, wm_given(w->join, 0, false),
-                          memory_order_release);
-    return swap(r, &claimed, wm_word(WM_JOINING, w->pid, now));
+    /* First: a process that sees any other field of this worker sees its
+     * number [A]; a count's two passes rest on it (census.c). */
+    /* Safeguard: join_number_is_stored_first */
+    record_set_join(r, w->join);
+    record_set_generation(r, w->generation);
+    record_set_role(r, w->role);
+    record_set_overdue_ms(r, overdue_ms == 0 ? DEFAULT_OVERDUE_MS : overdue_ms);
+    record_cold_set_ident(w->cold, wm_self_ident());
+    record_set_joined_at(r, now);
+    record_cold_set_spell(w->cold, 0);
+    record_set_stalls(r, wm_stalls(w->join, 0));
+    record_cold_set_given(w->cold, wm_given(w->join, 0, false)); /* last [G] */
+    /* Safeguard: record_is_published_last */
+    return record_swap_own(r, &claimed, wm_word(WM_JOINING, w->pid, now));
 }
 
 static int join_as(struct wm_worker *w, struct wm_generation_record *g,
-                   const struct wm_join_options *options)
+                   uint32_t overdue_ms)
 {
     struct wm_node *node = w->node;
     struct wm_record *r;
@@ -168,24 +143,23 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
     if (!claim_any(node, &w->slot, &claimed)) {
         return -ENOBUFS;
     }
-    r = &node->segment.records[w->slot];
-    w->cold = &node->segment.colds[w->slot];
-    w->join = atomic_fetch_add_explicit(&node->segment.header->next_join, 1,
-                                        memory_order_relaxed) +
-              1;
-    if (!publish(w, r, options, claimed)) {
+    r = wm_record_at(&node->segment, w->slot);
+    w->cold = wm_cold_at(&node->segment, w->slot);
+    w->join = header_next(&node->segment.header->next_join);
+    if (!publish(w, r, overdue_ms, claimed)) {
         return -ESTALE;
     }
     wm_log_worker(w, WM_LOG_WORKER_JOINED);
+    /* Safeguard: generation_is_entered_when_published */
     if (w->role == WM_ROLE_WORKER && !wm_generation_enter(node, g, w)) {
-        uint64_t word = atomic_load_explicit(&r->word, memory_order_relaxed);
+        uint64_t word = record_own_word(r);
 
-        swap(r, &word, 0);
+        record_swap_own(r, &word, 0);
         wm_log_worker(w, WM_LOG_WORKER_LEFT);
         return -ESTALE;
     }
-    atomic_store_explicit(&w->cold->spell, w->spell, memory_order_release);
-    atomic_store_explicit(&w->record, r, memory_order_relaxed);
+    record_cold_set_spell(w->cold, w->spell);
+    wm_worker_set_record(w, r);
     return 0;
 }
 
@@ -193,15 +167,22 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    struct wm_worker **worker)
 {
+    WM_REQUIRE(node);
     struct wm_generation_record *g;
+    struct wm_join_options own = {0};
     struct wm_worker *w = &node->worker;
-    int error;
+    int error =
+        options == NULL || worker == NULL
+            ? -EINVAL
+            : wm_sized_read(&own, sizeof(own),
+                            WM_LEAST(wm_join_options, expected), options);
 
-    if (options == NULL || options->size < sizeof(*options) ||
-        options->role > WM_ROLE_HELPER) {
-        return -EINVAL;
+    if (error == 0 && own.role > WM_ROLE_HELPER) {
+        error = -EINVAL;
     }
-    error = wm_node_usable(node);
+    if (error == 0) {
+        error = wm_node_usable(node);
+    }
     if (error != 0) {
         return error;
     }
@@ -213,20 +194,22 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->pid = wm_ident_pid(wm_self_ident());
     w->live = wm_word(WM_LIVE, w->pid, 0);
     w->generation = id;
-    w->role = options->role;
-    w->expected = options->expected;
+    w->role = own.role;
+    w->expected = own.expected;
     w->spell = 0;
-    w->recoveries = 0;
-    atomic_store_explicit(&w->late, false, memory_order_relaxed);
+    w->recovered = 0;
+    w->step = WM_STEP_NONE;
+    w->exit_given = false;
+    wm_worker_take_late(w);
     wm_segment_keep_private(&node->segment);
     g = wm_generation_find(node, id);
     if (g == NULL) {
         return -ESTALE;
     }
-    error = join_as(w, g, options);
+    error = join_as(w, g, own.overdue_ms);
     if (error == -ENOBUFS) {
         wm_sweep(node, NULL); /* or another has made room meanwhile */
-        error = join_as(w, g, options);
+        error = join_as(w, g, own.overdue_ms);
     }
     if (error == 0) {
         *worker = w;
@@ -234,157 +217,36 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     return error;
 }
 
-/* ------------------------------------------------------------------ beat */
+/* ------------------------------------------------------------------ tick */
 
-/* Back from a stall, of which somebody was told or will be. After the swap out
- * of STALLED: a giver that loads stalls first and the word second never counts
- * one stall twice (sweep.c). Another thread may have drained since, and the
- * record be another's, or of another joining of ours: a count is of one, and
- * stays as it is then. stalls: loaded before the swap, and so of the right
- * one. */
-static void count_recovery(struct wm_worker *w, struct wm_record *r,
-                           uint64_t stalls)
+int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
 {
-    const uint64_t join = stalls >> 32;
+    WM_REQUIRE(worker);
+    struct wm_node *node = worker->node;
+    struct wm_segment_header *h = node->segment.header;
+    uint64_t now = wm_now();
+    uint64_t due = header_sweep_due(h);
+    int error = wm_node_usable(node);
 
-    while (!atomic_compare_exchange_weak_explicit(
-        &r->stalls, &stalls, wm_stalls(join, (uint32_t)stalls + 1),
-        memory_order_release, memory_order_relaxed)) {
-        if (!wm_is_of_join(stalls, join)) {
-            return;
-        }
+    if (error != 0) {
+        return error;
     }
-    wm_log_worker(w, WM_LOG_WORKER_RECOVERED);
-}
-
-/* Out of STALLED, by our own hand. The clock is read here: the caller's time
- * may be from before the stall. */
-static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
-{
-    uint64_t stalls = atomic_load_explicit(&r->stalls, memory_order_relaxed);
-    uint64_t live = wm_word(WM_LIVE, w->pid, wm_now());
-
-    if (!atomic_compare_exchange_strong_explicit(&r->word, &word, live,
-                                                 memory_order_acq_rel,
-                                                 memory_order_relaxed)) {
-        /* Another thread, or a handler of a signal, was quicker. */
-        return wm_word_pid(word) == w->pid && wm_word_state(word) >= WM_JOINING
-                   ? 0
-                   : -ESTALE;
+    /* The sweep comes before the beat, so that it sees whether this worker is
+     * late. A time too far off is garbage, and not waited for. */
+    if ((now >= due || due - now > 2 * (uint64_t)interval_ms) &&
+        header_take_sweep(h, due, now + (uint64_t)interval_ms * 9 / 10)) {
+        wm_sweep_stale(node, worker, interval_ms);
     }
-    count_recovery(w, r, stalls);
-    return WM_RECOVERED;
-}
-
-/* To another state, with a beat; LIVE not out of DRAINING. A swap that fails
- * has met a mark, or a beat of another thread. Returns 0, or 1 if it was in that
- * state already. */
-static int change_state(struct wm_worker *w, unsigned state)
-{
-    struct wm_record *r = wm_worker_record(w);
-
-    if (r == NULL) {
-        return -ECHILD;
-    }
-    for (;;) {
-        uint64_t word = atomic_load_explicit(&r->word, memory_order_relaxed);
-        unsigned from = wm_word_state(word);
-
-        if (wm_word_pid(word) != w->pid || from < WM_JOINING ||
-            from > WM_DRAINING || (from == WM_DRAINING && state == WM_LIVE)) {
-            return -ESTALE;
-        }
-        if (from == state) {
-            return 1;
-        }
-        if (from == WM_STALLED && state != WM_FREE) {
-            /* First, while nobody else may have the record. */
-            recover(w, r, word);
-        } else if (swap(r, &word,
-                        state == WM_FREE ? 0
-                                         : wm_word(state, w->pid, wm_now()))) {
-            return 0;
-        }
-    }
-}
-
-/* Relaxed: the beat publishes nothing but itself. identity: of the word. */
-static inline bool swap_beat(struct wm_record *r, uint64_t *word,
-                             uint64_t identity, uint64_t now_ms)
-{
-    return atomic_compare_exchange_strong_explicit(
-        &r->word, word, identity | (now_ms & WM_BEAT_MASK),
-        memory_order_relaxed, memory_order_relaxed);
-}
-
-/* Any beat but the usual one, below, which this is to stay out of. */
-__attribute__((cold, noinline)) static int
-beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
-{
-    uint64_t word = atomic_load_explicit(&r->word, memory_order_relaxed);
-
-    /* A worker that beats this late was stopped, and so may all have been: its
-     * next sweep is patient. */
-    if (wm_word_overdue(
-            word, now_ms,
-            atomic_load_explicit(&r->overdue_ms, memory_order_relaxed))) {
-        atomic_store_explicit(&worker->late, true, memory_order_relaxed);
-    }
-    /* One try: a sweeper marks it stalled meanwhile, or another thread beats,
-     * and the word that is seen then says which. */
-    if (wm_word_pid(word) == worker->pid && wm_word_state(word) != WM_STALLED &&
-        (wm_word_age(word, now_ms) <= 0 ||
-         swap_beat(r, &word, wm_word_identity(word), now_ms))) {
-        return 0;
-    }
-    if (wm_word_pid(word) != worker->pid) {
-        return -ESTALE;
-    }
-    return wm_word_state(word) == WM_STALLED ? recover(worker, r, word) : 0;
-}
-
-/* Nearly every beat finds its worker LIVE, and in time. */
-static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
-{
-    struct wm_record *r = wm_worker_record(worker);
-    uint64_t word;
-    int64_t age;
-
-    if (r == NULL) {
-        return -ESTALE;
-    }
-    word = atomic_load_explicit(&r->word, memory_order_relaxed);
-    age = wm_word_age(word, now_ms);
-    if (wm_word_identity(word) == worker->live) {
-        if (age <= 0) {
-            return 0;
-        }
-        if (age <= (int64_t)atomic_load_explicit(&r->overdue_ms,
-                                                 memory_order_relaxed) &&
-            swap_beat(r, &word, worker->live, now_ms)) {
-            return 0;
-        }
-    }
-    return beat_unusually(worker, r, now_ms);
-}
-
-int wm_beat_at(struct wm_worker *worker, uint64_t now_ms)
-{
-    return beat_at(worker, now_ms);
-}
-
-int wm_beat(struct wm_worker *worker)
-{
-    return beat_at(worker, wm_clock_ms(CLOCK_MONOTONIC_COARSE));
+    return wm_beat_at(worker, now);
 }
 
 /* ------------------------------------------------------ start, exit, leave */
 
-/* What a start is called: a deed of the label alone, nothing depends on it. A
- * respawn makes up for a death, or for one that had left by itself: then there
- * are more than were expected. Where another master has begun a newer one, a
- * further spell, or more in the first, mean that it is rolled back. */
-static uint32_t start_reason(struct wm_worker *w)
+/* What a start is called. Only the name depends on this. A respawn makes up for
+ * a death, or for a worker that had left by itself: then there are more than
+ * were expected. Where another master has begun a newer generation, a further
+ * spell, or more workers in the first, mean that this one is rolled back to. */
+static uint32_t start_reason(const struct wm_worker *w)
 {
     const struct wm_node *node = w->node;
     struct wm_generation_record *g = wm_generation_find(node, w->generation);
@@ -395,29 +257,28 @@ static uint32_t start_reason(struct wm_worker *w)
         return WM_REASON_NONE;
     }
     if (w->role != WM_ROLE_WORKER) {
-        return atomic_load_explicit(&g->reason, memory_order_relaxed);
+        return generation_reason_acquire(g);
     }
-    deaths =
-        wm_deaths_count(atomic_load_explicit(&g->deaths, memory_order_relaxed));
-    replaced = atomic_load_explicit(&g->replaced, memory_order_relaxed);
+    deaths = wm_deaths_count(generation_deaths_relaxed(g));
+    replaced = generation_replaced_relaxed(g);
     if ((int32_t)(deaths - replaced) > 0) {
-        atomic_store_explicit(&g->replaced, replaced + 1, memory_order_relaxed);
+        generation_set_replaced_relaxed(g, replaced + 1);
         return WM_REASON_RESPAWN;
     }
     if ((w->spell > 1) != is_extra &&
         wm_generation_rolled_back(node, w->generation)) {
         return WM_REASON_ROLLBACK;
     }
-    return is_extra ? WM_REASON_RESPAWN
-                    : atomic_load_explicit(&g->reason, memory_order_relaxed);
+    return is_extra ? WM_REASON_RESPAWN : generation_reason_acquire(g);
 }
 
 int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
 {
+    WM_REQUIRE(worker);
     int error;
 
     wm_sweep(worker->node, worker);
-    error = change_state(worker, WM_LIVE);
+    error = wm_record_change_state(worker, WM_LIVE);
     if (error == 0) {
         wm_log_worker(worker, WM_LOG_WORKER_LIVE);
     }
@@ -431,16 +292,22 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
 
 int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
 {
+    WM_REQUIRE(worker);
     const struct wm_record *r = wm_worker_record(worker);
+    int error = wm_node_usable(worker->node);
 
     if (r == NULL) {
         return -ECHILD;
     }
+    if (error != 0) {
+        return error;
+    }
     wm_sweep(worker->node, worker);
-    /* Who has drained is not counted, and would take another for itself. */
+    /* A worker that has drained is not counted, and would take another for
+     * itself. */
+    /* Safeguard: drained_worker_does_not_count_itself */
     if (wm_beat(worker) == -ESTALE ||
-        wm_word_state(atomic_load_explicit(&r->word, memory_order_relaxed)) ==
-            WM_DRAINING) {
+        wm_word_state(record_own_word(r)) == WM_DRAINING) {
         return -ESTALE;
     }
     wm_counts_of(worker->node, worker->generation, WM_COUNT_EXIT, counts);
@@ -450,7 +317,8 @@ int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
 
 int wm_worker_drain(struct wm_worker *worker)
 {
-    int error = change_state(worker, WM_DRAINING);
+    WM_REQUIRE(worker);
+    int error = wm_record_change_state(worker, WM_DRAINING);
 
     if (error == 0) {
         wm_leader_resign(worker);
@@ -461,62 +329,66 @@ int wm_worker_drain(struct wm_worker *worker)
 
 int wm_worker_leave(struct wm_worker *worker)
 {
-    int error = change_state(worker, WM_FREE);
+    WM_REQUIRE(worker);
+    int error = wm_record_change_state(worker, WM_FREE);
 
     if (error == 0) {
         wm_leader_resign(worker);
         wm_log_worker(worker, WM_LOG_WORKER_LEFT);
     }
-    atomic_store_explicit(&worker->record, NULL, memory_order_relaxed);
+    wm_worker_set_record(worker, NULL);
     return error;
 }
 
-uint32_t wm_worker_recoveries(struct wm_worker *worker)
+uint32_t wm_worker_recoveries(const struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
+
     const struct wm_record *r = wm_worker_record(worker);
     uint64_t counted, given;
-    uint32_t stalls, told, fresh;
+    uint32_t stalls;
 
     if (r == NULL) {
         return 0;
     }
-    counted = atomic_load_explicit(&r->stalls, memory_order_relaxed);
-    given = atomic_load_explicit(&worker->cold->given, memory_order_acquire);
+    counted = record_own_stalls(r);
+    given = record_cold_given_acquire(worker->cold);
+    /* Safeguard: recoveries_are_of_one_joining */
     if (!wm_is_of_join(counted, worker->join) ||
         !wm_is_of_join(given, worker->join)) {
         return 0; /* another's record by now */
     }
-    stalls = (uint32_t)counted;
-    told = wm_given_stalls(given);
-    /* Modulo 2^31, as far as they are counted in `given`. */
-    if (((stalls - told) & 0x7fffffffu) < 0x40000000u) {
-        stalls = told;
+    stalls = wm_stalls_count(counted);
+    if (wm_stalls_reach(stalls, wm_given_stalls(given))) {
+        stalls = wm_given_stalls(given); /* those alone that were given */
     }
-    fresh = (stalls - worker->recoveries) & 0x7fffffffu;
-    worker->recoveries = stalls;
-    return fresh;
+    return wm_stalls_between(worker->recovered, stalls);
 }
 
-int wm_worker_has_record(const struct wm_worker *worker)
+int wm_worker_recovery_take(struct wm_worker *worker)
 {
-    const struct wm_record *r = wm_worker_record(worker);
-
-    return r != NULL &&
-           wm_word_pid(atomic_load_explicit(&r->word, memory_order_relaxed)) ==
-               worker->pid;
+    WM_REQUIRE(worker);
+    if (wm_worker_recoveries(worker) == 0) {
+        return 0;
+    }
+    worker->recovered++;
+    return 1;
 }
 
 uint32_t wm_worker_slot(const struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
     return worker->slot;
 }
 
 uint64_t wm_worker_generation(const struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
     return worker->generation;
 }
 
 uint32_t wm_worker_spell(const struct wm_worker *worker)
 {
+    WM_REQUIRE(worker);
     return worker->spell;
 }

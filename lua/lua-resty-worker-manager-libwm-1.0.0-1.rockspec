@@ -22,6 +22,12 @@ build = {
             "lua/resty/worker/manager/callback.lua",
          ["resty.worker.manager.channel"] =
             "lua/resty/worker/manager/channel.lua",
+         ["resty.worker.manager.constants"] =
+            "lua/resty/worker/manager/constants.lua",
+         ["resty.worker.manager.counts"] =
+            "lua/resty/worker/manager/counts.lua",
+         ["resty.worker.manager.exit"] =
+            "lua/resty/worker/manager/exit.lua",
          ["resty.worker.manager.libwm"] =
             "lua/resty/worker/manager/libwm.lua",
          ["resty.worker.manager.lock"] =
@@ -36,6 +42,8 @@ build = {
             "lua/resty/worker/manager/owed.lua",
          ["resty.worker.manager.own"] =
             "lua/resty/worker/manager/own.lua",
+         ["resty.worker.manager.tell"] =
+            "lua/resty/worker/manager/tell.lua",
          ["resty.worker.manager.view"] =
             "lua/resty/worker/manager/view.lua",
          ["resty.worker.manager.vm"] =

@@ -14,7 +14,6 @@
 #include <cstring>
 #include <iostream>
 #include <map>
-#include <mutex>
 #include <netinet/in.h>
 #include <ranges>
 #include <sstream>
@@ -62,12 +61,20 @@ int checked(ssize_t result, const char *what)
 sigset_t signals; // what all wait for; blocked, so that none is missed
 constexpr timespec second = {1, 0};
 
-// (7) Somebody is to be told, once: here, whoever reads the log.
+// (7) What a callback is given, under the lock, by one process, once. Here the
+// log is told.
 void report(const wm_event &event)
 {
-    const char *const what[] = {"", "dead generation of", "crashed", "stalled"};
-
-    say(what[event.kind % std::size(what)], ": process ", event.pid);
+    const char *const failed[] = {"", "dead generation of", "crashed",
+                                  "stalled"};
+    if (event.kind <= WM_EVENT_STALLED) {
+        say(failed[event.kind], ": process ", event.pid);
+    } else if (event.kind == WM_EVENT_WORKER_EXIT) {
+        say("drains, one of ", event.counts.mine);
+    } else if (event.kind == WM_EVENT_WORKER_START) {
+        say("starts in generation ", event.generation, " as number ",
+            event.counts.mine);
+    }
 }
 
 struct connection {
@@ -78,8 +85,8 @@ struct connection {
 class worker_process
 {
 public:
-    worker_process(wm::node_view node, std::uint64_t generation, int listener)
-        : node_(node), lock_(node), listener_(listener),
+    worker_process(wm::node_ref node, std::uint64_t generation, int listener)
+        : node_(node), listener_(listener),
           // (3) From here on it is JOINING: no sibling takes itself for the
           // last. Without a beat for four intervals it counts as stalled.
           worker_(wm::worker::join(node, generation,
@@ -88,18 +95,16 @@ public:
         watch(EPOLL_CTL_ADD, signals_);
         watch(EPOLL_CTL_ADD, listener_, EPOLLET);
 
-        // (4) One process of the node at a time. Who dies with the lock is no
-        // obstacle; who is stuck, for a while: no state depends on it.
-        const std::unique_lock turn(lock_, 5s);
-        say("starts in generation ", generation, " as number ",
-            worker_.start().mine);      // LIVE now
+        // (4) LIVE now, and its start is given, one process of the node at a
+        // time. A process that dies with the lock is no obstacle; one that is
+        // stuck, for a while: no state depends on it.
+        wm::run_start(worker_, report, {.wait = 5s}, gone_);
         kill(settings.master, SIGUSR1); // it may count again
     }
 
     void run()
     {
         epoll_event event;
-        std::error_code gone;
 
         while (!draining_ || !connections_.empty()) {
             if (clock::now() >= beat_at_) {
@@ -109,7 +114,7 @@ public:
                 handle(event.data.fd);
             }
         }
-        worker_.close(gone); // a full table may have forgotten it: no matter
+        worker_.close(gone_); // a full table may have forgotten it: no matter
         say("leaves");
     }
 
@@ -118,29 +123,27 @@ private:
     // and once an interval one of the workers looks after all the others.
     void beat()
     {
-        std::error_code gone;
-
         beat_at_ = clock::now() + 1ms * settings.beat_ms;
-        if (worker_.tick(1ms * settings.beat_ms, gone) ==
+        if (worker_.tick(1ms * settings.beat_ms, gone_) ==
             wm::condition::recovered) {
             say("has recovered");
         }
-        // (7) An event is given under the lock, by one process, once.
+        // (7) What befell others.
         if (node_.events_owed() > 0) {
-            node_.sweep_events(worker_, report);
+            node_.give_events(worker_, report);
         }
         if (!draining_) {
             take();
         } else if (clock::now() > deadline_) {
             connections_.clear(); // the end of the process closes them
         }
-        // (6) Asking is standing. Over reloads and crashes one worker leads,
-        // and does a job of one alone. If that wrote to somewhere, it would
-        // hand the term along: what has a lower one is a former leader's.
-        if (const wm_leader leader = worker_.lead(gone);
+        // (6) Each stands for the lead. Over reloads and crashes one worker
+        // has it, and does a job of one alone. If that wrote to somewhere, it
+        // would hand the term along: a lower one is a former leader's.
+        if (const wm_leader leader = worker_.stand(gone_);
             leader.mine && beats_++ % 4 == 0) {
             const auto live = std::ranges::count(
-                node_.snapshot().workers(), WM_LIVE, &wm::worker_info::state);
+                node_.snapshot().workers, WM_LIVE, &wm_worker_info::state);
             say("leads, term ", leader.term, ": ", live, " workers are live");
         }
     }
@@ -155,14 +158,14 @@ private:
         watch(EPOLL_CTL_DEL, listener_);
         close(listener_);
 
-        const std::unique_lock turn(lock_, 5s);
-        say("drains, one of ", worker_.exit().mine);
-        worker_.drain();
-        // (9) Of several that end at once, one gets this answer.
-        node_.retire(worker_.generation());
-        if (node_.take_exit(worker_.generation())) {
-            say("generation ", worker_.generation(), " ends");
-        }
+        // (9) Its exit, and of several that end at once, one is given the end
+        // of the generation.
+        const auto give = [](const wm_event &e) {
+            e.kind == WM_EVENT_MASTER_EXIT
+                ? say("generation ", e.generation, " ends")
+                : report(e);
+        };
+        wm::run_exit(worker_, give, {.wait = 5s}, gone_);
     }
 
     void watch(int operation, int fd, unsigned more = 0)
@@ -243,14 +246,14 @@ private:
         return out;
     }
 
-    wm::node_view node_;
-    wm::lifecycle_lock lock_;
+    wm::node_ref node_;
     int listener_;
     int signals_ = checked(signalfd(-1, &signals, 0), "signalfd");
     int epoll_ = checked(epoll_create1(0), "epoll");
     wm::worker worker_;
     std::map<int, connection> connections_;
     clock::time_point beat_at_, deadline_;
+    std::error_code gone_; // why it has no record any more; it serves on
     unsigned beats_ = 0;
     bool draining_ = false;
 };
@@ -266,7 +269,7 @@ public:
         const int on = 1;
         auto *const a = reinterpret_cast<sockaddr *>(&address);
 
-        say("last time, ", node_.describe().postmortem.workers, " were left");
+        say("last time, ", node_.postmortem().workers, " were left");
         // SIGPIPE: a client may go, and so may the log's reader.
         for (int n : {SIGHUP, SIGTERM, SIGINT, SIGCHLD, SIGUSR1, SIGPIPE}) {
             sigaddset(&signals, n);
@@ -306,10 +309,8 @@ private:
     {
         const auto there =
             std::ranges::count(std::views::values(children_), generation_.id());
-
         for (auto i = there; i < settings.workers; i++) {
             const pid_t pid = fork();
-
             if (pid == 0) {
                 // By _Exit: what its parent owns is not a child's to destroy.
                 prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -343,7 +344,7 @@ private:
             for (pid_t pid; (pid = waitpid(-1, nullptr, WNOHANG)) > 0;) {
                 children_.erase(pid);
             }
-            node_.sweep_events({}, report); // (7) the master may ask as well
+            node_.give_events({}, report); // (7) the master may ask as well
         } else if ((signal == SIGTERM || signal == SIGINT) && !stopping_) {
             stopping_ = true;
             deadline_ = clock::now() + settings.drain + 5s;

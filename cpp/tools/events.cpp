@@ -8,7 +8,6 @@
 #include "json.hpp"
 #include "text.hpp"
 
-#include <array>
 #include <chrono>
 #include <optional>
 #include <thread>
@@ -19,49 +18,60 @@ namespace wmctl
 namespace
 {
 
-constexpr std::uint32_t look_ms = 1000;     // whether it is still that life
-constexpr std::uint32_t writer_ms = 10;     // whether it has finished its entry
-constexpr std::uint32_t patience_ms = 2000; // with all writers
+using std::chrono::milliseconds;
+
+constexpr std::uint32_t room = 256;         // entries of a page
+constexpr milliseconds longest_sleep{1000}; // then: is it still that life?
+constexpr milliseconds between_reads{10};   // an entry is being written
+constexpr milliseconds patience{2000};      // with all who write
 
 // Where the reader is in the log.
 class reader
 {
 public:
-    reader(const wm_node *node, bool as_json) : node_(node), json_(as_json) {}
+    reader(wm::node_ref node, bool as_json) : node_(node), json_(as_json) {}
 
     // All that there is now. Where some wait behind one that is being written,
     // they come the next time; or with `patient` they are waited for, which
-    // takes a second at most.
+    // takes a second at most, unless more and more are being written.
     std::string read(bool patient)
     {
-        std::array<wm_log_entry, 256> list;
-        std::uint32_t count = 0;
-        std::uint64_t missed = 0;
         std::string text;
-        std::uint32_t looks = patience_ms / writer_ms;
-        bool again = false;
 
-        do {
-            const int result = wm_log_read(node_, &since_, list.data(),
-                                           list.size(), &count, &missed);
+        for (auto looks = patience / between_reads;;) {
+            const wm::log_page page = node_.log(since_, room);
 
-            if (missed != 0) {
-                text += json_ ? json::missed(missed) : text::missed(missed);
+            text += written(page);
+            if (page.entries.size() == room) {
+                continue;
             }
-            for (std::uint32_t i = 0; i < count; i++) {
-                text += json_ ? json::event(list[i]) : text::event(list[i]);
+            if (!patient || page.settled) {
+                return text;
             }
-            again = patient && result == WM_UNSETTLED && looks-- > 0;
-            if (again) {
-                std::this_thread::sleep_for(
-                    std::chrono::milliseconds(writer_ms));
+            if (looks-- == 0) {
+                return text +
+                       (json_ ? json::log_unsettled() : text::log_unsettled());
             }
-        } while (again || count == list.size());
-        return text;
+            std::this_thread::sleep_for(between_reads);
+        }
     }
 
 private:
-    const wm_node *node_;
+    std::string written(const wm::log_page &page) const
+    {
+        std::string text;
+
+        if (page.missed != 0) {
+            text =
+                json_ ? json::missed(page.missed) : text::missed(page.missed);
+        }
+        for (const wm_log_entry &e : page.entries) {
+            text += json_ ? json::event(e) : text::event(e);
+        }
+        return text;
+    }
+
+    wm::node_ref node_;
     bool json_;
     std::uint64_t since_ = 0;
 };
@@ -74,14 +84,16 @@ void tell_life(const options &o, const segment &s)
 // What comes, until the life has ended.
 void follow(const options &o, opened &node, reader &log)
 {
+    std::error_code early; // it is as well to look
+
     while (node.of.live) {
-        const std::uint32_t epoch = wm_epoch(node.node.handle());
+        const std::uint32_t epoch = node.node.epoch();
 
         // Asked before reading: what is written after that is not missed.
         node.of.live = is_live(o, node.of);
         put(log.read(!node.of.live));
         if (node.of.live) {
-            wm_wait(node.node.handle(), epoch, look_ms);
+            node.node.wait_for(epoch, longest_sleep, early);
         }
     }
     tell_life(o, node.of);
@@ -97,7 +109,7 @@ status events(const options &o)
         put(text::event_heading(palette::of(o)));
     }
     while (true) {
-        reader log(node->node.handle(), o.json);
+        reader log(node->node, o.json);
 
         put(log.read(!o.follow));
         if (!o.follow) {
@@ -109,7 +121,7 @@ status events(const options &o)
         }
         search next(o, node->of);
         while (!(node = next.one())) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(look_ms));
+            std::this_thread::sleep_for(longest_sleep);
         }
         tell_life(o, node->of);
     }

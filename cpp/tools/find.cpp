@@ -150,35 +150,31 @@ std::vector<segment> candidates(const options &o, bool live)
 
 std::vector<segment> segments(const options &o)
 {
-    struct visit {
-        const options &o;
-        std::vector<segment> found;
-    } v{o, {}};
-    const auto tell = [](const wm_node_entry *e, void *argument) {
-        auto &to = *static_cast<visit *>(argument);
-        const std::string file = e->name;
-        const std::string instance = instance_of(file);
+    std::vector<segment> found;
+    std::error_code ec;
 
-        if (to.o.node.empty() || to.o.node == file || to.o.node == instance) {
-            to.found.push_back({file, instance, e->live != 0, -e->error});
+    for (const wm::node_entry &e :
+         wm::node::list(nullptr, o.directory.c_str(), ec)) {
+        const std::string instance = instance_of(e.name);
+
+        if (o.node.empty() || o.node == e.name || o.node == instance) {
+            found.push_back({e.name, instance, e.live, e.error.value()});
         }
-    };
-    const int error = wm_node_list(nullptr, o.directory.c_str(), tell, &v);
-
-    if (error != 0) {
-        throw failure(status_of(-error), clean(o.directory) + ": " +
-                                             std::strerror(-error) +
-                                             "; see --directory");
+    }
+    if (ec) {
+        throw failure(status_of(ec.value()), clean(o.directory) + ": " +
+                                                 std::strerror(ec.value()) +
+                                                 "; see --directory");
     }
     std::sort(
-        v.found.begin(), v.found.end(),
+        found.begin(), found.end(),
         [](const segment &a, const segment &b) { return a.file < b.file; });
-    return v.found;
+    return found;
 }
 
 std::string cause(const options &o, const segment &s, int error)
 {
-    std::string text = wm_strerror(-error);
+    std::string text = wm::message(-error);
 
     if (status_of(error) == status::failed) {
         text += std::string(" (") + std::strerror(error) + ")";

@@ -61,13 +61,15 @@ json::disposal dispose(const options &o, const segment &s)
     if (!why.empty()) {
         return {s, kept, why};
     }
-    const int error =
-        o.dry_run ? 0 : wm_node_unlink(s.file.c_str(), o.directory.c_str());
-    if (error == -EBUSY) {
+    std::error_code ec;
+    if (!o.dry_run) {
+        wm::node::unlink(s.file.c_str(), o.directory.c_str(), ec);
+    }
+    if (ec == std::errc::device_or_resource_busy) {
         return {s, kept, in_use};
     }
-    if (error != 0 && error != -ENOENT) {
-        return {s, kept, cause(o, s, -error)};
+    if (ec && ec != std::errc::no_such_file_or_directory) {
+        return {s, kept, cause(o, s, ec.value())};
     }
     return {s, o.dry_run ? would : unlinked, ""};
 }

@@ -114,6 +114,7 @@ std::string list(const std::string &directory, const std::vector<listed> &all)
         o["error"] = l.why ? object(l.why->what()) : object();
         o["current"] = l.seen ? or_null(l.seen->current) : object();
         o["count"] = l.seen ? count(l.seen->count) : object();
+        o["settled"] = l.seen ? object(l.seen->settled) : object();
         nodes.push_back(o);
     }
     return line({{"directory", directory}, {"nodes", nodes}});
@@ -126,6 +127,7 @@ std::string node(const model &m)
     for (const generation &g : m.generations) {
         generations.push_back(generation_object(g));
     }
+    o["settled"] = m.settled;
     o["capacity"] = m.capacity;
     o["current"] = or_null(m.current);
     o["lock"] = lock_object(m);
@@ -156,13 +158,19 @@ std::string missed(std::uint64_t number)
     return line({{"missed", number}});
 }
 
+std::string log_unsettled()
+{
+    return line({{"settled", false}});
+}
+
 std::string waited(const wait_result &r)
 {
     return line({{"ready", r.ready},
                  {"wanted", r.wanted},
                  {"live", r.live},
                  {"generation", or_null(r.generation)},
-                 {"file", r.file.empty() ? object() : object(r.file)}});
+                 {"file", r.file.empty() ? object() : object(r.file)},
+                 {"settled", r.settled}});
 }
 
 std::string gc(bool dry_run, const std::vector<disposal> &all)

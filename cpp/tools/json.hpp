@@ -35,6 +35,7 @@ struct wait_result {
     bool ready = false;
     std::uint32_t wanted = 0;
     unsigned live = 0;
+    bool settled = true;          // the look that this was seen at
     std::uint64_t generation = 0; // 0: there is none
     std::string file;             // "": there is no node
 };
@@ -44,6 +45,7 @@ std::string node(const model &m);
 std::string life(const segment &s);
 std::string event(const wm_log_entry &e);
 std::string missed(std::uint64_t number);
+std::string log_unsettled(); // entries wait behind one that is being written
 std::string waited(const wait_result &r);
 std::string gc(bool dry_run, const std::vector<disposal> &all);
 

@@ -10,8 +10,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <new>
 #include <poll.h>
 #include <sys/syscall.h>
+#include <system_error>
 #include <unistd.h>
 
 namespace wmctl
@@ -19,8 +21,6 @@ namespace wmctl
 
 namespace
 {
-
-constexpr std::uint32_t generations_spare = 64; // wm.h: enough room
 
 // Whether the kernel proves that a process has ended. The library's sweepers
 // find out, too, but at their next turn. A zombie has ended.
@@ -39,32 +39,20 @@ bool has_ended(std::int32_t pid)
 
 std::uint64_t since(std::uint64_t then)
 {
-    const std::uint64_t now = wm_now();
+    const auto now =
+        static_cast<std::uint64_t>(wm::now().time_since_epoch().count());
 
     return now > then ? now - then : 0;
 }
 
-std::vector<wm_worker_info> read_workers(const wm_node *node,
-                                         std::uint32_t capacity)
+// Whether a list has all that there was. It may have less where anything but
+// memory was missing: a broken process may have written over the segment.
+bool is_whole(const std::error_code &ec)
 {
-    std::vector<wm_worker_info> list(capacity);
-    std::uint32_t count = 0;
-
-    wm_snapshot(node, list.data(), capacity, &count);
-    list.resize(count);
-    return list;
-}
-
-std::vector<wm_generation_info> read_generations(const wm_node *node,
-                                                 std::uint32_t capacity)
-{
-    std::vector<wm_generation_info> list(capacity + generations_spare);
-    std::uint32_t count = 0;
-
-    wm_generations(node, list.data(), static_cast<std::uint32_t>(list.size()),
-                   &count);
-    list.resize(std::min<std::size_t>(count, list.size()));
-    return list;
+    if (ec == std::errc::not_enough_memory) {
+        throw std::bad_alloc();
+    }
+    return !ec;
 }
 
 // The newest that serves or is about to; else the newest that has served.
@@ -152,21 +140,25 @@ const generation *model::find(std::uint64_t id) const
 
 model look(const opened &from)
 {
-    const wm_node *node = from.node.handle();
+    const wm::node &node = from.node;
     std::map<std::uint64_t, generation> all;
+    std::error_code ec;
     model m;
 
     m.of = from.of;
-    m.capacity = from.node.describe().capacity;
-    wm_lock_inspect(node, &m.lock);
+    m.capacity = node.describe().capacity;
+    m.lock = node.lock_holder();
     m.lock_orphaned = m.lock.pid != 0 && (!m.of.live || has_ended(m.lock.pid));
-    wm_leader_inspect(node, &m.leader);
-    const auto workers = read_workers(node, m.capacity);
-    for (const auto &facts : read_generations(node, m.capacity)) {
+    m.leader = node.leader();
+    const wm::snapshot seen = node.snapshot(ec);
+    m.settled = is_whole(ec) && seen.settled;
+    const auto generations = node.generations(ec);
+    m.settled = is_whole(ec) && m.settled;
+    for (const auto &facts : generations) {
         all[facts.id].facts = facts;
         all[facts.id].age_ms = since(facts.begun_at);
     }
-    for (const auto &facts : workers) {
+    for (const auto &facts : seen.workers) {
         const worker w = describe(m, facts);
         generation &g = all[facts.generation];
 

@@ -8,7 +8,7 @@
 
 #include "find.hpp"
 
-#include <wm.h>
+#include <wm/facts.hpp>
 
 #include <cstdint>
 #include <vector>
@@ -46,6 +46,7 @@ struct generation {
 
 struct model {
     segment of;
+    bool settled = true; // else it kept changing, and this was never so
     std::uint32_t capacity = 0;
     std::uint64_t current = 0; // number of a generation; 0: there is none
     wm_lock_holder lock{};

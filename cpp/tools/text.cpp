@@ -176,7 +176,7 @@ std::string node(const model &m, const palette &p, bool all)
 
     text += m.of.live ? p.good(life_word(true)) : p.bad(life_word(false));
     text += ", " + clean(m.of.file) + "\n" + lock_line(m, p) + leader_line(m) +
-            worker_heading();
+            (m.settled ? "" : unsettled(m.of.file)) + worker_heading();
     for (const generation &g : m.generations) {
         if (!all && !matters(g)) {
             continue;
@@ -208,7 +208,8 @@ std::string list_row(const model &m, const palette &p)
                     number(t.live), number(t.stalled), number(t.draining),
                     number(t.crashed), number(t.gone)});
 
-    return (m.of.live ? line : p.warning(line)) + "\n";
+    return (m.of.live ? line : p.warning(line)) + "\n" +
+           (m.settled ? "" : unsettled(m.of.file));
 }
 
 std::string list_row(const segment &s, const failure &why, const palette &p)
@@ -256,6 +257,17 @@ std::string missed(std::uint64_t n)
 {
     return "# " + number(n) +
            " entries are overwritten, or were not finished\n";
+}
+
+std::string unsettled(const std::string &file)
+{
+    return "# unsettled: " + clean(file) +
+           " kept changing while it was looked at\n";
+}
+
+std::string log_unsettled()
+{
+    return "# unsettled: entries wait behind one that is still being written\n";
 }
 
 } // namespace wmctl::text

@@ -26,6 +26,10 @@ std::string life(const segment &s); // it has begun, or has ended
 std::string event(const wm_log_entry &e);
 std::string missed(std::uint64_t number);
 
+// What stands below an answer that may never have been true.
+std::string unsettled(const std::string &file); // it kept changing
+std::string log_unsettled(); // entries wait behind one that is being written
+
 } // namespace wmctl::text
 
 #endif

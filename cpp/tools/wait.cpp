@@ -37,6 +37,7 @@ json::wait_result judge(const options &o, const model &m)
     json::wait_result r;
 
     r.file = m.of.file;
+    r.settled = m.settled;
     r.wanted = o.ready;
     if (g != nullptr && asked_for) {
         r.generation = id;
@@ -65,10 +66,12 @@ std::string text_of(const json::wait_result &r)
 {
     const std::string what = std::to_string(r.live) + " of " +
                              std::to_string(r.wanted) + " workers are live";
+    const std::string where =
+        r.generation == 0
+            ? "; there is no such generation\n"
+            : " in generation " + std::to_string(r.generation) + "\n";
 
-    return r.generation == 0
-               ? what + "; there is no such generation\n"
-               : what + " in generation " + std::to_string(r.generation) + "\n";
+    return what + where + (r.settled ? "" : text::unsettled(r.file));
 }
 
 status tell(const options &o, const json::wait_result &r)
@@ -88,21 +91,23 @@ status wait(const options &o)
     while (true) {
         const std::vector<opened> lives = node.all();
         const std::uint32_t epoch =
-            lives.empty() ? 0 : wm_epoch(lives.front().node.handle());
+            lives.empty() ? 0 : lives.front().node.epoch();
         const auto r = lives.empty() ? json::wait_result{} : judge(o, lives);
         const auto left =
             std::chrono::duration_cast<milliseconds>(end - clock::now());
 
-        if (!lives.empty() && (r.ready || left.count() <= 0)) {
+        // Workers that a look has mixed may never have been live together.
+        if (!lives.empty() && ((r.ready && r.settled) || left.count() <= 0)) {
             return tell(o, r);
         }
         if (left.count() <= 0) {
             throw failure(node.why());
         }
-        if (lives.size() == 1) {
-            const auto nap = std::min(left, longest_sleep).count();
-            wm_wait(lives.front().node.handle(), epoch,
-                    static_cast<std::uint32_t>(nap));
+        if (lives.size() == 1 && r.settled) {
+            std::error_code early; // it is as well to look
+
+            lives.front().node.wait_for(epoch, std::min(left, longest_sleep),
+                                        early);
         } else {
             std::this_thread::sleep_for(std::min(left, between_searches));
         }

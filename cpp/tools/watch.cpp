@@ -25,7 +25,7 @@ namespace wmctl
 namespace
 {
 
-constexpr std::uint32_t refresh_ms = 1000;
+constexpr std::chrono::milliseconds refresh{1000};
 // A node that starts a thousand workers changes faster than eyes can follow.
 constexpr std::chrono::milliseconds shortest{40};
 
@@ -98,11 +98,12 @@ bool follow(opened node, const options &o)
     screen s(!o.json);
     search next(o, node.of);
     const bool alone = o.node == node.of.file; // no other life is meant
+    std::error_code early;                     // it is as well to look
 
     while (end_asked == 0) {
         woken = 0;
         share(s);
-        const std::uint32_t epoch = wm_epoch(node.node.handle());
+        const std::uint32_t epoch = node.node.epoch();
 
         node.of.live = is_live(o, node.of);
         if (!node.of.live && !alone) {
@@ -117,7 +118,7 @@ bool follow(opened node, const options &o)
         }
         std::this_thread::sleep_for(shortest);
         if (end_asked == 0 && woken == 0) {
-            wm_wait(node.node.handle(), epoch, refresh_ms);
+            node.node.wait_for(epoch, refresh, early);
         }
     }
     return false;

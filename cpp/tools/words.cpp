@@ -6,7 +6,7 @@
 
 #include "words.hpp"
 
-#include <wm.h>
+#include <wm/facts.hpp>
 
 #include <array>
 #include <cstdio>

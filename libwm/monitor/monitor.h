@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The monitor's inside. Data flows one way:
- *
- *   follow     which segment, and whether anybody takes part in it
- *   view       what there is to see in it; published
- *   subscribe  who is told
- *   thread     when to look; begin and end
- *   fork       what a child finds
+/* The monitor's inside, in the order of README.md: each part calls those
+ * above it in this file, and none below.
  *
  * Locks, in their order: liburcu's own, that of who looks for segments and the
  * list of monitors (fork.c), a monitor's mutex. While one of ours is held
@@ -84,15 +79,8 @@ struct wm_monitor {
 /* The monitor whose thread this is, or NULL; it survives a fork. */
 extern _Thread_local struct wm_monitor *wm_monitor_here;
 
-/* follow.c: settles node and error. Blocking (file system). */
-void wm_monitor_follow(struct wm_monitor *monitor);
-void wm_monitor_unfollow(struct wm_monitor *monitor);
-
-/* view.c: looks at the node; if there is anything new, publishes it, tells the
- * subscribers and returns true. In the thread, or before there is one. */
-bool wm_monitor_look(struct wm_monitor *monitor);
-/* Room for what can be seen in the node; -ENOMEM. */
-int wm_monitor_make_room(struct wm_monitor *monitor, uint32_t capacity);
+/* wake.c: a condition whose time is CLOCK_MONOTONIC. */
+int wm_monitor_init_condition(pthread_cond_t *condition);
 
 /* subscribe.c: calls those up to this number. In the thread. */
 void wm_monitor_tell(struct wm_monitor *monitor, const struct wm_view *before,
@@ -104,9 +92,6 @@ void wm_monitor_free_subscriptions(struct wm_monitor *monitor);
 /* In a child: calls that were running have no thread any more. */
 void wm_monitor_forget_calls(struct wm_monitor *monitor);
 
-/* thread.c: a condition whose time is CLOCK_MONOTONIC. */
-int wm_monitor_init_condition(pthread_cond_t *condition);
-
 /* fork.c: between these no fork comes. Without a mutex. */
 void wm_monitor_begin_files(void);
 void wm_monitor_end_files(void);
@@ -114,5 +99,15 @@ void wm_monitor_end_files(void);
  * forgets it. */
 int wm_monitor_enlist(struct wm_monitor *monitor, void *(*run)(void *));
 void wm_monitor_delist(struct wm_monitor *monitor);
+
+/* view.c: looks at the node; if there is anything new, publishes it, tells the
+ * subscribers and returns true. In the thread, or before there is one. */
+bool wm_monitor_look(struct wm_monitor *monitor);
+/* Room for what can be seen in the node; -ENOMEM. */
+int wm_monitor_make_room(struct wm_monitor *monitor, uint32_t capacity);
+
+/* follow.c: settles node and error. Blocking (file system). */
+void wm_monitor_follow(struct wm_monitor *monitor);
+void wm_monitor_unfollow(struct wm_monitor *monitor);
 
 #endif

@@ -33,17 +33,25 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* In a read or under the mutex. Acquire: what it points to is there. Pairs
- * with the stores in append() and unlink_from(). */
-static struct wm_subscription *load(struct wm_subscription *_Atomic *link)
+/* In a read or under the mutex. Acquire: what it points to is there. Pairs with
+ * set_link(). */
+static struct wm_subscription *load_link(struct wm_subscription *_Atomic *link)
 {
     return atomic_load_explicit(link, memory_order_acquire);
 }
 
+/* Under the mutex. Release: a thread that follows the link finds the fields of
+ * the subscription. Pairs with load_link(). */
+static void set_link(struct wm_subscription *_Atomic *link,
+                     struct wm_subscription *to)
+{
+    atomic_store_explicit(link, to, memory_order_release);
+}
+
 /* ------------------------------------------------------------- the thread */
 
-/* Acquire and release: after GONE, nothing of the call may happen; the end of
- * the call happens before what the unsubscriber does next. */
+/* It fails once GONE is set. Acquire: pairs with wm_monitor_unsubscribe(), so
+ * that nothing of the call happens before the mark. */
 static bool begin_call(struct wm_subscription *s)
 {
     uint32_t state = 0;
@@ -56,7 +64,8 @@ static bool begin_call(struct wm_subscription *s)
 /* Returns whether it is still in the list. */
 static bool end_call(struct wm_monitor *m, struct wm_subscription *s)
 {
-    /* Pairs with the loads in await_end() and wm_monitor_unsubscribe(). */
+    /* Release: the call ends before what the unsubscriber does next. Pairs
+     * with await_end(). Acquire: pairs with wm_monitor_unsubscribe(). */
     uint32_t state =
         atomic_fetch_and_explicit(&s->state, ~WM_CALLING, memory_order_acq_rel);
 
@@ -81,17 +90,17 @@ void wm_monitor_tell(struct wm_monitor *m, const struct wm_view *before,
     uint64_t done = 0;
 
     wm_rcu_begin();
-    s = load(&m->list);
+    s = load_link(&m->list);
     while (s != NULL && s->number <= last && !m->child) {
         if (s->number <= done || !begin_call(s)) {
-            s = load(&s->next);
+            s = load_link(&s->next);
             continue;
         }
         done = s->number;
         wm_rcu_end();
         s->call(before, now, s->argument);
         wm_rcu_begin();
-        s = load(end_call(m, s) ? &s->next : &m->list);
+        s = load_link(end_call(m, s) ? &s->next : &m->list);
     }
     wm_rcu_end();
 }
@@ -114,11 +123,11 @@ void wm_monitor_free_orphans(struct wm_monitor *m)
 
 void wm_monitor_free_subscriptions(struct wm_monitor *m)
 {
-    struct wm_subscription *s = load(&m->list);
+    struct wm_subscription *s = load_link(&m->list);
 
     wm_monitor_free_orphans(m);
     while (s != NULL) {
-        struct wm_subscription *next = load(&s->next);
+        struct wm_subscription *next = load_link(&s->next);
 
         free(s);
         s = next;
@@ -127,8 +136,8 @@ void wm_monitor_free_subscriptions(struct wm_monitor *m)
 
 void wm_monitor_forget_calls(struct wm_monitor *m)
 {
-    for (struct wm_subscription *s = load(&m->list); s != NULL;
-         s = load(&s->next)) {
+    for (struct wm_subscription *s = load_link(&m->list); s != NULL;
+         s = load_link(&s->next)) {
         /* Relaxed: the child has one thread. */
         atomic_fetch_and_explicit(&s->state, ~WM_CALLING, memory_order_relaxed);
     }
@@ -142,12 +151,11 @@ static void append(struct wm_monitor *m, struct wm_subscription *s)
     struct wm_subscription *_Atomic *link = &m->list;
     struct wm_subscription *at;
 
-    while ((at = load(link)) != NULL) {
+    while ((at = load_link(link)) != NULL) {
         link = &at->next;
     }
     s->number = ++m->subscribed;
-    /* Release: who follows the link finds the fields. */
-    atomic_store_explicit(link, s, memory_order_release);
+    set_link(link, s);
 }
 
 /* Under the mutex. `s` keeps its own link: the thread may stand on it. */
@@ -156,10 +164,10 @@ static void unlink_from(struct wm_monitor *m, struct wm_subscription *s)
     struct wm_subscription *_Atomic *link = &m->list;
     struct wm_subscription *at;
 
-    while ((at = load(link)) != s) {
+    while ((at = load_link(link)) != s) {
         link = &at->next;
     }
-    atomic_store_explicit(link, load(&s->next), memory_order_release);
+    set_link(link, load_link(&s->next));
 }
 
 int wm_monitor_subscribe(struct wm_monitor *m, wm_monitor_fn *call,
@@ -193,7 +201,8 @@ int wm_monitor_subscribe(struct wm_monitor *m, wm_monitor_fn *call,
     return 0;
 }
 
-/* Under the mutex: waits for the end of a call that is running. */
+/* Under the mutex: waits for the end of a call that is running. Acquire: pairs
+ * with end_call(). */
 static void await_end(struct wm_monitor *m, struct wm_subscription *s)
 {
     while ((atomic_load_explicit(&s->state, memory_order_acquire) &
@@ -218,7 +227,8 @@ int wm_monitor_unsubscribe(struct wm_subscription *s)
     own = wm_monitor_here == m &&
           (atomic_load_explicit(&s->state, memory_order_relaxed) &
            WM_CALLING) != 0;
-    /* Before the list is changed: end_call() relies on it. */
+    /* Before the list is changed: end_call() relies on it. Release and acquire:
+     * pairs with begin_call() and with end_call(). */
     atomic_fetch_or_explicit(&s->state, own ? WM_GONE | WM_ORPHAN : WM_GONE,
                              memory_order_acq_rel);
     pthread_mutex_lock(&m->mutex);

@@ -34,8 +34,6 @@
 #define CHECK_MS 1000u
 #define INSTANCE_SIZE 64
 
-_Thread_local struct wm_monitor *wm_monitor_here;
-
 /* ------------------------------------------------------------------- time */
 
 /* Not wm_now(), which lags by up to a tick: a deadline made from it may be over
@@ -46,18 +44,6 @@ static uint64_t now_ms(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-int wm_monitor_init_condition(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    int error;
-
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    error = pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-    return -error;
 }
 
 /* Under the mutex. Returns whether the time is over. */
@@ -86,8 +72,8 @@ static void pause_until_check(struct wm_monitor *m)
     }
 }
 
-/* Under the mutex, which it gives up meanwhile. The view is this thread's own
- * to read. Returns as wm_wait(). */
+/* Under the mutex, which it gives up meanwhile. Relaxed: this thread has itself
+ * stored the view. Returns as wm_wait(). */
 static int sleep_on_node(struct wm_monitor *m)
 {
     const struct wm_view *view =
@@ -155,7 +141,8 @@ static bool is_instance(const char *name)
                         "0123456789_.-") == n;
 }
 
-/* All that the monitor has, but for the thread. Takes what is there. */
+/* All that the monitor has, but for the thread. Takes what is there. Relaxed:
+ * the thread has been joined, or never was. */
 static void discard(struct wm_monitor *m)
 {
     wm_monitor_unfollow(m);

@@ -48,7 +48,7 @@ void wm_monitor_view_end(const struct wm_view *view)
 
 static size_t size_of(uint32_t workers, uint32_t generations)
 {
-    return sizeof(struct wm_view) +
+    return sizeof(struct wm_view) + sizeof(struct wm_leader) +
            (size_t)workers * sizeof(struct wm_worker_info) +
            (size_t)generations * sizeof(struct wm_generation_info);
 }
@@ -71,9 +71,20 @@ int wm_monitor_make_room(struct wm_monitor *m, uint32_t capacity)
     return 0;
 }
 
+static const struct wm_leader no_leader = {
+    .size = sizeof(no_leader),
+    .slot = WM_NO_SLOT,
+};
+
+/* Behind the view: its leader, its workers, its generations. */
+static struct wm_leader *leader_of(struct wm_view *v)
+{
+    return (struct wm_leader *)(void *)(v + 1);
+}
+
 static struct wm_worker_info *workers_of(struct wm_view *v)
 {
-    return (struct wm_worker_info *)(void *)(v + 1);
+    return (struct wm_worker_info *)(void *)(leader_of(v) + 1);
 }
 
 /* One look into the room; v->workers and the like point there. */
@@ -85,12 +96,14 @@ static void look_once(const struct wm_monitor *m, struct wm_view *v)
 
     v->epoch = wm_epoch(m->node);
     v->taken_at = wm_now();
-    v->unsettled = wm_snapshot(m->node, workers, m->capacity,
+    v->unsettled = wm_snapshot(m->node, workers, sizeof(*workers), m->capacity,
                                &v->worker_count) == WM_UNSETTLED;
-    wm_generations(m->node, generations, room, &count);
+    wm_generations(m->node, generations, sizeof(*generations), room, &count);
     v->generation_count = count < room ? count : room;
-    wm_leader_inspect(m->node, &v->leader);
-    v->leader.mine = 0; /* nobody's that the monitor knows */
+    *leader_of(v) = no_leader;
+    wm_leader_inspect(m->node, leader_of(v));
+    leader_of(v)->mine = 0; /* nobody's that the monitor knows */
+    v->leader = leader_of(v);
     v->workers = workers;
     v->generations = generations;
     v->unsettled |= wm_epoch(m->node) != v->epoch;
@@ -110,6 +123,10 @@ static struct wm_view *copy_of(const struct wm_view *from)
     *v = *from;
     workers = workers_of(v);
     generations = (void *)(workers + v->worker_count);
+    *leader_of(v) = *from->leader;
+    v->leader = leader_of(v);
+    v->worker_size = sizeof(*workers);
+    v->generation_size = sizeof(*generations);
     v->workers = workers;
     v->generations = generations;
     if (v->worker_count > 0) {
@@ -124,7 +141,7 @@ static struct wm_view *copy_of(const struct wm_view *from)
 
 static struct wm_view *take(const struct wm_monitor *m)
 {
-    struct wm_view nothing = {.taken_at = wm_now()};
+    struct wm_view nothing = {.taken_at = wm_now(), .leader = &no_leader};
     struct wm_view *v = &nothing;
 
     if (m->node != NULL) {
@@ -160,7 +177,7 @@ static void publish(struct wm_monitor *m, struct wm_view *last,
 
     now->number = last == NULL ? 1 : last->number + 1;
     pthread_mutex_lock(&m->mutex);
-    /* Release: who loads it sees what it points to. Pairs with
+    /* Release: a reader that loads it sees what it points to. Pairs with
      * wm_monitor_view_begin(). */
     atomic_store_explicit(&m->view, now, memory_order_release);
     m->retired = last;

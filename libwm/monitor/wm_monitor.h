@@ -32,9 +32,9 @@
  * Results are those of wm.h: 0, or a negative errno; wm_strerror() knows them.
  *
  * Processes. A monitor belongs to the process that made it. In a forked child
- * it is stopped: the last view stays what it is, nobody is called any more,
- * subscribing returns -ECHILD; unsubscribing and destroying work, only that a
- * subscriber that has forked still does not destroy its monitor. fork() waits
+ * it is stopped: the last view stays what it is, nobody is called any more, and
+ * subscribing returns -ECHILD. Unsubscribing and destroying work there, but not
+ * inside the call of a subscriber that has forked. fork() waits
  * for a grace period that has begun, and for a look at the directory. A program
  * that itself calls urcu_bp_before_fork() around fork() must not use this
  * library, which does it for everybody in the process by pthread_atfork();
@@ -94,11 +94,33 @@ struct wm_view {
     uint32_t unsettled; /* 1: it kept changing; another view will follow */
     uint32_t worker_count;
     uint32_t generation_count;
-    const struct wm_worker_info *workers;         /* by slot */
-    const struct wm_generation_info *generations; /* oldest first */
-    struct wm_leader leader;
+    uint32_t worker_size;                 /* of an element of workers */
+    uint32_t generation_size;             /* of an element of generations */
+    const struct wm_worker_info *workers; /* wm_view_worker() */
+    const struct wm_generation_info *generations; /* wm_view_generation() */
+    const struct wm_leader *leader;
     char name[128]; /* of the segment's file, "" if there is none */
 };
+
+/* A worker of a view, by slot, and a generation, oldest first: also where the
+ * library's elements are longer than those of this header.
+ * i: less than the view's count. Wait-free. */
+static inline const struct wm_worker_info *
+wm_view_worker(const struct wm_view *view, uint32_t i)
+{
+    return (const struct wm_worker_info *)(const void *)((const char *)
+                                                             view->workers +
+                                                         (size_t)i *
+                                                             view->worker_size);
+}
+
+static inline const struct wm_generation_info *
+wm_view_generation(const struct wm_view *view, uint32_t i)
+{
+    return (const struct wm_generation_info
+                *)(const void *)((const char *)view->generations +
+                                 (size_t)i * view->generation_size);
+}
 
 /* Looks at the node for the first time and starts the thread.
  *

@@ -113,7 +113,7 @@ class Life:
             pass                # it has ended by itself
 
     def note_gone(self):
-        """Who was felled has ended by now; a dead one that has the lock may
+        """Felled processes have ended by now; a dead one that has the lock may
         have taken what it was to tell."""
         for felled in self.record.felled:
             if felled.lasts() and all(map(proc.gone, felled.pids)):

@@ -80,7 +80,7 @@ class Life:
         return {pid for x in self.felled for pid in x.pids}
 
     def masters(self):
-        """{worker: who started it}."""
+        """{worker: the master that started it}."""
         return {int(m[2]): int(m[1]) for m in map(STARTED.search, self.log)
                 if m}
 
@@ -128,7 +128,7 @@ class Life:
         return found
 
     def unfinished(self):
-        """Who began a callback that never ended: it told what it took."""
+        """Processes whose callback never ended: they told what they took."""
         begun = {(x["by"], x["call"]) for x in self.trace
                  if x["what"] == "begin"}
         ended = {(x["by"], x["call"]) for x in self.trace
@@ -136,7 +136,8 @@ class Life:
         return {pid for pid, _ in begun - ended}
 
     def lost(self):
-        """How many events may have been taken by who died before telling."""
+        """How many events may have been taken by processes that died before
+        they told them."""
         recovered = {e["value"] for e in self.named("lock-recovered")}
         holders = (self.holders | recovered) - self.unfinished()
         return len(holders) + self.missed()

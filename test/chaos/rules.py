@@ -93,7 +93,7 @@ def each_committed_generation_has_one_exit(life):
         yield f"exits never given: {short}, lost {life.lost()} at most"
     late = life.overdue()
     if sum(late.values()) > life.lost():
-        yield f"not given by who exited later: {late}"
+        yield f"not given by a worker that exited later: {late}"
     for key, n in twice((e["generation"], e["value"])
                         for e in life.named("generation-exited")):
         yield f"closed {n} times: {key}"
@@ -146,8 +146,8 @@ def counts_are_possible(life):
 
 
 def the_last_is_the_last(life):
-    """Who is told that it is the last of a spell may be followed by one that
-    started afterwards, or it was killed."""
+    """A worker that is told to be the last of a spell may be followed by one
+    that started afterwards, or it was killed."""
     last, at = {}, {x["id"]: i for i, x in enumerate(life.trace)
                     if x["what"] == "begin" and x["event"] == "worker_start"}
     for i, x in enumerate(life.trace):
@@ -285,9 +285,9 @@ def meets(x, windows):
     return any(w.meets(x) for w in windows)
 
 
-def only_who_was_killed_fails_requests(run):
+def only_ended_workers_fail_requests(run):
     """While it ends. One that gets nothing on a reused connection may come
-    later: this was dead when it asked. Who merely leaves breaks those alone,
+    later: this was dead when it asked. A worker that leaves breaks those alone,
     while they are idle."""
     falls = run.of_each_pid(Life.falls)
     ends = run.of_each_pid(Life.ends)
@@ -295,7 +295,7 @@ def only_who_was_killed_fails_requests(run):
     for f in run.failures:
         if "Refused" in f.error:
             ok = meets(f, run.down)
-        elif f.pid is None:     # whoever took it had not answered yet
+        elif f.pid is None:     # the one that took it had not answered yet
             ok = meets(f, felled + run.down)
         elif f.reused and not f.got:
             ok = any(x.since <= f.until for x in ends[f.pid])
@@ -358,7 +358,7 @@ LIFE_RULES = (
     the_log_is_clean, only_chaos_kills, arguments_agree,
     a_follower_tells_the_log)
 RUN_RULES = (
-    the_next_life_is_told, only_who_was_killed_fails_requests,
+    the_next_life_is_told, only_ended_workers_fail_requests,
     served_terms_have_one_holder, readers_always_get_an_answer,
     the_run_is_worth_it)
 

@@ -35,7 +35,7 @@ STEPS = {"reload": 4, "reload_upon_reload": 2, "failed_reload": 3,
 
 
 def pick(rng, among):
-    """Draws always, so that the next draw does not depend on who is there."""
+    """Draws always, so that the next draw does not depend on what is there."""
     at = rng.random()
     return among[int(at * len(among))] if among else None
 

@@ -141,7 +141,7 @@ CHANGED = {
         ("exits more than spells",
          more("log", "not given: master_exit of 1: why")),
         ("closed 2 times", more("events", event("generation-exited", 10, 1))),
-        ("by who exited later",
+        ("by a worker that exited later",
          lambda r, v: (uncalled(v, "master_exit", C),
              v.trace[-2].update(t=1e7))),
     ],
@@ -220,7 +220,7 @@ CHANGED = {
         ("told was",
          lambda r, v: (uncalled(v, "master_exit", C), told_of({})(r, v))),
     ],
-    "only_who_was_killed_fails_requests": [
+    "only_ended_workers_fail_requests": [
         ("reset", fails(Failure(1, 2, A, True, 30, "reset"))),
         ("early", fails(Failure(1, 1.5, B, True, 30, "early"))),
         ("early, idle", fails(Failure(1, 1.5, B, True, 0, "early, idle"))),
@@ -268,12 +268,12 @@ def test_a_changed_record_is_found_out(rule, why, change):
     assert any(why in text for text in found), found
 
 
-def test_who_is_started_by_a_felled_master_ends_at_once():
+def test_a_worker_of_a_felled_master_ends_at_once():
     run = good_run()
     run.failures.append(Failure(1, 2, 15, False, 99, "reset"))
     run.lives[0].log += ["[notice] 10#10: start worker process 15",
                          "[notice] 15#15: exiting"]
-    rule = rules.only_who_was_killed_fails_requests
+    rule = rules.only_ended_workers_fail_requests
     assert list(rule(run))
     run.lives[0].felled.append(Felled(3, 4, [10]))
     assert list(rule(run))
@@ -283,10 +283,10 @@ def test_who_is_started_by_a_felled_master_ends_at_once():
     assert list(rule(run))
 
 
-def test_who_is_killed_as_it_leaves_breaks_what_is_idle_until_then():
+def test_a_killed_worker_breaks_what_was_idle_as_it_left():
     run = good_run()
     run.loads.append(Load(0.5, 1.5, 0, 1, 0))
-    rule = rules.only_who_was_killed_fails_requests
+    rule = rules.only_ended_workers_fail_requests
     assert list(rule(run))
     run.lives[0].log.append(
         stamp(1) + " [notice] 12#12: gracefully shutting down")

@@ -21,12 +21,12 @@ try {
     const std::scoped_lock turn(lock);
     bool alone = worker.start().mine == 1;
 
-    for (auto w : node.snapshot().workers()) {
-        alone = alone && w.pid() == getpid() && w.state() == WM_LIVE;
+    for (const auto &w : node.snapshot().workers) {
+        alone = alone && w.pid == getpid() && w.state == WM_LIVE;
     }
-    alone = alone && worker.exit().mine == 1;
+    alone = alone && worker.exit_counts().mine == 1;
     worker.drain();
-    node.retire(generation.id());
+    node.close_generation(generation.id());
     node.take_exit(generation.id());
     worker.close();
     return alone ? 0 : 1;

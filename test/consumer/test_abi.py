@@ -66,8 +66,9 @@ def test_the_abi_is_the_one_that_was_written_down(place):
 
 
 @pytest.mark.parametrize("name, old, new, found", [
-    ("wm.h", "    int32_t pid;\n    uint32_t slot;\n    uint32_t term;",
-     "    uint32_t slot;\n    int32_t pid;\n    uint32_t term;", "wm_leader"),
+    ("wm.h", "    int32_t pid;\n    uint32_t slot; /* WM_NO_SLOT: nobody leads",
+     "    uint32_t slot;\n    int32_t pid; /* WM_NO_SLOT: nobody leads",
+     "wm_leader"),
     ("libwm.map", "    wm_beat_at;\n", "", "wm_beat_at"),
     ("monitor/wm_monitor.h", "    uint32_t live; ", "    uint64_t live; ",
      "wm_view"),

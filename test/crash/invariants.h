@@ -21,13 +21,12 @@ bool has_ended(uint32_t pid);
 /* Of one step of a process: that it changed nothing but what is its to change,
  * and in the order that the others rely on. The memory is two states of the
  * node's segment. Returns how many entries of the log this step wants. */
-uint32_t check_step(const struct wm_node *node, const void *before,
-                    const void *after, uint32_t actor);
+uint32_t check_step(const void *before, const void *after, uint32_t pid);
 
 /* Of any moment, whatever is going on. */
-void check_moment(const struct wm_node *node);
+void check_moment(void);
 
 /* Of one after a sweep that looked at all: no record is a dead process's. */
-void check_swept(const struct wm_node *node);
+void check_swept(void);
 
 #endif

@@ -4,514 +4,371 @@
 /* The operations. What others need to have done before is done by processes
  * of their own; only a clock is turned by writing to a record. */
 
-#include "operations.h"
+#include "others.h"
 
 #include "log.h"
-#include "process.h"
 
-#include <signal.h>
-
-struct wm_record *play_record(const struct play *p, pid_t pid)
+unsigned run_state(pid_t pid)
 {
-    const struct wm_segment *s = &p->scene->node->segment;
+    const struct wm_record *r = record_of(pid);
 
-    for (uint32_t i = 0; i < s->geometry.capacity; i++) {
-        uint64_t word = atomic_load(&s->records[i].word);
-
-        if (word != 0 && wm_word_pid(word) == (uint32_t)pid) {
-            return &s->records[i];
-        }
-    }
-    return NULL;
+    return r == NULL ? WM_FREE : state_at(slot_of(r));
 }
 
-unsigned play_state(const struct play *p, pid_t pid)
+void run_expect_crash(struct run *r, pid_t pid)
 {
-    const struct wm_record *r = play_record(p, pid);
-
-    return r == NULL ? WM_FREE : wm_word_state(atomic_load(&r->word));
-}
-
-void book_note(const struct wm_event *event, void *book)
-{
-    struct book *b = book;
-
-    /* In this order: a death in between has told nobody. */
-    b->event[b->count % BOOK_SIZE] = *event;
-    b->count++;
-}
-
-void play_expect_crash(struct play *p, pid_t pid)
-{
-    unsigned state = play_state(p, pid);
+    unsigned state = run_state(pid);
 
     if (state >= WM_JOINING && state <= WM_STALLED) {
-        p->ended[p->ends++ % BOOK_SIZE] =
-            atomic_load(&play_record(p, pid)->join);
+        r->ended[r->ends++ % LEDGER_SIZE] = record_of(pid)->join;
     }
 }
 
-void play_bury(struct play *p, struct actor *actor)
+void run_kill(struct run *r, struct process *p)
 {
-    play_expect_crash(p, actor->pid);
-    actor_kill(actor);
+    run_expect_crash(r, p->pid);
+    process_kill(p);
 }
 
-void play_set_back(struct play *p, pid_t pid, uint32_t overdue_ms)
+void run_set_back(pid_t pid, uint32_t overdue_ms)
 {
-    struct wm_record *r = play_record(p, pid);
+    uint32_t slot = slot_of(record_of(pid));
 
-    atomic_store(&r->overdue_ms, overdue_ms);
-    atomic_store(&r->word, atomic_load(&r->word) - PLAY_LATE_MS);
+    set_overdue(slot, overdue_ms);
+    set_back(slot, LATE_MS);
 }
 
-/* A worker's end as it should be; what it takes is told. */
-static void shut_down(struct play *p, struct actor *a)
-{
-    int exits;
+/* ------------------------------------------------- the stepped, beforehand */
 
-    assert_true(actor_do(a, act_lock, 20000) >= 0);
-    actor_shut_down(a, 1, &exits);
-    if (exits == 1) {
-        const struct wm_event e = {.kind = WM_EVENT_MASTER_EXIT,
-                                   .generation = 1,
-                                   .spell = a->board->number};
-        book_note(&e, p->book);
-    }
-    assert_int_equal(actor_do(a, act_unlock, 0), 0);
-    assert_int_equal(actor_do(a, act_leave, 0), 0);
-    actor_quit(a);
+static struct wm_worker *own(void)
+{
+    return wm_node_worker(node);
 }
 
-/* ------------------------------------------------------------ the victim */
-
-static void join(struct play *p)
+static void join(struct run *r)
 {
-    const struct wm_join_options options = {.size = sizeof(options),
-                                            .overdue_ms = SCENE_NEVER};
-    struct wm_worker *worker;
-
-    p->answer->result =
-        wm_worker_join(p->scene->node, p->generation, &options, &worker);
+    do_join(&r->self, r->id);
 }
 
-static struct wm_worker *own(const struct play *p)
-{
-    return wm_node_worker(p->scene->node);
-}
-
-static void live(struct play *p)
+static void live(struct run *r)
 {
     struct wm_counts counts;
 
-    join(p);
-    wm_worker_start(own(p), &counts);
+    join(r);
+    wm_worker_start(own(), &counts);
 }
 
-static void lead(struct play *p)
+static long stand(UNUSED struct process *self, UNUSED uint64_t none)
 {
-    struct wm_leader leader;
+    struct wm_leader leader = {.size = sizeof(leader)};
 
-    live(p);
-    wm_leader_stand(own(p), &leader);
+    return wm_leader_stand(own(), &leader);
 }
 
-static void drained(struct play *p)
+static void lead(struct run *r)
 {
-    live(p);
-    wm_worker_drain(own(p));
+    live(r);
+    stand(NULL, 0);
 }
 
-static void begin(struct play *p)
+static void drained(struct run *r)
 {
-    wm_generation_begin(p->scene->node, &p->answer->id, NULL);
+    live(r);
+    wm_worker_drain(own());
 }
 
-/* ------------------------------------------------------- joining, beating */
-
-static long do_join(struct play *p)
+static void begun(struct run *r)
 {
-    join(p);
-    return p->answer->result;
+    do_begin(&r->self, 0);
 }
 
-static void set_nobody(struct play *p)
+/* -------------------------------------------------- the others, beforehand */
+
+static void set_nobody(struct run *r)
 {
-    shut_down(p, p->sibling);
-    p->sibling = NULL;
+    others_shut_down(r->sibling, 1);
+    r->sibling = NULL;
 }
 
 /* Its end is there to be taken. */
-static void set_owed_end(struct play *p)
+static void set_owed_end(struct run *r)
 {
-    struct actor *a = p->sibling;
-
-    assert_int_equal(actor_do(a, act_drain, 0), 0);
-    assert_int_equal(actor_do(a, act_retire, 1), WM_CLOSED);
-    assert_int_equal(actor_do(a, act_leave, 0), 0);
-    actor_quit(a);
-    p->sibling = NULL;
+    close_untaken(r->sibling, 1);
+    process_depart(r->sibling);
+    r->sibling = NULL;
 }
 
-static void set_next(struct play *p)
+static void set_next(UNUSED struct run *r)
 {
-    scene_worker(p->scene, 1);
+    new_worker(1);
 }
 
 /* Another generation waits for its first worker. */
-static void set_begun(struct play *p)
+static void set_begun(struct run *r)
 {
-    p->generation = scene_begin(p->scene);
+    r->id = begin();
 }
 
 /* Nobody waits for one any more. */
-static void set_aborted(struct play *p)
+static void set_aborted(struct run *r)
 {
-    set_begun(p);
-    assert_int_equal(wm_generation_abandon(p->scene->node, p->generation),
-                     WM_CLOSED);
+    set_begun(r);
+    assert_int_equal(wm_generation_abandon(node, r->id), WM_CLOSED);
 }
 
 /* One record is left. */
-static void set_crowd(struct play *p)
+static void set_crowd(UNUSED struct run *r)
 {
-    scene_worker(p->scene, 1);
-    scene_worker(p->scene, 1);
+    new_worker(1);
+    new_worker(1);
 }
 
-/* Who is draining makes room. */
-static void set_full(struct play *p)
+/* One that is draining makes room. */
+static void set_full(struct run *r)
 {
-    p->other = scene_worker(p->scene, 1);
-    scene_worker(p->scene, 1);
-    scene_worker(p->scene, 1);
-    assert_int_equal(actor_do(p->other, act_drain, 0), 0);
+    struct process *draining = new_worker(1);
+
+    set_crowd(r);
+    assert_ok(call(draining, do_drain, 0));
 }
 
 /* All are of the living, but for a crash that nobody was told of. */
-static void set_packed(struct play *p)
+static void set_packed(struct run *r)
 {
-    struct actor *dead = scene_worker(p->scene, 1);
+    struct process *dead = new_worker(1);
 
-    set_crowd(p);
-    play_bury(p, dead);
+    set_crowd(r);
+    run_kill(r, dead);
 }
 
-static long do_start(struct play *p)
+static void ready_stalled(struct run *r)
 {
-    return wm_worker_start(own(p), &p->answer->counts);
+    uint32_t slot = slot_of(record_of(r->stepped.pid));
+
+    set_overdue(slot, 1);
+    sweep();
+    set_overdue(slot, NEVER_OVERDUE);
+    assert_int_equal(state_at(slot), WM_STALLED);
 }
 
-static long do_beat(struct play *p)
+static void set_late_sibling(struct run *r)
 {
-    return wm_beat(own(p));
+    run_set_back(r->sibling->pid, 1000);
+    r->stalls = 1;
 }
-
-static void ready_stalled(struct play *p)
-{
-    atomic_store(&play_record(p, p->victim.pid)->overdue_ms, 1);
-    wm_sweep(p->scene->node, NULL);
-    atomic_store(&play_record(p, p->victim.pid)->overdue_ms, SCENE_NEVER);
-    assert_int_equal(scene_state(p->scene, p->victim.pid), WM_STALLED);
-}
-
-static long do_drain(struct play *p)
-{
-    return wm_worker_drain(own(p));
-}
-
-static long do_leave(struct play *p)
-{
-    return wm_worker_leave(own(p));
-}
-
-/* ------------------------------------------------- sweeping, giving, lock */
 
 /* One dead that was live, one that was draining, one stalled. */
-static void set_ends(struct play *p)
+static void set_ends(struct run *r)
 {
-    struct actor *dead = scene_worker(p->scene, 1);
-    struct actor *drained = scene_worker(p->scene, 1);
+    struct process *dead = new_worker(1), *draining = new_worker(1);
 
-    assert_int_equal(actor_do(drained, act_drain, 0), 0);
-    play_bury(p, dead);
-    play_bury(p, drained);
-    play_set_back(p, p->sibling->pid, 1000);
-    p->stalls = 1;
+    assert_ok(call(draining, do_drain, 0));
+    run_kill(r, dead);
+    run_kill(r, draining);
+    set_late_sibling(r);
 }
 
 /* A claim that got no further, and a crash that was told. */
-static void set_remains(struct play *p)
+static void set_remains(struct run *r)
 {
-    struct actor *told = scene_worker(p->scene, 1);
-    struct actor *claimant = scene_actor(p->scene);
-    struct wm_segment *s = &p->scene->node->segment;
+    struct process *told = new_worker(1), *claimant = new_process();
     pid_t pid = claimant->pid;
 
-    play_set_back(p, told->pid, 1000);
-    play_bury(p, told);
-    wm_sweep(p->scene->node, NULL);
-    wm_events_give(p->scene->node, NULL, book_note, p->book);
-    actor_kill(claimant);
-    atomic_store(&s->header->high, 3);
-    atomic_store(&s->records[2].word,
-                 wm_word(WM_CLAIMED, (uint32_t)pid, wm_now()));
+    run_set_back(told->pid, 1000);
+    run_kill(r, told);
+    sweep();
+    wm_events_give(node, NULL, ledger_note, NULL);
+    process_kill(claimant);
+    set_word(2, WM_CLAIMED, pid, wm_now());
 }
 
 /* A master and its worker are dead: their generation is to be closed. */
-static void set_orphans(struct play *p)
+static void set_orphans(struct run *r)
 {
-    struct actor *master = scene_actor(p->scene), *worker;
+    struct process *master = new_process();
 
-    assert_int_equal(actor_do(master, act_begin, 0), 0);
-    worker = actor_fork(master);
-    assert_int_equal(actor_do(worker, act_join, (long)master->board->id), 0);
-    assert_int_equal(actor_do(worker, act_start, 0), 0);
-    play_bury(p, worker);
-    actor_kill(master);
+    assert_ok(call(master, do_begin, 0));
+    run_kill(r, new_worker_of(master, master->seen->id));
+    process_kill(master);
 }
 
-static void set_owed(struct play *p)
+static void set_owed(struct run *r)
 {
-    set_orphans(p);
-    play_set_back(p, p->sibling->pid, 1000);
-    p->stalls = 1;
-    wm_sweep(p->scene->node, NULL);
+    set_orphans(r);
+    set_late_sibling(r);
+    sweep();
 }
 
 /* A stall that was told, and that goes on. */
-static void set_told(struct play *p)
+static void set_told(struct run *r)
 {
-    play_set_back(p, p->sibling->pid, 1000);
-    p->stalls = 1;
-    wm_events_give(p->scene->node, NULL, book_note, p->book);
-    assert_int_equal(scene_state(p->scene, p->sibling->pid), WM_STALLED);
+    set_late_sibling(r);
+    wm_events_give(node, NULL, ledger_note, NULL);
+    assert_int_equal(run_state(r->sibling->pid), WM_STALLED);
 }
 
 /* The sibling goes on, and comes back from its stall. */
-static void after_stall(struct play *p)
+static void after_stall(struct run *r)
 {
-    if (p->sibling != NULL) {
-        atomic_store(&play_record(p, p->sibling->pid)->overdue_ms, SCENE_NEVER);
-        actor_do(p->sibling, act_beat, 0);
+    if (r->sibling != NULL) {
+        set_overdue(slot_of(record_of(r->sibling->pid)), NEVER_OVERDUE);
+        call(r->sibling, do_beat, 0);
     }
 }
 
-static long do_sweep(struct play *p)
+static void set_holder(struct run *r)
 {
-    return wm_sweep(p->scene->node, own(p));
+    r->other = new_process();
+    assert_ok(call(r->other, do_lock, 0));
 }
 
-static long do_give(struct play *p)
+static void set_dead_holder(struct run *r)
 {
-    return wm_events_give(p->scene->node, own(p), book_note, p->book);
+    set_holder(r);
+    process_kill(r->other);
 }
 
-/* Where there is none to take. */
-static long do_take(struct play *p)
+static void after_holder(struct run *r)
 {
-    struct wm_event e;
-    long result = wm_event_take(p->scene->node, 1u << WM_EVENT_STALLED, &e);
-
-    if (result == 1) {
-        book_note(&e, p->book);
-    }
-    return result;
+    assert_ok(call(r->other, do_unlock, 0));
 }
 
-static long do_lock(struct play *p)
+static void set_dead_leader(struct run *r)
 {
-    long result = wm_lock_acquire(p->scene->node, NULL);
-
-    wm_lock_release(p->scene->node);
-    return result;
-}
-
-static long do_try(struct play *p)
-{
-    long result = wm_lock_try(p->scene->node, 1, 1);
-
-    wm_lock_release(p->scene->node);
-    return result;
-}
-
-static void set_dead_holder(struct play *p)
-{
-    struct actor *holder = scene_actor(p->scene);
-
-    assert_int_equal(actor_do(holder, act_lock, 0), 0);
-    actor_kill(holder);
-}
-
-static void set_holder(struct play *p)
-{
-    p->other = scene_actor(p->scene);
-    assert_int_equal(actor_do(p->other, act_lock, 0), 0);
-}
-
-static void after_holder(struct play *p)
-{
-    assert_int_equal(actor_do(p->other, act_unlock, 0), 0);
-}
-
-static long do_append(struct play *p)
-{
-    wm_log_worker(own(p), WM_LOG_WORKER_LIVE);
-    return 0;
-}
-
-static void set_dead_leader(struct play *p)
-{
-    assert_int_equal(actor_do(p->sibling, act_lead, 0), 1);
-    play_bury(p, p->sibling);
-    p->sibling = NULL;
-}
-
-static long do_lead(struct play *p)
-{
-    struct wm_leader leader;
-
-    return wm_leader_stand(own(p), &leader);
-}
-
-/* ------------------------------------------------------------ generations */
-
-static long do_begin(struct play *p)
-{
-    return wm_generation_begin(p->scene->node, &p->answer->id, NULL);
-}
-
-static long do_abort(struct play *p)
-{
-    return wm_generation_abandon(p->scene->node, p->answer->id);
+    assert_int_equal(call(r->sibling, do_stand, 0), 1);
+    run_kill(r, r->sibling);
+    r->sibling = NULL;
 }
 
 /* A record that a dead claimant left is taken when its number comes round. */
-static void after_begin(struct play *p)
+static void after_begin(UNUSED struct run *r)
 {
-    struct wm_segment *s = &p->scene->node->segment;
-    uint32_t count = s->geometry.generations;
+    const uint32_t count = node->segment.geometry.generations;
 
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t id = 0;
-
-        wm_generation_begin(p->scene->node, &id, NULL);
-        wm_generation_abandon(p->scene->node, id);
+        wm_generation_abandon(node, begin());
     }
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t word = atomic_load(&s->generations[i].word);
+        uint64_t word = generation_record(i)->word;
 
         assert_true(wm_gen_state(word) != WM_GENERATION_CLAIMED ||
                     kill((pid_t)wm_gen_claimant(word), 0) == 0);
     }
 }
 
-static void ready_last(struct play *p)
+static void ready_last(struct run *r)
 {
-    if (p->sibling != NULL) {
-        set_nobody(p);
+    if (r->sibling != NULL) {
+        set_nobody(r);
     }
 }
 
-/* The whole end of the last worker, as a server's worker goes through it. */
-static long do_end(struct play *p)
-{
-    struct wm_node *node = p->scene->node;
-    struct wm_event e = {.kind = WM_EVENT_MASTER_EXIT, .generation = 1};
-    long result = wm_lock_acquire(node, NULL);
+/* -------------------------------------------------------- what is stepped */
 
-    wm_worker_exit_counts(own(p), &p->answer->counts);
-    wm_worker_drain(own(p));
-    wm_generation_close(node, 1);
-    while (wm_generation_take_exit(node, 1, &e.spell) == 1) {
-        book_note(&e, p->book);
+static long give(UNUSED struct process *self, UNUSED uint64_t none)
+{
+    return wm_events_give(node, own(), ledger_note, NULL);
+}
+
+static long take_stall(UNUSED struct process *self, UNUSED uint64_t none)
+{
+    struct wm_event e = {.size = sizeof(e)};
+    long result = wm_event_take(node, STALLED, &e);
+
+    if (result == 1) {
+        ledger_note(&e, NULL);
     }
-    wm_lock_release(node);
-    wm_worker_leave(own(p));
     return result;
 }
 
+static long lock_once(UNUSED struct process *self, UNUSED uint64_t none)
+{
+    long result = wm_lock_acquire(node, NULL);
+
+    wm_lock_release(node);
+    return result;
+}
+
+static long try_once(struct process *self, UNUSED uint64_t none)
+{
+    long result = do_try(self, 1);
+
+    wm_lock_release(node);
+    return result;
+}
+
+static long append(UNUSED struct process *self, UNUSED uint64_t none)
+{
+    wm_log_worker(own(), WM_LOG_WORKER_LIVE);
+    return 0;
+}
+
+static long abandon(struct process *self, UNUSED uint64_t none)
+{
+    return do_abandon(self, self->seen->id);
+}
+
+/* The whole end of the last worker, as a server's worker goes through it. */
+static long end(struct process *self, UNUSED uint64_t none)
+{
+    long result = wm_lock_acquire(node, NULL);
+    uint32_t spell;
+
+    do_exit(self, 0);
+    wm_worker_drain(own());
+    wm_generation_close(node, 1);
+    while (wm_generation_take_exit(node, 1, &spell) == 1) {
+        ledger_note_end(1, spell);
+    }
+    wm_lock_release(node);
+    wm_worker_leave(own());
+    return result;
+}
+
+#define OPERATION(its_name, ...)                                               \
+    {                                                                          \
+        .name = #its_name, .act = __VA_ARGS__                                  \
+    }
+
 const struct operation operations[] = {
-    {.name = "join", .act = do_join},
-    {.name = "join_of_a_generation_that_had_ended",
-     .set = set_nobody,
-     .act = do_join},
-    {.name = "join_of_a_generation_whose_end_is_owed",
-     .set = set_owed_end,
-     .act = do_join},
-    {.name = "join_that_activates_a_generation",
-     .set = set_begun,
-     .act = do_join},
-    {.name = "join_that_revives_a_generation",
-     .set = set_aborted,
-     .act = do_join},
-    {.name = "join_into_a_full_table", .set = set_full, .act = do_join},
-    {.name = "join_that_finds_no_room", .set = set_packed, .act = do_join},
-    {.name = "join_into_a_slot_never_used", .set = set_next, .act = do_join},
-    {.name = "start", .prepare = join, .act = do_start},
-    {.name = "beat", .prepare = live, .act = do_beat},
-    {.name = "beat_out_of_a_stall",
-     .prepare = live,
-     .ready = ready_stalled,
-     .act = do_beat},
-    {.name = "drain_of_a_leader", .prepare = lead, .act = do_drain},
-    {.name = "drain_out_of_a_stall_where_room_is_wanted",
-     .set = set_crowd,
-     .prepare = live,
-     .ready = ready_stalled,
-     .act = do_drain},
-    {.name = "leave", .prepare = live, .act = do_leave},
-    {.name = "leave_where_room_is_wanted",
-     .set = set_crowd,
-     .prepare = drained,
-     .act = do_leave},
-    {.name = "sweep_of_dead_and_stalled",
-     .set = set_ends,
-     .prepare = join,
-     .act = do_sweep,
-     .after = after_stall},
-    {.name = "sweep_of_remains",
-     .set = set_remains,
-     .prepare = join,
-     .act = do_sweep},
-    {.name = "sweep_of_an_orphaned_generation",
-     .set = set_orphans,
-     .prepare = join,
-     .act = do_sweep},
-    {.name = "giving_of_all_that_is_owed",
-     .set = set_owed,
-     .prepare = live,
-     .act = do_give,
-     .after = after_stall},
-    {.name = "taking_of_a_stall_that_was_told",
-     .set = set_told,
-     .prepare = live,
-     .act = do_take,
-     .after = after_stall,
-     .is_short = true},
-    {.name = "lock", .prepare = live, .act = do_lock},
-    {.name = "lock_after_a_dead_holder",
-     .set = set_dead_holder,
-     .prepare = live,
-     .act = do_lock},
-    {.name = "try_at_a_held_lock",
-     .set = set_holder,
-     .prepare = live,
-     .act = do_try,
-     .after = after_holder},
-    {.name = "entry_in_the_log",
-     .prepare = live,
-     .act = do_append,
-     .entries = 1},
-    {.name = "lead_after_a_dead_leader",
-     .set = set_dead_leader,
-     .prepare = live,
-     .act = do_lead},
-    {.name = "begin_of_a_generation", .act = do_begin, .after = after_begin},
-    {.name = "abort_of_a_generation", .prepare = begin, .act = do_abort},
-    {.name = "end_of_a_generation",
-     .prepare = live,
-     .ready = ready_last,
-     .act = do_end},
+    OPERATION(join, do_join),
+    OPERATION(join_of_a_generation_that_had_ended, do_join, .set = set_nobody),
+    OPERATION(join_of_a_generation_whose_end_is_owed, do_join,
+              .set = set_owed_end),
+    OPERATION(join_that_activates_a_generation, do_join, .set = set_begun),
+    OPERATION(join_that_revives_a_generation, do_join, .set = set_aborted),
+    OPERATION(join_into_a_full_table, do_join, .set = set_full),
+    OPERATION(join_that_finds_no_room, do_join, .set = set_packed),
+    OPERATION(join_into_a_slot_never_used, do_join, .set = set_next),
+    OPERATION(start, do_start, .prepare = join),
+    OPERATION(beat, do_beat, .prepare = live),
+    OPERATION(beat_out_of_a_stall, do_beat, .prepare = live,
+              .ready = ready_stalled),
+    OPERATION(drain_of_a_leader, do_drain, .prepare = lead),
+    OPERATION(drain_out_of_a_stall_where_room_is_wanted, do_drain,
+              .set = set_crowd, .prepare = live, .ready = ready_stalled),
+    OPERATION(leave, do_leave, .prepare = live),
+    OPERATION(leave_where_room_is_wanted, do_leave, .set = set_crowd,
+              .prepare = drained),
+    OPERATION(sweep_of_dead_and_stalled, do_sweep, .set = set_ends,
+              .prepare = join, .after = after_stall),
+    OPERATION(sweep_of_remains, do_sweep, .set = set_remains, .prepare = join),
+    OPERATION(sweep_of_an_orphaned_generation, do_sweep, .set = set_orphans,
+              .prepare = join),
+    OPERATION(giving_of_all_that_is_owed, give, .set = set_owed,
+              .prepare = live, .after = after_stall),
+    OPERATION(taking_of_a_stall_that_was_told, take_stall, .set = set_told,
+              .prepare = live, .after = after_stall, .is_short = true),
+    OPERATION(lock, lock_once, .prepare = live),
+    OPERATION(lock_after_a_dead_holder, lock_once, .set = set_dead_holder,
+              .prepare = live),
+    OPERATION(try_at_a_held_lock, try_once, .set = set_holder, .prepare = live,
+              .after = after_holder),
+    OPERATION(entry_in_the_log, append, .prepare = live, .entries = 1),
+    OPERATION(lead_after_a_dead_leader, stand, .set = set_dead_leader,
+              .prepare = live),
+    OPERATION(begin_of_a_generation, do_begin, .after = after_begin),
+    OPERATION(abort_of_a_generation, abandon, .prepare = begun),
+    OPERATION(end_of_a_generation, end, .prepare = live, .ready = ready_last),
 };
-const size_t operation_count = sizeof(operations) / sizeof(*operations);
+const size_t operation_count = COUNT(operations);

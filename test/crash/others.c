@@ -5,199 +5,173 @@
 
 #include "others.h"
 
-#include "books.h"
 #include "invariants.h"
 
-#include <time.h>
-
-/* Sweeps, and tells what is owed, until it is all told: the dead may have
- * signed for the next turn at the lock. */
-void others_tell(struct play *p)
+static bool is_all_told(UNUSED void *argument)
 {
-    const struct timespec pause = {.tv_nsec = 1000000};
-    struct wm_node *node = p->scene->node;
+    wm_events_give(node, NULL, ledger_note, NULL);
+    return wm_events_owed(node, ~0u) == 0;
+}
 
-    for (int ms = 0; ms < 20000; ms++) {
-        wm_events_give(node, NULL, book_note, p->book);
-        if (wm_events_owed(node, ~0u) == 0) {
-            return;
-        }
-        nanosleep(&pause, NULL);
-    }
-    must(false, "what is owed can be told");
+/* The dead may have signed for the next turn at the lock. */
+void others_tell(void)
+{
+    await(is_all_told, NULL, "what is owed to be told");
 }
 
 /* A worker that has joined, or NULL where there is no room. */
-static struct actor *join_if_room(struct scene *s, uint64_t generation)
+static struct process *join_if_room(uint64_t id)
 {
-    struct actor *a = scene_actor(s);
-    long error = actor_do(a, act_join, (long)generation);
+    struct process *p = new_process();
+    long error = call(p, do_join, id);
 
     if (error == 0) {
-        return a;
+        return p;
     }
     must(error == -ENOBUFS, "a worker joins where there is room");
-    actor_quit(a);
+    process_quit(p);
     return NULL;
 }
 
-bool others_start(struct actor *a)
+bool others_start(struct process *p)
 {
-    if (a != NULL) {
-        assert_int_equal(actor_do(a, act_start, 0), 0);
+    if (p != NULL) {
+        assert_ok(call(p, do_start, 0));
     }
-    return a != NULL;
+    return p != NULL;
 }
 
-static bool is_worker(const struct play *p, const struct actor *a)
+static bool is_worker(const struct process *p)
 {
-    unsigned state = a->pid == 0 ? WM_FREE : play_state(p, a->pid);
+    unsigned state = p->pid == 0 ? WM_FREE : run_state(p->pid);
 
     return state >= WM_JOINING && state <= WM_STALLED;
 }
 
-uint32_t others_workers(const struct play *p)
+uint32_t others_workers(void)
 {
+    const struct process *p;
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < p->scene->actors; i++) {
-        n += is_worker(p, &p->scene->actor[i]);
+    for (uint32_t i = 0; (p = process_at(i)) != NULL; i++) {
+        n += is_worker(p);
     }
     return n;
 }
 
-/* Each slot that no living worker has can be taken, and then no more. The first
- * is for the victim's generation, which ends only with a worker that says so:
- * its master lives. */
-static void fill_all(struct play *p)
+int others_shut_down(struct process *p, uint64_t id)
 {
-    struct scene *s = p->scene;
-    uint32_t workers = others_workers(p);
-    uint64_t generation = p->generation;
-
-    while (others_start(join_if_room(s, generation))) {
-        workers++;
-        generation = 1;
-    }
-    must(workers == p->capacity, "no slot is lost for good");
-}
-
-/* The end of a worker; returns whether it is told that it is the last. */
-static bool shut_down(struct play *p, struct actor *a)
-{
-    uint64_t generation = atomic_load(&play_record(p, a->pid)->generation);
     int exits, mine;
 
-    assert_true(actor_do(a, act_lock, 20000) >= 0);
-    mine = actor_shut_down(a, generation, &exits);
-    if (exits > 0) {
-        const struct wm_event e = {.kind = WM_EVENT_MASTER_EXIT,
-                                   .generation = generation,
-                                   .spell = a->board->number};
-
-        must(exits == 1, "no end waits for another");
-        book_note(&e, p->book);
+    assert_true(call(p, do_lock, 20000) >= 0);
+    mine = shut_down(p, id, &exits);
+    must(exits <= 1, "no end waits for another");
+    if (exits == 1) {
+        ledger_note_end(id, p->seen->number);
     }
-    assert_int_equal(actor_do(a, act_unlock, 0), 0);
-    assert_int_equal(actor_do(a, act_leave, 0), 0);
-    actor_quit(a);
-    return mine == 1;
+    assert_ok(call(p, do_unlock, 0));
+    process_depart(p);
+    return mine;
+}
+
+/* Each slot that no living worker has can be taken, and then no more. The first
+ * is for the stepped's generation, which ends only with a worker that says so:
+ * its master lives. */
+static void fill_all(const struct run *r)
+{
+    uint32_t workers = others_workers();
+    uint64_t id = r->id;
+
+    while (others_start(join_if_room(id))) {
+        workers++;
+        id = 1;
+    }
+    must(workers == r->capacity, "no slot is lost for good");
 }
 
 /* All workers leave; of each generation one is told that it is the last. */
-static void end_all(struct play *p)
+static void end_all(void)
 {
-    struct scene *s = p->scene;
     uint32_t lasts[8] = {0};
+    struct process *p;
 
-    for (uint32_t i = 0; i < s->actors; i++) {
-        struct actor *a = &s->actor[i];
+    for (uint32_t i = 0; (p = process_at(i)) != NULL; i++) {
+        if (is_worker(p)) {
+            uint64_t id = record_of(p->pid)->generation;
 
-        if (is_worker(p, a)) {
-            uint64_t id = atomic_load(&play_record(p, a->pid)->generation);
-
-            lasts[id % 8] += shut_down(p, a);
+            lasts[id % 8] += others_shut_down(p, id) == 1;
             must(lasts[id % 8] <= 1, "I6: one worker is told that it is last");
-        } else if (a->pid != 0 && play_state(p, a->pid) == WM_DRAINING) {
-            actor_do(a, act_leave, 0);
+        } else if (p->pid != 0 && run_state(p->pid) == WM_DRAINING) {
+            call(p, do_leave, 0);
         }
     }
     must(lasts[1] == 1, "I6: the last worker is told so");
-    others_tell(p);
+    others_tell();
 }
 
-/* What every end of a play comes to. */
-void others_end(struct play *p, uint32_t lost, uint32_t unfinished)
+void others_end(struct run *r, uint32_t lost, uint32_t unfinished)
 {
-    fill_all(p);
-    check_swept(p->scene->node);
-    end_all(p);
-    check_swept(p->scene->node);
-    books_check(p, lost);
-    books_check_log(p, unfinished);
-    must(scene_files(p->scene) == 1,
-         "I9: the segment is there while it is used");
+    fill_all(r);
+    check_swept();
+    end_all();
+    check_swept();
+    ledger_check(r->ends + r->stalls, r->ended, r->ends, lost);
+    ledger_check_log(unfinished);
+    must(node_files() == 1, "I9: the segment is there while it is used");
 }
 
 /* Marked as stalled, if a sweep may do that: its beat is old enough as soon as
  * it may be. The word is not touched here. */
-static void stall(struct play *p)
+static void stall_if_live(pid_t pid)
 {
-    struct wm_record *r = play_record(p, p->victim.pid);
-    unsigned state = play_state(p, p->victim.pid), after;
+    struct wm_record *r = record_of(pid);
+    unsigned state = run_state(pid), after;
 
     if (r != NULL && state >= WM_JOINING) {
-        atomic_store(&r->overdue_ms, PLAY_LATE_MS / 2);
-        wm_sweep(p->scene->node, NULL);
-        atomic_store(&r->overdue_ms, SCENE_NEVER);
+        set_overdue(slot_of(r), LATE_MS / 2);
+        sweep();
+        set_overdue(slot_of(r), NEVER_OVERDUE);
     }
-    after = play_state(p, p->victim.pid);
+    after = run_state(pid);
     must(after == state || (state == WM_LIVE && after == WM_STALLED),
-         "I2: whoever is stopped keeps its record");
+         "I2: a process that is stopped keeps its record");
 }
 
 /* The sibling leaves, and its record is there for another. A stall that nobody
  * was told of by then goes with it. */
-static void leave(struct play *p)
+static void leave(struct run *r)
 {
-    struct actor *a = p->sibling;
-    const struct wm_record *r = play_record(p, a->pid);
-    const struct wm_segment *s = &p->scene->node->segment;
-    uint64_t given = atomic_load(&s->colds[r - s->records].given);
+    uint32_t slot = slot_of(record_of(r->sibling->pid));
 
-    p->untold = (uint32_t)atomic_load(&r->stalls) - wm_given_stalls(given);
-    actor_do(a, act_drain, 0);
-    actor_do(a, act_leave, 0);
-    actor_quit(a);
-    p->sibling = NULL;
+    r->untold = stalls_at(slot) - wm_given_stalls(cold(slot)->given);
+    process_leave(r->sibling);
+    r->sibling = NULL;
 }
 
-/* The others' life goes on: they sweep, tell, leave, join, reload, lead.
- * Returns a worker that has joined, and is to start later. */
-struct actor *others_go_on(struct play *p, bool stay)
+struct process *others_go_on(struct run *r, bool stay)
 {
-    struct scene *s = p->scene;
-    uint32_t before = s->actors;
-    struct actor *late;
+    struct process *comers[3] = {NULL};
 
-    stall(p);
-    wm_events_give(s->node, NULL, book_note, p->book);
-    if (p->sibling != NULL) {
-        actor_do(p->sibling, act_beat, 0);
+    stall_if_live(r->stepped.pid);
+    wm_events_give(node, NULL, ledger_note, NULL);
+    if (r->sibling != NULL) {
+        call(r->sibling, do_beat, 0);
         if (!stay) {
-            leave(p);
+            leave(r);
         }
     }
-    late = join_if_room(s, 1);
-    if (p->answer->id != 0) {
-        others_start(join_if_room(s, p->answer->id)); /* which may be aborted */
+    comers[0] = join_if_room(1);
+    if (r->self.seen->id != 0) {
+        comers[1] = join_if_room(r->self.seen->id); /* which may be aborted */
+        others_start(comers[1]);
     }
-    others_start(join_if_room(s, scene_begin(s)));
-    for (uint32_t i = before; i < s->actors; i++) {
-        if (is_worker(p, &s->actor[i])) {
-            actor_do(&s->actor[i], act_lead, 0);
+    comers[2] = join_if_room(begin());
+    others_start(comers[2]);
+    for (int i = 0; i < 3; i++) {
+        if (comers[i] != NULL && is_worker(comers[i])) {
+            call(comers[i], do_stand, 0);
         }
     }
-    check_swept(s->node);
-    return late;
+    check_swept();
+    return comers[0];
 }

@@ -10,20 +10,23 @@
 #include "operations.h"
 
 /* They sweep, and tell what is owed, until it is all told. */
-void others_tell(struct play *p);
+void others_tell(void);
 
 /* How many of them are workers that have not drained. */
-uint32_t others_workers(const struct play *p);
+uint32_t others_workers(void);
 
 /* They sweep, tell, leave, join, reload, lead. stay: the sibling does not
  * leave. Returns a worker that has joined, and is to start later, or NULL. */
-struct actor *others_go_on(struct play *p, bool stay);
+struct process *others_go_on(struct run *r, bool stay);
 
 /* A worker that has joined starts; false: there is none. */
-bool others_start(struct actor *actor);
+bool others_start(struct process *p);
 
-/* What every play comes to: each slot is taken, each worker leaves, and the
- * books balance. */
-void others_end(struct play *p, uint32_t lost, uint32_t unfinished);
+/* A worker's end in order; what it takes is told. Returns n_mine. */
+int others_shut_down(struct process *p, uint64_t id);
+
+/* What every run comes to: each slot is taken, each worker leaves, and what was
+ * told is what was owed. */
+void others_end(struct run *r, uint32_t lost, uint32_t unfinished);
 
 #endif

@@ -9,17 +9,9 @@
 
 #include "step.h"
 
-#include "place.h"
-#include "scene.h"
+#include "test.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* A stop at a system call, as PTRACE_O_TRACESYSGOOD marks it. */
 #define CALL_STOP (SIGTRAP | 0x80)
@@ -28,19 +20,18 @@
 extern const unsigned char program_begin[] __asm__("__executable_start");
 extern const unsigned char program_end[] __asm__("etext");
 
-static int ask(const void *unused)
+static int asks(UNUSED const void *argument)
 {
-    (void)unused;
     return ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 0 : 1;
 }
 
 bool step_is_allowed(void)
 {
-    return place_run(ask, NULL) == 0;
+    return run_check(asks, NULL) == 0;
 }
 
 /* Returns the signal of the next stop. */
-static int await_stop(struct stepped *s)
+static int await_signal(struct stepped *s)
 {
     int status = 0;
     pid_t pid;
@@ -58,21 +49,16 @@ static int await_stop(struct stepped *s)
 
 static int resume(struct stepped *s, enum __ptrace_request how)
 {
-    assert_int_equal(ptrace(how, s->pid, NULL, NULL), 0);
-    return await_stop(s);
+    assert_ok(ptrace(how, s->pid, NULL, NULL));
+    return await_signal(s);
 }
 
 void step_fork(struct stepped *s, step_fn *prepare, step_fn *act,
                step_fn *depart, void *argument)
 {
-    pid_t parent = getpid();
-    int status;
-
-    s->pid = fork();
-    assert_true(s->pid >= 0);
+    s->pid = fork_child();
     if (s->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent || ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) {
             _exit(3);
         }
         prepare(argument);
@@ -82,12 +68,9 @@ void step_fork(struct stepped *s, step_fn *prepare, step_fn *act,
         depart(argument);
         _exit(0);
     }
-    assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
-    assert_true(WIFSTOPPED(status));
-    assert_int_equal(WSTOPSIG(status), SIGSTOP);
-    assert_int_equal(ptrace(PTRACE_SETOPTIONS, s->pid, NULL,
-                            PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD),
-                     0);
+    assert_int_equal(await_signal(s), SIGSTOP);
+    assert_ok(ptrace(PTRACE_SETOPTIONS, s->pid, NULL,
+                     PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD));
 }
 
 void step_watch(struct stepped *s, const void *memory, size_t size)
@@ -206,27 +189,26 @@ static bool is_stopped_or_asleep(void *argument)
     const struct stepped *s = argument;
     siginfo_t info = {0};
 
-    assert_int_equal(
-        waitid(P_PID, (id_t)s->pid, &info, WSTOPPED | WNOHANG | WNOWAIT), 0);
-    return info.si_pid != 0 || scene_process_state(s->pid) == 'S';
+    assert_ok(waitid(P_PID, (id_t)s->pid, &info, WSTOPPED | WNOHANG | WNOWAIT));
+    return info.si_pid != 0 || process_state(s->pid) == 'S';
 }
 
 void step_resume(struct stepped *s)
 {
-    assert_int_equal(ptrace(PTRACE_CONT, s->pid, NULL, NULL), 0);
-    scene_await(is_stopped_or_asleep, s, "an operation to end");
+    assert_ok(ptrace(PTRACE_CONT, s->pid, NULL, NULL));
+    await(is_stopped_or_asleep, s, "an operation to end");
 }
 
 void step_finish(struct stepped *s)
 {
-    assert_int_equal(await_stop(s), SIGSTOP);
+    assert_int_equal(await_signal(s), SIGSTOP);
 }
 
 void step_depart(struct stepped *s)
 {
     int status = 0;
 
-    assert_int_equal(ptrace(PTRACE_CONT, s->pid, NULL, NULL), 0);
+    assert_ok(ptrace(PTRACE_CONT, s->pid, NULL, NULL));
     assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
     s->pid = WIFSTOPPED(status) ? s->pid : 0;
     assert_int_equal(status, 0);
@@ -234,10 +216,7 @@ void step_depart(struct stepped *s)
 
 void step_kill(struct stepped *s)
 {
-    siginfo_t info;
-
-    kill(s->pid, SIGKILL);
-    assert_int_equal(waitid(P_PID, (id_t)s->pid, &info, WEXITED | WNOWAIT), 0);
+    kill_unreaped(s->pid);
 }
 
 void step_reap(struct stepped *s)

@@ -104,7 +104,7 @@ class Server:
 
 
 class Client(threading.Thread):
-    """Asks over and over; keeps who answered, and whose answers failed."""
+    """Asks over and over; keeps the pid behind each answer and each failure."""
 
     def __init__(self, port):
         super().__init__()

@@ -37,18 +37,18 @@
 #define ASKED 16
 #define TAKES 64 /* of what may be owed a million times */
 
-/* Stand-ins in a record's pid: who is told by number would be another at each
- * run. */
+/* Stand-ins in a record's pid: a process that is told by its number would be
+ * another at each run. */
 #define PID_OWN 2u
 #define PID_PARENT 3u
 
 /* What an input begins with. */
 struct head {
-    uint8_t raw;   /* 1: its constants stay as they are; 2: it is cut short */
-    uint8_t bury;  /* 7 modulo 8: it is also a former life's segment */
-    uint8_t begin; /* odd: the writer begins a generation, too; 2: and waits */
-    uint8_t step;  /* the first of the writer's acts */
-    uint32_t seed; /* of the second thread */
+    uint8_t raw;    /* 1: its constants stay as they are; 2: it is cut short */
+    uint8_t former; /* 7 modulo 8: it is also a former life's segment */
+    uint8_t begin;  /* odd: the writer begins a generation, too; 2: and waits */
+    uint8_t step;   /* the first of the writer's acts */
+    uint32_t seed;  /* of the second thread */
 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -78,7 +78,7 @@ static void hold(bool condition, const char *what)
     }
 }
 
-/* Whoever is named in a segment is asked, and never harmed. */
+/* A process that is named in a segment is asked, and never harmed. */
 int __wrap_kill(pid_t pid, int number)
 {
     hold(number == 0 && pid > 0, "no process is signalled");
@@ -183,7 +183,7 @@ static void look_at_workers(const struct wm_node *n, uint32_t room)
     const uint32_t capacity = n->segment.geometry.capacity;
     struct wm_worker_info *list = malloc((room + !room) * sizeof(*list));
     uint32_t count = 0;
-    const int result = wm_snapshot(n, list, room, &count);
+    const int result = wm_snapshot(n, list, sizeof(*list), room, &count);
 
     hold(count <= room && count <= capacity, "a snapshot fits its list");
     hold(result == 0 || result == WM_UNSETTLED || result == -ENOSPC,
@@ -201,7 +201,7 @@ static void look_at_generations(const struct wm_node *n, uint32_t room)
     struct wm_generation_info *list = malloc((room + !room) * sizeof(*list));
     struct wm_counts counts;
     uint32_t count = 0;
-    const int result = wm_generations(n, list, room, &count);
+    const int result = wm_generations(n, list, sizeof(*list), room, &count);
 
     hold((result == 0 && count <= room) || (result == -ENOSPC && count > room),
          "generations fit their list");
@@ -221,9 +221,10 @@ static void look_at_log(const struct wm_node *n, uint64_t since, uint32_t room)
     uint32_t count;
     int result;
 
-    hold(wm_log_read_within(n, &since, list, room, &count, &missed, 0) == 0,
+    hold(wm_log_read_within(n, &since, list, sizeof(*list), room, &count,
+                            &missed, 0) == 0,
          "a log without patience");
-    result = wm_log_read(n, &since, list, room, &count, &missed);
+    result = wm_log_read(n, &since, list, sizeof(*list), room, &count, &missed);
     hold(result == 0 || result == WM_UNSETTLED, "a log");
     hold(count <= room, "entries fit their list");
     free(list);
@@ -233,8 +234,8 @@ static void look(const struct wm_node *n)
 {
     const uint32_t capacity = n->segment.geometry.capacity;
     struct wm_node_info info = {.size = sizeof(info)};
-    struct wm_lock_holder holder;
-    struct wm_leader leader;
+    struct wm_lock_holder holder = {.size = sizeof(holder)};
+    struct wm_leader leader = {.size = sizeof(leader)};
     struct wm_counts counts;
 
     wm_node_describe(n, &info);
@@ -270,7 +271,7 @@ static void read_file(void)
 }
 
 /* A former life of a node that begins. */
-static void bury(const uint8_t *bytes, size_t size)
+static void be_a_former_life(const uint8_t *bytes, size_t size)
 {
     const struct wm_node_options options = {.size = sizeof(options),
                                             .instance = "dead",
@@ -295,7 +296,9 @@ static void bury(const uint8_t *bytes, size_t size)
 static void count_event(const struct wm_event *event, void *count)
 {
     hold(event->kind >= WM_EVENT_MASTER_EXIT &&
-             event->kind <= WM_EVENT_STALLED && event->slot < CAPACITY,
+             event->kind <= WM_EVENT_STALLED &&
+             (event->kind == WM_EVENT_MASTER_EXIT ? event->slot == WM_NO_SLOT
+                                                  : event->slot < CAPACITY),
          "an event");
     ++*(uint32_t *)count;
 }
@@ -312,7 +315,7 @@ static void act_sweep(struct wm_worker *w)
 
 static void act_take(struct wm_worker *w)
 {
-    struct wm_event event;
+    struct wm_event event = {.size = sizeof(event)};
     uint64_t ids[] = {0, 1, 2, w->generation, UINT64_MAX};
 
     for (int i = 0; i < TAKES && wm_event_take(node, ~0u, &event) == 1; i++) {
@@ -330,7 +333,7 @@ static void act_take(struct wm_worker *w)
 static void act_live(struct wm_worker *w)
 {
     struct wm_counts counts;
-    struct wm_leader leader;
+    struct wm_leader leader = {.size = sizeof(leader)};
 
     wm_tick(w, 1000);
     wm_beat(w);
@@ -402,16 +405,16 @@ static void act(const struct head *head)
 
 static uint64_t with_pid(uint64_t word, unsigned shift)
 {
-    const uint64_t pid = word >> shift & WM_PID_MASK;
+    const uint64_t pid = word >> shift & wm_low(UINT64_MAX, WM_PID_BITS);
     const uint64_t is = pid == PID_OWN      ? (uint64_t)getpid()
                         : pid == PID_PARENT ? (uint64_t)getppid()
                                             : pid;
 
-    return (word & ~(WM_PID_MASK << shift)) | is << shift;
+    return (word & ~(wm_low(UINT64_MAX, WM_PID_BITS) << shift)) | is << shift;
 }
 
-/* Gives the stand-ins their pids. */
-static void cast(unsigned char *bytes)
+/* Puts pids in place of the stand-ins. */
+static void fill_in_pids(unsigned char *bytes)
 {
     struct wm_segment_header *h = (void *)bytes;
     struct wm_record *r = (void *)(bytes + geometry.records);
@@ -444,7 +447,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     length = size < geometry.size ? size : geometry.size;
     memset(bytes, 0, geometry.size);
     memcpy(bytes, data + sizeof(head), length);
-    cast(bytes);
+    fill_in_pids(bytes);
     if ((head.raw & 1) == 0) {
         memcpy(bytes, image, WM_CONSTANTS);
     }
@@ -458,8 +461,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     begin_scribbling(file_memory, &head);
     read_file();
     end_scribbling();
-    if (head.bury % 8 == 7) {
-        bury(bytes, length);
+    if (head.former % 8 == 7) {
+        be_a_former_life(bytes, length);
     }
 
     *node = pristine;
@@ -473,7 +476,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* ------------------------------------------------------------------- seeds */
 
-static uint64_t ghost(unsigned state, uint32_t pid)
+static uint64_t stale_word(unsigned state, uint32_t pid)
 {
     return wm_word(state, pid, wm_now() - 20000);
 }
@@ -494,7 +497,8 @@ static void seed_of(const char *name, const unsigned char *bytes, size_t size,
 /* A worker of generation 1 in each state, and the generation in each. */
 static void write_seeds(void)
 {
-    static const uint32_t pids[] = {PID_OWN, PID_PARENT, 1, WM_PID_MASK};
+    static const uint32_t pids[] = {PID_OWN, PID_PARENT, 1,
+                                    (UINT32_C(1) << WM_PID_BITS) - 1};
     unsigned char *bytes = aligned_alloc(WM_LINE, geometry.size);
     struct wm_segment_header *h = (void *)bytes;
     struct wm_record *r = (void *)(bytes + geometry.records);
@@ -511,7 +515,7 @@ static void write_seeds(void)
         h->lock.word = (uint64_t)pids[state % 4] << 42 | 5;
         h->leader.word = wm_leader_word(3, wm_leader_of_join(state % 4 + 1));
         for (uint32_t i = 0; i < CAPACITY; i++) {
-            r[i].word = ghost(i == 0 ? WM_LIVE : state, pids[i]);
+            r[i].word = stale_word(i == 0 ? WM_LIVE : state, pids[i]);
             r[i].join = i + 1;
             r[i].generation = 1 + i / 2;
             r[i].overdue_ms = 15000;
@@ -523,13 +527,14 @@ static void write_seeds(void)
         g[1].word = wm_gen_word(state % 6, 2, 0, 9);
         g[2].id = 2;
         g[2].word = wm_gen_word(WM_GENERATION_ACTIVE, 1, 0, 3);
-        g[1].master = wm_ident(state % 2 ? PID_OWN : WM_PID_MASK, 0);
+        g[1].master =
+            wm_ident(state % 2 ? PID_OWN : wm_low(UINT64_MAX, WM_PID_BITS), 0);
         g[2].master = wm_ident(PID_PARENT, 0);
         snprintf(name, sizeof(name), "state-%u", state);
         seed_of(name, bytes, geometry.size,
-                (struct head){.bury = 7, .begin = state % 2, .seed = 1});
+                (struct head){.former = 7, .begin = state % 2, .seed = 1});
     }
-    seed_of("cut-short", bytes, 2000, (struct head){.raw = 2, .bury = 7});
+    seed_of("cut-short", bytes, 2000, (struct head){.raw = 2, .former = 7});
     free(bytes);
 }
 

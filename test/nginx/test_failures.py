@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""on_worker_failed and on_worker_recovered: who is told, and how often."""
+"""on_worker_failed and on_worker_recovered: which worker is told, and how
+often."""
 
 import segment
 from rows import exits, life, master_exit, reloads, respawn, starts

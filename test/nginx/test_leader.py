@@ -37,7 +37,7 @@ def test_one_leads_from_the_start_and_all_agree(make, both):
 
 
 def test_asking_is_standing(make):
-    """With an hour between heartbeats: who asks first, leads."""
+    """With an hour between heartbeats: the one that asks first, leads."""
     n = make(opts={"interval": 3600, "failed": 3600},
              after_join=ANSWERS).start()
     seen = [n.ask(p, "leader") for p in n.current()]
@@ -139,7 +139,7 @@ def test_only_one_of_the_two_callbacks(make):
     m.stop(life(2))
 
 
-def test_who_ends_meanwhile_takes_nothing_from_the_last(make):
+def test_one_that_ends_meanwhile_takes_nothing_from_the_last(make):
     """The last worker has drained and is about to close its generation, when
     another, which gave its exit long ago, ends without exit_worker_by_lua*."""
     n = make(exit_worker=False, opts=opts(interval=0.1, on_leader_lost=Lua(

@@ -88,7 +88,7 @@ def stray():
 
 @pytest.mark.parametrize("what", [damaged_file, empty_file, link, directory])
 def test_a_stray_file_of_its_name_does_no_harm(make, stray, what):
-    """It is not taken for a node, whoever made it."""
+    """It is not taken for a node, also if root made it."""
     what()
     n = make(opts={"name": conf.own("test-stray")}).start()
     n.expect(r"\[warn\].*worker manager: .*damaged.*wm\.test-stray", 1)
@@ -101,7 +101,7 @@ def test_a_stray_file_of_its_name_does_no_harm(make, stray, what):
 
 
 def test_a_file_of_another_user_is_left_alone(make, root, stray):
-    """Also by root: whoever made it could tell us anything."""
+    """Also by root: its maker could tell us anything."""
     damaged_file()
     os.chown(STRAY, 65534, 65534)
     n = make(opts={"name": conf.own("test-stray")}).start()

@@ -31,7 +31,7 @@ def opts(**kw):
 
 
 def told(n, name):
-    """Who was told, of whom, why."""
+    """The worker that was told, the one it was told of, and why."""
     return [(x["by"], x["id"], x["info"]["reason"]) for x in n.notes(name)]
 
 

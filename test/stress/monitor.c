@@ -6,31 +6,25 @@
  *
  * Every view proves itself: each worker's overdue time is made from its pid,
  * lists are in order, numbers count up. Freed memory is overwritten, so that a
- * view or a guest that is used after its end does not look like one, and the
- * sanitizers see it in their own way. The work is bounded by the node's: so
+ * view or a subscriber that is used after its end does not look like one, and
+ * the sanitizers see it in their own way. The work is bounded by the node's: so
  * many lives, so many joins in each. The moments are random. */
 
-#include "scene.h"
+#include "processes.h"
 #include "watch.h"
 
-#include <errno.h>
 #include <malloc.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define LIVES 6
 #define WORKERS 2
 #define JOINS 600 /* of each worker in a life */
 #define FORKS 10  /* in a life */
 #define READERS 2
-#define HOSTS 2    /* threads that have guests */
-#define GUESTS 4   /* that each has at a time */
-#define LEAVERS 50 /* of each that leave by themselves */
+#define OWNERS 2      /* threads that have subscribers */
+#define SUBSCRIBERS 4 /* that each has at a time */
+#define LEAVERS 50    /* of each that leave by themselves */
 
 #define OVERDUE(pid) ((uint32_t)(pid) + 1000000)
 #define MAGIC UINT32_C(0x67756573)
@@ -40,7 +34,7 @@ static struct wm_monitor *monitor;
 static atomic_int wrong;
 static atomic_bool over;      /* this life */
 static atomic_ullong looks;   /* of readers */
-static atomic_ullong answers; /* of guests */
+static atomic_ullong answers; /* of subscribers */
 
 static uint32_t next_random(uint32_t *seed)
 {
@@ -52,18 +46,7 @@ static uint32_t next_random(uint32_t *seed)
 
 /* ------------------------------------------------------------ the churn */
 
-static long act_found(struct actor *self, long unused)
-{
-    const struct wm_node_options options = {.size = sizeof(options),
-                                            .instance = self->scene->instance,
-                                            .capacity = 8};
-    int error = wm_node_attach(&options, &self->scene->node);
-
-    (void)unused;
-    return error != 0 ? error : act_begin(self, 0);
-}
-
-static long act_churn(struct actor *self, long generation)
+static long do_churn(UNUSED struct process *self, uint64_t id)
 {
     const struct wm_join_options options = {.size = sizeof(options),
                                             .overdue_ms = OVERDUE(getpid())};
@@ -71,15 +54,14 @@ static long act_churn(struct actor *self, long generation)
     for (int i = 0; i < JOINS; i++) {
         struct wm_worker *w;
         struct wm_counts c;
-        struct wm_leader leader;
+        struct wm_leader leader = {.size = sizeof(leader)};
 
-        if (wm_worker_join(self->scene->node, (uint64_t)generation, &options,
-                           &w) != 0 ||
+        if (wm_worker_join(node, id, &options, &w) != 0 ||
             wm_worker_start(w, &c) != 0 || wm_leader_stand(w, &leader) < 0 ||
             wm_worker_drain(w) != 0) {
             return -1;
         }
-        wm_generation_close(self->scene->node, (uint64_t)generation);
+        wm_generation_close(node, id);
         if (wm_worker_leave(w) != 0) {
             return -1;
         }
@@ -88,12 +70,12 @@ static long act_churn(struct actor *self, long generation)
 }
 
 /* All ends are taken, so that the node leaves nothing behind. */
-static long act_close(struct actor *self, long generation)
+static long do_end_well(struct process *self, uint64_t id)
 {
-    wm_events_give(self->scene->node, NULL, NULL, NULL);
-    while (act_take(self, generation) == 1) {
+    wm_events_give(node, NULL, NULL, NULL);
+    while (do_take_exit(self, id) == 1) {
     }
-    return act_release(self, 0);
+    return do_release(self, 0);
 }
 
 /* ------------------------------------------------------------ the readers */
@@ -113,11 +95,10 @@ static int check(const struct wm_view *v)
     return bad + (v->worker_count > 8);
 }
 
-static void *look(void *unused)
+static void *look(UNUSED void *argument)
 {
     uint64_t last = 0;
 
-    (void)unused;
     while (!over) {
         const struct wm_view *v = wm_monitor_view_begin(monitor), *nested;
 
@@ -136,18 +117,18 @@ static void *look(void *unused)
 
 /* -------------------------------------------------------- the subscribers */
 
-struct guest {
+struct subscriber {
     struct wm_subscription *subscription;
     _Atomic uint32_t magic;
-    uint32_t leaves_after; /* calls; 0: is sent away */
+    uint32_t leaves_after; /* calls; 0: is unsubscribed */
     uint64_t last;
-    struct guest *next;
+    struct subscriber *next;
 };
 
 static void answer(const struct wm_view *before, const struct wm_view *now,
                    void *argument)
 {
-    struct guest *g = argument;
+    struct subscriber *g = argument;
 
     wrong += g->magic != MAGIC;
     wrong += check(before) + check(now) + (now->number != before->number + 1) +
@@ -160,9 +141,9 @@ static void answer(const struct wm_view *before, const struct wm_view *now,
     }
 }
 
-static struct guest *invite(uint32_t leaves_after)
+static struct subscriber *subscribe(uint32_t leaves_after)
 {
-    struct guest *g = calloc(1, sizeof(*g));
+    struct subscriber *g = calloc(1, sizeof(*g));
 
     if (g == NULL) {
         abort();
@@ -176,34 +157,36 @@ static struct guest *invite(uint32_t leaves_after)
 }
 
 /* Nobody calls it any more: its memory goes at once. */
-static void send_away(struct guest *g)
+static void unsubscribe(struct subscriber *g)
 {
     wrong += wm_monitor_unsubscribe(g->subscription) != 0;
     free(g);
 }
 
-struct host {
+struct owner {
     pthread_t thread;
     uint32_t seed;
     int leavers;
-    struct guest *left; /* or not: freed when the monitor is gone */
+    struct subscriber *left; /* or not: freed when the monitor is gone */
 };
 
-static void *entertain(void *argument)
+static void *come_and_go(void *argument)
 {
-    struct host *h = argument;
-    struct guest *guest[GUESTS] = {NULL};
+    struct owner *h = argument;
+    struct subscriber *subscriber[SUBSCRIBERS] = {NULL};
 
     while (!over) {
-        struct guest **g = &guest[next_random(&h->seed) % GUESTS];
+        struct subscriber **g =
+            &subscriber[next_random(&h->seed) % SUBSCRIBERS];
 
         if (*g != NULL) {
-            send_away(*g);
+            unsubscribe(*g);
             *g = NULL;
         } else if (next_random(&h->seed) % 4 != 0) {
-            *g = invite(0);
+            *g = subscribe(0);
         } else if (h->leavers < LEAVERS) {
-            struct guest *leaver = invite(1 + next_random(&h->seed) % 3);
+            struct subscriber *leaver =
+                subscribe(1 + next_random(&h->seed) % 3);
 
             h->leavers++;
             leaver->next = h->left;
@@ -211,9 +194,9 @@ static void *entertain(void *argument)
         }
         sched_yield();
     }
-    for (int i = 0; i < GUESTS; i++) {
-        if (guest[i] != NULL) {
-            send_away(guest[i]);
+    for (int i = 0; i < SUBSCRIBERS; i++) {
+        if (subscriber[i] != NULL) {
+            unsubscribe(subscriber[i]);
         }
     }
     return NULL;
@@ -221,43 +204,31 @@ static void *entertain(void *argument)
 
 /* --------------------------------------------------------------- the life */
 
-static int look_and_destroy(void)
+static int looks_and_destroys(UNUSED const void *argument)
 {
     const struct wm_view *v = wm_monitor_view_begin(monitor);
     int bad = check(v);
 
+    alarm(60); /* rather than a hang */
     wm_monitor_view_end(v);
     return bad != 0 || wm_monitor_destroy(monitor) != 0;
 }
 
-static void fork_and_look(void)
-{
-    int status = -1;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        alarm(20); /* rather than a hang */
-        _exit(look_and_destroy());
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-}
-
 /* Dies at a random moment, or comes to an end. */
-static void live(struct watch *w, struct actor *master, bool dies,
+static void live(struct watch *w, struct process *master, bool dies,
                  uint32_t *seed)
 {
-    struct actor *worker[WORKERS];
+    struct process *worker[WORKERS];
     uint64_t calls = answers;
 
-    assert_int_equal(actor_do(master, act_found, 0), 0);
+    assert_ok(call(master, do_attach, 8));
     for (int i = 0; i < WORKERS; i++) {
-        worker[i] = actor_fork(master);
-        actor_tell(worker[i], act_churn, 1);
+        worker[i] = process_fork(master);
+        call_begin(worker[i], do_churn, 1);
     }
     watch_await(w, watch_live, 1);
     for (int i = 0; i < FORKS; i++) {
-        fork_and_look();
+        assert_check(looks_and_destroys, NULL);
     }
     if (dies) {
         calls += next_random(seed) % 200;
@@ -265,69 +236,67 @@ static void live(struct watch *w, struct actor *master, bool dies,
             sched_yield();
         }
         for (int i = 0; i < WORKERS; i++) {
-            actor_kill(worker[i]);
+            process_kill(worker[i]);
         }
-        actor_kill(master);
+        process_kill(master);
         watch_await(w, watch_error, -ESRCH);
         return;
     }
     for (int i = 0; i < WORKERS; i++) {
-        assert_int_equal(actor_hear(worker[i]), 0);
-        actor_quit(worker[i]);
+        assert_ok(call_end(worker[i]));
+        process_quit(worker[i]);
     }
-    assert_int_equal(actor_do(master, act_close, 1), 0);
+    assert_ok(call(master, do_end_well, 1));
     /* A look for segments every 2 ms may have kept this life from unlinking
      * its own, or the dead one before it: the next does. */
     watch_await(w, watch_live, 0);
 }
 
-static void readers_guests_and_forks_over_a_node_that_churns(void **state)
+EMPTY_NODE_TEST(readers_subscribers_and_forks_over_a_node_that_churns)
 {
-    struct scene *s = *state;
     const char *given = getenv("WM_SEED");
     uint32_t seed =
         given != NULL ? (uint32_t)strtoul(given, NULL, 10) : (uint32_t)wm_now();
-    struct actor *master[LIVES];
+    struct process *master[LIVES];
     pthread_t reader[READERS];
-    struct host host[HOSTS] = {{.leavers = 0}};
+    struct owner owner[OWNERS] = {{.leavers = 0}};
     struct watch w;
 
     print_message("# WM_SEED=%u\n", seed);
     seed |= 1; /* 0 stays 0 */
-    wm_node_release(s->node);
-    s->node = NULL;
+    node_give_up();
     for (int i = 0; i < LIVES; i++) {
-        master[i] = scene_actor(s);
+        master[i] = new_process(); /* before there are threads */
     }
-    watch_begin(&w, s->instance, NULL, 2);
+    watch_begin(&w, test_instance, NULL, 2);
     monitor = w.monitor;
     for (int i = 0; i < LIVES; i++) {
         over = false;
         for (int k = 0; k < READERS; k++) {
-            assert_int_equal(pthread_create(&reader[k], NULL, look, NULL), 0);
+            assert_ok(pthread_create(&reader[k], NULL, look, NULL));
         }
-        for (int k = 0; k < HOSTS; k++) {
-            host[k].seed = next_random(&seed) | 1;
-            assert_int_equal(
-                pthread_create(&host[k].thread, NULL, entertain, &host[k]), 0);
+        for (int k = 0; k < OWNERS; k++) {
+            owner[k].seed = next_random(&seed) | 1;
+            assert_ok(
+                pthread_create(&owner[k].thread, NULL, come_and_go, &owner[k]));
         }
         live(&w, master[i], i % 2 == 0, &seed);
         over = true;
         for (int k = 0; k < READERS; k++) {
             pthread_join(reader[k], NULL);
         }
-        for (int k = 0; k < HOSTS; k++) {
-            pthread_join(host[k].thread, NULL);
+        for (int k = 0; k < OWNERS; k++) {
+            pthread_join(owner[k].thread, NULL);
         }
     }
     print_message("# %llu looks, %llu views, %llu calls\n", looks,
                   (unsigned long long)watch_number(&w), answers);
     watch_end(&w);
-    for (int k = 0; k < HOSTS; k++) {
-        while (host[k].left != NULL) {
-            struct guest *g = host[k].left;
+    for (int k = 0; k < OWNERS; k++) {
+        while (owner[k].left != NULL) {
+            struct subscriber *g = owner[k].left;
 
-            host[k].left = g->next;
+            owner[k].left = g->next;
             free(g);
         }
     }
@@ -337,10 +306,6 @@ static void readers_guests_and_forks_over_a_node_that_churns(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        SCENE_TEST(readers_guests_and_forks_over_a_node_that_churns),
-    };
-
     mallopt(M_PERTURB, 0xa5); /* what is freed is overwritten */
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return test_run();
 }

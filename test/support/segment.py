@@ -10,7 +10,7 @@ over an entry whose writer was stopped for a second in the middle of it.
 import os
 import struct
 
-ABI, LOCK, NEXT, NEWEST, RECORDS = 8, 256, 264, 448, 512
+ABI, LOCK, NEXT, NEWEST, RECORDS = 8, 448, 456, 640, 768
 LIVE, STALLED = 3, 4        # states, in a record's three top bits
 MASK = (1 << 64) - 1
 NO_SLOT = (1 << 32) - 1
@@ -85,7 +85,7 @@ def log(fd):
     head = os.pread(fd, 512, 0)
     capacity, generations = struct.unpack_from("<II", head, 24)
     (length,) = struct.unpack_from("<I", head, 48)
-    at = RECORDS + 128 * capacity + 64 * generations
+    at = RECORDS + 192 * capacity + 64 * generations
     found = []
     for number in range(1, newest(fd) + 1):
         record = os.pread(fd, 48, at + 64 * (number % length))

@@ -257,7 +257,7 @@ class Traced(Nginx):
              f"{count} {event} of {gen}")
 
     def wait_note(self, name, count=1):
-        """Waits for so many notes: who wrote them."""
+        """Waits for so many notes: the pids of those that wrote them."""
         wait(lambda: len(self.notes(name)) >= count, f"note {name}")
         return [x["by"] for x in self.notes(name)]
 

@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The subscriber checks every view and that none was left out, and rings; who
- * waits looks at the latest view whenever it rang. */
+/* The subscriber checks every view and that none was left out, and rings; a
+ * test that waits looks at the latest view whenever it rang. */
 
 #include "watch.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include "processes.h"
 
-#define PATIENCE_S 20
+#include <dirent.h>
+
+#define PATIENCE_S 60
 
 int watch_check(const struct wm_view *v)
 {
     int wrong = v->live != (v->error == 0) || v->number == 0 ||
-                v->leader.mine != 0 ||
+                v->leader->mine != 0 ||
                 memchr(v->name, '\0', sizeof(v->name)) == NULL;
 
     for (uint32_t i = 0; i < v->worker_count; i++) {
@@ -60,6 +57,11 @@ void watch_begin(struct watch *w, const char *instance, const char *directory,
         wm_monitor_subscribe(w->monitor, ring, w, &w->subscription), 0);
 }
 
+void watch_node(struct watch *w)
+{
+    watch_begin(w, test_instance, NULL, WATCH_NEVER);
+}
+
 void watch_end(struct watch *w)
 {
     assert_int_equal(wm_monitor_unsubscribe(w->subscription), 0);
@@ -77,8 +79,8 @@ void watch_come_last(struct watch *w)
         wm_monitor_subscribe(w->monitor, ring, w, &w->subscription), 0);
 }
 
-static void await(struct watch *w, bool (*holds)(struct watch *, void *),
-                  void *argument)
+static void await_view(struct watch *w, bool (*holds)(struct watch *, void *),
+                       void *argument)
 {
     struct timespec until;
     int error = 0;
@@ -109,7 +111,7 @@ static bool is_told(struct watch *w, void *number)
 
 void watch_await_told(struct watch *w, uint64_t number)
 {
-    await(w, is_told, &number);
+    await_view(w, is_told, &number);
 }
 
 struct condition {
@@ -131,7 +133,7 @@ void watch_await(struct watch *w, watch_holds *holds, long argument)
 {
     struct condition c = {holds, argument};
 
-    await(w, is_seen, &c);
+    await_view(w, is_seen, &c);
 }
 
 bool watch_live(const struct wm_view *view, long live)
@@ -151,7 +153,7 @@ bool watch_workers(const struct wm_view *view, long count)
 
 bool watch_leader(const struct wm_view *view, long pid)
 {
-    return view->leader.pid == pid;
+    return view->leader->pid == pid;
 }
 
 uint64_t watch_number(const struct watch *w)
@@ -180,7 +182,7 @@ static bool read_stat(pid_t thread, char name[32], char *state)
     return found;
 }
 
-pid_t watch_thread(const char *name)
+static pid_t find_thread(const char *name)
 {
     const struct dirent *entry;
     DIR *dir = opendir("/proc/self/task");
@@ -200,22 +202,40 @@ pid_t watch_thread(const char *name)
     return found;
 }
 
-bool watch_asleep(pid_t thread)
+static bool is_there(void *thread)
 {
-    char name[32], state;
+    return (*(pid_t *)thread = find_thread("wm-monitor")) != 0;
+}
 
-    return !read_stat(thread, name, &state) || state == 'S';
+pid_t watch_thread(void)
+{
+    pid_t thread;
+
+    await(is_there, &thread, "the monitor's thread");
+    return thread;
 }
 
 /* Sleep may be that on a lock on the way: only several looks in a row count. */
+struct sleeper {
+    pid_t thread;
+    int looks;
+};
+
+static bool has_slept(void *argument)
+{
+    struct sleeper *s = argument;
+    char name[32], state;
+
+    s->looks++;
+    if (read_stat(s->thread, name, &state) && state != 'S') {
+        s->looks = 0;
+    }
+    return s->looks == 5;
+}
+
 void watch_await_asleep(pid_t thread)
 {
-    const struct timespec pause = {.tv_nsec = 1000000};
-    int looks = 0, patience = PATIENCE_S * 1000;
+    struct sleeper s = {thread, 0};
 
-    while (looks < 5 && --patience > 0) {
-        looks = watch_asleep(thread) ? looks + 1 : 0;
-        nanosleep(&pause, NULL);
-    }
-    assert_true(patience > 0);
+    await(has_slept, &s, "a thread to sleep");
 }

@@ -7,18 +7,11 @@
 #ifndef WATCH_H
 #define WATCH_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "test.h"
 
 #include "wm_monitor.h"
 
 #include <pthread.h>
-#include <stdbool.h>
-#include <sys/types.h>
 
 /* No check of the segment within a test's time, ms. */
 #define WATCH_NEVER 3600000
@@ -34,6 +27,8 @@ struct watch {
 
 void watch_begin(struct watch *watch, const char *instance,
                  const char *directory, uint32_t check_ms);
+/* That of the test's node, without checks. */
+void watch_node(struct watch *watch);
 /* Asserts that nothing was wrong. */
 void watch_end(struct watch *watch);
 
@@ -59,12 +54,10 @@ uint64_t watch_number(const struct watch *watch);
 /* Whether a view can be: lists in order, counts in range, 0 if so. */
 int watch_check(const struct wm_view *view);
 
-/* A thread's id, once it is there by this name; 0 before. */
-pid_t watch_thread(const char *name);
+/* The monitor's thread, as soon as it is there. */
+pid_t watch_thread(void);
 
-/* Whether a thread of this process sleeps, or has ended. */
-bool watch_asleep(pid_t thread);
-/* Waits for that. */
+/* Waits until a thread of this process sleeps, or has ended. */
 void watch_await_asleep(pid_t thread);
 
 #endif

@@ -82,14 +82,15 @@ class Inside:
             ctypes.byref(self.worker))
 
     def start(self):
-        counts = (ctypes.c_int32 * 6)()
+        counts = (ctypes.c_int32 * 8)()
         return self.lib.wm_worker_start(self.worker, counts)
 
     def live(self, generation, **options):
         return self.join(generation, **options) or self.start()
 
     def lead(self):
-        return self.lib.wm_leader_stand(self.worker, (U64 * 5)())
+        leader = (U32 * 10)(40)             # struct wm_leader; its size
+        return self.lib.wm_leader_stand(self.worker, leader)
 
     def lock(self, purpose):
         options = (U32 * 4)(16, purpose, 0, 0)

@@ -16,7 +16,7 @@ import conf
 
 SEEDS = sorted(glob.glob(os.path.join(conf.ROOT, "test/fuzz/seeds/*")))
 HEAD = 8                    # what a seed of the fuzz target begins with
-CONSTANTS = 128
+CONSTANTS = 192
 NAME = "wm.demo.0123456789abcdef"
 ANSWERS = (0, 4, 5, 6)      # done, denied, damaged, foreign
 COMMANDS = (["--json", "show"], ["show", "--all"], ["events"],

@@ -92,9 +92,12 @@ def test_an_entry_that_is_not_finished_hides_none_behind_it(place):
     live_a_life(master)
     (file,) = place.files()
     with open(place.path(file), "r+b") as f:
-        head = f.read(56)
+        head = f.read(192)
+        header, = struct.unpack_from("<I", head, 12)
         capacity, generations = struct.unpack_from("<II", head, 24)
-        f.seek(512 + 128 * capacity + 64 * (generations + 2))
+        record, cold, generation, entry = struct.unpack_from("<4I", head, 144)
+        f.seek(header + capacity * (record + cold) + generations * generation
+               + 2 * entry)
         f.write(bytes(8))               # the checksum of entry 2
     events = place.lines("events")
     assert events[1] == {"missed": 1}

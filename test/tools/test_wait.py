@@ -48,7 +48,7 @@ def test_enough_live_workers_are_ready_at_once(place):
     for count in (1, 2):
         assert ready(place, count) == {
             "ready": True, "wanted": count, "live": 2, "generation": 1,
-            "file": name}
+            "file": name, "settled": True}
     assert ready(place, 3, status=NOT_READY)["live"] == 2
     assert place.text("wait", "--ready", "2", *ONCE) == (
         "2 of 2 workers are live in generation 1\n")

@@ -1,226 +1,128 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Who leads: one at a time, by terms that grow, whatever becomes of it. */
+/* The lead: one worker at a time, by terms that grow, whatever becomes of
+ * it. */
 
-#include "scene.h"
+#include "inside.h"
 
-static long lead(struct actor *a)
+/* It leads, from now on or still. */
+static void assert_leads(struct process *p, uint32_t term)
 {
-    return actor_do(a, act_lead, 0);
+    assert_int_equal(call(p, do_stand, 0), 1);
+    assert_int_equal(p->seen->leader.term, term);
+    assert_int_equal(p->seen->leader.pid, p->pid);
 }
 
-static void the_first_that_asks_leads_and_stays(void **state)
+/* It does not; a leader, if there is one, has this pid. */
+static void assert_led_by(struct process *p, pid_t pid, uint32_t term)
 {
-    struct scene *s = *state;
-    uint64_t g = scene_begin(s);
-    struct actor *a = scene_worker(s, g), *b = scene_worker(s, g);
-    struct wm_leader seen;
-
-    wm_leader_inspect(s->node, &seen);
-    assert_int_equal(seen.term, 0);
-    assert_int_equal(seen.generation, 0);
-    assert_int_equal(lead(b), 1);
-    assert_int_equal(b->board->leader.term, 1);
-    assert_int_equal(lead(a), 0);
-    assert_int_equal(a->board->leader.pid, b->pid);
-    assert_int_equal(a->board->leader.term, 1);
-    assert_int_equal(lead(b), 1);
-    assert_int_equal(b->board->leader.term, 1);
-    wm_leader_inspect(s->node, &seen);
-    assert_int_equal(seen.pid, b->pid);
-    assert_int_equal(seen.generation, g);
-    assert_int_equal(seen.mine, 0);
+    assert_int_equal(call(p, do_stand, 0), 0);
+    assert_int_equal(p->seen->leader.pid, pid);
+    assert_int_equal(p->seen->leader.term, term);
 }
 
-static void a_worker_that_drains_leads_no_more(void **state)
+static struct wm_leader inspect(void)
 {
-    struct scene *s = *state;
-    uint64_t g = scene_begin(s);
-    struct actor *a = scene_worker(s, g), *b = scene_worker(s, g);
-    struct wm_leader seen;
+    struct wm_leader leader = {.size = sizeof(leader)};
 
-    assert_int_equal(lead(a), 1);
-    assert_int_equal(actor_do(a, act_drain, 0), 0);
-    wm_leader_inspect(s->node, &seen);
-    assert_int_equal(seen.generation, 0);
-    assert_int_equal(seen.term, 1);
-    assert_int_equal(lead(a), 0);
-    assert_int_equal(lead(b), 1);
-    assert_int_equal(b->board->leader.term, 2);
-    assert_int_equal(lead(a), 0);
+    wm_leader_inspect(node, &leader);
+    return leader;
 }
 
-static void a_dead_leader_is_followed_once_it_is_found(void **state)
+NODE_TEST(the_first_that_asks_leads_and_stays)
 {
-    struct scene *s = *state;
-    uint64_t g = scene_begin(s);
-    struct actor *a = scene_worker(s, g), *b = scene_worker(s, g);
+    struct process *a = new_worker(generation), *b = new_worker(generation);
 
-    assert_int_equal(lead(a), 1);
-    actor_kill(a);
-    assert_int_equal(lead(b), 0);
-    assert_true(wm_sweep(s->node, NULL) > 0);
-    assert_int_equal(lead(b), 1);
-    assert_int_equal(b->board->leader.term, 2);
+    assert_int_equal(inspect().term, 0);
+    assert_int_equal(inspect().generation, 0);
+    assert_leads(b, 1);
+    assert_led_by(a, b->pid, 1);
+    assert_leads(b, 1);
+    assert_int_equal(inspect().pid, b->pid);
+    assert_int_equal(inspect().generation, generation);
+    assert_int_equal(inspect().mine, 0);
 }
 
-static void a_replacement_in_the_same_slot_does_not_inherit(void **state)
+NODE_TEST(a_worker_that_drains_leads_no_more)
 {
-    struct scene *s = *state;
-    struct actor *a, *b;
-    uint64_t g;
+    struct process *a = new_worker(generation), *b = new_worker(generation);
 
-    a = scene_only_worker(s, &g);
-    assert_int_equal(lead(a), 1);
-    actor_kill(a);
-    wm_sweep(s->node, NULL);
-    assert_int_equal(scene_take(s, 1u << WM_EVENT_CRASHED, NULL),
-                     WM_EVENT_CRASHED);
-    b = scene_actor(s);
-    assert_int_equal(actor_do(b, act_join, (long)g), 0);
-    assert_int_equal(lead(b), 0); /* not live yet */
-    assert_int_equal(actor_do(b, act_start, 0), 0);
-    assert_int_equal(lead(b), 1);
-    assert_int_equal(b->board->leader.term, 2);
-    assert_int_equal(b->board->leader.slot, 0);
+    assert_leads(a, 1);
+    assert_ok(call(a, do_drain, 0));
+    assert_int_equal(inspect().generation, 0);
+    assert_int_equal(inspect().term, 1);
+    assert_led_by(a, 0, 1);
+    assert_leads(b, 2);
+    assert_led_by(a, b->pid, 2);
 }
 
-static void a_newer_generation_takes_the_lead(void **state)
+NODE_TEST(a_dead_leader_is_followed_once_it_is_found)
 {
-    struct scene *s = *state;
-    uint64_t g = scene_begin(s), h;
-    struct actor *a = scene_worker(s, g), *b;
+    struct process *a = new_worker(generation), *b = new_worker(generation);
+    pid_t pid = a->pid;
 
-    assert_int_equal(lead(a), 1);
-    h = scene_begin(s);
-    assert_int_equal(lead(a), 1); /* only begun: nobody else is live */
-    b = scene_worker(s, h);
-    assert_int_equal(lead(b), 1);
-    assert_int_equal(b->board->leader.term, 2);
-    assert_int_equal(lead(a), 0);
-    assert_int_equal(a->board->leader.pid, b->pid);
+    assert_leads(a, 1);
+    process_kill(a);
+    assert_led_by(b, pid, 1);
+    assert_true(sweep() > 0);
+    assert_leads(b, 2);
+}
+
+NODE_TEST(a_replacement_in_the_same_slot_does_not_inherit)
+{
+    struct process *a = new_only_worker(), *b;
+
+    assert_leads(a, 1);
+    process_kill(a);
+    sweep();
+    take(CRASHED);
+    b = new_process();
+    assert_ok(call(b, do_join, generation));
+    assert_int_equal(call(b, do_stand, 0), 0); /* not live yet */
+    assert_ok(call(b, do_start, 0));
+    assert_leads(b, 2);
+    assert_int_equal(b->seen->leader.slot, 0);
+}
+
+NODE_TEST(a_newer_generation_takes_the_lead)
+{
+    struct process *a = new_worker(generation), *b;
+    uint64_t next;
+
+    assert_leads(a, 1);
+    next = begin();
+    assert_leads(a, 1); /* only begun: nobody else is live */
+    b = new_worker(next);
+    assert_leads(b, 2);
+    assert_led_by(a, b->pid, 2);
     /* And an older one steps in where the newer has nobody left. */
-    assert_int_equal(actor_do(b, act_drain, 0), 0);
-    assert_int_equal(lead(a), 1);
-    assert_int_equal(a->board->leader.term, 3);
+    assert_ok(call(b, do_drain, 0));
+    assert_leads(a, 3);
 }
 
-static void an_older_generation_takes_no_lead_that_is_free(void **state)
+NODE_TEST(an_older_generation_takes_no_lead_that_is_free)
 {
-    struct scene *s = *state;
-    struct actor *a = scene_worker(s, scene_begin(s));
-    struct actor *b = scene_worker(s, scene_begin(s));
+    struct process *a = new_worker(generation), *b = new_worker(begin());
 
-    assert_int_equal(lead(a), 0);
-    assert_int_equal(a->board->leader.term, 0);
-    assert_int_equal(lead(b), 1);
-    assert_int_equal(b->board->leader.term, 1);
+    assert_led_by(a, 0, 0);
+    assert_leads(b, 1);
 }
 
-static bool is_stalled(void *argument)
+NODE_TEST(a_stalled_leader_loses_the_lead_and_does_not_know_better)
 {
-    struct actor *a = argument;
+    struct process *a = new_worker(generation), *b = new_worker(generation);
 
-    wm_sweep(a->scene->node, NULL);
-    return scene_state(a->scene, a->pid) == WM_STALLED;
+    assert_leads(a, 1);
+    stall(a);
+    assert_int_equal(call(a, do_stand, 0), 0);
+    assert_leads(b, 2);
+    assert_int_equal(call(a, do_beat, 0), WM_RECOVERED);
+    assert_led_by(a, b->pid, 2);
+    assert_leads(b, 2);
 }
 
-static void
-a_stalled_leader_loses_the_lead_and_does_not_know_better(void **state)
+NODE_TEST(helpers_never_lead)
 {
-    struct scene *s = *state;
-    uint64_t g = scene_begin(s);
-    struct actor *a = scene_actor(s), *b = scene_worker(s, g);
-
-    assert_int_equal(actor_do(a, act_join_overdue_soon, (long)g), 0);
-    assert_int_equal(actor_do(a, act_start, 0), 0);
-    actor_do(a, act_beat, 0);
-    assert_int_equal(lead(a), 1);
-    scene_await(is_stalled, a, "a stall");
-    assert_int_equal(lead(a), 0);
-    assert_int_equal(lead(b), 1);
-    assert_int_equal(b->board->leader.term, 2);
-    actor_do(a, act_beat, 0);
-    assert_int_equal(lead(a), 0);
-    assert_int_equal(lead(b), 1);
-}
-
-static void helpers_never_lead(void **state)
-{
-    struct scene *s = *state;
-    uint64_t g = scene_begin(s);
-    struct actor *a = scene_actor(s);
-
-    assert_int_equal(actor_do(a, act_join_helper, (long)g), 0);
-    assert_int_equal(actor_do(a, act_start, 0), 0);
-    assert_int_equal(lead(a), 0);
-    assert_int_equal(a->board->leader.term, 0);
-}
-
-/* Asks until the others are done as well; number: how many terms it led,
- * which no other worker has led; negative if a term came twice. */
-static long act_campaign(struct actor *self, long rounds)
-{
-    struct wm_worker *w = wm_node_worker(self->scene->node);
-    struct wm_leader leader;
-    uint32_t last = 0;
-    long led = 0;
-
-    for (long i = 0; i < rounds; i++) {
-        int mine = wm_leader_stand(w, &leader);
-
-        if (leader.term < last) {
-            return -1;
-        }
-        led += mine == 1 && leader.term != last;
-        last = leader.term;
-        if (mine == 1) {
-            /* Loses it the way a worker that leaves does, and comes back. */
-            wm_worker_drain(w);
-            wm_worker_start(w, &self->board->counts);
-        }
-    }
-    return led;
-}
-
-static void no_term_is_led_twice(void **state)
-{
-    struct scene *s = *state;
-    uint64_t g = scene_begin(s);
-    struct actor *a[4];
-    struct wm_leader last;
-    long led = 0;
-
-    for (int i = 0; i < 4; i++) {
-        a[i] = scene_worker(s, g);
-    }
-    for (int i = 0; i < 4; i++) {
-        actor_tell(a[i], act_campaign, 300);
-    }
-    for (int i = 0; i < 4; i++) {
-        long n = actor_hear(a[i]);
-
-        assert_true(n >= 0);
-        led += n;
-    }
-    wm_leader_inspect(s->node, &last);
-    assert_int_equal(led, last.term);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        SCENE_TEST(the_first_that_asks_leads_and_stays),
-        SCENE_TEST(a_worker_that_drains_leads_no_more),
-        SCENE_TEST(a_dead_leader_is_followed_once_it_is_found),
-        SCENE_TEST(a_replacement_in_the_same_slot_does_not_inherit),
-        SCENE_TEST(a_newer_generation_takes_the_lead),
-        SCENE_TEST(an_older_generation_takes_no_lead_that_is_free),
-        SCENE_TEST(a_stalled_leader_loses_the_lead_and_does_not_know_better),
-        SCENE_TEST(helpers_never_lead),
-        SCENE_TEST(no_term_is_led_twice),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    assert_led_by(new_helper(generation), 0, 0);
 }

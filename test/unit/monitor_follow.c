@@ -4,26 +4,18 @@
 /* Which segment a monitor follows: from one life of a node to the next, past
  * what is dead or no segment at all, and what it says where there is none. */
 
-#include "place.h"
-#include "scene.h"
+#include "inside.h"
 #include "watch.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-/* The linker has each check go through here. */
+static struct watch w;
+
+/* The linker has each check go through here, to be counted; the next one has a
+ * descriptor open until another thread sleeps, if that is wanted. */
 static atomic_int checks;
-
-/* The next has a descriptor open until another thread sleeps. */
 static atomic_bool hold;
 static atomic_int held;
 static pid_t forker;
@@ -59,32 +51,16 @@ static void await_checks(int count)
 {
     int number = checks + count + 1;
 
-    scene_await(has_checked, &number, "a check");
+    await(has_checked, &number, "a check");
 }
 
-/* The actor is a node's master, and its worker. */
-static long act_live(struct actor *self, long capacity)
+/* A process that leads a life of its own: a node's master, and its worker. */
+static struct process *new_life(uint32_t capacity)
 {
-    const struct wm_node_options options = {.size = sizeof(options),
-                                            .instance = self->scene->instance,
-                                            .capacity = (uint32_t)capacity};
-    long error = wm_node_attach(&options, &self->scene->node);
+    struct process *p = new_process();
 
-    if (error == 0) {
-        error = act_begin(self, 0);
-    }
-    if (error == 0) {
-        error = act_join(self, (long)self->board->id);
-    }
-    return error != 0 ? error : act_start(self, 0);
-}
-
-/* This process takes part in nothing any more: who is forked now makes a life
- * of its own. */
-static void step_aside(struct scene *s)
-{
-    assert_int_equal(wm_node_release(s->node), 0);
-    s->node = NULL;
+    assert_ok(call(p, do_live, capacity));
+    return p;
 }
 
 static bool has_worker(const struct wm_view *v, long pid)
@@ -93,139 +69,123 @@ static bool has_worker(const struct wm_view *v, long pid)
            v->workers[0].state == WM_LIVE;
 }
 
+static void expect_view(int live, int error, uint32_t workers)
+{
+    const struct wm_view *v = wm_monitor_view_begin(w.monitor);
+
+    assert_int_equal(v->live, live);
+    assert_int_equal(v->error, error);
+    assert_int_equal(v->worker_count, workers);
+    assert_int_equal(v->name[0] == '\0',
+                     error != 0 && error != -ESRCH); /* of none */
+    wm_monitor_view_end(v);
+}
+
+static void copy_name(char name[static 128])
+{
+    const struct wm_view *v = wm_monitor_view_begin(w.monitor);
+
+    snprintf(name, 128, "%s", v->name);
+    wm_monitor_view_end(v);
+}
+
 /* ------------------------------------------------------- nodes come and go */
 
-static void a_node_that_is_not_there_yet_is_found_when_it_is(void **state)
+EMPTY_NODE_TEST(a_node_that_is_not_there_yet_is_found_when_it_is)
 {
-    struct scene *s = *state;
-    const struct wm_node_options options = {
-        .size = sizeof(options), .instance = s->instance, .capacity = 8};
-    const struct wm_view *v;
-    struct watch w;
-
-    step_aside(s);
-    watch_begin(&w, s->instance, NULL, 5);
-    v = wm_monitor_view_begin(w.monitor);
-    assert_int_equal(v->live, 0);
-    assert_int_equal(v->error, -ENOENT);
-    assert_string_equal(v->name, "");
-    assert_int_equal(v->worker_count, 0);
-    wm_monitor_view_end(v);
-    assert_int_equal(wm_node_attach(&options, &s->node), 0);
+    node_give_up();
+    watch_begin(&w, test_instance, NULL, 5);
+    expect_view(0, -ENOENT, 0);
+    new_life(8);
     watch_await(&w, watch_live, 1);
     watch_end(&w);
 }
 
-static void a_directory_that_is_not_there_is_an_error_in_the_view(void **state)
+EMPTY_NODE_TEST(a_directory_that_is_not_there_is_an_error_in_the_view)
 {
-    struct scene *s = *state;
-    struct watch w;
-
-    watch_begin(&w, s->instance, "/dev/shm/test-none", 1);
+    watch_begin(&w, test_instance, "/dev/shm/test-none", 1);
     watch_await(&w, watch_error, -ENOENT);
     watch_end(&w);
 }
 
-static long act_end_well(struct actor *self, long unused)
+EMPTY_NODE_TEST(a_node_is_followed_through_death_rebirth_and_end)
 {
-    (void)unused;
-    act_exit(self, 0);
-    act_drain(self, 0);
-    act_retire(self, 1);
-    act_take(self, 1);
-    act_leave(self, 0);
-    return act_release(self, 0);
-}
+    struct process *p;
+    char first[128], second[128];
 
-static void a_node_is_followed_through_death_rebirth_and_end(void **state)
-{
-    struct scene *s = *state;
-    struct actor *first = scene_actor(s), *second;
-    const struct wm_view *v;
-    struct watch w;
-    char name[128];
-    pid_t pid = first->pid;
-
-    step_aside(s);
-    second = scene_actor(s);
-    watch_begin(&w, s->instance, NULL, 100);
-    assert_int_equal(actor_do(first, act_live, 4), 0);
-    watch_await(&w, has_worker, pid);
+    node_give_up();
+    watch_begin(&w, test_instance, NULL, 100);
+    p = new_life(4);
+    watch_await(&w, has_worker, p->pid);
 
     /* Dead: its last state stays to be seen. */
-    actor_kill(first);
+    process_kill(p);
     watch_await(&w, watch_error, -ESRCH);
-    v = wm_monitor_view_begin(w.monitor);
-    assert_int_equal(v->live, 0);
-    assert_int_equal(v->worker_count, 1);
-    assert_int_equal(v->workers[0].pid, pid);
-    assert_int_equal(v->generation_count, 1);
-    memcpy(name, v->name, sizeof(name));
-    wm_monitor_view_end(v);
+    expect_view(0, -ESRCH, 1);
+    copy_name(first);
 
     /* Born again: another segment, which is followed as closely. */
-    assert_int_equal(actor_do(second, act_live, 4), 0);
-    watch_await(&w, has_worker, second->pid);
-    v = wm_monitor_view_begin(w.monitor);
-    assert_string_not_equal(v->name, name);
-    wm_monitor_view_end(v);
-    actor_do(second, act_lead, 0);
-    watch_await(&w, watch_leader, second->pid);
+    p = new_life(4);
+    watch_await(&w, has_worker, p->pid);
+    copy_name(second);
+    assert_string_not_equal(first, second);
+    call(p, do_stand, 0);
+    watch_await(&w, watch_leader, p->pid);
 
     /* A clean end leaves nothing. */
-    assert_int_equal(actor_do(second, act_end_well, 0), 0);
+    shut_down_last(p, 1);
+    assert_ok(call(p, do_leave, 0));
+    assert_ok(call(p, do_release, 0));
     watch_await(&w, watch_error, -ENOENT);
-    assert_int_equal(scene_files(s), 0);
-    v = wm_monitor_view_begin(w.monitor);
-    assert_string_equal(v->name, "");
-    assert_int_equal(v->worker_count, 0);
-    assert_int_equal(v->generation_count, 0);
-    wm_monitor_view_end(v);
+    assert_int_equal(node_files(), 0);
+    expect_view(0, -ENOENT, 0);
     watch_end(&w);
 }
 
-static void spoil(const struct wm_view *v, int what)
-{
-    char path[300];
-    uint32_t abi = 99;
-    int fd;
+/* Its path; or that of the other, where there are two. */
+static char paths[2][200];
+static int path_count;
 
-    snprintf(path, sizeof(path), "/dev/shm/%s", v->name);
-    fd = open(path, O_RDWR | O_CLOEXEC);
+static void note(const struct wm_node_entry *entry, UNUSED void *argument)
+{
+    snprintf(paths[path_count++], sizeof(paths[0]), "/dev/shm/%s", entry->name);
+}
+
+static void find_paths(void)
+{
+    path_count = 0;
+    assert_ok(wm_node_list(test_instance, NULL, note, NULL));
+}
+
+static void spoil(int error)
+{
+    uint32_t abi = 99;
+    int fd = open(paths[0], O_RDWR | O_CLOEXEC);
+
     assert_true(fd >= 0);
-    switch (what) {
-    case -ENOTSUP:
-        assert_int_equal(fchmod(fd, 0666), 0);
-        break;
-    case -EPROTO:
+    if (error == -ENOTSUP) {
+        assert_ok(fchmod(fd, 0666));
+    } else if (error == -EPROTO) {
         assert_int_equal(pwrite(fd, &abi, sizeof(abi), 8), sizeof(abi));
-        break;
-    default:
+    } else {
         assert_int_equal(pwrite(fd, "spoilt", 6, 0), 6);
     }
     close(fd);
 }
 
 /* Live ones that must not or cannot be read. */
-static void what_cannot_be_opened_says_why(void **state)
+EMPTY_NODE_TEST(what_cannot_be_opened_says_why)
 {
     static const int errors[] = {-ENOTSUP, -EPROTO, -EBADMSG};
-    struct scene *s = *state;
-    const struct wm_view *v;
-    struct watch w, old;
+    struct watch old;
 
-    watch_begin(&old, s->instance, NULL, 1);
+    find_paths();
+    watch_begin(&old, test_instance, NULL, 1);
     for (int i = 0; i < 3; i++) {
-        v = wm_monitor_view_begin(old.monitor);
-        assert_int_equal(v->live, 1);
-        spoil(v, errors[i]);
-        wm_monitor_view_end(v);
-        watch_begin(&w, s->instance, NULL, 1);
-        v = wm_monitor_view_begin(w.monitor);
-        assert_int_equal(v->live, 0);
-        assert_int_equal(v->error, errors[i]);
-        assert_string_equal(v->name, "");
-        wm_monitor_view_end(v);
+        watch_await(&old, watch_live, 1);
+        spoil(errors[i]);
+        watch_begin(&w, test_instance, NULL, 1);
+        expect_view(0, errors[i], 0);
         watch_end(&w);
     }
     watch_end(&old);
@@ -234,108 +194,76 @@ static void what_cannot_be_opened_says_why(void **state)
 /* --------------------------------------------------------- several segments */
 
 /* Whichever of the two the directory names first. */
-static void a_dead_life_beside_a_live_one_is_passed_over(void **state)
+EMPTY_NODE_TEST(a_dead_life_beside_a_live_one_is_passed_over)
 {
-    struct scene *s = *state;
-    struct actor *a[2];
-    struct watch w;
-
-    step_aside(s);
+    node_give_up();
     for (int dead = 0; dead < 2; dead++) {
-        for (int i = 0; i < 2; i++) {
-            a[i] = scene_actor(s);
-            assert_int_equal(actor_do(a[i], act_live, 4), 0);
-        }
-        actor_kill(a[dead]);
-        assert_int_equal(scene_files(s), 2);
-        watch_begin(&w, s->instance, NULL, WATCH_NEVER);
-        watch_await(&w, has_worker, a[!dead]->pid);
+        struct process *p[2] = {new_life(4), new_life(4)};
+
+        process_kill(p[dead]);
+        assert_int_equal(node_files(), 2);
+        watch_node(&w);
+        watch_await(&w, has_worker, p[!dead]->pid);
         assert_int_equal(watch_number(&w), 1);
         watch_end(&w);
-        actor_kill(a[!dead]);
+        process_kill(p[!dead]);
     }
 }
 
-struct names {
-    int count;
-    char path[2][200];
-};
-
-static void note(const struct wm_node_entry *entry, void *argument)
+static bool is_of(const char *path)
 {
-    struct names *n = argument;
+    char name[128];
 
-    snprintf(n->path[n->count++], sizeof(n->path[0]), "/dev/shm/%s",
-             entry->name);
-}
-
-static bool is_of(const struct watch *w, const char *path)
-{
-    const struct wm_view *v = wm_monitor_view_begin(w->monitor);
-    bool result = strcmp(v->name, strrchr(path, '/') + 1) == 0;
-
-    wm_monitor_view_end(v);
-    return result;
+    copy_name(name);
+    return strcmp(name, strrchr(path, '/') + 1) == 0;
 }
 
 /* Whichever it is: the other cannot be opened at first. */
-static void of_two_lives_one_is_followed_until_it_ends(void **state)
+EMPTY_NODE_TEST(of_two_lives_one_is_followed_until_it_ends)
 {
-    struct scene *s = *state;
-    struct names n = {.count = 0};
-    struct actor *a[2];
-    struct watch w;
+    struct process *p[2];
 
-    step_aside(s);
+    node_give_up();
+    p[0] = new_life(4);
+    p[1] = new_life(4);
+    find_paths();
     for (int i = 0; i < 2; i++) {
-        a[i] = scene_actor(s);
-        assert_int_equal(actor_do(a[i], act_live, 4), 0);
-    }
-    assert_int_equal(wm_node_list(s->instance, NULL, note, &n), 0);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(chmod(n.path[i], 0666), 0);
-        watch_begin(&w, s->instance, NULL, 1);
-        assert_int_equal(chmod(n.path[i], 0600), 0);
+        assert_ok(chmod(paths[i], 0666));
+        watch_begin(&w, test_instance, NULL, 1);
+        assert_ok(chmod(paths[i], 0600));
         await_checks(3);
-        assert_true(is_of(&w, n.path[!i]));
+        assert_true(is_of(paths[!i]));
         assert_int_equal(watch_number(&w), 1);
         if (i == 0) {
             watch_end(&w);
         }
     }
-    actor_kill(a[0]);
-    watch_await(&w, has_worker, a[1]->pid);
-    actor_kill(a[1]);
+    process_kill(p[0]);
+    watch_await(&w, has_worker, p[1]->pid);
+    process_kill(p[1]);
     watch_await(&w, watch_error, -ESRCH);
     watch_end(&w);
 }
 
 /* By its name nobody can ask for it any more. */
-static void a_live_node_without_its_file_is_given_up(void **state)
+EMPTY_NODE_TEST(a_live_node_without_its_file_is_given_up)
 {
-    struct scene *s = *state;
-    struct names n = {.count = 0};
-    struct watch w;
-
-    assert_int_equal(wm_node_list(s->instance, NULL, note, &n), 0);
-    watch_begin(&w, s->instance, NULL, 1);
-    assert_int_equal(unlink(n.path[0]), 0);
+    find_paths();
+    watch_begin(&w, test_instance, NULL, 1);
+    assert_ok(unlink(paths[0]));
     watch_await(&w, watch_error, -ENOENT);
     watch_end(&w);
 }
 
-static void a_live_node_whose_file_was_replaced_is_not_called_dead(void **state)
+EMPTY_NODE_TEST(a_live_node_whose_file_was_replaced_is_not_called_dead)
 {
-    struct scene *s = *state;
-    struct names n = {.count = 0};
     char aside[300];
-    struct watch w;
 
-    assert_int_equal(wm_node_list(s->instance, NULL, note, &n), 0);
-    snprintf(aside, sizeof(aside), "%s.", n.path[0]);
-    watch_begin(&w, s->instance, NULL, 1);
-    assert_int_equal(symlink("/dev/null", aside), 0);
-    assert_int_equal(rename(aside, n.path[0]), 0);
+    find_paths();
+    snprintf(aside, sizeof(aside), "%s.", paths[0]);
+    watch_begin(&w, test_instance, NULL, 1);
+    assert_ok(symlink("/dev/null", aside));
+    assert_ok(rename(aside, paths[0]));
     watch_await(&w, watch_error, -EBADMSG);
     watch_end(&w);
 }
@@ -345,24 +273,19 @@ static bool are_all_there(const struct wm_view *v, long count)
     return v->live == 1 && watch_workers(v, count);
 }
 
-static void a_larger_life_has_room_for_all_its_workers(void **state)
+EMPTY_NODE_TEST(a_larger_life_has_room_for_all_its_workers)
 {
-    struct scene *s = *state;
-    struct actor *small, *large, *a;
-    struct watch w;
+    struct process *p;
 
-    step_aside(s);
-    small = scene_actor(s);
-    large = scene_actor(s);
-    watch_begin(&w, s->instance, NULL, 5);
-    assert_int_equal(actor_do(small, act_live, 4), 0);
+    node_give_up();
+    watch_begin(&w, test_instance, NULL, 5);
+    p = new_life(4);
     watch_await(&w, are_all_there, 1);
-    actor_kill(small);
+    process_kill(p);
     watch_await(&w, watch_error, -ESRCH);
-    assert_int_equal(actor_do(large, act_live, 1000), 0);
+    p = new_life(1000);
     for (int i = 0; i < 12; i++) {
-        a = actor_fork(large);
-        assert_int_equal(actor_do(a, act_join, (long)large->board->id), 0);
+        assert_ok(call(process_fork(p), do_join, 1));
     }
     watch_await(&w, are_all_there, 13);
     watch_end(&w);
@@ -372,34 +295,32 @@ static void a_larger_life_has_room_for_all_its_workers(void **state)
 
 /* Files that are no segments, by the names of some. Locked, they seem to be in
  * use, and no start of a node removes them. */
-static void litter(const struct scene *s, int fd[], int from, int to)
+static void litter(int fd[], int from, int to)
 {
     char path[300];
 
     for (int i = from; i < to; i++) {
-        snprintf(path, sizeof(path), "/dev/shm/wm.%s.%016d", s->instance, i);
+        snprintf(path, sizeof(path), "/dev/shm/wm.%s.%016d", test_instance, i);
         fd[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         assert_true(fd[i] >= 0);
-        assert_int_equal(flock(fd[i], LOCK_SH), 0);
+        assert_ok(flock(fd[i], LOCK_SH));
     }
 }
 
-static void junk_hides_no_segment(void **state)
+EMPTY_NODE_TEST(junk_hides_no_segment)
 {
-    struct scene *s = *state;
-    struct actor *a;
-    struct watch w;
+    struct process *p;
     int fd[JUNK];
 
-    step_aside(s);
-    a = scene_actor(s);
+    node_give_up();
+    p = new_process();
     /* Some that the directory names before, some after. */
-    litter(s, fd, 0, JUNK / 2);
-    assert_int_equal(actor_do(a, act_live, 4), 0);
-    litter(s, fd, JUNK / 2, JUNK);
+    litter(fd, 0, JUNK / 2);
+    assert_ok(call(p, do_live, 4));
+    litter(fd, JUNK / 2, JUNK);
     for (int locked = 1; locked >= 0; locked--) {
-        watch_begin(&w, s->instance, NULL, 1);
-        watch_await(&w, has_worker, a->pid);
+        watch_begin(&w, test_instance, NULL, 1);
+        watch_await(&w, has_worker, p->pid);
         assert_int_equal(watch_number(&w), 1);
         watch_end(&w);
         for (int i = 0; i < JUNK && locked == 1; i++) {
@@ -407,8 +328,8 @@ static void junk_hides_no_segment(void **state)
         }
     }
     /* Nor a dead one. */
-    actor_kill(a);
-    watch_begin(&w, s->instance, NULL, 1);
+    process_kill(p);
+    watch_begin(&w, test_instance, NULL, 1);
     watch_await(&w, watch_error, -ESRCH);
     watch_await(&w, watch_workers, 1);
     watch_end(&w);
@@ -416,22 +337,24 @@ static void junk_hides_no_segment(void **state)
 
 /* -------------------------------------------------------------- each check */
 
+static int64_t now_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
+}
+
 /* Else it would be a busy loop where a check comes sooner than the coarse
  * clock goes on. However slow the machine: so many take at least that long. */
-static void the_thread_rests_between_checks(void **state)
+TEST(the_thread_rests_between_checks)
 {
-    struct timespec before, after;
-    struct watch w;
-    int64_t us;
+    int64_t before;
 
-    (void)state;
     watch_begin(&w, "test-none", NULL, 2);
-    clock_gettime(CLOCK_MONOTONIC, &before);
+    before = now_us();
     await_checks(50);
-    clock_gettime(CLOCK_MONOTONIC, &after);
-    us = (after.tv_sec - before.tv_sec) * 1000000 +
-         (after.tv_nsec - before.tv_nsec) / 1000;
-    assert_true(us >= 98000); /* 49 pauses of 2 ms */
+    assert_true(now_us() - before >= 98000); /* 49 pauses of 2 ms */
     watch_end(&w);
 }
 
@@ -453,81 +376,52 @@ static int take_descriptors(int taken[DESCRIPTORS], int but)
 }
 
 /* Neither the directory can be read then, nor the segment's file opened. */
-static void where_descriptors_are_short_a_live_node_stays_live(void **state)
+EMPTY_NODE_TEST(where_descriptors_are_short_a_live_node_stays_live)
 {
-    struct scene *s = *state;
     struct rlimit old, limit;
-    int taken[DESCRIPTORS], count;
-    struct actor *a;
-    struct watch w;
+    int taken[DESCRIPTORS];
+    struct process *p;
 
-    step_aside(s);
-    a = scene_actor(s);
-    assert_int_equal(actor_do(a, act_live, 4), 0);
-    watch_begin(&w, s->instance, NULL, 1);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    node_give_up();
+    p = new_life(4);
+    watch_begin(&w, test_instance, NULL, 1);
+    assert_ok(getrlimit(RLIMIT_NOFILE, &old));
     limit = (struct rlimit){DESCRIPTORS, old.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_ok(setrlimit(RLIMIT_NOFILE, &limit));
     for (int but = 0; but < 3; but++) {
-        count = take_descriptors(taken, but);
+        int count = take_descriptors(taken, but);
+
         await_checks(3);
         while (count > 0) {
             close(taken[--count]);
         }
         assert_int_equal(watch_number(&w), 1);
     }
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-    watch_await(&w, has_worker, a->pid);
-    actor_kill(a);
+    assert_ok(setrlimit(RLIMIT_NOFILE, &old));
+    watch_await(&w, has_worker, p->pid);
+    process_kill(p);
     watch_await(&w, watch_error, -ESRCH);
     watch_end(&w);
 }
 
-static bool is_held(void *unused)
+static bool is_held(UNUSED void *argument)
 {
-    (void)unused;
     return held >= 0;
 }
 
-/* It would keep a lock that the look takes for a moment. */
-static void a_child_inherits_no_descriptor_of_a_look_for_segments(void **state)
+static int has_inherited(UNUSED const void *argument)
 {
-    struct watch w;
-    int status = -1;
-    pid_t pid;
+    return fcntl(held, F_GETFD) != -1;
+}
 
-    (void)state;
+/* It would keep a lock that the look takes for a moment. */
+TEST(a_child_inherits_no_descriptor_of_a_look_for_segments)
+{
     held = -1;
     forker = getpid();
     watch_begin(&w, "test-none", NULL, 1);
     hold = true;
-    scene_await(is_held, NULL, "a look");
-    pid = fork(); /* sleeps until the look is over */
-    if (pid == 0) {
-        _exit(fcntl(held, F_GETFD) != -1);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    await(is_held, NULL, "a look");
+    assert_check(has_inherited, NULL); /* the fork sleeps until it is over */
     watch_end(&w);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        SCENE_TEST(a_node_that_is_not_there_yet_is_found_when_it_is),
-        SCENE_TEST(a_directory_that_is_not_there_is_an_error_in_the_view),
-        SCENE_TEST(a_node_is_followed_through_death_rebirth_and_end),
-        SCENE_TEST(what_cannot_be_opened_says_why),
-        SCENE_TEST(a_dead_life_beside_a_live_one_is_passed_over),
-        SCENE_TEST(of_two_lives_one_is_followed_until_it_ends),
-        SCENE_TEST(a_live_node_without_its_file_is_given_up),
-        SCENE_TEST(a_live_node_whose_file_was_replaced_is_not_called_dead),
-        SCENE_TEST(a_larger_life_has_room_for_all_its_workers),
-        SCENE_TEST(junk_hides_no_segment),
-        SCENE_TEST(the_thread_rests_between_checks),
-        SCENE_TEST(where_descriptors_are_short_a_live_node_stays_live),
-        SCENE_TEST(a_child_inherits_no_descriptor_of_a_look_for_segments),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,26 +1,29 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- Tracks the workers of an nginx: who runs, in which generation, how each one
--- ended; and runs callbacks, one at a time over all processes, as they start
--- and exit. All that is exact about it is done by libwm; the files beside this
--- one bind it to nginx's phases and timers:
+-- Tracks the workers of an nginx: which ones run, in which generation, and how
+-- each one ended; and runs callbacks, one at a time over all processes, as they
+-- start and exit. libwm does all that is exact about it; the files in manager/
+-- bind it to nginx's phases and timers:
 --
 --   init_by_lua*          attach, begin a generation, master start  node.lua
 --   init_worker_by_lua*   join, worker start, heartbeat timer       worker.lua
---   timer, every interval beat; sweep if it is our turn             worker.lua
---                         give what others left owed                owed.lua
---                         be told of recovery and lead              own.lua
---   timer, premature      the shutdown begins: worker exit, master  worker.lua
+--   timer, every interval beat; sweep if it is this worker's turn   worker.lua
+--                         tell the events of others                 owed.lua
+--                         tell of recovery and lead                 own.lua
+--   timer, premature      the shutdown begins: worker exit, master  exit.lua
 --                         exit
---   exit_worker_by_lua*   what the timer could not give; leave      worker.lua
---   the VM is closed      what is left of it (a fast stop without   node.lua
---                         the directive, a failed reload, the end)
+--   exit_worker_by_lua*   tell what the timer could not; leave      exit.lua
+--   the VM is closed      the same, less the callbacks (a fast stop node.lua
+--                         without the directive, a failed reload,
+--                         the end)
 --   any                   workers(), leader(), events(), ...        view.lua
+--
+-- lua/README.md has the order of the files: none requires one above it.
 
-local callback = require "resty.worker.manager.callback"
+local constants = require "resty.worker.manager.constants"
+local exit = require "resty.worker.manager.exit"
 local libwm = require "resty.worker.manager.libwm"
-local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
 local node = require "resty.worker.manager.node"
 local options = require "resty.worker.manager.options"
@@ -28,9 +31,9 @@ local view = require "resty.worker.manager.view"
 local vm = require "resty.worker.manager.vm"
 local worker = require "resty.worker.manager.worker"
 
-local tonumber, type, error = tonumber, type, error
+local type, error = type, error
 
-local SIGNALLER = 2 -- an ngx_process
+local SIGNALLER = constants.nginx.PROCESS_SIGNALLER
 
 local _M = {
     version = "1.0.0",
@@ -57,30 +60,11 @@ local function check_callback(what, fn)
     end
 end
 
--- nginx -s, and nginx -t of versions that run init_by_lua* for it: no server.
+-- `nginx -s` is no server, nor is `nginx -t` of a version that runs
+-- init_by_lua* for it.
 local function is_server()
     return libwm.nginx("ngx_process") ~= SIGNALLER
            and (libwm.nginx("ngx_test_config") or 0) == 0
-end
-
-local function give_master_start(start_cb, unclean)
-    local ok, err = lock.asleep(lock.MASTER_START, 0)
-    if not ok then
-        log.not_given("master_start", tonumber(vm.generation), err)
-        return nil, err
-    end
-    local counts = callback.counts
-    libwm.lib.wm_sweep(vm.node, nil) -- none of the dead in n_prev
-    libwm.lib.wm_generation_counts(vm.node, vm.generation, counts)
-    counts.mine, counts.spell = 0, 1
-    local info = callback.facts("master_start", vm.generation)
-    info.reason, info.unclean = vm.reason, unclean
-    ok, err = callback.run(start_cb, info.generation, info)
-    lock.release()
-    if not ok then
-        error(err, 0)
-    end
-    return true
 end
 
 local initialized = false
@@ -113,7 +97,7 @@ function _M.on_init_by_lua(opts, start_cb, exit_cb)
     if not begun then
         return true
     end
-    return give_master_start(start_cb, node.report(opts))
+    return node.start(start_cb, node.report(opts))
 end
 
 function _M.on_init_worker_by_lua(start_cb, exit_cb)
@@ -138,7 +122,7 @@ function _M.on_exit_worker_by_lua()
     if not vm.id or vm.left then
         return true
     end
-    return worker.exit()
+    return exit.exit()
 end
 
 return _M

@@ -1,20 +1,24 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- Whether nginx has told this worker to end at once, while it waits asleep and
--- cannot hear. The master tells its workers through a socket each, and only
--- kills those that do not listen; so the messages that wait there are peeked
--- at, and left to nginx. Where a build hides the socket, the answer is no.
+-- Asks whether nginx has told this worker to end at once, while the worker
+-- waits asleep and cannot listen. The master tells each worker through a
+-- socket, and kills those that do not listen. So this peeks at the messages
+-- that wait in the socket, and leaves them to nginx. If a build of nginx hides
+-- the socket, the answer is no.
 
 local ffi = require "ffi"
+local constants = require "resty.worker.manager.constants"
 
 local C = ffi.C
 local tonumber, pcall = tonumber, pcall
 
 -- struct ngx_channel_t, as far as it matters: it begins with the command.
-local MESSAGE_SIZE, TERMINATE = 32, 4
-local SOL_SOCKET, SO_PEEK_OFF = 1, 42
-local PEEK = 0x42 -- MSG_PEEK | MSG_DONTWAIT
+local MESSAGE_SIZE = 32
+local TERMINATE = constants.nginx.CMD_TERMINATE
+local SOL_SOCKET = constants.system.SOL_SOCKET
+local SO_PEEK_OFF = constants.system.SO_PEEK_OFF
+local PEEK = constants.system.MSG_PEEK + constants.system.MSG_DONTWAIT
 
 for _, declaration in ipairs {
     "int ngx_channel;",
@@ -24,6 +28,11 @@ for _, declaration in ipairs {
 } do
     pcall(ffi.cdef, declaration)
 end
+
+-- Asked once: each failure would make an error message.
+local is_visible = pcall(function()
+    return C.ngx_channel
+end)
 
 local message = ffi.new("uintptr_t[?]", MESSAGE_SIZE / ffi.sizeof("uintptr_t"))
 local offset = ffi.new("int[1]")
@@ -50,8 +59,7 @@ end
 local _M = {}
 
 function _M.says_terminate()
-    local ok, found = pcall(peek)
-    return ok and found
+    return is_visible and peek()
 end
 
 return _M

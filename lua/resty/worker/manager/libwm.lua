@@ -1,13 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- The C library, found and declared. Returns a table: `lib` (its functions),
--- `strerror`, and `nginx` (reads nginx's own exported variables).
+-- The C library, found and declared. Returns a table: `lib` (its functions);
+-- `sized` and `bit_of`, which make its structs and masks; `strerror`, `reason`
+-- and `worker_id`, which put into words what it says; and `nginx`, which reads
+-- nginx's own exported variables.
 
 local ffi = require "ffi"
 local bit = require "bit"
+local constants = require "resty.worker.manager.constants"
 
 local MAJOR = 1
+local REASONS, REASON_NONE = constants.REASONS, constants.REASON_NONE
 
 -- Another copy of this file in the same VM has declared it all already.
 if not pcall(ffi.typeof, "struct wm_node_options") then
@@ -21,8 +25,9 @@ struct wm_node_options {
     uint32_t capacity, mode, log_entries, reserved;
 };
 struct wm_postmortem {
-    uint32_t segments, workers, exits_owed, damaged, foreign;
+    uint32_t size, segments, workers, exits_owed, damaged, foreign;
     int32_t pid;
+    uint32_t reserved;
     uint64_t generation;
 };
 struct wm_node_info {
@@ -31,18 +36,18 @@ struct wm_node_info {
     int32_t anonymous, not_adopted;
     uint32_t adopted, read_only;
     uint64_t generation, dropped, exits_lost;
-    struct wm_postmortem postmortem;
 };
 struct wm_join_options { uint32_t size, role, overdue_ms, expected; };
 struct wm_counts {
     int32_t previous, mine, next;
-    uint32_t reason, spell, unsettled;
+    uint32_t reason, spell, unsettled, reserved[2];
 };
 struct wm_event {
-    uint32_t kind, spell;
+    uint32_t size, kind;
     uint64_t generation, join;
     int32_t pid;
-    uint32_t slot, role, reserved;
+    uint32_t slot, role, spell;
+    struct wm_counts counts;
 };
 struct wm_worker_info {
     uint64_t generation, join, joined_at, beat_at;
@@ -57,9 +62,10 @@ struct wm_generation_info {
     uint64_t begun_at;
 };
 struct wm_leader {
+    uint32_t size, term;
     uint64_t generation, join;
     int32_t pid;
-    uint32_t slot, term, mine;
+    uint32_t slot, mine, reserved;
 };
 struct wm_log_entry {
     uint64_t number, time, generation, value;
@@ -69,17 +75,18 @@ struct wm_log_entry {
 struct wm_lock_options { uint32_t size, purpose, hold_ms, wait_ms; };
 struct wm_lock_hold { struct wm_node *node; uint64_t word; };
 struct wm_lock_holder {
+    uint32_t size;
     int32_t pid;
-    uint32_t purpose;
     uint64_t generation, held_ms;
-    uint32_t sequence, own;
+    uint32_t purpose, sequence, own, reserved;
 };
 
 uint32_t wm_version(void);
 const char *wm_strerror(int error);
 int wm_node_attach(const struct wm_node_options *options, wm_node **node);
 int wm_node_release(wm_node *node);
-void wm_node_describe(const wm_node *node, struct wm_node_info *info);
+int wm_node_describe(const wm_node *node, struct wm_node_info *info);
+int wm_node_postmortem(const wm_node *node, struct wm_postmortem *postmortem);
 int wm_generation_begin(wm_node *node, uint64_t *id, uint32_t *reason);
 int wm_generation_abandon(wm_node *node, uint64_t id);
 int wm_generation_close(wm_node *node, uint64_t id);
@@ -88,12 +95,15 @@ int wm_worker_join(wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    wm_worker **worker);
 wm_worker *wm_node_worker(const wm_node *node);
-int wm_worker_start(wm_worker *worker, struct wm_counts *counts);
-int wm_worker_exit_counts(wm_worker *worker, struct wm_counts *counts);
+int wm_start_begin(wm_worker *worker, uint32_t kinds);
+int wm_start_next(wm_worker *worker, struct wm_event *event);
+int wm_exit_begin(wm_worker *worker, uint32_t kinds);
+int wm_exit_next(wm_worker *worker, struct wm_event *event);
 int wm_worker_drain(wm_worker *worker);
 int wm_worker_leave(wm_worker *worker);
 uint32_t wm_worker_slot(const wm_worker *worker);
-uint32_t wm_worker_recoveries(wm_worker *worker);
+uint32_t wm_worker_recoveries(const wm_worker *worker);
+int wm_worker_recovery_take(wm_worker *worker);
 uint64_t wm_now(void);
 int wm_beat(wm_worker *worker);
 int wm_tick(wm_worker *worker, uint32_t interval_ms);
@@ -103,20 +113,20 @@ int wm_event_take(wm_node *node, uint32_t kinds, struct wm_event *event);
 int wm_generation_counts(const wm_node *node, uint64_t id,
                          struct wm_counts *counts);
 int wm_snapshot(const wm_node *node, struct wm_worker_info *list,
-                uint32_t room, uint32_t *count);
+                uint32_t element, uint32_t room, uint32_t *count);
 int wm_generations(const wm_node *node, struct wm_generation_info *list,
-                   uint32_t room, uint32_t *count);
+                   uint32_t element, uint32_t room, uint32_t *count);
 int wm_leader_stand(wm_worker *worker, struct wm_leader *leader);
-void wm_leader_inspect(const wm_node *node, struct wm_leader *leader);
+int wm_leader_inspect(const wm_node *node, struct wm_leader *leader);
 int wm_log_read(const wm_node *node, uint64_t *since,
-                struct wm_log_entry *list, uint32_t room, uint32_t *count,
-                uint64_t *missed);
+                struct wm_log_entry *list, uint32_t element, uint32_t room,
+                uint32_t *count, uint64_t *missed);
 int wm_lock_acquire(wm_node *node, const struct wm_lock_options *options);
 int wm_lock_try(wm_node *node, uint32_t purpose, int queue);
 int wm_lock_release(wm_node *node);
 void wm_lock_hold_note(wm_node *node, struct wm_lock_hold *hold);
 void wm_lock_hold_release(void *hold);
-void wm_lock_inspect(const wm_node *node, struct wm_lock_holder *holder);
+int wm_lock_inspect(const wm_node *node, struct wm_lock_holder *holder);
 ]]
 end
 
@@ -147,12 +157,12 @@ end
 
 -- The copy that this process has loaded, if any: a reload keeps it, wherever
 -- the path leads by now, because the node is known to it alone.
-local RTLD_LAZY, RTLD_NOLOAD = 1, 4
+local RTLD_FLAGS = constants.system.RTLD_LAZY + constants.system.RTLD_NOLOAD
 pcall(ffi.cdef, "void *wm_dlopen(const char *, int) __asm__(\"dlopen\");")
 
 local function loaded(major)
     local ok, handle = pcall(function()
-        return ffi.C.wm_dlopen("libwm.so." .. major, RTLD_LAZY + RTLD_NOLOAD)
+        return ffi.C.wm_dlopen("libwm.so." .. major, RTLD_FLAGS)
     end)
     return ok and handle ~= nil
 end
@@ -218,7 +228,23 @@ check_version()
 return {
     lib = lib,
     nginx = nginx,
+    -- A struct of wm.h that says its own size. fields: table or nil.
+    sized = function(name, fields)
+        local struct = ffi.new(name, fields or {})
+        struct.size = ffi.sizeof(name)
+        return struct
+    end,
+    -- In a mask of kinds of events.
+    bit_of = function(kind)
+        return 2 ^ kind
+    end,
     strerror = function(code)
         return ffi.string(lib.wm_strerror(code))
+    end,
+    reason = function(number)
+        return number ~= REASON_NONE and REASONS[number] or "unknown"
+    end,
+    worker_id = function(generation, pid)
+        return tonumber(generation) .. "-" .. tonumber(pid)
     end,
 }

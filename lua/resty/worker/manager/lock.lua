@@ -1,19 +1,34 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- The lifecycle lock, asleep or polled. Both return true, or false and why
--- not: a holder that keeps it past lock_timeout, or an end of patience.
+-- The lifecycle lock, under which callbacks run one at a time. A process
+-- acquires it asleep, or a timer polls for it. Both functions return true, or
+-- false and the reason: one holder has kept it for longer than lock_timeout, or
+-- the caller has waited for long enough.
+--
+-- A wait is a row of looks at the lock. A look allocates nothing, but that the
+-- interpreter boxes numbers of 64 bits, as compiled code does not. The two
+-- structs below serve all waits, since no other coroutine runs between the
+-- moment that one is filled and the moment that it is read. What a wait
+-- remembers from one look to the next is in its own locals: a timer that polls
+-- sleeps in between, and another wait may look meanwhile.
 
 local ffi = require "ffi"
 local channel = require "resty.worker.manager.channel"
+local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local vm = require "resty.worker.manager.vm"
 
-local lib, strerror = libwm.lib, libwm.strerror
+local lib, strerror, sized = libwm.lib, libwm.strerror, libwm.sized
 local tonumber = tonumber
+local huge, max, min = math.huge, math.max, math.min
+
+local EDEADLK, ETIMEDOUT = constants.errno.EDEADLK, constants.errno.ETIMEDOUT
+local EINPROGRESS = constants.errno.EINPROGRESS
+local EUCLEAN = constants.errno.EUCLEAN
 
 local _M = {
-    -- What the holder does, as its holder record says.
+    -- What the lock is wanted for, as tools show it.
     MASTER_START = 1, WORKER_START = 2, WORKER_EXIT = 3, EVENTS = 4,
     OWN_EVENTS = 5,
 }
@@ -22,75 +37,72 @@ local PURPOSES = {
     "events of its own",
 }
 
-local EDEADLK, ETIMEDOUT, EINPROGRESS, EUCLEAN = 35, 110, 115, 117
 local POLL_SECONDS = 0.02
-local NEXT_SECONDS = 0.001 -- at first, where the next turn is ours
-local SLICE_MS = 100 -- of a sleep, after which we look whether to end at once
+local NEXT_SECONDS = 0.001 -- at first, if the next turn is this worker's
+local SLICE_MS = 100 -- of a sleep; then the worker looks whether it must end
 local LAST_MS = 400 -- to wait from then on
 
-local holder = ffi.new("struct wm_lock_holder")
+local holder = sized("struct wm_lock_holder")
+local options = sized("struct wm_lock_options")
 
--- Who keeps us waiting, in words.
+-- Says in words which process keeps the caller waiting.
 local function describe_holder()
     lib.wm_lock_inspect(vm.node, holder)
     if holder.pid == 0 then
         return "the lock was free again by then"
     end
     return ("pid %d has held the lock for %.1f s (%s)"):format(
-        tonumber(holder.pid), tonumber(holder.held_ms) / 1000,
-        PURPOSES[tonumber(holder.purpose)] or "it has not said for what")
+        holder.pid, tonumber(holder.held_ms) / 1000,
+        PURPOSES[holder.purpose] or "it has not said for what")
 end
 
--- Whether one holder is past lock_timeout, asked from time to time. It is timed
--- from when it was first seen where it has not said since when.
-local function patience()
-    local sequence, since
-    return function()
-        lib.wm_lock_inspect(vm.node, holder)
-        local now = tonumber(lib.wm_now())
-        if holder.pid == 0 or holder.sequence ~= sequence then
-            sequence, since = tonumber(holder.sequence), now
-            return false
-        end
-        return math.max(now - since, tonumber(holder.held_ms))
-               > vm.lock_timeout
+-- Whether one holding of the lock is longer than lock_timeout. The caller keeps
+-- the two values that follow and hands them in again: the sequence number of
+-- the holding, and when the caller first saw it. That counts as its beginning
+-- if the holder has not said its own yet.
+local function is_held_too_long(now, sequence, since)
+    lib.wm_lock_inspect(vm.node, holder)
+    if holder.pid == 0 or holder.sequence ~= sequence then
+        return false, holder.sequence, now
     end
+    local held = max(now - since, tonumber(holder.held_ms))
+    return held > vm.lock_timeout, sequence, since
 end
 
--- In the kernel: for phases in which no event loop waits for us.
--- wait_ms: gives up after so long, 0 never.
-function _M.asleep(purpose, wait_ms)
-    local is_past, now = patience(), tonumber(lib.wm_now())
-    local limit = wait_ms > 0 and now + wait_ms or math.huge
+-- Sleeps in the kernel, in a phase in which no event loop waits for us.
+-- wait_ms: how long at most; 0: without such a limit.
+function _M.acquire_asleep(purpose, wait_ms)
+    local now = tonumber(lib.wm_now())
+    local limit = wait_ms > 0 and now + wait_ms or huge
+    local past, sequence, since
     while true do
-        local options = ffi.new("struct wm_lock_options", {
-            size = ffi.sizeof("struct wm_lock_options"), purpose = purpose,
-            hold_ms = vm.lock_timeout,
-            wait_ms = math.min(SLICE_MS, math.max(limit - now, 1)),
-        })
+        options.purpose, options.hold_ms = purpose, vm.lock_timeout
+        options.wait_ms = min(SLICE_MS, max(limit - now, 1))
         local rc = lib.wm_lock_acquire(vm.node, options)
         if rc >= 0 or rc == -EDEADLK then
-            -- The latter: held by a coroutine of this very process that can
-            -- never go on: in these phases no other light thread runs. Its
-            -- turn is ours.
+            -- The latter: a coroutine of this very process has the lock, and
+            -- never goes on, since no other light thread runs in these phases.
+            -- Its turn is ours.
             return true
         end
         if rc ~= -ETIMEDOUT then
             return false, strerror(rc)
         end
         now = tonumber(lib.wm_now())
-        if now >= limit or is_past() then
+        past, sequence, since = is_held_too_long(now, sequence, since)
+        if past or now >= limit then
             return false, describe_holder()
         end
-        if limit == math.huge and channel.says_terminate() then
+        if limit == huge and channel.says_terminate() then
             limit = now + LAST_MS
             vm.terminated = true
         end
     end
 end
 
--- ngx.exit() may end the light thread that has the lock, if it was kept by the
--- callback's author from before: the end of its request gives the lock back.
+-- A callback's author may have kept the real ngx.exit() from before, and it may
+-- end the light thread that has the lock. Then the end of the thread's request
+-- releases it.
 local has_base, base = pcall(require, "resty.core.base")
 pcall(ffi.cdef, [[
 typedef struct {
@@ -116,13 +128,15 @@ local function guard_hold()
     end
 end
 
-local polled = 0
+local polled = 0 -- when a timer of this process last tried
 
--- For timers: the event loop goes on meanwhile.
-function _M.yielding(purpose)
-    local is_past, nap = patience(), NEXT_SECONDS
+-- In a timer: the event loop goes on between two looks.
+function _M.acquire_polling(purpose)
+    local nap = NEXT_SECONDS
+    local past, sequence, since
     while not vm.left do
-        polled = tonumber(lib.wm_now())
+        local now = tonumber(lib.wm_now())
+        polled = now
         local rc = lib.wm_lock_try(vm.node, purpose, 1)
         if rc == -EUCLEAN then
             return false, strerror(rc)
@@ -136,18 +150,23 @@ function _M.yielding(purpose)
         if vm.worker then
             lib.wm_tick(vm.worker, vm.interval)
         end
-        if is_past() then
+        past, sequence, since = is_held_too_long(now, sequence, since)
+        if past then
             return false, describe_holder()
         end
-        -- Most turns are short; who waits for a long one looks less often.
-        local is_next = rc == -EINPROGRESS
-        ngx.sleep(is_next and nap or POLL_SECONDS)
-        nap = is_next and math.min(nap * 1.5, POLL_SECONDS) or nap
+        -- Most turns are short. A worker that waits for a long one looks less
+        -- often.
+        if rc == -EINPROGRESS then
+            ngx.sleep(nap)
+            nap = min(nap * 1.5, POLL_SECONDS)
+        else
+            ngx.sleep(POLL_SECONDS)
+        end
     end
     return false, "this worker has left meanwhile"
 end
 
--- Whether a light thread of this process has the lock, or is after it.
+-- Whether a light thread of this process has the lock, or polls for it.
 function _M.is_in_use()
     lib.wm_lock_inspect(vm.node, holder)
     return holder.own == 1 or tonumber(lib.wm_now()) - polled < 1000

@@ -15,15 +15,15 @@ function _M.complain(...)
     log(ERR, "worker manager: ", ...)
 end
 
--- An event that nobody will be told of, and why.
+-- No callback will be told of this event; says why.
 function _M.not_given(what, id, why)
     log(ERR, "worker manager: not given: ", what, " of ", tostring(id), ": ",
         why)
 end
 
--- The same while the VM is closed, where no ngx.* function may be called: the
+-- The same while the VM is closed. No ngx.* function may be called there: the
 -- request that it would use is gone. nginx leads standard error into its log.
--- One write, so that the lines of two processes do not mix.
+-- It is one write, so that the lines of two processes do not mix.
 function _M.not_given_at_close(what, id)
     io.stderr:write(("worker manager: not given: %s of %s: the process ended"
                      .. " without a chance to\n"):format(what, tostring(id)))

@@ -1,22 +1,24 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- The master's part: attach to the node, begin a generation, report what an
--- operator should know, and what is done when the VM is closed.
+-- The master's part: it attaches to the node, begins a generation, reports what
+-- an operator should know, and tells of its start; and what any process does
+-- as its VM is closed.
 
 local ffi = require "ffi"
-local callback = require "resty.worker.manager.callback"
+local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
+local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
 local lib, nginx, strerror = libwm.lib, libwm.nginx, libwm.strerror
-local tonumber = tonumber
+local sized = libwm.sized
+local tonumber, error = tonumber, error
 
--- Constants of wm.h.
-local ADOPT, ANONYMOUS = 1, 2
-local IS_WORKER = 0x40000002
+local ADOPT, ANONYMOUS = constants.NODE_ADOPT, constants.NODE_ANONYMOUS
+local IS_WORKER = constants.IS_WORKER
 
 local LAST_WAIT_MS = 200 -- for the lock, as the VM is closed
 
@@ -40,10 +42,9 @@ local function attach(opts)
     end
     local name = instance_name(opts)
     local node = ffi.new("wm_node *[1]")
-    local rc = lib.wm_node_attach(ffi.new("struct wm_node_options", {
-        size = ffi.sizeof("struct wm_node_options"), flags = flags,
-        instance = name, capacity = opts.capacity, mode = opts.mode,
-        log_entries = opts.log_entries,
+    local rc = lib.wm_node_attach(sized("struct wm_node_options", {
+        flags = flags, instance = name, capacity = opts.capacity,
+        mode = opts.mode, log_entries = opts.log_entries,
     }), node)
     if rc < 0 then
         return nil, "cannot make the segment: " .. strerror(rc)
@@ -51,24 +52,25 @@ local function attach(opts)
     return node[0]
 end
 
--- If we are the last, nobody else tells of the end. Whoever has the lock may be
--- in its exit, drained and about to close the generation: it does, and tells.
+-- If this worker is the last, nobody else says that the generation has ended.
+-- Another that has the lock may be in its exit, drained and about to close the
+-- generation: then that one says so.
 local function close_generation()
-    if not lock.asleep(lock.WORKER_EXIT, LAST_WAIT_MS) then
+    if not lock.acquire_asleep(lock.WORKER_EXIT, LAST_WAIT_MS) then
         return
     end
     lib.wm_generation_close(vm.node, vm.generation)
-    while lib.wm_generation_take_exit(vm.node, vm.generation, nil) > 0 do
+    while lib.wm_generation_take_exit(vm.node, vm.generation, nil) == 1 do
         log.not_given_at_close("master_exit", tonumber(vm.generation))
     end
     lock.release()
 end
 
--- Runs as the VM is closed, where a compiled pairs() loop may never end in
+-- Runs as the VM is closed. There, a compiled pairs() loop may never end in
 -- some LuaJITs, Debian 12's too (its trace leaves at its own start, is entered
--- anew, and leaves): there is none in here.
+-- anew, and leaves); so there is none in here.
 local function close_worker()
-    if vm.id and vm.called_back and not vm.exit_given then
+    if vm.id and vm.called_back and not vm.exit_told then
         log.not_given_at_close("worker_exit", vm.id)
     end
     if not vm.worker then
@@ -91,15 +93,16 @@ local function close()
     vm.node = nil
 end
 
--- Anchored in the registry: whoever unloads this module does not end the node.
+-- The registry keeps the anchor: a user who unloads this module does not end
+-- the node.
 local function on_vm_close(fn)
     local anchor = ffi.gc(ffi.new("char[1]"), fn)
     debug.getregistry()[anchor] = anchor
 end
 
 -- Begins a generation. Returns true; false where this process is a worker
--- already (lua_code_cache off, a reload of a single process) and none begins;
--- nil and an error.
+-- already (lua_code_cache off, a reload of a single process), so that none
+-- begins; nil and an error.
 function _M.begin(opts)
     local err
     vm.node, err = attach(opts)
@@ -108,7 +111,7 @@ function _M.begin(opts)
     end
     local id, reason = ffi.new("uint64_t[1]"), ffi.new("uint32_t[1]")
     local rc = lib.wm_generation_begin(vm.node, id, reason)
-    vm.generation, vm.reason = id[0], callback.reason(reason[0])
+    vm.generation, vm.reason = id[0], libwm.reason(reason[0])
     on_vm_close(close)
     if rc < 0 then
         return nil, "cannot begin a generation: " .. strerror(rc)
@@ -121,7 +124,9 @@ function _M.begin(opts)
     return true
 end
 
-local function report_postmortem(p, instance)
+local function report_postmortem(instance)
+    local p = sized("struct wm_postmortem")
+    lib.wm_node_postmortem(vm.node, p)
     local files = "/dev/shm/wm." .. ffi.string(instance) .. ".*"
     if p.damaged > 0 then
         log.warn(tonumber(p.damaged), " damaged file(s) found in the place of",
@@ -146,10 +151,9 @@ local function report_postmortem(p, instance)
 end
 
 -- Warns of what an operator should know. Returns what the first start callback
--- is told of an unclean end.
+-- is told of an unclean end, or nil.
 function _M.report(opts)
-    local info = ffi.new("struct wm_node_info",
-                         { size = ffi.sizeof("struct wm_node_info") })
+    local info = sized("struct wm_node_info")
     lib.wm_node_describe(vm.node, info)
     if info.capacity ~= opts.capacity then
         log.warn("capacity stays ", tonumber(info.capacity), ", not ",
@@ -167,7 +171,23 @@ function _M.report(opts)
         log.warn("no segment in /dev/shm (", strerror(-info.anonymous),
                  "): using anonymous memory, which tools cannot see")
     end
-    return report_postmortem(info.postmortem, info.instance)
+    return report_postmortem(info.instance)
+end
+
+-- unclean: as report() returned it. An error of the callback goes on.
+function _M.start(start_cb, unclean)
+    local held, why = lock.acquire_asleep(lock.MASTER_START, 0)
+    if not held then
+        log.not_given("master_start", tonumber(vm.generation), why)
+        return nil, why
+    end
+    lib.wm_sweep(vm.node, nil) -- so that n_prev counts none of the dead
+    local ok, err = tell.master_start(start_cb, unclean)
+    lock.release()
+    if not ok then
+        error(err, 0)
+    end
+    return true
 end
 
 return _M

@@ -3,6 +3,8 @@
 
 -- The options of on_init_by_lua: checked, and put into the library's units.
 
+local limits = require("resty.worker.manager.constants").limits
+
 local _M = {}
 
 -- What may be given, and what stands where it is not. Times in seconds.
@@ -22,7 +24,6 @@ local defaults = {
     on_leader_lost = false,
 }
 
-local CAPACITY_MAX, LOG_ENTRIES_MAX = 65535, 1048576
 local SECONDS_MAX = 1e6
 
 local function fail(level, ...)
@@ -93,10 +94,11 @@ end
 local function name(opts, level)
     local value = opts.name
     if value ~= nil
-       and (type(value) ~= "string" or #value > 63
+       and (type(value) ~= "string" or #value > limits.NAME_LENGTH
             or not value:find("^[%w_-][%w_.-]*$")) then
-        fail(level + 1, "option 'name' must be 1 to 63 letters, digits, '_',",
-             " '-' or '.', not first a dot, not ", tostring(value))
+        fail(level + 1, "option 'name' must be 1 to ", limits.NAME_LENGTH,
+             " letters, digits, '_', '-' or '.', not first a dot, not ",
+             tostring(value))
     end
     return value
 end
@@ -129,9 +131,9 @@ function _M.check(opts, warn, level)
         interval = seconds(opts, "interval", level),
         failed = seconds(opts, "failed", level, true),
         lock_timeout = seconds(opts, "lock_timeout", level),
-        capacity = whole(opts, "capacity", CAPACITY_MAX, level),
+        capacity = whole(opts, "capacity", limits.CAPACITY, level),
         mode = mode(opts, level),
-        log_entries = whole(opts, "log_entries", LOG_ENTRIES_MAX, level),
+        log_entries = whole(opts, "log_entries", limits.LOG_ENTRIES, level),
         privileged_agent = boolean(opts, "privileged_agent", level),
         on_worker_failed = callback(opts, "on_worker_failed", level),
         on_worker_recovered = callback(opts, "on_worker_recovered", level),

@@ -1,105 +1,99 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- What others left to be told: crashes, stalls, and the end of generations
--- that nobody of is left.
+-- The events of other workers that the library owes: crashes, stalls, and the
+-- end of generations that have no worker left to tell of it. An event is
+-- *taken* from the library, which marks it, and *told* to a callback.
 
-local ffi = require "ffi"
-local callback = require "resty.worker.manager.callback"
+local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
+local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
-local lib = libwm.lib
-local counts = callback.counts
+local lib, bit_of = libwm.lib, libwm.bit_of
 local tonumber = tonumber
 
--- enum wm_event_kind.
-local MASTER_EXIT, CRASHED, STALLED = 1, 2, 3
-local ROLE_HELPER = 1
-local REASONS = { [CRASHED] = "crashed", [STALLED] = "stalled" }
+local MASTER_EXIT = constants.EVENT_MASTER_EXIT
+local ROLE_HELPER = constants.ROLE_HELPER
 
-local function bit_of(kind)
-    return 2 ^ kind
-end
+local CRASHES = bit_of(constants.EVENT_CRASHED)
+local FAILURES = CRASHES + bit_of(constants.EVENT_STALLED)
 
-local FAILURES = bit_of(CRASHED) + bit_of(STALLED)
-
-local event = ffi.new("struct wm_event")
-local taken = {} -- failures that were taken, and wait to be told
-local giving = false -- by a thread that may have been ended
+local event = libwm.sized("struct wm_event")
+local taken = {} -- failures that are still to be told
+local telling = false -- by a thread that may have been ended
 
 local _M = {}
 
--- The mark was made as it was taken: from here on it is ours to tell.
-local function note_failure()
+-- The failure that an event stands for. It was marked as it was taken, so from
+-- here on this worker alone can tell of it.
+local function make_failure(e)
     local failure = {
-        id = callback.worker_id(event.generation, event.pid),
-        generation = tonumber(event.generation), pid = tonumber(event.pid),
-        slot = tonumber(event.slot), spell = tonumber(event.spell),
-        reason = REASONS[tonumber(event.kind)],
-        role = event.role == ROLE_HELPER and "helper" or nil,
+        id = libwm.worker_id(e.generation, e.pid),
+        generation = tonumber(e.generation), pid = e.pid,
+        slot = e.slot, spell = e.spell,
+        reason = constants.EVENTS[e.kind],
+        role = e.role == ROLE_HELPER and "helper" or nil,
     }
-    taken[#taken + 1] = failure
     log.complain("worker ", failure.id, " ", failure.reason)
+    return failure
 end
 
-local function tell_failures()
-    while taken[1] do
-        local failure = table.remove(taken, 1)
-        lib.wm_generation_counts(vm.node, failure.generation, counts)
-        counts.spell = failure.spell
-        local info = callback.facts("worker_failed", failure.generation)
-        info.reason, info.pid = failure.reason, failure.pid
-        info.slot, info.role = failure.slot, failure.role
-        callback.run(vm.on_worker_failed, failure.id, info)
-    end
-end
-
--- Ends are told by who has a function for them; without one they stay owed.
-local function kinds()
+-- The mask of the kinds that this worker tells. Without a function for ends, it
+-- leaves them to those that have one.
+function _M.kinds()
     return FAILURES + (vm.master_exit and bit_of(MASTER_EXIT) or 0)
 end
 
--- Under the lock. An end that another worker of our own generation left owed
--- is none of a crash.
-function _M.give_held()
-    tell_failures()
-    while lib.wm_event_take(vm.node, kinds(), event) > 0 do
-        if event.kind == MASTER_EXIT then
-            callback.run_master_exit(
-                event.generation, event.spell,
-                event.generation ~= vm.generation and "crash" or nil)
-        else
-            note_failure()
-            tell_failures()
-        end
+-- Tells an event of one of these kinds. The caller has the lock.
+function _M.tell_event(e)
+    if e.kind == MASTER_EXIT then
+        -- An end of this worker's own generation is its own work, or was left
+        -- by a sibling, and is no crash.
+        tell.master_exit(e.generation, e.spell, e.generation ~= vm.generation)
+    else
+        tell.worker_failed(make_failure(e))
     end
 end
 
--- In a timer.
-function _M.give()
-    if (giving and lock.is_in_use())
-       or (not taken[1] and lib.wm_events_owed(vm.node, kinds()) == 0) then
+-- Tells the failures that were taken to make room. The caller has the lock.
+function _M.tell_taken()
+    while taken[1] do
+        tell.worker_failed(table.remove(taken, 1))
+    end
+end
+
+local function tell_all()
+    _M.tell_taken()
+    while lib.wm_event_take(vm.node, _M.kinds(), event) == 1 do
+        _M.tell_event(event)
+    end
+end
+
+-- Tells all that is owed: in a timer, which waits for the lock.
+function _M.tell()
+    if (telling and lock.is_in_use())
+       or (not taken[1] and lib.wm_events_owed(vm.node, _M.kinds()) == 0) then
         return
     end
-    giving = true
-    local ok, err = lock.yielding(lock.EVENTS)
+    telling = true
+    local ok, err = lock.acquire_polling(lock.EVENTS)
     if ok then
-        _M.give_held()
+        tell_all()
         lock.release()
     else
         log.complain("events of other workers stay owed: ", err)
     end
-    giving = false
+    telling = false
 end
 
--- A crash that was not told keeps its record. Where the table is full, takes
--- them at once, to be told in the first timer.
+-- A crash keeps its record until it is taken. Where the table is full, this
+-- takes all crashes at once; the first timer tells of them.
 function _M.make_room()
-    while lib.wm_event_take(vm.node, bit_of(CRASHED), event) > 0 do
-        note_failure()
+    while lib.wm_event_take(vm.node, CRASHES, event) == 1 do
+        taken[#taken + 1] = make_failure(event)
     end
 end
 

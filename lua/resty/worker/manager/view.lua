@@ -1,34 +1,24 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- What anybody may ask at any time, in any process of the node.
+-- What a user may ask at any time, in any process of the node.
 
 local ffi = require "ffi"
-local callback = require "resty.worker.manager.callback"
+local constants = require "resty.worker.manager.constants"
+local counts = require "resty.worker.manager.counts"
 local libwm = require "resty.worker.manager.libwm"
 local vm = require "resty.worker.manager.vm"
 
-local lib, strerror = libwm.lib, libwm.strerror
+local lib, strerror, sized = libwm.lib, libwm.strerror, libwm.sized
 local tonumber, error, type = tonumber, error, type
 
 local NO_NODE = "no node: on_init_by_lua was not called, or failed"
-local NO_SLOT = 0xffffffff
+local NO_SLOT = constants.NO_SLOT
 local BATCH = 64 -- entries of the event log that are read at a time
 
--- enum wm_state, wm_role, wm_generation_state, wm_log_kind.
-local STATES = {
-    "claimed", "joining", "live", "stalled", "draining", "crashed",
-}
-local ROLES = { [0] = "worker", "helper" }
-local GENERATION_STATES = {
-    "claimed", "begun", "active", "exited", "aborted",
-}
-local EVENTS = {
-    "generation_begun", "generation_active", "generation_aborted",
-    "generation_exited", "worker_joined", "worker_live", "worker_stalled",
-    "worker_recovered", "worker_draining", "worker_left", "worker_crashed",
-    "leader", "leader_lost", "lock_recovered", "worker_forgotten",
-}
+local STATES, ROLES = constants.STATES, constants.ROLES
+local GENERATION_STATES = constants.GENERATION_STATES
+local EVENTS = constants.LOG_KINDS
 -- What the value of an event is, by the first word of its name.
 local VALUES = {
     generation = "spell", worker = "join", leader = "term", lock = "holder",
@@ -36,18 +26,19 @@ local VALUES = {
 
 local count = ffi.new("uint32_t[1]")
 local cursor, missed = ffi.new("uint64_t[1]"), ffi.new("uint64_t[1]")
-local leader = ffi.new("struct wm_leader")
-local counts = ffi.new("struct wm_counts")
+local leader = sized("struct wm_leader")
 local batch = ffi.new("struct wm_log_entry[?]", BATCH)
+local WORKER_SIZE = ffi.sizeof("struct wm_worker_info")
+local GENERATION_SIZE = ffi.sizeof("struct wm_generation_info")
+local ENTRY_SIZE = ffi.sizeof("struct wm_log_entry")
 local workers, generations, capacity
 
 local _M = {}
 
--- Room for all records, once a VM.
+-- Makes room for all records, once in a VM.
 local function make_room()
     if not capacity then
-        local info = ffi.new("struct wm_node_info",
-                             { size = ffi.sizeof("struct wm_node_info") })
+        local info = sized("struct wm_node_info")
         lib.wm_node_describe(vm.node, info)
         capacity = info.capacity
         workers = ffi.new("struct wm_worker_info[?]", capacity)
@@ -66,7 +57,8 @@ function _M.workers()
         return nil, NO_NODE
     end
     make_room()
-    local rc = lib.wm_snapshot(vm.node, workers, capacity, count)
+    local rc = lib.wm_snapshot(vm.node, workers, WORKER_SIZE, capacity,
+                               count)
     if rc < 0 then
         return nil, strerror(rc)
     end
@@ -74,7 +66,7 @@ function _M.workers()
     for i = 1, count[0] do
         local w = workers[i - 1]
         list[i] = {
-            id = callback.worker_id(w.generation, w.pid),
+            id = libwm.worker_id(w.generation, w.pid),
             pid = w.pid, slot = w.slot, generation = tonumber(w.generation),
             role = ROLES[w.role], state = STATES[w.state],
             age = math.max(now - tonumber(w.beat_at), 0) / 1000,
@@ -89,13 +81,17 @@ function _M.generations()
         return nil, NO_NODE
     end
     make_room()
-    lib.wm_generations(vm.node, generations, capacity + 64, count)
+    local rc = lib.wm_generations(vm.node, generations, GENERATION_SIZE,
+                                  capacity + 64, count)
+    if rc < 0 then
+        return nil, strerror(rc)
+    end
     local list = {}
-    for i = 1, math.min(count[0], capacity + 64) do
+    for i = 1, count[0] do
         local g = generations[i - 1]
         list[i] = {
             id = tonumber(g.id), state = GENERATION_STATES[g.state],
-            reason = callback.reason(g.reason), spell = g.spell,
+            reason = libwm.reason(g.reason), spell = g.spell,
             exits_given = g.exits_given, master = g.master,
             crashes = g.deaths, begun_at = unix_time(g.begun_at),
         }
@@ -133,7 +129,11 @@ function _M.events(since)
     local list, lost = {}, 0
     cursor[0] = since or 0
     repeat
-        lib.wm_log_read(vm.node, cursor, batch, BATCH, count, missed)
+        local rc = lib.wm_log_read(vm.node, cursor, batch, ENTRY_SIZE, BATCH,
+                                   count, missed)
+        if rc < 0 then
+            return nil, strerror(rc)
+        end
         lost = lost + tonumber(missed[0])
         for i = 1, count[0] do
             list[#list + 1] = entry(batch[i - 1])
@@ -147,9 +147,8 @@ function _M.counts()
     if not vm.node then
         return nil, NO_NODE
     end
-    lib.wm_generation_counts(vm.node, vm.generation, counts)
-    return counts.previous >= 0 and counts.previous or nil, counts.mine,
-           counts.next >= 0 and counts.next or nil
+    local n_prev, n_mine, n_next = counts.of(vm.generation)
+    return n_prev, n_mine, n_next
 end
 
 -- Whether this worker leads, the term, and the leader's id.
@@ -158,20 +157,20 @@ function _M.leader()
         return nil, NO_NODE
     end
     local worker = vm.worker or vm.host
-    if worker then
-        lib.wm_leader_stand(worker, leader)
-    else
-        lib.wm_leader_inspect(vm.node, leader)
+    local rc = worker and lib.wm_leader_stand(worker, leader)
+               or lib.wm_leader_inspect(vm.node, leader)
+    if rc < 0 then
+        return nil, strerror(rc)
     end
     local id
     if leader.generation ~= 0 then
-        id = callback.worker_id(leader.generation, leader.pid)
+        id = libwm.worker_id(leader.generation, leader.pid)
     end
     return leader.mine == 1, leader.term, id
 end
 
--- For every request: no allocation, and compiled. A worker that is not
--- tracked has no heart to beat.
+-- For every request: it is compiled and allocates nothing. A worker that is not
+-- tracked has no record to beat in.
 function _M.beat()
     local worker = vm.worker or vm.host
     if not worker then

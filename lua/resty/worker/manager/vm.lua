@@ -19,13 +19,13 @@
 --   host          in a VM that lua_code_cache off makes for one request: the
 --                 handle of the worker that it runs in, which is not its own
 --   counted       it is a worker, not a helper
---   called_back   its start and exit are told: a worker, or a helper that was
---                 asked for
+--   called_back   its callbacks run: it is a worker, or a helper for which the
+--                 option privileged_agent asks
 --   worker_exit   callback or nil
 --   leading       the term that on_leader was told of, until it is lost
---   exit_given    its exit callback was begun, or cannot be
---   terminated    it was told to end at once while it waited, and has waited
---                 enough
+--   exit_told     its exit callback was begun, or cannot be
+--   terminated    nginx told it to end at once while it waited: it waits for
+--                 the lock no more
 --   left          exit_worker_by_lua* has ended it
 
 return {}

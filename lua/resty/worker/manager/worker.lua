@@ -1,172 +1,36 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- A worker's part: it joins, starts, beats, exits, leaves; each callback under
--- the lock, each change of state also without it.
+-- A worker's life up to its exit: it joins, starts, and beats in a timer, which
+-- also tells it what there is to tell.
 
 local ffi = require "ffi"
-local callback = require "resty.worker.manager.callback"
+local constants = require "resty.worker.manager.constants"
+local counts = require "resty.worker.manager.counts"
+local exit = require "resty.worker.manager.exit"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
 local owed = require "resty.worker.manager.owed"
 local own = require "resty.worker.manager.own"
+local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
-local lib, nginx, strerror = libwm.lib, libwm.nginx, libwm.strerror
-local counts, facts, run = callback.counts, callback.facts, callback.run
-local tonumber, error, pcall, require = tonumber, error, pcall, require
+local lib, strerror, sized = libwm.lib, libwm.strerror, libwm.sized
+local error, pcall, require = error, pcall, require
 
-local ENOBUFS, EUCLEAN = 105, 117
-local ROLE_WORKER, ROLE_HELPER = 0, 1
--- On a fast stop nginx kills us after a second or so; it may follow on a
--- graceful one, and cannot reach us while we wait.
-local SHORT_WAIT_MS = 500
+local ENOBUFS, EUCLEAN = constants.errno.ENOBUFS, constants.errno.EUCLEAN
+local ROLE_WORKER, ROLE_HELPER = constants.ROLE_WORKER, constants.ROLE_HELPER
+local START = libwm.bit_of(constants.EVENT_WORKER_START)
 
-local spell_out = ffi.new("uint32_t[1]")
+local event = sized("struct wm_event")
 
 local _M = {}
 
----------------------------------------------------------------------- exit
+---------------------------------------------------------------- heartbeat
 
--- Nobody counts an untracked worker or a helper, so it is not the last, either.
-local function count_myself_in(least)
-    lib.wm_generation_counts(vm.node, vm.generation, counts)
-    counts.mine = math.max(counts.mine + 1, least)
-end
-
-local function give_worker_exit()
-    if vm.exit_given then
-        return
-    end
-    -- The mark comes first: whatever the callback does, there is one only.
-    vm.exit_given = true
-    if not vm.worker or not vm.counted
-       or lib.wm_worker_exit_counts(vm.worker, counts) < 0 then
-        count_myself_in(2)
-    end
-    local info = facts("worker_exit", vm.generation)
-    info.slot = vm.worker and tonumber(lib.wm_worker_slot(vm.worker))
-    info.role = not vm.counted and "helper" or nil
-    run(vm.worker_exit, vm.id, info)
-end
-
--- Under the lock: our own exit, and what is owed to be told of others, who may
--- have no other survivor; then, are we the last? An end that an earlier worker
--- left owed is given here as well.
-local function give_exits()
-    if not vm.worker then
-        give_worker_exit()
-        return
-    end
-    lib.wm_beat(vm.worker)
-    owed.give_held()
-    own.tell_recoveries()
-    give_worker_exit()
-    lib.wm_worker_drain(vm.worker)
-    owed.give_held() -- what our exit's sweep has found
-    own.tell_leader()
-    lib.wm_generation_close(vm.node, vm.generation)
-    while lib.wm_generation_take_exit(vm.node, vm.generation,
-                                      spell_out) > 0 do
-        callback.run_master_exit(vm.generation, spell_out[0])
-    end
-end
-
--- Where the lock is not to be had: the states change all the same.
-local function exit_without_lock(err)
-    if not vm.exit_given then
-        vm.exit_given = true
-        log.not_given("worker_exit", vm.id, err)
-    end
-    if vm.worker then
-        lib.wm_worker_drain(vm.worker)
-        own.not_given(err)
-        if lib.wm_generation_close(vm.node, vm.generation) > 0 then
-            log.complain("not given yet: master_exit of ",
-                         tonumber(vm.generation), ": ", err)
-        end
-    end
-end
-
-local shutting_down = false
-
-local function on_shutdown()
-    if shutting_down or vm.left then
-        return
-    end
-    shutting_down = true
-    local ok, err = lock.yielding(lock.WORKER_EXIT)
-    if vm.left then
-        return -- exit_worker_by_lua* has overtaken us
-    end
-    if not ok then
-        exit_without_lock(err)
-        return
-    end
-    give_exits()
-    lock.release()
-end
-
--- nginx ends this process now.
-local function is_fast_stop()
-    local terminate = nginx("ngx_terminate")
-    if terminate then
-        return terminate ~= 0
-    end
-    return not ngx.worker.exiting()
-end
-
-local function patience()
-    if vm.terminated then
-        return 1
-    end
-    return (vm.exit_given or is_fast_stop()) and SHORT_WAIT_MS or 0
-end
-
-local function exit()
-    local given = vm.exit_given
-    local ok, err = lock.asleep(lock.WORKER_EXIT, patience())
-    if ok then
-        give_exits()
-        lock.release()
-        return true
-    end
-    exit_without_lock(err)
-    if given then
-        return true
-    end
-    return nil, err
-end
-
-local exiting = false
-
--- The last that runs: what the timer could not give, then we leave. Not again
--- where a callback calls it.
-function _M.exit()
-    if exiting then
-        return true
-    end
-    exiting = true
-    local ok, err = true, nil
-    if vm.called_back then
-        ok, err = exit()
-    end
-    if vm.worker then
-        lib.wm_worker_leave(vm.worker)
-        vm.worker = nil
-    end
-    vm.left = true
-    if not ok then
-        return nil, err
-    end
-    return true
-end
-
---------------------------------------------------------------------- start
-
--- Somebody has written over the segment, and nothing in it means anything any
--- more. Said once: from here on this worker is untracked.
+-- A process has written over the segment, and nothing in it means anything any
+-- more. From here on this worker is untracked; it says so once.
 local function give_up(rc)
     log.complain("worker ", vm.id, " is not tracked any more, and no callback",
                  " runs: ", strerror(rc))
@@ -176,7 +40,7 @@ end
 local function heartbeat(premature)
     if premature then
         if vm.called_back then
-            on_shutdown()
+            exit.on_shutdown()
         end
         return
     end
@@ -187,10 +51,10 @@ local function heartbeat(premature)
         end
     end
     if vm.called_back and not vm.left then
-        owed.give()
+        owed.tell()
     end
     if vm.called_back and vm.worker then
-        own.give()
+        own.tell()
     end
 end
 
@@ -208,6 +72,8 @@ local function arm_timers()
     return true
 end
 
+--------------------------------------------------------------------- start
+
 local function is_helper()
     local ok, process = pcall(require, "ngx.process")
     return ok and process.type() == "privileged agent"
@@ -215,8 +81,7 @@ end
 
 local function join()
     local worker = ffi.new("wm_worker *[1]")
-    local opts = ffi.new("struct wm_join_options", {
-        size = ffi.sizeof("struct wm_join_options"),
+    local opts = sized("struct wm_join_options", {
         role = vm.counted and ROLE_WORKER or ROLE_HELPER,
         overdue_ms = vm.overdue, expected = ngx.worker.count(),
     })
@@ -237,31 +102,38 @@ local function join()
     return nil, err
 end
 
--- LIVE from here on, whether we have the lock or not.
-local function count_start()
-    local rc = vm.worker and lib.wm_worker_start(vm.worker, counts)
-    if rc == 0 and vm.counted then
-        return callback.reason(counts.reason)
+-- Makes a tracked worker live. kinds: 0 without the lock, else START. Returns
+-- whether `event` is its start.
+local function become_live(kinds)
+    local rc = lib.wm_start_begin(vm.worker, kinds)
+    if rc == 0 then
+        rc = lib.wm_start_next(vm.worker, event)
     end
-    if rc and rc < 0 then
+    if rc < 0 then
         log.complain("worker ", vm.id, " lost its record: ", strerror(rc))
     end
-    count_myself_in(1)
-    return vm.reason
+    return rc == 1
 end
 
-local function give_worker_start(start_cb)
-    local ok, err = lock.asleep(lock.WORKER_START, 0)
-    local reason = count_start()
-    if not ok then
-        log.not_given("worker_start", vm.id, err)
-        return nil, err
+-- What the start callback of a worker sees that the library does not count.
+local function own_counts()
+    local n_prev, n_mine, n_next, _, spell = counts.with_me(1)
+    return n_prev, n_mine, n_next, vm.reason, spell
+end
+
+local function tell_start(start_cb)
+    local held, why = lock.acquire_asleep(lock.WORKER_START, 0)
+    local is_live = vm.worker and become_live(held and START or 0)
+    if not held then
+        log.not_given("worker_start", vm.id, why)
+        return nil, why
     end
-    local info = facts("worker_start", vm.generation)
-    info.reason = reason
-    info.slot = vm.worker and tonumber(lib.wm_worker_slot(vm.worker))
-    info.role = not vm.counted and "helper" or nil
-    ok, err = run(start_cb, vm.id, info)
+    local ok, err
+    if is_live and vm.counted then
+        ok, err = tell.worker_start(start_cb, counts.of_event(event))
+    else
+        ok, err = tell.worker_start(start_cb, own_counts())
+    end
     lock.release()
     if not ok then
         error(err, 0)
@@ -270,19 +142,19 @@ local function give_worker_start(start_cb)
 end
 
 function _M.start(start_cb, exit_cb)
-    vm.id = callback.worker_id(vm.generation, ngx.worker.pid())
+    vm.id = libwm.worker_id(vm.generation, ngx.worker.pid())
     vm.worker_exit = exit_cb
     vm.counted = not is_helper()
     vm.called_back = vm.counted or vm.privileged_agent
     local joined, join_err = join()
     local armed, timer_err = arm_timers()
     if vm.called_back then
-        local ok, err = give_worker_start(start_cb)
+        local ok, err = tell_start(start_cb)
         if not ok then
             return nil, err
         end
     elseif joined then
-        lib.wm_worker_start(vm.worker, counts)
+        become_live(0)
     end
     if not joined then
         return nil, join_err

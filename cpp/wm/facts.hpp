@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+/// @file
+/// Facts of a node. They are the structs of wm.h, in ranges where a C function
+/// fills an array. A member that holds an enum is a number, as a newer library
+/// may have more enumerators; the functions here give it its type.
+
+#ifndef WM_FACTS_HPP
+#define WM_FACTS_HPP
+
+#include <wm.h>
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace wm
+{
+
+/// Every kind of event, as a mask of `1 << wm_event_kind`.
+inline constexpr std::uint32_t all_events =
+    std::numeric_limits<std::uint32_t>::max();
+
+/// The state of a worker's record.
+inline wm_state state(const wm_worker_info &worker) noexcept
+{
+    return static_cast<wm_state>(worker.state);
+}
+
+/// The state of a generation.
+inline wm_generation_state state(const wm_generation_info &generation) noexcept
+{
+    return static_cast<wm_generation_state>(generation.state);
+}
+
+/// What an entry of the event log tells of.
+inline wm_log_kind kind(const wm_log_entry &entry) noexcept
+{
+    return static_cast<wm_log_kind>(entry.kind);
+}
+
+/// What an event tells of.
+inline wm_event_kind kind(const wm_event &event) noexcept
+{
+    return static_cast<wm_event_kind>(event.kind);
+}
+
+/// The slot of the worker that an entry tells of, or nothing if it tells of
+/// none.
+inline std::optional<std::uint32_t> slot(const wm_log_entry &entry) noexcept
+{
+    return entry.slot == WM_NO_SLOT ? std::nullopt : std::optional(entry.slot);
+}
+
+/// The workers of a node as they were at one moment. A loop over the workers of
+/// a temporary one is well: `for (auto &w : node.snapshot().workers)`.
+struct snapshot {
+    std::vector<wm_worker_info> workers; ///< all records in use, by slot
+    /// False: two looks never agreed, the last is told (WM_UNSETTLED).
+    bool settled = true;
+};
+
+/// A part of the event log.
+struct log_page {
+    std::vector<wm_log_entry> entries; ///< oldest first
+    std::uint64_t missed = 0; ///< in between, overwritten or unfinished
+    /// False: more wait behind one that is still being written (WM_UNSETTLED).
+    bool settled = true;
+};
+
+/// A segment in a directory: a wm_node_entry that outlives the call.
+struct node_entry {
+    std::string name;  ///< of the file; wm::node::open() takes it
+    bool live = false; ///< a process takes part
+    /// Not live: no error, or why it cannot be told.
+    std::error_code error;
+};
+
+} // namespace wm
+
+#endif

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+/// @file
+/// The calls on a node, and a reference that does not own one.
+
+#ifndef WM_NODE_REF_HPP
+#define WM_NODE_REF_HPP
+
+#include <wm/facts.hpp>
+#include <wm/result.hpp>
+#include <wm/time.hpp>
+#include <wm/worker_ref.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <system_error>
+#include <type_traits>
+#include <vector>
+
+namespace wm
+{
+
+/// The calls on a node, for its owner and its references.
+class node_calls
+{
+public:
+    /// Facts of the node; the strings live as long as it. Maps
+    /// wm_node_describe().
+    wm_node_info describe() const noexcept
+    {
+        auto info = detail::blank<wm_node_info>();
+
+        wm_node_describe(handle_, &info);
+        return info;
+    }
+
+    /// What dead segments told as this process attached. Maps
+    /// wm_node_postmortem().
+    wm_postmortem postmortem() const noexcept
+    {
+        auto told = detail::blank<wm_postmortem>();
+
+        wm_node_postmortem(handle_, &told);
+        return told;
+    }
+
+    /// This process's worker, empty if it has none. Maps wm_node_worker().
+    worker_ref worker() const noexcept
+    {
+        return worker_ref(wm_node_worker(handle_));
+    }
+
+    // --- generations, by number
+
+    /// Its configuration is gone from this process. Maps
+    /// wm_generation_abandon().
+    /// Returns condition::closed if it counts as never begun, else none.
+    condition abandon_generation(std::uint64_t id)
+    {
+        return detail::thrown("wm_generation_abandon", [=, this](auto &ec) {
+            return abandon_generation(id, ec);
+        });
+    }
+    /// As abandon_generation(), noexcept.
+    condition abandon_generation(std::uint64_t id, std::error_code &ec) noexcept
+    {
+        return detail::noted(wm_generation_abandon(handle_, id), ec);
+    }
+
+    /// Closes a generation that no worker is left of. Maps
+    /// wm_generation_close().
+    /// Returns condition::closed if its end is owed now, else none.
+    condition close_generation(std::uint64_t id)
+    {
+        return detail::thrown("wm_generation_close", [=, this](auto &ec) {
+            return close_generation(id, ec);
+        });
+    }
+    /// As close_generation(), noexcept.
+    condition close_generation(std::uint64_t id, std::error_code &ec) noexcept
+    {
+        return detail::noted(wm_generation_close(handle_, id), ec);
+    }
+
+    /// Takes an end that is owed. Maps wm_generation_take_exit().
+    /// Returns its spell, or nothing if none is owed.
+    std::optional<std::uint32_t> take_exit(std::uint64_t id)
+    {
+        return detail::thrown("wm_generation_take_exit", [=, this](auto &ec) {
+            return take_exit(id, ec);
+        });
+    }
+    /// As take_exit(), noexcept.
+    std::optional<std::uint32_t> take_exit(std::uint64_t id,
+                                           std::error_code &ec) noexcept
+    {
+        std::uint32_t spell = 0;
+        const int taken = wm_generation_take_exit(handle_, id, &spell);
+
+        detail::noted(taken, ec);
+        return taken == 1 ? std::optional(spell) : std::nullopt;
+    }
+
+    /// Who is running, as callbacks of its master would see it; `unsettled`
+    /// is set where it kept changing. Maps wm_generation_counts().
+    wm_counts counts(std::uint64_t id) const noexcept
+    {
+        auto counts = detail::blank<wm_counts>();
+
+        wm_generation_counts(handle_, id, &counts);
+        return counts;
+    }
+
+    /// Those that are remembered, oldest first. Maps wm_generations().
+    std::vector<wm_generation_info> generations() const
+    {
+        return detail::thrown("wm_generations", [this](auto &ec) {
+            return list_generations(ec);
+        });
+    }
+    /// As generations(), noexcept: no memory is an error as well. With
+    /// std::errc::no_space_on_device it returns those that it had room for.
+    std::vector<wm_generation_info>
+    generations(std::error_code &ec) const noexcept
+    {
+        return detail::filled(ec, [&] { return list_generations(ec); });
+    }
+
+    // --- looking
+
+    /// All records in use, as they were at one moment. Maps wm_snapshot().
+    wm::snapshot snapshot() const
+    {
+        return detail::thrown("wm_snapshot",
+                              [this](auto &ec) { return take_snapshot(ec); });
+    }
+    /// As snapshot(), noexcept: no memory is an error as well.
+    wm::snapshot snapshot(std::error_code &ec) const noexcept
+    {
+        return detail::filled(ec, [&] { return take_snapshot(ec); });
+    }
+
+    /// The next part of the event log. Maps wm_log_read().
+    /// @param since  the number read last, 0 from the oldest; is moved on
+    /// @param room   how many entries at most
+    log_page log(std::uint64_t &since, std::uint32_t room = 256) const
+    {
+        return detail::thrown("wm_log_read", [&, this](auto &ec) {
+            return read_log(since, room, ec);
+        });
+    }
+    /// As log(), noexcept: no memory is an error as well.
+    log_page log(std::uint64_t &since, std::uint32_t room,
+                 std::error_code &ec) const noexcept
+    {
+        return detail::filled(ec, [&] { return read_log(since, room, ec); });
+    }
+
+    /// Another number after each change. Maps wm_epoch().
+    std::uint32_t epoch() const noexcept { return wm_epoch(handle_); }
+
+    /// Sleeps until the epoch is not this one; may return early, also for a
+    /// signal. Maps wm_wait() without a limit.
+    void wait(std::uint32_t epoch) const
+    {
+        std::error_code ec;
+
+        wait(epoch, ec);
+        if (ec && ec != std::errc::interrupted) {
+            throw error(ec, "wm_wait");
+        }
+    }
+    /// As wait(), noexcept; std::errc::interrupted: a signal.
+    condition wait(std::uint32_t epoch, std::error_code &ec) const noexcept
+    {
+        return detail::noted(wm_wait(handle_, epoch, 0), ec);
+    }
+
+    /// The same for a limited time; one that is not positive is a look. Maps
+    /// wm_wait().
+    /// Returns false if it is over.
+    template <class Rep, class Period>
+    bool wait_for(std::uint32_t epoch,
+                  const std::chrono::duration<Rep, Period> &timeout) const
+    {
+        std::error_code ec;
+
+        wait_for(epoch, timeout, ec);
+        if (ec && ec != std::errc::interrupted && ec != std::errc::timed_out) {
+            throw error(ec, "wm_wait");
+        }
+        return ec != std::errc::timed_out;
+    }
+    /// As wait_for(), noexcept; std::errc::timed_out: it is over.
+    template <class Rep, class Period>
+    condition wait_for(std::uint32_t epoch,
+                       const std::chrono::duration<Rep, Period> &timeout,
+                       std::error_code &ec) const noexcept
+    {
+        const auto limit = detail::rounded(timeout);
+
+        if (limit.count() > 0) {
+            return detail::noted(wm_wait(handle_, epoch, detail::ms(limit)),
+                                 ec);
+        }
+        return detail::noted(wm_epoch(handle_) == epoch ? -ETIMEDOUT : 0, ec);
+    }
+    /// Wakes all who wait, as if early. Maps wm_wake().
+    /// Returns how many there were.
+    int wake() const noexcept { return wm_wake(handle_); }
+
+    /// Who leads, without standing. Maps wm_leader_inspect().
+    wm_leader leader() const noexcept
+    {
+        auto leader = detail::blank<wm_leader>();
+
+        wm_leader_inspect(handle_, &leader);
+        return leader;
+    }
+
+    /// Which process has the lock. Maps wm_lock_inspect().
+    wm_lock_holder lock_holder() const noexcept
+    {
+        auto holder = detail::blank<wm_lock_holder>();
+
+        wm_lock_inspect(handle_, &holder);
+        return holder;
+    }
+
+    // --- sweeping and events
+
+    /// Looks at every record. `self` is the caller's worker. Maps wm_sweep().
+    /// Returns how many records or generations it changed.
+    int sweep(worker_ref self = {}) noexcept
+    {
+        return wm_sweep(handle_, self.handle());
+    }
+
+    /// How many events of these kinds are to be given out. Maps
+    /// wm_events_owed().
+    int events_owed(std::uint32_t kinds = all_events) const noexcept
+    {
+        return wm_events_owed(handle_, kinds);
+    }
+
+    /// Takes an event for the caller to give out, under the lock. Maps
+    /// wm_event_take().
+    /// Returns it, or nothing if none is owed.
+    std::optional<wm_event> take_event(std::uint32_t kinds = all_events)
+    {
+        return detail::thrown("wm_event_take", [=, this](auto &ec) {
+            return take_event(kinds, ec);
+        });
+    }
+    /// As take_event(), noexcept.
+    std::optional<wm_event> take_event(std::uint32_t kinds,
+                                       std::error_code &ec) noexcept
+    {
+        auto event = detail::blank<wm_event>();
+        const int taken = wm_event_take(handle_, kinds, &event);
+
+        detail::noted(taken, ec);
+        return taken == 1 ? std::optional(event) : std::nullopt;
+    }
+
+    /// Sweeps, and takes what is owed without telling anybody. Maps
+    /// wm_events_give().
+    /// Returns how many events were taken.
+    int give_events(worker_ref self = {}) noexcept
+    {
+        return wm_events_give(handle_, self.handle(), nullptr, nullptr);
+    }
+    /// Sweeps, and gives what is owed to the function, under the lock. Where
+    /// that throws, the other events are given all the same, and the first
+    /// exception comes out when the lock is released.
+    template <class Give>
+        requires std::invocable<Give &, const wm_event &>
+    int give_events(worker_ref self, Give &&give)
+    {
+        using callback = detail::callback<std::remove_reference_t<Give>>;
+        callback c{give};
+        const int taken = wm_events_give(
+            handle_, self.handle(), &callback::template call<wm_event>, &c);
+
+        c.raise();
+        return taken;
+    }
+
+    /// Whether there is a node.
+    explicit operator bool() const noexcept { return handle_ != nullptr; }
+    /// For the C functions.
+    wm_node *handle() const noexcept { return handle_; }
+
+protected:
+    /// @cond
+    node_calls() noexcept = default;
+    explicit node_calls(wm_node *handle) noexcept : handle_(handle) {}
+    node_calls(const node_calls &) noexcept = default;
+    node_calls &operator=(const node_calls &) noexcept = default;
+    ~node_calls() = default;
+
+    wm_node *handle_ = nullptr;
+    /// @endcond
+
+private:
+    std::vector<wm_generation_info> list_generations(std::error_code &ec) const
+    {
+        std::vector<wm_generation_info> list(describe().capacity + 64u);
+        std::uint32_t count = 0;
+
+        detail::noted(wm_generations(handle_, list.data(), sizeof(list[0]),
+                                     static_cast<std::uint32_t>(list.size()),
+                                     &count),
+                      ec);
+        list.resize(std::min<std::size_t>(count, list.size()));
+        return list;
+    }
+
+    wm::snapshot take_snapshot(std::error_code &ec) const
+    {
+        wm::snapshot seen;
+        std::vector<wm_worker_info> &list = seen.workers;
+        std::uint32_t count = 0;
+
+        list.resize(describe().capacity);
+        seen.settled =
+            detail::noted(wm_snapshot(handle_, list.data(), sizeof(list[0]),
+                                      static_cast<std::uint32_t>(list.size()),
+                                      &count),
+                          ec) != condition::unsettled;
+        list.resize(std::min<std::size_t>(count, list.size()));
+        return seen;
+    }
+
+    log_page read_log(std::uint64_t &since, std::uint32_t room,
+                      std::error_code &ec) const
+    {
+        std::uint32_t count = 0;
+        log_page page;
+
+        page.entries.resize(room);
+        page.settled =
+            detail::noted(wm_log_read(handle_, &since, page.entries.data(),
+                                      sizeof(page.entries[0]), room, &count,
+                                      &page.missed),
+                          ec) != condition::unsettled;
+        page.entries.resize(count);
+        return page;
+    }
+};
+
+/// A node that another owner releases. It is as large as a pointer, and good as
+/// long as that owner's attach.
+class node_ref final : public node_calls
+{
+public:
+    /// Of none.
+    node_ref() noexcept = default;
+    /// Of a handle of the C library's.
+    explicit node_ref(wm_node *handle) noexcept : node_calls(handle) {}
+    /// Of an owner's node.
+    node_ref(const node_calls &node) noexcept : node_calls(node) {}
+    /// Not of an owner that ends with the expression.
+    template <class Owner>
+        requires(!std::same_as<Owner, node_ref> &&
+                 std::derived_from<Owner, node_calls>)
+    node_ref(const Owner &&) = delete;
+};
+
+} // namespace wm
+
+#endif

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The libwm authors
+
+/// @file
+/// A worker's own acts, and a reference that does not own one.
+
+#ifndef WM_WORKER_REF_HPP
+#define WM_WORKER_REF_HPP
+
+#include <wm/facts.hpp>
+#include <wm/result.hpp>
+#include <wm/time.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <cstdint>
+#include <system_error>
+
+namespace wm
+{
+
+/// The calls on a worker, for its owner and its references.
+class worker_calls
+{
+public:
+    /// JOINING to LIVE. Maps wm_worker_start().
+    wm_counts start()
+    {
+        return detail::thrown("wm_worker_start",
+                              [this](auto &ec) { return start(ec); });
+    }
+    /// As start(), noexcept.
+    wm_counts start(std::error_code &ec) noexcept
+    {
+        auto counts = detail::blank<wm_counts>();
+
+        detail::noted(wm_worker_start(handle_, &counts), ec);
+        return counts;
+    }
+
+    /// What its exit callback is to see. Maps wm_worker_exit_counts().
+    wm_counts exit_counts()
+    {
+        return detail::thrown("wm_worker_exit_counts",
+                              [this](auto &ec) { return exit_counts(ec); });
+    }
+    /// As exit_counts(), noexcept.
+    wm_counts exit_counts(std::error_code &ec) noexcept
+    {
+        auto counts = detail::blank<wm_counts>();
+
+        detail::noted(wm_worker_exit_counts(handle_, &counts), ec);
+        return counts;
+    }
+
+    /// To DRAINING. Maps wm_worker_drain().
+    condition drain()
+    {
+        return detail::thrown("wm_worker_drain",
+                              [this](auto &ec) { return drain(ec); });
+    }
+    /// As drain(), noexcept.
+    condition drain(std::error_code &ec) noexcept
+    {
+        return detail::noted(wm_worker_drain(handle_), ec);
+    }
+
+    /// Heartbeat; condition::recovered: had been marked stalled. In a signal
+    /// handler call wm_beat(handle()). Maps wm_beat().
+    condition beat()
+    {
+        return detail::thrown("wm_beat", [this](auto &ec) { return beat(ec); });
+    }
+    /// As beat(), noexcept.
+    condition beat(std::error_code &ec) noexcept
+    {
+        return detail::noted(wm_beat(handle_), ec);
+    }
+
+    /// The same at a time that the caller has at hand. Maps wm_beat_at().
+    condition beat_at(std::chrono::steady_clock::time_point time)
+    {
+        return detail::thrown(
+            "wm_beat_at", [=, this](auto &ec) { return beat_at(time, ec); });
+    }
+    /// As beat_at(), noexcept.
+    condition beat_at(std::chrono::steady_clock::time_point time,
+                      std::error_code &ec) noexcept
+    {
+        const auto t = std::chrono::floor<std::chrono::milliseconds>(time);
+
+        return detail::noted(
+            wm_beat_at(handle_, static_cast<std::uint64_t>(
+                                    t.time_since_epoch().count())),
+            ec);
+    }
+
+    /// The timer's work: a beat, and the node's sweep if it is due. Maps
+    /// wm_tick().
+    condition tick(std::chrono::milliseconds interval)
+    {
+        return detail::thrown(
+            "wm_tick", [=, this](auto &ec) { return tick(interval, ec); });
+    }
+    /// As tick(), noexcept.
+    condition tick(std::chrono::milliseconds interval,
+                   std::error_code &ec) noexcept
+    {
+        return detail::noted(wm_tick(handle_, detail::ms(interval)), ec);
+    }
+
+    /// Stands for the lead, and tells which worker has it now. Maps
+    /// wm_leader_stand().
+    wm_leader stand()
+    {
+        return detail::thrown("wm_leader_stand",
+                              [this](auto &ec) { return stand(ec); });
+    }
+    /// As stand(), noexcept.
+    wm_leader stand(std::error_code &ec) noexcept
+    {
+        auto leader = detail::blank<wm_leader>();
+
+        detail::noted(wm_leader_stand(handle_, &leader), ec);
+        return leader;
+    }
+
+    /// How many recoveries of this worker are owed to it. Maps
+    /// wm_worker_recoveries().
+    std::uint32_t recoveries() const noexcept
+    {
+        return wm_worker_recoveries(handle_);
+    }
+    /// Takes one of these for the caller to give: false if none is owed. Maps
+    /// wm_worker_recovery_take().
+    bool take_recovery() noexcept
+    {
+        return wm_worker_recovery_take(handle_) == 1;
+    }
+
+    /// Whether the record is this process's. Maps wm_worker_has_record().
+    bool has_record() const noexcept
+    {
+        return wm_worker_has_record(handle_) != 0;
+    }
+    /// Unique among all that hold a record. Maps wm_worker_slot().
+    std::uint32_t slot() const noexcept { return wm_worker_slot(handle_); }
+    /// Maps wm_worker_generation().
+    std::uint64_t generation() const noexcept
+    {
+        return wm_worker_generation(handle_);
+    }
+    /// Of the generation, from 1. Maps wm_worker_spell().
+    std::uint32_t spell() const noexcept { return wm_worker_spell(handle_); }
+
+    /// Whether there is a worker.
+    explicit operator bool() const noexcept { return handle_ != nullptr; }
+    /// For the C functions.
+    wm_worker *handle() const noexcept { return handle_; }
+
+protected:
+    /// @cond
+    worker_calls() noexcept = default;
+    explicit worker_calls(wm_worker *handle) noexcept : handle_(handle) {}
+    worker_calls(const worker_calls &) noexcept = default;
+    worker_calls &operator=(const worker_calls &) noexcept = default;
+    ~worker_calls() = default;
+
+    wm_worker *handle_ = nullptr;
+    /// @endcond
+};
+
+/// A worker that another owner leaves with. It is as large as a pointer, and
+/// good as long as the worker's node.
+class worker_ref final : public worker_calls
+{
+public:
+    /// Of none.
+    worker_ref() noexcept = default;
+    /// Of a handle of the C library's.
+    explicit worker_ref(wm_worker *handle) noexcept : worker_calls(handle) {}
+    /// Of an owner's worker.
+    worker_ref(const worker_calls &worker) noexcept : worker_calls(worker) {}
+    /// Not of an owner that ends with the expression.
+    template <class Owner>
+        requires(!std::same_as<Owner, worker_ref> &&
+                 std::derived_from<Owner, worker_calls>)
+    worker_ref(const Owner &&) = delete;
+};
+
+} // namespace wm
+
+#endif

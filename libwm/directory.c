@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The segments that lie in a directory: listed, found, unlinked. */
+
+#include "directory.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+struct visit {
+    const char *directory;
+    wm_node_entry_fn *tell;
+    void *argument;
+};
+
+static void visit_one(const char *name, void *argument)
+{
+    const struct visit *v = argument;
+    struct wm_node_entry entry = {.name = name};
+    int use = wm_segment_use(v->directory, name);
+
+    entry.live = use == 1;
+    entry.error = use < 0 ? use : 0;
+    v->tell(&entry, v->argument);
+}
+
+int wm_node_list(const char *instance, const char *directory,
+                 wm_node_entry_fn *tell, void *argument)
+{
+    struct visit v = {directory == NULL ? WM_DIRECTORY : directory, tell,
+                      argument};
+
+    return wm_segment_list(v.directory, instance, visit_one, &v);
+}
+
+/* A process that names a file means it: root may mean another user's, too. */
+static bool is_asked_to_go(const struct wm_segment *segment, int error,
+                           void *argument)
+{
+    int *result = argument;
+
+    (void)segment;
+    *result = error == -EPERM && geteuid() != 0 ? -EPERM : 0;
+    return *result == 0;
+}
+
+int wm_node_unlink(const char *name, const char *directory)
+{
+    int error, result = 0;
+
+    if (name == NULL || !wm_name_matches(name, NULL)) {
+        return -EINVAL;
+    }
+    error = wm_segment_unlink(directory == NULL ? WM_DIRECTORY : directory,
+                              name, is_asked_to_go, &result);
+    return error != 0 ? error : result;
+}
+
+struct choice {
+    const char *directory;
+    char name[WM_NAME_SIZE];
+    bool live;
+};
+
+/* Prefers a live segment to a dead one. */
+static void choose(const char *name, void *argument)
+{
+    struct choice *c = argument;
+    bool live = wm_segment_use(c->directory, name) == 1;
+
+    if (c->name[0] == '\0' || (live && !c->live)) {
+        memcpy(c->name, name, strlen(name) + 1);
+        c->live = live;
+    }
+}
+
+void wm_directory_find(const char *directory, const char *instance,
+                       char name[WM_NAME_SIZE])
+{
+    struct choice c = {.directory = directory};
+
+    wm_segment_list(directory, instance, choose, &c);
+    memcpy(name, c.name, sizeof(c.name));
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The segments that lie in a directory. */
+
+#ifndef WM_DIRECTORY_H
+#define WM_DIRECTORY_H
+
+#include "share.h"
+
+/* The file of an instance that is best opened for a look: a live one where
+ * there is one. name: out, "" if there is none. */
+void wm_directory_find(const char *directory, const char *instance,
+                       char name[WM_NAME_SIZE]);
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Events: what the survivors are told of workers that crashed or stalled, and
+ * of generations that nobody is left of.
+ *
+ * An event is owed from the swap that marks it: a record that is CRASHED, a
+ * stall, a spell that is over. It is given by whichever process marks it as
+ * given, by a second swap, just before its callback runs. So
+ *
+ * 1. no process can give an event that was given: the second swap is from the
+ *    mark that was loaded before the event was read, and each mark differs
+ *    from all others of that joining [I4];
+ * 2. an event whose finder dies stays owed; one whose giver dies between the
+ *    mark and the callback is not given, which at most once allows.
+ *
+ * The mark of a record carries the join number that it is of, and the joiner
+ * stores it last [G]. A process that takes an event loads it first:
+ *
+ *     taker:     given ...... stalls, word, identity, word ...... swap of given
+ *     next one:        claim, stores, JOINING ... given
+ *
+ * If any load after `given` returns what the next occupant stored, the last
+ * load of the word returns CLAIMED, or `given` is the next one's by the time
+ * of the swap, which then fails. */
+
+#include "events.h"
+
+#include "generation.h"
+#include "lock.h"
+#include "record.h"
+
+/* Stalls that were not told: those the worker came back from, and the present
+ * one. `stalls` first, the word second: the worker leaves STALLED before it
+ * counts, so that what is in flight is counted too low, never twice. */
+static int32_t stalls_owed(const struct wm_record *r, uint64_t given,
+                           uint64_t *word)
+{
+    /* Safeguard: stalls_are_loaded_before_the_word */
+    uint32_t stalls = wm_stalls_count(record_stalls_acquire(r));
+
+    *word = record_word_acquire(r);
+    return (int32_t)(stalls + (wm_word_state(*word) == WM_STALLED) -
+                     wm_given_stalls(given));
+}
+
+/* The event that this record owes, 0 if none, and the mark that it was given. */
+static uint32_t owed_kind(const struct wm_node *node, uint32_t slot,
+                          uint64_t *word, uint64_t *given, uint64_t *mark)
+{
+    const struct wm_record *r = wm_record_at(&node->segment, slot);
+    unsigned state;
+    int32_t owed;
+
+    *given = record_cold_given_acquire(wm_cold_at(&node->segment, slot));
+    owed = stalls_owed(r, *given, word);
+    state = wm_word_state(*word);
+    if (state == WM_CRASHED) {
+        *mark = wm_given_and_crash(*given);
+        return wm_given_crash(*given) ? 0 : WM_EVENT_CRASHED;
+    }
+    if (owed > 0 && state >= WM_LIVE && state <= WM_DRAINING) {
+        *mark = wm_given_and_stall(*given);
+        return WM_EVENT_STALLED;
+    }
+    return 0;
+}
+
+static bool is_of_kinds(uint32_t kind, uint32_t kinds)
+{
+    return kind != 0 && (kinds & 1u << kind) != 0;
+}
+
+static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
+                           struct wm_event *event)
+{
+    const struct wm_record *r = wm_record_at(&node->segment, slot);
+    struct wm_record_cold *c = wm_cold_at(&node->segment, slot);
+    uint64_t word, given, mark;
+    uint32_t kind = owed_kind(node, slot, &word, &given, &mark);
+    struct wm_occupant o;
+
+    if (!is_of_kinds(kind, kinds)) {
+        return false;
+    }
+    o = wm_occupant_of(r, word);
+    *event = (struct wm_event){
+        .kind = kind,
+        .spell = (uint32_t)record_cold_spell_acquire(c),
+        .generation = o.generation,
+        .join = o.join,
+        .pid = (int32_t)wm_word_pid(word),
+        .slot = slot,
+        .role = o.role,
+    };
+    /* While a next occupant is writing its identity, its word is CLAIMED; once
+     * it has published one, the mark is its own, and the swap fails. */
+    /* Safeguard: event_is_of_one_occupant */
+    return wm_word_state(record_word_acquire(r)) >= WM_JOINING &&
+           record_cold_swap_given(c, given, mark);
+}
+
+bool wm_event_take_end(struct wm_node *node, uint64_t id,
+                       struct wm_event *event)
+{
+    const struct wm_generation_record *g = wm_generation_find(node, id);
+    uint64_t master = g == NULL ? 0 : generation_master_acquire(g);
+    uint32_t spell;
+
+    if (wm_generation_take_exit(node, id, &spell) <= 0) {
+        return false;
+    }
+    *event = (struct wm_event){
+        .kind = WM_EVENT_MASTER_EXIT,
+        .spell = spell,
+        .generation = id,
+        .pid = (int32_t)wm_ident_pid(master),
+        .slot = WM_NO_SLOT,
+    };
+    return true;
+}
+
+static bool take_of_generation(struct wm_node *node, uint32_t index,
+                               struct wm_event *event)
+{
+    struct wm_generation_info info;
+    uint64_t word, master;
+
+    return wm_generation_read(node, index, &info, &word, &master) &&
+           wm_gen_owed(word) != 0 && wm_event_take_end(node, info.id, event);
+}
+
+int wm_events_owed(const struct wm_node *node, uint32_t kinds)
+{
+    WM_REQUIRE(node);
+    uint32_t high = wm_node_high(node);
+    uint32_t count = wm_generations_used(node);
+    int owed = 0;
+
+    if (wm_node_usable(node) == -EUCLEAN) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < high; i++) {
+        uint64_t word, given, mark;
+
+        owed += is_of_kinds(owed_kind(node, i, &word, &given, &mark), kinds);
+    }
+    if (!is_of_kinds(WM_EVENT_MASTER_EXIT, kinds)) {
+        return owed;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        owed += (int)wm_gen_owed(
+            generation_word_acquire(wm_generation_at(&node->segment, i)));
+    }
+    return owed;
+}
+
+static bool take_any(struct wm_node *node, uint32_t kinds,
+                     struct wm_event *event)
+{
+    uint32_t high = wm_node_high(node);
+    uint32_t count = wm_generations_used(node);
+
+    for (uint32_t i = 0; i < high; i++) {
+        if (take_of_record(node, i, kinds, event)) {
+            return true;
+        }
+    }
+    if (!is_of_kinds(WM_EVENT_MASTER_EXIT, kinds)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (take_of_generation(node, i, event)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event)
+{
+    WM_REQUIRE(node);
+
+    struct wm_event own = {0};
+    int result = wm_sized_check(event, WM_LEAST(wm_event, counts));
+
+    if (result == 0) {
+        result = wm_node_usable(node);
+    }
+    if (result == 0) {
+        result = take_any(node, kinds, &own);
+        wm_sized_write(event, &own, sizeof(own));
+    }
+    return result;
+}
+
+int wm_events_give(struct wm_node *node, struct wm_worker *self,
+                   wm_event_fn *give, void *argument)
+{
+    WM_REQUIRE(node);
+    const struct wm_geometry *g = &node->segment.geometry;
+    /* Safeguard: events_are_bounded */
+    const int most = (int)(g->capacity + g->generations);
+    struct wm_event event = {.size = sizeof(event)};
+    int given = 0;
+
+    wm_sweep(node, self);
+    if (wm_events_owed(node, ~0u) == 0 || wm_lock_try(node, 0, 0) < 0) {
+        return 0;
+    }
+    /* Where it seems to owe more than that, somebody scribbled, or the next
+     * sweep gives the rest. */
+    /* Safeguard: mark_comes_before_the_callback */
+    while (given < most && wm_event_take(node, ~0u, &event) == 1) {
+        if (give != NULL) {
+            give(&event, argument);
+        }
+        given++;
+    }
+    wm_lock_release(node);
+    return given;
+}

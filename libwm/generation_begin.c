@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The master's acts on a generation: it begins one, and abandons one that will
+ * have no worker. What its workers do to it is in generation.c, and the argument
+ * for reading its record in generation_record.c.
+ *
+ *   NONE, EXITED, ABORTED -> CLAIMED -> BEGUN     by the master that begins it
+ *   BEGUN -> ABORTED                              by the same master
+ *
+ * A generation's number is taken from a counter, and says in which record it
+ * lies. If the master dies after the swap to CLAIMED, its pid stands in the word
+ * and the record is claimed anew; if it dies after the swap to BEGUN, a sweep
+ * aborts the generation. */
+
+#include "generation.h"
+
+#include "process.h"
+
+/* Whether the record may serve another generation: nothing is owed, nobody
+ * will restart it, or its claimant died before it was begun. In need, where
+ * all records are taken, also those with ends that nobody was told of, and
+ * those that never had a worker and are not their master's current one. */
+static bool is_reusable(const struct wm_node *node, uint32_t index,
+                        uint64_t word, bool need)
+{
+    struct wm_generation_info info;
+    uint64_t master;
+    unsigned state = wm_gen_state(word);
+
+    if (state == WM_GENERATION_NONE) {
+        return true;
+    }
+    if (state == WM_GENERATION_CLAIMED) {
+        return wm_process_dead(wm_ident(wm_gen_claimant(word), 0), 0,
+                               WM_PROOF_QUICK);
+    }
+    if (state == WM_GENERATION_ACTIVE ||
+        /* Safeguard: owed_end_keeps_the_record */
+        (!need && (state == WM_GENERATION_BEGUN || wm_gen_owed(word) != 0)) ||
+        !wm_generation_read(node, index, &info, NULL, &master)) {
+        return false;
+    }
+    /* Safeguard: current_generation_keeps_its_record */
+    return wm_kin_newest(node, master, false) != info.id ||
+           wm_master_is_dead(master);
+}
+
+/* The fields first, the word last: a process that sees the word sees them, and
+ * one that sees any of them finds the former life's word gone [F]. */
+static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
+                 uint64_t claimed)
+{
+    generation_set_id(g, id);
+    generation_set_master(g, wm_self_ident());
+    generation_set_begun_at(g, wm_now());
+    generation_set_reason(g, reason);
+    generation_set_deaths(g, wm_deaths(id, 0));
+    generation_set_replaced(g, 0);
+    generation_set_joined(g, 0);
+    /* Safeguard: version_outlives_the_record */
+    generation_set_word(
+        g, wm_gen_word(WM_GENERATION_BEGUN, 0, 0, wm_gen_version(claimed) + 1));
+}
+
+/* Claims the record that number `id` falls on, if it may be reused. The word is
+ * loaded first: another life that begins meanwhile, or a worker that enters,
+ * makes the swap fail. A claimant that dies here leaves its pid in the word, and
+ * the next one whose number falls on this record goes on from there. */
+static bool claim(struct wm_node *node, uint64_t id, uint32_t reason, bool need)
+{
+    uint32_t index = (uint32_t)(id % node->segment.geometry.generations);
+    struct wm_generation_record *g = wm_generation_at(&node->segment, index);
+    uint64_t word = generation_word_acquire(g);
+    uint64_t claimed =
+        wm_gen_claimed(WM_GENERATION_CLAIMED, wm_ident_pid(wm_self_ident()),
+                       wm_gen_version(word) + 1);
+    uint32_t lost = wm_gen_owed(word);
+
+    if (!is_reusable(node, index, word, need) ||
+        !generation_swap_word(g, &word, claimed)) {
+        return false;
+    }
+    header_add(&node->segment.header->exits_lost, lost);
+    fill(g, id, reason, claimed);
+    return true;
+}
+
+/* A handle that has begun a generation before reloads; one that adopted a node
+ * is a new binary. What a worker's start is called follows from this. */
+static uint32_t begin_reason(const struct wm_node *node)
+{
+    if (node->begun != 0) {
+        return WM_REASON_RELOAD;
+    }
+    return node->adopted ? WM_REASON_UPGRADE : WM_REASON_START;
+}
+
+/* A server that daemonizes begins its first generation in a process that is
+ * gone by now. The generation is the calling process's, which goes on; it says
+ * so here, before a worker does. */
+static void inherit_begun(struct wm_node *node)
+{
+    struct wm_generation_record *g = wm_generation_find(node, node->begun);
+    uint64_t master = node->begun_by, self = wm_self_ident();
+
+    if (g != NULL && node->forker == master && master != self &&
+        wm_gen_state(generation_word_acquire(g)) == WM_GENERATION_BEGUN &&
+        generation_swap_master(g, master, self) &&
+        wm_generation_find(node, node->begun) != g) {
+        /* The beginner lives on, and has begun another generation in this
+         * record meanwhile: that one is its own. */
+        generation_swap_master(g, self, master);
+    }
+}
+
+int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
+{
+    WM_REQUIRE(node);
+    struct wm_segment_header *h = node->segment.header;
+    uint32_t why = begin_reason(node);
+    uint64_t records = node->segment.geometry.generations;
+    uint64_t number;
+    int error = wm_node_usable(node);
+
+    if (error != 0) {
+        return error;
+    }
+    if (node->joined) {
+        *id = node->worker.generation;
+        if (reason != NULL) {
+            *reason = WM_REASON_NONE;
+        }
+        return WM_IS_WORKER;
+    }
+
+    inherit_begun(node);
+    wm_generations_settle(node, 0);
+    /* A number whose record is still needed is passed over; where all are,
+     * the second round takes what can be done without. There is some: at most
+     * one record for each worker is ACTIVE, and one for each living master
+     * its current one. */
+    for (uint64_t i = 0; i < 2 * records; i++) {
+        number = header_next(&h->next_generation);
+        if (number != 0 && claim(node, number, why, i >= records)) {
+            node->begun = number;
+            node->begun_by = wm_self_ident();
+            wm_node_set_forked(node, false);
+            *id = number;
+            wm_generation_log(node, WM_LOG_GENERATION_BEGUN, number, 0,
+                              node->begun_by);
+            if (reason != NULL) {
+                *reason = why;
+            }
+            return 0;
+        }
+    }
+    return -ENOBUFS;
+}
+
+/* Only a generation that cannot have a worker is aborted: it is the newest that
+ * this process began, and this process has not forked since. A daemonizing
+ * parent has forked, so that its going away aborts nothing. The swap is from a
+ * word that is BEGUN: a worker that joined meanwhile makes it fail. */
+int wm_generation_abandon(struct wm_node *node, uint64_t id)
+{
+    WM_REQUIRE(node);
+    struct wm_generation_record *g;
+    uint64_t word;
+    int error = wm_node_usable(node);
+
+    if (error != 0) {
+        return error;
+    }
+    g = wm_generation_find(node, id);
+    /* Safeguard: forked_master_abandons_nothing */
+    if (g == NULL || node->begun != id || wm_node_has_forked(node) ||
+        node->begun_by != wm_self_ident()) {
+        return 0;
+    }
+    word = generation_word_acquire(g);
+    if (wm_gen_state(word) != WM_GENERATION_BEGUN ||
+        !wm_generation_word_is_of(g, word, id) ||
+        !generation_swap_word(g, &word,
+                              wm_gen_with_state(word, WM_GENERATION_ABORTED))) {
+        return 0;
+    }
+    wm_generation_log(node, WM_LOG_GENERATION_ABORTED, id, 0, node->begun_by);
+    return WM_CLOSED;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The fields of a generation's record, each with the orders that it is loaded
+ * and stored with. Letters in brackets are the ordering guarantees of
+ * protocol.md. */
+
+#ifndef WM_GENERATION_FIELDS_H
+#define WM_GENERATION_FIELDS_H
+
+#include "layout.h"
+#include "word.h"
+
+/* ------------------------------------------------------------------ word */
+
+/* Acquire: a word that a joiner has swapped brings its JOINING record with it
+ * [E]; one that is BEGUN or later brings the fields of its life [F]. */
+static inline uint64_t
+generation_word_acquire(const struct wm_generation_record *g)
+{
+    return atomic_load_explicit(&g->word, memory_order_acquire);
+}
+
+/* Release of what the caller did before, a joiner's JOINING above all; acquire
+ * of what this word replaces [E]. */
+static inline bool generation_swap_word(struct wm_generation_record *g,
+                                        uint64_t *from, uint64_t to)
+{
+    /* Safeguard: generation_changes_by_a_swap */
+    return atomic_compare_exchange_strong_explicit(
+        &g->word, from, to, memory_order_acq_rel, memory_order_acquire);
+}
+
+/* Of the claimant, last: release of the fields of this life [F]. */
+static inline void generation_set_word(struct wm_generation_record *g,
+                                       uint64_t word)
+{
+    atomic_store_explicit(&g->word, word, memory_order_release);
+}
+
+/* ---------------------------------------------------------------- fields */
+
+/* The fields of one life are stored by its claimant with release, before the
+ * word, and loaded with acquire, after it: a load that returns a later life's
+ * value comes after that life's claim, so that the word, loaded once more, is
+ * another one [F]. */
+#define FIELD(type, field)                                                     \
+    static inline type generation_##field##_acquire(                           \
+        const struct wm_generation_record *g)                                  \
+    {                                                                          \
+        return atomic_load_explicit(&g->field, memory_order_acquire);          \
+    }                                                                          \
+    static inline void generation_set_##field(struct wm_generation_record *g,  \
+                                              type value)                      \
+    {                                                                          \
+        atomic_store_explicit(&g->field, value, memory_order_release);         \
+    }
+
+FIELD(uint64_t, id)
+FIELD(uint64_t, master)
+FIELD(uint64_t, begun_at)
+FIELD(uint32_t, reason)
+FIELD(uint32_t, deaths)
+FIELD(uint32_t, replaced)
+FIELD(uint32_t, joined)
+
+#undef FIELD
+
+/* From a process that has gone to the one that goes on. As the fields [F]; the
+ * caller looks afterwards whether the record is still of the same life. */
+static inline bool generation_swap_master(struct wm_generation_record *g,
+                                          uint64_t from, uint64_t to)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &g->master, &from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* Relaxed: a count by itself, of which nothing depends but the name of a
+ * start; its upper bits say whose it is. */
+static inline uint32_t
+generation_deaths_relaxed(const struct wm_generation_record *g)
+{
+    return atomic_load_explicit(&g->deaths, memory_order_relaxed);
+}
+
+/* Relaxed, as generation_deaths_relaxed(). */
+static inline bool generation_swap_deaths(struct wm_generation_record *g,
+                                          uint32_t *from, uint32_t to)
+{
+    return atomic_compare_exchange_weak_explicit(
+        &g->deaths, from, to, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* Relaxed: written and read under the lifecycle lock, or by the one joiner
+ * that opened the spell; nothing depends on it but the name of a start. */
+static inline uint32_t
+generation_replaced_relaxed(const struct wm_generation_record *g)
+{
+    return atomic_load_explicit(&g->replaced, memory_order_relaxed);
+}
+
+/* Relaxed, as generation_replaced_relaxed(). */
+static inline void
+generation_set_replaced_relaxed(struct wm_generation_record *g, uint32_t count)
+{
+    atomic_store_explicit(&g->replaced, count, memory_order_relaxed);
+}
+
+/* Relaxed: a count by itself; each joiner needs a number of its own, which the
+ * swap gives it. */
+static inline uint32_t
+generation_joined_relaxed(const struct wm_generation_record *g)
+{
+    return atomic_load_explicit(&g->joined, memory_order_relaxed);
+}
+
+/* Relaxed, as generation_joined_relaxed(). */
+static inline bool generation_swap_joined(struct wm_generation_record *g,
+                                          uint32_t *from, uint32_t to)
+{
+    return atomic_compare_exchange_weak_explicit(
+        &g->joined, from, to, memory_order_relaxed, memory_order_relaxed);
+}
+
+#endif

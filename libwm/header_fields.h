@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The changing fields of a segment's header, and the entries of its log, each
+ * with the orders that it is loaded and stored with. Letters in brackets are
+ * the ordering guarantees of protocol.md. */
+
+#ifndef WM_HEADER_FIELDS_H
+#define WM_HEADER_FIELDS_H
+
+#include "layout.h"
+#include "word.h"
+
+/* Acquire: the constants that stand before the magic were stored before it
+ * [P]. */
+static inline uint64_t header_magic_acquire(const struct wm_segment_header *h)
+{
+    return atomic_load_explicit(&h->magic, memory_order_acquire);
+}
+
+/* Last: release of the constants [P]. */
+static inline void header_set_magic(struct wm_segment_header *h, uint64_t magic)
+{
+    atomic_store_explicit(&h->magic, magic, memory_order_release);
+}
+
+/* -------------------------------------------------------------- counters */
+
+/* Relaxed: a number is taken for its own sake. A process that has seen what
+ * another did with a number has synchronised with it elsewhere, and coherence
+ * then shows it at least that number here. */
+static inline uint64_t header_next(_Atomic(uint64_t) *counter)
+{
+    return atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) + 1;
+}
+
+/* Relaxed: as header_next(), and totals that may be a moment old. */
+static inline uint64_t header_count(const _Atomic(uint64_t) *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* Relaxed: a total; nothing is read because of it. */
+static inline void header_add(_Atomic(uint64_t) *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* Relaxed: one number that only falls, compared with nothing else. */
+static inline void header_lower(_Atomic(uint64_t) *least, uint64_t to)
+{
+    uint64_t seen = atomic_load_explicit(least, memory_order_relaxed);
+
+    /* Relaxed, both ways, for the same reason. */
+    while ((seen == 0 || seen > to) &&
+           !atomic_compare_exchange_weak_explicit(
+               least, &seen, to, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+/* ------------------------------------------------------------- high mark */
+
+/* Acquire: a slot below the mark was raised by its first claimant [I]. */
+static inline uint32_t header_high_acquire(const struct wm_segment_header *h)
+{
+    return atomic_load_explicit(&h->high, memory_order_acquire);
+}
+
+/* Before the claim of the slot. Release, so that a process which sees what the
+ * claimant did afterwards sees the mark as well [I]. */
+static inline void header_raise_high(struct wm_segment_header *h, uint32_t high)
+{
+    uint32_t seen = atomic_load_explicit(&h->high, memory_order_relaxed);
+
+    /* Relaxed loads: the number only grows, and the swap decides. */
+    while (seen < high && !atomic_compare_exchange_weak_explicit(
+                              &h->high, &seen, high, memory_order_release,
+                              memory_order_relaxed)) {
+    }
+}
+
+/* ----------------------------------------------------------------- sweep */
+
+/* Relaxed: a time that elects a sweeper, and orders nothing: a sweep too many
+ * or too few does no harm. */
+static inline uint64_t header_sweep_due(const struct wm_segment_header *h)
+{
+    return atomic_load_explicit(&h->next_sweep, memory_order_relaxed);
+}
+
+/* Relaxed, as header_sweep_due(). */
+static inline bool header_take_sweep(struct wm_segment_header *h, uint64_t due,
+                                     uint64_t next)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &h->next_sweep, &due, next, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------ lock */
+
+/* Relaxed: the swap that takes the lock decides, and acquires. */
+static inline uint64_t lock_word_relaxed(const struct wm_lock_area *l)
+{
+    return atomic_load_explicit(&l->word, memory_order_relaxed);
+}
+
+/* Acquire: what the holder says of itself is looked at between two loads of
+ * the word [K]; a sweep looks at the holder before it looks at the records. */
+static inline uint64_t lock_word_acquire(const struct wm_lock_area *l)
+{
+    return atomic_load_explicit(&l->word, memory_order_acquire);
+}
+
+/* Acquire: what the former holder did under the lock is seen by the next [J].
+ * Relaxed where it fails: the caller tries anew, or does without. */
+static inline bool lock_take(struct wm_lock_area *l, uint64_t from, uint64_t to)
+{
+    /* Safeguard: lock_is_taken_by_a_swap */
+    return atomic_compare_exchange_strong_explicit(
+        &l->word, &from, to, memory_order_acquire, memory_order_relaxed);
+}
+
+/* Release: pairs with lock_take() [J]. It fails only where the lock was taken
+ * from a process that was taken for dead, and then nothing is owed. */
+static inline bool lock_give_back(struct wm_lock_area *l, uint64_t held)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &l->word, &held, wm_lock_freed(held), memory_order_release,
+        memory_order_relaxed);
+}
+
+/* Acquire, before a try: the sleep that follows it returns at once where a
+ * release has counted since, and the try comes after what is seen [J]. */
+static inline uint32_t lock_wake_acquire(const struct wm_lock_area *l)
+{
+    return atomic_load_explicit(&l->wake, memory_order_acquire);
+}
+
+/* Release, after the word: a sleeper that sees the count finds the lock free,
+ * or taken by another [J]. */
+static inline void lock_count_release(struct wm_lock_area *l)
+{
+    atomic_fetch_add_explicit(&l->wake, 1, memory_order_release);
+}
+
+/* Relaxed: a courtesy among contenders, which goes stale by itself. */
+static inline uint64_t lock_turn(const struct wm_lock_area *l)
+{
+    return atomic_load_explicit(&l->next, memory_order_relaxed);
+}
+
+/* Relaxed, as lock_turn(). */
+static inline bool lock_swap_turn(struct wm_lock_area *l, uint64_t from,
+                                  uint64_t to)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &l->next, &from, to, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* What the holder says of itself: released after its name is in the word, so
+ * that a reader which sees any of it finds the word changed; the sequence
+ * last, so that a reader of the sequence sees all of it [K]. */
+static inline void lock_describe_holder(struct wm_lock_area *l, uint64_t since,
+                                        uint64_t generation, uint32_t purpose,
+                                        uint32_t sequence)
+{
+    atomic_store_explicit(&l->holder_since, since, memory_order_release);
+    atomic_store_explicit(&l->holder_generation, generation,
+                          memory_order_release);
+    atomic_store_explicit(&l->holder_purpose, purpose, memory_order_release);
+    atomic_store_explicit(&l->holder_sequence, sequence, memory_order_release);
+}
+
+/* Acquire, in the order that lock_describe_holder() pairs with [K]: the
+ * sequence first. */
+static inline uint64_t lock_holder_sequence(const struct wm_lock_area *l)
+{
+    return atomic_load_explicit(&l->holder_sequence, memory_order_acquire);
+}
+
+/* Acquire [K]: then the word is loaded once more. */
+static inline uint64_t lock_holder_since(const struct wm_lock_area *l)
+{
+    return atomic_load_explicit(&l->holder_since, memory_order_acquire);
+}
+
+/* Acquire [K], as lock_holder_since(). */
+static inline uint64_t lock_holder_generation(const struct wm_lock_area *l)
+{
+    return atomic_load_explicit(&l->holder_generation, memory_order_acquire);
+}
+
+/* Acquire [K], as lock_holder_since(). */
+static inline uint32_t lock_holder_purpose(const struct wm_lock_area *l)
+{
+    return atomic_load_explicit(&l->holder_purpose, memory_order_acquire);
+}
+
+/* ---------------------------------------------------------------- leader */
+
+/* Acquire: the leader was LIVE before it put its name here, and a look at the
+ * records that follows finds it so, or in a later state [L]. */
+static inline uint64_t leader_word_acquire(const struct wm_leader_area *l)
+{
+    return atomic_load_explicit(&l->word, memory_order_acquire);
+}
+
+/* Release: pairs with leader_word_acquire(); acquire of the word that was
+ * judged, for the next judgement where it fails [L]. */
+static inline bool leader_swap(struct wm_leader_area *l, uint64_t *from,
+                               uint64_t to)
+{
+    /* Safeguard: lead_changes_by_a_swap */
+    return atomic_compare_exchange_strong_explicit(
+        &l->word, from, to, memory_order_acq_rel, memory_order_acquire);
+}
+
+/* Relaxed: a hint. The record that it points to is checked by its number. */
+static inline uint32_t leader_slot(const struct wm_leader_area *l)
+{
+    return atomic_load_explicit(&l->slot, memory_order_relaxed);
+}
+
+/* Relaxed, as leader_slot(). */
+static inline void leader_set_slot(struct wm_leader_area *l, uint32_t slot)
+{
+    atomic_store_explicit(&l->slot, slot, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------- event log */
+
+/* Acquire: a process that sees this number sees the change that it was taken
+ * for [N]. */
+static inline uint64_t header_log_number(const struct wm_segment_header *h)
+{
+    return atomic_load_explicit(&h->log_next, memory_order_acquire);
+}
+
+/* Release of the change that the entry tells of [N]. */
+static inline uint64_t header_take_log_number(struct wm_segment_header *h)
+{
+    return atomic_fetch_add_explicit(&h->log_next, 1, memory_order_release) + 1;
+}
+
+#define WM_LOG_FIELDS 5
+
+/* Relaxed fields: the checksum over them proves them, and it is stored last,
+ * with release, for a reader that loads it first [M]. */
+static inline void log_write(struct wm_log_record *r,
+                             const uint64_t field[WM_LOG_FIELDS],
+                             uint64_t check)
+{
+    atomic_store_explicit(&r->time, field[0], memory_order_relaxed);
+    atomic_store_explicit(&r->generation, field[1], memory_order_relaxed);
+    atomic_store_explicit(&r->value, field[2], memory_order_relaxed);
+    atomic_store_explicit(&r->subject, field[3], memory_order_relaxed);
+    atomic_store_explicit(&r->kind, field[4], memory_order_relaxed);
+    atomic_store_explicit(&r->check, check, memory_order_release);
+}
+
+/* Acquire of the checksum, which then has to fit what the relaxed loads of the
+ * fields return; any mixture of two entries does not fit [M]. */
+static inline uint64_t log_read(const struct wm_log_record *r,
+                                uint64_t field[WM_LOG_FIELDS])
+{
+    uint64_t check = atomic_load_explicit(&r->check, memory_order_acquire);
+
+    field[0] = atomic_load_explicit(&r->time, memory_order_relaxed);
+    field[1] = atomic_load_explicit(&r->generation, memory_order_relaxed);
+    field[2] = atomic_load_explicit(&r->value, memory_order_relaxed);
+    field[3] = atomic_load_explicit(&r->subject, memory_order_relaxed);
+    field[4] = atomic_load_explicit(&r->kind, memory_order_relaxed);
+    return check;
+}
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* How generations are related: by age, and by the master that made them. */
+
+#ifndef WM_KIN_H
+#define WM_KIN_H
+
+#include "generation_record.h"
+
+/* The newest generation of this master that was not aborted; with `active`,
+ * the newest that has or had workers. 0: none. */
+uint64_t wm_kin_newest(const struct wm_node *node, uint64_t master,
+                       bool active);
+
+/* The generation whose workers take over from those of `id`: the number, or 0
+ * if there is none. ending: `id` is about to end, so that an older one of
+ * another master may take over from it. */
+uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id,
+                                 bool ending);
+
+/* Whether the node has an older generation that was not aborted. */
+bool wm_generation_has_older(const struct wm_node *node, uint64_t id);
+
+/* Whether a newer generation of another master exists or existed. */
+bool wm_generation_rolled_back(const struct wm_node *node, uint64_t id);
+
+#endif

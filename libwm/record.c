@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* A worker's record: the one way to read whose it is, and the acts on its word
+ * that other parts rest on: the beat, the recovery from a stall, the worker's
+ * own change of state.
+ *
+ * Reading. A record changes hands while others look at it. Let W be the load
+ * of the word, I the loads of the identity (generation, join, role, ...), and
+ * C the next occupant's swap to CLAIMED:
+ *
+ *     reader:     W ......... I ......... decision
+ *     next one:         C     stores of its identity
+ *
+ * 1. The identity is stored after C with release, and loaded with acquire. So
+ *    if any load of I returns something that the next occupant stored, C comes
+ *    before what the reader does next.
+ * 2. Then the word is not what W returned: C has replaced it, and no word
+ *    comes again (it holds pid and millisecond; protocol.md, "Widths").
+ * 3. Hence, if the decision is a swap from the very word that W returned, and
+ *    it succeeds, or if the word is loaded once more and has the same state
+ *    and pid, then all that I returned is of the occupant that W found.
+ *
+ * Writing. Only the process of a record changes its word, but for two marks of
+ * a sweeper: LIVE to STALLED, and anything to CRASHED or FREE once the process
+ * is proven dead. So a swap of the worker's own that fails has met the first
+ * of these marks, or another thread of its process, or the record is not this
+ * worker's any more; the word that is seen then says which. */
+
+#include "record.h"
+
+#include "log.h"
+
+/* ------------------------------------------------------------------ death */
+
+bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
+                         uint64_t word, enum wm_proof proof)
+{
+    uint32_t pid = wm_word_pid(word);
+    uint64_t ident =
+        record_cold_ident_acquire(wm_cold_at(&node->segment, slot));
+
+    /* The start time is of this occupant only together with its pid: a record
+     * that is CLAIMED may still have the former occupant's. Without one, the
+     * time in the word has to prove that the process began later. */
+    /* Safeguard: start_time_is_of_this_occupant */
+    if (wm_ident_pid(ident) != pid || wm_word_state(word) == WM_CLAIMED) {
+        ident = wm_ident(pid, 0);
+    }
+    return wm_process_dead(ident, wm_word_beat(word), proof);
+}
+
+/* --------------------------------------------------------------- recovery */
+
+/* Counts the stall that this worker came back from. It comes after the swap
+ * out of STALLED, so that a process which loads the count first and the word
+ * second never counts one stall twice (events.c).
+ *
+ * Between that swap and this one another thread of the process may drain, and
+ * the record may be the next worker's, or of another joining of this process.
+ * The count carries the join number that it is of: then it is left alone.
+ *
+ * stalls: loaded before the swap out of STALLED, and so of this joining. */
+static void count_recovery(struct wm_worker *w, struct wm_record *r,
+                           uint64_t stalls)
+{
+    const uint64_t join = wm_stalls_join(stalls);
+
+    while (!record_swap_stalls(r, &stalls,
+                               wm_stalls(join, wm_stalls_count(stalls) + 1))) {
+        if (!wm_is_of_join(stalls, join)) {
+            return;
+        }
+    }
+    wm_log_worker(w, WM_LOG_WORKER_RECOVERED);
+}
+
+/* Out of STALLED, by the worker itself. The clock is read here: the caller's
+ * time may be from before the stall. */
+static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
+{
+    uint64_t stalls = record_own_stalls(r);
+    uint64_t live = wm_word(WM_LIVE, w->pid, wm_now());
+
+    if (!record_swap_mark(r, &word, live)) {
+        /* Another thread, or a signal handler, was quicker. */
+        return wm_word_pid(word) == w->pid && wm_word_state(word) >= WM_JOINING
+                   ? 0
+                   : -ESTALE;
+    }
+    /* Safeguard: recovery_is_counted_after_its_swap */
+    count_recovery(w, r, stalls);
+    return WM_RECOVERED;
+}
+
+/* ----------------------------------------------------------- own state */
+
+int wm_record_change_state(struct wm_worker *w, unsigned state)
+{
+    struct wm_record *r = wm_worker_record(w);
+    int error = wm_node_usable(w->node);
+
+    if (r == NULL) {
+        return -ECHILD;
+    }
+    if (error != 0 && state != WM_FREE) {
+        return error; /* a record is given back all the same */
+    }
+    /* A swap that fails has met a mark, or another thread's beat. A worker
+     * that is marked recovers, and is marked again only after it was overdue
+     * once more: the loop ends. */
+    for (;;) {
+        uint64_t word = record_own_word(r);
+        unsigned from = wm_word_state(word);
+
+        /* Safeguard: drained_worker_starts_no_more */
+        if (wm_word_pid(word) != w->pid || from < WM_JOINING ||
+            from > WM_DRAINING || (from == WM_DRAINING && state == WM_LIVE)) {
+            return -ESTALE;
+        }
+        if (from == state) {
+            return 1;
+        }
+        /* Safeguard: stall_is_counted_before_the_drain */
+        if (from == WM_STALLED && state != WM_FREE) {
+            /* First, so that the stall is counted while nobody else may have
+             * the record: a draining one may make room for another. */
+            recover(w, r, word);
+        } else if (record_swap_own(r, &word,
+                                   state == WM_FREE
+                                       ? 0
+                                       : wm_word(state, w->pid, wm_now()))) {
+            return 0;
+        }
+    }
+}
+
+int wm_worker_has_record(const struct wm_worker *worker)
+{
+    WM_REQUIRE(worker);
+    const struct wm_record *r = wm_worker_record(worker);
+
+    return r != NULL && wm_word_pid(record_own_word(r)) == worker->pid;
+}
+
+/* ------------------------------------------------------------------- beat */
+
+/* Any beat but the usual one, below, which this is to stay out of. */
+__attribute__((cold, noinline)) static int
+beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
+{
+    uint64_t word = record_own_word(r);
+
+    /* A worker that beats this late was stopped, and so may all have been: its
+     * next sweep is patient. */
+    /* Safeguard: late_worker_notes_it */
+    if (wm_word_overdue(word, now_ms, record_own_overdue_ms(r))) {
+        wm_worker_note_late(worker);
+    }
+    /* One try: a sweeper marks it stalled meanwhile, or another thread beats,
+     * and the word that is seen then says which. */
+    if (wm_word_pid(word) == worker->pid && wm_word_state(word) != WM_STALLED &&
+        (wm_word_age(word, now_ms) <= 0 ||
+         record_swap_beat(r, &word,
+                          wm_word_with_beat(wm_word_identity(word), now_ms)))) {
+        return 0;
+    }
+    if (wm_word_pid(word) != worker->pid) {
+        return -ESTALE;
+    }
+    return wm_word_state(word) == WM_STALLED ? recover(worker, r, word) : 0;
+}
+
+/* Nearly every beat finds its worker LIVE, and in time: one load, and one swap
+ * where a millisecond has passed. It stands twice in the object, so that
+ * neither of its callers calls anything but the clock. */
+static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
+{
+    struct wm_record *r = wm_worker_record(worker);
+    uint64_t word;
+    int64_t age;
+
+    if (r == NULL) {
+        return -ESTALE;
+    }
+    word = record_own_word(r);
+    age = wm_word_age(word, now_ms);
+    if (wm_word_identity(word) == worker->live) {
+        /* Safeguard: beat_does_not_move_back */
+        if (age <= 0) {
+            return 0;
+        }
+        if (age <= (int64_t)record_own_overdue_ms(r) &&
+            record_swap_beat(r, &word,
+                             wm_word_with_beat(worker->live, now_ms))) {
+            return 0;
+        }
+    }
+    return beat_unusually(worker, r, now_ms);
+}
+
+int wm_beat_at(struct wm_worker *worker, uint64_t now_ms)
+{
+    WM_REQUIRE(worker);
+    return beat_at(worker, now_ms);
+}
+
+int wm_beat(struct wm_worker *worker)
+{
+    WM_REQUIRE(worker);
+    return beat_at(worker, wm_clock_ms(CLOCK_MONOTONIC_COARSE));
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* A worker's record: how it is read, and what others need of its worker. */
+
+#ifndef WM_RECORD_H
+#define WM_RECORD_H
+
+#include "node.h"
+#include "process.h"
+#include "record_fields.h"
+
+/* Who has a record, as one look found it. */
+struct wm_occupant {
+    uint64_t word;
+    uint64_t generation;
+    uint64_t join;
+    uint32_t role;
+};
+
+/* What stands beside a word that was loaded before. Whether all of it belongs
+ * together is decided afterwards: by a swap from that very word, or by
+ * wm_occupant_is_whole(). record.c argues why. */
+static inline struct wm_occupant wm_occupant_of(const struct wm_record *r,
+                                                uint64_t word)
+{
+    struct wm_occupant o;
+
+    o.word = word;
+    o.generation = record_generation_acquire(r);
+    o.join = record_join_acquire(r);
+    o.role = record_role_acquire(r);
+    return o;
+}
+
+/* Whether the record still has the occupant that was found, in that state. */
+static inline bool wm_occupant_is_whole(const struct wm_record *r,
+                                        const struct wm_occupant *o)
+{
+    return wm_word_identity(record_word_acquire(r)) ==
+           wm_word_identity(o->word);
+}
+
+/* Whether the process of this word is proven dead. */
+bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
+                         uint64_t word, enum wm_proof proof);
+
+/* Whether no beat came for longer than the record's worker has asked for. */
+static inline bool wm_record_is_overdue(const struct wm_record *r,
+                                        uint64_t word, uint64_t now)
+{
+    return wm_word_overdue(word, now, record_overdue_ms_acquire(r));
+}
+
+/* The worker's own change of state, with a beat: to LIVE (not out of DRAINING),
+ * to DRAINING, or to FREE. Returns 0; 1 if it was in that state already;
+ * -ECHILD; -ESTALE. */
+int wm_record_change_state(struct wm_worker *worker, unsigned state);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The fields of a worker's record, each with the orders that it is loaded and
+ * stored with. Letters in brackets are the ordering guarantees of protocol.md.
+ *
+ * The identity of a record is all but word, stalls and given: who joined, to
+ * what, and when. The joiner stores it between the swaps to CLAIMED and to
+ * JOINING, and it stays until the next occupant's claim. */
+
+#ifndef WM_RECORD_FIELDS_H
+#define WM_RECORD_FIELDS_H
+
+#include "layout.h"
+#include "word.h"
+
+/* -------------------------------------------------------------- identity */
+
+/* Loads acquire and stores release, so that a load which returns something of
+ * a new occupant comes after that one's claim [A]: a later load of the word or
+ * of the join number then finds the new occupant's, too. */
+#define IDENTITY(record, type, field)                                          \
+    static inline type record##_##field##_acquire(const struct wm_##record *r) \
+    {                                                                          \
+        return atomic_load_explicit(&r->field, memory_order_acquire);          \
+    }                                                                          \
+    static inline void record##_set_##field(struct wm_##record *r, type value) \
+    {                                                                          \
+        atomic_store_explicit(&r->field, value, memory_order_release);         \
+    }
+
+IDENTITY(record, uint64_t, generation)
+IDENTITY(record, uint64_t, join)
+IDENTITY(record, uint32_t, role)
+IDENTITY(record, uint32_t, overdue_ms)
+IDENTITY(record, uint64_t, joined_at)
+IDENTITY(record_cold, uint64_t, ident)
+IDENTITY(record_cold, uint64_t, spell)
+
+#undef IDENTITY
+
+/* Relaxed: a worker reads what it has itself stored. */
+static inline uint32_t record_own_overdue_ms(const struct wm_record *r)
+{
+    return atomic_load_explicit(&r->overdue_ms, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------ word */
+
+/* Acquire: what is read of the record next is of this occupant, or of a later
+ * one [A, B]; a mark brings what its sweeper saw [C]. */
+static inline uint64_t record_word_acquire(const struct wm_record *r)
+{
+    return atomic_load_explicit(&r->word, memory_order_acquire);
+}
+
+/* Sequentially consistent, as record_swap_own() is: of two workers that drain
+ * and then each look for the other, one at least finds the other drained [D].
+ */
+static inline uint64_t record_word_ordered(const struct wm_record *r)
+{
+    return atomic_load_explicit(&r->word, memory_order_seq_cst);
+}
+
+/* Relaxed: a worker looks at its own word. Nothing of the record that it reads
+ * afterwards was stored by anybody else, and a swap decides whether the word
+ * still is what was seen. */
+static inline uint64_t record_own_word(const struct wm_record *r)
+{
+    return atomic_load_explicit(&r->word, memory_order_relaxed);
+}
+
+/* A worker's or claimant's own change of state: CLAIMED, JOINING, LIVE,
+ * DRAINING, FREE. Release publishes what it stored before [B]; sequentially
+ * consistent for the sake of the drain [D]. The failing load acquires as
+ * record_word_acquire() does. */
+static inline bool record_swap_own(struct wm_record *r, uint64_t *from,
+                                   uint64_t to)
+{
+    /* Safeguard: own_state_changes_by_a_swap */
+    return atomic_compare_exchange_strong_explicit(
+        &r->word, from, to, memory_order_seq_cst, memory_order_acquire);
+}
+
+/* What others make of a record: STALLED, CRASHED, FREE; and out of STALLED, by
+ * the worker itself. Acquire of the word that is replaced, release of the mark
+ * for those who load it [C]. Relaxed where it fails: the caller looks at the
+ * record no more, or only at the word. */
+static inline bool record_swap_mark(struct wm_record *r, uint64_t *from,
+                                    uint64_t to)
+{
+    /* Safeguard: mark_is_a_swap */
+    return atomic_compare_exchange_strong_explicit(
+        &r->word, from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* Relaxed: a beat publishes nothing but itself. */
+static inline bool record_swap_beat(struct wm_record *r, uint64_t *from,
+                                    uint64_t to)
+{
+    /* Safeguard: beat_is_a_swap */
+    return atomic_compare_exchange_strong_explicit(
+        &r->word, from, to, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* ---------------------------------------------------------------- stalls */
+
+/* Acquire, and before the word: a worker leaves STALLED before it counts the
+ * stall [H]. */
+static inline uint64_t record_stalls_acquire(const struct wm_record *r)
+{
+    return atomic_load_explicit(&r->stalls, memory_order_acquire);
+}
+
+/* Relaxed: a worker reads its own count; a swap decides. */
+static inline uint64_t record_own_stalls(const struct wm_record *r)
+{
+    return atomic_load_explicit(&r->stalls, memory_order_relaxed);
+}
+
+/* Of the claimant: release, as the identity [A]. */
+static inline void record_set_stalls(struct wm_record *r, uint64_t stalls)
+{
+    atomic_store_explicit(&r->stalls, stalls, memory_order_release);
+}
+
+/* Release: a reader of the new count finds the swap out of STALLED, too [H].
+ * Relaxed where it fails: only the value is looked at. */
+static inline bool record_swap_stalls(struct wm_record *r, uint64_t *from,
+                                      uint64_t to)
+{
+    return atomic_compare_exchange_weak_explicit(
+        &r->stalls, from, to, memory_order_release, memory_order_relaxed);
+}
+
+/* ----------------------------------------------------------------- given */
+
+/* Acquire, and first: the joiner stores it last of all, so that what is read
+ * next is of the joining that it names, or of a later one [G]. */
+static inline uint64_t record_cold_given_acquire(const struct wm_record_cold *c)
+{
+    return atomic_load_explicit(&c->given, memory_order_acquire);
+}
+
+/* Of the claimant, last: release of all that it stored before [G]. */
+static inline void record_cold_set_given(struct wm_record_cold *c,
+                                         uint64_t given)
+{
+    atomic_store_explicit(&c->given, given, memory_order_release);
+}
+
+/* The mark that an event is given. Acquire: the fields that were read for the
+ * event were loaded before the record can be another's; release: whoever loads
+ * the mark comes after that [G]. Relaxed where it fails: the caller gives
+ * nothing then. */
+static inline bool record_cold_swap_given(struct wm_record_cold *c,
+                                          uint64_t from, uint64_t to)
+{
+    /* Safeguard: given_is_marked_by_a_swap */
+    return atomic_compare_exchange_strong_explicit(
+        &c->given, &from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* Whether the crash of this record's occupant was given. */
+static inline bool record_crash_given(const struct wm_record *r,
+                                      const struct wm_record_cold *c)
+{
+    uint64_t given = record_cold_given_acquire(c);
+
+    return wm_is_of_join(given, record_join_acquire(r)) &&
+           wm_given_crash(given);
+}
+
+#endif

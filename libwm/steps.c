@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* A worker's start and exit, one step at a time.
+ *
+ * The order of an exit, and why it is this one:
+ *
+ * 1. What is owed of others comes first: this worker may be the last that can
+ *    give it. Its own recoveries follow the stalls that they end.
+ * 2. The exit's counts are taken, and its callback runs, while the worker still
+ *    counts: two workers that exit one after the other, under the lock, see
+ *    each other as 2 and 1.
+ * 3. The worker drains after its callback and before the lock is released, so
+ *    that the next one to exit does not count it.
+ * 4. It closes the generation after it has drained, since a closer finds itself
+ *    otherwise; and it takes the ends that are owed before it releases the
+ *    lock, so that a worker which leaves meanwhile, and cannot give them, takes
+ *    nothing from it.
+ *
+ * A worker that dies between two steps leaves what protocol.md lists: an event
+ * that it took is not given, everything else is found by a sweep. Without the
+ * lock the states change all the same [the lock orders callbacks and nothing
+ * else], and what is not given stays owed to another. */
+
+#include "events.h"
+#include "record.h"
+
+#include <errno.h>
+
+/* Whether the caller gives events of this kind. */
+static bool gives(const struct wm_worker *w, enum wm_event_kind kind)
+{
+    return (w->kinds & 1u << kind) != 0;
+}
+
+/* An event of the worker's own. */
+static struct wm_event own_event(const struct wm_worker *w, uint32_t kind)
+{
+    return (struct wm_event){
+        .size = sizeof(struct wm_event),
+        .kind = kind,
+        .spell = w->spell,
+        .generation = w->generation,
+        .join = w->join,
+        .pid = (int32_t)w->pid,
+        .slot = w->slot,
+        .role = w->role,
+    };
+}
+
+/* ------------------------------------------------------------------ start */
+
+static int begin(struct wm_worker *w, enum wm_step step, uint32_t kinds)
+{
+    if (wm_worker_record(w) == NULL) {
+        return -ECHILD;
+    }
+    w->step = step;
+    w->kinds = kinds;
+    return 0;
+}
+
+int wm_start_begin(struct wm_worker *worker, uint32_t kinds)
+{
+    WM_REQUIRE(worker);
+    return begin(worker, WM_STEP_START, kinds);
+}
+
+static int start_next(struct wm_worker *worker, struct wm_event *event)
+{
+    int error;
+
+    if (worker->step != WM_STEP_START) {
+        return 0;
+    }
+    worker->step = WM_STEP_NONE;
+    *event = own_event(worker, WM_EVENT_WORKER_START);
+    error = wm_worker_start(worker, &event->counts);
+    return error < 0 ? error : gives(worker, WM_EVENT_WORKER_START);
+}
+
+/* ------------------------------------------------------------------- exit */
+
+int wm_exit_begin(struct wm_worker *worker, uint32_t kinds)
+{
+    WM_REQUIRE(worker);
+    wm_beat(worker);
+    return begin(worker, WM_STEP_OWED, kinds);
+}
+
+/* A worker that lost its record is counted by nobody: it counts itself in, and
+ * is not the last, as it cannot know. */
+static void count_exit(struct wm_worker *w, struct wm_counts *counts)
+{
+    if (wm_worker_exit_counts(w, counts) == 0) {
+        return;
+    }
+    wm_generation_counts(w->node, w->generation, counts);
+    counts->mine = counts->mine < 1 ? 2 : counts->mine + 1;
+    counts->spell = w->spell;
+}
+
+/* Does one step. Returns true if there is an event to give; the worker's step
+ * says what comes next. */
+static bool exit_step(struct wm_worker *w, struct wm_event *event, int *closed)
+{
+    switch (w->step) {
+    case WM_STEP_OWED:
+    case WM_STEP_OWED_AFTER:
+        if (w->kinds != 0 && wm_event_take(w->node, w->kinds, event) > 0) {
+            return true;
+        }
+        break;
+    case WM_STEP_RECOVERIES:
+        if (gives(w, WM_EVENT_RECOVERED) && wm_worker_recovery_take(w) == 1) {
+            *event = own_event(w, WM_EVENT_RECOVERED);
+            return true;
+        }
+        break;
+    case WM_STEP_EXIT:
+        w->step++;
+        if (w->exit_given) {
+            return false;
+        }
+        /* The mark comes first: whatever the callback does, there is one. */
+        w->exit_given = true;
+        *event = own_event(w, WM_EVENT_WORKER_EXIT);
+        if (gives(w, WM_EVENT_WORKER_EXIT)) {
+            count_exit(w, &event->counts);
+            return true;
+        }
+        return false;
+    case WM_STEP_DRAIN:
+        w->step++;
+        wm_worker_drain(w);
+        *event = own_event(w, WM_EVENT_DRAINED);
+        return gives(w, WM_EVENT_DRAINED);
+    case WM_STEP_CLOSE:
+        *closed = wm_generation_close(w->node, w->generation);
+        break;
+    default:
+        if (gives(w, WM_EVENT_MASTER_EXIT) &&
+            wm_event_take_end(w->node, w->generation, event)) {
+            *closed = 0; /* its end is given */
+            return true;
+        }
+        w->step = WM_STEP_NONE;
+        return false;
+    }
+    w->step++;
+    return false;
+}
+
+static int exit_next(struct wm_worker *worker, struct wm_event *event)
+{
+    int closed = 0;
+
+    if (wm_worker_record(worker) == NULL) {
+        worker->step = WM_STEP_NONE;
+        return -ECHILD;
+    }
+    while (worker->step != WM_STEP_NONE) {
+        if (exit_step(worker, event, &closed)) {
+            return 1;
+        }
+    }
+    return closed == WM_CLOSED ? WM_CLOSED : 0;
+}
+
+/* ---------------------------------------------------------- one at a time */
+
+/* The caller's event may be shorter or longer than the library's. */
+static int next_as(struct wm_worker *worker, struct wm_event *event,
+                   int (*next)(struct wm_worker *, struct wm_event *))
+{
+    struct wm_event own = {.size = sizeof(own)};
+    int result = wm_sized_check(event, WM_LEAST(wm_event, counts));
+
+    if (result == 0) {
+        result = next(worker, &own);
+        if (result == 1) {
+            wm_sized_write(event, &own, sizeof(own));
+        }
+    }
+    return result;
+}
+
+int wm_start_next(struct wm_worker *worker, struct wm_event *event)
+{
+    WM_REQUIRE(worker);
+    return next_as(worker, event, start_next);
+}
+
+int wm_exit_next(struct wm_worker *worker, struct wm_event *event)
+{
+    WM_REQUIRE(worker);
+    return next_as(worker, event, exit_next);
+}
+
+/* --------------------------------------------------------------- in one go */
+
+/* A start or an exit: how it begins, and what comes next. */
+struct act {
+    int (*begin)(struct wm_worker *worker, uint32_t kinds);
+    int (*next)(struct wm_worker *worker, struct wm_event *event);
+};
+
+/* Gives all that next returns. */
+static int give_all(struct wm_worker *w, const struct act *act, uint32_t kinds,
+                    wm_event_fn *give, void *argument)
+{
+    struct wm_event event = {.size = sizeof(event)};
+    int result = act->begin(w, kinds);
+
+    if (result != 0) {
+        return result;
+    }
+    while ((result = act->next(w, &event)) == 1) {
+        if (give != NULL) {
+            give(&event, argument);
+        }
+    }
+    return result < 0 ? result : 0;
+}
+
+/* With the lock, or without it where it is not to be had in time. */
+static int run(struct wm_worker *w, const struct wm_lock_options *options,
+               const struct act *act, wm_event_fn *give, void *argument)
+{
+    int locked, result;
+
+    if (wm_worker_record(w) == NULL) {
+        return -ECHILD;
+    }
+    locked = wm_lock_acquire(w->node, options);
+    if (locked == -ETIMEDOUT) {
+        result = give_all(w, act, 0, NULL, NULL);
+        return result < 0 ? result : -ETIMEDOUT;
+    }
+    if (locked < 0) {
+        return locked;
+    }
+    result = give_all(w, act, WM_EVENTS_ALL, give, argument);
+    wm_lock_release(w->node);
+    return result;
+}
+
+int wm_start_run(struct wm_worker *worker, const struct wm_lock_options *lock,
+                 wm_event_fn *give, void *argument)
+{
+    static const struct act start = {wm_start_begin, start_next};
+
+    WM_REQUIRE(worker);
+    return run(worker, lock, &start, give, argument);
+}
+
+int wm_exit_run(struct wm_worker *worker, const struct wm_lock_options *lock,
+                wm_event_fn *give, void *argument)
+{
+    static const struct act exit = {wm_exit_begin, exit_next};
+
+    WM_REQUIRE(worker);
+    return run(worker, lock, &exit, give, argument);
+}

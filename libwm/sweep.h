@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The sweep, as other parts call it. */
+
+#ifndef WM_SWEEP_H
+#define WM_SWEEP_H
+
+#include "node.h"
+
+/* As wm_sweep(), but passes over workers that have beaten within fresh_ms. */
+int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,
+                   uint32_t fresh_ms);
+
+#endif

@@ -1,0 +1,182 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Copyright The libwm authors
+
+-- A worker's exit. The library says what is to be told, one event at a time,
+-- and changes the state of the worker's record in between (wm_exit_next). The
+-- callbacks run under the lock, in a timer as the shutdown begins, or else in
+-- exit_worker_by_lua*; the state changes whether or not the lock is to be had.
+
+local constants = require "resty.worker.manager.constants"
+local counts = require "resty.worker.manager.counts"
+local libwm = require "resty.worker.manager.libwm"
+local lock = require "resty.worker.manager.lock"
+local log = require "resty.worker.manager.log"
+local owed = require "resty.worker.manager.owed"
+local own = require "resty.worker.manager.own"
+local tell = require "resty.worker.manager.tell"
+local vm = require "resty.worker.manager.vm"
+
+local lib, nginx, bit_of = libwm.lib, libwm.nginx, libwm.bit_of
+local tonumber = tonumber
+
+local CLOSED = constants.CLOSED
+local RECOVERED = constants.EVENT_RECOVERED
+local WORKER_EXIT = constants.EVENT_WORKER_EXIT
+local DRAINED = constants.EVENT_DRAINED
+local OWN = bit_of(RECOVERED) + bit_of(WORKER_EXIT) + bit_of(DRAINED)
+
+-- On a fast stop nginx kills a worker after a second or so. A fast stop may
+-- follow on a graceful one, and cannot reach a worker that waits asleep.
+local SHORT_WAIT_MS = 500
+
+local event = libwm.sized("struct wm_event")
+
+local _M = {}
+
+local function tell_worker_exit(...)
+    -- The mark comes first: whatever the callback does, it runs once.
+    vm.exit_told = true
+    tell.worker_exit(...)
+end
+
+-- A worker that the library does not count is not the last one, either.
+local function tell_uncounted_exit()
+    tell_worker_exit(counts.with_me(2))
+end
+
+local function tell_event()
+    local kind = event.kind
+    if kind == WORKER_EXIT then
+        if vm.counted then
+            tell_worker_exit(counts.of_event(event))
+        else
+            tell_uncounted_exit()
+        end
+    elseif kind == RECOVERED then
+        tell.worker_recovered()
+    elseif kind == DRAINED then
+        own.tell_leader_lost()
+    else
+        owed.tell_event(event)
+    end
+end
+
+-- In a generation without a function for ends, no worker can tell of its own.
+-- Left owed, such an end would keep the segment after the last process has
+-- ended, and the next start of nginx would report it as lost.
+local function drop_ends()
+    repeat
+        local rc = lib.wm_generation_take_exit(vm.node, vm.generation, nil)
+    until rc ~= 1
+end
+
+-- The caller has the lock.
+local function tell_all()
+    -- A callback may yield, and a heartbeat that finds the segment damaged
+    -- gives vm.worker up. The handle itself stays good.
+    local worker = vm.worker
+    if worker and lib.wm_exit_begin(worker, OWN + owed.kinds()) == 0 then
+        owed.tell_taken()
+        while lib.wm_exit_next(worker, event) == 1 do
+            tell_event()
+        end
+        if not vm.master_exit then
+            drop_ends()
+        end
+    elseif not vm.exit_told then
+        tell_uncounted_exit()
+    end
+end
+
+-- The lock is not to be had.
+local function exit_untold(err)
+    if not vm.exit_told then
+        vm.exit_told = true
+        log.not_given("worker_exit", vm.id, err)
+    end
+    local worker = vm.worker
+    if worker and lib.wm_exit_begin(worker, 0) == 0 then
+        own.not_given(err)
+        if lib.wm_exit_next(worker, event) == CLOSED then
+            log.complain("not given yet: master_exit of ",
+                         tonumber(vm.generation), ": ", err)
+        end
+    end
+end
+
+local shutting_down = false
+
+-- In a timer that fires as the shutdown begins.
+function _M.on_shutdown()
+    if shutting_down or vm.left then
+        return
+    end
+    shutting_down = true
+    local ok, err = lock.acquire_polling(lock.WORKER_EXIT)
+    if vm.left then
+        return -- exit_worker_by_lua* has overtaken this timer
+    end
+    if not ok then
+        exit_untold(err)
+        return
+    end
+    tell_all()
+    lock.release()
+end
+
+-- Whether nginx ends this process at once.
+local function is_fast_stop()
+    local terminate = nginx("ngx_terminate")
+    if terminate then
+        return terminate ~= 0
+    end
+    return not ngx.worker.exiting()
+end
+
+local function patience()
+    if vm.terminated then
+        return 1
+    end
+    return (vm.exit_told or is_fast_stop()) and SHORT_WAIT_MS or 0
+end
+
+local function exit()
+    local was_told = vm.exit_told
+    local ok, err = lock.acquire_asleep(lock.WORKER_EXIT, patience())
+    if ok then
+        tell_all()
+        lock.release()
+        return true
+    end
+    exit_untold(err)
+    if was_told then
+        return true
+    end
+    return nil, err
+end
+
+local exiting = false
+
+-- In exit_worker_by_lua*: tells what the timer could not tell, and leaves. A
+-- callback that calls it does not run it again.
+function _M.exit()
+    if exiting then
+        return true
+    end
+    exiting = true
+    local ok, err = true, nil
+    if vm.called_back then
+        ok, err = exit()
+    end
+    if vm.worker then
+        lib.wm_worker_leave(vm.worker)
+        vm.worker = nil
+    end
+    vm.left = true
+    if not ok then
+        return nil, err
+    end
+    return true
+end
+
+return _M

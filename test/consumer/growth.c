@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* A program that is compiled with one version's header and run with another
+ * version's library, for test_growth.py. With GROWN it is the later header's,
+ * whose structs have one member more.
+ *
+ *     growth use           every call that takes or fills in a struct or list
+ *     growth upgrade LIB   a master with a worker, whose next binary is run with
+ *                          the library in the directory LIB, and takes over
+ *
+ * Each prints what it found, and fails at the first thing that is not so. */
+
+#include <wm.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOLDS(claim)                                                           \
+    ((claim) ? (void)0                                                         \
+             : (fprintf(stderr, "line %d: %s\n", __LINE__, #claim), exit(1)))
+#define WORKERS 3
+
+static char instance[64];
+
+static int attach(struct wm_node **node, struct wm_node_options *options)
+{
+    options->size = sizeof(*options);
+    options->instance = instance;
+    options->directory = getenv("DIRECTORY");
+    options->capacity = WORKERS + 1;
+    options->log_entries = 64;
+    return wm_node_attach(options, node);
+}
+
+/* A struct is filled in as far as the caller's goes, and no further. */
+static void check_fence(const unsigned char *fence, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        HOLDS(fence[i] == 0xa5);
+    }
+}
+
+#define FENCED(type, name)                                                     \
+    struct {                                                                   \
+        struct type is;                                                        \
+        unsigned char fence[64];                                               \
+    } name;                                                                    \
+    memset(&name, 0xa5, sizeof(name))
+#define CHECK_FENCE(name) check_fence((name).fence, sizeof((name).fence))
+
+static void give(const struct wm_event *event, void *argument)
+{
+    uint32_t *kinds = argument;
+
+    *kinds |= 1u << event->kind;
+    if (event->kind == WM_EVENT_WORKER_START ||
+        event->kind == WM_EVENT_WORKER_EXIT) {
+        HOLDS(event->counts.mine == 1);
+    }
+}
+
+static void check_facts(struct wm_node *node, struct wm_worker *worker)
+{
+    FENCED(wm_node_info, info);
+    FENCED(wm_postmortem, postmortem);
+    FENCED(wm_leader, leader);
+    FENCED(wm_lock_holder, holder);
+
+    info.is.size = sizeof(info.is);
+    HOLDS(wm_node_describe(node, &info.is) == 0);
+    HOLDS(info.is.capacity == WORKERS + 1 && info.is.exits_lost == 0);
+    CHECK_FENCE(info);
+    postmortem.is.size = sizeof(postmortem.is);
+    HOLDS(wm_node_postmortem(node, &postmortem.is) == 0);
+    HOLDS(postmortem.is.segments == 0 && postmortem.is.generation == 0);
+    CHECK_FENCE(postmortem);
+    leader.is.size = sizeof(leader.is);
+    HOLDS(wm_leader_stand(worker, &leader.is) == 1);
+    HOLDS(leader.is.mine == 1 && leader.is.term == 1);
+    CHECK_FENCE(leader);
+    holder.is.size = sizeof(holder.is);
+    HOLDS(wm_lock_try(node, 7, 0) == 0);
+    HOLDS(wm_lock_inspect(node, &holder.is) == 0);
+    HOLDS(holder.is.own == 1 && holder.is.purpose == 7);
+    CHECK_FENCE(holder);
+    HOLDS(wm_lock_release(node) == 0);
+#ifdef GROWN
+    HOLDS(info.is.grown == 0 && leader.is.grown == 0 && holder.is.grown == 0);
+#endif
+    info.is.size = 8;
+    HOLDS(wm_node_describe(node, &info.is) == -EINVAL);
+    holder.is.size = 0;
+    HOLDS(wm_lock_inspect(node, &holder.is) == -EINVAL);
+}
+
+static void check_lists(struct wm_node *node)
+{
+    struct wm_worker_info workers[3];
+    struct wm_generation_info generations[3];
+    struct wm_log_entry entries[16];
+    uint64_t since = 0;
+    uint32_t count;
+
+    memset(workers, 0xa5, sizeof(workers));
+    HOLDS(wm_snapshot(node, workers, sizeof(*workers), 2, &count) == 0);
+    HOLDS(count == 1 && workers[0].pid == getpid() &&
+          workers[0].state == WM_LIVE);
+    check_fence((unsigned char *)&workers[1], 2 * sizeof(*workers));
+    memset(generations, 0xa5, sizeof(generations));
+    HOLDS(wm_generations(node, generations, sizeof(*generations), 2, &count) ==
+          0);
+    HOLDS(count == 1 && generations[0].id == 1 &&
+          generations[0].state == WM_GENERATION_ACTIVE);
+    check_fence((unsigned char *)&generations[1], 2 * sizeof(*generations));
+    HOLDS(wm_log_read(node, &since, entries, sizeof(*entries), 16, &count,
+                      NULL) == 0);
+    HOLDS(count >= 4);
+    for (uint32_t i = 0; i < count; i++) {
+        HOLDS(entries[i].number == i + 1);
+    }
+    HOLDS(wm_snapshot(node, workers, 8, 2, &count) == -EINVAL);
+}
+
+static void use(void)
+{
+    struct wm_node_options options = {0};
+    struct wm_join_options join = {.size = sizeof(join), .expected = 1};
+    struct wm_lock_options lock = {.size = sizeof(lock), .wait_ms = 60000};
+    FENCED(wm_event, event);
+    struct wm_node *node;
+    struct wm_worker *worker;
+    uint32_t given = 0, reason;
+    uint64_t id;
+
+#ifdef GROWN
+    options.grown = 1;
+    if (strcmp(getenv("KNOWN"), "no") == 0) {
+        HOLDS(attach(&node, &options) == -E2BIG);
+    }
+    options.grown = 0;
+#endif
+    options.reserved = 1;
+    HOLDS(attach(&node, &options) == -EINVAL);
+    options.reserved = 0;
+    HOLDS(attach(&node, &options) == 0);
+    HOLDS(wm_generation_begin(node, &id, &reason) == 0);
+    HOLDS(wm_worker_join(node, id, &join, &worker) == 0);
+    HOLDS(wm_start_run(worker, &lock, give, &given) == 0);
+    check_facts(node, worker);
+    check_lists(node);
+    event.is.size = sizeof(event.is);
+    HOLDS(wm_event_take(node, WM_EVENTS_ALL, &event.is) == 0);
+    CHECK_FENCE(event);
+    HOLDS(wm_exit_run(worker, &lock, give, &given) == 0);
+    HOLDS(given == (1u << WM_EVENT_WORKER_START | 1u << WM_EVENT_WORKER_EXIT |
+                    1u << WM_EVENT_DRAINED | 1u << WM_EVENT_MASTER_EXIT));
+    HOLDS(wm_worker_leave(worker) == 0);
+    HOLDS(wm_node_release(node) == 0);
+}
+
+/* A worker that lives until its parent closes the pipe. */
+static pid_t work(struct wm_node *node, uint64_t id)
+{
+    struct wm_join_options join = {.size = sizeof(join)};
+    struct wm_worker *worker;
+    int ready[2];
+    char byte;
+    pid_t pid;
+
+    HOLDS(pipe(ready) == 0);
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also where a claim fails */
+        HOLDS(wm_worker_join(node, id, &join, &worker) == 0);
+        HOLDS(wm_start_run(worker, NULL, NULL, NULL) == 0);
+        HOLDS(write(ready[1], "", 1) == 1);
+        for (;;) {
+            pause();
+        }
+    }
+    HOLDS(pid > 0 && read(ready[0], &byte, 1) == 1);
+    close(ready[0]);
+    close(ready[1]);
+    return pid;
+}
+
+static void end(pid_t pid)
+{
+    HOLDS(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+}
+
+/* The next binary: takes the node over, and is one with it. */
+static void inherit(void)
+{
+    struct wm_node_options options = {.flags = WM_NODE_ADOPT};
+    struct wm_node_info info = {.size = sizeof(info)};
+    struct wm_worker_info workers[WORKERS + 1];
+    struct wm_counts counts;
+    struct wm_event event = {.size = sizeof(event)};
+    struct wm_node *node;
+    uint32_t count, reason;
+    uint64_t id;
+    pid_t pid;
+
+    HOLDS(attach(&node, &options) == 0);
+    HOLDS(wm_node_describe(node, &info) == 0);
+    HOLDS(info.adopted == 1 && info.not_adopted == 0 && info.generation == 1);
+    HOLDS(wm_generation_begin(node, &id, &reason) == 0);
+    HOLDS(id == 2 && reason == WM_REASON_UPGRADE);
+    pid = work(node, id);
+    HOLDS(wm_generation_counts(node, id, &counts) == 0);
+    HOLDS(counts.mine == 1 && counts.previous == WORKERS - 1);
+    HOLDS(wm_snapshot(node, workers, sizeof(*workers), WORKERS + 1, &count) ==
+          0);
+    HOLDS(count == WORKERS);
+    end(pid);
+    HOLDS(wm_sweep(node, NULL) > 0);
+    HOLDS(wm_event_take(node, 1u << WM_EVENT_CRASHED, &event) == 1);
+    HOLDS(event.generation == 2 && event.pid == pid);
+    HOLDS(wm_node_release(node) == 0);
+}
+
+static void upgrade(const char *self, const char *library)
+{
+    struct wm_node_options options = {0};
+    struct wm_node *node;
+    struct wm_counts counts;
+    uint32_t reason;
+    uint64_t id;
+    pid_t workers[WORKERS - 1], next;
+    int status;
+
+    HOLDS(attach(&node, &options) == 0);
+    HOLDS(wm_generation_begin(node, &id, &reason) == 0);
+    for (int i = 0; i < WORKERS - 1; i++) {
+        workers[i] = work(node, id);
+    }
+    next = fork();
+    if (next == 0) {
+        setenv("LD_LIBRARY_PATH", library, 1);
+        execl(self, self, "inherit", instance, (char *)NULL);
+        _exit(2);
+    }
+    HOLDS(waitpid(next, &status, 0) == next && status == 0);
+    HOLDS(wm_generation_counts(node, id, &counts) == 0);
+    HOLDS(counts.mine == WORKERS - 1);
+    for (int i = 0; i < WORKERS - 1; i++) {
+        end(workers[i]);
+    }
+    wm_events_give(node, NULL, NULL, NULL);
+    HOLDS(wm_node_release(node) == 0);
+}
+
+int main(int argc, char **argv)
+{
+    HOLDS(argc >= 3);
+    snprintf(instance, sizeof(instance), "%s", argv[2]);
+    if (strcmp(argv[1], "use") == 0) {
+        use();
+    } else if (strcmp(argv[1], "inherit") == 0) {
+        inherit();
+    } else {
+        upgrade(argv[0], argv[3]);
+    }
+    printf("version %u.%u\n", wm_version() >> 16, wm_version() & 0xffff);
+    return 0;
+}

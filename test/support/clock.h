@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* The clock of a program that is linked with this: the kernel's, unless a test
+ * says otherwise. */
+
+#ifndef CLOCK_H
+#define CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+struct clock {
+    time_t shift_s;             /* of all clocks */
+    time_t coarse_s;            /* of CLOCK_MONOTONIC_COARSE */
+    uint64_t asleep_ms;         /* that the machine pretends to have been */
+    uint64_t pause_ms;          /* that pass with each answer */
+    uint64_t passed_ms;         /* so far */
+    _Atomic uint64_t frozen_ms; /* CLOCK_MONOTONIC; 0: it goes on */
+};
+
+extern struct clock fake_clock;
+
+/* Sets all clocks, in ms since boot. */
+void clock_set(uint64_t ms);
+
+/* CMocka's teardown of a node, and of all pretence. */
+int clock_tear_down(void **state);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* A node under a name of its own, and processes that call the library one step
+ * at a time, each when it is told: what interleaves is for the test to say.
+ *
+ * The test's own process is the master unless a process forks the others. All
+ * ends with the test: processes are killed, segments unlinked. */
+
+#ifndef PROCESSES_H
+#define PROCESSES_H
+
+#include "test.h"
+
+#include "node.h"
+
+#define PROCESSES 24
+
+/* Never overdue, ms: also with a beat set back to when the machine booted. */
+#define NEVER_OVERDUE UINT32_MAX
+
+/* Kinds of events, as masks. */
+#define MASTER_EXIT (1u << WM_EVENT_MASTER_EXIT)
+#define CRASHED (1u << WM_EVENT_CRASHED)
+#define STALLED (1u << WM_EVENT_STALLED)
+
+/* What a process saw, in memory that it shares with the test. */
+struct seen {
+    struct wm_counts counts;
+    struct wm_event event;
+    struct wm_leader leader;
+    uint64_t id;
+    uint32_t number;
+};
+
+struct process {
+    struct process *parent; /* NULL: the test's own process */
+    struct seen *seen;
+    pid_t pid; /* 0: none, or ended */
+    int to[2];
+    int from[2];
+};
+
+extern struct wm_node *node;   /* also in each process */
+extern char test_instance[64]; /* its name */
+extern uint64_t generation;    /* that the fixture has begun */
+extern struct seen *shared;    /* by all processes of the test */
+
+/* CMocka's setup and teardown: a node of capacity 8. */
+int node_set_up(void **state);
+int node_set_up_with(uint32_t capacity);
+int node_tear_down(void **state);
+/* The same with a generation that this process has begun. */
+int generation_set_up(void **state);
+
+#define EMPTY_NODE_TEST(name) TEST_WITH(node_set_up, node_tear_down, name)
+#define NODE_TEST(name) TEST_WITH(generation_set_up, node_tear_down, name)
+
+/* A fresh node with another capacity; with a generation if there was one. */
+void node_restart(uint32_t capacity);
+/* This process takes part no more: a child makes a life of its own. */
+void node_give_up(void);
+/* And again: of a node of that capacity, if there is none. */
+int node_return(uint32_t capacity);
+/* How many files of this instance lie in the directory of segments. */
+int node_files(void);
+
+/* ---------------------------------------------------------------- processes */
+
+/* A process forked by the test, or by another one. */
+struct process *new_process(void);
+void new_processes(struct process **p, int count);
+struct process *process_fork(struct process *parent);
+/* Those of the test, by their order. NULL: no more. */
+struct process *process_at(uint32_t index);
+
+/* Has the process call function(itself, argument) and returns what that
+ * returned. */
+typedef long call_fn(struct process *self, uint64_t argument);
+long call(struct process *p, call_fn *function, uint64_t argument);
+
+/* The same in two steps: the process is at work between them. */
+void call_begin(struct process *p, call_fn *function, uint64_t argument);
+long call_end(struct process *p);
+/* All at once: the sum of what they returned, none of which is negative. */
+long call_all(struct process *const *p, int count, call_fn *function,
+              uint64_t argument);
+
+void process_kill(struct process *p);    /* and has it reaped */
+void process_zombify(struct process *p); /* and leaves it a zombie */
+void process_quit(struct process *p);    /* it ends by itself */
+void process_stop(struct process *p);
+void process_continue(struct process *p);
+void await_stop(struct process *p); /* that it stops by itself */
+
+/* Functions to call. Where one fills in what the process has seen, that is
+ * named. */
+call_fn do_begin;        /* id, number: the reason */
+call_fn do_abandon;      /* of a generation */
+call_fn do_join;         /* a generation; never overdue */
+call_fn do_join_helper;  /* the same as a helper */
+call_fn do_join_overdue; /* the same, overdue after 1 ms */
+call_fn do_start;        /* counts */
+call_fn do_exit;         /* counts */
+call_fn do_drain;
+call_fn do_close;     /* a generation */
+call_fn do_take_exit; /* of a generation; number: the spell */
+call_fn do_leave;
+call_fn do_beat;
+call_fn do_sweep;
+call_fn do_take_event; /* of these kinds; event */
+call_fn do_stand;      /* leader */
+call_fn do_lock;       /* waits for so many ms, 0: for ever */
+call_fn do_try;        /* the lock; 1: queues */
+call_fn do_unlock;
+call_fn do_release; /* the node */
+call_fn do_attach;  /* a node of that capacity, which begins; id */
+call_fn do_live;    /* the same, and joins and starts */
+
+/* ------------------------------------------------------------------ workers */
+
+/* Joins and starts in a new process: a live worker. */
+struct process *new_worker(uint64_t id);
+struct process *new_worker_of(struct process *master, uint64_t id);
+/* The same in a fresh table of one record. */
+struct process *new_only_worker(void);
+/* The same in the part of a helper. */
+struct process *new_helper(uint64_t id);
+/* A live worker of the test's own process, never overdue. */
+struct wm_worker *own_worker(uint64_t id);
+
+/* Exit, drain, close, taking: returns n_mine, and *exits how many ends it
+ * took. */
+int shut_down(struct process *p, uint64_t id, int *exits);
+/* The same of the last one, which takes an end. */
+void shut_down_last(struct process *p, uint64_t id);
+/* Drains and closes, and takes nothing: the end stays owed. */
+void close_untaken(struct process *p, uint64_t id);
+/* Drains, leaves and ends. */
+void process_leave(struct process *p);
+/* Leaves and ends. */
+void process_depart(struct process *p);
+
+/* ------------------------------------------------------------------ looking */
+
+/* A generation of this process. */
+uint64_t begin(void);
+
+/* The state of the worker with this pid, WM_FREE if it has no record. */
+enum wm_state state_of(pid_t pid);
+struct wm_generation_info generation_of(uint64_t id);
+void assert_generation(uint64_t id, enum wm_generation_state state,
+                       uint32_t spell);
+
+/* Sweeps without a worker. */
+int sweep(void);
+
+/* Takes one event of these kinds here, of which there must be one; or asserts
+ * that there is none to take. */
+struct wm_event take(uint32_t kinds);
+void assert_none_to_take(uint32_t kinds);
+
+/* A handle that reads the node. */
+struct wm_node *open_reader(void);
+
+#endif

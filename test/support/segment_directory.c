@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+#include "segment_directory.h"
+
+#include <dirent.h>
+
+char test_directory[64];
+struct wm_segment test_segment;
+
+int directory_set_up(UNUSED void **state)
+{
+    memset(&test_segment, 0, sizeof(test_segment));
+    test_segment.fd = -1;
+    snprintf(test_directory, sizeof(test_directory), "/dev/shm/test-XXXXXX");
+    return mkdtemp(test_directory) == NULL ? -1 : 0;
+}
+
+/* Counts the files, and removes them. */
+static int visit(bool remove_them)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(test_directory);
+    int n = 0;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        n += entry->d_name[0] != '.';
+        if (remove_them) {
+            remove(directory_path(entry->d_name)); /* "." and ".." refuse */
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return n;
+}
+
+int directory_tear_down(UNUSED void **state)
+{
+    wm_segment_close(&test_segment);
+    visit(true);
+    return rmdir(test_directory);
+}
+
+int directory_files(void)
+{
+    return visit(false);
+}
+
+const char *directory_path(const char *name)
+{
+    static char path[400];
+
+    snprintf(path, sizeof(path), "%s/%s", test_directory, name);
+    return path;
+}
+
+int segment_create(const char *instance)
+{
+    return wm_segment_create(&test_segment, test_directory, instance,
+                             wm_geometry(3, 5), 0600);
+}
+
+const char *segment_leave_dead(const char *instance)
+{
+    static char name[WM_NAME_SIZE];
+
+    assert_ok(segment_create(instance));
+    memcpy(name, test_segment.name, sizeof(name));
+    wm_segment_close(&test_segment);
+    return name;
+}
+
+struct wm_node_options node_options(const char *instance)
+{
+    return (struct wm_node_options){.size = sizeof(struct wm_node_options),
+                                    .instance = instance,
+                                    .directory = test_directory,
+                                    .capacity = 4,
+                                    .log_entries = 16};
+}
+
+struct wm_node *node_attach(const char *instance)
+{
+    const struct wm_node_options options = node_options(instance);
+    struct wm_node *node = NULL;
+
+    assert_ok(wm_node_attach(&options, &node));
+    return node;
+}
+
+struct wm_postmortem node_postmortem(const struct wm_node *node)
+{
+    struct wm_postmortem told = {.size = sizeof(told)};
+
+    assert_ok(wm_node_postmortem(node, &told));
+    return told;
+}
+
+struct wm_node_info node_info(const struct wm_node *node)
+{
+    struct wm_node_info info = {.size = sizeof(info)};
+
+    wm_node_describe(node, &info);
+    return info;
+}
+
+uint64_t node_begin(struct wm_node *node)
+{
+    uint64_t id = 0;
+
+    assert_ok(wm_generation_begin(node, &id, NULL));
+    return id;
+}
+
+int node_join(struct wm_node *node)
+{
+    const struct wm_join_options options = {.size = sizeof(options)};
+    struct wm_worker *worker = NULL;
+    struct wm_counts counts;
+    int error = wm_worker_join(node, 1, &options, &worker);
+
+    return error != 0 ? error : wm_worker_start(worker, &counts);
+}
+
+void node_leave(struct wm_node *node)
+{
+    wm_worker_drain(wm_node_worker(node));
+    wm_generation_close(node, 1);
+    wm_generation_take_exit(node, 1, NULL);
+    wm_worker_leave(wm_node_worker(node));
+}

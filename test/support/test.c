@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+#include "test.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#define PATIENCE_MS 20000
+
+static struct CMUnitTest tests[128];
+static size_t test_count;
+
+void test_add(const char *name, CMUnitTestFunction test,
+              CMFixtureFunction set_up, CMFixtureFunction tear_down,
+              const void *initial_state)
+{
+    if (test_count == COUNT(tests)) {
+        abort();
+    }
+    tests[test_count++] = (struct CMUnitTest){name, test, set_up, tear_down,
+                                              (void *)(uintptr_t)initial_state};
+}
+
+int test_run(void)
+{
+    const char *names = getenv("WM_TESTS");
+
+    if (names != NULL) {
+        cmocka_set_test_filter(names);
+    }
+    return _cmocka_run_group_tests("tests", tests, test_count, NULL, NULL);
+}
+
+void test_skip_named(const char *test, const char *why)
+{
+    bool may = getenv("WM_MAY_SKIP") != NULL;
+
+    print_message("# %s: %s%s\n", test, why, may ? ", allowed in CI" : "");
+    skip();
+}
+
+void await(bool (*condition)(void *), void *argument, const char *what)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    for (int ms = 0; ms < PATIENCE_MS; ms++) {
+        if (condition(argument)) {
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+    fail_msg("timed out waiting for %s", what);
+}
+
+/* State and number of threads, fields 3 and 20. */
+static char read_stat(pid_t pid, long *threads)
+{
+    char path[40], text[512] = "";
+    const char *at;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    f = fopen(path, "r");
+    if (f == NULL) {
+        return 0;
+    }
+    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+    fclose(f);
+    at = strrchr(text, ')');
+    if (at == NULL || at[1] != ' ') {
+        return 0;
+    }
+    sscanf(at + 2,
+           "%*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+           "%*s %ld",
+           threads);
+    return at[2];
+}
+
+char process_state(pid_t pid)
+{
+    long threads;
+
+    return read_stat(pid, &threads);
+}
+
+bool is_zombie(pid_t pid)
+{
+    long threads = 0;
+
+    return read_stat(pid, &threads) == 'Z' && threads == 1;
+}
+
+const char *program_path(void)
+{
+    static char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+    assert_true(n > 0);
+    path[n] = '\0';
+    return path;
+}
+
+bool has_pidfd(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
+pid_t fork_child(void)
+{
+    pid_t parent = getpid(), pid = fork();
+
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent && getppid() != 0) {
+            _exit(3); /* it has ended; 0: it is in another namespace */
+        }
+        return 0;
+    }
+    assert_true(pid > 0);
+    return pid;
+}
+
+pid_t fork_sleeper(void)
+{
+    pid_t pid = fork_child();
+
+    if (pid == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    return pid;
+}
+
+void kill_unreaped(pid_t pid)
+{
+    siginfo_t info;
+
+    kill(pid, SIGKILL);
+    assert_ok(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT));
+}
+
+void kill_and_reap(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+int child_status(pid_t pid)
+{
+    int status = -1;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -status;
+}
+
+int run_check(check_fn *check, const void *argument)
+{
+    pid_t pid = fork_child();
+
+    if (pid == 0) {
+        _exit(check(argument));
+    }
+    return child_status(pid);
+}
+
+void assert_or_skip_named(const char *test, int result, const char *why)
+{
+    if (result == CHECK_IMPOSSIBLE) {
+        test_skip_named(test, why);
+    }
+    assert_int_equal(result, 0);
+}
+
+static bool write_text(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return n == (ssize_t)strlen(text);
+}
+
+bool enter_namespaces(int flags)
+{
+    const unsigned uid = getuid(), gid = getgid();
+    char map[64];
+
+    if (unshare(CLONE_NEWUSER | flags) == 0) {
+        snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+        write_text("/proc/self/setgroups", "deny");
+        if (!write_text("/proc/self/uid_map", map)) {
+            return false;
+        }
+        snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+        write_text("/proc/self/gid_map", map);
+    } else if (unshare(flags) != 0) {
+        return false;
+    }
+    return (flags & CLONE_NEWNS) == 0 ||
+           mount("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+/* The hard limit stays: valgrind knows no other. */
+int limit_descriptors(unsigned first)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return -1;
+    }
+    limit.rlim_cur = first;
+    return setrlimit(RLIMIT_NOFILE, &limit);
+}

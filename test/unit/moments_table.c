@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* What others do between two looks of one operation at the table: while it
+ * counts, closes a generation, or takes a record for another one. */
+
+#include "census.h"
+#include "inside.h"
+#include "moments.h"
+
+static uint64_t joins;
+static int stops; /* that are to come */
+static struct process *late;
+
+static int start(void **state)
+{
+    joins = 0;
+    return generation_set_up(state);
+}
+
+#define TABLE_TEST(name) TEST_WITH(start, node_tear_down, name)
+
+static void before_a_look_at(uint32_t slot, moment_fn *act)
+{
+    BEFORE(MOMENT_LOAD, *record(slot), act);
+}
+
+/* --------------------------------------------------------------- counting */
+
+static void appear(uint32_t slot)
+{
+    set_live(slot, ++joins, generation);
+}
+
+/* Of two slots, to the one that is not looked at just now. */
+static void move(void)
+{
+    uint32_t from = state_at(0) == WM_FREE;
+
+    appear(!from);
+    set_free(from);
+    if (--stops > 0) {
+        before_a_look_at(!from, move);
+    }
+}
+
+/* Both passes of the first pair come to where the worker is not any more. */
+static void set_mover(void)
+{
+    appear(1);
+    stops = 3;
+    before_a_look_at(1, move);
+}
+
+TABLE_TEST(a_worker_that_moves_during_each_pass_is_counted)
+{
+    struct wm_counts counts;
+
+    set_mover();
+    assert_ok(wm_generation_counts(node, generation, &counts));
+    assert_int_equal(stops, 0);
+    assert_int_equal(counts.mine, 1);
+}
+
+TABLE_TEST(a_worker_that_moves_during_each_pass_is_listed)
+{
+    struct wm_worker_info list[2];
+    uint32_t count;
+
+    set_mover();
+    assert_ok(wm_snapshot(node, list, sizeof(*list), 2, &count));
+    assert_int_equal(stops, 0);
+    assert_int_equal(count, 1);
+}
+
+/* It is claimed anew by the same process, which has written no number yet; the
+ * worker that comes before it goes has a slot that was looked at. */
+static void claim_again(void)
+{
+    appear(0);
+    set_state(1, WM_CLAIMED);
+}
+
+static void live_meanwhile(void)
+{
+    set_state(1, WM_LIVE);
+    set_free(2);
+    before_a_look_at(1, claim_again);
+}
+
+TABLE_TEST(a_worker_between_two_claims_is_not_missed)
+{
+    struct wm_counts counts;
+
+    appear(1);
+    set_state(1, WM_CLAIMED);
+    appear(2);
+    before_a_look_at(2, live_meanwhile);
+    wm_generation_counts(node, generation, &counts);
+    assert_int_equal(state_at(0), WM_LIVE);
+    assert_int_equal(counts.mine, 1);
+}
+
+/* A helper comes and goes all the time, so that no two passes agree; a worker
+ * goes for good. */
+static void never_settle(void)
+{
+    record(2)->role = WM_ROLE_HELPER;
+    appear(2);
+    if (--stops == 10) {
+        set_free(1);
+    }
+    if (stops > 0) {
+        before_a_look_at((uint32_t)stops % 2, never_settle);
+    }
+}
+
+TABLE_TEST(where_nothing_settles_nobody_is_told_to_be_the_last)
+{
+    struct wm_counts counts;
+
+    appear(0);
+    appear(1);
+    stops = 20; /* two in each pass, and five pairs of passes */
+    before_a_look_at(0, never_settle);
+    wm_counts_of(node, generation, WM_COUNT_EXIT, &counts);
+    assert_true(stops < 10);
+    assert_int_equal(counts.unsettled, 1);
+    assert_int_equal(counts.mine, 2);
+}
+
+/* ------------------------------------------------------------ generations */
+
+static void join_late(void)
+{
+    assert_ok(call(late, do_join, generation));
+}
+
+/* It has joined, and its generation is as its last worker left it. */
+static void assert_joined_late(void)
+{
+    assert_true(moment_came());
+    assert_int_equal(state_of(late->pid), WM_JOINING);
+    assert_int_equal(generation_of(generation).state, WM_GENERATION_ACTIVE);
+}
+
+TABLE_TEST(a_join_where_the_closer_has_looked_keeps_it_open)
+{
+    struct process *last = new_worker(generation);
+
+    late = new_process();
+    process_leave(last);
+    set_free(1); /* which the closer looks at as well */
+    before_a_look_at(1, join_late);
+    assert_int_equal(wm_generation_close(node, generation), 0);
+    assert_joined_late();
+}
+
+static void live(uint64_t id)
+{
+    struct process *p = new_worker(id);
+
+    shut_down_last(p, id);
+    process_depart(p);
+}
+
+TABLE_TEST(one_that_is_revived_meanwhile_keeps_its_record)
+{
+    const uint32_t count = node->segment.geometry.generations;
+    uint64_t id;
+
+    late = new_process();
+    live(generation);
+    live(begin());
+    do {
+        id = begin();
+        wm_generation_abandon(node, id);
+    } while (id < generation + count - 1);
+    BEFORE(MOMENT_SWAP, generation_record(generation)->word, join_late);
+    /* Nor is that of the next one spare, its master's current one. */
+    assert_int_equal(begin(), generation + count + 2);
+    assert_joined_late();
+}
+
+static struct process *master, *rival;
+
+/* Until one has the record of generation 1. */
+static uint64_t begin_until_the_record_comes_again(struct process *p)
+{
+    do {
+        assert_ok(call(p, do_begin, 0));
+    } while (generation_record(p->seen->id) != generation_record(1));
+    return p->seen->id;
+}
+
+static void end_its_generation(void)
+{
+    assert_int_equal(call(rival, do_take_event, ~0u), 1);
+    process_kill(master);
+    assert_int_equal(call(rival, do_close, 1), WM_CLOSED);
+    assert_int_equal(call(rival, do_take_exit, 1), 1);
+    begin_until_the_record_comes_again(rival);
+}
+
+EMPTY_NODE_TEST(a_death_is_counted_of_its_own_generation)
+{
+    node_restart(1);
+    master = new_process();
+    rival = new_process();
+    assert_ok(call(master, do_begin, 0));
+    process_kill(new_worker_of(master, 1));
+    BEFORE(MOMENT_SWAP, generation_record(1)->deaths, end_its_generation);
+    sweep();
+    assert_true(moment_came());
+    assert_int_equal(generation_of(rival->seen->id).deaths, 0);
+}
+
+static long do_begin_and_stop(struct process *self, UNUSED uint64_t none)
+{
+    BEFORE(MOMENT_SWAP, generation_record(1)->master, stop_here);
+    return do_begin(self, 0);
+}
+
+EMPTY_NODE_TEST(a_master_that_went_on_keeps_what_it_has_begun)
+{
+    uint64_t id;
+
+    node_restart(1);
+    master = new_process();
+    assert_ok(call(master, do_begin, 0));
+    rival = process_fork(master);
+    call_begin(rival, do_begin_and_stop, 0);
+    await_stop(rival);
+    id = begin_until_the_record_comes_again(master);
+    process_continue(rival);
+    assert_ok(call_end(rival));
+    assert_int_equal(generation_of(id).master, master->pid);
+    process_kill(rival);
+    sweep();
+    assert_int_equal(generation_of(id).state, WM_GENERATION_BEGUN);
+}
