@@ -109,6 +109,19 @@ void floor_cas_unpadded(benchmark::State &state, int processes)
 const alone_and_together floor_cas_unpadded_rows("floor_cas_unpadded",
                                                  floor_cas_unpadded);
 
+// The clock, and a load: what a beat does in a millisecond that has its beat.
+void floor_clock(benchmark::State &state, int processes)
+{
+    auto &table = bench::shared<rows<padded>>();
+
+    measure(state, processes, [&](int i) {
+        benchmark::DoNotOptimize(
+            table.of[i].word.load(std::memory_order_relaxed) == coarse_ms());
+    });
+}
+const alone_and_together floor_clock_rows("floor_clock", floor_clock);
+
+// The clock, and a swap: what a beat does in a millisecond of its own.
 void floor_cas_clock(benchmark::State &state, int processes)
 {
     auto &table = bench::shared<rows<padded>>();
@@ -155,8 +168,8 @@ void beat(benchmark::State &state, int processes)
 }
 const alone_and_together beat_rows("beat", beat);
 
-// The same where each call is a swap, as it is with less than one in a
-// millisecond.
+// The same where each call is a swap, as it is with less than one in a tick of
+// the coarse clock: a worker that beats once a second swaps each time.
 void beat_swap(benchmark::State &state, int processes)
 {
     static std::uint64_t ahead = 0;

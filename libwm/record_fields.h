@@ -150,9 +150,9 @@ static inline void record_cold_set_given(struct wm_record_cold *c,
 }
 
 /* The mark that an event is given. Acquire: the fields that were read for the
- * event were loaded before the record can be another's; release: whoever loads
- * the mark comes after that [G]. Relaxed where it fails: the caller gives
- * nothing then. */
+ * event were loaded before the record can be another's; release: a process
+ * that loads the mark comes after that [G]. Relaxed where it fails: the caller
+ * gives nothing then. */
 static inline bool record_cold_swap_given(struct wm_record_cold *c,
                                           uint64_t from, uint64_t to)
 {

@@ -25,9 +25,10 @@
 #define ATTEMPTS 16
 
 /* Takes the exclusive lock, which proves that nobody takes part: 0, -EBUSY, or
- * what flock(2) said. Whoever just asks holds it for a moment, too, and must
- * not be mistaken for a participant: unlike one, it refuses shares as well,
- * and is waited for. A share that is granted here goes at the next attempt. */
+ * an error of flock(2). A process that only checks usage holds it for a moment,
+ * too, and must not be mistaken for a participant: unlike one, it refuses a
+ * shared lock as well, and is waited for. A shared lock that is granted here is
+ * given up by the next attempt. */
 static int lock_alone(int fd)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
