@@ -133,8 +133,12 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event, int *closed)
     case WM_STEP_DRAIN:
         w->step++;
         wm_worker_drain(w);
+        if (w->drained_given || !gives(w, WM_EVENT_DRAINED)) {
+            return false;
+        }
+        w->drained_given = true;
         *event = own_event(w, WM_EVENT_DRAINED);
-        return gives(w, WM_EVENT_DRAINED);
+        return true;
     case WM_STEP_CLOSE:
         *closed = wm_generation_close(w->node, w->generation);
         break;
