@@ -168,6 +168,26 @@ NODE_TEST(a_sweep_gives_no_more_events_than_there_are_records)
     assert_int_equal(given, g->capacity + g->generations);
 }
 
+/* In an exit, too, which its worker waits for. */
+NODE_TEST(an_exit_gives_no_more_events_than_there_are_records)
+{
+    const struct wm_geometry *g = &node->segment.geometry;
+    const struct wm_join_options join = {.size = sizeof(join)};
+    struct wm_worker *w;
+    int given = 0;
+
+    assert_ok(wm_worker_join(node, generation, &join, &w));
+    /* A thousand million stalls, none of which was. */
+    record(wm_worker_slot(w))->stalls =
+        wm_stalls(record(wm_worker_slot(w))->join, UINT32_C(1) << 30);
+    limit_seconds(20);
+    assert_ok(wm_exit_run(w, NULL, count_given, &given));
+    limit_seconds(0);
+    assert_true(given >= 2);
+    assert_true(given < 2 * (int)(g->capacity + g->generations));
+    assert_int_equal(state_of(getpid()), WM_DRAINING);
+}
+
 /* The last entry alone is whole, and each before it is missed because of it: to
  * be found once, not again for each. By the square of the log it would take
  * hours. */
