@@ -164,11 +164,15 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event, int *closed)
 
 static int exit_next(struct wm_worker *worker, struct wm_event *event)
 {
+    int error = wm_node_usable(worker->node);
     int closed = 0;
 
     if (wm_worker_record(worker) == NULL) {
         worker->step = WM_STEP_NONE;
         return -ECHILD;
+    }
+    if (error != 0) {
+        return error;
     }
     while (worker->step != WM_STEP_NONE) {
         if (exit_step(worker, event, &closed)) {

@@ -782,8 +782,8 @@ int wm_exit_begin(struct wm_worker *worker, uint32_t kinds);
  * event: size in, the rest out.
  * Returns 1: give this event; 0: done; WM_CLOSED: done, and the end of its
  * generation, which this worker has closed, stays owed to another;
- * -ECHILD; -EINVAL: the size. The worker's own act. Lock-free; asks the kernel
- * about each worker. */
+ * -ECHILD; -EINVAL: the size; -EUCLEAN. The worker's own act. Lock-free; asks
+ * the kernel about each worker. */
 int wm_exit_next(struct wm_worker *worker, struct wm_event *event);
 
 /* Waits for the lock, gives all of a worker's exit, releases the lock. The

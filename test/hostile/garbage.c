@@ -48,6 +48,9 @@ static void expect_nothing_is_done(struct wm_worker *worker)
     assert_int_equal(wm_worker_start(worker, &counts), -EUCLEAN);
     assert_int_equal(wm_worker_exit_counts(worker, &counts), -EUCLEAN);
     assert_int_equal(wm_worker_drain(worker), -EUCLEAN);
+    assert_ok(wm_exit_begin(worker, WM_EVENTS_ALL));
+    assert_int_equal(wm_exit_next(worker, &event), -EUCLEAN);
+    assert_int_equal(wm_exit_run(worker, NULL, NULL, NULL), -EUCLEAN);
     assert_int_equal(wm_generation_close(node, g), -EUCLEAN);
     assert_int_equal(wm_generation_take_exit(node, g, NULL), -EUCLEAN);
     wm_worker_leave(worker);
