@@ -511,7 +511,8 @@ struct wm_event {
 /* The function that is given an event, under the lock. */
 typedef void wm_event_fn(const struct wm_event *event, void *argument);
 
-/* How many workers and generations have events of these kinds to be given out.
+/* How many events of these kinds are owed: of each worker one at a time, of a
+ * generation each of its ends.
  * kinds: bit mask, 1 << enum wm_event_kind. Wait-free. */
 int wm_events_owed(const struct wm_node *node, uint32_t kinds);
 

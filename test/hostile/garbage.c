@@ -171,6 +171,21 @@ NODE_TEST(a_sweep_gives_no_more_events_than_there_are_records)
     assert_int_equal(given, g->capacity + g->generations);
 }
 
+/* More than an int holds, with a million ends of each generation. */
+NODE_TEST(a_sum_of_garbage_is_a_count)
+{
+    uint64_t id = 1;
+
+    node_restart(3000);
+    header()->next_generation = node->segment.geometry.generations;
+    for (; id <= node->segment.geometry.generations; id++) {
+        generation_record(id)->word =
+            wm_gen_word(WM_GENERATION_EXITED, 0, 1, 7);
+    }
+    assert_true(wm_events_owed(node, WM_EVENTS_ALL) > 0);
+    assert_true(wm_events_owed(node, WM_EVENTS_ALL) < WM_RECOVERED);
+}
+
 /* In an exit, too, which its worker waits for. */
 NODE_TEST(an_exit_gives_no_more_events_than_there_are_records)
 {
