@@ -64,12 +64,12 @@
  * Sizes. A struct that a caller fills in or has filled in carries its own size
  * in `size`, and a list has the size of its elements as an argument: set it to
  * sizeof. So a program goes on working with a later library whose structs are
- * longer. Of a struct that is read, the first version's size is needed at
- * least (-EINVAL); what a shorter one lacks has its default; what a longer one
- * has beyond the library's must be 0 (-E2BIG). Of a struct that is filled in,
- * the library fills in what fits, and 0 beyond what it knows. A field that is
- * called `reserved` must be 0. struct wm_counts and struct wm_lock_hold do not
- * grow.
+ * longer. A size is at least the first version's, and at most 4,096 (-EINVAL).
+ * Of a struct that is read, what a shorter one lacks has its default; what a
+ * longer one has beyond the library's must be 0 (-E2BIG). Of a struct that is
+ * filled in, the library fills in what fits, and 0 beyond what it knows. A
+ * field that is called `reserved` must be 0. struct wm_counts and struct
+ * wm_lock_hold do not grow.
  *
  * Processes. A handle belongs to the process that made it. A child inherits
  * its parent's handles: the node's stays good, the worker's does not (the
