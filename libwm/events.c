@@ -30,6 +30,8 @@
 #include "lock.h"
 #include "record.h"
 
+#include <limits.h>
+
 /* Stalls that were not told: those the worker came back from, and the present
  * one. `stalls` first, the word second: the worker leaves STALLED before it
  * counts, so that what is in flight is counted too low, never twice. */
@@ -130,12 +132,18 @@ static bool take_of_generation(struct wm_node *node, uint32_t index,
            wm_gen_owed(word) != 0 && wm_event_take_end(node, info.id, event);
 }
 
+/* A count, also where somebody scribbled: less than every condition. */
+static int as_count(uint64_t owed)
+{
+    return owed < INT_MAX / 2 ? (int)owed : INT_MAX / 2;
+}
+
 int wm_events_owed(const struct wm_node *node, uint32_t kinds)
 {
     WM_REQUIRE(node);
     uint32_t high = wm_node_high(node);
     uint32_t count = wm_generations_used(node);
-    int owed = 0;
+    uint64_t owed = 0;
 
     if (wm_node_usable(node) == -EUCLEAN) {
         return 0;
@@ -146,13 +154,13 @@ int wm_events_owed(const struct wm_node *node, uint32_t kinds)
         owed += is_of_kinds(owed_kind(node, i, &word, &given, &mark), kinds);
     }
     if (!is_of_kinds(WM_EVENT_MASTER_EXIT, kinds)) {
-        return owed;
+        return as_count(owed);
     }
     for (uint32_t i = 0; i < count; i++) {
-        owed += (int)wm_gen_owed(
+        owed += wm_gen_owed(
             generation_word_acquire(wm_generation_at(&node->segment, i)));
     }
-    return owed;
+    return as_count(owed);
 }
 
 static bool take_any(struct wm_node *node, uint32_t kinds,

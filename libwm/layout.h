@@ -216,7 +216,7 @@ struct wm_segment_header {
 #define WM_COLD_LEAST 128u
 #define WM_GENERATION_LEAST 64u
 #define WM_LOG_LEAST 64u
-/* What no version will pass, so that no sum of a checked header overflows. */
+/* What no version will pass. */
 #define WM_STRIDE_MOST 4096u
 
 static_assert(sizeof(struct wm_record) >= WM_RECORD_LEAST, "a line a worker");
@@ -243,23 +243,24 @@ struct wm_geometry {
     uint32_t cold_stride;
     uint32_t generation_stride;
     uint32_t log_stride;
-    size_t records; /* byte offsets of the four arrays */
-    size_t colds;
-    size_t generation_records;
-    size_t log;
-    size_t size; /* the whole */
+    uint64_t records; /* byte offsets of the four arrays */
+    uint64_t colds;
+    uint64_t generation_records;
+    uint64_t log;
+    uint64_t size; /* the whole: 5 GB at most, which may be too much to map */
 };
 
-/* Fills in the offsets and the size. */
+/* Fills in the offsets and the size, which no bounds of a checked header make
+ * overflow; whether the process can map so much is the caller's to check. */
 static inline void wm_geometry_lay_out(struct wm_geometry *g)
 {
     g->generations = g->capacity + WM_GENERATIONS_SPARE;
     g->records = g->header_size;
-    g->colds = g->records + (size_t)g->capacity * g->record_stride;
-    g->generation_records = g->colds + (size_t)g->capacity * g->cold_stride;
+    g->colds = g->records + (uint64_t)g->capacity * g->record_stride;
+    g->generation_records = g->colds + (uint64_t)g->capacity * g->cold_stride;
     g->log =
-        g->generation_records + (size_t)g->generations * g->generation_stride;
-    g->size = g->log + (size_t)g->log_entries * g->log_stride;
+        g->generation_records + (uint64_t)g->generations * g->generation_stride;
+    g->size = g->log + (uint64_t)g->log_entries * g->log_stride;
 }
 
 /* Of a segment that this library makes. */

@@ -46,7 +46,9 @@ struct wm_worker {
     uint32_t recovered; /* of its stalls, those whose recovery was taken */
     enum wm_step step;
     uint32_t kinds; /* that its start or exit gives */
+    uint32_t most;  /* events that its exit may still give */
     bool exit_given;
+    bool drained_given;
     _Atomic bool late; /* a beat was overdue since its last sweep */
 };
 

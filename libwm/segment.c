@@ -279,8 +279,11 @@ static int check_make(struct wm_geometry *g, const struct wm_segment_header *h)
     }
     wm_geometry_lay_out(g);
     /* Safeguard: size_fits_the_tables */
-    return h->size == g->size && h->generations == g->generations ? 0
-                                                                  : -EUCLEAN;
+    if (h->size != g->size || h->generations != g->generations) {
+        return -EUCLEAN;
+    }
+    /* Where addresses have 32 bits, not every size is one. */
+    return g->size <= PTRDIFF_MAX ? 0 : -ENOMEM;
 }
 
 /* What the header says of itself. */

@@ -19,8 +19,15 @@
 #define WM_LEAST(type, last)                                                   \
     (offsetof(struct type, last) + sizeof(((struct type *)NULL)->last))
 
-/* No element of a list is longer: else a sum could overflow. */
-#define WM_ELEMENT_MOST 4096u
+/* No struct of any version is longer: a size that is was never set, and would
+ * have the library read or write far beyond it. */
+#define WM_SIZE_MOST 4096u
+
+/* Whether a size is one that some version's struct has: 0 or -EINVAL. */
+static inline int wm_size_check(uint32_t size, size_t least)
+{
+    return size < least || size > WM_SIZE_MOST ? -EINVAL : 0;
+}
 
 static inline size_t wm_lesser(size_t a, size_t b)
 {
@@ -29,15 +36,15 @@ static inline size_t wm_lesser(size_t a, size_t b)
 
 /* Reads a caller's struct into the library's, whose defaults are there already.
  * Its first member is its size.
- * Returns 0; -EINVAL: shorter than the first version; -E2BIG: it sets what this
- * library does not know. */
+ * Returns 0; -EINVAL: no version's size; -E2BIG: it sets what this library does
+ * not know. */
 static inline int wm_sized_read(void *own, size_t own_size, size_t least,
                                 const void *theirs)
 {
     uint32_t size;
 
     memcpy(&size, theirs, sizeof(size));
-    if (size < least) {
+    if (wm_size_check(size, least) != 0) {
         return -EINVAL;
     }
     for (size_t i = own_size; i < size; i++) {
@@ -55,7 +62,7 @@ static inline int wm_sized_check(const void *theirs, size_t least)
     uint32_t size;
 
     memcpy(&size, theirs, sizeof(size));
-    return size < least ? -EINVAL : 0;
+    return wm_size_check(size, least);
 }
 
 /* Fills a caller's struct in: what fits, and 0 beyond what the library knows.
@@ -76,7 +83,7 @@ static inline void wm_sized_write(void *theirs, const void *own,
 /* Whether a list can have elements of that size: 0 or -EINVAL. */
 static inline int wm_element_check(uint32_t element, size_t least)
 {
-    return element < least || element > WM_ELEMENT_MOST ? -EINVAL : 0;
+    return wm_size_check(element, least);
 }
 
 static inline void *wm_element_at(void *list, uint32_t element, size_t i)

@@ -84,7 +84,12 @@ static int start_next(struct wm_worker *worker, struct wm_event *event)
 int wm_exit_begin(struct wm_worker *worker, uint32_t kinds)
 {
     WM_REQUIRE(worker);
+    const struct wm_geometry *g = &worker->node->segment.geometry;
+
     wm_beat(worker);
+    /* Where it seems to owe more than that, somebody scribbled, or another
+     * gives the rest. */
+    worker->most = g->capacity + g->generations + 2; /* its exit, its drain */
     return begin(worker, WM_STEP_OWED, kinds);
 }
 
@@ -107,12 +112,14 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event, int *closed)
     switch (w->step) {
     case WM_STEP_OWED:
     case WM_STEP_OWED_AFTER:
-        if (w->kinds != 0 && wm_event_take(w->node, w->kinds, event) > 0) {
+        if (w->kinds != 0 && w->most > 0 &&
+            wm_event_take(w->node, w->kinds, event) > 0) {
             return true;
         }
         break;
     case WM_STEP_RECOVERIES:
-        if (gives(w, WM_EVENT_RECOVERED) && wm_worker_recovery_take(w) == 1) {
+        if (gives(w, WM_EVENT_RECOVERED) && w->most > 0 &&
+            wm_worker_recovery_take(w) == 1) {
             *event = own_event(w, WM_EVENT_RECOVERED);
             return true;
         }
@@ -133,13 +140,17 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event, int *closed)
     case WM_STEP_DRAIN:
         w->step++;
         wm_worker_drain(w);
+        if (w->drained_given || !gives(w, WM_EVENT_DRAINED)) {
+            return false;
+        }
+        w->drained_given = true;
         *event = own_event(w, WM_EVENT_DRAINED);
-        return gives(w, WM_EVENT_DRAINED);
+        return true;
     case WM_STEP_CLOSE:
         *closed = wm_generation_close(w->node, w->generation);
         break;
     default:
-        if (gives(w, WM_EVENT_MASTER_EXIT) &&
+        if (gives(w, WM_EVENT_MASTER_EXIT) && w->most > 0 &&
             wm_event_take_end(w->node, w->generation, event)) {
             *closed = 0; /* its end is given */
             return true;
@@ -153,14 +164,19 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event, int *closed)
 
 static int exit_next(struct wm_worker *worker, struct wm_event *event)
 {
+    int error = wm_node_usable(worker->node);
     int closed = 0;
 
     if (wm_worker_record(worker) == NULL) {
         worker->step = WM_STEP_NONE;
         return -ECHILD;
     }
+    if (error != 0) {
+        return error;
+    }
     while (worker->step != WM_STEP_NONE) {
         if (exit_step(worker, event, &closed)) {
+            worker->most -= worker->most > 0;
             return 1;
         }
     }

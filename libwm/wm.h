@@ -64,12 +64,12 @@
  * Sizes. A struct that a caller fills in or has filled in carries its own size
  * in `size`, and a list has the size of its elements as an argument: set it to
  * sizeof. So a program goes on working with a later library whose structs are
- * longer. Of a struct that is read, the first version's size is needed at
- * least (-EINVAL); what a shorter one lacks has its default; what a longer one
- * has beyond the library's must be 0 (-E2BIG). Of a struct that is filled in,
- * the library fills in what fits, and 0 beyond what it knows. A field that is
- * called `reserved` must be 0. struct wm_counts and struct wm_lock_hold do not
- * grow.
+ * longer. A size is at least the first version's, and at most 4,096 (-EINVAL).
+ * Of a struct that is read, what a shorter one lacks has its default; what a
+ * longer one has beyond the library's must be 0 (-E2BIG). Of a struct that is
+ * filled in, the library fills in what fits, and 0 beyond what it knows. A
+ * field that is called `reserved` must be 0. struct wm_counts and struct
+ * wm_lock_hold do not grow.
  *
  * Processes. A handle belongs to the process that made it. A child inherits
  * its parent's handles: the node's stays good, the worker's does not (the
@@ -511,7 +511,8 @@ struct wm_event {
 /* The function that is given an event, under the lock. */
 typedef void wm_event_fn(const struct wm_event *event, void *argument);
 
-/* How many workers and generations have events of these kinds to be given out.
+/* How many events of these kinds are owed: of each worker one at a time, of a
+ * generation each of its ends.
  * kinds: bit mask, 1 << enum wm_event_kind. Wait-free. */
 int wm_events_owed(const struct wm_node *node, uint32_t kinds);
 
@@ -782,8 +783,8 @@ int wm_exit_begin(struct wm_worker *worker, uint32_t kinds);
  * event: size in, the rest out.
  * Returns 1: give this event; 0: done; WM_CLOSED: done, and the end of its
  * generation, which this worker has closed, stays owed to another;
- * -ECHILD; -EINVAL: the size. The worker's own act. Lock-free; asks the kernel
- * about each worker. */
+ * -ECHILD; -EINVAL: the size; -EUCLEAN. The worker's own act. Lock-free; asks
+ * the kernel about each worker. */
 int wm_exit_next(struct wm_worker *worker, struct wm_event *event);
 
 /* Waits for the lock, gives all of a worker's exit, releases the lock. The

@@ -200,6 +200,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->recovered = 0;
     w->step = WM_STEP_NONE;
     w->exit_given = false;
+    w->drained_given = false;
     wm_worker_take_late(w);
     wm_segment_keep_private(&node->segment);
     g = wm_generation_find(node, id);

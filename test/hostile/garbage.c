@@ -48,6 +48,9 @@ static void expect_nothing_is_done(struct wm_worker *worker)
     assert_int_equal(wm_worker_start(worker, &counts), -EUCLEAN);
     assert_int_equal(wm_worker_exit_counts(worker, &counts), -EUCLEAN);
     assert_int_equal(wm_worker_drain(worker), -EUCLEAN);
+    assert_ok(wm_exit_begin(worker, WM_EVENTS_ALL));
+    assert_int_equal(wm_exit_next(worker, &event), -EUCLEAN);
+    assert_int_equal(wm_exit_run(worker, NULL, NULL, NULL), -EUCLEAN);
     assert_int_equal(wm_generation_close(node, g), -EUCLEAN);
     assert_int_equal(wm_generation_take_exit(node, g, NULL), -EUCLEAN);
     wm_worker_leave(worker);
@@ -166,6 +169,41 @@ NODE_TEST(a_sweep_gives_no_more_events_than_there_are_records)
     assert_int_equal(wm_events_give(node, NULL, count_given, &given),
                      g->capacity + g->generations);
     assert_int_equal(given, g->capacity + g->generations);
+}
+
+/* More than an int holds, with a million ends of each generation. */
+NODE_TEST(a_sum_of_garbage_is_a_count)
+{
+    uint64_t id = 1;
+
+    node_restart(3000);
+    header()->next_generation = node->segment.geometry.generations;
+    for (; id <= node->segment.geometry.generations; id++) {
+        generation_record(id)->word =
+            wm_gen_word(WM_GENERATION_EXITED, 0, 1, 7);
+    }
+    assert_true(wm_events_owed(node, WM_EVENTS_ALL) > 0);
+    assert_true(wm_events_owed(node, WM_EVENTS_ALL) < WM_RECOVERED);
+}
+
+/* In an exit, too, which its worker waits for. */
+NODE_TEST(an_exit_gives_no_more_events_than_there_are_records)
+{
+    const struct wm_geometry *g = &node->segment.geometry;
+    const struct wm_join_options join = {.size = sizeof(join)};
+    struct wm_worker *w;
+    int given = 0;
+
+    assert_ok(wm_worker_join(node, generation, &join, &w));
+    /* A thousand million stalls, none of which was. */
+    record(wm_worker_slot(w))->stalls =
+        wm_stalls(record(wm_worker_slot(w))->join, UINT32_C(1) << 30);
+    limit_seconds(20);
+    assert_ok(wm_exit_run(w, NULL, count_given, &given));
+    limit_seconds(0);
+    assert_true(given >= 2);
+    assert_true(given < 2 * (int)(g->capacity + g->generations));
+    assert_int_equal(state_of(getpid()), WM_DRAINING);
 }
 
 /* The last entry alone is whole, and each before it is missed because of it: to

@@ -76,6 +76,21 @@ NODE_TEST(a_join_and_a_wait_for_the_lock_know_their_options_sizes)
     assert_ok(wm_lock_acquire(node, &lock.is));
 }
 
+/* Nobody's struct is that long: its size was not set. */
+NODE_TEST(a_size_that_is_none_is_refused)
+{
+    const uint32_t none = 0xa5a5a5a5;
+    struct wm_lock_options lock = {.size = none};
+    struct wm_lock_holder holder = {.size = none};
+    struct wm_node_info info = {.size = none};
+    struct wm_event event = {.size = none};
+
+    assert_int_equal(wm_lock_acquire(node, &lock), -EINVAL);
+    assert_int_equal(wm_lock_inspect(node, &holder), -EINVAL);
+    assert_int_equal(wm_node_describe(node, &info), -EINVAL);
+    assert_int_equal(wm_event_take(node, WM_EVENTS_ALL, &event), -EINVAL);
+}
+
 NODE_TEST(a_list_is_written_by_the_size_of_the_callers_elements)
 {
     struct {

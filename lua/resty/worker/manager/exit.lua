@@ -83,7 +83,9 @@ local function tell_all()
         if not vm.master_exit then
             drop_ends()
         end
-    elseif not vm.exit_told then
+    end
+    -- Of an untracked worker, or where the segment was damaged just now.
+    if not vm.exit_told then
         tell_uncounted_exit()
     end
 end
