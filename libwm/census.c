@@ -111,16 +111,16 @@ typedef void fold_fn(uint64_t *half, const struct wm_record *r);
 static inline struct digest digest_pass(const struct wm_node *node,
                                         fold_fn *fold_record)
 {
-    const struct wm_segment *s = &node->segment;
-    const struct wm_record *r = s->records;
+    const size_t stride = node->segment.geometry.record_stride;
+    const struct wm_record *r = node->segment.records;
     uint32_t high = wm_node_high(node), i = 0;
     struct digest d = {{0, 0}};
 
     for (; i + 1 < high; i += 2) {
         fold_record(&d.half[0], r);
-        r = wm_record_after(s, r);
+        r = wm_record_after(r, stride);
         fold_record(&d.half[1], r);
-        r = wm_record_after(s, r);
+        r = wm_record_after(r, stride);
     }
     if (i < high) {
         fold_record(&d.half[0], r);
@@ -181,17 +181,17 @@ static inline void tally_record(const struct question *q, struct tally *t,
 static struct tally tally_pass(const struct wm_node *node,
                                const struct question *question)
 {
-    const struct wm_segment *s = &node->segment;
-    const struct wm_record *r = s->records;
+    const size_t stride = node->segment.geometry.record_stride;
+    const struct wm_record *r = node->segment.records;
     const struct question q = *question;
     uint32_t high = wm_node_high(node), i = 0;
     struct tally t = {0};
 
     for (; i + 1 < high; i += 2) {
         tally_record(&q, &t, r, 0);
-        r = wm_record_after(s, r);
+        r = wm_record_after(r, stride);
         tally_record(&q, &t, r, 1);
-        r = wm_record_after(s, r);
+        r = wm_record_after(r, stride);
     }
     if (i < high) {
         tally_record(&q, &t, r, 0);
@@ -296,48 +296,41 @@ struct list {
     bool full;      /* there was no room for one more */
 };
 
-/* One more worker for the list. A caller of this very version, which is the
- * usual one, has it written in place. */
-static inline void add(struct list *l, const struct wm_record *r, uint64_t word,
-                       uint64_t join, uint32_t slot)
-{
-    void *at = wm_element_at(l->at, l->element, l->count);
-    struct wm_worker_info other, *info = &other;
-
-    if (l->count < l->room && l->element == sizeof(other)) {
-        info = at;
-    }
-    if (!describe(r, word, join, info)) {
-        return;
-    }
-    info->slot = slot;
-    if (l->count == l->room) {
-        l->full = true;
-        return;
-    }
-    if (info == &other) {
-        wm_element_write(at, l->element, info, sizeof(other));
-    }
-    l->count++;
-}
-
-/* As a first pass, into the list, which holds the findings of the last one. */
+/* As a first pass, into the list, which holds the findings of the last one. A
+ * caller of this very version, which is the usual one, has its elements written
+ * in place. What the loop needs is in variables, which no atomic has it load
+ * anew. */
 static struct digest list_pass(const struct wm_node *node, struct list *l)
 {
+    const size_t stride = node->segment.geometry.record_stride;
     const struct wm_record *r = node->segment.records;
-    uint32_t high = wm_node_high(node);
+    const uint32_t high = wm_node_high(node), element = l->element;
+    const bool is_ours = element == sizeof(struct wm_worker_info);
+    struct wm_worker_info other, *info;
+    char *at = l->at, *const end = wm_element_at(l->at, element, l->room);
     struct digest d = {{0, 0}};
 
-    l->count = 0;
     l->full = false;
-    for (uint32_t i = 0; i < high;
-         i++, r = wm_record_after(&node->segment, r)) {
+    for (uint32_t i = 0; i < high; i++, r = wm_record_after(r, stride)) {
         uint64_t join = record_join_acquire(r);
         uint64_t word = record_word_acquire(r);
 
         fold(&d.half[i % 2], word, join);
-        add(l, r, word, join, i);
+        info = is_ours && at != end ? (void *)at : &other;
+        if (!describe(r, word, join, info)) {
+            continue;
+        }
+        if (__builtin_expect(at == end, 0)) {
+            l->full = true;
+            continue;
+        }
+        info->slot = i;
+        if (!is_ours) {
+            wm_element_write(at, element, info, sizeof(other));
+        }
+        at += element;
     }
+    l->count = (uint32_t)((size_t)(at - (char *)l->at) / element);
     return d;
 }
 

@@ -106,6 +106,7 @@ static void describe(struct wm_leader *leader, uint64_t word,
                      const struct poll *p)
 {
     *leader = (struct wm_leader){
+        .size = sizeof(*leader),
         .generation = p->generation,
         .join = p->join,
         .pid = (int32_t)p->pid,
@@ -134,6 +135,7 @@ static void describe_own(const struct wm_worker *w, struct wm_leader *leader,
                          uint64_t word)
 {
     *leader = (struct wm_leader){
+        .size = sizeof(*leader),
         .generation = w->generation,
         .join = w->join,
         .pid = (int32_t)w->pid,
@@ -204,14 +206,11 @@ static void inspect(const struct wm_node *node, struct wm_leader *leader)
 static int stand(struct wm_worker *worker, struct wm_leader *leader)
 {
     const struct wm_node *node = worker->node;
-    int error = wm_node_usable(node);
+    int error;
 
-    *leader = (struct wm_leader){.slot = WM_NO_SLOT};
+    *leader = (struct wm_leader){.size = sizeof(*leader), .slot = WM_NO_SLOT};
     if (wm_worker_record(worker) == NULL) {
         return -ECHILD;
-    }
-    if (error != 0) {
-        return error;
     }
     /* Each round that does not end has met another's swap; after some, the
      * answer is whoever won. */
@@ -225,6 +224,10 @@ static int stand(struct wm_worker *worker, struct wm_leader *leader)
         if (live && wm_leader_who(word) == wm_leader_of_join(worker->join)) {
             describe_own(worker, leader, word);
             return 1;
+        }
+        error = wm_node_usable(node);
+        if (error != 0) {
+            return error;
         }
         if (is_led(worker, live, wm_leader_who(word), &p)) {
             if (load_word(node) == word) {
@@ -247,10 +250,14 @@ int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader)
     struct wm_leader own;
     int result = wm_sized_check(leader, WM_LEAST(wm_leader, reserved));
 
-    if (result == 0) {
-        result = stand(worker, &own);
-        wm_sized_write(leader, &own, sizeof(own));
+    if (result != 0) {
+        return result;
     }
+    if (leader->size == sizeof(own)) { /* as usual: in place */
+        return stand(worker, leader);
+    }
+    result = stand(worker, &own);
+    wm_sized_write(leader, &own, sizeof(own));
     return result;
 }
 

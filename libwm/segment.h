@@ -37,12 +37,13 @@ static inline struct wm_record *wm_record_at(const struct wm_segment *s,
                                             s->geometry.record_stride);
 }
 
-/* The record of the slot after this one: for passes over all. */
-static inline const struct wm_record *
-wm_record_after(const struct wm_segment *s, const struct wm_record *r)
+/* The record of the slot after this one, for passes over all. stride: the
+ * geometry's, in a variable of the caller's, so that the compiler need not load
+ * it anew after each atomic. */
+static inline const struct wm_record *wm_record_after(const struct wm_record *r,
+                                                      size_t stride)
 {
-    return (const struct wm_record *)(const void *)((const char *)r +
-                                                    s->geometry.record_stride);
+    return (const struct wm_record *)(const void *)((const char *)r + stride);
 }
 
 static inline struct wm_record_cold *wm_cold_at(const struct wm_segment *s,

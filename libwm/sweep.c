@@ -151,13 +151,13 @@ static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
  * since. A beat as far ahead is no clock's, and proves nothing. */
 static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
 {
+    const size_t stride = s->node->segment.geometry.record_stride;
     const struct wm_record *r = s->node->segment.records;
     const uint64_t latest = s->now + fresh_ms, span = 2 * (uint64_t)fresh_ms;
     uint32_t high = wm_node_high(s->node);
     int changed = 0;
 
-    for (uint32_t i = 0; i < high;
-         i++, r = wm_record_after(&s->node->segment, r)) {
+    for (uint32_t i = 0; i < high; i++, r = wm_record_after(r, stride)) {
         uint64_t word = record_word_acquire(r);
 
         /* Safeguard: beats_are_believed_for_an_interval */
