@@ -47,6 +47,7 @@ struct wm_worker {
     enum wm_step step;
     uint32_t kinds; /* that its start or exit gives */
     uint32_t most;  /* events that its exit may still give */
+    bool start_given;
     bool exit_given;
     bool drained_given;
     _Atomic bool late; /* a beat was overdue since its last sweep */
