@@ -30,6 +30,7 @@
 #include "leader.h"
 
 #include "log.h"
+#include "process.h"
 #include "record.h"
 
 #define ROUNDS 8 /* while the lead keeps passing on */
@@ -197,8 +198,11 @@ static void inspect(const struct wm_node *node, struct wm_leader *leader)
         }
     } while (load_word(node) != word && ++round < ROUNDS);
     describe(leader, word, &p);
-    leader->mine = p.join != 0 && wm_worker_record(&node->worker) != NULL &&
-                   node->worker.join == p.join;
+    /* By record and pid: another thread may be writing the handle's number. */
+    leader->mine = p.join != 0 &&
+                   wm_worker_record(&node->worker) ==
+                       wm_record_at(&node->segment, p.slot) &&
+                   p.pid == wm_ident_pid(wm_self_ident());
 }
 
 /* ROUNDS bounds the call, whatever others do: a round that does not end has met

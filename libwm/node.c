@@ -325,7 +325,7 @@ int wm_node_postmortem(const struct wm_node *node,
 struct wm_worker *wm_node_worker(const struct wm_node *node)
 {
     WM_REQUIRE(node);
-    return wm_worker_record(&node->worker) == NULL
+    return wm_worker_record_acquire(&node->worker) == NULL
                ? NULL
                : (struct wm_worker *)&node->worker;
 }

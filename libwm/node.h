@@ -43,10 +43,11 @@ struct wm_worker {
     uint32_t ordinal; /* among those that entered in this spell */
     uint32_t expected;
     uint32_t role;
-    uint32_t recovered; /* of its stalls, those whose recovery was taken */
+    _Atomic uint32_t recovered; /* of its stalls, how many were taken */
     enum wm_step step;
     uint32_t kinds; /* that its start or exit gives */
     uint32_t most;  /* events that its exit may still give */
+    bool start_given;
     bool exit_given;
     bool drained_given;
     _Atomic bool late; /* a beat was overdue since its last sweep */
@@ -108,11 +109,31 @@ static inline struct wm_record *wm_worker_record(const struct wm_worker *w)
     return atomic_load_explicit(&w->record, memory_order_relaxed);
 }
 
-/* Relaxed, as wm_worker_record(). */
+/* The same for another thread of the process. Acquire: pairs with
+ * wm_worker_set_record(), so that the handle is seen as its owner filled it. */
+static inline struct wm_record *
+wm_worker_record_acquire(const struct wm_worker *w)
+{
+    return atomic_load_explicit(&w->record, memory_order_acquire);
+}
+
+/* Release: of the handle, which is filled in by now. */
 static inline void wm_worker_set_record(struct wm_worker *w,
                                         struct wm_record *record)
 {
-    atomic_store_explicit(&w->record, record, memory_order_relaxed);
+    atomic_store_explicit(&w->record, record, memory_order_release);
+}
+
+/* How many recoveries were taken. Relaxed: a number by itself. */
+static inline uint32_t wm_worker_recovered(const struct wm_worker *w)
+{
+    return atomic_load_explicit(&w->recovered, memory_order_relaxed);
+}
+
+/* Relaxed, as wm_worker_recovered(); the owner alone counts. */
+static inline void wm_worker_set_recovered(struct wm_worker *w, uint32_t count)
+{
+    atomic_store_explicit(&w->recovered, count, memory_order_relaxed);
 }
 
 /* A beat was overdue. Relaxed: a hint for the next sweep, by itself. */

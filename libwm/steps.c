@@ -76,7 +76,14 @@ static int start_next(struct wm_worker *worker, struct wm_event *event)
     worker->step = WM_STEP_NONE;
     *event = own_event(worker, WM_EVENT_WORKER_START);
     error = wm_worker_start(worker, &event->counts);
-    return error < 0 ? error : gives(worker, WM_EVENT_WORKER_START);
+    if (error < 0) {
+        return error;
+    }
+    if (worker->start_given || !gives(worker, WM_EVENT_WORKER_START)) {
+        return 0;
+    }
+    worker->start_given = true;
+    return 1;
 }
 
 /* ------------------------------------------------------------------- exit */
@@ -174,7 +181,7 @@ static int exit_next(struct wm_worker *worker, struct wm_event *event)
     if (error != 0) {
         return error;
     }
-    while (worker->step != WM_STEP_NONE) {
+    while (worker->step >= WM_STEP_OWED) { /* not a start that has begun */
         if (exit_step(worker, event, &closed)) {
             worker->most -= worker->most > 0;
             return 1;

@@ -743,7 +743,8 @@ int wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder);
  * that could not get the lock passes 0: the worker changes its state all the
  * same, and nothing is given. */
 
-/* Begins the start of a worker that has joined.
+/* Begins the start of a worker that has joined; also once more, where nothing
+ * was given: a start is given once.
  * kinds: see above; of WM_EVENT_WORKER_START.
  * Returns 0; -ECHILD: left, or a forked child. The worker's own act.
  * Wait-free. */

@@ -197,8 +197,9 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->role = own.role;
     w->expected = own.expected;
     w->spell = 0;
-    w->recovered = 0;
+    wm_worker_set_recovered(w, 0);
     w->step = WM_STEP_NONE;
+    w->start_given = false;
     w->exit_given = false;
     w->drained_given = false;
     wm_worker_take_late(w);
@@ -363,7 +364,7 @@ uint32_t wm_worker_recoveries(const struct wm_worker *worker)
     if (wm_stalls_reach(stalls, wm_given_stalls(given))) {
         stalls = wm_given_stalls(given); /* those alone that were given */
     }
-    return wm_stalls_between(worker->recovered, stalls);
+    return wm_stalls_between(wm_worker_recovered(worker), stalls);
 }
 
 int wm_worker_recovery_take(struct wm_worker *worker)
@@ -372,7 +373,7 @@ int wm_worker_recovery_take(struct wm_worker *worker)
     if (wm_worker_recoveries(worker) == 0) {
         return 0;
     }
-    worker->recovered++;
+    wm_worker_set_recovered(worker, wm_worker_recovered(worker) + 1);
     return 1;
 }
 

@@ -110,6 +110,28 @@ NODE_TEST(a_start_without_the_lock_makes_it_live_and_gives_nothing)
     assert_int_equal(state_of(getpid()), WM_LIVE);
 }
 
+NODE_TEST(a_start_that_is_begun_anew_is_given_once)
+{
+    join();
+    assert_ok(wm_start_begin(w, 0)); /* without the lock */
+    assert_ok(give_rest(wm_start_next));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(wm_start_begin(w, WM_EVENTS_ALL));
+        assert_ok(give_rest(wm_start_next));
+    }
+    ASSERT_GIVEN(WM_EVENT_WORKER_START);
+}
+
+NODE_TEST(a_start_is_no_step_of_an_exit)
+{
+    join();
+    assert_ok(wm_start_begin(w, WM_EVENTS_ALL));
+    assert_ok(give_rest(wm_exit_next));
+    assert_int_equal(given.count, 0);
+    assert_ok(give_rest(wm_start_next));
+    ASSERT_GIVEN(WM_EVENT_WORKER_START);
+}
+
 NODE_TEST(a_start_in_one_go_has_the_lock_and_gives_it_back)
 {
     struct wm_lock_holder holder = {.size = sizeof(holder)};

@@ -161,6 +161,50 @@ NODE_TEST(what_is_settled_was_so_at_one_moment)
     assert_int_equal(wrong, 0);
 }
 
+static atomic_int asked;
+
+static void *ask(UNUSED void *argument)
+{
+    for (; !stop; asked++) {
+        struct wm_leader leader = {.size = sizeof(leader)};
+        const struct wm_worker *w = wm_node_worker(node);
+
+        wm_leader_inspect(node, &leader);
+        wrong += w != NULL && (wm_worker_generation(w) != generation ||
+                               wm_worker_recoveries(w) > 1);
+    }
+    return NULL;
+}
+
+/* Once from its first look to its last. */
+static void await_asking(void)
+{
+    for (int before = asked; asked < before + 2;) {
+    }
+}
+
+NODE_TEST(a_thread_may_ask_while_another_joins_and_takes)
+{
+    struct wm_leader leader = {.size = sizeof(leader)};
+    struct wm_worker *w;
+    pthread_t thread;
+
+    stop = false;
+    assert_ok(pthread_create(&thread, NULL, ask, NULL));
+    await_asking();
+    w = own_worker(generation);
+    assert_int_equal(wm_leader_stand(w, &leader), 1);
+    record(0)->stalls = wm_stalls(leader.join, 1);
+    cold(0)->given = wm_given(leader.join, 1, false);
+    assert_int_equal(wm_worker_recovery_take(w), 1);
+    await_asking();
+    stop = true;
+    pthread_join(thread, NULL);
+    assert_int_equal(wrong, 0);
+    assert_ok(wm_leader_inspect(node, &leader));
+    assert_int_equal(leader.mine, 1);
+}
+
 NODE_TEST(a_reader_sees_what_the_writers_see)
 {
     struct wm_worker_info mine[8], theirs[8];
