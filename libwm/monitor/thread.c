@@ -27,6 +27,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -177,23 +178,50 @@ static struct wm_monitor *allocate(const char *instance, const char *directory)
     return m;
 }
 
+/* Reads the caller's options, which may be those of another version: wm.h,
+ * "Sizes". -EINVAL, -E2BIG. */
+static int read_options(struct wm_monitor_options *own,
+                        const struct wm_monitor_options *theirs)
+{
+    const size_t least =
+        offsetof(struct wm_monitor_options, check_ms) + sizeof(own->check_ms);
+
+    if (theirs == NULL) {
+        return 0;
+    }
+    if (theirs->size < least) {
+        return -EINVAL;
+    }
+    for (size_t i = sizeof(*own); i < theirs->size; i++) {
+        if (((const char *)theirs)[i] != 0) {
+            return -E2BIG;
+        }
+    }
+    memcpy(own, theirs,
+           theirs->size < sizeof(*own) ? theirs->size : sizeof(*own));
+    return 0;
+}
+
 int wm_monitor_create(const char *instance, const char *directory,
                       const struct wm_monitor_options *options,
                       struct wm_monitor **monitor)
 {
+    struct wm_monitor_options own = {0};
     struct wm_monitor *m;
     int error;
 
-    if (monitor == NULL || instance == NULL || !is_instance(instance) ||
-        (options != NULL && options->size < sizeof(*options))) {
+    if (monitor == NULL || instance == NULL || !is_instance(instance)) {
         return -EINVAL;
+    }
+    error = read_options(&own, options);
+    if (error != 0) {
+        return error;
     }
     m = allocate(instance, directory);
     if (m == NULL) {
         return -ENOMEM;
     }
-    m->check_ms = options == NULL || options->check_ms == 0 ? CHECK_MS
-                                                            : options->check_ms;
+    m->check_ms = own.check_ms == 0 ? CHECK_MS : own.check_ms;
     check(m);
     wm_monitor_look(m);
     error = m->failed ? -ENOMEM : wm_monitor_enlist(m, run);

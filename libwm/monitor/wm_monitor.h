@@ -141,8 +141,9 @@ wm_view_generation(const struct wm_view *view, uint32_t i)
  *
  * instance: as of wm_node_attach(). directory: NULL for /dev/shm; need not
  * exist yet. options: NULL for none. monitor: out.
- * Returns 0, also where there is no node, which the view says; -EINVAL;
- * -ENOMEM; -EAGAIN: no thread to be had. Blocking (file system). */
+ * Returns 0, also where there is no node, which the view says; -EINVAL; -E2BIG:
+ * options of a later version; -ENOMEM; -EAGAIN: no thread to be had. Blocking
+ * (file system). */
 int wm_monitor_create(const char *instance, const char *directory,
                       const struct wm_monitor_options *options,
                       struct wm_monitor **monitor);

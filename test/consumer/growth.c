@@ -6,14 +6,17 @@
  * whose structs have one member more.
  *
  *     growth use           every call that takes or fills in a struct or list
- *     growth upgrade LIB   a master with a worker, whose next binary is run with
- *                          the library in the directory LIB, and takes over
+ *     growth follow        a monitor, its views and its subscriber
+ *     growth upgrade LIB   a master with workers, whose next binary is run
+ *                          with the library in the directory LIB, and takes
+ *                          the node over
  *
  * Each prints what it found, and fails at the first thing that is not so. */
 
-#include <wm.h>
+#include <wm_monitor.h>
 
 #include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,6 +199,113 @@ static void end(pid_t pid)
     HOLDS(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
 }
 
+/* ----------------------------------------------------------- the monitor's */
+
+#ifdef GROWN
+#define MORE sizeof(uint64_t)
+#else
+#define MORE 0
+#endif
+
+/* The elements of a view are as long as the monitor's library has them. */
+static void check_sizes(const struct wm_view *view)
+{
+    size_t more = strcmp(getenv("VIEWED"), "yes") == 0 ? sizeof(uint64_t) : 0;
+
+    HOLDS(view->worker_size == sizeof(struct wm_worker_info) - MORE + more);
+    HOLDS(view->generation_size ==
+          sizeof(struct wm_generation_info) - MORE + more);
+}
+
+struct expectation {
+    pid_t pids[WORKERS];
+    sem_t crashed; /* posted when a view has the first of them crashed */
+};
+
+/* A worker of each of three generations, by slot, and the generations. */
+static void check_view(const struct wm_view *view,
+                       const struct expectation *expected)
+{
+    check_sizes(view);
+    HOLDS(view->live == 1 && view->error == 0);
+    HOLDS(view->worker_count == WORKERS && view->generation_count == WORKERS);
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        const struct wm_worker_info *worker = wm_view_worker(view, i);
+        const struct wm_generation_info *g = wm_view_generation(view, i);
+
+        HOLDS(worker->slot == i && worker->pid == expected->pids[i]);
+        HOLDS(worker->generation == i + 1 && g->id == i + 1);
+        HOLDS(worker->joined_at != 0 && g->master == getpid());
+    }
+    HOLDS(view->leader->slot == WM_NO_SLOT);
+    HOLDS(strncmp(view->name, "wm.follow.", 10) == 0);
+}
+
+static void tell(const struct wm_view *before, const struct wm_view *now,
+                 void *argument)
+{
+    struct expectation *expected = argument;
+
+    check_view(before, expected);
+    check_view(now, expected);
+    HOLDS(now->number == before->number + 1);
+    if (wm_view_worker(now, 0)->state == WM_CRASHED) {
+        HOLDS(sem_post(&expected->crashed) == 0);
+    }
+}
+
+static void check_monitor_options(struct wm_monitor_options *options)
+{
+    struct wm_monitor *monitor;
+
+    options->size = sizeof(options->size);
+    HOLDS(wm_monitor_create(instance, NULL, options, &monitor) == -EINVAL);
+    options->size = sizeof(*options);
+#ifdef GROWN
+    options->grown = 1;
+    if (strcmp(getenv("VIEWED"), "no") == 0) {
+        HOLDS(wm_monitor_create(instance, NULL, options, &monitor) == -E2BIG);
+    }
+    options->grown = 0;
+#endif
+}
+
+static void follow(void)
+{
+    struct wm_node_options options = {0};
+    struct wm_monitor_options looks = {.check_ms = 1000};
+    struct expectation expected;
+    struct wm_subscription *subscription;
+    struct wm_monitor *monitor;
+    const struct wm_view *view;
+    struct wm_node *node;
+    uint64_t id;
+
+    HOLDS(attach(&node, &options) == 0);
+    for (int i = 0; i < WORKERS; i++) {
+        HOLDS(wm_generation_begin(node, &id, NULL) == 0);
+        expected.pids[i] = work(node, id);
+    }
+    HOLDS(sem_init(&expected.crashed, 0, 0) == 0);
+    check_monitor_options(&looks);
+    HOLDS(wm_monitor_create(instance, getenv("DIRECTORY"), &looks, &monitor) ==
+          0);
+    view = wm_monitor_view_begin(monitor);
+    check_view(view, &expected);
+    wm_monitor_view_end(view);
+    HOLDS(wm_monitor_subscribe(monitor, tell, &expected, &subscription) == 0);
+    end(expected.pids[0]);
+    HOLDS(wm_sweep(node, NULL) > 0);
+    HOLDS(sem_wait(&expected.crashed) == 0);
+    HOLDS(wm_monitor_destroy(monitor) == 0);
+    for (int i = 1; i < WORKERS; i++) {
+        end(expected.pids[i]);
+    }
+    HOLDS(wm_node_release(node) == 0);
+}
+
+/* ------------------------------------------------------------ an upgrade's */
+
 /* The next binary: takes the node over, and is one with it. */
 static void inherit(void)
 {
@@ -264,6 +374,8 @@ int main(int argc, char **argv)
     snprintf(instance, sizeof(instance), "%s", argv[2]);
     if (strcmp(argv[1], "use") == 0) {
         use();
+    } else if (strcmp(argv[1], "follow") == 0) {
+        follow();
     } else if (strcmp(argv[1], "inherit") == 0) {
         inherit();
     } else {

@@ -10,7 +10,8 @@ over an entry whose writer was stopped for a second in the middle of it.
 import os
 import struct
 
-ABI, LOCK, NEXT, NEWEST, RECORDS = 8, 448, 456, 640, 768
+ABI, HEADER_SIZE, STRIDES = 8, 12, 144
+LOCK, NEXT, NEWEST, RECORDS = 448, 456, 640, 768    # RECORDS: of version 1.0
 LIVE, STALLED = 3, 4        # states, in a record's three top bits
 MASK = (1 << 64) - 1
 NO_SLOT = (1 << 32) - 1
@@ -38,6 +39,13 @@ def next_in_turn(fd):
 def newest(fd):
     """The last number that a writer of the log has taken."""
     return word(fd, NEWEST)
+
+
+def strides(fd):
+    """How long its maker has made the header, and each of a table: records,
+    their cold lines, generations, entries of the log."""
+    return [struct.unpack("<I", os.pread(fd, 4, at))[0] for at in (
+        HEADER_SIZE, *range(STRIDES, STRIDES + 16, 4))]
 
 
 def change_abi(path, number):
@@ -85,10 +93,11 @@ def log(fd):
     head = os.pread(fd, 512, 0)
     capacity, generations = struct.unpack_from("<II", head, 24)
     (length,) = struct.unpack_from("<I", head, 48)
-    at = RECORDS + 192 * capacity + 64 * generations
+    header, hot, cold, generation, stride = strides(fd)
+    at = header + (hot + cold) * capacity + generation * generations
     found = []
     for number in range(1, newest(fd) + 1):
-        record = os.pread(fd, 48, at + 64 * (number % length))
+        record = os.pread(fd, 48, at + stride * (number % length))
         found.append(entry(number, *struct.unpack("<6Q", record))
                      or {"missed": 1})
     return found

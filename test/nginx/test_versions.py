@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""A binary upgrade from one minor version of libwm to another, whose records
+are longer or shorter: one node, which the new library takes over, and counts
+that are right over the generations of both."""
+
+import os
+import shutil
+
+import pytest
+
+import conf
+import later
+import segment
+from proc import wait
+from rows import born, exits, reloads, worker_start
+from told import opts, told
+
+UPGRADE = born(2, 2, reason="upgrade")
+RELOADED = reloads(3, 2, 2) + exits(2, 2, 0, 2) + exits(3, 2, 0)
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory):
+    """{version: path of its libwm.so}"""
+    return {"this": conf.LIBRARY,
+            "later": later.build(str(tmp_path_factory.mktemp("later")))}
+
+
+def finished(entries):
+    """All of a log, if each entry is whole."""
+    return {"missed": 1} not in entries and entries
+
+
+class Versions:
+    """An nginx whose lua_package_cpath leads to a libwm.so that changes."""
+
+    def __init__(self, n, libraries, old):
+        self.n, self.libraries = n, libraries
+        self.library = n.path("lib/libwm.so")
+        os.makedirs(n.path("lib"))
+        n.params["lua_cpath"] = n.prefix + "/lib/?.so"
+        self.install(old)
+        n.start()
+        (self.segment,) = n.segments()
+        self.made = n.look(segment.strides)
+
+    def install(self, version):
+        shutil.copy(self.libraries[version], self.library + ".new")
+        os.rename(self.library + ".new", self.library)
+
+    def upgrade(self, version):
+        """(the old master, the new one), which has loaded that version."""
+        self.install(version)
+        old, new = self.n.new_binary()
+        with open(f"/proc/{new}/maps", encoding="utf-8") as f:
+            (inode,) = {x.split()[4] for x in f if self.library in x}
+        assert int(inode) == os.stat(self.library).st_ino
+        return old, new
+
+    def check(self):
+        """It is the node that the first library made, as it made it, and both
+        have written to its log."""
+        assert self.n.segments() == [self.segment]
+        assert self.n.look(segment.strides) == self.made
+        entries = wait(lambda: finished(self.n.look(segment.log)),
+                       "a log that nobody is writing to")
+        assert [x["generation"] for x in entries
+                if x["event"] == "generation-begun"][:2] == [1, 2]
+        pids = {x["pid"] for x in entries if x["event"] == "worker-live"}
+        assert set(self.n.workers()) <= pids
+
+
+@pytest.fixture(params=[("this", "later"), ("later", "this")],
+                ids="-then-".join)
+def versions(make, libraries, request):
+    """A daemon with one version, and the version that comes after it."""
+    old, new = request.param
+
+    def maker(**params):
+        n = make(daemon=True, **params)
+        n.modelled = False      # its generations are those of two binaries
+        v = Versions(n, libraries, old)
+        grown = later.LINE if old == "later" else 0
+        assert v.made == [x + grown for x in (768, 64, 128, 64, 64)]
+        return v, n, new
+    return maker
+
+
+def test_a_node_is_taken_over_by_a_library_with_other_records(versions, both):
+    """Until the old master has quit, and beyond a reload of the new one."""
+    v, n, new = versions(**both)
+    old, _ = v.upgrade(new)
+    v.check()
+    n.end_master(old)
+    v.check()
+    n.reload()
+    n.stop(UPGRADE + RELOADED)
+
+
+def test_a_master_goes_on_after_one_with_other_records(versions):
+    """The new one is told to leave; the old one has its node back."""
+    v, n, new = versions()
+    old, replaced = v.upgrade(new)
+    n.end_master(replaced)
+    n.master = old
+    v.check()
+    n.reload()
+    n.stop(UPGRADE[:6] + exits(2, 2, 2, 2) + reloads(3, 2, 2)
+           + exits(1, 2, None, 2) + exits(3, 2, 0))
+
+
+def told_by_another(n, master, other):
+    """Kills a worker of a master, which is stopped with the rest of its own,
+    so that the other master's alone can tell of it: (the teller, the dead)."""
+    pid, *rest = n.workers(master)
+    failures, starts_ = len(n.notes("failed")), len(n.events("worker_start"))
+    n.pause([master, *rest])
+    n.kill(pid)
+    teller = n.wait_note("failed", failures + 1)[-1]
+    assert teller in n.workers(other)
+    n.resume([master, *rest])
+    n.wait_events("worker_start", count=starts_ + 1)
+    wait(lambda: len(n.workers(master)) == 2, "the respawn")
+    return teller, pid
+
+
+def test_a_death_is_told_by_a_library_with_other_records(versions):
+    """Of a worker with either, by one with the other, and by no second."""
+    v, n, new = versions(opts=opts(interval=0.1))
+    old, replacing = v.upgrade(new)
+    failures = [told_by_another(n, old, replacing),
+                told_by_another(n, replacing, old)]
+    v.check()
+    n.end_master(old)
+    n.stop(UPGRADE[:6] + worker_start(1, 3, None, 2, "respawn")
+           + worker_start(2, 3, 2, None, "respawn") + UPGRADE[6:]
+           + exits(2, 2, 0))
+    assert told(n, "failed") == [
+        (teller, f"{g}-{pid}", "crashed")
+        for g, (teller, pid) in enumerate(failures, 1)]

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""A later minor version of the libraries, made of today's sources: each public
+struct that may grow has a member more at its end, and each struct of the
+segment a line more."""
+
+import glob
+import os
+import re
+import shlex
+import shutil
+import subprocess
+
+import conf
+
+LIBRARY = os.path.join(conf.ROOT, "libwm")
+FIXED = {"wm_counts", "wm_lock_hold", "wm_node", "wm_worker", "wm_node_entry",
+         "wm_monitor", "wm_subscription"}
+SEGMENT = ("wm_record", "wm_record_cold", "wm_generation_record",
+           "wm_log_record", "wm_segment_header")
+LINE = 64                   # bytes by which each of these has grown
+MINOR = {"this": 0, "later": 1}
+
+
+def lengthen(text, names, member):
+    """Adds a member to the end of each struct."""
+    for name in names:
+        text, n = re.subn(rf"(^struct {name} {{\n(?:.*\n)*?)(}};\n)",
+                          rf"\1    {member};\n\2", text, flags=re.M)
+        assert n == 1, name
+    return text
+
+
+def public_structs(header):
+    return [x for x in re.findall(r"^struct (\w+) {", header, re.M)
+            if x not in FIXED]
+
+
+def rewrite(path, change):
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(change(text))
+
+
+def grow_public(header):
+    return lengthen(header, public_structs(header), "uint64_t grown")
+
+
+def grow_version(header):
+    header, n = re.subn(r"(#define WM_VERSION_MINOR) 0", r"\1 1", header)
+    assert n == 1
+    return grow_public(header)
+
+
+def grow_segment(layout):
+    return lengthen(layout, SEGMENT, f"_Alignas(WM_LINE) uint64_t grown"
+                                     f"[{LINE // 8}]")
+
+
+def sources(folder, version):
+    """Puts the sources of a version there: "this" or "later"."""
+    for pattern in ("*.[ch]", "*.map", "monitor/*.[ch]", "monitor/*.map"):
+        for path in glob.glob(f"{LIBRARY}/{pattern}"):
+            to = os.path.join(folder, os.path.relpath(path, LIBRARY))
+            os.makedirs(os.path.dirname(to), exist_ok=True)
+            shutil.copy(path, to)
+    if version == "later":
+        rewrite(f"{folder}/wm.h", grow_version)
+        rewrite(f"{folder}/layout.h", grow_segment)
+        rewrite(f"{folder}/monitor/wm_monitor.h", grow_public)
+
+
+def link(folder, name, where, *options):
+    """lib{name} of the sources in a folder, there: the library's path."""
+    made = f"{where}/lib{name}.so.1"
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-O1", "-std=gnu11", "-D_GNU_SOURCE",
+         f"-I{folder}", f"-Wl,-soname,lib{name}.so.1", "-Wl,-z,nodelete",
+         f"-Wl,--version-script={where}/lib{name}.map",
+         *sorted(glob.glob(f"{where}/*.c")), "-o", made, *options, "-pthread"],
+        check=True)
+    os.symlink(f"lib{name}.so.1", f"{where}/lib{name}.so")
+    return made
+
+
+def build(folder, version="later"):
+    """libwm of a version, in the folder."""
+    sources(folder, version)
+    return link(folder, "wm", folder)
+
+
+def build_monitor(folder):
+    """libwm-monitor of the version whose libwm was built in the folder; in a
+    folder of its own below that, so that it can run with another libwm."""
+    urcu = subprocess.run(["pkg-config", "--cflags", "--libs", "liburcu-bp"],
+                          check=True, stdout=subprocess.PIPE, text=True).stdout
+    return link(folder, "wm-monitor", f"{folder}/monitor",
+                "-ftls-model=initial-exec", f"-L{folder}", "-lwm",
+                *shlex.split(urcu))
