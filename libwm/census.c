@@ -176,8 +176,9 @@ static inline void tally_record(const struct question *q, struct tally *t,
     }
 }
 
-/* As a second pass. Two records a round, as the digests are two halves. The question is copied,
- * so that the compiler keeps it in registers over the loads. */
+/* As a second pass. Two records a round, as the digests are two halves. The
+ * question is copied, so that the compiler keeps it in registers over the
+ * loads. */
 static struct tally tally_pass(const struct wm_node *node,
                                const struct question *question)
 {
@@ -334,9 +335,9 @@ static struct digest list_pass(const struct wm_node *node, struct list *l)
     return d;
 }
 
-/* The list is filled in the first pass of a pair, and proven by the second. What
- * is read of a record beside its word lies between J1 and J2 of the argument
- * above. */
+/* The list is filled in the first pass of a pair, and proven by the second.
+ * What is read of a record beside its word lies between J1 and J2 of the
+ * argument above. */
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
                 uint32_t element, uint32_t room, uint32_t *count)
 {

@@ -2,16 +2,16 @@
  * Copyright The libwm authors */
 
 /* The master's acts on a generation: it begins one, and abandons one that will
- * have no worker. What its workers do to it is in generation.c, and the argument
- * for reading its record in generation_record.c.
+ * have no worker. What its workers do to it is in generation.c, and the
+ * argument for reading its record in generation_record.c.
  *
  *   NONE, EXITED, ABORTED -> CLAIMED -> BEGUN     by the master that begins it
  *   BEGUN -> ABORTED                              by the same master
  *
  * A generation's number is taken from a counter, and says in which record it
- * lies. If the master dies after the swap to CLAIMED, its pid stands in the word
- * and the record is claimed anew; if it dies after the swap to BEGUN, a sweep
- * aborts the generation. */
+ * lies. If the master dies after the swap to CLAIMED, its pid stands in the
+ * word and the record is claimed anew; if it dies after the swap to BEGUN, a
+ * sweep aborts the generation. */
 
 #include "generation.h"
 
@@ -65,8 +65,8 @@ static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
 
 /* Claims the record that number `id` falls on, if it may be reused. The word is
  * loaded first: another life that begins meanwhile, or a worker that enters,
- * makes the swap fail. A claimant that dies here leaves its pid in the word, and
- * the next one whose number falls on this record goes on from there. */
+ * makes the swap fail. A claimant that dies here leaves its pid in the word,
+ * and the next one whose number falls on this record goes on from there. */
 static bool claim(struct wm_node *node, uint64_t id, uint32_t reason, bool need)
 {
     uint32_t index = (uint32_t)(id % node->segment.geometry.generations);

@@ -63,7 +63,7 @@ struct wm_record {
 /* The lines that are cold.
  *
  *   field       written by                 read by        stale?
- *   ident       its joiner                 sweepers       told by the word's pid
+ *   ident       its joiner                 sweepers       told by the pid
  *   spell       its joiner, when entered   event takers   yes: 0 until then
  *   given       its joiner, last; takers,  event takers   no: a swap decides
  *               CAS

@@ -22,10 +22,9 @@ enum wm_step {
     WM_STEP_OWED,       /* events of others */
     WM_STEP_RECOVERIES, /* its own */
     WM_STEP_EXIT,
-    WM_STEP_DRAIN,
+    WM_STEP_DRAIN,      /* and the close */
     WM_STEP_OWED_AFTER, /* what the exit has found of others */
-    WM_STEP_CLOSE,
-    WM_STEP_ENDS /* of its generation */
+    WM_STEP_ENDS        /* of its generation */
 };
 
 /* The process's own worker. `record` is NULL while none is held; the fork
@@ -50,6 +49,7 @@ struct wm_worker {
     bool start_given;
     bool exit_given;
     bool drained_given;
+    bool end_owed;     /* it has closed its generation, and not given the end */
     _Atomic bool late; /* a beat was overdue since its last sweep */
 };
 
@@ -99,8 +99,9 @@ static inline int wm_node_usable(const struct wm_node *node)
     return memcmp(s->header, s->constants, WM_CONSTANTS) == 0 ? 0 : -EUCLEAN;
 }
 
-/* The handle's atomics are private to a process. They are atomic because another
- * thread may look at them while its owner changes them (wm.h, "Threads"). */
+/* The handle's atomics are private to a process. They are atomic because
+ * another thread may look at them while its owner changes them (wm.h,
+ * "Threads"). */
 
 /* The record of the process's worker, or NULL. Relaxed: what it points to is
  * shared memory, whose fields have orders of their own. */
@@ -117,7 +118,8 @@ wm_worker_record_acquire(const struct wm_worker *w)
     return atomic_load_explicit(&w->record, memory_order_acquire);
 }
 
-/* Release: of the handle, which is filled in by now. */
+/* Release: of the handle, which is filled in by now. Pairs with
+ * wm_worker_record_acquire(). */
 static inline void wm_worker_set_record(struct wm_worker *w,
                                         struct wm_record *record)
 {

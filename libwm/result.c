@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The version, a sentence for each result, and the word for a missing handle. */
+/* The version, a sentence for each result, and the word for a missing handle.
+ * */
 
 #include "sized.h"
 #include "wm.h"

@@ -13,9 +13,10 @@
  * 3. The worker drains after its callback and before the lock is released, so
  *    that the next one to exit does not count it.
  * 4. It closes the generation after it has drained, since a closer finds itself
- *    otherwise; and it takes the ends that are owed before it releases the
- *    lock, so that a worker which leaves meanwhile, and cannot give them, takes
- *    nothing from it.
+ *    otherwise, and in the same step: if its thread is ended in a callback from
+ *    then on, the end is owed, and another gives it. It takes the ends that are
+ *    owed before it releases the lock, so that a worker which leaves meanwhile,
+ *    and cannot give them, takes nothing from it.
  *
  * A worker that dies between two steps leaves what protocol.md lists: an event
  * that it took is not given, everything else is found by a sweep. Without the
@@ -63,6 +64,9 @@ static int begin(struct wm_worker *w, enum wm_step step, uint32_t kinds)
 int wm_start_begin(struct wm_worker *worker, uint32_t kinds)
 {
     WM_REQUIRE(worker);
+    if (worker->step >= WM_STEP_OWED && wm_worker_record(worker) != NULL) {
+        return -ESTALE; /* its exit has begun */
+    }
     return begin(worker, WM_STEP_START, kinds);
 }
 
@@ -100,11 +104,11 @@ int wm_exit_begin(struct wm_worker *worker, uint32_t kinds)
     return begin(worker, WM_STEP_OWED, kinds);
 }
 
-/* A worker that lost its record is counted by nobody: it counts itself in, and
- * is not the last, as it cannot know. */
+/* A helper, and a worker that lost its record, are counted by nobody: they
+ * count themselves in, and are not the last. */
 static void count_exit(struct wm_worker *w, struct wm_counts *counts)
 {
-    if (wm_worker_exit_counts(w, counts) == 0) {
+    if (wm_worker_exit_counts(w, counts) == 0 && w->role == WM_ROLE_WORKER) {
         return;
     }
     wm_generation_counts(w->node, w->generation, counts);
@@ -114,13 +118,17 @@ static void count_exit(struct wm_worker *w, struct wm_counts *counts)
 
 /* Does one step. Returns true if there is an event to give; the worker's step
  * says what comes next. */
-static bool exit_step(struct wm_worker *w, struct wm_event *event, int *closed)
+static bool exit_step(struct wm_worker *w, struct wm_event *event)
 {
     switch (w->step) {
     case WM_STEP_OWED:
     case WM_STEP_OWED_AFTER:
         if (w->kinds != 0 && w->most > 0 &&
             wm_event_take(w->node, w->kinds, event) > 0) {
+            /* Its own end may be among them. */
+            w->end_owed =
+                w->end_owed && !(event->kind == WM_EVENT_MASTER_EXIT &&
+                                 event->generation == w->generation);
             return true;
         }
         break;
@@ -147,19 +155,21 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event, int *closed)
     case WM_STEP_DRAIN:
         w->step++;
         wm_worker_drain(w);
+        /* At once: if the callback's thread is ended, the end is owed, and
+         * another gives it. */
+        if (wm_generation_close(w->node, w->generation) == WM_CLOSED) {
+            w->end_owed = true;
+        }
         if (w->drained_given || !gives(w, WM_EVENT_DRAINED)) {
             return false;
         }
         w->drained_given = true;
         *event = own_event(w, WM_EVENT_DRAINED);
         return true;
-    case WM_STEP_CLOSE:
-        *closed = wm_generation_close(w->node, w->generation);
-        break;
     default:
         if (gives(w, WM_EVENT_MASTER_EXIT) && w->most > 0 &&
             wm_event_take_end(w->node, w->generation, event)) {
-            *closed = 0; /* its end is given */
+            w->end_owed = false;
             return true;
         }
         w->step = WM_STEP_NONE;
@@ -172,7 +182,6 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event, int *closed)
 static int exit_next(struct wm_worker *worker, struct wm_event *event)
 {
     int error = wm_node_usable(worker->node);
-    int closed = 0;
 
     if (wm_worker_record(worker) == NULL) {
         worker->step = WM_STEP_NONE;
@@ -182,12 +191,16 @@ static int exit_next(struct wm_worker *worker, struct wm_event *event)
         return error;
     }
     while (worker->step >= WM_STEP_OWED) { /* not a start that has begun */
-        if (exit_step(worker, event, &closed)) {
+        if (exit_step(worker, event)) {
             worker->most -= worker->most > 0;
             return 1;
         }
     }
-    return closed == WM_CLOSED ? WM_CLOSED : 0;
+    if (worker->end_owed) {
+        worker->end_owed = false;
+        return WM_CLOSED;
+    }
+    return 0;
 }
 
 /* ---------------------------------------------------------- one at a time */

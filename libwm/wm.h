@@ -12,16 +12,16 @@
  *   instance    the name of a server; each of its lives is a node of its own.
  *   generation  one life of the configuration: a start, a reload, an upgrade.
  *               It has a number, its id, which counts up over the node's life.
- *   spell       the time in which a generation has workers without a break.
- *               One that runs out of workers and gets a late one has another.
+ *   spell       the time in which a generation has workers without a break. If
+ *               all its workers end and a later one joins, a new spell begins.
  *   worker      a process that has joined a generation.
  *   helper      a worker that is visible, but counted nowhere.
  *   slot        the number of a worker's record, 0 to capacity - 1.
  *   join        the number of one joining, unique in the node's life.
  *   beat        a sign of life, which a worker gives of itself.
  *   sweep       a look at all records, which marks the dead and the overdue.
- *   event       what is given to a callback. It is owed until some process
- *               takes it; a process that takes it gives it.
+ *   event       what is given to a callback. An event is owed until a process
+ *               takes it; that process then gives it to its callback.
  *   lead, term  one worker of the node leads; each lead has a term of its own.
  *   epoch       a number that is another after each change in the node.
  *
@@ -40,9 +40,9 @@
  * where the caller must know more, a condition (enum wm_condition), which is
  * positive and larger than any count. These return something else:
  *
- *   yes or no (1, 0)  wm_worker_has_record
+ *   yes or no (1, 0)  wm_worker_has_record, wm_worker_recovery_take
  *   1, 0 or an error  wm_event_take, wm_generation_take_exit, wm_start_next,
- *                     wm_exit_next, wm_leader_stand, wm_worker_recovery_take
+ *                     wm_exit_next, wm_leader_stand
  *   a count, or 0     wm_sweep, wm_events_owed, wm_events_give, wm_wake,
  *                     wm_worker_recoveries
  *   a value           wm_version, wm_now, wm_epoch, wm_worker_slot,
@@ -55,8 +55,8 @@
  * which reads only. -EUCLEAN: a broken process has written over the head of the
  * segment, and nothing that lies there is believed any more; restart the
  * server. A function that changes something returns them, and changes nothing;
- * one that returns a count returns 0. Two kinds of function do not ask for the
- * second: a heartbeat, which touches the worker's own record alone, and what
+ * one that returns a count returns 0. Two kinds of function do not check for
+ * -EUCLEAN: a heartbeat, which touches the worker's own record alone, and what
  * gives something back (wm_worker_leave, wm_lock_release, wm_node_release). A
  * function that only looks works with either kind of handle, and tells what
  * lies there.
@@ -69,7 +69,8 @@
  * longer one has beyond the library's must be 0 (-E2BIG). Of a struct that is
  * filled in, the library fills in what fits, and 0 beyond what it knows. A
  * field that is called `reserved` must be 0. struct wm_counts and struct
- * wm_lock_hold do not grow.
+ * wm_lock_hold do not grow; struct wm_node_entry, which the library hands out,
+ * grows at its end.
  *
  * Processes. A handle belongs to the process that made it. A child inherits
  * its parent's handles: the node's stays good, the worker's does not (the
@@ -314,10 +315,10 @@ int wm_node_postmortem(const struct wm_node *node,
 /* Begins a generation in the calling process, its master.
  * id: out, counts up from 1 over the node's life, seldom skipping. reason:
  * out, WM_REASON_START, _RELOAD or _UPGRADE; may be NULL.
- * Returns 0; WM_IS_WORKER where the process is a worker itself (id is then its own
- * generation's, reason WM_REASON_NONE, and nothing has begun); -ENOBUFS: every
- * record is that of a generation with workers; -EROFS. Lock-free; asks the
- * kernel about masters. */
+ * Returns 0; WM_IS_WORKER where the process is a worker itself (id is then its
+ * own generation's, reason WM_REASON_NONE, and nothing has begun); -ENOBUFS:
+ * every record is that of a generation with workers; -EROFS; -EUCLEAN.
+ * Lock-free; asks the kernel about masters. */
 int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
 
 /* Says that the configuration of a generation is gone from this process. If no
@@ -441,8 +442,8 @@ int wm_beat_at(struct wm_worker *worker, uint64_t now_ms);
 uint64_t wm_now(void);
 
 /* How many recoveries of this worker are owed: stalls that it came back from,
- * each of which was given to somebody as WM_EVENT_STALLED. The worker's own act.
- * Wait-free. */
+ * each of which was given to somebody as WM_EVENT_STALLED. The worker's own
+ * act. Wait-free. */
 uint32_t wm_worker_recoveries(const struct wm_worker *worker);
 
 /* Takes one of these for the caller to give.
@@ -516,9 +517,9 @@ typedef void wm_event_fn(const struct wm_event *event, void *argument);
  * kinds: bit mask, 1 << enum wm_event_kind. Wait-free. */
 int wm_events_owed(const struct wm_node *node, uint32_t kinds);
 
-/* Takes one owed event, which the caller then gives. It is marked first, so that
- * it is given at most once. To be called under the lock, so that events are
- * given one at a time.
+/* Takes one owed event, which the caller then gives. It is marked first, so
+ * that it is given at most once. To be called under the lock, so that events
+ * are given one at a time.
  * kinds: as above. event: size in, the rest out.
  * Returns 1, or 0 if none is owed; -EINVAL: the size; -EROFS; -EUCLEAN.
  * Lock-free. */
@@ -576,9 +577,9 @@ struct wm_leader {
     uint32_t reserved;
 };
 
-/* Asks who leads, and stands for the lead: where no live worker of the newest
- * generation that has live workers leads, and the caller's worker is such a
- * one, it leads from now on, with the next term. At most one worker ever holds a
+/* Asks who leads, and stands for the lead. Take the newest generation that has
+ * live workers: if none of these leads, and the caller's worker is one of them,
+ * it leads from now on, with the next term. At most one worker ever holds a
  * term. The answer was true at one moment of the call; a worker that may be
  * stopped after it asked hands the term along to whatever it writes to.
  * leader: size in, the rest out.
@@ -657,9 +658,9 @@ int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms);
 
 /* Wakes all threads that sleep in wm_wait() on the node, in every process; they
  * return 0 as if early. Nothing is written, so that a handle that reads will
- * do. A thread that is only about to sleep does not hear it: to end its wait,
- * set what it looks at before it waits, then call this again until it has
- * answered.
+ * do. It does not wake a thread that is about to sleep. To stop such a thread,
+ * set a flag that it checks before it sleeps, and call this until the thread
+ * has answered.
  * Returns how many were asleep. Any process, any thread. Wait-free (one system
  * call). */
 int wm_wake(const struct wm_node *node);
@@ -746,8 +747,8 @@ int wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder);
 /* Begins the start of a worker that has joined; also once more, where nothing
  * was given: a start is given once.
  * kinds: see above; of WM_EVENT_WORKER_START.
- * Returns 0; -ECHILD: left, or a forked child. The worker's own act.
- * Wait-free. */
+ * Returns 0; -ECHILD: left, or a forked child; -ESTALE: its exit has begun. The
+ * worker's own act. Wait-free. */
 int wm_start_begin(struct wm_worker *worker, uint32_t kinds);
 
 /* Makes the worker LIVE, as wm_worker_start() does, and returns its start.
@@ -769,8 +770,9 @@ int wm_start_run(struct wm_worker *worker, const struct wm_lock_options *lock,
 
 /* Begins a worker's exit; also once more, after one that was cut short: what
  * was given is not given again.
- * kinds: see above; of all but WM_EVENT_WORKER_START. Events of others that are
- * left out stay owed to them; an exit that is left out is not given any more.
+ * kinds: see above; of all but WM_EVENT_WORKER_START. Events of other
+ * workers whose kind is left out stay owed; an exit that is left out is not
+ * given any more.
  * Returns 0; -ECHILD: left, or a forked child. The worker's own act.
  * Wait-free. */
 int wm_exit_begin(struct wm_worker *worker, uint32_t kinds);
@@ -778,9 +780,10 @@ int wm_exit_begin(struct wm_worker *worker, uint32_t kinds);
 /* Does what comes next of a worker's exit, and returns what is to be given, in
  * this order: what is owed of others (they may have no other survivor); each
  * recovery of its own; WM_EVENT_WORKER_EXIT, whose counts.mine is 1 for the
- * last; then the worker drains, WM_EVENT_DRAINED; what its exit has found of
- * others; then its generation is closed if nobody is left of it, and each end
- * of its generation that is owed, WM_EVENT_MASTER_EXIT.
+ * last (a helper counts itself in, and is never the last); then the worker
+ * drains, and its generation is closed if nobody is left of it:
+ * WM_EVENT_DRAINED; what its exit has found of others; each end of its
+ * generation that is owed, WM_EVENT_MASTER_EXIT.
  * event: size in, the rest out.
  * Returns 1: give this event; 0: done; WM_CLOSED: done, and the end of its
  * generation, which this worker has closed, stays owed to another;

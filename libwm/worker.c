@@ -201,6 +201,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->step = WM_STEP_NONE;
     w->start_given = false;
     w->exit_given = false;
+    w->end_owed = false;
     w->drained_given = false;
     wm_worker_take_late(w);
     wm_segment_keep_private(&node->segment);

@@ -313,6 +313,42 @@ NODE_TEST(a_worker_that_lost_its_record_is_not_the_last)
     assert_true(given.mine > 1);
 }
 
+/* From the drain on, no callback keeps the end from being given. */
+NODE_TEST(an_exit_that_is_cut_short_after_the_drain_leaves_the_end_owed)
+{
+    struct wm_event event = {.size = sizeof(event)};
+
+    join_and_start();
+    begin_exit(WM_EVENTS_ALL);
+    assert_int_equal(wm_exit_next(w, &event), 1);
+    assert_int_equal(wm_exit_next(w, &event), 1);
+    assert_int_equal(event.kind, WM_EVENT_DRAINED);
+    assert_ok(wm_worker_leave(w));
+    assert_int_equal(take(MASTER_EXIT).generation, generation);
+}
+
+NODE_TEST(a_helper_is_never_the_last)
+{
+    const struct wm_join_options options = {.size = sizeof(options),
+                                            .role = WM_ROLE_HELPER};
+
+    forget_given();
+    new_worker(generation);
+    assert_ok(wm_worker_join(node, generation, &options, &w));
+    assert_ok(wm_exit_run(w, NULL, note, NULL));
+    ASSERT_GIVEN(WM_EVENT_WORKER_EXIT, WM_EVENT_DRAINED);
+    assert_int_equal(given.mine, 2);
+}
+
+NODE_TEST(a_start_after_its_exit_has_begun_is_refused)
+{
+    join_and_start();
+    begin_exit(WM_EVENTS_ALL);
+    assert_int_equal(wm_start_begin(w, WM_EVENTS_ALL), -ESTALE);
+    assert_ok(give_rest(wm_exit_next));
+    ASSERT_GIVEN(WM_EVENT_WORKER_EXIT, WM_EVENT_DRAINED, WM_EVENT_MASTER_EXIT);
+}
+
 /* ------------------------------------------------------------------ misuse */
 
 NODE_TEST(a_process_that_has_the_lock_is_told_and_nothing_is_done)
