@@ -92,6 +92,7 @@ class Stage:
         self.log = log
         self.env = env or {}
         self.process = self.output = None
+        self.told = set()
         self.began = 0
 
     def logged(self):
@@ -111,9 +112,10 @@ class Stage:
 
     def news(self):
         """The tests that ended since the last call, in meson's words."""
-        for line in self.output:
-            if ENDED.match(line):
-                yield line.strip()
+        for line in map(str.strip, self.output):
+            if ENDED.match(line) and line not in self.told:
+                self.told.add(line)     # meson repeats those that failed
+                yield line
 
     def read(self, status):
         runs = []
