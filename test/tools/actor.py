@@ -33,8 +33,8 @@ class JoinOptions(ctypes.Structure):
                 ("expected", U32)]
 
 
-def library():
-    lib = ctypes.CDLL(os.path.join(conf.BUILD, "libwm/libwm.so"))
+def load(library):
+    lib = ctypes.CDLL(library)
     for name in ("attach", "release"):
         getattr(lib, "wm_node_" + name).argtypes = [POINTER] * 2
     lib.wm_node_release.argtypes = [POINTER]
@@ -55,8 +55,8 @@ def library():
 class Inside:
     """What an actor can be told to do; runs in its process."""
 
-    def __init__(self):
-        self.lib = library()
+    def __init__(self, library):
+        self.lib = load(library)
         self.node = POINTER()
         self.worker = POINTER()
 
@@ -141,7 +141,7 @@ class Actor:
     """A process that acts when it is told: actor.begin() and so on are what
     Inside has. Its workers are forked from it. One that is forgotten ends."""
 
-    def __init__(self):
+    def __init__(self, library=conf.LIBRARY):
         self.children = []
         self.sock, other = socket.socketpair()
         self.sock.settimeout(proc.DEADLINE)
@@ -151,7 +151,7 @@ class Actor:
             # Whoever held another actor's line would keep it from ending.
             os.closerange(3, other.fileno())
             os.closerange(other.fileno() + 1, 256)
-            serve(other, Inside())
+            serve(other, Inside(library))
         other.close()
 
     def __getattr__(self, name):

@@ -24,9 +24,9 @@ class Place(Command):
         self.directory = directory
         self.actors = []        # an actor that is forgotten ends
 
-    def node(self, instance="demo", **options):
+    def node(self, instance="demo", library=conf.LIBRARY, **options):
         """A process that has attached; it is the node's master."""
-        actor = Actor()
+        actor = Actor(library)
         assert actor.attach(instance, self.directory, **options) == 0
         self.actors.append(actor)
         return actor
@@ -44,10 +44,10 @@ class Place(Command):
             f.write(data)
         return name
 
-    def dead(self, instance="demo", workers=1):
+    def dead(self, instance="demo", workers=1, library=conf.LIBRARY):
         """What is left of a node whose processes were all killed: its file."""
         before = set(self.files())
-        master = self.node(instance)
+        master = self.node(instance, library)
         generation = master.begin()
         for worker in [master.worker(generation) for _ in range(workers)]:
             worker.kill()
