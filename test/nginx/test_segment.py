@@ -8,6 +8,7 @@ import re
 import pytest
 
 import conf
+import segment
 from rows import born, life, respawn, stopped
 
 STRAY = f"/dev/shm/wm.{conf.own('test-stray')}.0123456789abcdef"
@@ -98,6 +99,20 @@ def test_a_stray_file_of_its_name_does_no_harm(make, stray, what):
     assert "unclean" not in n.events("master_start")[0]["info"]
     assert os.path.exists("/etc/passwd")
     n.instances.clear()     # the stray one may stay
+
+
+@pytest.mark.parametrize("generation, said", [
+    (0, r"1 damaged file\(s\)"), (3, r"1 former segment\(s\)")])
+def test_a_drafts_segment_is_removed_and_said_to_be(make, stray, generation,
+                                                    said):
+    """Its layout is not today's, whether its number gives it away or not."""
+    with open(STRAY, "wb") as f:
+        f.write(segment.draft(conf.own("test-stray"), generation))
+    n = make(opts={"name": conf.own("test-stray")}).start()
+    n.expect(rf"\[warn\].*worker manager: {said}.*wm\.test-stray", 1)
+    assert not os.path.exists(STRAY)
+    n.stop(life(2))
+    assert "unclean" not in n.events("master_start")[0]["info"]
 
 
 def test_a_file_of_another_user_is_left_alone(make, root, stray):

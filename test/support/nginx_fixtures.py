@@ -3,6 +3,7 @@
 """Fixtures of the folders that drive nginx: one for each test, judged and
 cleared away after it."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -67,8 +68,14 @@ def pytest_runtest_makereport(item, call):
 
 
 def prefix(item):
+    """Made here: the end of a test in another process may remove PREFIXES, if
+    it is empty, between two steps of makedirs."""
     name = re.sub(r"[^\w]+", "-", item.name)[:60]
-    return os.path.join(PREFIXES, f"{os.getpid()}-{next(number)}-{name}")
+    path = os.path.join(PREFIXES, f"{os.getpid()}-{next(number)}-{name}")
+    while not os.path.isdir(path):
+        with contextlib.suppress(FileNotFoundError):
+            os.makedirs(path)
+    return path
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import pytest
 
 import conf
 import later
+import segment
 from actor import WM_CLOSED
-from wmctl import FOREIGN, OK
+from wmctl import DAMAGED, FOREIGN, OK
 
 COMPATIBLE, INCOMPATIBLE = 128, 136     # protocol.md has where they lie
 UNKNOWN = 1 << 31
@@ -118,6 +119,17 @@ def test_a_later_versions_log_is_followed_and_so_is_the_next_life(place,
                  out.partition('"live":true')[2], "the next life")
     follow.signal("TERM")
     follow.end()
+
+
+@pytest.mark.parametrize("generation, status, words", [
+    (0, DAMAGED, "its header contradicts itself"),
+    (3, FOREIGN, "of another ABI of libwm: restart the server")])
+def test_a_drafts_segment_is_refused_and_goes(place, generation, status, words):
+    name = place.stray(segment.draft("stray", generation))
+    for command in ("show", "events", "watch"):
+        line = place.refuses(status, command, name)
+        assert name in line and words in line and "restart the server" in line
+    assert place.text("gc") == f"{name}: unlinked\n"
 
 
 # --- features -----------------------------------------------------------------

@@ -220,6 +220,38 @@ DIRECTORY_TEST(damaged_files_and_links_are_counted_not_believed)
     assert_int_equal(directory_files(), 1); /* the link */
 }
 
+/* A segment as a draft before 1.0 made it, without features and strides: the
+ * last join and the last generation lie where those are today. */
+static void leave_draft(uint64_t generation)
+{
+    const uint64_t words[512] = {
+        [0] = WM_MAGIC,    [1] = WM_ABI | UINT64_C(512) << 32,
+        [2] = 4096,        [3] = 4 | UINT64_C(68) << 32,
+        [8] = 'a',         [16] = 1,
+        [17] = generation, [18] = generation,
+    };
+    FILE *f = fopen(directory_path("wm.a.0123456789abcdef"), "w");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(words, sizeof(words), 1, f), 1);
+    assert_ok(fclose(f));
+}
+
+DIRECTORY_TEST(a_drafts_segment_is_counted_not_read_and_goes)
+{
+    for (uint64_t generation = 0; generation < 2; generation++) {
+        struct wm_postmortem told;
+
+        leave_draft(generation);
+        told = next_life("a");
+        assert_int_equal(told.segments, generation);    /* another ABI's */
+        assert_int_equal(told.damaged, 1 - generation); /* contradictory */
+        assert_int_equal(told.workers + told.exits_owed, 0);
+        assert_int_equal(told.generation, 0);
+        assert_int_equal(directory_files(), 0);
+    }
+}
+
 /* --------------------------------------------------------- the next binary */
 
 /* Descriptors of this process that are open on segments. */
