@@ -183,6 +183,10 @@ static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
            (p->join != 0 && p->generation >= p->newest);
 }
 
+/* For those who only ask: nothing is written, so that a process that has mapped
+ * the segment read-only may ask as well. After ROUNDS, in each of which the lead
+ * passed on, the answer is the last look's. Its term is that of the word before
+ * the look: whatever has seen a newer one refuses it. */
 static void inspect(const struct wm_node *node, struct wm_leader *leader)
 {
     struct poll p;
@@ -206,7 +210,7 @@ static void inspect(const struct wm_node *node, struct wm_leader *leader)
 }
 
 /* ROUNDS bounds the call, whatever others do: a round that does not end has met
- * another worker's swap. */
+ * another worker's swap. After the last, the answer is whoever won. */
 static int stand(struct wm_worker *worker, struct wm_leader *leader)
 {
     const struct wm_node *node = worker->node;
@@ -216,8 +220,6 @@ static int stand(struct wm_worker *worker, struct wm_leader *leader)
     if (wm_worker_record(worker) == NULL) {
         return -ECHILD;
     }
-    /* Each round that does not end has met another's swap; after some, the
-     * answer is whoever won. */
     for (int round = 0; round < ROUNDS; round++) {
         /* First the state, then the word: if we are named there, we were
          * live and leading at that moment. */
