@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -26,10 +27,25 @@ void test_add(const char *name, CMUnitTestFunction test,
                                               (void *)(uintptr_t)initial_state};
 }
 
+/* What cmocka looks at when an assertion fails: 1 is to abort, else it jumps
+ * back to the loop over the tests. */
+static char in_a_child[] = "CMOCKA_TEST_ABORT=0";
+
+/* A child that jumped back would run all the tests that follow, whose children
+ * may fail as well: their number doubles with each test. */
+static void abort_on_failure(void)
+{
+    in_a_child[sizeof(in_a_child) - 2] = '1';
+}
+
 int test_run(void)
 {
     const char *names = getenv("WM_TESTS");
 
+    if (putenv(in_a_child) != 0 ||
+        pthread_atfork(NULL, NULL, abort_on_failure) != 0) {
+        abort();
+    }
     if (names != NULL) {
         cmocka_set_test_filter(names);
     }
