@@ -18,8 +18,7 @@
 /// **Errors.** Each call that can fail has two forms. One throws wm::error, a
 /// std::system_error with wm::category(). The other fills a std::error_code&,
 /// its last parameter, and is noexcept; it clears the code where all went well.
-/// What the library calls a condition is no error and is returned, as
-/// wm::condition.
+/// A condition is no error: the call returns it, as wm::condition.
 ///
 /// **Owners** move and do not copy.
 ///  - An owner is empty when it was made without arguments, moved from, closed

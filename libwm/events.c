@@ -46,8 +46,7 @@ static int32_t stalls_owed(const struct wm_record *r, uint64_t given,
                      wm_given_stalls(given));
 }
 
-/* The event that this record owes, 0 if none, and the mark that it was given.
- * */
+/* The event that a record owes, 0 if none, and the mark that it was given. */
 static uint32_t owed_kind(const struct wm_node *node, uint32_t slot,
                           uint64_t *word, uint64_t *given, uint64_t *mark)
 {

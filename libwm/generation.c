@@ -130,8 +130,7 @@ static bool has_workers(const struct wm_node *node, uint64_t id)
 }
 
 /* The closer of the argument above. It looks again after each joiner that it
- * missed, so that it ends when joiners do: each round that fails has met one.
- * */
+ * missed, so that it ends when joiners do: each failed round has met one. */
 int wm_generation_close(struct wm_node *node, uint64_t id)
 {
     WM_REQUIRE(node);

@@ -184,9 +184,9 @@ static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
 }
 
 /* For those who only ask: nothing is written, so that a process that has mapped
- * the segment read-only may ask as well. After ROUNDS, in each of which the lead
- * passed on, the answer is the last look's. Its term is that of the word before
- * the look: whatever has seen a newer one refuses it. */
+ * the segment read-only may ask as well. After ROUNDS, in each of which the
+ * lead passed on, the answer is the last look's. Its term is that of the word
+ * before the look: whatever has seen a newer one refuses it. */
 static void inspect(const struct wm_node *node, struct wm_leader *leader)
 {
     struct poll p;

@@ -25,7 +25,7 @@ constexpr milliseconds longest_sleep{1000}; // then: is it still that life?
 constexpr milliseconds between_reads{10};   // an entry is being written
 constexpr milliseconds patience{2000};      // with all who write
 
-// Where the reader is in the log.
+// The reader's place in the log.
 class reader
 {
 public:

@@ -66,7 +66,7 @@ private:
 // Opens it; throws a failure that says what to do.
 wm::node open(const options &o, const segment &s);
 
-// What an error means for a segment's file, and what to do.
+// The meaning of an error for a segment's file, and what to do.
 std::string cause(const options &o, const segment &s, int error);
 
 // Throws where that cannot be told.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// What programs read: one JSON document a line. Its fields stand in the man
-// page; new ones may come, none goes.
+// The output for programs: one JSON document a line. Its fields stand in the
+// man page; new ones may come, none goes.
 
 #ifndef WMCTL_JSON_HPP
 #define WMCTL_JSON_HPP
@@ -23,14 +23,14 @@ struct listed {
     std::optional<failure> why;
 };
 
-// What became of a segment that was to go.
+// The end of a segment that was to go.
 struct disposal {
     segment of;
     const char *action;
     std::string reason;
 };
 
-// What was waited for, and how it stands.
+// The condition of a wait, and how it stands.
 struct wait_result {
     bool ready = false;
     std::uint32_t wanted = 0;

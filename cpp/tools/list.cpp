@@ -41,7 +41,7 @@ std::string as_text(const options &o, const std::vector<json::listed> &all)
 
 } // namespace
 
-// What cannot be read is a row of the answer, not a failure of it.
+// A file that cannot be read is a row of the answer, not a failure of it.
 status list(const options &o)
 {
     std::vector<json::listed> all;

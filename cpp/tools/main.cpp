@@ -192,7 +192,7 @@ int run(int argc, char **argv)
     }
 }
 
-// Where a file is cut short, its mapping is, too.
+// A file that is cut short cuts its mapping short, too.
 void cut_short(int)
 {
     static constexpr char text[] =

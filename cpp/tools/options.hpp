@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// What the command line asks for.
+// The command line, read.
 
 #ifndef WMCTL_OPTIONS_HPP
 #define WMCTL_OPTIONS_HPP

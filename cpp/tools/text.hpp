@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// What people read. Lines that begin with # are headings and facts of the
+// The output for people. Lines that begin with # are headings and facts of the
 // node; the others are rows of columns that stay as they are.
 
 #ifndef WMCTL_TEXT_HPP
@@ -26,7 +26,7 @@ std::string life(const segment &s); // it has begun, or has ended
 std::string event(const wm_log_entry &e);
 std::string missed(std::uint64_t number);
 
-// What stands below an answer that may never have been true.
+// The line below an answer that may never have been true.
 std::string unsettled(const std::string &file); // it kept changing
 std::string log_unsettled(); // entries wait behind one that is being written
 

@@ -37,13 +37,13 @@ inline wm_generation_state state(const wm_generation_info &generation) noexcept
     return static_cast<wm_generation_state>(generation.state);
 }
 
-/// What an entry of the event log tells of.
+/// The kind of an entry of the event log.
 inline wm_log_kind kind(const wm_log_entry &entry) noexcept
 {
     return static_cast<wm_log_kind>(entry.kind);
 }
 
-/// What an event tells of.
+/// The kind of an event.
 inline wm_event_kind kind(const wm_event &event) noexcept
 {
     return static_cast<wm_event_kind>(event.kind);

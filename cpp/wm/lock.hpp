@@ -141,7 +141,7 @@ public:
     {
         const auto now = Clock::now();
 
-        // What is long past makes no difference that could be told.
+        // A time that is past, however long, is one try.
         return time > now ? try_lock_for(time - now, ec) : try_lock(ec);
     }
 
@@ -185,7 +185,7 @@ public:
     {
         return hold_.word != 0 && hold_.word == note_hold().word;
     }
-    /// What it is waited for with.
+    /// The options that a wait for it takes.
     const lock_options &options() const noexcept { return options_; }
     /// For the C functions: the lock's handle is its node's.
     wm_node *handle() const noexcept { return node_.handle(); }

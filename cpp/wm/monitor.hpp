@@ -14,8 +14,8 @@
 ///
 ///     for (const wm_worker_info &w : monitor.view()) ...
 ///
-/// What it gives is good as long as the guard, and a temporary one ends with
-/// its expression: give it a name to go through its generations, or to keep
+/// Its view is good as long as the guard, and a temporary guard ends with its
+/// expression: give it a name to go through its generations, or to keep
 /// `*view`.
 ///
 /// Between a view's beginning and end do not sleep, do not fork, and end no

@@ -19,7 +19,7 @@
 namespace wm
 {
 
-/// What a node is attached with: wm_node_options with its defaults.
+/// The options of an attach: wm_node_options with its defaults.
 struct node_options {
     const char *instance = nullptr;  ///< 1 to 63 of [A-Za-z0-9_.-]
     const char *directory = nullptr; ///< none: /dev/shm

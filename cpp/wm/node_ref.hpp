@@ -40,7 +40,7 @@ public:
         return info;
     }
 
-    /// What dead segments told as this process attached. Maps
+    /// The facts of dead segments, read as this process attached. Maps
     /// wm_node_postmortem().
     wm_postmortem postmortem() const noexcept
     {
@@ -107,7 +107,7 @@ public:
         return taken == 1 ? std::optional(spell) : std::nullopt;
     }
 
-    /// Who is running, as callbacks of its master would see it; `unsettled`
+    /// The counts as callbacks of its master would see them; `unsettled`
     /// is set where it kept changing. Maps wm_generation_counts().
     wm_counts counts(std::uint64_t id) const noexcept
     {

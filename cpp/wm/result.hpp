@@ -2,7 +2,7 @@
 // Copyright The libwm authors
 
 /// @file
-/// What calls of libwm come to: conditions, error codes, exceptions.
+/// The results of calls: conditions, error codes, exceptions.
 
 #ifndef WM_RESULT_HPP
 #define WM_RESULT_HPP
@@ -20,7 +20,7 @@
 namespace wm
 {
 
-/// What a caller must know that is no error: the library's positive results.
+/// The library's positive results: a caller must know them, none is an error.
 /// Mirrors wm_condition.
 enum class condition : int {
     none = 0,
@@ -60,7 +60,8 @@ inline const std::error_category &category() noexcept
     return instance;
 }
 
-/// What the throwing forms throw. what() begins with the C function's name.
+/// The exception of the throwing forms. Its what() begins with the C function's
+/// name.
 class error : public std::system_error
 {
 public:

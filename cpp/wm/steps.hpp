@@ -122,7 +122,7 @@ inline condition begin_exit(worker_ref worker, std::uint32_t kinds,
 {
     return detail::noted(wm_exit_begin(worker.handle(), kinds), ec);
 }
-/// What is to be given next, nothing at the end. Maps wm_exit_next().
+/// The event to give next, nothing at the end. Maps wm_exit_next().
 inline std::optional<wm_event> next_of_exit(worker_ref worker,
                                             std::error_code &ec) noexcept
 {

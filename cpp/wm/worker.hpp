@@ -20,7 +20,7 @@
 namespace wm
 {
 
-/// What a worker joins with: wm_join_options with its defaults.
+/// The options of a join: wm_join_options with its defaults.
 struct join_options {
     wm_role role = WM_ROLE_WORKER;
     /// Without a beat for so long it is stalled; 0: 15 s.

@@ -38,7 +38,8 @@ public:
         return counts;
     }
 
-    /// What its exit callback is to see. Maps wm_worker_exit_counts().
+    /// The counts that its exit callback is to see. Maps
+    /// wm_worker_exit_counts().
     wm_counts exit_counts()
     {
         return detail::thrown("wm_worker_exit_counts",

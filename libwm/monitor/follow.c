@@ -6,11 +6,11 @@
  * An instance may have several: that of the life that runs, dead ones that the
  * next start will tidy up, and two live ones where an upgrade could not take
  * the old node over. A process that holds a share of the file's lock takes
- * part, and wm_node_list() asks for that. The monitor stays with its segment while it is
- * live, else moves to a live one, and where there is none keeps to the dead
- * one that it has or finds: its last state is worth seeing. What cannot be
- * opened gives the error that the view will carry; files that are no segments
- * hide none that is one, however many there are.
+ * part, and wm_node_list() asks for that. The monitor stays with its segment
+ * while it is live, else moves to a live one, and where there is none keeps to
+ * the dead one that it has or finds: its last state is worth seeing. A file
+ * that cannot be opened gives the error that the view will carry; files that
+ * are no segments hide none that is one, however many there are.
  *
  * One pass over the directory does: until its own is known to be live, a
  * search opens another live one and another dead one, and what it does not

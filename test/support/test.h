@@ -115,8 +115,8 @@ int run_check(check_fn *check, const void *argument);
 #define assert_or_skip(result, why) assert_or_skip_named(__func__, result, why)
 void assert_or_skip_named(const char *test, int result, const char *why);
 
-/* In a check: leaves for new namespaces, as any user where the kernel lets users
- * have some, else as root. No mount is seen outside. */
+/* In a check: leaves for new namespaces, as any user where the kernel lets
+ * users have some, else as root. No mount is seen outside. */
 bool enter_namespaces(int flags);
 
 /* In a check: no descriptor from this number on; 0 if that can be had. */

@@ -130,7 +130,7 @@ NODE_TEST(many_that_join_a_full_table_at_once_find_room_for_each)
     }
 }
 
-/* ----------------------------------------------------------------- on and on */
+/* ---------------------------------------------------------------- on and on */
 
 /* Whole lives, one after another. Returns how many ends it took, and 2^20 for
  * each term that it led; less than 0 where it saw the impossible. */
