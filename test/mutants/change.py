@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""What may be done to the C that follows a marker. README.md lists it.
+
+A position is one in the text, a span a pair of them. C is read no further than
+to its brackets, its operators and the ends of its statements, as clang-format
+writes them: a change that goes wrong does not compile, or is not found by the
+claim that its table names.
+"""
+
+import re
+
+# Comments and directives become spaces, strings a name of the same length.
+HIDDEN = re.compile(
+    r"(?P<space>/\*.*?\*/|//[^\n]*|^[ \t]*#(?:\\\n|[^\n])*)"
+    r"|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL | re.MULTILINE)
+TOKEN = re.compile(r"[][(){};?:,]|&&|\|\||<<=|>>=|[=!<>]=|=")
+BEFORE_STATEMENT = re.compile(
+    r"(?:[{};]|\belse|\b(?:case\b[^;{}]*|default\s*):)\s*$")
+BLOCK_GOES_ON = re.compile(r"\s*(?:else\b|[;,.)])")
+FUNCTION = re.compile(r"^\w[^;{}]*?(\w+)\([^;{}]*\)\s*\{.*?^\}",
+                      re.DOTALL | re.MULTILINE)
+NEUTRAL = {"&&": "true", "||": "false"}
+
+
+class Unfit(Exception):
+    """What follows a marker is not what its operation wants."""
+
+
+def hide(text):
+    return HIDDEN.sub(
+        lambda m: (" " if m["space"] else "_") * len(m[0]), text)
+
+
+def walk(code, begin, end=None):
+    """Each token that matters, and how deep in brackets it leaves us."""
+    depth = 0
+    for token in TOKEN.finditer(code, begin, end or len(code)):
+        depth += token[0] in "([{"
+        depth -= token[0] in ")]}"
+        yield token, depth
+
+
+def skip_space(code, at):
+    return re.compile(r"\s*").match(code, at).end()
+
+
+def trim(code, begin, end):
+    return skip_space(code, begin), len(code[:end].rstrip())
+
+
+def is_statement(code, at):
+    return BEFORE_STATEMENT.search(code, 0, at)
+
+
+def end_of_statement(code, at):
+    label = re.compile(r"(?:case\b[^;{}]*?|default\s*):").match(code, at)
+    if label:
+        return label.end()
+    is_loop = re.compile(r"do\b").match(code, at)
+    for token, depth in walk(code, at):
+        if depth == 0 and token[0] == ";":
+            return token.end()
+        if depth == 0 and token[0] == "}" and not (
+                is_loop or BLOCK_GOES_ON.match(code, token.end())):
+            return token.end()
+        if depth < 0:
+            break
+    raise Unfit("this is no statement")
+
+
+def block(code, at):
+    """The statements around this one, and which of them it is."""
+    if not is_statement(code, at):
+        raise Unfit("it does not stand in front of a statement")
+    depth, begin = 0, at
+    while depth >= 0:
+        begin -= 1
+        depth += (code[begin] == "}") - (code[begin] == "{")
+    found = []
+    begin = skip_space(code, begin + 1)
+    while code[begin] != "}":
+        found.append((begin, end_of_statement(code, begin)))
+        begin = skip_space(code, found[-1][1])
+    return found, [span[0] for span in found].index(at)
+
+
+def expression(code, at):
+    """A condition; what is returned, assigned or called; an operand."""
+    if not is_statement(code, at):
+        return trim(code, at, next(
+            token.start() for token, depth in walk(code, at) if depth < 0 or
+            depth == 0 and token[0] in ("&&", "||", "?", ":", ";", ",")))
+    end = end_of_statement(code, at)
+    word = re.compile(r"\w*").match(code, at)
+    if word[0] in ("for", "case", "default") or code[at] == "{":
+        raise Unfit("there is no expression")
+    if word[0] in ("if", "while", "switch", "do"):
+        where = code.rindex("while", at, end) if word[0] == "do" else at
+        begin = code.index("(", where)
+        return trim(code, begin + 1, next(
+            token.start() for token, depth in walk(code, begin) if depth == 0))
+    begin = word.end() if word[0] == "return" else next(
+        (token.end() for token, depth in walk(code, at, end)
+         if depth == 0 and token[0] in ("=", "<<=", ">>=")), at)
+    return trim(code, begin, end - 1)
+
+
+# --- operations: from where to where, and what stands there then --------------
+
+def drop(text, at, count):
+    spans, index = block(hide(text), at)
+    if index + count > len(spans):
+        raise Unfit(f"only {len(spans) - index} statements follow")
+    return [(at, spans[index + count - 1][1], ";")]
+
+
+def without(text, at, numbers):
+    code = hide(text)
+    begin, end = expression(code, at)
+    tokens = [t for t, depth in walk(code, begin, end) if depth == 0]
+    if any(t[0] == "?" for t in tokens):
+        raise Unfit("it has a ?, and no operands")
+    binds_less = "||" if any(t[0] == "||" for t in tokens) else "&&"
+    cuts = [t for t in tokens if t[0] == binds_less]
+    operands = list(zip([begin, *(t.end() for t in cuts)],
+                        [*(t.start() for t in cuts), end]))
+    numbers = [numbers] if isinstance(numbers, int) else numbers
+    if not cuts or not all(1 <= n <= len(operands) for n in numbers):
+        raise Unfit(f"its expression has {len(operands)} operands")
+    return [(*trim(code, *operands[n - 1]), NEUTRAL[binds_less])
+            for n in numbers]
+
+
+def becomes(text, at, new):
+    return [(*expression(hide(text), at), new)]
+
+
+def first(text, at, new):
+    block(hide(text), at)
+    return [(at, at, new + " ")]
+
+
+def move(text, at, by):
+    spans, index = block(hide(text), at)
+    if by == 0 or not 0 <= index + by < len(spans):
+        raise Unfit(f"it is statement {index + 1} of {len(spans)}")
+    end = spans[index][1]
+    moved, left = text[at:end], ";"
+    if moved.startswith("return"):
+        moved = f"__auto_type early ={moved.removeprefix('return')}"
+        left = "return early;"
+    where = spans[index + by][0 if by < 0 else 1]
+    return [(where, where, f" {moved} "), (at, end, left)]
+
+
+OPERATIONS = {f.__name__: f for f in (drop, without, becomes, first, move)}
+
+
+def change(text, at, operation, argument):
+    """The text with the operation done at this position."""
+    for begin, end, new in sorted(OPERATIONS[operation](text, at, argument),
+                                  reverse=True):
+        text = text[:begin] + new + text[end:]
+    return text
+
+
+def affected(texts, file, at):
+    """The sources that contain the code there: its own, or those that mention
+    the function of a header, or one of a header that does."""
+    if file.endswith(".c"):
+        return [file]
+    words = {name: set(re.findall(r"\w+", text))
+             for name, text in texts.items()}
+    functions = [(name, m) for name, text in texts.items()
+                 if name.endswith(".h") for m in FUNCTION.finditer(hide(text))]
+    names, known = set(), {m[1] for name, m in functions
+                           if name == file and m.start() < at < m.end()}
+    while names != known:
+        names = set(known)
+        known |= {m[1] for _, m in functions
+                  if names.intersection(re.findall(r"\w+", m[0]))}
+    return [name for name in texts
+            if name.endswith(".c") and words[name] & names]
