@@ -106,25 +106,15 @@ class Life:
         return (self.dead() | self.felled_pids() | self.hurried()
                 | self.pids(r" (\d+) exited on signal 15\b"))
 
-    def leaves(self):
-        """{pid: from its first word of it to its last act, or to its end}, and
-        a second more at each side: the clocks are not that far apart."""
-        left = {e["pid"]: e["time_ms"] / 1e3 - self.clock + 1
-                for e in self.named("worker-left")}
-        falls, found = self.falls(), {}
-        for m in filter(None, map(LEAVING.search, self.log)):
-            pid = int(m[2])
-            since = time.mktime(time.strptime(m[1], "%Y/%m/%d %H:%M:%S"))
-            until = left.get(pid) or max(
-                (x.until for x in falls[pid]), default=math.inf)
-            found.setdefault(pid, Window(since - self.clock - 1, until))
-        return found
-
     def ends(self):
-        """{pid: windows in which its connections may end}."""
-        found = self.falls()
-        for pid, x in self.leaves().items():
-            found[pid].append(x)
+        """{pid: from when on its idle connections may end}: when it is felled,
+        or leaves, and a second before: the clocks are not that far apart."""
+        found = {pid: min(x.since for x in falls)
+                 for pid, falls in self.falls().items() if falls}
+        for m in filter(None, map(LEAVING.search, self.log)):
+            since = time.mktime(time.strptime(m[1], "%Y/%m/%d %H:%M:%S"))
+            found[int(m[2])] = min(since - self.clock - 1,
+                                   found.get(int(m[2]), math.inf))
         return found
 
     def unfinished(self):
@@ -186,7 +176,6 @@ class Life:
             len(crashed - told))
 
 
-
 @dataclass
 class Run:
     """All lives of a run, and what its clients saw."""
@@ -195,17 +184,8 @@ class Run:
     failures: list = field(default_factory=list)
     served: list = field(default_factory=list)
     leads: list = field(default_factory=list)   # (term, pid), as served
-    loads: list = field(default_factory=list)   # of wrk
     readings: list = field(default_factory=list)    # of wmctl
     errors: list = field(default_factory=list)  # of the clients themselves
-
-    def of_each_pid(self, windows):
-        """What all lives tell of windows, by pid."""
-        found = defaultdict(list)
-        for life in self.lives:
-            for pid, some in windows(life).items():
-                found[pid] += some
-        return found
 
     def told(self, index):
         """What the next life was told of this one; None if nobody was."""
@@ -227,16 +207,6 @@ class Run:
                        if "event" in e)
         told = Counter(x["event"] for life in self.lives for x in life.trace
                        if x["what"] == "begin")
-        early = sum(e.get("missed", 0) for x in self.lives
-                    for e in x.followed) - sum(x.missed() for x in self.lives)
-        died = sum(len(x.unfinished()) for x in self.lives)
-        refused = sum("Refused" in f.error for f in self.failures)
-        return (f"{len(self.lives)} lives; "
-                + ", ".join(f"{n} {name}" for name, n in sorted(seen.items()))
-                + "; callbacks: "
-                + ", ".join(f"{n} {name}" for name, n in sorted(told.items()))
-                + f"; {died} died in one; {sum(self.served)} requests served, "
-                f"{refused} refused, "
-                f"{len(self.failures) - refused} cut off; "
-                f"{len(self.readings)} readings; "
-                f"{early} entries followed too early")
+        return (f"{len(self.lives)} lives; {sum(self.served)} requests served, "
+                f"{len(self.failures)} failed; {len(self.readings)} readings; "
+                f"log: {dict(seen)}; callbacks: {dict(told)}")

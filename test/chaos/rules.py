@@ -8,12 +8,11 @@ because a process that would have told it was killed, and then the facts name
 that process.
 """
 
+import math
 import re
 from collections import Counter, defaultdict
 
-from clients import CONNECTIONS
 from conf import EVENTS
-from record import Life
 from traces import overlaps
 
 KNOWN = re.compile(
@@ -289,29 +288,23 @@ def only_ended_workers_fail_requests(run):
     """While it ends. One that gets nothing on a reused connection may come
     later: this was dead when it asked. A worker that leaves breaks those alone,
     while they are idle."""
-    falls = run.of_each_pid(Life.falls)
-    ends = run.of_each_pid(Life.ends)
-    felled = [x for life in run.lives for x in life.felled]
+    falls, ends, felled = defaultdict(list), {}, []
+    for life in run.lives:
+        ends.update(life.ends())
+        felled += life.felled
+        for pid, some in life.falls().items():
+            falls[pid] += some
     for f in run.failures:
         if "Refused" in f.error:
             ok = meets(f, run.down)
         elif f.pid is None:     # the one that took it had not answered yet
             ok = meets(f, felled + run.down)
         elif f.reused and not f.got:
-            ok = any(x.since <= f.until for x in ends[f.pid])
+            ok = ends.get(f.pid, math.inf) <= f.until
         else:
             ok = meets(f, falls[f.pid])
         if not ok:
             yield f"{f}"
-    for x in run.loads:
-        if x.bad:
-            yield f"bad answers, or none: {x}"
-        # Each worker that ends breaks each connection once at most.
-        ended = sum(meets(x, windows) for windows in ends.values())
-        if x.broken > CONNECTIONS * ended and not meets(x, run.down):
-            yield f"broken, while {ended} workers ended: {x}"
-        if x.refused and not meets(x, run.down):
-            yield f"refused: {x}"
 
 
 def served_terms_have_one_holder(run):

@@ -13,7 +13,6 @@ import os
 import random
 import signal
 import time
-import urllib.request
 
 import conf
 import life
@@ -25,30 +24,42 @@ from proc import wait
 NO_SUCH_DIRECTORY = "listen unix:none/s;"       # bind() fails at once
 BROKEN = ({"server": NO_SUCH_DIRECTORY}, {"tail": "nonsense;"},
           {"after_init": "error('chaos')"})
-PATIENCE = 3            # seconds for somebody to step into a trap
+PATIENCE = 3            # seconds for what may not come at all
 
 # What may be drawn, and how often.
-STEPS = {"reload": 4, "reload_upon_reload": 2, "failed_reload": 3,
-         "end_a_worker": 6, "end_all_workers": 1, "stop_a_process": 5,
-         "stall": 2, "trap": 8, "upgrade": 4, "failed_upgrade": 1,
+STEPS = {"reload": 6, "failed_reload": 3, "end_workers": 7,
+         "stop_a_process": 6, "trap": 9, "upgrade": 4, "failed_upgrade": 1,
          "lose_a_generation": 2, "end_of_life": 2}
 
 
 def pick(rng, among):
-    """Draws always, so that the next draw does not depend on what is there."""
-    at = rng.random()
-    return among[int(at * len(among))] if among else None
+    """Draws always, so that the next draw does not depend on what is there:
+    a list of one, or of none."""
+    at = int(rng.random() * len(among))
+    return among[at:at + 1]
+
+
+def comes(condition):
+    """Whether it does within the patience."""
+    try:
+        return wait(condition, "it", PATIENCE)
+    except AssertionError:
+        return False
+
+
+def workers():
+    return [p for p in life.everybody()
+            if proc.title(p).startswith("nginx: worker")]
 
 
 class Chaos:
     """Leads lives of the node, step by step."""
 
     def __init__(self, seed, top, port):
-        self.seed, self.top = seed, top
+        self.seed, self.top, self.port = seed, top, port
         self.instance = conf.own("chaos")
-        self.port = port
         self.began = time.monotonic()
-        self.lives, self.life, self.crowd = [], None, None
+        self.lives, self.life = [], None
         self.steps = 0
         self.record = record.Run()
 
@@ -63,17 +74,20 @@ class Chaos:
 
     def run(self, seconds):
         self.begin_life()
-        self.crowd = Crowd(self.port, self.instance)
+        crowd = Crowd(self.port, self.instance)
         try:
             while time.monotonic() < self.began + seconds:
                 self.step()
             self.quiet()
         finally:
-            self.crowd.end()
+            self.record.errors = crowd.end()
         self.say("the end")
         self.life.record.gentle = True
         self.end_life("QUIT")
-        self.note_requests()
+        self.record.readings = crowd.readings
+        self.record.failures = [f for x in crowd.clients for f in x.failures]
+        self.record.leads = [sorted(x.leads) for x in crowd.clients]
+        self.record.served = [x.served for x in crowd.clients]
 
     def step(self):
         self.steps += 1
@@ -89,10 +103,14 @@ class Chaos:
 
     def settle(self):
         """Waits for the workers of the current generation; none is lost."""
-        ready = read([
-            "wait", "--ready", str(life.WORKERS), "--timeout",
-            str(int(proc.DEADLINE)), self.instance])
+        ready = read("wait", "--ready", str(life.WORKERS), "--timeout",
+                     str(int(proc.DEADLINE)), self.instance)
         assert ready.status == 0, f"the node does not come up: {ready}"
+
+    def quiet(self):
+        """Waits until there are no workers but these."""
+        self.settle()
+        wait(lambda: len(workers()) == life.WORKERS, "old workers to end")
 
     def begin_life(self):
         number = len(self.lives) + 1
@@ -107,42 +125,18 @@ class Chaos:
         self.say(f"life {number}, master {self.n.master},",
                  "a dict" if has_dict else "no dict")
 
-    def end_life(self, name, workers=None):
+    def end_life(self, name, orphans=()):
         """Signals the master, and its orphans where that kills it."""
         self.record.down.append(record.Window(time.monotonic()))
+        self.life.end_master(name, self.n.master, life.everybody())
         if name == "KILL":
-            self.life.kill(self.n.master)
-            for pid, how in zip(life.everybody(), itertools.cycle(workers)):
-                self.end_process(how, pid)
-        elif name == "TERM":
-            self.fell_master(self.n.master, life.everybody())
-        else:
-            self.life.signal(name, self.n.master)
-        self.life.wait_end()
+            for pid, how in zip(life.everybody(), itertools.cycle(orphans)):
+                self.end(how, pid)
         self.record.lives.append(self.life.close())
 
-    def note_requests(self):
-        r, c = self.record, self.crowd
-        r.loads, r.readings = c.loads, c.readings
-        r.failures = [f for x in c.clients for f in x.failures]
-        r.leads = [sorted(x.leads) for x in c.clients]
-        r.served = [x.served for x in c.clients]
-        r.errors = c.errors
-
-    def fell_master(self, pid, workers):
-        self.life.fell("TERM", pid)
-        self.life.record.felled[-1].pids += workers
-
-    # --- processes ----------------------------------------------------------
-
-    def workers(self):
-        return [p for p in life.everybody()
-                if proc.title(p).startswith("nginx: worker")]
-
-    def quiet(self):
-        """Waits until there are no workers but these."""
-        self.settle()
-        wait(lambda: len(self.workers()) == life.WORKERS, "old workers to end")
+    def end(self, name, *pids):
+        self.say(f"    {name} to {pids}")
+        self.life.end(name, *pids)
 
     def hup(self):
         self.life.signal("HUP", self.n.master)
@@ -155,78 +149,41 @@ class Chaos:
         if rng.random() < 0.5:
             wait(lambda: len(self.n.notes("init")) > known, "the reload")
 
-    def reload_upon_reload(self, rng):
-        for _ in range(rng.randrange(2, 5)):
-            self.hup()
-            time.sleep(rng.random() * 0.15)
-
     def failed_reload(self, rng):
         broken = rng.choice(BROKEN)
         self.n.reload_fails(r"\[emerg\]|init_by_lua error", **broken)
         self.n.configure()
 
-    def end_a_worker(self, rng):
+    def end_workers(self, rng):
+        """One, and now and then all."""
         name = rng.choice(["KILL", "KILL", "KILL", "TERM", "INT", "QUIT"])
-        pid = pick(rng, self.workers())
-        self.end_process(name, pid)
-
-    def end_process(self, name, pid):
-        self.say(f"    {name} to {pid}")
-        if pid is None:
-            return
-        if name == "KILL":
-            self.life.kill(pid)
-        elif name == "QUIT":
-            self.life.signal(name, pid)
-        else:
-            self.life.fell(name, pid)
-
-    def end_all_workers(self, rng):
-        name = rng.choice(["KILL", "TERM", "QUIT"])
-        pids = self.workers()
-        self.say(f"    {name} to {pids}")
-        if name == "KILL":
-            self.life.kill(*pids)
-        for pid in pids:
-            if name != "KILL":
-                self.end_process(name, pid)
+        one = pick(rng, workers())
+        self.end(name, *(workers() if rng.random() < 0.15 else one))
 
     def stop_a_process(self, rng):
         """While it is stopped, something else happens, to it or others."""
-        pid = pick(rng, [self.n.master, *self.workers()])
+        pid, = pick(rng, [self.n.master, *workers()])
         what = rng.choice(["nothing", "KILL", "TERM", "QUIT", "other", "HUP"])
-        seconds, other = rng.random() * 1.2, pick(rng, self.workers())
+        seconds, other = rng.random() * 1.2, pick(rng, workers())
         self.say(f"    STOP to {pid} for {seconds:.3f} s, then {what}")
         self.life.signal("STOP", pid)
         time.sleep(seconds)
         if what == "HUP":
             self.hup()
         elif what == "other":
-            self.end_process("KILL", other)
+            self.end("KILL", *other)
         elif what != "nothing" and pid != self.n.master:
-            self.end_process(what, pid)
+            self.end(what, pid)
         self.life.signal("CONT", pid)
 
     def lose_a_generation(self, _):
         """A reload whose old workers all die: survivors tell of its end."""
-        old = self.workers()
-        for pid in old:
-            self.life.signal("STOP", pid)
+        old = workers()
+        self.life.signal("STOP", *old)
         self.hup()
-        try:
-            wait(lambda: len(self.workers()) >= len(old) + life.WORKERS,
-                 "new workers", PATIENCE)
-        except AssertionError:
+        if not comes(lambda: len(workers()) >= len(old) + life.WORKERS):
             self.say("    one of the old has the lock")
-        self.life.kill(*old)
-
-    def stall(self, _):
-        """A request that keeps its worker from its timers."""
-        try:
-            urllib.request.urlopen(
-                f"http://127.0.0.1:{self.port}/stall", timeout=60).close()
-        except OSError as error:
-            self.say(f"    {error}")
+        self.end("KILL", *old)
 
     # --- traps --------------------------------------------------------------
 
@@ -235,61 +192,51 @@ class Chaos:
         event = rng.choice(life.TRAPS)
         what = rng.choice(["KILL", "KILL", "TERM", "QUIT", "STOP", "nothing"])
         seconds, yielding = rng.random(), rng.random() < 0.5
+        gates = ["trap." + event, *(["yield"] if yielding else [])]
         self.say(f"    {event}, {what}{', yielding' if yielding else ''}")
         known = len(self.n.notes("trapped"))
-        self.n.open_gate("trap." + event)
-        if yielding:
-            self.n.open_gate("yield")
+        nginx, pid = self.n, None
+        for gate in gates:
+            nginx.open_gate(gate)
         try:
             self.provoke(event, rng)
-            pid = self.trapped(known)
-            if pid:
+            if comes(lambda: len(nginx.notes("trapped")) > known):
+                pid = nginx.notes("trapped")[known]["by"]
                 self.done_to(pid, what, seconds)
-            else:
-                self.say("    nobody came")
         finally:
-            self.n.close_gate("trap." + event)
-            if yielding:
-                self.n.close_gate("yield")
-        if self.n.master is None:
+            for gate in gates:
+                nginx.close_gate(gate)
+        if nginx.master is None:
             self.begin_life()
         elif pid:
             self.life.signal("CONT", pid)
 
-    def trapped(self, known):
-        try:
-            wait(lambda: len(self.n.notes("trapped")) > known, "it", PATIENCE)
-        except AssertionError:
-            return None
-        return self.n.notes("trapped")[known]["by"]
-
     def done_to(self, pid, what, seconds):
+        self.say(f"    it is {pid}")
         if pid == self.n.master and what != "nothing":
             what = "KILL" if seconds < 0.3 else "STOP"
-        self.say(f"    {what} to {pid}")
-        if pid == self.n.master and what == "KILL":
-            self.end_life("KILL", ["QUIT", "TERM", "KILL"])
-        elif what == "STOP":
+        if what == "STOP":
             self.life.signal("STOP", pid)
+        if what in ("STOP", "nothing"):
             time.sleep(seconds)
-        elif what == "nothing":
-            time.sleep(seconds)
+        elif pid == self.n.master:
+            self.end_life("KILL", ["QUIT", "TERM", "KILL"])
         else:
-            self.end_process(what, pid)
+            self.end(what, pid)
 
     def provoke(self, event, rng):
         """Lets an event come that has a callback of this name."""
-        one = pick(rng, self.workers())
+        one = pick(rng, workers())
         if event in ("master_start", "master_exit", "leader_lost"):
             self.hup()
         elif event == "worker_exit":
-            self.end_process("QUIT", one)
-        elif event == "worker_recovered" and one:
-            self.life.signal("STOP", one)
+            self.end("QUIT", *one)
+        elif event == "worker_recovered":
+            self.life.signal("STOP", *one)
             time.sleep(0.8)
-            self.life.signal("CONT", one)
+            self.life.signal("CONT", *one)
         else:
-            self.end_process("KILL", one)
+            self.end("KILL", *one)
 
     # --- two masters --------------------------------------------------------
 
@@ -298,42 +245,30 @@ class Chaos:
         then = rng.choice(["QUIT the old", "TERM the old", "KILL the old",
                            "QUIT the new", "KILL the new", "roll back",
                            "KILL a worker, QUIT the old"])
-        one = rng.random()
         self.quiet()
         old, new = self.n.new_binary()
         self.say(f"    {old} -> {new}, {then}")
         if "a worker" in then:
-            pids = self.workers()
-            self.life.kill(pids[int(one * len(pids))])
+            self.end("KILL", *pick(rng, workers()))
         if then == "roll back":
-            self.roll_back(old, new)
-            return
+            self.n.winch(old)
+            self.n.signal("HUP", old)
+            wait(lambda: len(self.n.workers(old)) >= life.WORKERS,
+                 "the old one's workers")
+            then = "QUIT the new"
         name, which = then.split()[-3], then.split()[-1]
-        self.end_master(name, old if which == "old" else new)
+        self.end_one_of_two(name, old if which == "old" else new)
         if which == "new":
             self.n.back_to(old, new)
 
-    def end_master(self, name, pid):
-        """One of two; returns when it and its workers are gone."""
+    def end_one_of_two(self, name, pid):
+        """Returns when this master and its workers are gone."""
         own = self.n.workers(pid)
+        self.life.end_master(name, pid, own)
         if name == "KILL":
-            self.life.kill(pid)
-            for orphan in own:
-                self.life.signal("QUIT", orphan)
-        elif name == "TERM":
-            self.fell_master(pid, own)
-        else:
-            self.life.signal(name, pid)
+            self.life.signal("QUIT", *own)
         self.n.wait_gone([pid, *own])
         self.life.note_gone()
-
-    def roll_back(self, old, new):
-        self.n.winch(old)
-        self.n.signal("HUP", old)
-        wait(lambda: len(self.n.workers(old)) >= life.WORKERS,
-             "the old one's workers")
-        self.end_master("QUIT", new)
-        self.n.back_to(old, new)
 
     def failed_upgrade(self, _):
         kept = dict(self.n.params)
@@ -350,13 +285,10 @@ class Chaos:
         self.n.configure()
         self.n.back_to(self.n.master, 0)
 
-    # --- the end of a life --------------------------------------------------
-
     def end_of_life(self, rng):
         name = rng.choice(["QUIT", "TERM", "KILL", "KILL all"])
-        workers = [rng.choice(["QUIT", "TERM", "KILL"]) for _ in range(8)]
+        orphans = [rng.choice(["QUIT", "TERM", "KILL"]) for _ in range(8)]
         self.say(f"    {name} to the master")
-        if name == "KILL all":
-            name, workers = "KILL", ["KILL"]
-        self.end_life(name, workers)
+        self.end_life(name.split()[0],
+                      ["KILL"] if name == "KILL all" else orphans)
         self.begin_life()

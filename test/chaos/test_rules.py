@@ -10,7 +10,7 @@ import pytest
 
 import record
 import rules
-from clients import Failure, Load, Reading
+from clients import Failure, Reading
 from record import Felled, Window
 
 A, B, C = 11, 12, 13        # A leads, B is killed, C makes up for it
@@ -76,13 +76,12 @@ def good_life():
 def good_run():
     return record.Run(
         lives=[good_life()], down=[Window(9, 10)], served=[5],
-        failures=[Failure(1, 2, B, True, 30, "reset"),
-                  Failure(3.5, 4, B, True, 0, "reset"),
-                  Failure(1, 2.5, None, False, 0, "reset"),
-                  Failure(4, 5.5, A, True, 0, "the connection ended"),
-                  Failure(9, 9.1, None, False, 0, "ConnectionRefusedError")],
-        leads=[[(1, A)]], loads=[
-            Load(1, 3, 0, 4, 0), Load(4, 6, 0, 1, 0), Load(8.5, 9.5, 0, 99, 0)],
+        failures=[Failure(1, 2, B, True, True, "reset"),
+                  Failure(3.5, 4, B, True, False, "reset"),
+                  Failure(1, 2.5, None, False, False, "reset"),
+                  Failure(4, 5.5, A, True, False, "the connection ended"),
+                  Failure(9, 9.1, None, False, False, "ConnectionRefusedError")],
+        leads=[[(1, A)]],
         readings=[Reading(1, 2, "wait", 1, []),
                   Reading(9, 9.5, "show", 3, [])])
 
@@ -221,22 +220,15 @@ CHANGED = {
          lambda r, v: (uncalled(v, "master_exit", C), told_of({})(r, v))),
     ],
     "only_ended_workers_fail_requests": [
-        ("reset", fails(Failure(1, 2, A, True, 30, "reset"))),
-        ("early", fails(Failure(1, 1.5, B, True, 30, "early"))),
-        ("early, idle", fails(Failure(1, 1.5, B, True, 0, "early, idle"))),
-        ("late", fails(Failure(3.5, 4, B, True, 30, "late"))),
-        ("not leaving", fails(Failure(4, 4.5, A, True, 0, "not leaving"))),
-        ("not idle", fails(Failure(6, 6.5, A, True, 30, "not idle"))),
-        ("of nobody", fails(Failure(3.5, 4, None, False, 0, "of nobody"))),
+        ("reset", fails(Failure(1, 2, A, True, True, "reset"))),
+        ("early", fails(Failure(1, 1.5, B, True, True, "early"))),
+        ("early, idle", fails(Failure(1, 1.5, B, True, False, "early, idle"))),
+        ("late", fails(Failure(3.5, 4, B, True, True, "late"))),
+        ("not leaving", fails(Failure(4, 4.5, A, True, False, "not leaving"))),
+        ("not idle", fails(Failure(6, 6.5, A, True, True, "not idle"))),
+        ("of nobody", fails(Failure(3.5, 4, None, False, False, "of nobody"))),
         ("Refused",
-         fails(Failure(1, 2, None, False, 0, "ConnectionRefusedError"))),
-        ("bad answers", lambda r, v: r.loads.append(Load(1, 3, 0, 0, 1))),
-        ("refused", lambda r, v: r.loads.append(Load(1, 3, 1, 0, 0))),
-        ("broken, while 0",
-         lambda r, v: r.loads.append(Load(3.5, 4.5, 0, 1, 0))),
-        ("broken, while 0",
-         lambda r, v: r.loads.append(Load(8.2, 8.8, 0, 1, 0))),
-        ("broken, while 1", lambda r, v: r.loads.append(Load(1, 3, 0, 5, 0))),
+         fails(Failure(1, 2, None, False, False, "ConnectionRefusedError"))),
     ],
     "served_terms_have_one_holder": [
         ("served with term 1", lambda r, v: r.leads.append([(1, C)])),
@@ -270,7 +262,7 @@ def test_a_changed_record_is_found_out(rule, why, change):
 
 def test_a_worker_of_a_felled_master_ends_at_once():
     run = good_run()
-    run.failures.append(Failure(1, 2, 15, False, 99, "reset"))
+    run.failures.append(Failure(1, 2, 15, False, True, "reset"))
     run.lives[0].log += ["[notice] 10#10: start worker process 15",
                          "[notice] 15#15: exiting"]
     rule = rules.only_ended_workers_fail_requests
@@ -285,14 +277,12 @@ def test_a_worker_of_a_felled_master_ends_at_once():
 
 def test_a_killed_worker_breaks_what_was_idle_as_it_left():
     run = good_run()
-    run.loads.append(Load(0.5, 1.5, 0, 1, 0))
+    run.failures.append(Failure(0.5, 1.5, B, True, False, "reset"))
     rule = rules.only_ended_workers_fail_requests
     assert list(rule(run))
     run.lives[0].log.append(
         stamp(1) + " [notice] 12#12: gracefully shutting down")
     assert not list(rule(run))
-    run.loads.append(Load(3.5, 4.5, 0, 1, 0))
-    assert list(rule(run))
 
 
 def test_each_rule_is_seen_to_break():
