@@ -5,6 +5,7 @@ what it leaves on record."""
 
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -86,14 +87,11 @@ class Life:
             self.record.felled.append(record.Felled(
                 time.monotonic(), pids=list(pids),
                 newest=segment.newest(self.segment.fileno())))
-        if name == "KILL":
-            for pid in pids:
-                self.n.write_trace(what="killed", pid=pid)
-        self.signal(name, *pids)
-        if name == "KILL":      # until the kernel has let go of them
-            self.record.killed.update(pids)
-            self.n.wait_gone(pids)
-            self.note_gone()
+        if name != "KILL":
+            self.signal(name, *pids)
+            return
+        self.n.kill(*pids)      # returns when the kernel has let go of them
+        self.note_gone()
 
     def end_master(self, name, pid, own):
         """The end of a master by TERM is one of its workers as well."""
@@ -101,12 +99,10 @@ class Life:
         if name == "TERM":
             self.record.felled[-1].pids += own
 
-    def signal(self, name, *pids):
+    @staticmethod
+    def signal(name, *pids):
         for pid in pids:
-            try:
-                self.n.signal(name, pid)
-            except ProcessLookupError:
-                pass            # it has ended by itself
+            proc.send(pid, getattr(signal, "SIG" + name))
 
     def note_gone(self):
         """Felled processes have ended by now; a dead one that has the lock may

@@ -288,9 +288,9 @@ def only_ended_workers_fail_requests(run):
     """While it ends. One that gets nothing on a reused connection may come
     later: this was dead when it asked. A worker that leaves breaks those alone,
     while they are idle."""
-    falls, ends, felled = defaultdict(list), {}, []
+    falls, felled = defaultdict(list), []
+    ends = [life.ends() for life in run.lives]
     for life in run.lives:
-        ends.update(life.ends())
         felled += life.felled
         for pid, some in life.falls().items():
             falls[pid] += some
@@ -300,7 +300,7 @@ def only_ended_workers_fail_requests(run):
         elif f.pid is None:     # the one that took it had not answered yet
             ok = meets(f, felled + run.down)
         elif f.reused and not f.got:
-            ok = ends.get(f.pid, math.inf) <= f.until
+            ok = any(x.get(f.pid, math.inf) <= f.until for x in ends)
         else:
             ok = meets(f, falls[f.pid])
         if not ok:

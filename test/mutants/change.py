@@ -18,8 +18,6 @@ TOKEN = re.compile(r"[][(){};?:,]|&&|\|\||<<=|>>=|[=!<>]=|=")
 BEFORE_STATEMENT = re.compile(
     r"(?:[{};]|\belse|\b(?:case\b[^;{}]*|default\s*):)\s*$")
 BLOCK_GOES_ON = re.compile(r"\s*(?:else\b|[;,.)])")
-FUNCTION = re.compile(r"^\w[^;{}]*?(\w+)\([^;{}]*\)\s*\{.*?^\}",
-                      re.DOTALL | re.MULTILINE)
 NEUTRAL = {"&&": "true", "||": "false"}
 
 
@@ -165,20 +163,11 @@ def change(text, at, operation, argument):
     return text
 
 
-def affected(texts, file, at):
-    """The sources that contain the code there: its own, or those that mention
-    the function of a header, or one of a header that does."""
-    if file.endswith(".c"):
-        return [file]
-    words = {name: set(re.findall(r"\w+", text))
-             for name, text in texts.items()}
-    functions = [(name, m) for name, text in texts.items()
-                 if name.endswith(".h") for m in FUNCTION.finditer(hide(text))]
-    names, known = set(), {m[1] for name, m in functions
-                           if name == file and m.start() < at < m.end()}
-    while names != known:
-        names = set(known)
-        known |= {m[1] for _, m in functions
-                  if names.intersection(re.findall(r"\w+", m[0]))}
-    return [name for name in texts
-            if name.endswith(".c") and words[name] & names]
+def affected(texts, file):
+    """The sources that include it, or are it."""
+    found, more = set(), {file}
+    while more:
+        found |= more
+        more = {name for name, text in texts.items() if name not in found
+                and more & set(re.findall(r'#include "(.*?)"', text))}
+    return sorted(name for name in found if name.endswith(".c"))

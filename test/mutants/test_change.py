@@ -108,10 +108,8 @@ def test_a_wrong_entry(names, entries, said):
         tables.read_mutant("a", markers, entries)
 
 
-def test_a_header_is_compiled_where_its_function_is_used():
-    texts = {"a.h": "static int f(int x)\n{\n    return x;\n}\n",
-             "b.h": "static int g(void)\n{\n    return f(1);\n}\n",
-             "a.c": "int main(void)\n{\n    return g();\n}\n",
-             "b.c": "int h(void)\n{\n    return 2;\n}\n"}
-    assert affected(texts, "a.h", texts["a.h"].index("return")) == ["a.c"]
-    assert affected(texts, "b.c", 20) == ["b.c"]
+def test_a_header_is_compiled_where_it_is_included():
+    texts = {"a.h": "", "b.h": '#include "a.h"', "a.c": '#include "b.h"',
+             "b.c": "#include <a.h>"}
+    assert affected(texts, "a.h") == ["a.c"]
+    assert affected(texts, "b.c") == ["b.c"]

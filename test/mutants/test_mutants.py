@@ -53,7 +53,7 @@ def mutate(mutant, directory):
     with open(os.path.join(copy, mutant.file), "w", encoding="utf-8") as f:
         f.write(text)
     return [os.path.join(copy, name)
-            for name in affected(TEXTS, mutant.file, mutant.at)]
+            for name in affected(TEXTS, mutant.file)]
 
 
 # --- building -----------------------------------------------------------------
