@@ -22,8 +22,8 @@ import subprocess
 import pytest
 
 import conf
-import tables
-from change import Unfit, affected, change
+import mutants
+from mutants import Unfit, affected, change
 
 LIBRARY = os.path.join(conf.ROOT, "libwm")
 OUTPUT = os.path.join(conf.BUILD, "mutants")
@@ -33,9 +33,9 @@ ARCHIVES = {"test/libwm-inside.a": "libwm/libwm.so",
             "test/libwm-moments.a": "test/libwm-moments.a"}
 PATIENCE = 120                      # seconds for one test
 
-TEXTS = tables.read_library(LIBRARY)
-MARKERS = tables.read_markers(TEXTS)
-ENTRIES = tables.read_tables(os.path.dirname(__file__))
+TEXTS = mutants.read_library(LIBRARY)
+MARKERS = mutants.read_markers(TEXTS)
+ENTRIES = mutants.read_tables(os.path.dirname(__file__))
 
 
 def mutate(mutant, directory):
@@ -134,7 +134,7 @@ def run_test(program, test, log):
 
 @pytest.mark.parametrize("name", sorted({*MARKERS, *ENTRIES}))
 def test_it_is_found(name, commands):
-    mutant = tables.read_mutant(name, MARKERS[name], ENTRIES[name])
+    mutant = mutants.read_mutant(name, MARKERS[name], ENTRIES[name])
     directory = os.path.join(OUTPUT, name)
     paths = mutate(mutant, directory)
     for test in mutant.tests:

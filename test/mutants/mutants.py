@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""What may be done to the C that follows a marker. README.md lists it.
+"""The mutants: the markers in libwm, what the tables say of each, and what may
+be done to the C that follows a marker. README.md lists that.
 
 A position is one in the text, a span a pair of them. C is read no further than
 to its brackets, its operators and the ends of its statements, as clang-format
@@ -8,17 +9,28 @@ writes them: a change that goes wrong does not compile, or is not found by the
 claim that its table names.
 """
 
+import glob
+import os
 import re
+import tomllib
+from collections import defaultdict, namedtuple
 
+MARKER = re.compile(r"/\*\s*Safeguard:\s*(.*?)\s*\*/", re.DOTALL)
 # Comments and directives become spaces, strings a name of the same length.
 HIDDEN = re.compile(
     r"(?P<space>/\*.*?\*/|//[^\n]*|^[ \t]*#(?:\\\n|[^\n])*)"
     r"|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL | re.MULTILINE)
-TOKEN = re.compile(r"[][(){};?:,]|&&|\|\||<<=|>>=|[=!<>]=|=")
+TOKEN = re.compile(r"[][(){};?:,]|&&|\|\||[=!<>]=|=")
 BEFORE_STATEMENT = re.compile(
     r"(?:[{};]|\belse|\b(?:case\b[^;{}]*|default\s*):)\s*$")
 BLOCK_GOES_ON = re.compile(r"\s*(?:else\b|[;,.)])")
 NEUTRAL = {"&&": "true", "||": "false"}
+
+# at: the position of what follows the marker; harm: what comes of it; tests:
+# those that must fail, each with what it says then.
+Mutant = namedtuple("Mutant", "file at harm operation argument tests")
+# program: under build/test, with its arguments; says: "" for anything.
+Test = namedtuple("Test", "program name says")
 
 
 class Unfit(Exception):
@@ -55,12 +67,11 @@ def end_of_statement(code, at):
     label = re.compile(r"(?:case\b[^;{}]*?|default\s*):").match(code, at)
     if label:
         return label.end()
-    is_loop = re.compile(r"do\b").match(code, at)
     for token, depth in walk(code, at):
         if depth == 0 and token[0] == ";":
             return token.end()
-        if depth == 0 and token[0] == "}" and not (
-                is_loop or BLOCK_GOES_ON.match(code, token.end())):
+        if depth == 0 and token[0] == "}" and not BLOCK_GOES_ON.match(
+                code, token.end()):
             return token.end()
         if depth < 0:
             break
@@ -91,16 +102,15 @@ def expression(code, at):
             depth == 0 and token[0] in ("&&", "||", "?", ":", ";", ",")))
     end = end_of_statement(code, at)
     word = re.compile(r"\w*").match(code, at)
-    if word[0] in ("for", "case", "default") or code[at] == "{":
+    if word[0] in ("for", "do", "case", "default") or code[at] == "{":
         raise Unfit("there is no expression")
-    if word[0] in ("if", "while", "switch", "do"):
-        where = code.rindex("while", at, end) if word[0] == "do" else at
-        begin = code.index("(", where)
+    if word[0] in ("if", "while", "switch"):
+        begin = code.index("(", at)
         return trim(code, begin + 1, next(
             token.start() for token, depth in walk(code, begin) if depth == 0))
     begin = word.end() if word[0] == "return" else next(
         (token.end() for token, depth in walk(code, at, end)
-         if depth == 0 and token[0] in ("=", "<<=", ">>=")), at)
+         if depth == 0 and token[0] == "="), at)
     return trim(code, begin, end - 1)
 
 
@@ -171,3 +181,60 @@ def affected(texts, file):
         more = {name for name, text in texts.items() if name not in found
                 and more & set(re.findall(r'#include "(.*?)"', text))}
     return sorted(name for name in found if name.endswith(".c"))
+
+
+# --- markers and tables -------------------------------------------------------
+
+def read_library(folder):
+    """File name -> text."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(folder, "*.[ch]"))):
+        with open(path, encoding="utf-8") as f:
+            found[os.path.basename(path)] = f.read()
+    return found
+
+
+def read_markers(library):
+    """Name -> the markers of that name: the file, and the position."""
+    found = defaultdict(list)
+    for file, text in library.items():
+        for m in MARKER.finditer(text):
+            found[m[1]].append((file, skip_space(hide(text), m.end())))
+    return found
+
+
+def read_tables(folder):
+    """Name -> the entries of that name: the table, and the fields."""
+    found = defaultdict(list)
+    for path in sorted(glob.glob(os.path.join(folder, "*.toml"))):
+        with open(path, "rb") as f:
+            for name, fields in tomllib.load(f).items():
+                found[name].append((os.path.basename(path), fields))
+    return found
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def read_mutant(name, markers, entries):
+    """Of the one marker and the one entry that have this name."""
+    files = " and ".join(file for file, _ in markers)
+    tables = " and ".join(table for table, _ in entries)
+    assert entries, f"{files} has this marker, and no table an entry"
+    assert markers, (f"{tables} has this entry, and libwm no marker: put "
+                     f"/* Safeguard: {name} */ in front of the safeguard")
+    assert len(markers) == 1, f"{files} have this marker: give each its own"
+    assert len(entries) == 1, f"{tables} have this entry: leave one"
+    (file, at), (_, fields) = markers[0], entries[0]
+    chosen = [key for key in fields if key in OPERATIONS]
+    unknown = set(fields) - set(OPERATIONS) - {"harm", "red", "says"}
+    assert len(chosen) == 1 and not unknown and {"harm", "red"} <= set(fields), (
+        f"{tables}: an entry has harm, red, says where it is needed, and one "
+        f"of {', '.join(OPERATIONS)}")
+    red, says = as_list(fields["red"]), as_list(fields.get("says", ""))
+    says = says * len(red) if len(says) == 1 else says
+    assert len(says) == len(red), (
+        f"{tables}: says has one text, or one for each test")
+    tests = [Test(*test.rsplit(" ", 1), text) for test, text in zip(red, says)]
+    return Mutant(file, at, fields["harm"], chosen[0], fields[chosen[0]], tests)
