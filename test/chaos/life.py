@@ -4,6 +4,7 @@
 what it leaves on record."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -108,7 +109,7 @@ class Life:
         """Felled processes have ended by now; a dead one that has the lock may
         have taken what it was to tell."""
         for felled in self.record.felled:
-            if felled.lasts() and all(map(proc.gone, felled.pids)):
+            if felled.until == math.inf and all(map(proc.gone, felled.pids)):
                 felled.until = time.monotonic()
         holder = segment.lock_holder(self.segment.fileno())
         if holder and proc.gone(holder):

@@ -8,7 +8,6 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-STARTED = re.compile(r"\[notice\] (\d+)#\d+: start worker process (\d+)")
 LEAVING = re.compile(r"(\S+ \S+) \[notice\] (\d+)#\d+: "
                      r"(?:gracefully shutting down|exiting)$")
 
@@ -19,9 +18,6 @@ class Window:
     and after the last of what happens in it."""
     since: float
     until: float = math.inf
-
-    def lasts(self):
-        return self.until == math.inf
 
     def meets(self, other):
         """The other may be anything that has two such moments."""
@@ -58,19 +54,21 @@ class Life:
         return [x for x in self.trace if x["what"] == "begin"
                 and x["event"] in names]
 
+    def search(self, pattern):
+        """In nginx's log."""
+        return filter(None, map(re.compile(pattern).search, self.log))
+
     def not_given(self, what):
         """The ids of events that were logged as not given."""
-        found = (re.search(rf"not given: {what} of ([\d-]+): ", x)
-                 for x in self.log)
-        return Counter(x[1] for x in found if x)
+        return Counter(m[1] for m in self.search(
+            rf"not given: {what} of ([\d-]+): "))
 
     def missed(self):
         """Entries that their writers died over."""
         return sum(e.get("missed", 0) for e in self.events)
 
     def pids(self, pattern):
-        found = (re.search(pattern, x) for x in self.log)
-        return {int(x[1]) for x in found if x}
+        return {int(m[1]) for m in self.search(pattern)}
 
     def dead(self):
         """Killed, by chaos or by nginx on a fast stop."""
@@ -81,8 +79,8 @@ class Life:
 
     def masters(self):
         """{worker: the master that started it}."""
-        return {int(m[2]): int(m[1]) for m in map(STARTED.search, self.log)
-                if m}
+        return {int(m[2]): int(m[1]) for m in self.search(
+            r"\[notice\] (\d+)#\d+: start worker process (\d+)")}
 
     def hurried(self):
         """Workers whose master was felled, started too late to be known."""
@@ -111,7 +109,7 @@ class Life:
         or leaves, and a second before: the clocks are not that far apart."""
         found = {pid: min(x.since for x in falls)
                  for pid, falls in self.falls().items() if falls}
-        for m in filter(None, map(LEAVING.search, self.log)):
+        for m in self.search(LEAVING):
             since = time.mktime(time.strptime(m[1], "%Y/%m/%d %H:%M:%S"))
             found[int(m[2])] = min(since - self.clock - 1,
                                    found.get(int(m[2]), math.inf))

@@ -147,19 +147,18 @@ def counts_are_possible(life):
 def the_last_is_the_last(life):
     """A worker that is told to be the last of a spell may be followed by one
     that started afterwards, or it was killed."""
-    last, at = {}, {x["id"]: i for i, x in enumerate(life.trace)
-                    if x["what"] == "begin" and x["event"] == "worker_start"}
-    for i, x in enumerate(life.trace):
-        if (x["what"], x.get("event"), x.get("n_mine")) != (
-                "begin", "worker_exit", 1):
-            continue
-        key = x["info"]["generation"], x["info"]["spell"]
-        if key in last:
-            former = last[key]
-            if life.trace[former]["by"] not in life.ended_at_once() and (
-                    at.get(x["id"], i) < former):
-                yield f"two last ones: {life.trace[former]} and {x}"
-        last[key] = i
+    started, last = {}, {}      # each by its place in the trace
+    for at, x in enumerate(life.trace):
+        begun = x["what"] == "begin" and x["event"]
+        if begun == "worker_start":
+            started[x["id"]] = at
+        elif begun == "worker_exit" and x["n_mine"] == 1:
+            key = x["info"]["generation"], x["info"]["spell"]
+            former, then = last.get(key, (None, -1))
+            if former and former["by"] not in life.ended_at_once() and (
+                    started.get(x["id"], at) < then):
+                yield f"two last ones: {former} and {x}"
+            last[key] = x, at
 
 
 def generations_are_new(life):
@@ -175,16 +174,11 @@ def generations_are_new(life):
     for g in set(life.spells()) - set(begun):
         if not life.missed():
             yield f"active, but never begun: {g}"
-    for g, seen in by_generation(life, "generation-active").items():
+    for g in life.spells():
+        seen = [e["value"] for e in life.named("generation-active")
+                if e["generation"] == g]
         if seen != sorted(set(seen)):
             yield f"spells of {g}: {seen}"
-
-
-def by_generation(life, name):
-    found = defaultdict(list)
-    for e in life.named(name):
-        found[e["generation"]].append(e["value"])
-    return found
 
 
 def failures_are_told_once(life):

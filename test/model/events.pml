@@ -103,14 +103,6 @@ inline recover() {
     count_recovery()
 }
 
-/* Out of STALLED it recovers first. */
-inline drain() {
-    d_step {
-        word == WORD(JOINING, me) || word == WORD(LIVE, me);
-        word = WORD(DRAINING, me)
-    }
-}
-
 #define IS_MINE (COUNTER(counted) == mine && IS_OF(told, mine))
 
 inline wm_worker_recoveries() {
@@ -136,8 +128,6 @@ inline wm_worker_recoveries() {
     }
 }
 
-#define HAS_ROOM (word == FREE || (STATE(word) == DRAINING && PID(word) != me))
-
 proctype worker(byte me)
 {
     byte mine, counted, back, told, recoveries;
@@ -145,7 +135,8 @@ proctype worker(byte me)
     {
         do
         :: d_step {
-               HAS_ROOM && joins < JOINS && me <= joins + 1;
+               joins < JOINS && me <= joins + 1 &&
+               (word == FREE || (STATE(word) == DRAINING && PID(word) != me));
                word = WORD(CLAIMED, me)
            }
            publish();
@@ -155,7 +146,10 @@ proctype worker(byte me)
 #ifdef ASKS
            :: wm_worker_recoveries()
 #endif
-           :: drain()
+           :: d_step {      /* out of STALLED it recovers first */
+                  word == WORD(JOINING, me) || word == WORD(LIVE, me);
+                  word = WORD(DRAINING, me)
+              }
            :: d_step { PID(word) == me; word = FREE } break
            :: PID(word) != me -> break
            :: true -> goto stays

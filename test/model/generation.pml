@@ -22,7 +22,6 @@
 
 #include "common.inc"
 
-#define NONE 0
 #define CLAIMED 1
 #define BEGUN 2
 #define ACTIVE 3

@@ -222,19 +222,17 @@ end:
 
 #define IS_MINE(w) (PID(w) == PID_OF(me))
 
-inline choose_slot() {
-    STATE(word) == FREE || STATE(word) == DRAINING ||
-    (STATE(word) == CRASHED && given == GIVEN(join, 1)) ->
-    /* Weaker by 1: evict_untold (room: crash_is_told_first):
-    STATE(word) == CRASHED -> */
-    seen = word
-}
-
 /* Waits for room. Who had the record is logged. */
 inline claim_any() {
 end_no_room:
     do
-    :: d_step { choose_slot() }
+    :: d_step {
+           STATE(word) == FREE || STATE(word) == DRAINING ||
+           (STATE(word) == CRASHED && given == GIVEN(join, 1)) ->
+           /* Weaker by 1: evict_untold (room: crash_is_told_first):
+           STATE(word) == CRASHED -> */
+           seen = word
+       }
        j = join;
        d_step {
            if
