@@ -36,12 +36,7 @@ byte between[3];
 hidden byte settled_was_so;
 
 inline mark(from, to) {
-    d_step {
-        ok = state[s] == from && holder[s] == me;
-        WHEN(ok,
-             state[s] = to;
-             holder[s] = (to == FREE -> 0 : holder[s]))
-    }
+    SWAP(state[s] == from && holder[s] == me, state[s] = to)
 }
 
 /* Joins, in either slot, if there is room; leaves at once, or drains. */
@@ -50,12 +45,10 @@ inline live_once() {
     :: d_step { lives--; s = 0 }
     :: d_step { lives--; s = 1 }
     fi;
-    d_step {
-        ok = state[s] == FREE || state[s] == DRAINING;
-        WHEN(ok, state[s] = CLAIMED; holder[s] = me)
-    }
-    if
-    :: ok ->
+    SWAP(state[s] == FREE || state[s] == DRAINING,
+        state[s] = CLAIMED;
+        holder[s] = me);
+    WHEN(ok,
         join[s] = JOIN(me);
         generation[s] = GENERATION(me);
         mark(CLAIMED, LIVE);
@@ -64,9 +57,7 @@ inline live_once() {
         :: me == 1 -> mark(LIVE, DRAINING)
         :: true
         fi;
-        d_step { WHEN(holder[s] == me, state[s] = FREE; holder[s] = 0) }
-    :: else
-    fi
+        d_step { WHEN(holder[s] == me, state[s] = FREE; holder[s] = 0) })
 }
 
 proctype worker(byte me; byte lives)

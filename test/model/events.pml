@@ -300,32 +300,29 @@ inline take_of_record() {
         forget_event())
 }
 
-proctype survivor(byte me)
+/* at_once: so that the other finds it done. */
+proctype survivor(byte me; bool at_once)
 {
     byte seen, stalls_seen, kind, old, e_join, e_generation, e_pid;
     bool ok, over, fits;
 
     {
-end:    do
-        :: sweep_record();
-           take_of_record()
-        od
+        if
+        :: !at_once ->
+end_step_by_step:
+            do
+            :: sweep_record(); take_of_record()
+            od
+        :: at_once ->
+end_at_once:
+            do
+            :: atomic { sweep_record(); take_of_record() }
+            od
+        fi
     } unless {
         !alive[me]
     };
     forget_event()
-}
-
-/* Sweeps and takes at once, so that the other finds it done. */
-proctype swift_survivor()
-{
-    byte seen, stalls_seen, kind, old, e_join, e_generation, e_pid;
-    bool ok, over, fits;
-
-end:
-    do
-    :: atomic { sweep_record(); take_of_record() }
-    od
 }
 
 /* Whoever has no record has nothing to die with. */
@@ -349,12 +346,8 @@ init
         alive[SURVIVOR] = true;
         run worker(1);
         run worker(2);
-        run survivor(SURVIVOR);
-#if JOINS == 1
-        run survivor(0)
-#else
-        run swift_survivor()
-#endif
+        run survivor(SURVIVOR, false);
+        run survivor(0, JOINS > 1)
     }
 }
 

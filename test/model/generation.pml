@@ -92,13 +92,10 @@ inline wm_generation_close() {
         word_is_of(); */
         if
         :: ok && OPEN(seen) && !busy ->
-            d_step {
-                ok = word == seen;
-                WHEN(ok,
-                    word = WORD(EXITED, SPELL(seen), TOLD(seen), VERSION(seen));
-                    closed[which]++;
-                    I5)
-            }
+            SWAP(word == seen,
+                word = WORD(EXITED, SPELL(seen), TOLD(seen), VERSION(seen));
+                closed[which]++;
+                I5);
             WHEN(ok, break)
         :: else -> break
         fi
@@ -112,14 +109,11 @@ inline wm_generation_take_exit() {
     :: word_is_of();
         if
         :: ok && OWED(seen) ->
-            d_step {
-                ok = word == seen;
-                WHEN(ok,
-                     word = WORD(STATE(seen), SPELL(seen), TOLD(seen) + 1,
-                                 VERSION(seen));
-                     taken[which]++;
-                     CHECK(I4_end_taken_once, taken[which] <= closed[which]))
-            }
+            SWAP(word == seen,
+                word = WORD(STATE(seen), SPELL(seen), TOLD(seen) + 1,
+                            VERSION(seen));
+                taken[which]++;
+                CHECK(I4_end_taken_once, taken[which] <= closed[which]))
         :: else -> break
         fi
     od;
@@ -132,13 +126,10 @@ inline wm_generation_enter() {
     do
     :: !ok -> break
     :: ok ->
-        d_step {
-            ok = word == seen;
-            WHEN(ok,
-                word = WORD(ACTIVE, SPELL(seen) + !OPEN(seen), TOLD(seen),
-                            VERSION(seen) + 1);
-                entered[me] = true)
-        }
+        SWAP(word == seen,
+            word = WORD(ACTIVE, SPELL(seen) + !OPEN(seen), TOLD(seen),
+                        VERSION(seen) + 1);
+            entered[me] = true);
         if
         :: ok -> break
         :: else -> word_is_of()

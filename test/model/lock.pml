@@ -46,14 +46,12 @@ inline try_once() {
     :: seen != 0 -> ok = !alive[seen >> 2] */
     :: else -> ok = next == 0 || next == me || !fresh
     fi;
-    WHEN(ok, d_step {
-        ok = word == seen;
-        /* Weaker by 1: take_blindly (exclusion: I8_one_holder) */
-        WHEN(ok,
-             word = WORD(me);
-             CHECK(I8_one_holder, !(holds[1] || holds[2] || holds[PIDS]));
-             holds[me] = true)
-    });
+    WHEN(ok,
+        SWAP(word == seen,
+        /* Weaker by 1: take_blindly (exclusion: I8_one_holder): SWAP(true, */
+            word = WORD(me);
+            CHECK(I8_one_holder, !(holds[1] || holds[2] || holds[PIDS]));
+            holds[me] = true));
     d_step {
         WHEN(ok && next == me, next = 0);
         seen = 0

@@ -175,11 +175,6 @@ inline sweep_record() {
     WHEN(seen != 0, j = join; mark())
 }
 
-inline sweep_record_at_once() {
-    d_step { look(); id = COLD(seen); judge(); j = (seen == 0 -> 0 : join) }
-    WHEN(seen != 0, mark())
-}
-
 proctype sweeper(byte me; bool at_once)
 {
     byte seen, to, id, j;
@@ -197,7 +192,9 @@ end_step_by_step:
         :: at_once ->
 end_at_once:
             do
-            :: sweep_record_at_once()
+            :: d_step { look(); id = COLD(seen); judge();
+                        j = (seen == 0 -> 0 : join) }
+               WHEN(seen != 0, mark())
             od
         fi
     } unless {
@@ -315,9 +312,9 @@ inline swap() {
     }
     d_step {
         WHEN(seen != 0,
-             CHECK(two_tries_are_enough, word == seen);
-             become(MY_WORD);
-             seen = 0; to = 0)
+            CHECK(two_tries_are_enough, word == seen);
+            become(MY_WORD);
+            seen = 0; to = 0)
     }
 }
 
