@@ -9,6 +9,7 @@ A skipped test is a failure in CI, unless the text of its skip allows it.
 """
 
 import glob
+import itertools
 import json
 import os
 import re
@@ -23,7 +24,8 @@ from collections import namedtuple
 import leftovers
 import proc
 
-# What a stage came to; the texts name the tests.
+# What a stage came to; the texts name the tests, and may go on in further
+# lines, which say why.
 Result = namedtuple("Result", "passed failed skipped")
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
@@ -40,6 +42,12 @@ LIMIT = float(os.environ.get("WM_STAGE_LIMIT", "7200"))
 POLITE = 20
 GRACE = 10
 TAIL = 200              # lines of a failed stage's log that are shown
+REASON = 12             # lines that are kept of what TAP says of a failure
+
+
+def tell(kind, texts, indent=""):
+    for text in texts:
+        print(f"{indent}{kind}: " + text.replace("\n", f"\n{indent}    "))
 
 
 def summary(result):
@@ -54,15 +62,18 @@ def read_test(run):
     name, output, outcome = run["name"], run.get("stdout", ""), run["result"]
     lines = output.splitlines()
     planned = sum(int(n) for n in re.findall(r"^1\.\.(\d+)", output, re.M))
-    points = [p.groups() for p in map(POINT.match, lines) if p]
+    points = [(i, *p.groups()) for i, p in enumerate(map(POINT.match, lines))
+              if p]
     passed, failed, skipped = 0, [], []
-    for bad, text, skip in points:
+    for i, bad, text, skip in points:
         if skip is not None:        # CMocka has the name where a reason goes
             why = [x for x in lines if ALLOWED in x and skip in x]
             skipped.append(": ".join([name, text or skip,
                                       *([skip] if text else why[:1])]))
         elif bad:
-            failed.append(f"{name}: {text}")
+            why = itertools.takewhile(lambda x: x.startswith("#"),
+                                      lines[i + 1:i + 1 + REASON])
+            failed.append("\n".join([f"{name}: {text}", *why]))
         else:
             passed += 1
     if not points and outcome == "SKIP":
@@ -203,10 +214,8 @@ class Run:
                                  for x in bad],
                 [x for x in result.skipped if x not in bad])
         self.total = add([self.total, result])
-        for text in result.failed:
-            print(f"          failed: {text}")
-        for text in result.skipped:
-            print(f"          skipped: {text}")
+        tell("failed", result.failed, " " * 10)
+        tell("skipped", result.skipped, " " * 10)
         return result
 
     def finish(self, stage, status, late=False):
@@ -317,8 +326,7 @@ def conduct(lanes, build):
     if signals:
         run.take(Result(0, ["interrupted by "
                             + signal.Signals(signals[0]).name], []))
-    for text in run.total.failed:
-        print(f"failed: {text}")
+    tell("failed", run.total.failed)
     print(summary(run.total), flush=True)
     if signals:
         return 128 + signals[0]

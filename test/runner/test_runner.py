@@ -139,6 +139,20 @@ def test_a_skip_is_a_failure_in_ci_unless_allowed(run, build):
     assert (status, lines[-1]) == (1, "2 passed, 1 failed, 1 skipped")
 
 
+def test_why_a_test_failed_is_told_with_the_stage_and_at_the_end(run, build):
+    why = [f"# {i} in the bar" for i in range(runner.REASON + 1)]
+    status, lines = run([logged(build, test("\n".join(
+        ["not ok 1 - a", *why, "not ok 2 - b", "# why", "ok 3 - c", "# all",
+         "1..3"])))])
+    assert status == 1
+    told = ["failed: suite / name: a",
+            *(f"    {x}" for x in why[:runner.REASON]),
+            "failed: suite / name: b", "    # why"]
+    at = lines.index(" " * 10 + told[0])
+    assert lines[at:at + len(told)] == [" " * 10 + x for x in told]
+    assert lines[-1 - len(told):] == [*told, "2 passed, 2 failed"]
+
+
 @pytest.mark.parametrize("text", ["", "no json\n", "[]\n", '{"name": 1}\n',
                                   "\0\xff\n"])
 def test_a_log_of_garbage_is_a_failure(run, build, text):
@@ -226,7 +240,7 @@ def test_a_temporary_file_is_told(run, build):
 
 # --- pytest -------------------------------------------------------------------
 
-def test_pytest_reports_each_test_once(tmp_path):
+def test_pytest_reports_each_test_once_and_why_it_failed(tmp_path):
     (tmp_path / "test_a.py").write_text("""
 import os, pytest
 @pytest.fixture
@@ -235,7 +249,7 @@ def bad():
     assert False
 @pytest.mark.parametrize("x", ["#"])
 def test_good(x): pass
-def test_bad(): assert False
+def test_bad(): assert 1 == 2, 'why'
 def test_bad_behind(bad): pass
 def test_bad_twice(bad): assert False
 def test_skipped(): pytest.skip("no x,\\nno y")
@@ -248,8 +262,11 @@ def test_skipped(): pytest.skip("no x,\\nno y")
                           capture_output=True, text=True, check=False,
                           cwd=tmp_path).stdout
     assert said.splitlines() == [
-        "not ok 1 - test_b.py", "ok 2 - test_a.py::test_good[\\#]",
+        "not ok 1 - test_b.py",
+        "# ModuleNotFoundError: No module named 'nothing_of_the_kind'",
+        "ok 2 - test_a.py::test_good[\\#]",
         "not ok 3 - test_a.py::test_bad",
-        "not ok 4 - test_a.py::test_bad_behind",
-        "not ok 5 - test_a.py::test_bad_twice",
+        "# AssertionError: why", "# assert 1 == 2",
+        "not ok 4 - test_a.py::test_bad_behind", "# assert False",
+        "not ok 5 - test_a.py::test_bad_twice", "# assert False",
         "ok 6 - test_a.py::test_skipped # SKIP Skipped: no x, no y", "1..6"]
