@@ -143,6 +143,11 @@ class Running:
     def signal(self, name):
         self.popen.send_signal(getattr(signal, "SIG" + name))
 
+    def stop(self, name="INT"):
+        """Asks it to end, which is no failure."""
+        self.signal(name)
+        assert self.end() == (OK, "")
+
     def end(self):
         """Waits for its end: (exit status, what it said of it)."""
         end = time.monotonic() + 3 * proc.DEADLINE
