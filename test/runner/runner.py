@@ -260,7 +260,7 @@ class Run:
         for _ in leftovers.rounds(GRACE):   # a process may be about to end
             self.reap()
             dead = self.dead_segments()
-            if not dead and not leftovers.family(os.getpid()):
+            if not dead and not proc.family(os.getpid()):
                 break
         else:
             left += [f"process {p}" for p in leftovers.kill_all()]
@@ -281,7 +281,7 @@ class Run:
         for stage in self.running.values():
             pid = stage.process.pid
             if re.search(r"\bmeson test ", proc.title(pid)):
-                leftovers.signal_all([pid], signal.SIGSTOP)
+                proc.send(pid, signal.SIGSTOP)
                 asked.update(proc.children(pid))
             else:
                 asked.add(pid)
@@ -291,12 +291,12 @@ class Run:
             except ProcessLookupError:
                 pass
         for _ in leftovers.rounds(POLITE):
-            if not asked & leftovers.family(os.getpid()).keys():
+            if not asked & proc.family(os.getpid()).keys():
                 return
 
     def abandon(self):
         """Ends everything that runs, and what goes by its name."""
-        pids = leftovers.family(os.getpid()).keys()
+        pids = proc.family(os.getpid()).keys()
         self.ask_to_end()
         leftovers.kill_all()
         leftovers.remove(

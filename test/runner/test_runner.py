@@ -181,7 +181,7 @@ def test_children_that_do_not_end_are_ended_and_told(run, work):
     assert len(left) >= count
     assert status == 1
     assert lines[-1] == f"0 passed, {len(left)} failed"
-    assert not leftovers.family(os.getpid())
+    assert not proc.family(os.getpid())
 
 
 def test_a_stage_that_hangs_is_ended_with_all_it_started(run, build):
@@ -191,10 +191,10 @@ def test_a_stage_that_hangs_is_ended_with_all_it_started(run, build):
         [logged(build, test())], WM_STAGE_LIMIT="1")
     assert (status, lines[-1]) == (1, "2 passed, 2 failed")
     assert any("not done after 1 s" in x for x in lines)
-    assert not leftovers.family(os.getpid())
+    assert not proc.family(os.getpid())
 
 
-@pytest.mark.parametrize("what", ["leftovers.family", "leftovers.dead",
+@pytest.mark.parametrize("what", ["leftovers.proc.family", "leftovers.dead",
                                   "leftovers.kill_all", "runner.Stage.read"])
 def test_a_runner_that_fails_itself_says_so(run, build, what):
     status, lines = run(
@@ -204,7 +204,7 @@ def test_a_runner_that_fails_itself_says_so(run, build, what):
         "set('x' if len(seen) > 1 else '')")
     assert status == 1
     assert any("the runner itself: OSError('on purpose')" in x for x in lines)
-    assert not leftovers.family(os.getpid())
+    assert not proc.family(os.getpid())
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT,
@@ -218,7 +218,7 @@ def test_an_interrupt_ends_all_stages(build, number):
     driven.process.send_signal(number)
     status, lines = driven.end()
     assert (status, lines[-1]) == (128 + number, "0 passed, 1 failed")
-    assert not leftovers.family(os.getpid())
+    assert not proc.family(os.getpid())
     assert os.listdir(os.path.join(build, "tmp")) == []
 
 

@@ -35,7 +35,7 @@ def running(n):
 
 class Nginx:
     """Starts, signals and observes one nginx. It ends as running() does, or
-    as all descendants are ended: proc.end_all(), leftovers.kill_all()."""
+    as all descendants are ended: leftovers.kill_all()."""
 
     def __init__(self, prefix, name="nginx", daemon=False):
         self.prefix = prefix
