@@ -70,17 +70,6 @@ def test_every_member_of_every_enum_is_there(lua):
     assert [x for x in members if x[3:] not in lua["wm"]] == []
 
 
-def test_each_constant_of_wm_h_stands_in_its_order(lua):
-    header = without_comments("libwm/wm.h")
-    text = source(MODULE, "constants.lua").split("_M.limits")[0]
-    names = re.findall(r'^_M\.([A-Z_]+) = (?:\d|0x)|"([A-Z_]*[A-Z])"', text,
-                       re.M)
-    names = ["WM_" + (a or b) for a, b in names]
-    assert {x[3:] for x in names} == set(lua["wm"])
-    places = [re.search(rf"\b{x}\b", header).start() for x in names]
-    assert places == sorted(places)
-
-
 @pytest.mark.parametrize("group, prefix", [
     ("STATES", "WM_"), ("GENERATION_STATES", "WM_GENERATION_"),
     ("ROLES", "WM_ROLE_"), ("REASONS", "WM_REASON_"), ("EVENTS", "WM_EVENT_"),

@@ -40,13 +40,6 @@ def test_a_dry_run_says_what_would_go_and_leaves_it(place):
     assert place.files() == [live.file]
 
 
-def test_damaged_files_go_too(place):
-    place.stray(b"")
-    place.stray(b"no segment" * 1000, "long")
-    place.text("gc")
-    assert place.files() == []
-
-
 def test_only_the_node_that_is_named_goes(place):
     a, b = place.dead("a"), place.dead("b")
     place.text("gc", "a")

@@ -11,10 +11,15 @@ def rows(place):
     return [x.split() for x in place.text("list").splitlines()[1:]]
 
 
-def test_an_empty_directory_has_a_heading_and_no_row(place):
-    assert place.text("list").startswith("#INSTANCE ")
-    assert rows(place) == []
-    assert place.json("list") == {"directory": place.directory, "nodes": []}
+def test_without_a_segment_there_is_a_heading_and_no_row(place):
+    for others in ((), ("wm.", "wm.a", "wm.a.0123", "other")):
+        for name in others:
+            with open(place.path(name), "wb"):
+                pass
+        assert place.text("list").startswith("#INSTANCE ")
+        assert rows(place) == []
+        assert place.json("list") == {"directory": place.directory,
+                                      "nodes": []}
 
 
 def test_live_and_dead_nodes_are_listed_with_their_counts(place):
@@ -53,13 +58,6 @@ def test_a_long_name_runs_into_no_other_column(place):
     place.node(instance)
     (row,) = rows(place)
     assert row[0] == instance and len(row) == 10
-
-
-def test_other_files_are_not_listed(place):
-    for name in ("wm.", "wm.a", "wm.a.0123", "other"):
-        with open(place.path(name), "wb"):
-            pass
-    assert rows(place) == []
 
 
 def test_a_file_name_cannot_move_the_cursor(place):

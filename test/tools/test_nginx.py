@@ -35,7 +35,7 @@ def states(shown, generation):
             if g["id"] == generation for w in g["workers"]}
 
 
-def test_a_running_server_is_shown_as_it_is(node):
+def test_a_running_server_is_shown_as_it_is_and_drains_below_a_new_one(node):
     n, name, file = node()
     shown = show(name)
     assert shown["live"] and shown["file"] == file and shown["current"] == 1
@@ -47,10 +47,6 @@ def test_a_running_server_is_shown_as_it_is(node):
                  if x["file"] == file]
     assert listed["live"] and listed["count"]["live"] == 2
     assert file in DEFAULT.text("list")
-
-
-def test_a_generation_that_drains_is_shown_below_the_new_one(node):
-    n, name, _ = node()
     held = n.drain()
     shown = show(name)
     assert [g["id"] for g in shown["generations"]] == [2, 1]
@@ -64,17 +60,14 @@ def test_a_generation_that_drains_is_shown_below_the_new_one(node):
     assert [g["id"] for g in show(name)["generations"] if g["workers"]] == [2]
 
 
-def test_a_killed_worker_is_shown_as_crashed_beside_its_replacement(node):
-    n, name, _ = node()
+def test_a_crash_of_a_worker_or_of_all_is_left_to_be_looked_at(node):
+    """A worker's, beside its replacement."""
+    n, name, file = node()
     pid = n.started(1)[0]
     n.replace(pid)
     n.wait_up()
     assert states(show(name), 1) == {
         pid: "crashed", **dict.fromkeys(n.current(), "live")}
-
-
-def test_a_crash_of_the_whole_server_is_left_to_be_looked_at(node):
-    n, name, file = node()
     everybody = [n.master, *n.workers()]
     n.pause(everybody)      # or a worker might notice its master's end
     proc.kill(*everybody)
@@ -82,7 +75,7 @@ def test_a_crash_of_the_whole_server_is_left_to_be_looked_at(node):
     shown = show(name)
     assert not shown["live"] and shown["count"]["gone"] == 2
     assert [x["event"] for x in DEFAULT.lines("events", name)].count(
-        "worker-live") == 2
+        "worker-live") == 3
     assert DEFAULT.text("gc", name) == f"{file}: unlinked\n"
     assert not n.segments()
     n.complete = False
@@ -109,6 +102,7 @@ def test_wait_ends_when_a_reloads_workers_are_ready(node):
 
 
 def test_events_are_followed_over_a_reload_and_a_restart(node):
+    """Looking leaves no trace: a server that ends unlinks its segment."""
     n, name, file = node()
     follow = DEFAULT.begin("--json", "events", "-f", name)
     follow.documents(1)
@@ -119,6 +113,7 @@ def test_events_are_followed_over_a_reload_and_a_restart(node):
                 and output.count('"event":"worker-left"') == 2)
     follow.until(seen, "the reload")
     n.stop()
+    assert not n.segments()
     follow.until(lambda out: '"live":false' in out, "the end")
     n.start_again()
 
@@ -139,13 +134,3 @@ def test_events_are_followed_over_a_reload_and_a_restart(node):
                   "generation-exited"):
         assert events.count((event, 1)) == events.count((event, 2)) == 1
     assert events.count(("worker-left", 2)) == 2
-
-
-def test_looking_leaves_no_trace(node):
-    """A server that ends unlinks its segment, whoever looks on."""
-    n, _, file = node()
-    watch = DEFAULT.begin("--json", "watch", file)
-    watch.documents(1)
-    n.stop()
-    assert watch.end()[0] == OK
-    assert not n.segments()

@@ -3,6 +3,7 @@
 """What may not be read or cannot be: why, and an exit status of its own."""
 
 import os
+import re
 import shlex
 import subprocess
 
@@ -12,29 +13,38 @@ import segment
 from wmctl import DAMAGED, DENIED, FAILED, FOREIGN
 
 
-@pytest.mark.parametrize("data", [b"", b"\0" * 100, b"not a segment" * 100])
-def test_a_file_that_is_no_segment_is_damaged(place, data):
-    name = place.stray(data)
-    for command in ("show", "watch", "events"):
-        line = place.refuses(DAMAGED, command, name)
-        assert name in line and "remove the file" in line
+def spoilt(offset, value):
+    return lambda place: place.write(place.dead(), offset, value)
 
 
-def test_a_segment_cut_short_is_damaged(place):
+def cut_short(place):
     name = place.dead()
     os.truncate(place.path(name), 1000)
-    assert "cut short" in place.refuses(DAMAGED, "show", name)
+    return name
 
 
-@pytest.mark.parametrize("offset, value, status, words", [
-    (segment.CAPACITY, 0, DAMAGED, "contradicts itself"),
-    (segment.ABI, 99, FOREIGN, "restart the server"),
-    (segment.NAMESPACE, 1, FOREIGN, "pid namespace")])
-def test_a_segment_that_cannot_be_read_says_why(place, offset, value, status,
-                                                words):
-    """It contradicts itself, or is of another ABI or pid namespace."""
-    name = place.write(place.dead(), offset, value)
-    assert words in place.refuses(status, "show", name)
+def draft(generation):
+    return lambda place: place.stray(segment.draft("stray", generation))
+
+
+@pytest.mark.parametrize("make, status, words", [
+    (lambda place: place.stray(b""), DAMAGED, "remove the file"),
+    (lambda place: place.stray(b"\0" * 100), DAMAGED, "remove the file"),
+    (lambda place: place.stray(b"no segment" * 200), DAMAGED, "remove the file"),
+    (cut_short, DAMAGED, "cut short"),
+    (spoilt(segment.CAPACITY, 0), DAMAGED, "contradicts itself"),
+    (spoilt(segment.ABI, 99), FOREIGN, "another ABI of libwm: restart the"),
+    (spoilt(segment.NAMESPACE, 1), FOREIGN, "pid namespace"),
+    (draft(0), DAMAGED, "its header contradicts itself.*restart the server"),
+    (draft(3), FOREIGN, "another ABI of libwm: restart the server")],
+    ids=["empty", "zeros", "text", "cut short", "contradiction", "ABI",
+         "pid namespace", "draft without generations", "draft"])
+def test_what_cannot_be_read_says_why_and_goes(place, make, status, words):
+    name = make(place)
+    for command in ("show", "watch", "events"):
+        line = place.refuses(status, command, name)
+        assert name in line and re.search(words, line)
+    assert place.text("gc") == f"{name}: unlinked\n"
 
 
 def test_a_segment_that_others_may_write_to_is_not_believed(place, master):

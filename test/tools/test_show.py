@@ -26,26 +26,30 @@ def rows(text):
 
 
 def test_the_current_generation_is_first_and_old_ones_are_below(place, master):
-    old, new = [master.worker(master.begin()) for _ in range(2)]
+    """It is the newest that has begun, or else the last that has exited."""
+    def look():
+        shown = place.json("show")
+        assert [g["id"] for g in shown["generations"] if g["current"]] == [
+            shown["current"]]
+        return generations(shown)
+    old = master.worker(master.begin())
+    assert master.begin() == 2
+    assert look() == [(2, "begun"), (1, "active")]
+    new = master.worker(2)
     old.drain()
-    shown = place.json("show")
-    assert shown["current"] == 2
-    assert [(g["id"], g["current"]) for g in shown["generations"]] == [
-        (2, True), (1, False)]
+    assert look() == [(2, "active"), (1, "active")]
     text = place.text("show")
     assert re.findall(r"^# (?:old )?generation \d", text, re.M) == [
         "# generation 2", "# old generation 1"]
     assert [(int(r[0]), r[2]) for r in rows(text)] == [
         (new.pid, "live"), (old.pid, "draining")]
     assert f"master {master.pid}" in text
-
-
-def test_a_generation_that_has_begun_is_the_current_one(place, master):
-    master.worker(master.begin())
-    assert master.begin() == 2
-    shown = place.json("show")
-    assert shown["current"] == 2
-    assert generations(shown) == [(2, "begun"), (1, "active")]
+    new.drain()
+    for g, worker in (1, old), (2, new):
+        assert worker.retire(g) == WM_CLOSED
+        worker.leave()
+    assert master.abort(master.begin()) == WM_CLOSED
+    assert look() == [(2, "exited"), (3, "aborted"), (1, "exited")]
 
 
 def test_each_state_has_its_word(place, master):
@@ -86,19 +90,6 @@ def test_a_killed_worker_is_gone_before_anybody_has_swept(place, master):
         assert (seen["state"], seen["gone"]) == ("live", True)
         assert (shown["count"]["live"], shown["count"]["gone"]) == (0, 1)
         assert rows(place.text("show"))[0][2] == "gone"
-
-
-def test_after_the_last_generation_has_exited_it_is_the_current_one(place,
-                                                                    master):
-    for g in (1, 2):
-        worker = master.worker(master.begin())
-        worker.drain()
-        assert worker.retire(g) == WM_CLOSED
-        worker.leave()
-    assert master.abort(master.begin()) == WM_CLOSED
-    shown = place.json("show")
-    assert shown["current"] == 2
-    assert generations(shown) == [(2, "exited"), (3, "aborted"), (1, "exited")]
 
 
 def test_a_worker_of_a_forgotten_generation_is_shown(place):

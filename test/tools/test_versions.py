@@ -6,13 +6,11 @@ as one of today's is; an unknown feature stands in the way if it says so."""
 import json
 import re
 
-import pytest
-
 import conf
 import later
 import segment
 from actor import WM_CLOSED
-from wmctl import DAMAGED, FOREIGN, OK
+from wmctl import FOREIGN, OK
 
 UNKNOWN = 1 << 31
 CHANGES = re.compile(r"_ms$|^file$|^instance$")
@@ -80,17 +78,6 @@ def test_a_node_of_a_later_version_is_told_as_todays(place, tmp_path_factory):
             for w in g["workers"]} == {"joining", "live", "draining", "crashed"}
     assert [x["number"] for x in events] == list(range(1, len(events) + 1))
     assert dead["later"] == dead["this"] != said["this"]
-
-
-@pytest.mark.parametrize("generation, status, words", [
-    (0, DAMAGED, "its header contradicts itself"),
-    (3, FOREIGN, "of another ABI of libwm: restart the server")])
-def test_a_drafts_segment_is_refused_and_goes(place, generation, status, words):
-    name = place.stray(segment.draft("stray", generation))
-    for command in ("show", "events", "watch"):
-        line = place.refuses(status, command, name)
-        assert name in line and words in line and "restart the server" in line
-    assert place.text("gc") == f"{name}: unlinked\n"
 
 
 # --- features -----------------------------------------------------------------

@@ -73,15 +73,6 @@ class Command:
                        blocking, {**self.env, **env}, **self.more)
 
 
-def terminal_pair():
-    """A pseudo-terminal's two ends."""
-    try:
-        return os.openpty()
-    except OSError:
-        pytest.skip("no pseudo-terminal to be had: is devpts mounted? "
-                    "allowed in CI")
-
-
 class Running:
     """A wmctl beside the test: what it has written so far, and its end.
     terminal: (rows, columns) of one; output: a file to write to; else it is
@@ -91,7 +82,11 @@ class Running:
 
     def __init__(self, command, terminal, output, blocking, env, **more):
         if terminal:
-            self.fd, out = terminal_pair()
+            try:
+                self.fd, out = os.openpty()
+            except OSError:
+                pytest.skip("no pseudo-terminal to be had: is devpts mounted? "
+                            "allowed in CI")
             fcntl.ioctl(out, termios.TIOCSWINSZ,
                         struct.pack("HHHH", *terminal, 0, 0))
         else:
