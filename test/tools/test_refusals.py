@@ -23,20 +23,22 @@ def cut_short(place):
     return name
 
 
-def draft(generation):
-    return lambda place: place.stray(segment.draft("stray", generation))
+def stray(data):
+    return lambda place: place.stray(data)
 
 
 @pytest.mark.parametrize("make, status, words", [
-    (lambda place: place.stray(b""), DAMAGED, "remove the file"),
-    (lambda place: place.stray(b"\0" * 100), DAMAGED, "remove the file"),
-    (lambda place: place.stray(b"no segment" * 200), DAMAGED, "remove the file"),
+    (stray(b""), DAMAGED, "remove the file"),
+    (stray(b"\0" * 100), DAMAGED, "remove the file"),
+    (stray(b"no segment" * 200), DAMAGED, "remove the file"),
     (cut_short, DAMAGED, "cut short"),
     (spoilt(segment.CAPACITY, 0), DAMAGED, "contradicts itself"),
     (spoilt(segment.ABI, 99), FOREIGN, "another ABI of libwm: restart the"),
     (spoilt(segment.NAMESPACE, 1), FOREIGN, "pid namespace"),
-    (draft(0), DAMAGED, "its header contradicts itself.*restart the server"),
-    (draft(3), FOREIGN, "another ABI of libwm: restart the server")],
+    (stray(segment.draft("stray", 0)), DAMAGED,
+     "its header contradicts itself.*restart the server"),
+    (stray(segment.draft("stray", 3)), FOREIGN,
+     "another ABI of libwm: restart the server")],
     ids=["empty", "zeros", "text", "cut short", "contradiction", "ABI",
          "pid namespace", "draft without generations", "draft"])
 def test_what_cannot_be_read_says_why_and_goes(place, make, status, words):
