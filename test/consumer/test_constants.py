@@ -59,15 +59,13 @@ def enums():
 @pytest.mark.parametrize("group, prefix", [
     ("wm", "WM_"), ("errno", ""), ("system", "")])
 def test_each_constant_is_the_headers(stage, lua, group, prefix):
+    """And every member of every enum of wm.h is among them."""
     names = sorted(lua[group])
     values = printed_by_c(stage, [prefix + x for x in names])
     assert dict(zip(names, values)) == lua[group]
-
-
-def test_every_member_of_every_enum_is_there(lua):
-    members = [x for body in enums() for x in body]
+    members = [x[3:] for body in enums() for x in body]
     assert len(members) > 40
-    assert [x for x in members if x[3:] not in lua["wm"]] == []
+    assert set(members) <= set(lua["wm"])
 
 
 @pytest.mark.parametrize("group, prefix", [

@@ -222,20 +222,16 @@ def test_an_interrupt_ends_all_stages(build, number):
     assert os.listdir(os.path.join(build, "tmp")) == []
 
 
-def test_a_segment_that_nobody_uses_is_told_and_removed(run, build):
-    path = os.path.join(build, "wm.demo.0123456789abcdef")
+@pytest.mark.parametrize("name, stays", [
+    ("wm.demo.0123456789abcdef", False), ("wmctl.x", True)])
+def test_a_segment_and_a_temporary_file_are_told(run, build, name, stays):
+    """The segment, which nobody uses, is removed as well."""
+    path = os.path.join(build, name)
     status, lines = run([("leaves it", f"open({path!r}, 'w')", None)],
                         before="runner.GRACE = 0.1")
-    assert status == 1
-    assert f"failed: left behind: {path}" in lines
-    assert not os.path.exists(path)
-
-
-def test_a_temporary_file_is_told(run, build):
-    path = os.path.join(build, "wmctl.x")
-    status, lines = run([("leaves it", f"open({path!r}, 'w')", None)])
     assert (status, lines[-1]) == (1, "0 passed, 1 failed")
     assert f"failed: left behind: {path}" in lines
+    assert os.path.exists(path) == stays
 
 
 # --- pytest -------------------------------------------------------------------
