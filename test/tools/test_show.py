@@ -53,7 +53,9 @@ def test_the_current_generation_is_first_and_old_ones_are_below(place, master):
 
 
 def test_each_state_has_its_word(place, master):
+    """A helper is shown, and counted nowhere."""
     g = master.begin()
+    helper = master.worker(g, role=1)
     live, stalled, draining, crashed, joining = [
         master.fork() for _ in range(5)]
     for worker in (live, draining, crashed):
@@ -68,10 +70,12 @@ def test_each_state_has_its_word(place, master):
     shown = place.json("show")
     expected = {live.pid: "live", stalled.pid: "stalled",
                 draining.pid: "draining", crashed.pid: "crashed",
-                joining.pid: "joining"}
+                joining.pid: "joining", helper.pid: "live"}
     assert {p: w["state"] for p, w in workers(shown).items()} == expected
     assert shown["count"] == {"joining": 1, "live": 1, "stalled": 1,
                               "draining": 1, "crashed": 1, "gone": 0}
+    assert {p for p, w in workers(shown).items() if w["role"] == "helper"} == {
+        helper.pid}
     assert shown["generations"][0]["crashes"] == 1
     text = place.text("show")
     assert "crashes 1" in text
@@ -103,31 +107,22 @@ def test_a_worker_of_a_forgotten_generation_is_shown(place):
     assert "# old generation 99: forgotten\n" in place.text("show", name)
 
 
-def test_of_a_dead_node_everybody_is_gone(place):
-    name = place.dead(workers=2)
-    shown = place.json("show", name)
-    assert not shown["live"] and shown["count"]["gone"] == 2
-    assert all(w["gone"] for w in workers(shown).values())
-    assert "post-mortem" in place.text("show", "demo")
-
-
-def test_a_dead_nodes_pid_is_no_living_processs(place, master):
-    """It may be another's by now; one that execs is as good."""
-    worker = master.worker(master.begin())
+def test_of_a_dead_node_everybody_is_gone(place, master):
+    """Also if the pid is in use. It may be another's by now; one that execs is
+    as good."""
+    g = master.begin()
+    killed, worker = [master.worker(g) for _ in range(2)]
     assert worker.lock(purpose=0) == 0
     worker.become("sleep", "600")
+    killed.kill()
     master.kill()
     wait(lambda: not place.json("show", "demo")["live"], "the node's end")
     shown = place.json("show", "demo")
-    assert workers(shown)[worker.pid]["gone"] and not gone(worker.pid)
-    assert shown["lock"]["gone"]
-
-
-def test_a_helper_is_shown_and_counted_nowhere(place, master):
-    helper = master.worker(master.begin(), role=1)
-    shown = place.json("show")
-    assert workers(shown)[helper.pid]["role"] == "helper"
-    assert not any(shown["count"].values())
+    assert not gone(worker.pid)
+    assert {p: w["gone"] for p, w in workers(shown).items()} == {
+        killed.pid: True, worker.pid: True}
+    assert shown["count"]["gone"] == 2 and shown["lock"]["gone"]
+    assert "post-mortem" in place.text("show", "demo")
 
 
 def test_the_locks_holder_is_named(place, master):
@@ -255,8 +250,9 @@ def test_a_live_node_comes_before_a_dead_one_of_its_name(place):
 @pytest.mark.parametrize("args", [(), ("demo",), ("wm.demo.0123456789abcdef",)])
 def test_no_node_is_said_so(place, args):
     place.node().release()
-    line = place.refuses(NO_NODE, "show", *args)
-    assert "wmctl list" in line and place.directory in line
+    for command in ("show", "watch", "events"):
+        line = place.refuses(NO_NODE, command, *args)
+        assert "wmctl list" in line and place.directory in line
 
 
 def test_a_directory_that_is_not_there_is_named():

@@ -25,7 +25,7 @@ def begin(place, count, *args):
                        "60", *args)
 
 
-def answer(running):
+def answer_of(running):
     """What one has written that ended well."""
     assert running.end() == (OK, "")
     return running.documents(1)[0]
@@ -39,7 +39,9 @@ def test_enough_live_workers_are_ready_at_once(place, master):
         assert ready(place, count) == {
             "ready": True, "wanted": count, "live": 2, "generation": 1,
             "file": master.file, "settled": True}
-    assert ready(place, 3, status=NOT_READY)["live"] == 2
+    for timeout in ("0", "0.2"):
+        answer = ready(place, 3, "--timeout", timeout, status=NOT_READY)
+        assert (answer["ready"], answer["live"]) == (False, 2)
     assert place.text("wait", "--ready", "2", *ONCE) == (
         "2 of 2 workers are live in generation 1\n")
 
@@ -51,12 +53,7 @@ def test_it_ends_as_the_last_one_gets_ready(place, master):
     late = master.fork()
     assert late.join(g) == 0
     assert late.start() == 0
-    answer(waiting)
-
-
-def test_the_timeout_is_not_ready(place, master):
-    master.worker(master.begin())
-    assert not ready(place, 2, "--timeout", "0.2", status=NOT_READY)["ready"]
+    answer_of(waiting)
 
 
 def test_only_live_workers_count(place, master):
@@ -88,7 +85,7 @@ def test_newer_than_waits_for_a_reload_that_has_not_begun(place, master):
     ready(place, 1, "--newer-than", "1", *ONCE, status=NOT_READY)
     waiting = begin(place, 1, "--newer-than", "1")
     master.worker(master.begin())
-    assert answer(waiting)["generation"] == 2
+    assert answer_of(waiting)["generation"] == 2
 
 
 @pytest.mark.parametrize("lives", [0, 1])
@@ -102,7 +99,7 @@ def test_a_node_that_is_yet_to_come_is_waited_for(place, lives):
         master.release()
     master = place.node()
     master.worker(master.begin())
-    answer(waiting)
+    answer_of(waiting)
 
 
 def test_without_a_node_in_time_there_is_none(place):
@@ -122,7 +119,7 @@ def test_a_node_that_is_just_being_made_is_waited_for(place):
         os.unlink(path)
     master = place.node("demo")
     master.worker(master.begin())
-    answer(waiting)
+    answer_of(waiting)
 
 
 @pytest.mark.parametrize("named", [["demo"], []])
@@ -135,7 +132,7 @@ def test_a_new_life_is_ready_while_the_old_one_drains(place, named):
     waiting = begin(place, 1, *named)
     ready(place, 1, *ONCE, *named, status=NOT_READY)
     new.worker(1)
-    answer(waiting)
+    answer_of(waiting)
     assert ready(place, 1, *ONCE, *named)["live"] == 1
     assert "wm.demo." in place.refuses(USAGE, "show", *named)
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from proc import stat, wait
-from wmctl import DAMAGED, NO_NODE, OK, Command
+from wmctl import DAMAGED, OK, Command
 
 HOME, NO_CURSOR, CURSOR = "\033[H", "\033[?25l", "\033[?25h"
 
@@ -199,7 +199,3 @@ def test_a_nodes_next_life_is_shown(place, master, named):
     watch.until(lambda out: f"live, {heir.file}" in out, "the next life")
     assert "another" not in watch.output
     watch.stop()
-
-
-def test_without_a_node_there_is_nothing_to_watch(place):
-    place.refuses(NO_NODE, "watch")
