@@ -8,6 +8,7 @@ fails ends its lane. What the tests of a stage report is TAP, which meson logs.
 A skipped test is a failure in CI, unless the text of its skip allows it.
 """
 
+import contextlib
 import glob
 import itertools
 import json
@@ -197,22 +198,18 @@ class Run:
         """Collects orphans that ended: a test may wait for just that."""
         known = {s.process.pid for s in self.running.values()}
         look = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        try:
+        with contextlib.suppress(ChildProcessError):
             while (ended := os.waitid(os.P_ALL, 0, look)) and (
                     ended.si_pid not in known):
                 proc.reap(ended.si_pid)
-        except ChildProcessError:
-            pass
 
     def take(self, result):
         """Counts it, and says what is not as it should be."""
-        if self.ci:
-            bad = [x for x in result.skipped if ALLOWED not in x]
-            result = Result(
-                result.passed,
-                result.failed + [f"{x} (a skip is a failure in CI)"
-                                 for x in bad],
-                [x for x in result.skipped if x not in bad])
+        bad = [x for x in result.skipped if self.ci and ALLOWED not in x]
+        result = Result(
+            result.passed,
+            result.failed + [f"{x} (a skip is a failure in CI)" for x in bad],
+            [x for x in result.skipped if x not in bad])
         self.total = add([self.total, result])
         tell("failed", result.failed, " " * 10)
         tell("skipped", result.skipped, " " * 10)
@@ -246,8 +243,7 @@ class Run:
         for where, names, _ in os.walk(ROOT):
             if where == ROOT:
                 names[:] = [n for n in names if n not in (".git", "build")]
-            found.update(os.path.join(where, n) for n in names
-                         if n in LITTER)
+            found.update(os.path.join(where, n) for n in names if n in LITTER)
         return found
 
     def dead_segments(self):
@@ -286,10 +282,8 @@ class Run:
             else:
                 asked.add(pid)
         for pid in asked:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
         for _ in leftovers.rounds(POLITE):
             if not asked & proc.family(os.getpid()).keys():
                 return
