@@ -68,13 +68,13 @@ def ask(place, *command):
 def test_wmctl_answers_whatever_bytes_there_are(place, mutated):
     answers = set()
     for _ in range(ROUNDS):
-        name = place.stray(mutated())
+        name = place.stray(mutated(), "demo")
         answers.update(ask(place, *x, name) for x in COMMANDS)
     assert 0 in answers, "nothing but refusals"
 
 
 def test_wmctl_answers_while_the_bytes_change(place, mutated, chance):
-    name = place.stray(mutated())
+    name = place.stray(mutated(), "demo")
     ended = threading.Event()
 
     def scribble():
