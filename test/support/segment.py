@@ -11,7 +11,7 @@ import os
 import struct
 
 ABI, HEADER_SIZE, CAPACITY, NAMESPACE = 8, 12, 24, 32
-COMPATIBLE, INCOMPATIBLE, STRIDES = 128, 136, 144
+INCOMPATIBLE, STRIDES = 136, 144
 LOCK, NEXT, NEWEST, RECORDS = 448, 456, 640, 768    # RECORDS: of version 1.0
 LIVE, STALLED = 3, 4        # states, in a record's three top bits
 MASK = (1 << 64) - 1

@@ -34,13 +34,15 @@ def stray(data):
     (cut_short, DAMAGED, "cut short"),
     (spoilt(segment.CAPACITY, 0), DAMAGED, "contradicts itself"),
     (spoilt(segment.ABI, 99), FOREIGN, "another ABI of libwm: restart the"),
+    (spoilt(segment.INCOMPATIBLE, 1), FOREIGN, "another ABI of libwm: restart"),
     (spoilt(segment.NAMESPACE, 1), FOREIGN, "pid namespace"),
     (stray(segment.draft("stray", 0)), DAMAGED,
      "its header contradicts itself.*restart the server"),
     (stray(segment.draft("stray", 3)), FOREIGN,
      "another ABI of libwm: restart the server")],
     ids=["empty", "zeros", "text", "cut short", "contradiction", "ABI",
-         "pid namespace", "draft without generations", "draft"])
+         "unknown feature", "pid namespace", "draft without generations",
+         "draft"])
 def test_what_cannot_be_read_says_why_and_goes(place, make, status, words):
     name = make(place)
     for command in ("show", "watch", "events"):

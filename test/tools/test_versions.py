@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
 """Segments of other versions: one whose header and records are longer is told
-as one of today's is; an unknown feature stands in the way if it says so."""
+as one of today's is; of one with an unknown feature nothing is read."""
 
 import json
 import re
@@ -10,9 +10,8 @@ import conf
 import later
 import segment
 from actor import WM_CLOSED
-from wmctl import FOREIGN, OK
+from wmctl import FOREIGN
 
-UNKNOWN = 1 << 31
 CHANGES = re.compile(r"_ms$|^file$|^instance$")
 
 
@@ -80,43 +79,17 @@ def test_a_node_of_a_later_version_is_told_as_todays(place, tmp_path_factory):
     assert dead["later"] == dead["this"] != said["this"]
 
 
-# --- features -----------------------------------------------------------------
-
-def featured(place, at):
-    """A dead node and a live one that have an unknown feature."""
-    dead = place.dead("dead")
-    master = place.node("live")
+def test_a_living_node_with_an_unknown_feature_is_listed_and_kept(place):
+    """That it lives is known from its lock alone."""
+    master = place.node()
     master.worker(master.begin())
-    return [place.write(x, at, UNKNOWN, 8) for x in (dead, master.file)]
-
-
-def test_a_feature_that_need_not_be_known_changes_nothing(place):
-    dead, living = featured(place, segment.COMPATIBLE)
-    for name, seen in (dead, ("gone", 1)), (living, ("live", 1)):
-        assert seen in place.json("show", name)["count"].items()
-        assert "worker-live" in {x["event"]
-                                 for x in place.lines("events", name)}
-    assert {x["status"] for x in place.json("list")["nodes"]} == {OK}
-    assert place.json("wait", "--ready", "1", "live")["ready"]
-    assert place.text("gc") == f"{dead}: unlinked\n"
-    assert place.files() == [living]
-
-
-def test_a_feature_that_must_be_known_is_foreign(place):
-    """Nothing is read; who uses it is known from its lock alone."""
-    dead, living = featured(place, segment.INCOMPATIBLE)
-    asked = [[command, name] for command in ("show", "events", "watch")
-             for name in (dead, living)]
-    for command in (*asked, ["wait", "--ready", "1", living]):
-        line = place.refuses(FOREIGN, *command)
-        assert command[-1] in line
-        assert "of another ABI of libwm: restart the server" in line
-    nodes = place.json("list")["nodes"]
-    assert [(x["file"], x["live"], x["status"], x["count"])
-            for x in nodes] == [(dead, False, FOREIGN, None),
-                                (living, True, FOREIGN, None)]
-    assert all("another ABI" in x["error"] for x in nodes)
-    assert [x.split()[:2] for x in place.text("list").splitlines()[1:]] == [
-        ["dead", "foreign"], ["live", "foreign"]]
-    assert place.text("gc") == f"{dead}: unlinked\n"
-    assert place.files() == [living]
+    place.write(master.file, segment.INCOMPATIBLE, 1 << 31, 8)
+    place.refuses(FOREIGN, "wait", "--ready", "1", master.file)
+    (node,) = place.json("list")["nodes"]
+    assert (node["live"], node["status"], node["count"]) == (
+        True, FOREIGN, None)
+    assert "another ABI" in node["error"]
+    assert place.text("list").splitlines()[1].split()[:2] == [
+        "demo", "foreign"]
+    assert place.text("gc") == ""
+    assert place.files() == [master.file]
