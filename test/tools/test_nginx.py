@@ -8,21 +8,18 @@ import pytest
 
 import conf
 import proc
-from traced import LATE_JOIN
-from wmctl import NOT_READY, OK, Command
+from wmctl import Command
 
 DEFAULT = Command()     # of /dev/shm, where other nodes may be, too
 
 
 @pytest.fixture
 def node(make):
-    """A running nginx, and the name of its node."""
-    def maker(**params):
-        n = make(opts={"name": conf.own("test-wmctl")}, **params).start()
-        (instance,) = n.instances
-        (path,) = n.segments()
-        return n, instance, os.path.basename(path)
-    return maker
+    """A running nginx, and the names of its node and of the file."""
+    n = make(opts={"name": conf.own("test-wmctl")}).start()
+    (instance,) = n.instances
+    (path,) = n.segments()
+    return n, instance, os.path.basename(path)
 
 
 def show(name):
@@ -36,7 +33,7 @@ def states(shown, generation):
 
 
 def test_a_running_server_is_shown_as_it_is_and_drains_below_a_new_one(node):
-    n, name, file = node()
+    n, name, file = node
     shown = show(name)
     assert shown["live"] and shown["file"] == file and shown["current"] == 1
     assert states(shown, 1) == dict.fromkeys(n.current(), "live")
@@ -62,7 +59,7 @@ def test_a_running_server_is_shown_as_it_is_and_drains_below_a_new_one(node):
 
 def test_a_crash_of_a_worker_or_of_all_is_left_to_be_looked_at(node):
     """A worker's, beside its replacement."""
-    n, name, file = node()
+    n, name, file = node
     pid = n.started(1)[0]
     n.replace(pid)
     n.wait_up()
@@ -81,29 +78,9 @@ def test_a_crash_of_a_worker_or_of_all_is_left_to_be_looked_at(node):
     n.complete = False
 
 
-def test_wait_ends_when_a_reloads_workers_are_ready(node):
-    """Not before: the old ones were as many."""
-    n, name, _ = node(before_join=LATE_JOIN)
-    n.open_gate("late")
-    held = n.hold_all()
-    waiting = DEFAULT.begin("--json", "wait", "--ready", "2", "--newer-than",
-                            "1", "--timeout", "60", name)
-    n.hup()
-    n.wait_note("gate", 2)
-    answer = DEFAULT.json("wait", "--ready", "2", "--timeout", "0",
-                          "--newer-than", "1", name, status=NOT_READY)
-    assert answer["live"] == 0
-    assert waiting.popen.poll() is None
-    n.open_gate("join")
-    assert waiting.end() == (OK, "")
-    (answer,) = waiting.documents(1)
-    assert (answer["generation"], answer["live"]) == (2, 2)
-    n.let_go(held)
-
-
 def test_events_are_followed_over_a_reload_and_a_restart(node):
     """Looking leaves no trace: a server that ends unlinks its segment."""
-    n, name, file = node()
+    n, name, file = node
     follow = DEFAULT.begin("--json", "events", "-f", name)
     follow.documents(1)
     n.reload()
