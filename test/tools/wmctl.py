@@ -87,8 +87,7 @@ class Running:
             except OSError:
                 pytest.skip("no pseudo-terminal to be had: is devpts mounted? "
                             "allowed in CI")
-            fcntl.ioctl(out, termios.TIOCSWINSZ,
-                        struct.pack("HHHH", *terminal, 0, 0))
+            termios.tcsetwinsize(out, terminal)
         else:
             self.fd, out = os.pipe()
             fcntl.fcntl(out, fcntl.F_SETPIPE_SZ, self.PIPE)
