@@ -58,21 +58,6 @@ static long do_is_own(UNUSED struct process *self, UNUSED uint64_t none)
 
 /* ----------------------------------------------------------- one at a time */
 
-EMPTY_NODE_TEST(a_waiter_gets_what_is_released)
-{
-    struct process *a = new_process();
-
-    lock();
-    call_begin(a, do_lock, 0);
-    unlock();
-    assert_ok(call_end(a));
-    assert_int_equal(holder().pid, a->pid);
-    try_to_lock(-EBUSY);
-    assert_ok(call(a, do_unlock, 0));
-    try_to_lock(0);
-    unlock();
-}
-
 /* Those that sleep on the lock are moved from its futex to the same one, which
  * says how many they are. */
 static bool one_sleeps(UNUSED void *argument)
@@ -89,30 +74,44 @@ static long do_sleep_on_the_lock(UNUSED struct process *self, uint64_t value)
                    NULL, 0);
 }
 
-/* A waiter would look again by itself, this sleeper never. */
-EMPTY_NODE_TEST(a_release_wakes_a_sleeper)
+/* A waiter would look again by itself, the sleeper never. */
+EMPTY_NODE_TEST(a_release_wakes_a_sleeper_and_gives_a_waiter_the_lock)
 {
-    struct process *waiter = new_process(), *sleeper = new_process();
+    struct process *a = new_process();
 
     lock();
-    call_begin(waiter, do_lock, 0);
+    call_begin(a, do_lock, 0);
     await(one_sleeps, NULL, "the waiter to sleep on the futex");
     unlock();
-    assert_ok(call_end(waiter));
-    assert_ok(call(waiter, do_unlock, 0));
+    assert_ok(call_end(a));
+    assert_int_equal(holder().pid, a->pid);
+    try_to_lock(-EBUSY);
+    assert_ok(call(a, do_unlock, 0));
     lock();
-    call_begin(sleeper, do_sleep_on_the_lock, area()->wake);
+    call_begin(a, do_sleep_on_the_lock, area()->wake);
     await(one_sleeps, NULL, "the sleeper");
     unlock();
-    assert_ok(call_end(sleeper));
+    assert_ok(call_end(a));
 }
 
-EMPTY_NODE_TEST(the_holder_is_refused_a_second_time)
+static void *try_in_a_thread(void *result)
 {
+    *(int *)result = wm_lock_try(node, 0, 1);
+    return NULL;
+}
+
+EMPTY_NODE_TEST(the_holder_is_refused_a_second_time_also_in_another_thread)
+{
+    pthread_t thread;
+    int result = 0;
+
     lock();
     assert_int_equal(wm_lock_acquire(node, NULL), -EDEADLK);
     try_to_lock(-EDEADLK);
     assert_int_equal(wm_lock_try(node, 0, 1), -EDEADLK);
+    assert_ok(pthread_create(&thread, NULL, try_in_a_thread, &result));
+    pthread_join(thread, NULL);
+    assert_int_equal(result, -EDEADLK);
     unlock();
 }
 
@@ -128,39 +127,7 @@ EMPTY_NODE_TEST(only_the_holder_can_unlock)
     assert_int_equal(wm_lock_release(node), -EPERM);
 }
 
-EMPTY_NODE_TEST(too_small_options_are_refused)
-{
-    const struct wm_lock_options options = {.size = sizeof(options) - 1};
-
-    assert_int_equal(wm_lock_acquire(node, &options), -EINVAL);
-    assert_int_equal(holder().pid, 0);
-}
-
 /* --------------------------------------------------------- the dead and not */
-
-EMPTY_NODE_TEST(a_dead_holders_lock_passes_on)
-{
-    struct process *a = new_process();
-
-    assert_ok(call(a, do_lock, 0));
-    process_kill(a);
-    try_to_lock(WM_RECOVERED);
-    unlock();
-    try_to_lock(0);
-    unlock();
-}
-
-EMPTY_NODE_TEST(a_zombies_lock_passes_on_to_a_waiter)
-{
-    struct process *a = new_process(), *b = new_process();
-
-    assert_ok(call(a, do_lock, 0));
-    call_begin(b, do_lock, PATIENT);
-    process_zombify(a);
-    assert_int_equal(call_end(b), WM_RECOVERED);
-    assert_int_equal(holder().pid, b->pid);
-    assert_ok(call(b, do_unlock, 0));
-}
 
 /* Takes what a dead holder left, or what the one before gave back. */
 static long do_recover(struct process *self, UNUSED uint64_t none)
@@ -170,17 +137,17 @@ static long do_recover(struct process *self, UNUSED uint64_t none)
     return result < 0 || do_unlock(self, 0) != 0 ? -1 : result;
 }
 
-EMPTY_NODE_TEST(one_waiter_alone_recovers_it)
+EMPTY_NODE_TEST(a_zombies_lock_passes_on_and_one_waiter_alone_recovers_it)
 {
-    struct process *holds = new_process(), *waits[4];
+    struct process *a = new_process(), *waits[4];
     long recovered = 0;
 
-    assert_ok(call(holds, do_lock, 0));
+    assert_ok(call(a, do_lock, 0));
+    new_processes(waits, 4);
     for (int i = 0; i < 4; i++) {
-        waits[i] = new_process();
         call_begin(waits[i], do_recover, 0);
     }
-    process_kill(holds);
+    process_zombify(a);
     for (int i = 0; i < 4; i++) {
         recovered += call_end(waits[i]);
     }
@@ -209,17 +176,14 @@ EMPTY_NODE_TEST(a_stopped_holder_is_not_robbed)
 
 EMPTY_NODE_TEST(waiting_ends_when_it_was_limited)
 {
-    const struct wm_lock_options options = {.size = sizeof(options),
-                                            .wait_ms = 60};
     struct process *a = new_process();
     uint64_t began;
 
     assert_ok(call(a, do_lock, 0));
     began = wm_now();
-    assert_int_equal(wm_lock_acquire(node, &options), -ETIMEDOUT);
+    assert_int_equal(do_lock(NULL, 60), -ETIMEDOUT);
     assert_true(wm_now() - began >= 60);
     assert_int_equal(holder().pid, a->pid);
-    assert_int_equal(wm_lock_release(node), -EPERM);
 }
 
 static long do_hold_often(struct process *self, uint64_t rounds)
@@ -261,13 +225,8 @@ EMPTY_NODE_TEST(another_process_with_the_holders_pid_is_not_the_holder)
     try_to_lock(WM_RECOVERED);
     assert_int_equal(holder().sequence, 8);
     unlock();
-}
-
-EMPTY_NODE_TEST(a_pid_that_nobody_has_holds_nothing)
-{
-    set_holder((pid_t)wm_low(UINT32_MAX, WM_PID_BITS), 5, 7);
+    set_holder((pid_t)wm_low(UINT32_MAX, WM_PID_BITS), 5, 7); /* nobody */
     try_to_lock(WM_RECOVERED);
-    unlock();
 }
 
 EMPTY_NODE_TEST(a_noted_holding_is_ended_once_and_no_other)
@@ -309,17 +268,6 @@ EMPTY_NODE_TEST(a_forked_child_does_not_hold_its_parents_lock)
     assert_ok(call(child, do_unlock, 0));
 }
 
-EMPTY_NODE_TEST(releasing_the_node_gives_the_lock_back)
-{
-    struct process *a = new_process();
-
-    assert_ok(call(a, do_lock, 0));
-    assert_ok(call(a, do_release, 0));
-    assert_int_equal(holder().pid, 0);
-    try_to_lock(0);
-    unlock();
-}
-
 /* -------------------------------------------------------------- inspection */
 
 static void assert_holder(pid_t pid, uint32_t purpose, int own)
@@ -329,8 +277,9 @@ static void assert_holder(pid_t pid, uint32_t purpose, int own)
     assert_int_equal(holder().own, own);
 }
 
-EMPTY_NODE_TEST(inspection_tells_who_why_and_which_time)
+EMPTY_NODE_TEST(inspection_tells_who_why_which_time_and_for_which_generation)
 {
+    struct process *a;
     struct wm_node *reader = open_reader();
     struct wm_lock_holder h = {.size = sizeof(h)};
     uint32_t first;
@@ -346,22 +295,12 @@ EMPTY_NODE_TEST(inspection_tells_who_why_and_which_time)
     assert_int_equal(h.purpose, 42);
     unlock();
     assert_holder(0, 0, 0);
-    assert_ok(wm_lock_try(node, 43, 0));
-    assert_holder(getpid(), 43, 1);
-    assert_int_equal(holder().sequence, first + 1);
-    unlock();
-    assert_ok(wm_node_release(reader));
-}
-
-NODE_TEST(inspection_tells_the_workers_generation)
-{
-    uint64_t next = begin();
-    struct process *a = new_worker(next);
-
+    a = new_worker(begin());
     assert_ok(call(a, do_lock, 0));
-    assert_int_equal(holder().generation, next);
-    assert_int_equal(holder().own, 0);
-    assert_ok(call(a, do_unlock, 0));
+    assert_holder(a->pid, 1, 0);
+    assert_int_equal(holder().generation, 1);
+    assert_int_equal(holder().sequence, first + 1);
+    assert_ok(wm_node_release(reader));
 }
 
 EMPTY_NODE_TEST(what_an_earlier_holder_said_is_not_told)
@@ -386,47 +325,26 @@ EMPTY_NODE_TEST(the_sequence_wraps_without_touching_the_rest)
     assert_true(area()->word == 0);
 }
 
-/* ----------------------------------------------------------------- threads */
-
-static int thread_result;
-
-static void *try_in_a_thread(UNUSED void *argument)
-{
-    thread_result = wm_lock_try(node, 0, 1);
-    return NULL;
-}
-
-static void *inspect_in_a_thread(UNUSED void *argument)
+static void *inspect_in_a_thread(void *wrong)
 {
     for (int i = 0; i < 2000; i++) {
         const struct wm_lock_holder h = holder();
 
-        thread_result += h.pid != 0 && h.pid != getpid();
+        *(int *)wrong += h.pid != 0 && h.pid != getpid();
     }
     return NULL;
-}
-
-EMPTY_NODE_TEST(another_thread_of_the_holder_is_refused)
-{
-    pthread_t thread;
-
-    lock();
-    assert_ok(pthread_create(&thread, NULL, try_in_a_thread, NULL));
-    pthread_join(thread, NULL);
-    assert_int_equal(thread_result, -EDEADLK);
-    unlock();
 }
 
 EMPTY_NODE_TEST(a_thread_may_inspect_while_another_locks)
 {
     pthread_t thread;
+    int wrong = 0;
 
-    thread_result = 0;
-    assert_ok(pthread_create(&thread, NULL, inspect_in_a_thread, NULL));
+    assert_ok(pthread_create(&thread, NULL, inspect_in_a_thread, &wrong));
     for (int i = 0; i < 2000; i++) {
         lock();
         unlock();
     }
     pthread_join(thread, NULL);
-    assert_int_equal(thread_result, 0);
+    assert_int_equal(wrong, 0);
 }

@@ -9,7 +9,7 @@
 
 #define HOUR_MS 3600000
 
-static struct reader {
+static struct {
     struct wm_log_entry list[300];
     uint64_t since, missed;
 } r;
@@ -22,34 +22,32 @@ static int start_reading(void **state)
 
 #define LOG_TEST(name) TEST_WITH(start_reading, node_tear_down, name)
 
-/* Reads that much more; expects so many, and so many missed. */
-static void expect_log(uint32_t room, uint32_t entries, uint64_t missed)
+/* Reads that much more, with that patience; expects so many, and so many
+ * missed. */
+static void expect_log(uint32_t room, uint32_t patience_ms, int result,
+                       uint32_t entries, uint64_t missed)
 {
     uint32_t count = 0;
 
-    assert_ok(wm_log_read(node, &r.since, r.list, sizeof(*r.list), room, &count,
-                          &r.missed));
+    assert_int_equal(wm_log_read_within(node, &r.since, r.list, sizeof(*r.list),
+                                        room, &count, &r.missed, patience_ms),
+                     result);
     assert_int_equal(count, entries);
     assert_int_equal(r.missed, missed);
 }
 
-/* The same when all that is there is old. */
-static void expect_old_log(uint32_t entries, uint64_t missed)
+/* Two entries for each pair. */
+static long do_write(UNUSED struct process *self, uint64_t pairs)
 {
-    uint32_t count = 0;
+    uint64_t id;
 
-    assert_ok(wm_log_read_within(node, &r.since, r.list, sizeof(*r.list), 8,
-                                 &count, &r.missed, 0));
-    assert_int_equal(count, entries);
-    assert_int_equal(r.missed, missed);
-}
-
-/* Two entries for each. */
-static void write_entries(int pairs)
-{
-    for (int i = 0; i < pairs; i++) {
-        wm_generation_abandon(node, begin());
+    for (uint64_t i = 0; i < pairs; i++) {
+        if (wm_generation_begin(node, &id, NULL) != 0 ||
+            wm_generation_abandon(node, id) != WM_CLOSED) {
+            return -1;
+        }
     }
+    return 0;
 }
 
 LOG_TEST(the_log_tells_a_life_in_order)
@@ -78,13 +76,12 @@ LOG_TEST(the_log_tells_a_life_in_order)
     call(a, do_beat, 0);
     close_untaken(a, id);
     call(a, do_leave, 0);
-    write_entries(1);
+    assert_ok(do_write(NULL, 1));
     assert_ok(call(b, do_lock, 0));
     process_kill(b);
     assert_int_equal(wm_lock_acquire(node, NULL), WM_RECOVERED);
-    wm_lock_release(node);
 
-    expect_log(32, COUNT(expected), 0);
+    expect_log(32, HOUR_MS, 0, COUNT(expected), 0);
     assert_int_equal(r.since, COUNT(expected));
     for (uint32_t i = 0; i < COUNT(expected); i++) {
         assert_int_equal(r.list[i].number, i + 1);
@@ -95,46 +92,31 @@ LOG_TEST(the_log_tells_a_life_in_order)
     assert_int_equal(r.list[1].value, 1); /* join number */
     assert_int_equal(r.list[4].value, 1); /* term */
     assert_int_equal(r.list[0].slot, WM_NO_SLOT);
-    expect_log(32, 0, 0);
+    expect_log(32, HOUR_MS, 0, 0, 0);
 }
 
 LOG_TEST(the_log_tells_how_many_were_missed)
 {
-    write_entries(150); /* 256 fit */
-    expect_log(10, 10, 44);
+    assert_ok(do_write(NULL, 150)); /* 256 fit */
+    expect_log(10, HOUR_MS, 0, 10, 44);
     assert_int_equal(r.list[0].number, 45);
     assert_int_equal(r.since, 54);
-    expect_log(300, 246, 0);
+    expect_log(300, HOUR_MS, 0, 246, 0);
     r.since = 1000; /* of another life */
-    expect_log(300, 0, 0);
+    expect_log(300, HOUR_MS, 0, 0, 0);
     assert_int_equal(r.since, 300);
-}
-
-LOG_TEST(a_writer_that_died_loses_its_own_entry_only)
-{
-    begin();
-    lose_log_entries(1);
-    begin();
-    expect_old_log(2, 1);
-    assert_int_equal(r.list[1].number, 3);
 }
 
 LOG_TEST(a_slow_writers_entry_is_told_in_its_place)
 {
-    uint32_t count;
-
     for (int i = 0; i < 4; i++) {
         begin();
     }
     atomic_fetch_xor(&node->segment.log[2].check, 2);
-    assert_int_equal(wm_log_read_within(node, &r.since, r.list, sizeof(*r.list),
-                                        8, &count, &r.missed, HOUR_MS),
-                     WM_UNSETTLED);
-    assert_int_equal(count, 1);
+    expect_log(8, HOUR_MS, WM_UNSETTLED, 1, 0);
     assert_int_equal(r.since, 1);
-    assert_int_equal(r.missed, 0);
     atomic_fetch_xor(&node->segment.log[2].check, 2);
-    expect_log(8, 3, 0);
+    expect_log(8, HOUR_MS, 0, 3, 0);
     assert_int_equal(r.list[0].number, 2);
 }
 
@@ -142,11 +124,11 @@ LOG_TEST(a_slow_writers_entry_is_told_in_its_place)
 LOG_TEST(an_entry_of_the_round_before_is_not_taken_for_a_new_one)
 {
     r.since = 256;
-    write_entries(128); /* 256 fit */
+    assert_ok(do_write(NULL, 128)); /* 256 fit */
     lose_log_entries(1);
-    expect_log(8, 0, 0);
+    expect_log(8, HOUR_MS, 0, 0, 0);
     begin();
-    expect_old_log(1, 1);
+    expect_log(8, 0, 0, 1, 1);
     assert_int_equal(r.list[0].number, 258);
 }
 
@@ -154,24 +136,11 @@ LOG_TEST(a_spoilt_entry_is_not_believed)
 {
     begin();
     node->segment.log[1].value = 99;
-    expect_log(8, 0, 0); /* it may be written just now */
+    expect_log(8, HOUR_MS, 0, 0, 0); /* it may be written just now */
     assert_int_equal(r.since, 0);
     begin();
-    expect_old_log(1, 1);
+    expect_log(8, 0, 0, 1, 1);
     assert_int_equal(r.since, 2);
-}
-
-static long do_fill_the_log(UNUSED struct process *self, uint64_t pairs)
-{
-    uint64_t id;
-
-    for (uint64_t i = 0; i < pairs; i++) {
-        if (wm_generation_begin(node, &id, NULL) != 0 ||
-            wm_generation_abandon(node, id) != WM_CLOSED) {
-            return -1;
-        }
-    }
-    return 0;
 }
 
 LOG_TEST(what_is_read_while_it_is_written_is_whole)
@@ -180,9 +149,9 @@ LOG_TEST(what_is_read_while_it_is_written_is_whole)
     uint64_t sum = 0, last = 0;
     uint32_t n = 1;
 
+    new_processes(a, 3);
     for (int i = 0; i < 3; i++) {
-        a[i] = new_process();
-        call_begin(a[i], do_fill_the_log, 2000);
+        call_begin(a[i], do_write, 2000);
     }
     while (last < 12000 && (n > 0 || r.since < 12000)) {
         int result = wm_log_read(node, &r.since, r.list, sizeof(*r.list), 64,
@@ -217,7 +186,7 @@ LOG_TEST(a_reader_that_follows_while_others_write_misses_nothing)
     new_processes(a, 8);
     for (uint64_t round = 1; round <= 50; round++) {
         for (int i = 0; i < 8; i++) {
-            call_begin(a[i], do_fill_the_log, 15);
+            call_begin(a[i], do_write, 15);
         }
         while (r.since < round * 240) {
             wm_log_read_within(node, &r.since, r.list, sizeof(*r.list), 64, &n,
@@ -260,26 +229,41 @@ EMPTY_NODE_TEST(every_change_makes_another_epoch_and_a_beat_does_not)
 #undef CHANGES
 }
 
+/* Woken by a change, it sees one; 1: it is woken without one. */
 static long do_wait(UNUSED struct process *self, uint64_t epoch)
 {
-    int result;
+    int result = wm_wait(node, (uint32_t)epoch, 0);
 
-    do {
-        result = wm_wait(node, (uint32_t)epoch, 0);
-    } while (result == 0 && wm_epoch(node) == (uint32_t)epoch);
-    return result;
+    return result == 0 ? wm_epoch(node) == (uint32_t)epoch : result;
 }
 
-EMPTY_NODE_TEST(those_who_wait_for_another_epoch_are_woken)
+static bool all_are_woken(void *reader)
 {
-    struct process *waiter[2] = {new_process(), new_process()};
-    uint32_t epoch = wm_epoch(node);
+    shared->number += (uint32_t)wm_wake(reader);
+    return shared->number == 2;
+}
 
-    call_begin(waiter[0], do_wait, epoch);
-    call_begin(waiter[1], do_wait, epoch);
+EMPTY_NODE_TEST(those_who_wait_are_woken_by_a_change_or_by_a_reader)
+{
+    struct wm_node *reader = open_reader();
+    const uint32_t epoch = wm_epoch(node);
+    struct process *a[2];
+
+    new_processes(a, 2);
+    assert_int_equal(wm_wake(reader), 0);
+    call_begin(a[0], do_wait, epoch);
+    call_begin(a[1], do_wait, epoch);
+    await(all_are_woken, reader, "two sleepers to be woken");
+    assert_int_equal(call_end(a[0]), 1);
+    assert_int_equal(call_end(a[1]), 1);
+    assert_int_equal(wm_epoch(node), epoch);
+
+    call_begin(a[0], do_wait, epoch);
+    call_begin(a[1], do_wait, epoch);
     begin();
-    assert_ok(call_end(waiter[0]));
-    assert_ok(call_end(waiter[1]));
+    assert_ok(call_end(a[0]));
+    assert_ok(call_end(a[1]));
+    assert_ok(wm_node_release(reader));
 }
 
 EMPTY_NODE_TEST(a_wait_ends_in_time_or_with_another_epoch_also_a_readers)
@@ -293,34 +277,5 @@ EMPTY_NODE_TEST(a_wait_ends_in_time_or_with_another_epoch_also_a_readers)
         assert_int_equal(wm_wait(waiter[i], epoch, 1), -ETIMEDOUT);
         assert_ok(wm_wait(waiter[i], epoch - 1, 0));
     }
-    assert_ok(wm_node_release(reader));
-}
-
-static long do_sleep(UNUSED struct process *self, uint64_t epoch)
-{
-    return wm_wait(node, (uint32_t)epoch, 0);
-}
-
-static int woken;
-
-static bool both_are_woken(void *reader)
-{
-    woken += wm_wake(reader);
-    return woken == 2;
-}
-
-EMPTY_NODE_TEST(a_reader_wakes_those_who_wait_without_a_change)
-{
-    struct process *waiter[2] = {new_process(), new_process()};
-    struct wm_node *reader = open_reader();
-    uint32_t epoch = wm_epoch(node);
-
-    assert_int_equal(wm_wake(reader), 0);
-    call_begin(waiter[0], do_sleep, epoch);
-    call_begin(waiter[1], do_sleep, epoch);
-    await(both_are_woken, reader, "two sleepers to be woken");
-    assert_ok(call_end(waiter[0]));
-    assert_ok(call_end(waiter[1]));
-    assert_int_equal(wm_epoch(node), epoch);
     assert_ok(wm_node_release(reader));
 }
