@@ -30,10 +30,11 @@ static struct wm_leader inspect(void)
     return leader;
 }
 
-NODE_TEST(the_first_that_asks_leads_and_stays)
+NODE_TEST(the_first_worker_that_asks_leads_and_stays_and_no_helper_does)
 {
     struct process *a = new_worker(generation), *b = new_worker(generation);
 
+    assert_led_by(new_helper(generation), 0, 0);
     assert_int_equal(inspect().term, 0);
     assert_int_equal(inspect().generation, 0);
     assert_leads(b, 1);
@@ -120,9 +121,4 @@ NODE_TEST(a_stalled_leader_loses_the_lead_and_does_not_know_better)
     assert_int_equal(call(a, do_beat, 0), WM_RECOVERED);
     assert_led_by(a, b->pid, 2);
     assert_leads(b, 2);
-}
-
-NODE_TEST(helpers_never_lead)
-{
-    assert_led_by(new_helper(generation), 0, 0);
 }

@@ -46,8 +46,6 @@ static uint32_t sequence(void)
     return h.sequence;
 }
 
-/* ------------------------------------------------------------------- turns */
-
 TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
 {
     static const uint64_t times[] = {5000, LIMIT - 50, LIMIT + 60000};
@@ -67,32 +65,24 @@ TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
     assert_true(*next_in_turn() == 0); /* it has had its turn */
 }
 
-TURN_TEST(a_try_signs_if_it_queues_and_a_dead_pollers_signature_expires)
+TURN_TEST(a_try_that_queues_signs_until_its_turn_comes_or_it_dies)
 {
-    struct process *a = new_process();
+    struct process *a = new_process(), *b = new_process();
 
     assert_ok(wm_lock_acquire(node, NULL));
     assert_int_equal(call(a, do_try, 0), -EBUSY);
     assert_true(*next_in_turn() == 0);
     assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
     assert_int_equal(wm_word_pid(*next_in_turn()), a->pid);
-    process_kill(a);
+    assert_int_equal(call(b, do_try, 1), -EBUSY); /* a is the next */
+    assert_int_equal(call(a, do_try, 0), -EBUSY);
+    assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
     assert_ok(wm_lock_release(node));
+    assert_ok(call(a, do_try, 1));
+    assert_int_equal(call(b, do_try, 1), -EINPROGRESS);
+    process_kill(b);
+    assert_ok(call(a, do_unlock, 0));
     assert_ok(do_lock(NULL, PATIENT));
-}
-
-TURN_TEST(of_those_that_queue_the_next_one_is_told)
-{
-    struct process *first = new_process(), *second = new_process();
-
-    assert_ok(wm_lock_acquire(node, NULL));
-    assert_int_equal(call(first, do_try, 1), -EINPROGRESS);
-    assert_int_equal(call(second, do_try, 1), -EBUSY);
-    assert_int_equal(call(first, do_try, 0), -EBUSY);
-    assert_int_equal(call(first, do_try, 1), -EINPROGRESS);
-    assert_ok(wm_lock_release(node));
-    assert_ok(call(first, do_try, 1));
-    assert_int_equal(call(second, do_try, 1), -EINPROGRESS);
 }
 
 /* Takes the lock as often as it can, each time for a while. */
@@ -148,14 +138,12 @@ TURN_TEST(a_poller_gets_its_turn_among_sleepers)
     }
 }
 
-/* ------------------------------------------------------------------- beats */
-
 static bool has_beaten(void *since)
 {
     return beat_at(0) > *(uint64_t *)since;
 }
 
-TURN_TEST(a_worker_beats_while_it_waits)
+TURN_TEST(a_worker_beats_while_it_waits_and_as_it_unlocks)
 {
     struct process *a = new_worker(generation);
 
@@ -168,13 +156,6 @@ TURN_TEST(a_worker_beats_while_it_waits)
     }
     assert_ok(wm_lock_release(node));
     assert_ok(call_end(a));
-}
-
-TURN_TEST(a_worker_beats_as_it_unlocks)
-{
-    struct process *a = new_worker(generation);
-
-    assert_ok(call(a, do_lock, 0));
     set_word(0, WM_LIVE, a->pid, 1);
     assert_ok(call(a, do_unlock, 0));
     assert_true(beat_at(0) > 1);

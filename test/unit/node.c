@@ -13,8 +13,6 @@ static void release(struct wm_node *n)
     assert_ok(wm_node_release(n));
 }
 
-/* ----------------------------------------------------------------- options */
-
 DIRECTORY_TEST(bad_options_are_refused_and_nothing_made)
 {
     struct wm_node_options good = node_options("a"), bad[12];
@@ -76,6 +74,9 @@ DIRECTORY_TEST(a_directory_that_cannot_be_used_is_told)
 {
     struct wm_node_options o = node_options("a");
 
+    assert_ok(mknod(directory_path("file"), S_IFREG | 0600, 0));
+    o.directory = directory_path("file");
+    assert_int_equal(wm_node_attach(&o, &node), -ENOTDIR);
     o.directory = directory_path("none");
     assert_int_equal(wm_node_attach(&o, &node), -ENOENT);
     o.flags = WM_NODE_ANONYMOUS;
@@ -83,9 +84,8 @@ DIRECTORY_TEST(a_directory_that_cannot_be_used_is_told)
     assert_int_equal(node_info(node).anonymous, ENOENT);
     assert_string_equal(node_info(node).name, "");
     release(node);
+    assert_int_equal(directory_files(), 1);
 }
-
-/* ---------------------------------------------------------------- registry */
 
 DIRECTORY_TEST(an_instance_has_one_handle_in_a_process)
 {
@@ -128,52 +128,12 @@ DIRECTORY_TEST(two_instances_in_one_process_do_not_mix)
     }
 }
 
-/* ------------------------------------------------------------------- forks */
-
-static bool is_inherited(void)
-{
-    return (fcntl(node->segment.fd, F_GETFD) & FD_CLOEXEC) == 0;
-}
-
-/* A child of the master may be the next binary; a child of a worker may not,
- * nor what a worker becomes. */
-static int may_hand_on(UNUSED const void *argument)
-{
-    HOLDS(is_inherited());
-    HOLDS(wm_ident_pid(node->forker) == (uint32_t)getppid());
-    HOLDS(node_join(node) == 0);
-    HOLDS(!is_inherited());
-    node_leave(node);
-    return 0;
-}
-
-static int may_not_hand_on(const void *has_child)
-{
-    HOLDS(!is_inherited());
-    HOLDS(wm_node_worker(node) == NULL);
-    return has_child == NULL ? 0 : run_check(may_not_hand_on, NULL);
-}
-
-DIRECTORY_TEST(only_a_child_of_no_worker_inherits_the_descriptor)
-{
-    node = node_attach("a");
-    node_begin(node);
-    assert_false(is_inherited());
-    assert_check(may_hand_on, NULL);
-    assert_false(is_inherited());
-    assert_ok(node_join(node));
-    assert_check(may_not_hand_on, "a child");
-    node_leave(node); /* and of none that was one */
-    assert_check(may_not_hand_on, NULL);
-    release(node);
-}
-
 static int releases(UNUSED const void *argument)
 {
     return wm_node_release(node);
 }
 
-/* What else it may not is with the workers. */
+/* What else it may not is with the workers; what it hands on, in node_lives. */
 DIRECTORY_TEST(a_child_that_releases_leaves_its_parents_worker_alone)
 {
     node = node_attach("a");

@@ -234,6 +234,17 @@ static void expect_next_binary(const char *of, const char *adopts,
     assert_int_equal(node_info(node).generation, newest);
 }
 
+static int joins_and_execs(const void *adopts)
+{
+    HOLDS(node_join(node) == 0);
+    return execs_next_binary(adopts);
+}
+
+static int has_a_child_that_execs(const void *adopts)
+{
+    return run_check(execs_next_binary, adopts);
+}
+
 DIRECTORY_TEST(the_next_binary_of_its_instance_takes_the_node_over)
 {
     static const char *const others[] = {"b", "aa", "a.b"};
@@ -271,14 +282,22 @@ DIRECTORY_TEST(what_is_not_for_the_next_binary_is_not_taken_over)
     expect_next_binary("a", "is newer", 1);
     assert_memory_equal(&before, node->segment.header, sizeof(before));
     node->segment.header->abi--;
-
     memcpy(node->segment.header->instance, "b", 2); /* belies its name */
     expect_next_binary("a", "is another's", 1);
-    memcpy(node->segment.header->instance, "a", 2);
+    release(node);
+}
 
-    assert_ok(node_join(node)); /* what a worker execs takes part in nothing */
-    expect_next_binary("a", "is a stranger", 1);
+DIRECTORY_TEST(what_a_worker_or_its_child_execs_takes_part_in_nothing)
+{
+    begin_node();
+    assert_int_equal(fcntl(node->segment.fd, F_GETFD), FD_CLOEXEC);
+    instance = "a";
+    assert_check(joins_and_execs, "is a worker");
+    assert_ok(node_join(node));
+    expect_next_binary("a", "is a worker's child", 1);
+    assert_check(has_a_child_that_execs, "is a worker's grandchild");
     node_leave(node);
+    expect_next_binary("a", "is the child of one that was a worker", 1);
     release(node);
 }
 

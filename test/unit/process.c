@@ -43,8 +43,6 @@ static void assert_dead(uint64_t ident, bool dead)
     assert_int_equal(is_quickly_dead(ident), dead);
 }
 
-/* ------------------------------------------------------------------- plain */
-
 static int has_an_ident_of_its_own(const void *argument)
 {
     const uint64_t parents = *(const uint64_t *)argument;
@@ -95,11 +93,9 @@ TEST(a_pid_that_nobody_has_is_dead)
     assert_true(wm_process_ident(0) == 0);
 }
 
-/* -------------------------------------------------------------- start time */
-
 TEST(another_start_time_is_another_process)
 {
-    const uint64_t self = ident_of(getpid());
+    const uint64_t self = wm_self_ident();
 
     assert_true(is_dead(self - 1));
     assert_true(is_dead(self + 1));
@@ -111,14 +107,10 @@ TEST(another_start_time_is_another_process)
 
 TEST(a_process_that_began_after_the_claim_is_not_the_claimant)
 {
-    const struct timespec ticks = {.tv_nsec = 50000000};
-    const uint64_t before = wm_now();
-    uint64_t unknown;
-    pid_t pid;
+    const uint64_t before = wm_now() - 50;
+    const pid_t pid = fork_sleeper();
+    const uint64_t unknown = wm_ident((uint32_t)pid, 0);
 
-    nanosleep(&ticks, NULL); /* the claim is to be older than the process */
-    pid = fork_sleeper();
-    unknown = wm_ident((uint32_t)pid, 0);
     assert_true(wm_process_dead(unknown, before, WM_PROOF_FULL));
     assert_int_equal(wm_process_dead(unknown, before, WM_PROOF_QUICK),
                      !has_pidfd());
@@ -136,8 +128,6 @@ TEST(the_clock_for_beats_is_the_monotonic_one)
 
     assert_true(before <= now && now <= wm_clock_ms(CLOCK_MONOTONIC));
 }
-
-/* ------------------------------------------------------- names and threads */
 
 TEST(a_name_with_parentheses_hides_nothing)
 {

@@ -163,15 +163,6 @@ DIRECTORY_TEST(what_nobody_uses_is_unlinked_under_the_lock_if_the_judge_says_so)
     assert_int_equal(unlink_if(true, name), -ENOENT);
 }
 
-DIRECTORY_TEST(a_damaged_one_is_judged_without_a_mapping)
-{
-    const char *name = segment_leave_dead("a");
-
-    assert_ok(truncate(directory_path(name), 7));
-    assert_ok(unlink_if(true, name));
-    expect_verdict(-ENODATA, 0, 0);
-}
-
 /* A user who could plant a file would speak for us. */
 DIRECTORY_TEST(another_users_is_not_ours_to_judge_even_for_root)
 {
