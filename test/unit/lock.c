@@ -16,11 +16,6 @@
 
 #define PATIENT 20000 /* ms: more than any load makes a try last */
 
-static struct wm_lock_area *area(void)
-{
-    return &header()->lock;
-}
-
 static struct wm_lock_holder holder(void)
 {
     struct wm_lock_holder h = {.size = sizeof(h)};
@@ -32,7 +27,7 @@ static struct wm_lock_holder holder(void)
 /* Writes a holder into the lock's word, as protocol.md draws it. */
 static void set_holder(pid_t pid, uint64_t start, uint64_t sequence)
 {
-    area()->word =
+    header()->lock.word =
         (uint64_t)pid << 42 | (start & 0x3ffff) << 24 | (sequence & 0xffffff);
 }
 
@@ -60,7 +55,7 @@ static long do_is_own(UNUSED struct process *self, UNUSED uint64_t none)
  * says how many they are. */
 static bool one_sleeps(UNUSED void *argument)
 {
-    _Atomic uint32_t *wake = &area()->wake;
+    _Atomic uint32_t *wake = &header()->lock.wake;
 
     return syscall(SYS_futex, wake, FUTEX_CMP_REQUEUE, 0, INT_MAX, wake,
                    atomic_load(wake)) == 1;
@@ -68,8 +63,8 @@ static bool one_sleeps(UNUSED void *argument)
 
 static long do_sleep_on_the_lock(UNUSED struct process *self, uint64_t value)
 {
-    return syscall(SYS_futex, &area()->wake, FUTEX_WAIT, (uint32_t)value, NULL,
-                   NULL, 0);
+    return syscall(SYS_futex, &header()->lock.wake, FUTEX_WAIT, (uint32_t)value,
+                   NULL, NULL, 0);
 }
 
 /* A waiter would look again by itself, the sleeper never. */
@@ -86,7 +81,7 @@ EMPTY_NODE_TEST(a_release_wakes_a_sleeper_and_gives_a_waiter_the_lock)
     try_to_lock(-EBUSY);
     assert_ok(call(a, do_unlock, 0));
     lock();
-    call_begin(a, do_sleep_on_the_lock, area()->wake);
+    call_begin(a, do_sleep_on_the_lock, header()->lock.wake);
     await(one_sleeps, NULL, "the sleeper");
     unlock();
     assert_ok(call_end(a));
@@ -179,13 +174,13 @@ EMPTY_NODE_TEST(waiting_ends_when_limited_and_a_stopped_holder_is_not_robbed)
 
     assert_ok(call(a, do_lock, 0));
     process_stop(a);
-    word = area()->word;
+    word = header()->lock.word;
     began = wm_now();
     assert_int_equal(do_lock(NULL, 60), -ETIMEDOUT);
     assert_true(wm_now() - began >= 60);
     assert_int_equal(wm_lock_acquire(node, &options), -ETIMEDOUT);
     assert_int_equal(wm_lock_try(node, 0, 1), -EINPROGRESS);
-    assert_true(area()->word == word);
+    assert_true(header()->lock.word == word);
     process_continue(a);
     assert_int_equal(call(a, do_is_own, 0), 1);
     assert_ok(call(a, do_unlock, 0));
@@ -285,7 +280,7 @@ EMPTY_NODE_TEST(what_an_earlier_holder_said_is_not_told)
     try_to_lock(0);
     unlock();
     /* One that has it, and was stopped before it could say why. */
-    set_holder(getpid(), 0, area()->word + 1);
+    set_holder(getpid(), 0, header()->lock.word + 1);
     assert_holder(getpid(), 0, 0);
     assert_int_equal(holder().generation, 0);
     assert_int_equal(holder().held_ms, 0);
@@ -299,5 +294,5 @@ EMPTY_NODE_TEST(the_sequence_wraps_without_touching_the_rest)
     assert_holder(getpid(), 5, 1);
     assert_int_equal(holder().sequence, 0);
     unlock();
-    assert_true(area()->word == 0);
+    assert_true(header()->lock.word == 0);
 }

@@ -33,26 +33,13 @@ static int set_up(void **state)
 
 #define TURN_TEST(name) TEST_WITH(set_up, node_tear_down, name)
 
-static _Atomic uint64_t *next_in_turn(void)
-{
-    return &header()->lock.next;
-}
-
-static uint32_t sequence(void)
-{
-    struct wm_lock_holder h = {.size = sizeof(h)};
-
-    wm_lock_inspect(node, &h);
-    return h.sequence;
-}
-
 TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
 {
     static const uint64_t times[] = {5000, LIMIT - 50, LIMIT + 60000};
     struct process *a = new_process();
 
     for (size_t i = 0; i < COUNT(times); i++) {
-        *next_in_turn() = wm_word(0, (uint32_t)a->pid, times[i]);
+        header()->lock.next = wm_word(0, (uint32_t)a->pid, times[i]);
         frozen_ms = times[i];
         assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
         frozen_ms += 100;
@@ -62,7 +49,7 @@ TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
         assert_ok(wm_lock_release(node));
     }
     assert_ok(call(a, do_try, 0));
-    assert_true(*next_in_turn() == 0); /* it has had its turn */
+    assert_true(header()->lock.next == 0); /* it has had its turn */
 }
 
 TURN_TEST(a_try_that_queues_signs_until_its_turn_comes_or_it_dies)
@@ -71,9 +58,9 @@ TURN_TEST(a_try_that_queues_signs_until_its_turn_comes_or_it_dies)
 
     assert_ok(wm_lock_acquire(node, NULL));
     assert_int_equal(call(a, do_try, 0), -EBUSY);
-    assert_true(*next_in_turn() == 0);
+    assert_true(header()->lock.next == 0);
     assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
-    assert_int_equal(wm_word_pid(*next_in_turn()), a->pid);
+    assert_int_equal(wm_word_pid(header()->lock.next), a->pid);
     assert_int_equal(call(b, do_try, 1), -EBUSY); /* a is the next */
     assert_int_equal(call(a, do_try, 0), -EBUSY);
     assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
@@ -109,11 +96,11 @@ static uint32_t poll_turn(void)
     uint32_t before = 0;
 
     while (wm_lock_try(node, 0, 1) < 0) {
-        before = before == 0 ? sequence() : before;
+        before = before == 0 ? wm_lock_sequence(header()->lock.word) : before;
         nanosleep(&rest, NULL);
     }
     assert_ok(wm_lock_release(node));
-    return before == 0 ? 0 : sequence() - before;
+    return before == 0 ? 0 : wm_lock_sequence(header()->lock.word) - before;
 }
 
 TURN_TEST(a_poller_gets_its_turn_among_sleepers)

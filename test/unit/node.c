@@ -42,32 +42,24 @@ DIRECTORY_TEST(bad_options_are_refused_and_nothing_made)
     assert_null(node);
 }
 
-DIRECTORY_TEST(options_of_a_later_header_are_taken_as_far_as_they_are_known)
+DIRECTORY_TEST(options_that_are_not_given_or_not_known_have_defaults)
 {
     struct {
         struct wm_node_options is;
-        uint64_t unknown[4];
+        uint64_t unknown[4]; /* of a later header */
     } longer = {.is = node_options("a")};
-
-    longer.is.size = sizeof(longer);
-    assert_ok(wm_node_attach(&longer.is, &node));
-    release(node);
-    longer.unknown[3] = 1;
-    assert_int_equal(wm_node_attach(&longer.is, &node), -E2BIG);
-}
-
-DIRECTORY_TEST(what_is_not_given_has_a_default)
-{
-    struct wm_node_options o = node_options("a");
     struct stat st;
 
-    o.capacity = o.log_entries = 0;
-    assert_ok(wm_node_attach(&o, &node));
+    longer.is.size = sizeof(longer);
+    longer.is.capacity = longer.is.log_entries = 0;
+    assert_ok(wm_node_attach(&longer.is, &node));
     assert_int_equal(node_info(node).capacity, 1024);
     assert_int_equal(node->segment.geometry.log_entries, 1024);
     assert_ok(stat(directory_path(node_info(node).name), &st));
     assert_int_equal(st.st_mode & 07777, 0600);
     release(node);
+    longer.unknown[3] = 1;
+    assert_int_equal(wm_node_attach(&longer.is, &node), -E2BIG);
 }
 
 DIRECTORY_TEST(a_directory_that_cannot_be_used_is_told)
@@ -126,25 +118,6 @@ DIRECTORY_TEST(two_instances_in_one_process_do_not_mix)
         release(n[i]);
         assert_int_equal(directory_files(), 1 - i);
     }
-}
-
-static int releases(UNUSED const void *argument)
-{
-    return wm_node_release(node);
-}
-
-/* What else it may not is with the workers; what it hands on, in node_lives. */
-DIRECTORY_TEST(a_child_that_releases_leaves_its_parents_worker_alone)
-{
-    node = node_attach("a");
-    node_begin(node);
-    assert_ok(node_join(node));
-    assert_check(releases, NULL);
-    assert_int_equal(wm_worker_has_record(wm_node_worker(node)), 1);
-    assert_int_equal(directory_files(), 1);
-    node_leave(node);
-    release(node);
-    assert_int_equal(directory_files(), 0);
 }
 
 /* ---------------------------------------------------- the living and the dead */
@@ -212,7 +185,6 @@ DIRECTORY_TEST(the_dead_and_the_living_are_listed_and_the_dead_may_be_unlinked)
 DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
 {
     struct wm_node *reader;
-    struct wm_node_info info;
 
     assert_check(dies_with_a_worker, NULL);
     assert_ok(wm_node_open("a", test_directory, &reader));
@@ -221,15 +193,14 @@ DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
     node = node_attach("b");
     segment_leave_dead("b");
     assert_ok(wm_node_open("b", test_directory, &reader));
-    info = node_info(reader);
-    assert_string_equal(info.instance, "b");
-    assert_string_equal(info.name, node_info(node).name);
-    assert_int_equal(info.read_only, 1);
+    assert_string_equal(node_info(reader).instance, "b");
+    assert_string_equal(node_info(reader).name, node_info(node).name);
+    assert_int_equal(node_info(reader).read_only, 1);
     release(reader);
-    assert_int_equal(directory_files(), 3);
+    release(node);
+    assert_int_equal(directory_files(), 2);
     assert_int_equal(wm_node_open("c", test_directory, &reader), -ENOENT);
     assert_int_equal(wm_node_open(NULL, test_directory, &reader), -EINVAL);
-    release(node);
 }
 
 /* With room for the directory, and none for a file in it. */

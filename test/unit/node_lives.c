@@ -53,22 +53,37 @@ DIRECTORY_TEST(the_last_process_unlinks_and_no_other_life_does)
     assert_int_equal(directory_files(), 0);
 }
 
-DIRECTORY_TEST(releasing_leaves_the_record_and_the_lock)
+static int releases(UNUSED const void *argument)
 {
-    struct wm_node *reader;
+    return wm_node_release(node);
+}
+
+/* A worker's record, and the lock that it holds. */
+static void expect_kept(const struct wm_node *reader, bool kept)
+{
     struct wm_worker_info list[4];
     struct wm_lock_holder holder = {.size = sizeof(holder)};
     uint32_t n;
+
+    assert_ok(wm_snapshot(reader, list, sizeof(*list), 4, &n));
+    assert_int_equal(n, kept);
+    wm_lock_inspect(reader, &holder);
+    assert_int_equal(holder.pid != 0, kept);
+}
+
+DIRECTORY_TEST(releasing_leaves_the_record_and_the_lock_but_not_in_a_child)
+{
+    struct wm_node *reader;
 
     begin_node();
     assert_ok(node_join(node));
     assert_ok(wm_lock_acquire(node, NULL));
     assert_ok(wm_node_open("a", test_directory, &reader));
+    assert_check(releases, NULL);
+    assert_int_equal(wm_worker_has_record(wm_node_worker(node)), 1);
+    expect_kept(reader, true);
     release(node);
-    assert_ok(wm_snapshot(reader, list, sizeof(*list), 4, &n));
-    assert_int_equal(n, 0);
-    wm_lock_inspect(reader, &holder);
-    assert_int_equal(holder.pid, 0);
+    expect_kept(reader, false);
     release(reader);
 }
 
