@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Handles: how many a process gets, what a fork makes of them, how readers find
- * a node. When a segment goes, and what comes after it, is in node_lives.c. */
+/* Options, and handles: how many a process gets, and how readers find a node.
+ * When a segment goes, what comes after it and who takes it over is in
+ * node_lives.c. */
 
 #include "segment_directory.h"
 
