@@ -51,12 +51,6 @@ def test_each_way_to_stop_gives_the_exits(make, dict_, how):
     make(dict=dict_, workers=1).start().stop(life(1), how)
 
 
-def test_a_fast_stop_gives_the_same_exits(make, dict_):
-    n = make(dict=dict_).start()
-    n.reload()
-    n.stop_fast(life(2, 2))
-
-
 @pytest.mark.parametrize("then", ["TERM", "an end of its connections"])
 def test_exits_are_given_when_the_shutdown_begins(make, both, then):
     """And not again on a fast stop that comes upon it."""
@@ -74,43 +68,29 @@ def test_exits_are_given_when_the_shutdown_begins(make, both, then):
     n.check_rows(life(2))
 
 
-@pytest.mark.parametrize("reloaded", [False, True])
-def test_hundreds_of_timers_at_shutdown(make, dict_, exit_worker, reloaded):
-    """lua_max_running_timers drops the exit's; exit_worker_by_lua* gives it,
-    and without that, it is logged."""
+def test_a_dropped_exit_timer_is_made_up_for(make, dict_, exit_worker):
+    """One timer that runs drops it, for lua_max_running_timers;
+    exit_worker_by_lua* gives the exit, and without that, it is logged."""
     n = make(dict=dict_, exit_worker=exit_worker,
-             http="lua_max_running_timers 256;",
-             main="worker_rlimit_nofile 2048;", before_join="""
-        for _ = 1, 400 do
-            ngx.timer.at(3600, function() ngx.sleep(0.2) end)
-        end""").start()
-    n.expect("lua_max_running_timers are not enough|connections? are not"
-             "|failed to run timer")
-    n.modelled = n.complete = exit_worker
-    if reloaded:
-        n.reload()
-    n.stop()
-    assert not n.log_lines("crashed")
-    if exit_worker:
-        n.check_rows(life(2, 2) if reloaded else life(2))
-    else:
-        left = len(n.events("worker_exit")) + len(
-            n.log_lines("not given: worker_exit"))
-        assert left == len(n.events("worker_start"))
-
-
-def test_a_dropped_exit_timer_is_made_up_for(make, dict_):
-    """One that runs drops it for sure."""
-    n = make(dict=dict_, http="lua_max_running_timers 1;", after_join="""
+             http="lua_max_running_timers 1;", after_join="""
         ngx.timer.at(0, function()
             wmt.note("occupied")
             while not ngx.worker.exiting() do ngx.sleep(0.005) end
             ngx.sleep(0.1)
         end)""").start()
-    n.wait_note("occupied", 2)
-    n.stop(life(2))
     n.expect("lua_max_running_timers are not enough")
+    n.modelled = n.complete = exit_worker
+    n.wait_note("occupied", 2)
+    n.reload()
+    n.wait_note("occupied", 4)
+    n.stop()
     assert n.log_lines("lua_max_running_timers are not enough")
+    assert not n.log_lines("crashed")
+    if exit_worker:
+        n.check_rows(life(2, 2))
+    else:
+        assert not n.events("worker_exit")
+        assert len(n.log_lines("not given: worker_exit")) == 4
 
 
 @pytest.mark.parametrize("reloaded", [False, True])
@@ -121,11 +101,10 @@ def test_a_fast_stop_without_exit_worker_logs_what_is_not_given(
     n.complete = False
     if reloaded:
         n.reload()
-    pids = n.current()
     sizes = (2, 2) if reloaded else (2,)
+    gone = [f"worker_exit of {len(sizes)}-{p}" for p in n.current()]
     n.stop_fast(born(*sizes))
-    for what in [f"worker_exit of {len(sizes)}-{p}" for p in pids] + [
-            f"master_exit of {len(sizes)}"]:
+    for what in [*gone, f"master_exit of {len(sizes)}"]:
         assert len(n.log_lines(f"manager: not given.*{what}")) == 1
     n.start_again()
     n.stop(born(*sizes) + life(2))
@@ -133,55 +112,53 @@ def test_a_fast_stop_without_exit_worker_logs_what_is_not_given(
 
 # --- a whole life, in each kind of configuration ------------------------------
 
-CACHE = "proxy_cache_path cache keys_zone=cache:1m;"
 REQUESTS = """
     location /lua { content_by_lua_block { ngx.say(ngx.worker.pid()) } }"""
+NO_CACHE = "lua_code_cache is off; this will hurt performance"
 KINDS = {
     "plain": {},
-    "daemon": {"daemon": True},
-    "other user": {"daemon": True, "user": "www-data"},
-    "cache helpers": {"http": CACHE},
+    "daemon, other user": {"daemon": True, "user": "www-data"},
+    "cache helpers": {
+        "http": "proxy_cache_path cache keys_zone=cache:1m;"},
     "no code cache": {"user": "root", "code_cache": False,
                       "server": REQUESTS},
 }
 
 
-def visit(n):
+def kill_helpers(n):
+    """Those of the start close their copy of the VM; nobody counts them, nor
+    their deaths."""
+    pids = n.helpers()
+    n.expect("exited on signal 9", 3)       # and a worker's
+    proc.kill(*pids)
+
+
+def visit(n, inits, process=3):
     """Each request runs init_by_lua*, in a worker."""
-    before = len(n.notes("init"))
     for _ in range(4):
         assert n.get("/lua") == 200
-    assert [x["process"] for x in n.notes("init")[before:]] == [3] * 4
+    assert [x["process"] for x in n.notes("init")[inits:]] == [process] * 4
 
 
-def whole_life(n, stop):
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("end", ["graceful", "fast", "no exit_worker"])
+def test_a_whole_life(make, root, dict_, kind, end):
+    n = make(dict=dict_, exit_worker=end != "no exit_worker", **KINDS[kind])
+    if kind == "no code cache":
+        n.expect(NO_CACHE)
     n.start()
+    if kind == "cache helpers":
+        kill_helpers(n)
     n.bind_fails()
     n.reload()
     n.replace(n.started(3)[0])
-    if not n.param("code_cache"):
-        visit(n)
+    if kind == "no code cache":
+        visit(n, 3)
+    stop = n.stop_fast if end == "fast" else n.stop
     stop(born(2, None, 2) + respawn(3, 3, 0) + stopped(2, None, 2))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("fast", [False, True])
-def test_a_whole_life(make, root, dict_, kind, fast):
-    n = make(dict=dict_, **KINDS[kind])
-    if kind == "no code cache":
-        n.expect("lua_code_cache is off; this will hurt performance")
-    whole_life(n, n.stop_fast if fast else n.stop)
-    if n.daemon:
-        assert n.events("master_start")[0]["by"] != n.events(
-            "master_start")[1]["by"], "the first process has left"
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_whole_life_without_exit_worker(make, root, kind):
-    n = make(exit_worker=False, **KINDS[kind])
-    if kind == "no code cache":
-        n.expect("lua_code_cache is off; this will hurt performance")
-    whole_life(n, n.stop)
+    assert len(n.log_lines("crashed")) == 1
+    first, second, _ = n.events("master_start")
+    assert (first["by"] != second["by"]) is n.daemon, "the first process left"
 
 
 def test_workers_of_another_user_inherit_the_segment(make, root):
@@ -197,16 +174,6 @@ def test_workers_of_another_user_inherit_the_segment(make, root):
     n.reload(user="root")
     assert uids() == {0}
     n.stop(life(2, 2))
-
-
-def test_cache_manager_and_loader_are_not_counted(make):
-    """They close their copy of the VM as they start; nor are their deaths."""
-    n = make(http=CACHE).start()
-    pids = n.helpers()
-    n.expect("exited on signal 9", 2)
-    proc.kill(*pids)
-    n.stop_fast(life(2))
-    assert not n.log_lines("crashed")
 
 
 def test_a_reload_before_any_worker_has_joined(make):
@@ -230,25 +197,22 @@ ONE = {"master_process": False, "workers": 1}
 
 
 @pytest.mark.parametrize("how", ["QUIT", "TERM"])
-def test_a_single_process(make, dict_, how):
-    n = make(dict=dict_, **ONE).start()
+def test_a_single_process(make, both, how):
+    """Debian's nginx fires no premature timers here: without
+    exit_worker_by_lua*, no exit is given."""
+    n = make(**both, **ONE).start()
     assert n.get() == 204
     n.bind_fails()      # begins no generation
-    n.stop(life(1), how)
-    n.params["daemon"] = n.daemon = True
-    n.start_again()
-    n.stop(life(1) * 2, how)
-
-
-@pytest.mark.parametrize("how", ["QUIT", "TERM"])
-def test_a_single_process_without_exit_worker_gives_no_exits(
-        make, dict_, how):
-    """Debian's nginx fires no premature timers here."""
-    n = make(dict=dict_, exit_worker=False, **ONE).start()
-    n.complete = False
-    n.stop(starts(1, 1), how)
-    assert n.log_lines("worker manager: not given: worker_exit of 1-")
-    assert n.log_lines("worker manager: not given: master_exit of 1")
+    if both["exit_worker"]:
+        n.stop(life(1), how)
+        n.params["daemon"] = n.daemon = True
+        n.start_again()
+        n.stop(life(1) * 2, how)
+    else:
+        n.complete = False
+        n.stop(starts(1, 1), how)
+        assert n.log_lines("worker manager: not given: worker_exit of 1-")
+        assert n.log_lines("worker manager: not given: master_exit of 1")
 
 
 def test_a_reload_of_a_single_process_begins_no_generation(make, dict_):
@@ -270,35 +234,29 @@ def test_a_reload_of_a_single_process_begins_no_generation(make, dict_):
 
 def test_a_single_process_without_code_cache(make, dict_):
     n = make(code_cache=False, dict=dict_, server=REQUESTS, **ONE)
-    n.expect("lua_code_cache is off; this will hurt performance")
+    n.expect(NO_CACHE)
     n.start()
-    for _ in range(3):
-        assert n.get("/lua") == 200
-    assert [x["process"] for x in n.notes("init")] == [0] * 4
+    visit(n, 1, process=0)
     n.stop(life(1))
 
 
 # --- other nginx processes nearby ---------------------------------------------
 
-def test_two_nodes_with_the_same_shm_name(make, both):
-    a = make(workers=2, **both).start()
-    b = make(workers=3, **both).start()
-    assert not a.instances & b.instances
-    a.reload()
-    b.replace(b.started(1)[0])
-    a.stop(life(2, 2))
-    assert a.segments() == [] and len(b.segments()) == 1
-    b.reload()
-    b.stop(starts(1, 3) + respawn(4) + life(3, 3)[4:])
-
-
-def test_two_nodes_in_one_prefix_with_different_shm_names(make):
-    """Each is a node of its own; only the prefix is the same."""
-    a = make().start()
+def test_prefix_and_shm_name_tell_nodes_apart(make, both):
+    """Their default instance names have them and the subsystem; nothing that
+    one node does is seen in another."""
+    a = make(**both).start()
     b = make(beside=a, listen="unix:t", opts={"shm": "other"}).start()
-    assert not a.instances & b.instances
+    c = make(workers=3, **both).start()
+    names = a.instances | b.instances | c.instances
+    assert len(names) == 3 and all("http" in x for x in names), names
+    a.reload()
+    c.replace(c.started(1)[0])
+    a.stop(life(2, 2))
+    assert a.segments() == [] and len(c.segments()) == 1
     b.stop(life(2))
-    a.stop(life(2))
+    c.reload()
+    c.stop(starts(1, 3) + respawn(4) + life(3, 3)[4:])
 
 
 @pytest.mark.parametrize("flag", ["-t", "-T"])
@@ -314,9 +272,7 @@ def test_a_configuration_test_leaves_the_node_alone(make, both, flag):
     assert n.segments() == []
     n.start()
     unmoved()
-    n.reload()
-    unmoved()
-    n.stop(life(2, 2))
+    n.stop(life(2))
     unmoved()
 
 
