@@ -46,9 +46,12 @@ def test_several_old_generations_are_counted_apart(make, both):
 
 @pytest.mark.parametrize("how", ["HUP", "-s reload"])
 def test_a_reload_in_the_usual_course_of_time(make, both, how):
-    """Nothing is held up here; the model knows every legal order."""
+    """Nothing is held up here; the model knows every legal order. Each
+    generation runs its own callbacks."""
     n = make(**both).start()
     for gen in (2, 3):
+        n.configure(callbacks={
+            "master_exit": f'wmt.note("exit of " .. id, {{ gen = {gen} }})'})
         if how == "HUP":
             n.signal("HUP")
         else:
@@ -58,6 +61,8 @@ def test_a_reload_in_the_usual_course_of_time(make, both, how):
     n.stop()
     for gen in (1, 2, 3):
         assert of(n.rows(), gen) == of(life(2, 2, 2), gen)
+        assert [x["gen"] for x in n.notes(f"exit of {gen}")] == (
+            [gen] if gen > 1 else [])
 
 
 def test_reloads_in_a_burst(make, both):
@@ -81,15 +86,6 @@ def test_a_stop_right_after_a_reload(make, both):
     assert [r.event for r in rows].count("worker_exit") == 4
 
 
-def test_each_generation_runs_its_own_callbacks(make):
-    tag = 'wmt.note("exit of " .. id, { tag = "%s" })'
-    n = make(callbacks={"master_exit": tag % "old"}).start()
-    n.reload(callbacks={"master_exit": tag % "new"})
-    n.stop()
-    assert [x["tag"] for x in n.notes("exit of 1")] == ["old"]
-    assert [x["tag"] for x in n.notes("exit of 2")] == ["new"]
-
-
 # --- workers that come up late: last and first are still told right -----------
 
 def test_quit_before_a_sibling_has_joined(make, both):
@@ -106,20 +102,20 @@ def test_quit_before_a_sibling_has_joined(make, both):
     assert [x["info"]["spell"] for x in n.events("master_exit")] == [1, 2]
 
 
-@pytest.mark.parametrize("how", ["QUIT", None])
-def test_a_sibling_waits_for_its_turn_to_start(make, both, how):
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_sibling_waits_for_its_turn_to_start(make, both, leaves):
     """It keeps one that leaves from being the last, and sees it if it stays."""
     n = make(callbacks={"worker_start": 'wmt.gate("start")'}, **both)
     n.start(ready=False)
     n.wait_note("gate")
     n.note_segments()
-    if how:
-        n.signal(how)
-    n.open_gate("start")
-    if how:
+    if leaves:
+        n.signal("QUIT")
+        n.open_gate("start")
         n.wait_end()
         assert [r.event for r in n.rows()].count("master_exit") in (1, 2)
     else:
+        n.open_gate("start")
         n.wait_up()
         n.stop(life(2))
 
@@ -165,12 +161,12 @@ def test_a_sibling_joins_late_into_an_old_generation(make, both):
     n.wait_events("worker_start", 2, 1)
     (late,) = n.wait_note("gate")
     n.wait_events("master_exit", 1)
-    (early,) = n.started(2)
-    n.pause([early])        # it hears of its end when all of 3 are up
+    early = n.started(2)
+    n.pause(early)          # it hears of its end when all of 3 are up
     n.hup(before_join="")
     n.wait_events("worker_start", 3, 2)
-    n.resume([early])
-    n.wait_gone([early])
+    n.resume(early)
+    n.wait_gone(early)
     n.open_gate("join")
     n.wait_gone([late])
     n.stop()
@@ -183,17 +179,18 @@ def test_a_sibling_joins_late_into_an_old_generation(make, both):
 # --- reloads and starts that fail leave no trace in the counts ----------------
 
 def test_failures_in_a_row(make, both):
+    """While old workers still serve; then before a good reload, and before the
+    stop."""
     n = make(**both).start()
-    for _ in range(3):
-        n.bind_fails()
-    n.reload()
-    n.stop(life(2, None, None, None, 2))
-
-
-def test_a_stop_after_a_failure(make, both):
-    n = make(**both).start()
+    held = n.drain()
     n.bind_fails()
-    n.stop(life(2, None))
+    n.let_go(held)
+    n.bind_fails()
+    n.reload_fails("the user's own", after_init='error("the user\'s own")')
+    n.expect("the user's own")
+    n.reload()
+    n.bind_fails()
+    n.stop(life(2, 2, None, None, None, 2, None))
 
 
 def test_a_taken_address_then_a_good_reload(make):
@@ -218,31 +215,25 @@ def test_a_syntax_error_then_a_good_reload(make, dict_, place):
     n.stop(life(2, None, 2) if began else life(2, 2))
 
 
-def test_an_error_in_the_users_init_then_a_good_reload(make, both):
-    n = make(**both).start()
-    n.reload_fails("the user's own", after_init='error("the user\'s own")')
-    n.expect("the user's own")
-    n.reload()
-    n.stop(life(2, None, 2))
-
-
-def test_a_failure_while_old_workers_still_serve(make, both):
-    n = make(**both).start()
-    held = n.drain()
-    n.bind_fails()
-    n.let_go(held)
-    n.reload()
-    n.stop(life(2, 2, None, 2))
+NO_START = {
+    "bind": {"server": "listen unix:none/s;"},
+    "raise": {"callbacks": {"master_start": 'error("raised on purpose")'}},
+}
 
 
 @pytest.mark.parametrize("daemon", [False, True])
-def test_a_start_that_fails_leaves_nothing(make, both, daemon):
+@pytest.mark.parametrize("why", NO_START)
+def test_a_start_that_fails_leaves_nothing(make, both, daemon, why):
     """And the good one after it is told nothing."""
     n = make(daemon=daemon, opts={"name": conf.own("test-failed-start")},
-             server="listen unix:none/s;", **both)
+             **NO_START[why], **both)
     assert n.start_fails() == 1
     n.check_rows(master_start(1))
     assert n.segments() == []
-    n.params["server"] = ""
+    if why == "raise":
+        n.expect("the master_start callback of 1 raised: .*on purpose", 1)
+        n.expect("raised on purpose|traceback")
+        n.killed.add(n.events("master_start")[0]["by"])
+    n.params.update(server="", callbacks={})
     n.start_again()
     n.stop(master_start(1) + life(2))

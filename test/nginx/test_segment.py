@@ -30,13 +30,6 @@ def test_a_name_of_63_characters(make):
     assert len(path) == len("/dev/shm/wm..") + 63 + 16
 
 
-def test_the_default_name_tells_prefix_shm_and_subsystem_apart(make):
-    a = make().start()
-    b = make(opts={"shm": "other"}).start()
-    c = make().start()
-    assert len(a.instances | b.instances | c.instances) == 3
-    assert all("http" in "".join(x.instances) for x in (a, b, c))
-
 
 @pytest.mark.parametrize("shm", ["a/b", "sp ace", "é", "x" * 200, ".."])
 def test_any_shm_name_makes_a_default_name(make, shm):
