@@ -312,19 +312,3 @@ def test_life_goes_on_while_a_second_nginx_tries_to_start(make, both):
     for each in (n, second):
         each.expected = n.expected + [("enough|stack traceback", None)]
     second.complete = False
-
-
-def test_a_second_nginx_that_is_killed_owes_nothing(make):
-    """The next start clears its segment away, and has nothing to tell."""
-    n = make().start()
-    second = make(beside=n, after_init='wmt.gate("never")')
-    second.launch()
-    second.wait_note("gate")
-    proc.kill(second.popen.pid)
-    n.stop()
-    assert len(n.segments()) == 1
-    n.start_again()
-    assert len(n.segments()) == 1
-    n.stop()
-    assert not n.log_lines("not given")
-    second.complete = False

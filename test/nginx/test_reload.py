@@ -28,22 +28,6 @@ def test_old_workers_that_still_serve_are_not_counted(make, both):
     n.check_rows(life(2, 2, 2))
 
 
-def test_several_old_generations_are_counted_apart(make, both):
-    """Generations 1 and 2 hear of their end only after 3 is up."""
-    n = make(workers=2, **both).start()
-    old = n.reload_unheard(until=2, workers=3)
-    middle = n.started(2)
-    n.pause(middle)
-    n.hup(workers=1)
-    n.wait_events("worker_start", 3, 1)
-    for pids in (middle, old):
-        n.resume(pids)
-        n.wait_gone(pids)
-    n.stop(starts(1, 2) + reloads(2, 3, n_prev=2) + reloads(3, 1, n_prev=3)
-           + exits(2, 3, n_prev=2, n_next=1) + exits(1, 2, n_next=1)
-           + exits(3, 1, n_prev=0))
-
-
 @pytest.mark.parametrize("how", ["HUP", "-s reload"])
 def test_a_reload_in_the_usual_course_of_time(make, both, how):
     """Nothing is held up here; the model knows every legal order. Each
@@ -76,16 +60,6 @@ def test_reloads_in_a_burst(make, both):
         assert mine.count("worker_start") == mine.count("worker_exit")
 
 
-def test_a_stop_right_after_a_reload(make, both):
-    n = make(**both).start()
-    n.signal("HUP")
-    n.wait_note("init", 2)
-    n.stop()
-    rows = n.rows()
-    assert [r[:2] for r in rows].count(("master_exit", 1)) == 1
-    assert [r.event for r in rows].count("worker_exit") == 4
-
-
 # --- workers that come up late: last and first are still told right -----------
 
 def test_quit_before_a_sibling_has_joined(make, both):
@@ -100,24 +74,6 @@ def test_quit_before_a_sibling_has_joined(make, both):
     n.wait_end()
     n.check_rows(life(1) + worker_start(1, 1) + exits(1, 1))
     assert [x["info"]["spell"] for x in n.events("master_exit")] == [1, 2]
-
-
-@pytest.mark.parametrize("leaves", [True, False])
-def test_a_sibling_waits_for_its_turn_to_start(make, both, leaves):
-    """It keeps one that leaves from being the last, and sees it if it stays."""
-    n = make(callbacks={"worker_start": 'wmt.gate("start")'}, **both)
-    n.start(ready=False)
-    n.wait_note("gate")
-    n.note_segments()
-    if leaves:
-        n.signal("QUIT")
-        n.open_gate("start")
-        n.wait_end()
-        assert [r.event for r in n.rows()].count("master_exit") in (1, 2)
-    else:
-        n.open_gate("start")
-        n.wait_up()
-        n.stop(life(2))
 
 
 @pytest.mark.parametrize("used", [True, False])
@@ -152,28 +108,6 @@ def rows_of_2(rows):
                     one + first + one + last + end,
                     (one + last + end) * 2)
     return seen
-
-
-def test_a_sibling_joins_late_into_an_old_generation(make, both):
-    """One worker of generation 2 served; the other joins after 3 is up."""
-    n = make(**both).start()
-    n.hup(before_join=HELD)
-    n.wait_events("worker_start", 2, 1)
-    (late,) = n.wait_note("gate")
-    n.wait_events("master_exit", 1)
-    early = n.started(2)
-    n.pause(early)          # it hears of its end when all of 3 are up
-    n.hup(before_join="")
-    n.wait_events("worker_start", 3, 2)
-    n.resume(early)
-    n.wait_gone(early)
-    n.open_gate("join")
-    n.wait_gone([late])
-    n.stop()
-    once = exits(2, 1, n_prev=0, n_next=2)
-    assert [r for r in n.rows() if r.gen == 2][2:] == (
-        once + worker_start(2, 1, 0, 2, "reload") + once)
-    assert [x["info"]["spell"] for x in n.events("master_exit", 2)] == [1, 2]
 
 
 # --- reloads and starts that fail leave no trace in the counts ----------------
