@@ -169,17 +169,21 @@ def test_helpers_close_their_vm_as_they_start(plain):
     assert sorted(closed(n)) == [(p, HELPER, init["vm"]) for p in helpers]
 
 
+@pytest.mark.parametrize("process", [WORKER, SINGLE])
 def test_code_cache_off_runs_init_for_each_request_in_the_worker(
-        plain, root):
-    n = plain(code_cache=False, user="root", server=REQUEST)
+        plain, root, process):
+    """With master_process off, ngx_process does not tell it from the first."""
+    n = plain(code_cache=False, user="root", workers=1,
+              master_process=process == WORKER, server=REQUEST)
     n.expect(NO_CACHE)
     n.start()
+    (worker,) = {x["by"] for x in n.notes("up")}
     for k in (1, 2):
         assert n.get("/lua") == 200
         init = n.notes("init")[k]
-        assert init["by"] in n.workers() and init["process"] == WORKER
+        assert (init["by"], init["process"]) == (worker, process)
         n.wait_note("vm closed", k)
-        assert (init["by"], WORKER, init["vm"]) in closed(n)
+        assert (worker, process, init["vm"]) in closed(n)
 
 
 @pytest.mark.parametrize("reloaded", [False, True])
@@ -200,21 +204,18 @@ def test_master_process_off_is_one_process_with_both_phases(
     assert reloaded or len(n.notes("leaving")) == 1
 
 
-def test_master_process_off_and_code_cache_off(plain):
-    """ngx_process alone does not tell a request's init from the first."""
-    n = plain(master_process=False, workers=1, code_cache=False,
-              server=REQUEST)
-    n.expect(NO_CACHE)
-    n.start()
-    assert n.get("/lua") == 200
-    assert [x["process"] for x in n.notes("init")] == [SINGLE] * 2
-
-
-def test_what_a_worker_has_from_its_master(plain, root):
-    """Another user, no environment, and a standard error that leads into the
-    error log: there the end of a VM is told, as ngx.log cannot be called."""
+def test_what_master_and_worker_find(plain, root):
+    """The binary exports what the module reads. A worker has another user, no
+    environment, and a standard error that leads into the error log: there the
+    end of a VM is told, as ngx.log cannot be called."""
     env = 'wmt.note("env", { x = os.getenv("WM_TEST_X") })'
-    n = plain(user="www-data", before_init=env, before_join=env, after_join="""
+    n = plain(user="www-data", before_init=env, after_init="""
+        local ffi = require "ffi"
+        ffi.cdef "uintptr_t ngx_test_config, ngx_inherited; int ngx_terminate;"
+        wmt.note("exported", { test = tonumber(ffi.C.ngx_test_config),
+                               inherited = tonumber(ffi.C.ngx_inherited),
+                               terminate = ffi.C.ngx_terminate })""",
+              before_join=env, after_join="""
         wmt.note("user", { euid = wmt.euid() })
         io.stderr:write("join was here\\n")""")
     n.env = {**os.environ, "WM_TEST_X": "set"}
@@ -225,15 +226,6 @@ def test_what_a_worker_has_from_its_master(plain, root):
     assert users == {os.stat(f"/proc/{p}").st_uid for p in n.workers()}
     assert 0 not in users
     assert len(n.log_lines("^join was here")) == 2
-
-
-def test_the_binary_exports_what_the_module_reads(plain):
-    n = plain(after_init="""
-        local ffi = require "ffi"
-        ffi.cdef "uintptr_t ngx_test_config, ngx_inherited; int ngx_terminate;"
-        wmt.note("exported", { test = tonumber(ffi.C.ngx_test_config),
-                               inherited = tonumber(ffi.C.ngx_inherited),
-                               terminate = ffi.C.ngx_terminate })""").start()
     (seen,) = n.notes("exported")
     assert (seen["test"], seen["inherited"], seen["terminate"]) == (0, 0, 0)
 

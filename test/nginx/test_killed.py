@@ -68,17 +68,6 @@ def test_a_reload_right_after_a_kill_counts_no_dead(make, both):
     assert n.rows()[3:4] == master_start(2, 1, "reload")
 
 
-def test_a_stop_right_after_a_kill(make, both):
-    """The killed is no sibling: one that is left can be the last."""
-    n = make(**both).start()
-    pid, other = n.started(1)
-    n.kill(pid)
-    n.stop()
-    left = [x["by"] for x in n.events("worker_exit", 1)]
-    assert other in left and pid not in left
-    assert n.rows()[-1:] == master_exit(1)
-
-
 def test_a_stop_with_no_worker_left(make):
     """Nobody is left to give the exit; the next start is told."""
     n = make(workers=1, callbacks={"worker_exit": 'wmt.gate("exit")'}).start()

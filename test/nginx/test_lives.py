@@ -14,19 +14,13 @@ from rows import born, life, master_start, respawn, starts, stopped
 
 # --- two workers, and other numbers -------------------------------------------
 
-@pytest.mark.parametrize("sizes", [(1,), (5,), (2, 2, 2), (2, 4, 1)])
+@pytest.mark.parametrize("sizes", [(1,), (5,), (2, 2, 2), (2, 4, 1), (64, 64)])
 def test_every_worker_counts_up_then_down(make, both, sizes):
     n = make(workers=sizes[0], **both).start()
     assert n.rows() == starts(1, sizes[0])
     for workers in sizes[1:]:
         n.reload(workers=workers)
     n.stop(life(*sizes))
-
-
-def test_sixty_four_workers(make):
-    n = make(workers=64).start()
-    n.reload()
-    n.stop(life(64, 64))
 
 
 def test_starting_again_is_a_new_life(make, both):
@@ -112,8 +106,14 @@ def test_a_fast_stop_without_exit_worker_logs_what_is_not_given(
 
 # --- a whole life, in each kind of configuration ------------------------------
 
+# A request, whose views answer, too.
 REQUESTS = """
-    location /lua { content_by_lua_block { ngx.say(ngx.worker.pid()) } }"""
+    location /lua { content_by_lua_block {
+        local M = require("resty.worker.manager")
+        assert(#M.workers() > 0 and #M.generations() > 0 and M.beat() == true
+               and M.leader() ~= nil)
+        ngx.say(ngx.worker.pid())
+    } }"""
 NO_CACHE = "lua_code_cache is off; this will hurt performance"
 KINDS = {
     "plain": {},
@@ -133,6 +133,17 @@ def kill_helpers(n):
     proc.kill(*pids)
 
 
+def change_user(n):
+    """The workers inherit the segment, which they may not open."""
+    (path,) = n.segments()
+    seen = os.stat(path)
+    assert (seen.st_uid, seen.st_mode & 0o777) == (0, 0o600)
+    uid = pwd.getpwnam("www-data").pw_uid
+    assert {os.stat(f"/proc/{p}").st_uid for p in n.workers()} == {uid}
+    n.reload(user="root")
+    assert {os.stat(f"/proc/{p}").st_uid for p in n.workers()} == {0}
+
+
 def visit(n, inits, process=3):
     """Each request runs init_by_lua*, in a worker."""
     for _ in range(4):
@@ -150,7 +161,10 @@ def test_a_whole_life(make, root, dict_, kind, end):
     if kind == "cache helpers":
         kill_helpers(n)
     n.bind_fails()
-    n.reload()
+    if kind == "daemon, other user":
+        change_user(n)
+    else:
+        n.reload()
     n.replace(n.started(3)[0])
     if kind == "no code cache":
         visit(n, 3)
@@ -159,21 +173,6 @@ def test_a_whole_life(make, root, dict_, kind, end):
     assert len(n.log_lines("crashed")) == 1
     first, second, _ = n.events("master_start")
     assert (first["by"] != second["by"]) is n.daemon, "the first process left"
-
-
-def test_workers_of_another_user_inherit_the_segment(make, root):
-    """They may not open it; and a reload may change the user."""
-    n = make(user="www-data", daemon=True).start()
-    (path,) = n.segments()
-    seen = os.stat(path)
-    assert (seen.st_uid, seen.st_mode & 0o777) == (0, 0o600)
-
-    def uids():
-        return {os.stat(f"/proc/{p}").st_uid for p in n.workers()}
-    assert uids() == {pwd.getpwnam("www-data").pw_uid}
-    n.reload(user="root")
-    assert uids() == {0}
-    n.stop(life(2, 2))
 
 
 def test_a_reload_before_any_worker_has_joined(make):
@@ -205,8 +204,11 @@ def test_a_single_process(make, both, how):
     n.bind_fails()      # begins no generation
     if both["exit_worker"]:
         n.stop(life(1), how)
-        n.params["daemon"] = n.daemon = True
+        n.params.update(daemon=True, code_cache=False, server=REQUESTS)
+        n.daemon = True
+        n.expect(NO_CACHE)
         n.start_again()
+        visit(n, len(n.notes("init")), process=0)
         n.stop(life(1) * 2, how)
     else:
         n.complete = False
@@ -230,14 +232,6 @@ def test_a_reload_of_a_single_process_begins_no_generation(make, dict_):
     assert len(n.notes("up")) == 1
     assert n.start_again(unclean=True)["exits_owed"] == 1
     n.stop(starts(1, 1) + life(1))
-
-
-def test_a_single_process_without_code_cache(make, dict_):
-    n = make(code_cache=False, dict=dict_, server=REQUESTS, **ONE)
-    n.expect(NO_CACHE)
-    n.start()
-    visit(n, 1, process=0)
-    n.stop(life(1))
 
 
 # --- other nginx processes nearby ---------------------------------------------

@@ -18,7 +18,6 @@ import segment
 from proc import wait
 from rows import (born, exits, life, master_start, reloads, starts,
                   worker_start, worker_starts)
-from told import opts, told
 from traced import LATE_INIT
 
 
@@ -123,26 +122,6 @@ def test_the_old_one_leaves_fast(node, dict_):
     n.stop_fast(life(2, 2, reason="upgrade"))
 
 
-def test_another_one_after_it(node):
-    n = node().start()
-    upgrade(n)
-    upgrade(n)
-    n.stop(life(2, 2, 2, reason="upgrade"))
-
-
-def test_a_respawn_of_the_old_one_meanwhile(node):
-    n = node(opts=opts(interval=0.1)).start()
-    old, _ = n.new_binary()
-    pid = n.started(1)[0]
-    n.replace(pid)
-    n.wait_note("failed")
-    wait(lambda: len(n.workers(old)) == 2, "the respawn")
-    n.end_master(old)
-    n.stop(UPGRADE[:6] + worker_start(1, 3, None, 2, "respawn")
-           + UPGRADE[6:] + exits(2, 2, 0))
-    assert [x[1:] for x in told(n, "failed")] == [(f"1-{pid}", "crashed")]
-
-
 # --- it is rolled back --------------------------------------------------------
 
 @pytest.mark.parametrize("workers, then", [
@@ -232,24 +211,6 @@ def test_the_new_one_is_killed(node, where, rows):
     n.stop(rows)
 
 
-@pytest.mark.parametrize("first", ["its workers", "the old one"])
-def test_the_new_one_is_killed_as_it_serves(node, first):
-    n = node().start()
-    old, new = n.new_binary()
-    orphans = n.workers(new)
-    proc.kill(new)
-    n.expect("exited on signal 9")
-    n.master = old
-    if first == "its workers":
-        n.quit_workers(orphans)
-        n.reload()
-        n.stop(UPGRADE[:6] + exits(2, 2, 2, 2) + GONE_ON)
-    else:
-        n.stop()
-        n.quit_workers(orphans)
-        n.check_rows(UPGRADE[:6] + exits(1, 2) + exits(2, 2, 0))
-
-
 def test_its_start_callback_raises(node):
     n = node(callbacks={"master_start": """
         if wmt.opened("late") then error("no") end"""}).start()
@@ -282,24 +243,18 @@ def test_a_binary_that_cannot_be_run(node):
 
 # --- onto another node --------------------------------------------------------
 
-@pytest.mark.parametrize("other", ["abi", "name"])
-def test_onto_another_node(node, other):
-    """A fresh one, for another ABI with one warning; the old one ends for
-    itself, and its segment goes with its last process."""
+def test_onto_another_abi(node):
+    """A node of its own, with one warning; the old one ends for itself, and its
+    segment goes with its last process."""
     # The old one is not to look while its segment is another's.
     n = node(opts={"interval": 600}).start()
     n.check_life = lambda lines: None       # two nodes in one trace
     (first,) = n.segments()
-    if other == "abi":
-        abi = segment.change_abi(first, 9999)
-        n.expect(r"\[warn\].*worker manager: .*ABI.*a node of its own")
-    else:
-        n.params["opts"] = {"name": conf.own("other")}
-        n.configure()
+    abi = segment.change_abi(first, 9999)
+    n.expect(r"\[warn\].*worker manager: .*ABI.*a node of its own")
     old, _ = n.new_binary()
-    if other == "abi":
-        segment.change_abi(first, abi)
-        assert len(n.log_lines(r"^\d.*worker manager: .*ABI")) == 1
+    segment.change_abi(first, abi)
+    assert len(n.log_lines(r"^\d.*worker manager: .*ABI")) == 1
     n.note_segments()
     n.end_master(old)
     assert not os.path.exists(first)
@@ -315,7 +270,7 @@ def test_all_killed_during_it_then_a_start(node):
     n.pause(pids)       # or one might notice another's end
     proc.kill(*pids)
     n.expect("exited on signal 9|crashed")
-    told_ = n.start_again(unclean=True)
-    assert (told_["workers"], told_["exits_owed"], told_["generation"]) == (
+    told = n.start_again(unclean=True)
+    assert (told["workers"], told["exits_owed"], told["generation"]) == (
         4, 2, 2)
     n.stop(UPGRADE[:6] + life(2))

@@ -7,7 +7,6 @@ import time
 import pytest
 
 from proc import wait
-from rows import life
 from told import JUDGED, QUICK, opts, told
 
 ANSWERS = """
@@ -38,7 +37,6 @@ ANSWERS = """
             return { mine = mine, term = term, id = id }
         end,
     }"""
-NO_CACHE = "lua_code_cache is off; this will hurt performance"
 
 
 @pytest.fixture
@@ -200,24 +198,6 @@ def test_where_views_answer(make):
     for line in tries.values():
         assert line["ok"] is False and "number" in line["first"], line
         assert "init_worker_by_lua(nginx.conf:" in line["first"], line
-
-
-def test_requests_without_code_cache_may_look(make, root):
-    n = make(user="root", code_cache=False, server="""
-        location /look { content_by_lua_block {
-            local M = require("resty.worker.manager")
-            require("wmt").note("look", {
-                workers = #M.workers(), generations = #M.generations(),
-                beat = M.beat(), mine = M.leader() })
-            ngx.say("ok")
-        } }""")
-    n.expect(NO_CACHE)
-    n.start()
-    for _ in range(10):
-        assert n.get("/look") == 200
-    for x in n.notes("look"):
-        assert (x["workers"], x["generations"], x["beat"]) == (2, 1, True)
-    n.stop(life(2))
 
 
 # --- beat ---------------------------------------------------------------------
