@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""The example server under real clients: only one that is killed loses requests."""
+"""The example server under real clients: only a worker that is killed loses
+requests."""
 
 import http.client
 import os

@@ -5,7 +5,6 @@ worker is told, when, and how often. That one worker leads by terms that grow is
 tested in test/unit, and by the rules of the chaos."""
 
 import segment
-from conf import Lua
 from rows import exits, life, master_exit, reloads, respawn, starts
 from test_views import ANSWERS
 from told import JUDGED, QUICK, check_leads, failure, lead, leads, opts, told

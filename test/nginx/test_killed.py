@@ -4,6 +4,8 @@
 began has one end, and a generation's exit comes once. That each death is found
 and counted is tested in test/unit and test/crash."""
 
+import os
+import signal
 import time
 from collections import Counter
 
@@ -229,7 +231,12 @@ def test_orphans_end_by_themselves(make, both, sizes):
     n = make(**both).start()
     for _ in sizes[1:]:
         n.reload()
-    n.quit_workers(n.orphan())
+    orphans = n.workers()
+    proc.kill(n.master)
+    n.master = None
+    for pid in orphans:
+        os.kill(pid, signal.SIGQUIT)
+    n.wait_gone(orphans)
     n.check_rows(life(*sizes))
     assert n.segments() == []
 

@@ -133,7 +133,7 @@ def test_the_wrong_phase_raises_and_harms_nothing(make, dict_):
     wmt = 'local wmt = require "wmt"'
     leave = "exit_worker"
     n = make(dict=dict_, user="root", after_init=all_in("init")
-             + tried("init of another shm", 'on_init_by_lua({ shm = "other" })'),
+             + tried("init of other", 'on_init_by_lua({ shm = "other" })'),
              after_join=f"""
         ngx.timer.at(0, function()
             {all_in("timer")}
@@ -150,8 +150,7 @@ def test_the_wrong_phase_raises_and_harms_nothing(make, dict_):
     tries = n.tries()
     assert tries.pop(f"exit in {leave}")["first"] is True
     assert len(tries) == 5 * len(CALLS)
-    for name in ("init in init", "init of another shm",
-                 "worker in init_worker"):
+    for name in ("init in init", "init of other", "worker in init_worker"):
         raised(tries[name], "by_lua(nginx.conf:", "twice")
     for name, line in tries.items():
         raised(line, "nginx.conf:", CALLS[name.split()[0]].partition("(")[0])
