@@ -150,25 +150,6 @@ def test_a_survivor_without_a_callback_leaves_it_owed(make):
     assert given == [("master_exit", 1, "crash"), ("master_exit", 3, "stop")]
 
 
-@pytest.mark.parametrize("last", ["leaves", "is killed"])
-def test_one_killed_and_the_other_the_last(make, both, last):
-    """The other one leaves; or has left, and drains as this one is killed."""
-    n = make(opts=OFTEN, **both).start()
-    killed, other = n.reload_unheard(until=2)
-    if last == "leaves":
-        n.kill(killed)
-        n.resume([other])
-        n.wait_gone([other])
-        end = exits(1, 1, n_next=2)
-    else:
-        n.resume([other])
-        n.wait_events("worker_exit", 1)
-        n.kill(killed)
-        end = worker_exit(1, 2, n_next=2, reason="reload") + CRASH
-    n.wait_events("master_exit", 1)
-    n.stop(RELOADED + end + stopped(2, 2))
-
-
 def test_thirty_reloads_with_connections_that_stay(make, both):
     """As fast as they come up, a connection held on each worker, or on the one
     before if that still answers: nobody spins, and each end is given."""

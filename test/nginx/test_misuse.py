@@ -6,7 +6,7 @@ nothing; what is unknown is warned of."""
 import pytest
 
 from conf import EVENTS, MODULE, Lua, lua, options
-from rows import born, life, respawn, stopped
+from rows import life
 
 GOOD = f'wmt.call("on_init", {MODULE}.on_init_by_lua, %s, %s)' % (
     options({}), ", ".join(f'wmt.callback("{e}")' for e in EVENTS[:2]))
@@ -103,18 +103,13 @@ def test_unknown_keys_of_any_type_are_only_warned_of(make):
     n.stop(life(2))
 
 
-def test_numeric_strings_pass_as_numbers(make):
-    n = make(opts={"interval": "0.2", "failed": "0.6", "lock_timeout": "5",
-                   "capacity": "16", "mode": "0640"}).start()
-    n.replace(n.started(1)[0])
-    n.stop(born(2) + respawn(3) + stopped(2))
-
-
-def test_the_seeds_options_alone_will_do(make, dict_):
-    """The defaults of all others; fractions are welcome."""
-    n = make(dict=dict_, opts={"interval": None, "failed": None}).start()
+def test_numbers_may_be_strings_fractions_or_left_out(make, dict_):
+    n = make(dict=dict_, opts={
+        "interval": "0.2", "failed": "0.6", "lock_timeout": "5",
+        "capacity": "1024", "mode": "0640"}).start()
     n.reload(opts={"interval": 7.25, "failed": 0.5})
-    n.stop(life(2, 2))
+    n.reload(opts={"interval": None, "failed": None})
+    n.stop(life(2, 2, 2))
 
 
 # --- calls in the wrong phase, twice, or without what must come first ---------

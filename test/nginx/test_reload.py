@@ -1,31 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Reloads: faster than workers come up or end, and such that fail."""
+"""Reloads: faster than workers come up or end, and such that fail. What is
+counted over several generations is tested in test/unit."""
 
 import socket
 
 import pytest
 
 import conf
-from proc import wait
-from rows import (exits, life, master_exit, master_start, of, reloads, starts,
-                  stopped, worker_exit, worker_start)
-from traced import LATE_JOIN
-
-HELD = 'if ngx.worker.id() == 1 then wmt.gate("join") end'
-
-
-def test_old_workers_that_still_serve_are_not_counted(make, both):
-    n = make(**both).start()
-    held = n.drain()
-    held.update(n.drain())
-    assert len(held) == 4 and set(held) < set(n.workers())
-    n.signal("QUIT")
-    n.wait_events("master_exit", 3)
-    wait(lambda: set(n.workers()) == set(held), "the idle ones to end")
-    n.let_go(held)
-    n.wait_end()
-    n.check_rows(life(2, 2, 2))
+from rows import exits, life, master_start, of, worker_start
 
 
 @pytest.mark.parametrize("how", ["HUP", "-s reload"])
@@ -60,11 +43,11 @@ def test_reloads_in_a_burst(make, both):
         assert mine.count("worker_start") == mine.count("worker_exit")
 
 
-# --- workers that come up late: last and first are still told right -----------
-
 def test_quit_before_a_sibling_has_joined(make, both):
     """One that joins after the last has left begins a spell of its own."""
-    n = make(before_join=HELD, **both).start(ready=False)
+    n = make(before_join="""
+        if ngx.worker.id() == 1 then wmt.gate("join") end""",
+             **both).start(ready=False)
     n.wait_events("worker_start", 1)
     n.wait_note("gate")
     n.note_segments()
@@ -74,40 +57,6 @@ def test_quit_before_a_sibling_has_joined(make, both):
     n.wait_end()
     n.check_rows(life(1) + worker_start(1, 1) + exits(1, 1))
     assert [x["info"]["spell"] for x in n.events("master_exit")] == [1, 2]
-
-
-@pytest.mark.parametrize("used", [True, False])
-def test_a_late_generation_is_overtaken(make, both, used):
-    """Generation 3 is up before 2 has joined; 2 joins, or it is killed, and
-    all pass over it."""
-    n = make(before_join=LATE_JOIN, **both).start()
-    n.open_gate("late")
-    n.hup()
-    slow = n.wait_note("gate", 2)
-    n.wait_events("master_exit", 1)
-    n.hup(before_join="")
-    n.wait_events("worker_start", 3, 2)
-    if used:
-        n.open_gate("join")
-        n.wait_gone(slow)
-    else:
-        n.kill(*slow)
-    n.stop(starts(1, 2) + master_start(2, 2, "reload") + exits(1, 2, n_next=0)
-           + reloads(3, 2, n_prev=0) + (rows_of_2(n.rows()) if used else [])
-           + stopped(2, None, 2))
-
-
-def rows_of_2(rows):
-    """Both joined with QUIT pending: together, or one after the other."""
-    kw = {"n_prev": 0, "n_next": 2, "reason": "reload"}
-    one, two = (worker_start(2, k, **kw) for k in (1, 2))
-    last, first = (worker_exit(2, k, **kw) for k in (1, 2))
-    end = master_exit(2, **kw)
-    seen = [r for r in rows[7:] if r.gen == 2 and r.event != "master_start"]
-    assert seen in (one + two + first + last + end,
-                    one + first + one + last + end,
-                    (one + last + end) * 2)
-    return seen
 
 
 # --- reloads and starts that fail leave no trace in the counts ----------------

@@ -59,10 +59,22 @@ def states(n, pid):
 
 # --- what is told -------------------------------------------------------------
 
-def test_workers_and_generations_are_told_as_they_are(asked, both):
-    """Draining workers stay in sight, and slots are unique."""
+def test_workers_counts_and_generations_are_told_as_they_are(asked, both):
+    """Draining workers stay in sight, but are not counted; slots are unique."""
     n = asked(**both).start()
-    held = n.drain()
+
+    def counts(gen):
+        seen = [n.ask(pid, "counts") for pid in n.started(gen)]
+        return {tuple(x.get(k) for k in ("n_prev", "n_mine", "n_next"))
+                for x in seen}
+    assert counts(1) == {(None, 2, None)}
+    held = n.hold_all()
+    old = n.reload_unheard(until=2)
+    assert counts(2) == {(2, 2, None)}
+    n.resume(old)
+    n.wait_events("master_exit", 1)
+    assert counts(2) == {(0, 2, None)}
+
     n.bind_fails()
     pid = n.current()[0]
     seen = {w["pid"]: w for w in listed(n.ask(pid, "workers"))}
@@ -111,22 +123,6 @@ def test_each_state_of_a_worker_has_its_word(asked):
     assert states(n, first)[other] == "live"
     n.replace(other)
     assert states(n, first)[other] == "crashed"
-
-
-def test_counts_are_what_a_callback_would_see(asked, both):
-    n = asked(workers=3, **both).start()
-
-    def counts(pids):
-        seen = [n.ask(pid, "counts") for pid in pids]
-        return {tuple(x.get(k) for k in ("n_prev", "n_mine", "n_next"))
-                for x in seen}
-
-    assert counts(n.current()) == {(None, 3, None)}
-    old = n.reload_unheard(until=2, workers=2)
-    assert counts(n.started(2)) == {(3, 2, None)}
-    n.resume(old)
-    n.wait_gone(old)
-    assert counts(n.started(2)) == {(0, 2, None)}
 
 
 def test_events_tell_a_life_in_order(asked, both):
