@@ -67,20 +67,20 @@ def lead(request):
     n.kill_all()
 
 
-def test_the_readmes_configuration(lead):
-    lead(block(document("README.md"), "load_module"), SYSTEM)
-
-
-def test_the_readmes_configuration_with_paths_of_ones_own(lead):
-    """Both lines that it names, for files that the loader does not find."""
-    readme = document("README.md")
-    lines = re.findall(r'lua_package_\w+ +".*";', readme)
-    assert len(lines) == 2
-    paths = "\n".join(lines).replace("/opt/libwm/build", conf.BUILD)
-    paths = paths.replace("/opt/libwm", ROOT)
+@pytest.mark.parametrize("own_paths", [False, True])
+def test_the_readmes_configuration(lead, own_paths):
+    """As it is, and with both lines that it names for files that the loader
+    does not find."""
+    readme, env = document("README.md"), SYSTEM
     text = block(readme, "load_module")
-    lead(text.replace("http {", "http {\n" + paths, 1),
-         {"LUA_PATH": f"{conf.DEB}/usr/share/lua/5.1/?.lua;;"})
+    if own_paths:
+        lines = re.findall(r'lua_package_\w+ +".*";', readme)
+        assert len(lines) == 2
+        paths = "\n".join(lines).replace("/opt/libwm/build", conf.BUILD)
+        paths = paths.replace("/opt/libwm", ROOT)
+        text = text.replace("http {", "http {\n" + paths, 1)
+        env = {"LUA_PATH": f"{conf.DEB}/usr/share/lua/5.1/?.lua;;"}
+    lead(text, env)
 
 
 def test_the_readmes_drop_in(lead):

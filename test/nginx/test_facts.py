@@ -173,22 +173,15 @@ def test_code_cache_off_runs_init_for_each_request_in_the_worker(
         assert (worker, process, init["vm"]) in closed(n)
 
 
-@pytest.mark.parametrize("reloaded", [False, True])
-def test_master_process_off_is_one_process_with_both_phases(
-        plain, dict_, reloaded):
-    """A reload runs the first of them alone."""
+def test_master_process_off_is_one_process_with_both_phases(plain, dict_):
+    """(A reload runs the first of them alone: test_lives.py.)"""
     n = plain(dict=dict_, master_process=False, workers=1).start()
     master = n.master
-    if reloaded:
-        n.hup()
-        n.wait_note("init", 2)
-        n.expect("worker_connections are not enough")
     n.stop()
     assert [(x["by"], x["process"]) for x in n.notes("init") + n.notes("up")
-            ] == [(master, SINGLE)] * (3 if reloaded else 2)
-    assert len(n.notes("up")) == 1
+            ] == [(master, SINGLE)] * 2
     assert not n.notes("premature"), "Debian's: no premature timers"
-    assert reloaded or len(n.notes("leaving")) == 1
+    assert len(n.notes("leaving")) == 1
 
 
 def test_what_master_and_worker_find(plain, root):

@@ -42,19 +42,6 @@ def test_respawns_see_one_more_each(make, both, workers):
         assert len(n.log_lines(rf"manager: .*1-{pid}\b.*crashed")) == 1
 
 
-def test_an_idle_survivor_notices_a_crash_at_its_next_beat(make):
-    """Without a respawn: the replacement is held up before it joins."""
-    n = make(opts=OFTEN, before_join=LATE_JOIN).start()
-    n.open_gate("late")
-    pid = n.started(1)[0]
-    n.mark = len(n.log())
-    n.kill(pid)
-    n.wait_log(rf"worker manager: .*1-{pid}\b.*crashed")
-    n.open_gate("join")
-    n.wait_events("worker_start", 1, 3)
-    n.stop(starts(1, 2) + respawn(3) + exits(1, 2))
-
-
 def test_a_reload_right_after_a_kill_counts_no_dead(make, both):
     """Nobody else has looked since; the respawn is held up."""
     n = make(opts={"interval": 3600, "failed": 3600}, before_join=LATE_JOIN,

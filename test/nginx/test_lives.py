@@ -16,25 +16,19 @@ from rows import born, life, master_start, respawn, starts, stopped
 
 @pytest.mark.parametrize("sizes", [(1,), (5,), (2, 2, 2), (2, 4, 1), (64, 64)])
 def test_every_worker_counts_up_then_down(make, both, sizes):
+    """In a segment that lives as long as the node; the next life has one of its
+    own."""
     n = make(workers=sizes[0], **both).start()
     assert n.rows() == starts(1, sizes[0])
+    (name,) = n.mapped()
     for workers in sizes[1:]:
         n.reload(workers=workers)
-    n.stop(life(*sizes))
-
-
-def test_starting_again_is_a_new_life(make, both):
-    """With a segment of its own, which lives as long as the node."""
-    n = make(**both).start()
-    (name,) = n.mapped()
     assert n.segments() == ["/dev/shm/" + name]
-    n.reload()
-    assert list(n.mapped()) == [name]
-    n.stop()
+    n.stop(life(*sizes))
     assert n.segments() == []
     n.start_again()
     assert len(n.segments()) == 1 and list(n.mapped()) != [name]
-    n.stop(life(2, 2) + life(2))
+    n.stop(life(*sizes) + life(sizes[-1]))
 
 
 # --- ways to stop -------------------------------------------------------------
@@ -87,21 +81,17 @@ def test_a_dropped_exit_timer_is_made_up_for(make, dict_, exit_worker):
         assert len(n.log_lines("not given: worker_exit")) == 4
 
 
-@pytest.mark.parametrize("reloaded", [False, True])
-def test_a_fast_stop_without_exit_worker_logs_what_is_not_given(
-        make, dict_, reloaded):
+def test_a_fast_stop_without_exit_worker_logs_what_is_not_given(make, dict_):
     """So it is no unclean end: the next start has nothing to be told."""
     n = make(dict=dict_, exit_worker=False).start()
     n.complete = False
-    if reloaded:
-        n.reload()
-    sizes = (2, 2) if reloaded else (2,)
-    gone = [f"worker_exit of {len(sizes)}-{p}" for p in n.current()]
-    n.stop_fast(born(*sizes))
-    for what in [*gone, f"master_exit of {len(sizes)}"]:
+    n.reload()
+    gone = [f"worker_exit of 2-{p}" for p in n.current()]
+    n.stop_fast(born(2, 2))
+    for what in [*gone, "master_exit of 2"]:
         assert len(n.log_lines(f"manager: not given.*{what}")) == 1
     n.start_again()
-    n.stop(born(*sizes) + life(2))
+    n.stop(born(2, 2) + life(2))
 
 
 # --- a whole life, in each kind of configuration ------------------------------

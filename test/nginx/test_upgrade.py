@@ -8,7 +8,6 @@ of this is done with daemon on.
 
 import os
 import shutil
-import signal
 
 import pytest
 
@@ -65,41 +64,38 @@ def quit_early(n):
     n.wait_up()
 
 
+# Parameters, what starts it, and what it needs of the machine.
+ANONYMOUS = "anonymous memory"
 KINDS = {
-    "daemon": {},
-    "other user": {"user": "www-data"},
-    "in the background of a shell that has ended": {"daemon": False},
-    "anonymous memory": {},
-}
-WRAPS = {
-    "in the background of a shell that has ended": [
-        "sh", "-c",
-        '"$@" & while [ ! -s nginx.pid ]; do sleep 0.01; done', "-"],
-    "anonymous memory": [
+    "daemon": ({}, [], None),
+    "other user": ({"user": "www-data"}, [], "root"),
+    "in the background of a shell that has ended": ({"daemon": False}, [
+        "sh", "-c", '"$@" & while [ ! -s nginx.pid ]; do sleep 0.01; done',
+        "-"], None),
+    ANONYMOUS: ({}, [
         "unshare", "-m", "sh", "-c",
         'mount -t tmpfs -o ro none /dev/shm && exec "$@"', "-"],
+        "private_mounts"),
 }
-
-
-NEEDS = {"other user": "root", "anonymous memory": "private_mounts"}
 
 
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_binary_takes_over(node, request, both, kind, early):
     """Once it has begun, or after the old one has quit; then it reloads."""
-    if kind in NEEDS:
-        request.getfixturevalue(NEEDS[kind])
-    n = node(before_init=LATE_INIT, **KINDS[kind], **both)
-    n.wrap = WRAPS.get(kind, [])
+    params, wrap, need = KINDS[kind]
+    if need:
+        request.getfixturevalue(need)
+    n = node(before_init=LATE_INIT, **params, **both)
+    n.wrap = wrap
     if not n.daemon:
         n.find_master = n.pid_file
     n.start()
     n.popen.wait()
     segments = n.segments()
-    if kind == "anonymous memory":
+    if kind == ANONYMOUS:
         n.expect("using anonymous memory", 1)
-    assert len(segments) == (0 if kind == "anonymous memory" else 1)
+    assert len(segments) == (0 if kind == ANONYMOUS else 1)
     if early:
         quit_early(n)
     else:
@@ -107,19 +103,6 @@ def test_a_new_binary_takes_over(node, request, both, kind, early):
     assert n.segments() == segments
     n.reload()
     n.stop((life(2) + upgraded(2, 2, 0) if early else UPGRADE) + RELOADED)
-
-
-def test_the_old_one_leaves_fast(node, dict_):
-    n = node(dict=dict_).start()
-    old, _ = n.new_binary()
-    n.pause([old])      # as in end_in_turn()
-    for pid in n.workers(old):
-        proc.send(pid, signal.SIGTERM)
-        n.wait_gone([pid])
-    proc.send(old, signal.SIGTERM)
-    n.resume([old])
-    n.wait_gone([old])
-    n.stop_fast(life(2, 2, reason="upgrade"))
 
 
 # --- it is rolled back --------------------------------------------------------

@@ -114,10 +114,6 @@ def own(name):
     return f"{name}-{os.getpid()}"
 
 
-def switch(on):
-    return "on" if on else "off"
-
-
 def merge(defaults, params):
     unknown = set(params) - set(defaults)
     if unknown:
@@ -131,8 +127,8 @@ def render(**params):
     leave = p["leave"]
     return CONF.format(**{
         **p, "modules": MODULES, "temporary": TEMPORARY,
-        **{x: switch(p[x]) for x in ("daemon", "master_process",
-                                     "code_cache")},
+        **{x: "on" if p[x] else "off"
+           for x in ("daemon", "master_process", "code_cache")},
         "user": f'user {p["user"]};' if p["user"] else "",
         "dict": "lua_shared_dict my_shm 1m;" if p["dict"] else "",
         "leave": "" if leave is None else
