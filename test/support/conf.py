@@ -2,6 +2,7 @@
 # Copyright The libwm authors
 """Where nginx and its files are, and the text of an nginx.conf."""
 
+import json
 import os
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
@@ -147,14 +148,10 @@ def lua(value):
         return str(value)
     if value is None:
         return "nil"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, dict):
         return "{" + ", ".join(f"[{lua(k)}] = {lua(v)}"
                                for k, v in value.items()) + "}"
-    return repr(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def options(opts):
