@@ -26,7 +26,7 @@
 #include "process.h"
 
 #define CAPACITY 4
-#define MOMENTS 4096
+#define MOMENTS 8192
 #define WAITING 64 /* system calls: one that makes more waits for another */
 #define LASTS 53   /* visible steps of a second process: most have fewer */
 #define STRIDE 64  /* between pauses, where not all are wanted */
@@ -37,6 +37,26 @@ static bool is_thorough;
 
 /* ------------------------------------------------------------------- a run */
 
+/* Of a process that is stepped; 0: it has the kernel's clock. */
+static uint64_t own_now;
+
+int __real_clock_gettime(clockid_t id, struct timespec *ts);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
+
+/* Its coarse clock goes on by a millisecond at each look. The kernel's goes on
+ * by its ticks: of two beats the second would be another change in one run, if
+ * a tick came between them, and no change in the next. */
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
+{
+    if (own_now == 0 || id != CLOCK_MONOTONIC_COARSE) {
+        return __real_clock_gettime(id, ts);
+    }
+    own_now++;
+    ts->tv_sec = (time_t)(own_now / 1000);
+    ts->tv_nsec = (long)(own_now % 1000) * 1000000;
+    return 0;
+}
+
 static void prepare(void *argument)
 {
     struct run *r = argument;
@@ -45,6 +65,7 @@ static void prepare(void *argument)
     if (r->operation->prepare != NULL) {
         r->operation->prepare(r);
     }
+    own_now = wm_now();
 }
 
 static void act(void *argument)
@@ -87,14 +108,14 @@ static void fork_stepped(struct run *r, int number)
     r->self.seen = &ledger->seen[number];
     r->result = &ledger->result[number];
     step_fork(&r->stepped, prepare, act, depart, r);
-    if (number == 0) {
-        turn_clocks(r);
-    }
     if (record_of(r->stepped.pid) != NULL) {
         run_set_back(r->stepped.pid, NEVER_OVERDUE);
     }
     if (r->operation->ready != NULL) {
         r->operation->ready(r);
+    }
+    if (number == 0) {
+        turn_clocks(r); /* after all that others do to them */
     }
 }
 
