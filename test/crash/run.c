@@ -189,12 +189,3 @@ void look_after(struct run *r)
     }
     others_tell();
 }
-
-void kill_stepped(struct run *r, bool zombie)
-{
-    run_expect_crash(&run, r->stepped.pid);
-    step_kill(&r->stepped);
-    if (!zombie) {
-        step_reap(&r->stepped);
-    }
-}

@@ -215,15 +215,13 @@ void step_depart(struct stepped *s)
     assert_int_equal(status, 0);
 }
 
-void step_kill(struct stepped *s)
+void step_kill(struct stepped *s, bool zombie)
 {
     kill_unreaped(s->pid);
-}
-
-void step_reap(struct stepped *s)
-{
-    assert_int_equal(waitpid(s->pid, NULL, 0), s->pid);
-    s->pid = 0;
+    if (!zombie) {
+        assert_int_equal(waitpid(s->pid, NULL, 0), s->pid);
+        s->pid = 0;
+    }
 }
 
 void step_clear(struct stepped *s)

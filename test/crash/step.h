@@ -75,9 +75,8 @@ void step_resume(struct stepped *s);
 void step_finish(struct stepped *s);
 void step_depart(struct stepped *s);
 
-/* Kills it and leaves a zombie; has that reaped. */
-void step_kill(struct stepped *s);
-void step_reap(struct stepped *s);
+/* Kills it, and may leave a zombie, as a master does that is busy. */
+void step_kill(struct stepped *s, bool zombie);
 
 /* Whatever came of it: neither the process nor the copies are left. */
 void step_clear(struct stepped *s);

@@ -90,7 +90,8 @@ static void kill_at(const struct operation *o, struct moment m, bool zombie)
     told = ledger->count;
     step_to_moment("killed", m);
     check_moment();
-    kill_stepped(&run, zombie);
+    run_expect_crash(&run, run.stepped.pid);
+    step_kill(&run.stepped, zombie);
     lost = count_lost(ledger_marks(header()) - given, told);
     sweep();
     look_after(&run);
@@ -249,7 +250,8 @@ static void pair_at(const struct operation *o, struct moment m,
     if (is_over) {
         step_depart(&second.stepped);
     } else {
-        kill_stepped(&second, false);
+        run_expect_crash(&run, second.stepped.pid);
+        step_kill(&second.stepped, false);
     }
     at_moment(other->name, m);
     step_resume(&run.stepped);

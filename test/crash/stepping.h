@@ -50,9 +50,6 @@ void watch_stepped(struct run *r);
 /* The others find what came of it, when it was killed or is over. */
 void look_after(struct run *r);
 
-/* Every other time a zombie is left, as by a master that is busy. */
-void kill_stepped(struct run *r, bool zombie);
-
 /* The state of a process's record, WM_FREE if it has none; of one that is just
  * claimed as well. */
 unsigned run_state(pid_t pid);

@@ -180,10 +180,7 @@ static void check_reader(const struct wm_node_entry *entry,
 static void kill_at(const struct operation *o, struct moment m, bool zombie)
 {
     begin_at(o, m);
-    step_kill(&stepped);
-    if (!zombie) {
-        step_reap(&stepped);
-    }
+    step_kill(&stepped, zombie);
     assert_in_range(directory_files(), 0, 1);
     wm_node_list(INSTANCE, test_directory, check_reader, NULL);
     check_end(o, next_life());

@@ -18,9 +18,11 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #define LOG 4u
 #define FILE_NAME "wm.fuzz.0123456789abcdef"
@@ -39,7 +41,7 @@ bool __real_wm_process_dead(uint64_t ident, uint64_t claimed_ms,
 
 static const char *directory;
 static struct wm_geometry geometry;
-static int file = -1;
+static int file;
 static unsigned char *file_memory;
 static struct wm_node *node;    /* that this process takes part in */
 static struct wm_node pristine; /* as it was after joining */
@@ -71,7 +73,7 @@ bool __wrap_wm_process_dead(uint64_t ident, uint64_t claimed_ms,
 
 static struct {
     bool on;
-    pthread_t thread;
+    sem_t go, done;
     unsigned char *at;
     uint64_t seed;
 } scribbler;
@@ -88,54 +90,51 @@ static uint64_t next_random(uint64_t *state)
 static uint64_t a_value(uint64_t r)
 {
     const uint64_t *words = (const uint64_t *)(void *)image;
+    const uint64_t values[] = {
+        r >> 40 & 1 ? UINT64_MAX : 0,
+        r >> 32 & 7,
+        words[r % (geometry.size / 8)],
+        words[r % (geometry.size / 8)],
+        wm_word(r >> 57 & 7, wm_ident_pid(wm_self_ident()), wm_now()),
+        wm_gen_word(r >> 57 & 7, r >> 20 & 3, r >> 22 & 3, r & 0xffff),
+        r,
+        r,
+    };
 
-    switch (r >> 60) {
-    case 0:
-        return 0;
-    case 1:
-        return UINT64_MAX;
-    case 2:
-        return r >> 32 & 7;
-    case 3:
-    case 4:
-    case 5:
-        return words[r % (geometry.size / 8)];
-    case 6:
-        return wm_word(r >> 57 & 7, wm_ident_pid(wm_self_ident()), wm_now());
-    case 7:
-        return wm_gen_word(r >> 57 & 7, r >> 20 & 3, r >> 22 & 3, r & 0xffff);
-    default:
-        return r;
-    }
+    return values[r >> 61];
 }
 
+/* To start a thread for each input would take as long as the rest of it. */
 static void *scribble(void *unused)
 {
-    for (int i = 0; i < SCRIBBLES; i++) {
-        const uint64_t r = next_random(&scribbler.seed);
-        /* Mostly not the constants: they end all. */
-        const size_t first = r >> 40 & 63 ? WM_CONSTANTS : 0;
-        const size_t at = first + r % (geometry.size - first);
+    for (;; sem_post(&scribbler.done)) {
+        sem_wait(&scribbler.go);
+        for (int i = 0; i < SCRIBBLES; i++) {
+            const uint64_t r = next_random(&scribbler.seed);
+            /* Mostly not the constants: they end all. */
+            const size_t first = r >> 40 & 63 ? WM_CONSTANTS : 0;
+            const size_t at = first + r % (geometry.size - first);
 
-        *(volatile uint64_t *)(void *)&scribbler.at[at & ~(size_t)7] =
-            a_value(next_random(&scribbler.seed));
+            *(volatile uint64_t *)(void *)&scribbler.at[at & ~(size_t)7] =
+                a_value(next_random(&scribbler.seed));
+        }
     }
     return unused;
 }
 
 static void begin_scribbling(unsigned char *at, const struct head *head)
 {
+    scribbler.at = at;
+    scribbler.seed = head->seed | UINT64_C(1) << 40;
     if (scribbler.on) {
-        scribbler.at = at;
-        scribbler.seed = head->seed | UINT64_C(1) << 40;
-        HOLD(pthread_create(&scribbler.thread, NULL, scribble, NULL) == 0);
+        sem_post(&scribbler.go);
     }
 }
 
 static void end_scribbling(void)
 {
     if (scribbler.on) {
-        HOLD(pthread_join(scribbler.thread, NULL) == 0);
+        sem_wait(&scribbler.done);
     }
 }
 
@@ -154,7 +153,19 @@ static void read_file(void)
     }
 }
 
-/* A former life of a node that begins. */
+/* An empty one of the directory, open. */
+static int make_file(const char *name)
+{
+    char path[200];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    HOLD(fd >= 0);
+    return fd;
+}
+
+/* A former life of a node that begins: damaged or dead, it is gone then. */
 static void be_a_former_life(const uint8_t *bytes, size_t size)
 {
     const struct wm_node_options options = {.size = sizeof(options),
@@ -162,30 +173,29 @@ static void be_a_former_life(const uint8_t *bytes, size_t size)
                                             .directory = directory,
                                             .capacity = 1,
                                             .log_entries = 1};
+    const int fd = make_file(DEAD_NAME);
     struct wm_node *next;
-    char path[200];
-    int fd;
+    struct stat st;
 
-    snprintf(path, sizeof(path), "%s/%s", directory, DEAD_NAME);
-    fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    HOLD(fd >= 0 && write(fd, bytes, size) == (ssize_t)size);
-    close(fd);
+    HOLD(write(fd, bytes, size) == (ssize_t)size);
     HOLD(wm_node_attach(&options, &next) == 0);
-    HOLD(access(path, F_OK) != 0);
+    HOLD(fstat(fd, &st) == 0 && st.st_nlink == 0);
     wm_node_release(next);
+    close(fd);
 }
 
-static uint64_t with_pid(uint64_t word, unsigned shift)
+/* Puts a pid in place of a stand-in. */
+static void fill_in_pid(uint64_t *word, unsigned shift)
 {
-    const uint64_t pid = word >> shift & wm_low(UINT64_MAX, WM_PID_BITS);
-    const uint64_t is = pid == PID_OWN      ? (uint64_t)getpid()
-                        : pid == PID_PARENT ? (uint64_t)getppid()
-                                            : pid;
+    const uint64_t pids = wm_low(UINT64_MAX, WM_PID_BITS) << shift;
+    const uint64_t pid = (*word & pids) >> shift;
 
-    return (word & ~(wm_low(UINT64_MAX, WM_PID_BITS) << shift)) | is << shift;
+    if (pid == PID_OWN || pid == PID_PARENT) {
+        *word &= ~pids;
+        *word |= (uint64_t)(pid == PID_OWN ? getpid() : getppid()) << shift;
+    }
 }
 
-/* Puts pids in place of the stand-ins. */
 static void fill_in_pids(unsigned char *bytes)
 {
     struct wm_segment_header *h = (void *)bytes;
@@ -194,13 +204,13 @@ static void fill_in_pids(unsigned char *bytes)
     struct wm_generation_record *g =
         (void *)(bytes + geometry.generation_records);
 
-    h->lock.word = with_pid(h->lock.word, 42);
+    fill_in_pid((uint64_t *)&h->lock.word, 42);
     for (uint32_t i = 0; i < CAPACITY; i++) {
-        r[i].word = with_pid(r[i].word, WM_BEAT_BITS);
-        c[i].ident = with_pid(c[i].ident, 42);
+        fill_in_pid((uint64_t *)&r[i].word, WM_BEAT_BITS);
+        fill_in_pid((uint64_t *)&c[i].ident, 42);
     }
     for (uint32_t i = 0; i < geometry.generations; i++) {
-        g[i].master = with_pid(g[i].master, 42);
+        fill_in_pid((uint64_t *)&g[i].master, 42);
     }
 }
 
@@ -267,26 +277,23 @@ static void take_part(void)
     memcpy(image, node->segment.header, geometry.size);
 }
 
-static void make_file(void)
-{
-    char path[200];
-
-    snprintf(path, sizeof(path), "%s/%s", directory, FILE_NAME);
-    file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    HOLD(file >= 0 && ftruncate(file, (off_t)geometry.size) == 0);
-    file_memory =
-        mmap(NULL, geometry.size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    HOLD(file_memory != MAP_FAILED);
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+    pthread_t thread;
+
     (void)argc;
     (void)argv;
     directory = getenv("WM_FUZZ_DIRECTORY");
     HOLD(directory != NULL);
     take_part();
-    make_file();
+    file = make_file(FILE_NAME);
+    HOLD(ftruncate(file, (off_t)geometry.size) == 0);
+    file_memory =
+        mmap(NULL, geometry.size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    HOLD(file_memory != MAP_FAILED);
     scribbler.on = getenv("WM_FUZZ_SCRIBBLE") != NULL;
+    HOLD(sem_init(&scribbler.go, 0, 0) == 0);
+    HOLD(sem_init(&scribbler.done, 0, 0) == 0);
+    HOLD(!scribbler.on || pthread_create(&thread, NULL, scribble, NULL) == 0);
     return 0;
 }
