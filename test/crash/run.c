@@ -142,10 +142,6 @@ void fork_stepped(struct run *r, int number)
     if (number == 0) {
         turn_clocks(r); /* after all that others do to them */
     }
-}
-
-void watch_stepped(struct run *r)
-{
     step_watch(&r->stepped, header(), node->segment.geometry.size);
     step_watch(&r->stepped, ledger, sizeof(*ledger));
 }
@@ -167,7 +163,6 @@ void begin_run(const struct operation *operation, uint32_t capacity)
         operation->set(&run);
     }
     fork_stepped(&run, 0);
-    watch_stepped(&run);
 }
 
 int end_run(UNUSED void **state)

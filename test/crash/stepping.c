@@ -244,7 +244,7 @@ static void pair_at(const struct operation *o, struct moment m,
 
     begin_pair(o, other);
     step_to_moment("stopped beside another", m);
-    watch_stepped(&second);
+    step_note(&second.stepped);
     is_over = step_second(last, &lost);
     run.untold = ledger_untold(second.stepped.pid);
     if (is_over) {

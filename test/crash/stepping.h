@@ -43,9 +43,9 @@ void must(bool holds, const char *claim);
 void begin_run(const struct operation *operation, uint32_t capacity);
 int end_run(void **state);
 
-/* Forks the process that is stepped, 0 or 1, and watches what it changes. */
+/* Forks the process that is stepped, when the others are set: the first, 0, or
+ * the second, 1. */
 void fork_stepped(struct run *r, int number);
-void watch_stepped(struct run *r);
 
 /* The others find what came of it, when it was killed or is over. */
 void look_after(struct run *r);
