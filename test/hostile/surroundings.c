@@ -187,44 +187,31 @@ static bool hide_proc(void)
            mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0;
 }
 
-static struct {
-    uint64_t living, zombie, gone;
-} ident;
-
-static bool is_dead(uint64_t of)
+static bool is_dead(uint64_t ident)
 {
-    return wm_process_dead(of, 0, WM_PROOF_FULL);
+    return wm_process_dead(ident, 0, WM_PROOF_FULL);
 }
 
-static int tells_the_dead_without_proc(UNUSED const void *argument)
+CHILD_TEST_WITH(NULL, NULL, "no mount namespace for us here",
+                without_proc_the_living_are_not_called_dead)
 {
+    const pid_t pid[] = {fork_sleeper(), fork_sleeper(), fork_sleeper()};
+    const uint64_t living = wm_process_ident((uint32_t)pid[0]);
+    const uint64_t zombie = wm_process_ident((uint32_t)pid[1]);
+    const uint64_t gone = wm_process_ident((uint32_t)pid[2]);
+
+    kill_unreaped(pid[1]);
+    kill_and_reap(pid[2]);
     if (!hide_proc()) {
         return CHECK_IMPOSSIBLE;
     }
     HOLDS(access("/proc/self", F_OK) != 0);
-    HOLDS(!is_dead(ident.living));
-    HOLDS(is_dead(ident.zombie));
-    HOLDS(is_dead(ident.gone));
+    HOLDS(!is_dead(living));
+    HOLDS(is_dead(zombie));
+    HOLDS(is_dead(gone));
     /* What cannot be seen proves nothing. */
-    HOLDS(!is_dead(ident.living + 1));
+    HOLDS(!is_dead(living + 1));
     return 0;
-}
-
-DIRECTORY_TEST(without_proc_the_living_are_not_called_dead)
-{
-    const pid_t living = fork_sleeper(), zombie = fork_sleeper(),
-                gone = fork_sleeper();
-    int result;
-
-    ident.living = wm_process_ident((uint32_t)living);
-    ident.zombie = wm_process_ident((uint32_t)zombie);
-    ident.gone = wm_process_ident((uint32_t)gone);
-    kill_unreaped(zombie);
-    kill_and_reap(gone);
-    result = run_check(tells_the_dead_without_proc, NULL);
-    kill_and_reap(living);
-    assert_int_equal(waitpid(zombie, NULL, 0), zombie);
-    assert_or_skip(result, "no mount namespace for us here");
 }
 
 /* A server that cannot see /proc begins, is joined, and ends. */
