@@ -24,6 +24,22 @@ static void begin(void)
     node = node_attach(INSTANCE);
 }
 
+static void end(void)
+{
+    if (node != NULL) {
+        wm_node_release(node);
+        node = NULL;
+    }
+}
+
+static int tear_down(void **state)
+{
+    end();
+    return directory_tear_down(state);
+}
+
+#define LIFE_TEST(name) TEST_WITH(directory_set_up, tear_down, name)
+
 static uint32_t damaged(void)
 {
     return node_postmortem(node).damaged;
@@ -59,12 +75,11 @@ static void expect_precious(void)
     assert_ok(fstat(fd, &st));
     close(fd);
     assert_int_equal(st.st_mode & 07777, 0640);
-    wm_node_release(node);
 }
 
 /* Another user may give any file of ours the name of a segment: the name goes,
  * the file is not touched. */
-DIRECTORY_TEST(a_hard_link_costs_the_file_nothing)
+LIFE_TEST(a_hard_link_costs_the_file_nothing)
 {
     make_precious();
     assert_ok(link(precious, directory_path(FORMER)));
@@ -72,7 +87,7 @@ DIRECTORY_TEST(a_hard_link_costs_the_file_nothing)
     assert_int_equal(access(directory_path(FORMER), F_OK), -1);
 }
 
-DIRECTORY_TEST(a_symbolic_link_is_not_followed)
+LIFE_TEST(a_symbolic_link_is_not_followed)
 {
     struct wm_node *reader;
 
@@ -85,7 +100,7 @@ DIRECTORY_TEST(a_symbolic_link_is_not_followed)
 
 /* Its own name for our segment keeps the file, and nothing else: it is dead
  * when we are, and the next start takes that name away, too. */
-DIRECTORY_TEST(a_second_name_of_a_segment_is_no_second_life)
+LIFE_TEST(a_second_name_of_a_segment_is_no_second_life)
 {
     char own[400];
 
@@ -93,12 +108,11 @@ DIRECTORY_TEST(a_second_name_of_a_segment_is_no_second_life)
     snprintf(own, sizeof(own), "%s", directory_path(node->segment.name));
     assert_ok(link(own, directory_path(FORMER)));
     assert_int_equal(wm_segment_use(test_directory, FORMER), 1);
-    wm_node_release(node);
+    end();
     assert_int_equal(wm_segment_use(test_directory, FORMER), 0);
     begin();
     assert_int_equal(damaged(), 0);
     assert_int_equal(directory_files(), 1);
-    wm_node_release(node);
 }
 
 /* -------------------------------------------------------------- namespaces */
@@ -119,14 +133,11 @@ static int opens_in_another_namespace(UNUSED const void *argument)
                : CHECK_IMPOSSIBLE;
 }
 
-DIRECTORY_TEST(another_pid_namespace_is_told)
+LIFE_TEST(another_pid_namespace_is_told)
 {
-    int result;
-
     begin();
-    result = run_check(opens_in_another_namespace, NULL);
-    wm_node_release(node);
-    assert_or_skip(result, "no pid namespace for us here");
+    assert_or_skip(run_check(opens_in_another_namespace, NULL),
+                   "no pid namespace for us here");
 }
 
 /* A child with this pid, which must be free. */
