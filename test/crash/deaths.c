@@ -88,7 +88,7 @@ NODE_TEST(killed_at_random_moments_nothing_is_lost_or_told_twice)
             call_begin(a[i], do_live_on, 0);
         }
         for (int i = 0; i < 4; i++) {
-            const struct timespec pause = {.tv_nsec = rand() % 1500 * 1000};
+            const struct timespec pause = {.tv_nsec = rand() % 1500 * 1000L};
 
             nanosleep(&pause, NULL);
             process_kill(a[i]);
