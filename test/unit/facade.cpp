@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// The C++ facade over a real node: errors arrive, workers do what C's do.
+// The C++ facade over a real node: errors arrive, workers do what C's do, what
+// it tells is in vectors, and events are given.
 
 #include "facade.hpp"
 
 #include <cmath>
+#include <stdexcept>
+#include <vector>
 
 using namespace std::chrono_literals;
 
@@ -17,6 +20,10 @@ static_assert(noexcept(std::declval<wm::node &>().snapshot(
                   &&noexcept(std::declval<wm::worker &>().beat(
                       std::declval<std::error_code &>())) &&
               !noexcept(std::declval<wm::worker &>().beat()));
+
+// All that the standard library does with a vector of the C structs.
+static_assert(
+    std::same_as<decltype(wm::snapshot::workers), std::vector<wm_worker_info>>);
 
 namespace
 {
@@ -78,8 +85,8 @@ FACADE_TEST(every_call_that_fails_says_so)
     ASSERT_FAILS(stale, gone.beat_at(wm::now(), ec...));
     ASSERT_FAILS(stale, gone.tick(1s, ec...));
     wm::worker twice(gone.handle());
-    assert_true(thrown_by([&] { twice.close(); }) == child);
-    assert_false(bool(twice));
+    twice.close(ec);
+    assert_true(ec == child && !twice);
 
     const auto missing = std::errc::no_such_file_or_directory;
     const char *const file = "wm.x.0123456789abcdef";
@@ -149,6 +156,113 @@ FACADE_TEST(durations_do_not_wrap_into_no_limit)
     assert_true(rounded(std::chrono::duration<double>(NAN)) == 0ms);
     assert_true(rounded(std::chrono::hours::max()) > 24h * 49);
     assert_true(ms(rounded(std::chrono::years(9))) == UINT32_MAX);
+}
+
+// --- what it tells
+
+FACADE_TEST(workers_and_log_entries_are_told)
+{
+    const live_node l;
+    std::uint64_t since = 0;
+    std::error_code ec;
+    int seen = 0;
+
+    // A snapshot that nobody keeps lives as long as the loop.
+    for (const auto &i : l.n.snapshot().workers) {
+        seen += i.pid == getpid() && i.generation == l.g.id();
+    }
+    assert_int_equal(seen, 1);
+    assert_true(l.n.snapshot(ec).settled && !ec);
+
+    const wm::log_page page = l.n.log(since, 9, ec);
+    assert_true(page.settled && page.missed == 0 && !ec);
+    assert_int_equal(page.entries.back().number, since);
+    assert_true(l.n.log(since).entries.empty());
+    assert_true(wm::kind(page.entries[1]) == WM_LOG_WORKER_JOINED);
+    assert_false(wm::slot(page.entries[0]).has_value());
+    assert_int_equal(wm::slot(page.entries[1]).value_or(9), l.w.slot());
+    const auto age =
+        std::chrono::system_clock::now() - wm::wall_at(page.entries[1].time);
+    assert_true(age < 1h && age > -1h);
+}
+
+FACADE_TEST(a_change_ends_the_wait)
+{
+    wm::node n = attach();
+    const std::uint32_t epoch = n.epoch();
+    std::error_code ec;
+
+    for (const auto limit : {1000us, 1us, 0us, -1us}) {
+        assert_false(n.wait_for(epoch, limit));
+        n.wait_for(epoch, limit, ec);
+        assert_true(ec == std::errc::timed_out);
+    }
+    assert_true(child_says([&] { return bool(wm::generation::begin(n)); }));
+    assert_int_not_equal(n.epoch(), epoch);
+    n.wait(epoch);
+    n.wait(epoch, ec);
+    assert_false(bool(ec));
+    assert_true(n.wait_for(epoch, 1h));
+    assert_true(n.wait_for(epoch, 0ms));
+    assert_int_equal(n.wake(), 0);
+}
+
+FACADE_TEST(events_are_taken_or_given)
+{
+    constexpr std::uint32_t crashes = 1u << WM_EVENT_CRASHED;
+    wm::node n = attach();
+    const wm::generation g = wm::generation::begin(n);
+    std::vector<std::uint32_t> told;
+
+    crash_one(n, g.id());
+    assert_true(n.sweep() > 0);
+    assert_int_equal(n.sweep(), 0);
+    assert_int_equal(n.events_owed(), 1);
+    assert_int_equal(n.events_owed(crashes), 1);
+    const auto crash = n.take_event(crashes);
+    assert_true(crash.has_value());
+    assert_true(wm::kind(*crash) == WM_EVENT_CRASHED);
+    std::error_code ec = std::make_error_code(std::errc::io_error);
+    assert_false(n.take_event(crashes, ec).has_value());
+    assert_false(bool(ec));
+    assert_int_equal(n.generations()[0].deaths, 1);
+
+    crash_one(n, g.id());
+    const int given = n.give_events(
+        {}, [&](const wm_event &event) { told.push_back(event.kind); });
+    assert_int_equal(given, 1);
+    assert_true(told == std::vector<std::uint32_t>{WM_EVENT_CRASHED});
+
+    crash_one(n, g.id());
+    assert_int_equal(n.give_events(), 1);
+    assert_int_equal(n.events_owed(), 0);
+    // Its master lives, so its end is for us to say.
+    n.close_generation(g.id());
+    assert_int_equal(n.events_owed(1u << WM_EVENT_MASTER_EXIT), 1);
+    assert_int_equal(n.take_event()->kind, WM_EVENT_MASTER_EXIT);
+}
+
+FACADE_TEST(an_exception_of_the_giver_comes_out_after_the_lock)
+{
+    wm::node n = attach();
+    const wm::generation g = wm::generation::begin(n);
+    int calls = 0;
+    std::string caught;
+
+    crash_one(n, g.id());
+    crash_one(n, g.id());
+    n.close_generation(g.id());
+    try {
+        n.give_events(n.worker(), [&](const wm_event &) {
+            throw std::runtime_error(std::to_string(++calls));
+        });
+    } catch (const std::runtime_error &e) {
+        caught = e.what();
+    }
+    assert_string_equal(caught.c_str(), "1");
+    assert_int_equal(calls, 3);
+    assert_int_equal(n.events_owed(), 0);
+    assert_int_equal(n.lock_holder().pid, 0);
 }
 
 } // namespace

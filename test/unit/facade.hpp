@@ -90,18 +90,6 @@ inline bool add_test(const char *name, CMUnitTestFunction test)
     [[maybe_unused]] const bool name##_is_added = add_test(#name, name);       \
     void name(void **)
 
-// The code of what a call throws.
-template <class Call>
-std::error_code thrown_by(Call call)
-{
-    try {
-        call();
-    } catch (const wm::error &e) {
-        return e.code();
-    }
-    return {};
-}
-
 // Whether both forms of a call fail so: the one that throws, and the one that
 // fills a code. It is given as an expression with `ec...` as its last argument.
 template <class Code, class Call>
@@ -110,7 +98,12 @@ bool fails(Code why, Call call)
     std::error_code ec;
 
     call(ec);
-    return ec == why && thrown_by(call) == ec;
+    try {
+        call();
+    } catch (const wm::error &e) {
+        return ec == why && e.code() == ec;
+    }
+    return false;
 }
 #define ASSERT_FAILS(why, ...)                                                 \
     assert_true(fails(why, [&](auto &...ec) { (void)(__VA_ARGS__); }))
@@ -185,7 +178,7 @@ bool child_says(Call call)
     return child_status(child) == 0;
 }
 
-// A child that is killed after that call, which takes what the child owns.
+// A child that is killed after that call, which returns what it owns.
 template <class Call>
 void die_after(Call call)
 {
