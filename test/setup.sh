@@ -49,12 +49,10 @@ fail() {
 patient=
 
 run() {
-    local status=0
     set -m
     "$@" </dev/null &
     set +m
-    wait "$!" || status=$?
-    return "$status"
+    wait "$!"
 }
 
 with_output_to() {
@@ -69,34 +67,20 @@ quietly() {
     }
 }
 
-# Whether a process group has a process that is no zombie: not every init
-# reaps its orphans.
-alive() {
-    local file line state group
-    for file in /proc/[0-9]*/stat; do
-        { read -r line <"$file"; } 2>/dev/null || continue
-        read -r state _ group _ <<<"${line##*) }"
-        [[ $group != "$1" || $state == [ZX] ]] || return 0
-    done
-    return 1
-}
-
 stop() {
-    local group round
+    local group
     trap '' INT TERM HUP
     for group in $(jobs -p); do
         if [[ $patient ]]; then
-            say "interrupted; the package manager ends first" >&2
+            say "interrupted; the package manager ends first"
             wait "$group"
             continue
         fi
-        for ((round = 0; round < 100; round++)); do
-            # politely at first
-            kill "-$((round < 60 ? 15 : 9))" -- "-$group"
-            alive "$group" || break
-            sleep 0.05
-        done 2>/dev/null
-    done
+        # Politely at first, for some seconds.
+        kill -TERM -- "-$group"
+        timeout 3 sh -c 'while kill -0 "-$1"; do sleep 0.05; done' - "$group"
+        kill -KILL -- "-$group"
+    done 2>/dev/null
     echo "interrupted" >&2
     exit $((128 + $1))
 }

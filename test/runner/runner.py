@@ -1,7 +1,8 @@
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Runs lanes of stages side by side, adds up what their tests report, looks for
-leftovers, and ends with a verdict whatever happens.
+"""Runs meson's suites in two lanes side by side, adds up what their tests
+report, looks for leftovers, and ends with a verdict whatever happens.
 
 A stage is a command. Within a lane one follows the other, and a build that
 fails ends its lane. What the tests of a stage report is TAP, which meson logs.
@@ -24,36 +25,83 @@ from collections import namedtuple
 
 import leftovers
 import proc
+from conf import BUILD, ROOT
 
-# What a stage came to; the texts name the tests, and may go on in further
-# lines, which say why.
+# log: what the names of meson's logs begin with, to which it adds the wrapper
+# or the setup; "" for a build.
+Stage = namedtuple("Stage", "name command log")
+# The texts name the tests, and may go on in further lines, which say why.
 Result = namedtuple("Result", "passed failed skipped")
 
-ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 ALLOWED = "allowed in CI"
 POINT = re.compile(r"(not )?ok \d+ (?:- (.*?))??(?: ?# SKIP (.*))?$")
-ENDED = re.compile(r" *\d+/\d+ .*")     # meson's line for a test
 # Temporary files that tests make there, and not in $TMPDIR as all tools do.
 TMP = "/tmp"
 TEMPORARY = re.compile(r"(lib)?wm|nginx|ngx")
-LITTER = ("__pycache__", ".pytest_cache")
 # Seconds: for a stage, to end politely, for leftovers to go by themselves.
 # Only a failure ever waits them out.
-LIMIT = float(os.environ.get("WM_STAGE_LIMIT", "7200"))
+LIMIT = 7200
 POLITE = 20
 GRACE = 10
-TAIL = 200              # lines of a failed stage's log that are shown
 REASON = 12             # lines that are kept of what TAP says of a failure
 
 
-def tell(kind, texts, indent=""):
-    for text in texts:
-        print(f"{indent}{kind}: " + text.replace("\n", f"\n{indent}    "))
+# --- the stages ---------------------------------------------------------------
+
+COMPILED = ("unit", "crash", "hostile", "stress")
+QUICK = ("nginx", "consumer", "bench", "lint", "tools", "runner", "rules",
+         "server", "example")
+LONG = ("model", "chaos", "fuzz")
+SANITIZERS = {
+    "asan": ("address,undefined", [
+        "ASAN_OPTIONS=abort_on_error=1:detect_leaks=1",
+        "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1"]),
+    "tsan": ("thread", ["TSAN_OPTIONS=halt_on_error=1:die_after_fork=0"]),
+}
 
 
-def summary(result):
-    text = f"{result.passed} passed, {len(result.failed)} failed"
-    return text + (f", {len(result.skipped)} skipped" if result.skipped else "")
+def build(name, directory, *options):
+    script = ('. "$1/test/setup.sh"; shift; prepare; lock "$1"; '
+              'configure "$@"; compile "$1"')
+    return Stage(f"{name} build",
+                 ["bash", "-c", script, "compile", ROOT, directory,
+                  "-Dtests=enabled", "-Dwerror=true", *options], "")
+
+
+def tests(name, directory, suites, *options, env=()):
+    """Meson's suites; its own logs go by the stage."""
+    chosen = [x for suite in suites for x in ("--suite", suite)]
+    return Stage(f"{name} tests",
+                 ["env", *env, "meson", "test", "-C", directory, "--no-rebuild",
+                  "--print-errorlogs", "--logbase", name, *chosen, *options],
+                 os.path.join(directory, "meson-logs", name))
+
+
+def quick_lane():
+    return [build("plain", BUILD), tests("plain", BUILD, COMPILED + QUICK)]
+
+
+def plain_lane():
+    return [build("plain", BUILD),
+            tests("plain", BUILD, (*COMPILED, *QUICK, "mutants")),
+            tests("memcheck", BUILD, ("unit", "stress"), "--setup", "memcheck")]
+
+
+def long_lane():
+    for name, (sanitizer, env) in SANITIZERS.items():
+        directory = os.path.join(BUILD, name)
+        options = ["--timeout-multiplier", "40"]
+        # ThreadSanitizer wants its addresses where it expects them.
+        if name == "tsan" and not subprocess.run(
+                ["setarch", "-R", "true"], capture_output=True,
+                check=False).returncode:
+            options += ["--wrapper", "setarch -R"]
+        yield build(name, directory, f"-Db_sanitize={sanitizer}",
+                    "-Dbench=disabled", "-Dlua=disabled", "-Dtools=disabled")
+        yield tests(name, directory, COMPILED, *options, env=env)
+    yield tests("long", BUILD, LONG)
+    yield Stage("arm64 tests", ["test/arm64/run"],
+                os.path.join(BUILD, "arm64/meson-logs/testlog"))
 
 
 # --- what the tests said ------------------------------------------------------
@@ -89,119 +137,109 @@ def read_test(run):
 
 
 def add(results):
-    results = list(results)
-    return Result(sum(r.passed for r in results),
-                  [x for r in results for x in r.failed],
-                  [x for r in results for x in r.skipped])
+    passed, failed, skipped = zip(Result(0, [], []), *results)
+    return Result(sum(passed), sum(failed, []), sum(skipped, []))
 
 
-class Stage:
-    """A command; the log that its `meson test` writes, if it is no build."""
+def logs(stage):
+    return glob.glob(stage.log + "*.json") if stage.log else []
 
-    def __init__(self, name, command, log=None, env=None):
-        self.name = name
-        self.command = command
-        self.log = log
-        self.env = env or {}
-        self.process = self.output = None
-        self.told = set()
-        self.began = 0
 
-    def logged(self):
-        """Meson adds the wrapper or the setup to the name."""
-        return glob.glob(self.log + "*.json") if self.log else []
-
-    def start(self, path):
-        for old in self.logged():
-            os.unlink(old)
-        with open(path, "wb") as f:
-            self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env={**os.environ, **self.env},
-                stdin=subprocess.DEVNULL, stdout=f, stderr=f,
-                start_new_session=True)
-        self.output = open(path, encoding="utf-8", errors="replace")
-        self.began = time.monotonic()
-
-    def news(self):
-        """The tests that ended since the last call, in meson's words."""
-        for line in map(str.strip, self.output):
-            if ENDED.match(line) and line not in self.told:
-                self.told.add(line)     # meson repeats those that failed
-                yield line
-
-    def read(self, status):
-        runs = []
-        for path in self.logged():
+def read(stage, status):
+    """What a stage came to that has ended with this status."""
+    try:
+        lines = []
+        for path in logs(stage):
             with open(path, encoding="utf-8", errors="replace") as f:
-                runs += [read_test(json.loads(line)) for line in f]
-        result = add(runs)
-        if status and not result.failed:
-            result.failed.append(f"{self.name}: exit status {status}")
-        elif self.log and not any(result):
-            result.failed.append(f"{self.name}: no test ran")
-        return result
+                lines += f
+        result = add(read_test(json.loads(line)) for line in lines)
+    except (ValueError, KeyError, TypeError) as error:
+        return Result(0, [f"{stage.name}: its log: {error!r}"], [])
+    if status and not result.failed:
+        result.failed.append(f"{stage.name}: exit status {status}")
+    elif stage.log and not any(result):
+        result.failed.append(f"{stage.name}: no test ran")
+    return result
 
 
 # --- the run ------------------------------------------------------------------
 
-class Run:
-    """Starts the stages of all lanes in turn, and prints how they fare."""
+def say(text):
+    print(text, flush=True)
 
-    def __init__(self, logs, signals):
-        self.began = time.monotonic()
-        self.logs = logs
+
+def tell(kind, texts):
+    for text in texts:
+        say(f"{kind}: " + text.replace("\n", "\n    "))
+
+
+def summary(result):
+    text = f"{result.passed} passed, {len(result.failed)} failed"
+    return text + (f", {len(result.skipped)} skipped" if result.skipped else "")
+
+
+def files():
+    """What tests or tools may have left outside build/."""
+    caches = [path for top in ("bench", "cpp", "libwm", "lua", "test")
+              for name in ("__pycache__", ".pytest_cache")
+              for path in glob.glob(f"{ROOT}/{top}/**/{name}", recursive=True)]
+    return {*caches, *(os.path.join(TMP, name) for name in os.listdir(TMP)
+                       if TEMPORARY.match(name))}
+
+
+class Run:
+    """Starts the stages of all lanes in turn, and tells how they fare."""
+
+    def __init__(self, signals):
         self.signals = signals          # grows when one comes
-        self.running = {}               # lane: its stage
+        self.running = {}               # lane: its stage, process and beginning
         self.total = Result(0, [], [])
         self.ci = os.environ.get("CI", "") not in ("", "0", "false")
         self.segments = leftovers.segments()
-        self.temporary = set(os.listdir(TMP))
-        self.litter = self.find_litter()
-        os.makedirs(logs, exist_ok=True)
-
-    def say(self, text):
-        print(f"{time.monotonic() - self.began:6.1f} s  {text}", flush=True)
-
-    def path(self, stage):
-        return os.path.join(self.logs, stage.name.replace(" ", "-") + ".log")
+        self.files = files()
 
     def run(self, lanes):
         """Runs all stages to their end, or to an interrupt."""
-        waiting = {i: list(stages) for i, stages in enumerate(lanes)}
-        while (waiting or self.running) and not self.signals:
-            for lane in [x for x in waiting if x not in self.running]:
-                if not waiting[lane]:
-                    del waiting[lane]
-                    continue
-                stage = waiting[lane].pop(0)
-                self.say(f"start  {stage.name}")
-                stage.start(self.path(stage))
-                self.running[lane] = stage
-            for lane, stage in list(self.running.items()):
-                status = stage.process.poll()
-                for line in stage.news():
-                    self.say(f"       {line}")
-                late = time.monotonic() > stage.began + LIMIT
-                if status is None and not late:
-                    continue
-                if status is None:
-                    leftovers.kill_all(stage.process.pid)
-                    stage.process.kill()
-                    status = stage.process.wait()
-                del self.running[lane]
-                if not self.finish(stage, status, late) and not stage.log:
-                    waiting[lane] = []
+        waiting = [list(stages) for stages in lanes]
+        while (any(waiting) or self.running) and not self.signals:
+            for i, lane in enumerate(waiting):
+                if i in self.running:
+                    if not self.look(i):
+                        lane.clear()
+                elif lane:
+                    self.start(i, lane.pop(0))
             self.reap()
             time.sleep(0.02)
 
-    def reap(self):
-        """Collects orphans that ended: a test may wait for just that."""
-        known = {s.process.pid for s in self.running.values()}
-        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        with contextlib.suppress(ChildProcessError):
-            while (ended := os.waitid(os.P_ALL, 0, look)) and (
-                    ended.si_pid not in known):
-                proc.reap(ended.si_pid)
+    def start(self, lane, stage):
+        say(f"start  {stage.name}")
+        for old in logs(stage):
+            os.unlink(old)
+        process = subprocess.Popen(stage.command, cwd=ROOT,
+                                   stdin=subprocess.DEVNULL,
+                                   stderr=subprocess.STDOUT,
+                                   start_new_session=True)
+        self.running[lane] = stage, process, time.monotonic()
+
+    def look(self, lane):
+        """Takes in a stage if it has ended; whether the lane may go on."""
+        stage, process, began = self.running[lane]
+        took = time.monotonic() - began
+        late = process.poll() is None and took > LIMIT
+        if late:
+            leftovers.kill_all(process.pid)
+            process.kill()
+            process.wait()
+        elif process.returncode is None:
+            return True
+        del self.running[lane]
+        result = read(stage, process.returncode)
+        if late:
+            result.failed.append(f"{stage.name}: not done after {LIMIT:g} s")
+        result = self.take(result)
+        say(f"{'FAIL' if result.failed else 'pass'}   {stage.name:14} "
+            f"{took:6.1f} s  {summary(result) if any(result) else ''}")
+        return stage.log or not result.failed
 
     def take(self, result):
         """Counts it, and says what is not as it should be."""
@@ -211,40 +249,18 @@ class Run:
             result.failed + [f"{x} (a skip is a failure in CI)" for x in bad],
             [x for x in result.skipped if x not in bad])
         self.total = add([self.total, result])
-        tell("failed", result.failed, " " * 10)
-        tell("skipped", result.skipped, " " * 10)
+        tell("failed", result.failed)
+        tell("skipped", result.skipped)
         return result
 
-    def finish(self, stage, status, late=False):
-        """Takes in a stage that ended; returns whether it passed."""
-        try:
-            result = stage.read(status)
-        except (ValueError, KeyError, TypeError) as error:
-            result = Result(0, [f"{stage.name}: its log: {error!r}"], [])
-        if late:
-            result.failed.append(f"{stage.name}: not done after {LIMIT:g} s")
-        took = time.monotonic() - stage.began
-        stage.output.close()
-        result = self.take(result)
-        self.say(f"{'FAIL' if result.failed else 'pass'}   {stage.name:14} "
-                 f"{took:6.1f} s  {summary(result) if any(result) else ''}")
-        if result.failed:
-            path = self.path(stage)
-            with open(path, encoding="utf-8", errors="replace") as f:
-                for line in f.read().splitlines()[-TAIL:]:
-                    print("    | " + line)
-            print(f"    (the whole log is {path})", flush=True)
-        return not result.failed
-
-    # --- leftovers --------------------------------------------------------
-
-    def find_litter(self):
-        found = set()
-        for where, names, _ in os.walk(ROOT):
-            if where == ROOT:
-                names[:] = [n for n in names if n not in (".git", "build")]
-            found.update(os.path.join(where, n) for n in names if n in LITTER)
-        return found
+    def reap(self):
+        """Collects orphans that ended: a test may wait for just that."""
+        known = {process.pid for _, process, _ in self.running.values()}
+        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitid(os.P_ALL, 0, look)) and (
+                    ended.si_pid not in known):
+                proc.reap(ended.si_pid)
 
     def dead_segments(self):
         return sorted(s for s in leftovers.segments() - self.segments
@@ -252,40 +268,32 @@ class Run:
 
     def look_for_leftovers(self):
         """Whatever the run has left outside build/ is a failure."""
-        left, dead = [], []
+        left = []
         for _ in leftovers.rounds(GRACE):   # a process may be about to end
             self.reap()
             dead = self.dead_segments()
             if not dead and not proc.family(os.getpid()):
                 break
         else:
-            left += [f"process {p}" for p in leftovers.kill_all()]
+            left = [f"process {p}" for p in leftovers.kill_all()] + dead
             leftovers.remove(dead)
-            left += dead
-        left += [os.path.join(TMP, n) for n in
-                 sorted(set(os.listdir(TMP)) - self.temporary)
-                 if TEMPORARY.match(n)]
-        left += sorted(self.find_litter() - self.litter)
-        self.say(f"{'FAIL' if left else 'pass'}   nothing is left behind")
+        left += sorted(files() - self.files)
+        say(f"{'FAIL' if left else 'pass'}   nothing is left behind")
         self.take(Result(int(not left), [f"left behind: {x}" for x in left],
                          []))
 
     def ask_to_end(self):
         """Has the tests clean up behind themselves. They are asked, not meson,
         which would kill them half a second later."""
-        asked = set()
-        for stage in self.running.values():
-            pid = stage.process.pid
-            if re.search(r"\bmeson test ", proc.title(pid)):
-                proc.send(pid, signal.SIGSTOP)
-                asked.update(proc.children(pid))
-            else:
-                asked.add(pid)
+        asked = []
+        for _, process, _ in self.running.values():
+            proc.send(process.pid, signal.SIGSTOP)
+            asked += proc.children(process.pid)
         for pid in asked:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGTERM)
         for _ in leftovers.rounds(POLITE):
-            if not asked & proc.family(os.getpid()).keys():
+            if proc.family(os.getpid()).keys().isdisjoint(asked):
                 return
 
     def abandon(self):
@@ -298,15 +306,14 @@ class Run:
             if pids & set(map(int, re.findall(r"\d+", s.rpartition(".")[0]))))
 
 
-def conduct(lanes, build):
+def conduct(lanes):
     """All of it, up to the verdict; returns the exit status."""
     signals = []
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: signals.append(number))
+    proc.end_politely(lambda number, _: signals.append(number))
     proc.adopt_orphans()
-    run = Run(os.path.join(build, "logs"), signals)
+    run = Run(signals)
     with tempfile.TemporaryDirectory(
-            prefix="run.", dir=os.path.join(build, "tmp"),
+            prefix="run.", dir=os.path.join(BUILD, "tmp"),
             ignore_cleanup_errors=True) as temporary:
         os.environ["TMPDIR"] = os.environ["WM_TMPDIR"] = temporary
         for act in (lambda: run.run(lanes), run.look_for_leftovers,
@@ -321,7 +328,12 @@ def conduct(lanes, build):
         run.take(Result(0, ["interrupted by "
                             + signal.Signals(signals[0]).name], []))
     tell("failed", run.total.failed)
-    print(summary(run.total), flush=True)
+    say(summary(run.total))
     if signals:
         return 128 + signals[0]
     return 1 if run.total.failed or not run.total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(conduct([quick_lane()] if sys.argv[1:] == ["--quick"]
+                     else [plain_lane(), long_lane()]))
