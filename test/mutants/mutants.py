@@ -219,23 +219,17 @@ def as_list(value):
 
 def read_mutant(name, markers, entries):
     """Of the one marker and the one entry that have this name."""
-    files = " and ".join(file for file, _ in markers)
-    tables = " and ".join(table for table, _ in entries)
-    assert entries, f"{files} has this marker, and no table an entry"
-    assert markers, (f"{tables} has this entry, and libwm no marker: put "
-                     f"/* Safeguard: {name} */ in front of the safeguard")
-    assert len(markers) == 1, f"{files} have this marker: give each its own"
-    assert len(entries) == 1, f"{tables} have this entry: leave one"
-    (file, at), (_, fields) = markers[0], entries[0]
+    assert len(markers) == len(entries) == 1, (
+        f"{name} must have one marker in libwm and one entry in a table, and "
+        f"has {[x for x, _ in markers]} and {[x for x, _ in entries]}")
+    (file, at), (table, fields) = markers[0], entries[0]
     chosen = [key for key in fields if key in OPERATIONS]
-    unknown = set(fields) - set(OPERATIONS) - {"harm", "red", "says"}
-    assert len(chosen) == 1 and not unknown and "harm" in fields and (
-        "red" in fields), (
-        f"{tables}: an entry has harm, red, says where it is needed, and one "
+    assert len(chosen) == 1 and {"harm", "red"} <= set(fields) <= {
+        "harm", "red", "says", *chosen}, (
+        f"{table}: an entry has harm, red, says where it is needed, and one "
         f"of {', '.join(OPERATIONS)}")
     red, says = as_list(fields["red"]), as_list(fields.get("says", ""))
     says = says * len(red) if len(says) == 1 else says
-    assert len(says) == len(red), (
-        f"{tables}: says has one text, or one for each test")
-    tests = [Test(*test.rsplit(" ", 1), text) for test, text in zip(red, says)]
+    tests = [Test(*test.rsplit(" ", 1), text)
+             for test, text in zip(red, says, strict=True)]
     return Mutant(file, at, fields["harm"], chosen[0], fields[chosen[0]], tests)
