@@ -80,17 +80,17 @@ def link(folder, name, where, *options):
     return made
 
 
-def build(folder, version="later"):
+def build(folder, version="later", *options):
     """libwm of a version, in the folder."""
     sources(folder, version)
-    return link(folder, "wm", folder)
+    return link(folder, "wm", folder, *options)
 
 
-def build_monitor(folder):
+def build_monitor(folder, *options):
     """libwm-monitor of the version whose libwm was built in the folder; in a
     folder of its own below that, so that it can run with another libwm."""
     urcu = subprocess.run(["pkg-config", "--cflags", "--libs", "liburcu-bp"],
                           check=True, stdout=subprocess.PIPE, text=True).stdout
     return link(folder, "wm-monitor", f"{folder}/monitor",
                 "-ftls-model=initial-exec", f"-L{folder}", "-lwm",
-                *shlex.split(urcu))
+                *shlex.split(urcu), *options)

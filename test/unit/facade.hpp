@@ -180,7 +180,7 @@ bool child_says(Call call)
 
 // A child that is killed after that call, which returns what it owns.
 template <class Call>
-void die_after(Call call)
+pid_t die_after(Call call)
 {
     const pid_t child = fork_child();
 
@@ -190,12 +190,13 @@ void die_after(Call call)
         raise(SIGKILL);
     }
     assert_int_equal(child_status(child), -SIGKILL);
+    return child;
 }
 
 // A worker that dies: the node owes its crash.
-inline void crash_one(wm::node &n, std::uint64_t generation)
+inline pid_t crash_one(wm::node &n, std::uint64_t generation)
 {
-    die_after([&] {
+    return die_after([&] {
         wm::worker w = wm::worker::join(n, generation);
 
         w.start();

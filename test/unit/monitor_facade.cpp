@@ -79,24 +79,29 @@ void do_nothing(const wm_view &, const wm_view &) {}
 
 FACADE_TEST(a_view_is_a_range_of_its_workers)
 {
-    const watched_node s;
-    int seen = 0;
+    wm::node n = attach();
+    const wm::generation g = wm::generation::begin(n);
+    const wm::generation next = wm::generation::begin(n);
+    const std::vector<std::int32_t> pids = {crash_one(n, g.id()),
+                                            crash_one(n, next.id())};
+    const wm::monitor m = wm::monitor::create(instance().c_str());
+    std::vector<std::int32_t> seen;
 
-    for (const wm_worker_info &w : s.m.view()) {
-        assert_int_equal(w.pid, getpid());
-        seen++;
+    for (const wm_worker_info &w : m.view()) {
+        seen.push_back(w.pid);
     }
-    assert_int_equal(seen, 1);
+    assert_true(seen == pids);
 
-    const auto view = s.m.view();
+    const auto view = m.view();
     assert_true(view.live());
     assert_false(bool(view.error()));
-    assert_int_equal(view.size(), 1);
-    assert_int_equal(view.generations().size(), 1);
+    assert_int_equal(view.size(), 2);
+    assert_int_equal(view.generations().size(), 2);
+    assert_int_equal(view.generations().begin()->id, g.id());
+    assert_int_equal(std::next(view.generations().begin())->id, next.id());
     assert_int_equal(view->number, 1);
-    assert_int_equal(std::ranges::count(view, std::uint32_t{WM_LIVE},
-                                        &wm_worker_info::state),
-                     1);
+    assert_int_equal(
+        std::ranges::count(view, next.id(), &wm_worker_info::generation), 1);
 }
 
 FACADE_TEST(a_node_that_is_not_there_is_an_error_of_the_view)

@@ -143,6 +143,10 @@ TEST(bad_arguments_are_refused)
     static const char *const names[] = {NULL,  "",    ".n",
                                         "a/n", "a n", long_name};
     const struct wm_monitor_options small = {.size = 4};
+    const struct {
+        struct wm_monitor_options is;
+        uint64_t unknown; /* of a later header */
+    } longer = {.is = {.size = sizeof(longer)}, .unknown = 1};
     struct wm_monitor *m;
     struct wm_subscription *u;
 
@@ -151,6 +155,7 @@ TEST(bad_arguments_are_refused)
     }
     assert_int_equal(wm_monitor_create("n", NULL, NULL, NULL), -EINVAL);
     assert_int_equal(wm_monitor_create("n", NULL, &small, &m), -EINVAL);
+    assert_int_equal(wm_monitor_create("n", NULL, &longer.is, &m), -E2BIG);
     assert_ok(wm_monitor_create("test-none", NULL, NULL, &m));
     assert_int_equal(wm_monitor_subscribe(m, NULL, NULL, &u), -EINVAL);
     assert_ok(wm_monitor_unsubscribe(NULL));
