@@ -97,8 +97,12 @@ FACADE_TEST(a_view_is_a_range_of_its_workers)
     assert_false(bool(view.error()));
     assert_int_equal(view.size(), 2);
     assert_int_equal(view.generations().size(), 2);
-    assert_int_equal(view.generations().begin()->id, g.id());
-    assert_int_equal(std::next(view.generations().begin())->id, next.id());
+    for (std::uint32_t i = 0; const auto &its : view.generations()) {
+        assert_int_equal(its.id, i == 0 ? g.id() : next.id());
+        assert_true(&its == wm_view_generation(view.operator->(), i));
+        assert_int_equal(wm_view_worker(view.operator->(), i)->pid, pids[i]);
+        i++;
+    }
     assert_int_equal(view->number, 1);
     assert_int_equal(
         std::ranges::count(view, next.id(), &wm_worker_info::generation), 1);
