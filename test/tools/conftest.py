@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 import conf
+import later
 import leftovers
 from actor import Actor
 from wmctl import Command
@@ -74,6 +75,25 @@ def place(tmp_path):
 @pytest.fixture
 def master(place):
     return place.node()
+
+
+@pytest.fixture(scope="session")
+def libraries(tmp_path_factory):
+    """Of this version, and of a later one, whose header and records are
+    longer."""
+    return {"this": conf.LIBRARY,
+            "later": later.build(str(tmp_path_factory.mktemp("later")))}
+
+
+@pytest.fixture(params=["this", "later"])
+def library(libraries, request):
+    return libraries[request.param]
+
+
+@pytest.fixture
+def master_of_either(place, library):
+    """The master of a node, made by this version's library or a later one's."""
+    return place.node(library=library)
 
 
 @pytest.fixture

@@ -15,6 +15,11 @@ LIFE = ["generation-begun", "worker-joined", "generation-active",
         "worker-live", "worker-draining", "generation-exited", "worker-left"]
 
 
+@pytest.fixture
+def master(master_of_either):
+    return master_of_either
+
+
 def live_a_life(master):
     g = master.begin()
     worker = master.worker(g)

@@ -18,9 +18,9 @@ def told(place, *args):
     return {x["file"]: (x["action"], x["reason"]) for x in answer["segments"]}
 
 
-def test_the_dead_go_and_the_living_stay(place):
-    dead = [place.dead("a"), place.dead("b")]
-    live = place.node("live")
+def test_the_dead_go_and_the_living_stay(place, library):
+    dead = [place.dead(x, library=library) for x in "ab"]
+    live = place.node("live", library)
     for worker in [live.worker(live.begin())]:
         worker.kill()           # its master is alive
     assert place.text("gc") == "".join(f"{x}: unlinked\n" for x in dead)

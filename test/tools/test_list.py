@@ -22,9 +22,9 @@ def test_without_a_segment_there_is_a_heading_and_no_row(place):
                                       "nodes": []}
 
 
-def test_live_and_dead_nodes_are_listed_with_their_counts(place):
-    dead = place.dead("old", workers=3)
-    master = place.node("new")
+def test_live_and_dead_nodes_are_listed_with_their_counts(place, library):
+    dead = place.dead("old", workers=3, library=library)
+    master = place.node("new", library)
     g = master.begin()
     _, draining = [master.worker(g) for _ in range(2)]
     joining = [master.fork() for _ in range(4)]

@@ -51,6 +51,22 @@ def test_what_cannot_be_read_says_why_and_goes(place, make, status, words):
     assert place.text("gc") == f"{name}: unlinked\n"
 
 
+def test_a_living_node_with_an_unknown_feature_is_listed_and_kept(place):
+    """That it lives is known from its lock alone."""
+    master = place.node()
+    master.worker(master.begin())
+    place.write(master.file, segment.INCOMPATIBLE, 1 << 31, 8)
+    place.refuses(FOREIGN, "wait", "--ready", "1", master.file)
+    (node,) = place.json("list")["nodes"]
+    assert (node["live"], node["status"], node["count"]) == (
+        True, FOREIGN, None)
+    assert "another ABI" in node["error"]
+    assert place.text("list").splitlines()[1].split()[:2] == [
+        "demo", "foreign"]
+    assert place.text("gc") == ""
+    assert place.files() == [master.file]
+
+
 def test_a_segment_that_others_may_write_to_is_not_believed(place, master):
     os.chmod(place.path(master.file), 0o666)
     assert "set its mode back" in place.refuses(DENIED, "show", "demo")

@@ -13,6 +13,11 @@ from actor import WM_CLOSED
 from wmctl import NO_NODE, NOT_READY, USAGE, Command
 
 
+@pytest.fixture
+def master(master_of_either):
+    return master_of_either
+
+
 def workers(shown):
     return {w["pid"]: w for g in shown["generations"] for w in g["workers"]}
 

@@ -31,7 +31,8 @@ def answer_of(running):
     return running.documents(1)[0]
 
 
-def test_enough_live_workers_are_ready_at_once(place, master):
+def test_enough_live_workers_are_ready_at_once(place, master_of_either):
+    master = master_of_either
     g = master.begin()
     for _ in range(2):
         master.worker(g)
