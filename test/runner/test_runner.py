@@ -210,6 +210,28 @@ def test_an_interrupt_ends_all_stages(run, build, number):
     assert os.listdir(os.path.join(build, "tmp")) == []
 
 
+def test_an_interrupt_lets_each_test_clean_up(run, build):
+    path = os.path.join(build, "made")
+
+    def interrupt(process):
+        proc.wait(lambda: os.path.exists(path), "the test", DEADLINE)
+        process.send_signal(signal.SIGTERM)
+    run([("waits", f"""
+import os, signal
+def clean(*_):
+    os.unlink({path!r})
+    os._exit(0)
+if os.fork() == 0:
+    os.setsid()
+    signal.signal(signal.SIGTERM, clean)
+    open({path!r}, "w")
+    while True:
+        signal.pause()
+os.wait()
+""", "")], before=f"runner.POLITE = {DEADLINE}", act=interrupt)
+    assert not os.path.exists(path)
+
+
 @pytest.mark.parametrize("name, stays", [
     ("wm.demo.0123456789abcdef", False), ("wmctl.x", True)])
 def test_a_segment_and_a_temporary_file_are_told(run, build, name, stays):
