@@ -7,12 +7,16 @@ of the other. test/nginx has that each takes over a running node of the other.
 AddressSanitizer is in the program and in the libraries: no struct of the caller
 is read or written beyond its end."""
 
+import glob
 import itertools
+import os
 import re
+import subprocess
 
 import pytest
 
 import later
+import leftovers
 from conftest import BUILD, ROOT, run, source
 
 SANITIZED = "-fsanitize=address"
@@ -48,7 +52,11 @@ def test_a_program_runs_with_a_monitor_and_a_library_of_any_version(
     loaded = run("ldd", command, **env)
     assert f"{paths[0]}/libwm-monitor.so.1" in loaded
     assert f"{paths[1]}/libwm.so.1" in loaded
-    run(command, **env)
+    process = subprocess.Popen([command], env={**os.environ, **env})
+    try:
+        assert process.wait() == 0
+    finally:        # AddressSanitizer ends it where it stands
+        leftovers.remove(glob.glob(f"/dev/shm/wm.*-{process.pid}.*"))
 
 
 def test_every_public_struct_grows_or_says_that_it_does_not():
