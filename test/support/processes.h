@@ -37,8 +37,8 @@ struct process {
     struct process *parent; /* NULL: the test's own process */
     struct seen *seen;
     pid_t pid; /* 0: none, or ended */
-    int to[2];
-    int from[2];
+    int ours;  /* where the test tells it what to call, and hears the result */
+    int its;   /* the other end */
 };
 
 extern struct wm_node *node;   /* also in each process */
@@ -102,12 +102,9 @@ call_fn do_join_helper;  /* the same as a helper */
 call_fn do_join_overdue; /* the same, overdue after 1 ms */
 call_fn do_start;        /* counts */
 call_fn do_exit;         /* counts */
-call_fn do_drain;
-call_fn do_close;     /* a generation */
-call_fn do_take_exit; /* of a generation; number: the spell */
-call_fn do_leave;
-call_fn do_beat;
-call_fn do_sweep;
+call_fn do_drain, do_leave, do_beat, do_sweep;
+call_fn do_close;      /* a generation */
+call_fn do_take_exit;  /* of a generation; number: the spell */
 call_fn do_take_event; /* of these kinds; event */
 call_fn do_stand;      /* leader */
 call_fn do_lock;       /* waits for so many ms, 0: for ever */

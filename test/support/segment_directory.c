@@ -3,8 +3,6 @@
 
 #include "segment_directory.h"
 
-#include <dirent.h>
-
 char test_directory[64];
 struct wm_segment test_segment;
 
@@ -16,35 +14,16 @@ int directory_set_up(UNUSED void **state)
     return mkdtemp(test_directory) == NULL ? -1 : 0;
 }
 
-/* Counts the files, and removes them. */
-static int visit(bool remove_them)
-{
-    const struct dirent *entry;
-    DIR *dir = opendir(test_directory);
-    int n = 0;
-
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        n += entry->d_name[0] != '.';
-        if (remove_them) {
-            remove(directory_path(entry->d_name)); /* "." and ".." refuse */
-        }
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    }
-    return n;
-}
-
 int directory_tear_down(UNUSED void **state)
 {
     wm_segment_close(&test_segment);
-    visit(true);
+    files_matching(directory_path("*"), true);
     return rmdir(test_directory);
 }
 
 int directory_files(void)
 {
-    return visit(false);
+    return files_matching(directory_path("*"), false);
 }
 
 const char *directory_path(const char *name)

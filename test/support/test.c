@@ -3,6 +3,7 @@
 
 #include "test.h"
 
+#include <glob.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
@@ -73,43 +74,51 @@ void await(bool (*condition)(void *), void *argument, const char *what)
     fail_msg("timed out waiting for %s", what);
 }
 
-/* State and number of threads, fields 3 and 20. */
-static char read_stat(pid_t pid, long *threads)
+/* Its state, and how many threads it has. */
+static char read_status(pid_t pid, int *threads)
 {
-    char path[40], text[512] = "";
-    const char *at;
+    char line[128], state = 0;
     FILE *f;
 
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    f = fopen(path, "r");
-    if (f == NULL) {
-        return 0;
+    snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
+    f = fopen(line, "r");
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        sscanf(line, "State: %c", &state);
+        sscanf(line, "Threads: %d", threads);
     }
-    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
-    fclose(f);
-    at = strrchr(text, ')');
-    if (at == NULL || at[1] != ' ') {
-        return 0;
+    if (f != NULL) {
+        fclose(f);
     }
-    sscanf(at + 2,
-           "%*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-           "%*s %ld",
-           threads);
-    return at[2];
+    return state;
 }
 
 char process_state(pid_t pid)
 {
-    long threads;
+    int threads;
 
-    return read_stat(pid, &threads);
+    return read_status(pid, &threads);
 }
 
 bool is_zombie(pid_t pid)
 {
-    long threads = 0;
+    int threads = 0;
 
-    return read_stat(pid, &threads) == 'Z' && threads == 1;
+    return read_status(pid, &threads) == 'Z' && threads == 1;
+}
+
+int files_matching(const char *pattern, bool remove_them)
+{
+    glob_t files;
+    int count = 0;
+
+    if (glob(pattern, remove_them ? GLOB_PERIOD : 0, NULL, &files) == 0) {
+        count = (int)files.gl_pathc;
+        for (int i = 0; remove_them && i < count; i++) {
+            remove(files.gl_pathv[i]); /* "." and ".." refuse */
+        }
+        globfree(&files);
+    }
+    return count;
 }
 
 const char *program_path(void)

@@ -63,6 +63,10 @@ char process_state(pid_t pid);
 /* A zombie whose other threads are gone as well: a sanitizer has one. */
 bool is_zombie(pid_t pid);
 
+/* Counts the files that glob(7) finds; or those and hidden ones, and removes
+ * them. */
+int files_matching(const char *pattern, bool remove_them);
+
 /* The path of this program, to exec it: /proc/self/exe is that of valgrind,
  * where that runs it. */
 const char *program_path(void);
