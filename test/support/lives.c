@@ -184,6 +184,14 @@ struct wm_generation_info generation_of(uint64_t id)
     return (struct wm_generation_info){0};
 }
 
+struct wm_counts counts_of(uint64_t id)
+{
+    struct wm_counts counts;
+
+    assert_true(wm_generation_counts(node, id, &counts) >= 0);
+    return counts;
+}
+
 void assert_generation(uint64_t id, enum wm_generation_state state,
                        uint32_t spell)
 {

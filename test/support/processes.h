@@ -55,6 +55,8 @@ int generation_set_up(void **state);
 
 #define EMPTY_NODE_TEST(name) TEST_WITH(node_set_up, node_tear_down, name)
 #define NODE_TEST(name) TEST_WITH(generation_set_up, node_tear_down, name)
+#define NODE_TEST_EACH(rows, test)                                             \
+    TEST_EACH(generation_set_up, node_tear_down, rows, test)
 
 /* A fresh node with another capacity; with a generation if there was one. */
 void node_restart(uint32_t capacity);
@@ -146,6 +148,7 @@ uint64_t begin(void);
 /* The state of the worker with this pid, WM_FREE if it has no record. */
 enum wm_state state_of(pid_t pid);
 struct wm_generation_info generation_of(uint64_t id);
+struct wm_counts counts_of(uint64_t id);
 void assert_generation(uint64_t id, enum wm_generation_state state,
                        uint32_t spell);
 

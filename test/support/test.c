@@ -53,6 +53,12 @@ int test_run(void)
     return _cmocka_run_group_tests("tests", tests, test_count, NULL, NULL);
 }
 
+/* Where a program has no main() of its own. */
+__attribute__((weak)) int main(void)
+{
+    return test_run();
+}
+
 void test_skip_named(const char *test, const char *why)
 {
     bool may = getenv("WM_MAY_SKIP") != NULL;

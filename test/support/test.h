@@ -41,6 +41,16 @@
     static void name(UNUSED void **state)
 #define TEST(name) TEST_WITH(NULL, NULL, name)
 
+/* Each row of a table is a test: its first member is its name, and test() finds
+ * it in *state. */
+#define TEST_EACH(set_up, tear_down, rows, test)                               \
+    __attribute__((constructor)) static void add_##rows(void)                  \
+    {                                                                          \
+        for (size_t i = 0; i < COUNT(rows); i++) {                             \
+            test_add(rows[i].name, test, set_up, tear_down, &rows[i]);         \
+        }                                                                      \
+    }
+
 void test_add(const char *name, CMUnitTestFunction test,
               CMFixtureFunction set_up, CMFixtureFunction tear_down,
               const void *initial_state);
