@@ -118,14 +118,6 @@ MOMENT_TEST(a_worker_that_leaves_while_it_beats_has_left)
 
 /* ------------------------------------------------------------------ events */
 
-static moment_fn *claim;
-
-static void leave_to_another(void)
-{
-    assert_ok(call(other, do_leave, 0));
-    claim();
-}
-
 static void die(void)
 {
     _exit(0);
@@ -138,23 +130,18 @@ static long do_die_claiming(struct process *self, uint64_t id)
     return do_join_helper(self, id);
 }
 
-static void claim_and_die(void)
+static void leave_to_one_that_dies_claiming(void)
 {
+    assert_ok(call(other, do_leave, 0));
     call_begin(rival, do_die_claiming, generation);
     process_quit(rival);
     assert_int_equal(state_at(0), WM_CLAIMED);
 }
 
-static void claim_and_join(void)
-{
-    assert_ok(call(rival, do_join_helper, generation));
-    assert_int_equal(state_at(0), WM_JOINING);
-}
-
 /* Takes a stall, whose worker leaves its record to another before the taker's
  * step of that number. False: it has no such step any more. If there is an
  * event, all of it is the stalled worker's. */
-static bool take_beside(uint32_t step, moment_fn *act, int *taken)
+static bool take_beside(uint32_t step, int *taken)
 {
     struct wm_event e = {.size = sizeof(e)};
     uint64_t join, spell;
@@ -162,14 +149,13 @@ static bool take_beside(uint32_t step, moment_fn *act, int *taken)
 
     other = new_worker(generation);
     rival = new_process();
-    claim = act;
     stall(other);
     pid = other->pid;
     join = record(0)->join;
     spell = cold(0)->spell;
     moment_set(MOMENT_ANY, record(0),
                (size_t)((char *)(cold(0) + 1) - (char *)record(0)),
-               leave_to_another);
+               leave_to_one_that_dies_claiming);
     moment_skip(step);
     *taken = wm_event_take(node, STALLED, &e);
     if (*taken == 1) {
@@ -186,7 +172,7 @@ MOMENT_TEST(nothing_is_told_of_two_while_the_second_claims)
     uint32_t step = 0;
     int taken;
 
-    while (take_beside(step, claim_and_die, &taken)) {
+    while (take_beside(step, &taken)) {
         sweep();
         assert_int_equal(state_at(0), WM_FREE);
         process_kill(other);
@@ -194,19 +180,6 @@ MOMENT_TEST(nothing_is_told_of_two_while_the_second_claims)
     }
     assert_int_equal(taken, 1);
     assert_true(step >= 5);
-}
-
-MOMENT_TEST(a_stall_is_not_told_of_a_worker_that_joins_meanwhile)
-{
-    int taken;
-
-    for (uint32_t step = 0; take_beside(step, claim_and_join, &taken); step++) {
-        assert_int_equal(taken, 0);
-        assert_int_equal(wm_given_stalls(cold(0)->given), 0);
-        process_depart(rival);
-        process_kill(other);
-    }
-    assert_int_equal(taken, 1);
 }
 
 /* -------------------------------------------------------------------- lead */
