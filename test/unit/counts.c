@@ -95,8 +95,6 @@ NODE_TEST(n_prev_is_of_the_nearest_that_has_workers_past_failed_reloads)
     expect_of(generation, -1, 0);
 }
 
-/* ---------------------------------------------------- which workers count */
-
 static void join(uint64_t id)
 {
     assert_ok(call(new_process(), do_join, id));
@@ -157,8 +155,6 @@ static void counts_as_said(void **state)
 }
 
 NODE_TEST_EACH(siblings, counts_as_said)
-
-/* ------------------------------------------------------------- two masters */
 
 /* The binary upgrade and its roll-back. */
 EMPTY_NODE_TEST(an_upgrade_that_is_rolled_back)

@@ -16,8 +16,6 @@ static void before_a_look_at(uint32_t slot, moment_fn *act)
     BEFORE(MOMENT_LOAD, *record(slot), act);
 }
 
-/* --------------------------------------------------------------- counting */
-
 static void appear(uint32_t slot)
 {
     static uint64_t joins;
@@ -118,8 +116,6 @@ NODE_TEST(where_nothing_settles_nobody_is_told_to_be_the_last)
     assert_int_equal(counts.unsettled, 1);
     assert_int_equal(counts.mine, 2);
 }
-
-/* ------------------------------------------------------------ generations */
 
 static void join_late(void)
 {

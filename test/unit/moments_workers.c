@@ -14,8 +14,6 @@
 static struct wm_worker *own;
 static struct process *other, *rival;
 
-/* ------------------------------------------------------------------ claims */
-
 static long do_join_and_stop(struct process *self, uint64_t id)
 {
     fake_clock.coarse_s = -1;
@@ -35,8 +33,6 @@ MOMENT_TEST(a_claimant_lives_though_a_clock_lags)
     process_continue(other);
     assert_ok(call_end(other));
 }
-
-/* ------------------------------------------------------------------- beats */
 
 static int other_beat;
 
@@ -116,8 +112,6 @@ MOMENT_TEST(a_worker_that_leaves_while_it_beats_has_left)
     assert_int_equal(state_at(0), WM_FREE);
 }
 
-/* ------------------------------------------------------------------ events */
-
 static void die(void)
 {
     _exit(0);
@@ -182,8 +176,6 @@ MOMENT_TEST(nothing_is_told_of_two_while_the_second_claims)
     assert_true(step >= 5);
 }
 
-/* -------------------------------------------------------------------- lead */
-
 /* To one that gives it up, twice, then to one that keeps it. */
 static void pass_the_lead_on(void)
 {
@@ -247,8 +239,6 @@ MOMENT_TEST(a_claimant_for_a_newer_generation_is_not_live)
     assert_true(moment_came());
     assert_int_equal(state_at(1), WM_CLAIMED);
 }
-
-/* ----------------------------------------------------------- lock and log */
 
 static void pass_the_lock_on(void)
 {

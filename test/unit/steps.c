@@ -86,8 +86,6 @@ static void begin_exit(uint32_t kinds)
     assert_ok(wm_exit_begin(w, kinds));
 }
 
-/* ------------------------------------------------------------------ start */
-
 NODE_TEST(a_start_is_given_by_its_own_steps_when_the_worker_is_live)
 {
     struct wm_event small = {.size = 8};
@@ -117,10 +115,6 @@ NODE_TEST(a_start_without_the_lock_gives_nothing_and_one_begun_anew_does_once)
     }
     assert_given("start");
 }
-
-/* ------------------------------------------------------------------- exit */
-
-static void be_alone(void) {}
 
 static void be_two(void)
 {
@@ -155,8 +149,6 @@ static const struct exiting {
     int mine;
     enum wm_role role;
 } exits[] = {
-    {"an_exit_is_given_before_the_drain_and_the_end_after_it", be_alone,
-     "start exit drain end", 1, WM_ROLE_WORKER},
     {"the_first_of_two_is_given_no_end", be_two, "start exit drain", 2,
      WM_ROLE_WORKER},
     {"a_helper_is_never_the_last", be_two, "start exit drain", 2,
@@ -258,8 +250,6 @@ NODE_TEST(an_exit_that_is_cut_short_after_the_drain_leaves_the_end_owed)
     assert_ok(wm_worker_leave(w));
     assert_int_equal(take(MASTER_EXIT).generation, generation);
 }
-
-/* ------------------------------------------------------------------ misuse */
 
 NODE_TEST(a_process_that_has_the_lock_is_told_and_nothing_is_done)
 {

@@ -242,11 +242,6 @@ NODE_TEST(a_worker_with_the_pid_of_a_dead_one_finds_it_dead)
 
 /* --------------------------------------------------------------- the table */
 
-static long do_slot(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_worker_slot(wm_node_worker(node));
-}
-
 NODE_TEST(the_oldest_that_drains_makes_room)
 {
     struct process *a, *b, *c;
@@ -259,7 +254,7 @@ NODE_TEST(the_oldest_that_drains_makes_room)
     assert_ok(call(a, do_drain, 0));
     assert_ok(call(b, do_drain, 0));
     c = new_worker(generation);
-    assert_int_equal(call(c, do_slot, 0), 1);
+    assert_int_equal(slot_of(record_of(c->pid)), 1);
     assert_int_equal(state_of(a->pid), WM_DRAINING);
     /* It does nothing to its successor. */
     assert_int_equal(call(b, do_beat, 0), -ESTALE);
