@@ -105,7 +105,7 @@ static inline void wm_element_write(void *theirs, uint32_t element,
 #ifdef NDEBUG
 #define WM_REQUIRE(handle) ((void)(handle))
 #else
-void wm_no_handle(const char *function);
+_Noreturn void wm_no_handle(const char *function);
 #define WM_REQUIRE(handle) ((handle) == NULL ? wm_no_handle(__func__) : (void)0)
 #endif
 

@@ -25,7 +25,7 @@ build=${WM_BUILD:-$root/build}
         scdoc spin valgrind)
     bench_packages=(g++ libbenchmark-dev liburcu-dev wrk)
     plot_packages=(gnuplot-nox)
-    chaos_packages=(g++ libcli11-dev nlohmann-json3-dev wrk)
+    chaos_packages=(g++ libcli11-dev nlohmann-json3-dev)
     arm64_packages=(clang-16 lld-16 qemu-user)
 }
 # Packages to unpack.

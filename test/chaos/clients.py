@@ -1,30 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
 """Those who are there all the time: clients that note each request that
-failed, wrk, and wmctl, which reads and tidies up."""
+failed, and wmctl, which reads and tidies up."""
 
+import http.client
 import json
-import os
-import re
-import socket
 import subprocess
 import threading
 import time
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import conf
 import proc
 
-HERE = os.path.dirname(os.path.realpath(__file__))
 PATIENCE = 60           # seconds for an answer: no stop is as long
-CONNECTIONS = 4         # of wrk, each remade as soon as it breaks
-WRK = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d1s", "--timeout", "60s",
-       "-s", os.path.join(HERE, "lua/pace.lua")]
 
 # A request that failed. pid: of the worker that the connection is known to be
-# with, or None; got: bytes of the answer; reused: not the connection's first.
+# with, or None; got: whether any answer; reused: not the connection's first.
 Failure = namedtuple("Failure", "since until pid reused got error")
-Load = namedtuple("Load", "since until refused broken bad")
 Reading = namedtuple("Reading", "since until command status said")
 
 
@@ -33,78 +27,40 @@ class Client:
     one as long as it lasts."""
 
     def __init__(self, port, path, keep):
-        self.port, self.path, self.keep = port, path, keep
+        self.path = path
+        self.headers = {} if keep else {"Connection": "close"}
+        self.connection = http.client.HTTPConnection("127.0.0.1", port,
+                                                     timeout=PATIENCE)
+        self.pid = None
         self.served = 0
         self.failures = []
         self.leads = set()      # (term, pid), as the leader itself said
-        self.connection = self.pid = None
-        self.got = 0
 
     def ask(self):
-        reused = self.connection is not None
-        since, self.got = time.monotonic(), 0
+        reused, got = self.connection.sock is not None, False
+        since = time.monotonic()
+        if not reused:
+            self.pid = None
         try:
-            if not reused:
-                self.pid = None
-                self.connection = socket.create_connection(
-                    ("127.0.0.1", self.port), PATIENCE)
-            self.exchange()
-            self.served += 1
-        except (OSError, ValueError) as error:
-            self.failures.append(Failure(
-                since, time.monotonic(), self.pid, reused, self.got,
-                type(error).__name__ + f": {error}"))
-            self.close()
-            time.sleep(0.005)
-        if not self.keep:
-            self.close()
-
-    def exchange(self):
-        wants = "keep-alive" if self.keep else "close"
-        self.connection.sendall(
-            f"GET {self.path} HTTP/1.1\r\nHost: a\r\nConnection: {wants}"
-            "\r\n\r\n".encode())
-        answer = b""
-        while not (whole := self.whole(answer)):
-            chunk = self.connection.recv(4096)
-            if not chunk:
-                raise ConnectionError("the connection ended")
-            answer += chunk
-            self.got = len(answer)
-            if known := re.search(rb"(?i)x-pid: (\d+)\r", answer):
-                self.pid = int(known[1])
-        if int(whole["term"]):
-            self.leads.add((int(whole["term"]), self.pid))
-        if b"Connection: close" in answer:
-            self.close()
-
-    @staticmethod
-    def whole(answer):
-        """What a whole answer says; one that is no 200 is an error."""
-        if len(answer) > 12 and not answer.startswith(b"HTTP/1.1 200"):
-            raise ValueError(answer.split(b"\r\n")[0].decode())
-        return re.search(rb"\r\n\r\n *(?P<term>\d+)( slowly)?\n$", answer)
-
-    def close(self):
-        if self.connection:
+            self.connection.request("GET", self.path, headers=self.headers)
+            answer = self.connection.getresponse()
+            got = True
+            if answer.status != 200:
+                raise ValueError(answer.status)
+            self.pid = int(answer.headers["x-pid"])
+            term = int(answer.read())
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            self.failures.append(Failure(since, time.monotonic(), self.pid,
+                                         reused, got, repr(error)))
             self.connection.close()
-        self.connection = None
+            time.sleep(0.005)
+            return
+        self.served += 1
+        if term:
+            self.leads.add((term, self.pid))
 
 
-def wrk(port):
-    """One round of load."""
-    since = time.monotonic()
-    done = subprocess.run([*WRK, f"http://127.0.0.1:{port}/"],
-                          capture_output=True, text=True, check=False)
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
-    errors = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)",
-                       done.stdout)
-    counts = [int(x) for x in errors.groups()] if errors else [0] * 4
-    return Load(since, time.monotonic(), counts[0] + (done.returncode != 0),
-                sum(counts[1:3]), int(bad[1]) if bad else counts[3])
-
-
-def read(command):
+def read(*command):
     since = time.monotonic()
     done = subprocess.run([conf.WMCTL, "--json", *command], capture_output=True,
                           text=True, check=False)
@@ -117,45 +73,31 @@ class Crowd:
     """All of them, each in a thread of its own."""
 
     def __init__(self, port, instance):
-        self.clients = [Client(port, "/who", True), Client(port, "/who", False),
-                        Client(port, "/slow", True),
-                        Client(port, "/slow", False)]
-        self.loads, self.readings, self.errors = [], [], []
+        self.clients = [Client(port, path, keep) for keep in (True, False)
+                        for path in ("/who", "/who", "/slow")]
+        self.instance = instance
+        self.readings = []
         self.ending = threading.Event()
-        commands = [["gc", instance], ["show", "-a", instance], ["list"],
-                    ["wait", "--ready", "1", "--timeout", "0", instance],
-                    ["events", instance]]
+        work = [self.read_all, *(client.ask for client in self.clients)]
+        pool = ThreadPoolExecutor(len(work))
+        self.threads = [pool.submit(self.go_on, f) for f in work]
 
-        def read_all():
-            for command in commands:
-                self.readings.append(read(command))
-                time.sleep(0.02)
-
-        def asks(client):
-            def ask():
-                client.ask()
-                time.sleep(0.003)
-            return ask
-
-        work = [read_all, lambda: self.loads.append(wrk(port)),
-                *map(asks, self.clients)]
-        self.threads = [threading.Thread(target=self.go_on, args=[f])
-                        for f in work]
-        for thread in self.threads:
-            thread.start()
+    def read_all(self):
+        for command in (["gc"], ["show", "-a"], ["events"],
+                        ["wait", "--ready", "1", "--timeout", "0"]):
+            self.readings.append(read(*command, self.instance))
+        self.readings.append(read("list"))
 
     def go_on(self, work):
-        try:
-            while not self.ending.is_set():
-                work()
-        except Exception as error:      # pylint: disable=broad-except
-            self.errors.append(repr(error))
-            raise
+        while not self.ending.is_set():
+            work()
+            time.sleep(0.003)
 
     def end(self):
+        """What the clients themselves failed at."""
         self.ending.set()
-        for thread in self.threads:
-            thread.join(PATIENCE + proc.DEADLINE)
-        assert not any(t.is_alive() for t in self.threads), "a client hangs"
+        errors = [thread.exception(PATIENCE + proc.DEADLINE)
+                  for thread in self.threads]
         for client in self.clients:
-            client.close()
+            client.connection.close()
+        return [repr(error) for error in errors if error]

@@ -4,7 +4,9 @@
 what it leaves on record."""
 
 import json
+import math
 import os
+import signal
 import subprocess
 import time
 
@@ -13,7 +15,6 @@ import proc
 import record
 import segment
 from conf import EVENTS, Lua
-from proc import wait
 from traced import Traced
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -23,23 +24,18 @@ OPTIONS = {"on_worker_failed": "worker_failed",
            "on_leader": "leader", "on_leader_lost": "leader_lost"}
 TRAPS = (*EVENTS, *OPTIONS.values())
 
-# Answers of one length, by the worker's pid and the term that it leads with.
-ANSWER = """
-        location = /{0} {{
+# An answer tells the worker's pid, and the term that it leads with.
+SERVER = "".join(f"""
+        location = /{path} {{
             content_by_lua_block {{
                 local mine, term = require("resty.worker.manager").leader()
                 ngx.header.x_pid = ngx.worker.pid()
-                ngx.header.content_length = {1}
-                ngx.print(("%10d"):format(mine and term or 0))
+                ngx.print(mine and term or 0)
                 ngx.flush(true)
-                {2}
+                ngx.sleep({seconds})
+                ngx.say()
             }}
-        }}"""
-SERVER = (
-    ANSWER.format("who", 11, 'ngx.print("\\n")')
-    + ANSWER.format("slow", 18, 'ngx.sleep(0.1) ngx.print(" slowly\\n")')
-    + ANSWER.format("stall", 11,
-                    'require("wmt").usleep(700000) ngx.print("\\n")'))
+        }}""" for path, seconds in (("who", 0), ("slow", 0.1)))
 
 
 def parameters(instance, port):
@@ -51,7 +47,7 @@ def parameters(instance, port):
         "workers": WORKERS,
         "listen": f"127.0.0.1:{port}",
         "server": SERVER,
-        "lua_path": conf.LUA_PATH + ";" + os.path.join(HERE, "lua/?.lua"),
+        "lua_path": conf.LUA_PATH + ";" + os.path.join(HERE, "?.lua"),
         "callbacks": {e: f'require("trap")("{e}")' for e in EVENTS},
         # Nothing of the log is to be overwritten before it is read.
         "opts": {**traced, "interval": 0.1, "failed": 0.4,
@@ -84,53 +80,46 @@ class Life:
             [conf.WMCTL, "--json", "events", "-f", self.file],
             stdout=self.output)
 
-    def lock_holder(self):
-        return segment.lock_holder(self.segment.fileno())
+    # --- ends ---------------------------------------------------------------
 
-    # --- signals ------------------------------------------------------------
-
-    def kill(self, *pids):
-        """Kills processes; returns when the kernel has let go of them."""
-        for pid in pids:
-            self.n.write_trace(what="killed", pid=pid)
-        self.fell("KILL", *pids)
-        self.record.killed.update(pids)
-        self.n.wait_gone(pids)
+    def end(self, name, *pids):
+        """Signals processes by which they end: at once, but for QUIT."""
+        if name != "QUIT":
+            self.record.felled.append(record.Felled(
+                time.monotonic(), pids=list(pids),
+                newest=segment.newest(self.segment.fileno())))
+        if name != "KILL":
+            self.signal(name, *pids)
+            return
+        self.n.kill(*pids)      # returns when the kernel has let go of them
         self.note_gone()
 
-    def fell(self, name, *pids):
-        """Sends a signal by which the processes end at once."""
-        self.record.felled.append(record.Felled(
-            time.monotonic(), pids=list(pids),
-            newest=segment.newest(self.segment.fileno())))
-        for pid in pids:
-            self.signal(name, pid)
+    def end_master(self, name, pid, own):
+        """The end of a master by TERM is one of its workers as well."""
+        self.end(name, pid)
+        if name == "TERM":
+            self.record.felled[-1].pids += own
 
-    def signal(self, name, pid):
-        try:
-            self.n.signal(name, pid)
-        except ProcessLookupError:
-            pass                # it has ended by itself
+    @staticmethod
+    def signal(name, *pids):
+        for pid in pids:
+            proc.send(pid, getattr(signal, "SIG" + name))
 
     def note_gone(self):
         """Felled processes have ended by now; a dead one that has the lock may
         have taken what it was to tell."""
         for felled in self.record.felled:
-            if felled.lasts() and all(map(proc.gone, felled.pids)):
+            if felled.until == math.inf and all(map(proc.gone, felled.pids)):
                 felled.until = time.monotonic()
-        holder = self.lock_holder()
+        holder = segment.lock_holder(self.segment.fileno())
         if holder and proc.gone(holder):
             self.record.holders.add(holder)
 
-    # --- the end ------------------------------------------------------------
-
-    def wait_end(self):
-        wait(lambda: not everybody(), "the end of all processes")
+    def close(self):
+        """Waits for the end of all, and takes in what they left in writing."""
+        proc.wait(lambda: not everybody(), "the end of all processes")
         self.note_gone()
         self.n.master = None
-
-    def close(self):
-        """Takes in all that it left in writing."""
         self.follower.wait(timeout=proc.DEADLINE)
         self.output.seek(0)
         self.record.followed = [json.loads(x) for x in self.output]

@@ -8,7 +8,6 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-STARTED = re.compile(r"\[notice\] (\d+)#\d+: start worker process (\d+)")
 LEAVING = re.compile(r"(\S+ \S+) \[notice\] (\d+)#\d+: "
                      r"(?:gracefully shutting down|exiting)$")
 
@@ -19,9 +18,6 @@ class Window:
     and after the last of what happens in it."""
     since: float
     until: float = math.inf
-
-    def lasts(self):
-        return self.until == math.inf
 
     def meets(self, other):
         """The other may be anything that has two such moments."""
@@ -58,19 +54,21 @@ class Life:
         return [x for x in self.trace if x["what"] == "begin"
                 and x["event"] in names]
 
+    def search(self, pattern):
+        """In nginx's log."""
+        return filter(None, map(re.compile(pattern).search, self.log))
+
     def not_given(self, what):
         """The ids of events that were logged as not given."""
-        found = (re.search(rf"not given: {what} of ([\d-]+): ", x)
-                 for x in self.log)
-        return Counter(x[1] for x in found if x)
+        return Counter(m[1] for m in self.search(
+            rf"not given: {what} of ([\d-]+): "))
 
     def missed(self):
         """Entries that their writers died over."""
         return sum(e.get("missed", 0) for e in self.events)
 
     def pids(self, pattern):
-        found = (re.search(pattern, x) for x in self.log)
-        return {int(x[1]) for x in found if x}
+        return {int(m[1]) for m in self.search(pattern)}
 
     def dead(self):
         """Killed, by chaos or by nginx on a fast stop."""
@@ -81,8 +79,8 @@ class Life:
 
     def masters(self):
         """{worker: the master that started it}."""
-        return {int(m[2]): int(m[1]) for m in map(STARTED.search, self.log)
-                if m}
+        return {int(m[2]): int(m[1]) for m in self.search(
+            r"\[notice\] (\d+)#\d+: start worker process (\d+)")}
 
     def hurried(self):
         """Workers whose master was felled, started too late to be known."""
@@ -106,25 +104,15 @@ class Life:
         return (self.dead() | self.felled_pids() | self.hurried()
                 | self.pids(r" (\d+) exited on signal 15\b"))
 
-    def leaves(self):
-        """{pid: from its first word of it to its last act, or to its end}, and
-        a second more at each side: the clocks are not that far apart."""
-        left = {e["pid"]: e["time_ms"] / 1e3 - self.clock + 1
-                for e in self.named("worker-left")}
-        falls, found = self.falls(), {}
-        for m in filter(None, map(LEAVING.search, self.log)):
-            pid = int(m[2])
-            since = time.mktime(time.strptime(m[1], "%Y/%m/%d %H:%M:%S"))
-            until = left.get(pid) or max(
-                (x.until for x in falls[pid]), default=math.inf)
-            found.setdefault(pid, Window(since - self.clock - 1, until))
-        return found
-
     def ends(self):
-        """{pid: windows in which its connections may end}."""
-        found = self.falls()
-        for pid, x in self.leaves().items():
-            found[pid].append(x)
+        """{pid: from when on its idle connections may end}: when it is felled,
+        or leaves, and a second before: the clocks are not that far apart."""
+        found = {pid: min(x.since for x in falls)
+                 for pid, falls in self.falls().items() if falls}
+        for m in self.search(LEAVING):
+            since = time.mktime(time.strptime(m[1], "%Y/%m/%d %H:%M:%S"))
+            found[int(m[2])] = min(since - self.clock - 1,
+                                   found.get(int(m[2]), math.inf))
         return found
 
     def unfinished(self):
@@ -186,7 +174,6 @@ class Life:
             len(crashed - told))
 
 
-
 @dataclass
 class Run:
     """All lives of a run, and what its clients saw."""
@@ -195,17 +182,8 @@ class Run:
     failures: list = field(default_factory=list)
     served: list = field(default_factory=list)
     leads: list = field(default_factory=list)   # (term, pid), as served
-    loads: list = field(default_factory=list)   # of wrk
     readings: list = field(default_factory=list)    # of wmctl
     errors: list = field(default_factory=list)  # of the clients themselves
-
-    def of_each_pid(self, windows):
-        """What all lives tell of windows, by pid."""
-        found = defaultdict(list)
-        for life in self.lives:
-            for pid, some in windows(life).items():
-                found[pid] += some
-        return found
 
     def told(self, index):
         """What the next life was told of this one; None if nobody was."""
@@ -227,16 +205,6 @@ class Run:
                        if "event" in e)
         told = Counter(x["event"] for life in self.lives for x in life.trace
                        if x["what"] == "begin")
-        early = sum(e.get("missed", 0) for x in self.lives
-                    for e in x.followed) - sum(x.missed() for x in self.lives)
-        died = sum(len(x.unfinished()) for x in self.lives)
-        refused = sum("Refused" in f.error for f in self.failures)
-        return (f"{len(self.lives)} lives; "
-                + ", ".join(f"{n} {name}" for name, n in sorted(seen.items()))
-                + "; callbacks: "
-                + ", ".join(f"{n} {name}" for name, n in sorted(told.items()))
-                + f"; {died} died in one; {sum(self.served)} requests served, "
-                f"{refused} refused, "
-                f"{len(self.failures) - refused} cut off; "
-                f"{len(self.readings)} readings; "
-                f"{early} entries followed too early")
+        return (f"{len(self.lives)} lives; {sum(self.served)} requests served, "
+                f"{len(self.failures)} failed; {len(self.readings)} readings; "
+                f"log: {dict(seen)}; callbacks: {dict(told)}")

@@ -8,12 +8,11 @@ because a process that would have told it was killed, and then the facts name
 that process.
 """
 
+import math
 import re
 from collections import Counter, defaultdict
 
-from clients import CONNECTIONS
 from conf import EVENTS
-from record import Life
 from traces import overlaps
 
 KNOWN = re.compile(
@@ -148,19 +147,18 @@ def counts_are_possible(life):
 def the_last_is_the_last(life):
     """A worker that is told to be the last of a spell may be followed by one
     that started afterwards, or it was killed."""
-    last, at = {}, {x["id"]: i for i, x in enumerate(life.trace)
-                    if x["what"] == "begin" and x["event"] == "worker_start"}
-    for i, x in enumerate(life.trace):
-        if (x["what"], x.get("event"), x.get("n_mine")) != (
-                "begin", "worker_exit", 1):
-            continue
-        key = x["info"]["generation"], x["info"]["spell"]
-        if key in last:
-            former = last[key]
-            if life.trace[former]["by"] not in life.ended_at_once() and (
-                    at.get(x["id"], i) < former):
-                yield f"two last ones: {life.trace[former]} and {x}"
-        last[key] = i
+    started, last = {}, {}      # each by its place in the trace
+    for at, x in enumerate(life.trace):
+        begun = x["what"] == "begin" and x["event"]
+        if begun == "worker_start":
+            started[x["id"]] = at
+        elif begun == "worker_exit" and x["n_mine"] == 1:
+            key = x["info"]["generation"], x["info"]["spell"]
+            former, then = last.get(key, (None, -1))
+            if former and former["by"] not in life.ended_at_once() and (
+                    started.get(x["id"], at) < then):
+                yield f"two last ones: {former} and {x}"
+            last[key] = x, at
 
 
 def generations_are_new(life):
@@ -176,16 +174,11 @@ def generations_are_new(life):
     for g in set(life.spells()) - set(begun):
         if not life.missed():
             yield f"active, but never begun: {g}"
-    for g, seen in by_generation(life, "generation-active").items():
+    for g in life.spells():
+        seen = [e["value"] for e in life.named("generation-active")
+                if e["generation"] == g]
         if seen != sorted(set(seen)):
             yield f"spells of {g}: {seen}"
-
-
-def by_generation(life, name):
-    found = defaultdict(list)
-    for e in life.named(name):
-        found[e["generation"]].append(e["value"])
-    return found
 
 
 def failures_are_told_once(life):
@@ -289,29 +282,23 @@ def only_ended_workers_fail_requests(run):
     """While it ends. One that gets nothing on a reused connection may come
     later: this was dead when it asked. A worker that leaves breaks those alone,
     while they are idle."""
-    falls = run.of_each_pid(Life.falls)
-    ends = run.of_each_pid(Life.ends)
-    felled = [x for life in run.lives for x in life.felled]
+    falls, felled = defaultdict(list), []
+    ends = [life.ends() for life in run.lives]
+    for life in run.lives:
+        felled += life.felled
+        for pid, some in life.falls().items():
+            falls[pid] += some
     for f in run.failures:
         if "Refused" in f.error:
             ok = meets(f, run.down)
         elif f.pid is None:     # the one that took it had not answered yet
             ok = meets(f, felled + run.down)
         elif f.reused and not f.got:
-            ok = any(x.since <= f.until for x in ends[f.pid])
+            ok = any(x.get(f.pid, math.inf) <= f.until for x in ends)
         else:
             ok = meets(f, falls[f.pid])
         if not ok:
             yield f"{f}"
-    for x in run.loads:
-        if x.bad:
-            yield f"bad answers, or none: {x}"
-        # Each worker that ends breaks each connection once at most.
-        ended = sum(meets(x, windows) for windows in ends.values())
-        if x.broken > CONNECTIONS * ended and not meets(x, run.down):
-            yield f"broken, while {ended} workers ended: {x}"
-        if x.refused and not meets(x, run.down):
-            yield f"refused: {x}"
 
 
 def served_terms_have_one_holder(run):

@@ -8,19 +8,24 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
 
 import pytest
 
-ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
-BUILD = os.environ.get("WM_BUILD", os.path.join(ROOT, "build"))
-LIBRARY = os.path.join(BUILD, "libwm/libwm.so")
+from conf import BUILD, ROOT
+
 HEADERS = ("libwm/wm.h", "libwm/monitor/wm_monitor.h")
+STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
+          "-Werror"]
 
 
 def source(*names):
     with open(os.path.join(ROOT, *names), encoding="utf-8") as f:
         return f.read()
+
+
+def names(pattern):
+    """Files of the project."""
+    return sorted(glob.glob(pattern, root_dir=ROOT, recursive=True))
 
 
 def without_comments(header):
@@ -48,6 +53,7 @@ class Stage:
     def __init__(self, path):
         self.path = path
         self.library = os.path.dirname(os.path.dirname(self.find("wm.pc")))
+        self.include = os.path.dirname(self.find("wm.h"))
 
     def find(self, name):
         """The one installed file of this name."""
@@ -68,22 +74,29 @@ class Stage:
         return shlex.split(
             self.run("pkg-config", "--cflags", "--libs", *more, package))
 
+    def write(self, name, text):
+        path = os.path.join(self.path, name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def run_c(self, text, *options):
+        """What a program of C says."""
+        path = self.write("program.c", text)
+        self.run("gcc", path, "-o", "program", *options, *self.flags())
+        return self.run("./program")
+
 
 @pytest.fixture
-def place():
+def place(tmp_path):
     """An empty directory."""
-    path = tempfile.mkdtemp(prefix="place.", dir=BUILD)
-    yield path
-    shutil.rmtree(path)
+    yield str(tmp_path)
+    shutil.rmtree(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def stage():
-    path = tempfile.mkdtemp(prefix="stage.", dir=BUILD)
-    try:
-        subprocess.run(
-            ["meson", "install", "-C", BUILD, "--destdir", path,
-             "--no-rebuild"], check=True, capture_output=True)
-        yield Stage(path)
-    finally:
-        shutil.rmtree(path)
+def stage(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("stage"))
+    run("meson", "install", "-C", BUILD, "--destdir", path, "--no-rebuild")
+    yield Stage(path)
+    shutil.rmtree(path)

@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""The Lua module's numbers are those of the C headers."""
+"""The Lua module's numbers and declarations are those of the C headers."""
 
-import os
 import re
 
 import pytest
 
 from conftest import ROOT, source, without_comments
 
-MODULE = "resty.worker.manager.constants"
-FILE = "lua/resty/worker/manager/constants.lua"
+MODULE = "lua/resty/worker/manager"
+INCLUDES = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <wm.h>
+"""
 DUMP = f"""
 package.path = '{ROOT}/lua/?.lua'
-for group, members in pairs(require '{MODULE}') do
+for group, members in pairs(require 'resty.worker.manager.constants') do
     if type(members) == "number" then
         print("wm", group, ("%.0f"):format(members))
     else
@@ -36,17 +43,11 @@ def constants_of_lua(stage):
     return found
 
 
-def printed_by_c(stage, place, names):
-    """What a C program says that each of these expressions is."""
-    path = os.path.join(place, "constants")
-    with open(path + ".c", "w", encoding="utf-8") as f:
-        f.write("#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <errno.h>\n"
-                "#include <stdio.h>\n#include <sys/socket.h>\n"
-                "#include <wm.h>\nint main(void) {\n")
-        f.writelines(f'printf("%lld\\n", (long long)({x}));\n' for x in names)
-        f.write("return 0; }\n")
-    stage.run("gcc", path + ".c", "-o", path, *stage.flags())
-    return stage.run(path).split()
+def printed_by_c(stage, expressions):
+    """What a C program says that each of these is."""
+    return stage.run_c(INCLUDES + "int main(void) {\n" + "".join(
+        f'printf("%lld\\n", (long long)({x}));\n' for x in expressions
+    ) + "}\n").split()
 
 
 def enums():
@@ -57,45 +58,28 @@ def enums():
 
 @pytest.mark.parametrize("group, prefix", [
     ("wm", "WM_"), ("errno", ""), ("system", "")])
-def test_each_constant_is_the_headers(stage, place, lua, group, prefix):
+def test_each_constant_is_the_headers(stage, lua, group, prefix):
+    """And every member of every enum of wm.h is among them."""
     names = sorted(lua[group])
-    values = printed_by_c(stage, place, [prefix + x for x in names])
+    values = printed_by_c(stage, [prefix + x for x in names])
     assert dict(zip(names, values)) == lua[group]
-
-
-def test_every_member_of_every_enum_is_there(lua):
-    members = [x for body in enums() for x in body]
+    members = [x[3:] for body in enums() for x in body]
     assert len(members) > 40
-    assert [x for x in members if x[3:] not in lua["wm"]] == []
-
-
-def test_each_constant_of_wm_h_stands_in_its_order(lua):
-    header = without_comments("libwm/wm.h")
-    text = source(FILE).split("_M.limits")[0]
-    names = re.findall(r'^_M\.([A-Z_]+) = (?:\d|0x)|"([A-Z_]*[A-Z])"', text,
-                       re.M)
-    names = ["WM_" + (a or b) for a, b in names]
-    assert {x[3:] for x in names} == set(lua["wm"])
-    places = [re.search(rf"\b{x}\b", header).start() for x in names]
-    assert places == sorted(places)
+    assert set(members) <= set(lua["wm"])
 
 
 @pytest.mark.parametrize("group, prefix", [
     ("STATES", "WM_"), ("GENERATION_STATES", "WM_GENERATION_"),
     ("ROLES", "WM_ROLE_"), ("REASONS", "WM_REASON_"), ("EVENTS", "WM_EVENT_"),
     ("LOG_KINDS", "WM_LOG_")])
-def test_each_name_is_the_headers_in_small_letters(stage, place, lua, group,
-                                                   prefix):
+def test_each_name_is_the_headers_in_small_letters(stage, lua, group, prefix):
     numbers = sorted(lua[group], key=int)
     names = [prefix + lua[group][x].upper() for x in numbers]
     assert names in enums()
-    assert printed_by_c(stage, place, names) == numbers
+    assert printed_by_c(stage, names) == numbers
 
 
-LIMITS = """
-#include <errno.h>
-#include <string.h>
-#include <wm.h>
+LIMITS = INCLUDES + """
 static int attach(uint32_t capacity, uint32_t entries, int length)
 {
     char name[256] = "";
@@ -118,10 +102,40 @@ int main(void)
 """
 
 
-def test_each_limit_is_the_largest_that_the_library_takes(stage, place, lua):
-    path = os.path.join(place, "limits")
-    with open(path + ".c", "w", encoding="utf-8") as f:
-        f.write(LIMITS)
-    stage.run("gcc", *(f"-D{x}={y}" for x, y in lua["limits"].items()),
-              path + ".c", "-o", path, *stage.flags())
-    stage.run(path, cwd=os.path.relpath(place, stage.path))
+def test_each_limit_is_the_largest_that_the_library_takes(stage, lua):
+    stage.run_c(LIMITS, *(f"-D{x}={y}" for x, y in lua["limits"].items()))
+
+
+# --- declarations -------------------------------------------------------------
+
+def cdefs():
+    return re.search(r"ffi\.cdef \[\[(.*?)\]\]",
+                     source(MODULE, "libwm.lua"), re.S)[1]
+
+
+def test_the_lua_declarations_have_the_headers_sizes_and_offsets(stage):
+    asked = []
+    for name, body in re.findall(r"struct (\w+) {(.*?)};", cdefs(), re.S):
+        body = re.sub(r"struct \w+ |const |char |\*|\s", "", body)
+        fields = re.findall(r"(?:u?int\d+_t)?(\w+)[,;]", body)
+        asked.append(("sizeof", [f"struct {name}"]))
+        asked += [("offsetof", [f"struct {name}", x]) for x in fields]
+    assert len(asked) > 70
+    c = [f"{what}({', '.join(args)})" for what, args in asked]
+    lua = [f"print(tonumber(ffi.{what}({', '.join(map(repr, args))})))\n"
+           for what, args in asked]
+    assert printed_by_c(stage, c) == stage.run(
+        "luajit", "-e", f"local ffi = require 'ffi' ffi.cdef [[{cdefs()}]]\n"
+        + "".join(lua)).split()
+
+
+def test_the_lua_declarations_have_the_headers_functions():
+    def functions(text):
+        text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+        text = re.sub(r"struct wm_(node|worker)\b", r"wm_\1", text)
+        found = re.findall(r"^([a-z][\w *]*?\b)(wm_\w+)(\([^;]*\));", text,
+                           re.M)
+        return {name: re.sub(r"\s", "", kind + rest)
+                for kind, name, rest in found}
+    said = functions(cdefs())
+    assert said and said.items() <= functions(source("libwm/wm.h")).items()

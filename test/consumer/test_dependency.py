@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from conftest import ROOT, run
+from conftest import ROOT, STRICT, run
 
 HERE = os.path.dirname(__file__)
 
@@ -27,12 +27,6 @@ def live(runner, *programs):
         assert not [x for x in os.listdir("/dev/shm") if instance in x]
 
 
-def files(path):
-    return sorted(os.path.basename(x) for x in
-                  glob.glob(f"{path}/**", recursive=True)
-                  if not os.path.isdir(x))
-
-
 @pytest.fixture
 def shop(place):
     """A project with a copy of libwm among its subprojects."""
@@ -45,16 +39,17 @@ def shop(place):
     return path
 
 
-def test_make_builds_with_pkg_config(stage):
+@pytest.mark.parametrize("c, cpp", [("gcc", "g++"), ("clang-16", "clang++-16")])
+def test_make_builds_with_pkg_config(stage, c, cpp):
     copy_programs(stage.path)
     shutil.copy(os.path.join(HERE, "Makefile"), stage.path)
-    stage.run("make")
+    strict = " ".join(STRICT)
+    stage.run("make", "-B", f"CC={c} {strict}", f"CXX={cpp} {strict}")
     live(stage.run, "./consumer", "./consumer-cpp")
 
 
 def test_meson_takes_what_is_installed(stage, shop):
-    build = os.path.join(stage.path, "shop")
-    os.mkdir(build)
+    os.mkdir(os.path.join(stage.path, "shop"))
     log = stage.run("meson", "setup", ".", shop, cwd="shop")
     assert "Executing subproject" not in log
     stage.run("ninja", cwd="shop")
@@ -74,4 +69,6 @@ def test_as_a_subproject_nothing_else_is_built_or_installed(shop, place):
     run("ninja", "-C", build)
     live(run, f"{build}/shop", f"{build}/shop-cpp")
     run("meson", "install", "-C", build, "--no-rebuild", "--destdir", root)
-    assert files(root) == ["shop", "shop-cpp"]
+    assert sorted(os.path.basename(x) for x in
+                  glob.glob(f"{root}/**", recursive=True)
+                  if os.path.isfile(x)) == ["shop", "shop-cpp"]

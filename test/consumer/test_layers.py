@@ -1,83 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Nothing calls upwards: the order of a library's parts stands in its README,
-and neither an include nor a symbol reference leads to a later part."""
+"""Nothing calls upwards: the order of the parts stands in a README, and neither
+an include nor a symbol reference leads to a later part. A part is a source with
+its header, or a header alone."""
 
 import glob
 import os
 import re
-import subprocess
+from collections import namedtuple
 
 import pytest
 
-ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
-BUILD = os.environ.get("WM_BUILD", os.path.join(ROOT, "build"))
+from conftest import BUILD, declarations, names, run, source
 
-# Folder, and where its objects lie in the build directory.
-LIBRARIES = [("libwm", "libwm/libwm.so.*.p"),
-             ("libwm/monitor", "libwm/monitor/libwm-monitor.so.*.p")]
-
-
-def order(folder):
-    """The parts, lowest first: {name: rank}. A part is a .c with its .h, or a
-    header alone."""
-    with open(os.path.join(ROOT, folder, "README.md"), encoding="utf-8") as f:
-        lines = re.findall(r"^    (\S.*)$", f.read(), re.M)
-    names = []
-    for line in lines:
-        first = line.split("  ")[0]
-        names += [n.removesuffix(".h") for n in first.split()]
-    return {name: rank for rank, name in enumerate(names)}
+# A list: its README's folder and section, the folder of its files, and which
+# these are.
+List = namedtuple("List", "readme section folder files")
+C_LISTS = [List(x, "#", x, "*.[ch]") for x in ("libwm", "libwm/monitor")]
+CPP_LISTS = [List("cpp", "The order of the headers", "cpp", "**/*.hpp"),
+             List("cpp", "wmctl\n", "cpp/tools", "*.[ch]pp")]
+LISTS = pytest.mark.parametrize("listed", C_LISTS + CPP_LISTS,
+                                ids=lambda x: x.folder)
+PUBLIC = ("libwm/wm.h", "libwm/monitor/wm_monitor.h")
 
 
-def part(path):
-    return os.path.basename(path).split(".")[0]
+def order(listed):
+    """The parts, lowest first. A line may have several that are alike."""
+    (text,) = [x for x in source(listed.readme, "README.md").split("\n## ")
+               if x.startswith(listed.section)]
+    found = []
+    for line in re.findall(r"^    (\S.*)$", text, re.M):
+        found += re.sub(r"\.h(pp)?\b", "", line.split("  ")[0]).split()
+    return found
 
 
-def sources(folder):
-    return sorted(glob.glob(os.path.join(ROOT, folder, "*.[ch]")))
+def files(listed):
+    """The files by their part."""
+    found = {}
+    for path in names(f"{listed.folder}/{listed.files}"):
+        part = os.path.splitext(os.path.relpath(path, listed.folder))[0]
+        if path not in PUBLIC and not (
+                part.startswith(("tools/", "example/"))):
+            found.setdefault(part, []).append(path)
+    return found
 
 
-def public(path):
-    return os.path.basename(path) in ("wm.h", "wm_monitor.h")
+@LISTS
+def test_each_source_has_its_place_in_the_order(listed):
+    assert sorted(files(listed)) == sorted(order(listed))
 
 
-@pytest.mark.parametrize("folder", [f for f, _ in LIBRARIES])
-def test_each_source_has_its_place_in_the_order(folder):
-    ranks = order(folder)
-    assert {part(s) for s in sources(folder) if not public(s)} == set(ranks)
-
-
-@pytest.mark.parametrize("folder", [f for f, _ in LIBRARIES])
-def test_no_file_includes_a_later_one(folder):
-    ranks = order(folder)
+@LISTS
+def test_no_file_includes_a_later_one(listed):
+    parts = order(listed)
+    suffix = "hpp" if listed in CPP_LISTS else "h"
     seen = 0
-    for source in sources(folder):
-        if public(source):
-            continue
-        with open(source, encoding="utf-8") as f:
-            for name in re.findall(r'^#include "(\w+)\.h"', f.read(), re.M):
-                if name in ranks:
-                    seen += 1
-                    assert ranks[name] <= ranks[part(source)], (
-                        f"{source} includes {name}.h")
+    for part, paths in files(listed).items():
+        later = set(parts[parts.index(part) + 1:])
+        for path in paths:
+            included = set(re.findall(
+                rf'^#include [<"]([\w/]+)\.{suffix}[>"]', source(path), re.M))
+            seen += len(included.intersection(parts))
+            assert included.isdisjoint(later), path
     assert seen > 5
 
 
 def symbols(path, option):
-    out = subprocess.run(["nm", "--extern-only", option, path], check=True, text=True,
-                         stdout=subprocess.PIPE).stdout
+    out = run("nm", "--extern-only", option, path)
     return {line.split()[-1] for line in out.splitlines() if line}
 
 
-@pytest.mark.parametrize("folder, objects", LIBRARIES)
-def test_no_object_refers_to_a_later_one(folder, objects):
+@pytest.mark.parametrize("listed", C_LISTS, ids=lambda x: x.folder)
+def test_no_object_refers_to_a_later_one(listed):
     """Also through the public header: the objects know no difference."""
-    ranks = order(folder)
-    found = glob.glob(os.path.join(BUILD, objects, "*.o"))
-    assert {part(o) for o in found} <= set(ranks) and len(found) > 4
-    home = {s: part(o) for o in found for s in symbols(o, "--defined-only")}
-    up = [f"{part(o)} uses {s} of {home[s]}" for o in found
+    parts = order(listed)
+    found = {os.path.basename(o).split(".")[0]: o for o in glob.glob(
+        f"{BUILD}/{listed.folder}/libwm*.so.*.p/*.o")}
+    assert set(found) <= set(parts) and len(found) > 4
+    home = {s: part for part, o in found.items()
+            for s in symbols(o, "--defined-only")}
+    up = [f"{part} uses {s} of {home[s]}" for part, o in found.items()
           for s in sorted(symbols(o, "--undefined-only"))
-          if s in home and ranks[home[s]] > ranks[part(o)]]
+          if s in home and parts.index(home[s]) > parts.index(part)]
     assert up == []
+
+
+def test_wmctl_names_no_function_of_c():
+    functions = set(declarations("libwm/wm.h"))
+    for file in names("cpp/tools/*.[ch]pp"):
+        code = re.sub("//.*", "", source(file))
+        assert "<wm.h>" not in code, file
+        assert functions.isdisjoint(re.findall(r"\bwm_\w+", code)), file

@@ -9,7 +9,8 @@ import xml.etree.ElementTree
 
 import pytest
 
-from conftest import HEADERS, ROOT, declarations, run, source, without_comments
+from conftest import (HEADERS, ROOT, declarations, names, run, source,
+                      without_comments)
 
 
 def text_of(element):
@@ -21,7 +22,7 @@ def reference():
     """Every name of the reference, and whether words are said of it."""
     os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
     run("doxygen", "libwm/Doxyfile")        # a warning is an error there
-    names = {}
+    told = {}
     for path in glob.glob(os.path.join(ROOT, "build/doc/xml/*.xml")):
         for element in xml.etree.ElementTree.parse(path).iter():
             name = element.findtext("name") or element.findtext("compoundname")
@@ -30,8 +31,8 @@ def reference():
                 said = text_of(element.find("briefdescription")) or text_of(
                     element.find("detaileddescription"))
                 name = name.split("::")[-1]
-                names[name] = names.get(name) or said
-    return names
+                told[name] = told.get(name) or said
+    return told
 
 
 def functions():
@@ -42,28 +43,25 @@ def functions():
 
 def public_names_of_c():
     text = "".join(map(without_comments, HEADERS))
-    names = set(re.findall(r"\bWM_[A-Z_]+\b", text)) - {"WM_H", "WM_MONITOR_H"}
-    return names | set(re.findall(
+    macros = set(re.findall(r"\bWM_[A-Z_]+\b", text))
+    return macros - {"WM_H", "WM_MONITOR_H"} | set(re.findall(
         r"^(?:(?:struct|enum)|typedef .*) (wm_\w+)(?: {|\()", text, re.M))
 
 
 def facade():
     """All headers of the facades."""
-    return "".join(map(source, sorted(
-        glob.glob("cpp/*.hpp", root_dir=ROOT)
-        + glob.glob("cpp/wm/*.hpp", root_dir=ROOT))))
+    return "".join(map(source, names("cpp/*.hpp") + names("cpp/wm/*.hpp")))
 
 
 def public_names_of_cpp():
-    text = facade()
-    text = re.sub(r"/// @cond.*?/// @endcond", "", text, flags=re.S)
+    text = re.sub(r"/// @cond.*?/// @endcond", "", facade(), flags=re.S)
     text = re.sub(r"^private:.*?^};", "", text, flags=re.S | re.M)
-    names = set(re.findall(
-        r"^(?:class|struct|enum class) (?:\[\[\w+\]\] )?(\w+)", text, re.M))
-    names |= set(re.findall(
-        r"^(?:    )?(?!return|const |throw)(?:[\w:<>\[\]]+[ &*]+)+(\w+)\(", text,
-        re.M))
-    return {x for x in names - {"bool"} if not x.startswith("wm_")}
+    found = re.findall(
+        r"^(?:class|struct|enum class) (?:\[\[\w+\]\] )?(\w+)", text, re.M)
+    found += re.findall(
+        r"^(?:    )?(?!return|const |throw)(?:[\w:<>\[\]]+[ &*]+)+(\w+)\(",
+        text, re.M)
+    return {x for x in found if x != "bool" and not x.startswith("wm_")}
 
 
 def test_the_reference_names_all_that_is_public(reference):
@@ -81,8 +79,7 @@ def test_the_reference_says_something_of_each_function_and_type(reference):
 
 
 def test_the_facade_leaves_no_function_out():
-    text = facade()
-    text = re.sub(r"//.*", "", text)
+    text = re.sub(r"//.*", "", facade())
     assert [x for x in functions()
             if not re.search(rf"\b{x}[(,]", text)] == []
 

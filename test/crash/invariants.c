@@ -1,87 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Steps are checked one by one, between two states of the segment, and so are
- * the moments that they lead to. The numbers are protocol.md's. */
+/* What protocol.md says of a segment, as far as its bytes tell: steps are
+ * checked one by one, between two states of it, and so are the moments that
+ * they lead to. The numbers are protocol.md's. */
 
-#include "invariants.h"
+#include "stepping.h"
 
-#include "inside.h"
 #include "record_fields.h"
 
-#include <poll.h>
-#include <sys/syscall.h>
-
 #define BIT(state) (1u << (state))
-#define LOCK_PID(word) ((uint32_t)((word) >> 42))
-#define LOCK_SEQUENCE(word) ((uint32_t)(word)&0xffffffu)
 
-char invariants_where[160];
-
-/* A segment, or a copy of one. */
-struct view {
-    const struct wm_segment_header *header;
-    const struct wm_record *records;
-    const struct wm_record_cold *colds;
-    const struct wm_generation_record *generations;
-    uint32_t capacity;
-    uint32_t count; /* of generation records */
-};
-
-void must(bool holds, const char *claim)
-{
-    if (!holds) {
-        fail_msg("%s: %s", invariants_where, claim);
-    }
-}
-
-bool has_ended(uint32_t pid)
-{
-    struct pollfd p = {.events = POLLIN};
-    int n;
-
-    p.fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-    if (p.fd < 0) {
-        return errno == ESRCH;
-    }
-    n = poll(&p, 1, 0);
-    close(p.fd);
-    return n == 1;
-}
-
-static struct view view_of(const void *memory)
-{
-    const char *at = memory;
-    const struct wm_geometry *g = &node->segment.geometry;
-
-    return (struct view){
-        .header = memory,
-        .records = (const void *)(at + g->records),
-        .colds = (const void *)(at + g->colds),
-        .generations = (const void *)(at + g->generation_records),
-        .capacity = g->capacity,
-        .count = g->generations,
-    };
-}
+/* The step that is checked: the segment before and after it, and whose it is.
+ * Of a moment, `after` alone. */
+static struct wm_segment before, after;
+static uint32_t self;
 
 /* --------------------------------------------------------------- records */
 
-static bool has_free(const struct view *v)
+static bool may_make_room(uint32_t slot, unsigned state)
 {
-    for (uint32_t i = 0; i < v->capacity; i++) {
-        if (v->records[i].word == 0) {
-            return true;
+    for (uint32_t i = 0; i < before.geometry.capacity; i++) {
+        if (before.records[i].word == 0) {
+            return false; /* there is a free one */
         }
     }
-    return false;
-}
-
-static bool may_make_room(const struct view *v, uint32_t slot, unsigned state)
-{
-    return !has_free(v) &&
-           (state == WM_DRAINING ||
-            (state == WM_CRASHED &&
-             record_crash_given(&v->records[slot], &v->colds[slot])));
+    return state == WM_DRAINING ||
+           (state == WM_CRASHED &&
+            record_crash_given(&before.records[slot], &before.colds[slot]));
 }
 
 /* What a worker may do to its own word. */
@@ -105,82 +51,83 @@ static bool is_own_step(uint64_t from, uint64_t to)
 }
 
 /* What anybody may do to another's. */
-static bool is_sweep(const struct view *v, uint32_t slot, uint64_t from,
-                     uint64_t to)
+static bool is_sweep(uint32_t slot, uint64_t from, uint64_t to)
 {
     unsigned state = wm_word_state(from);
     bool dead = has_ended(wm_word_pid(from));
 
     if (to == 0) {
         return state == WM_CRASHED
-                   ? record_crash_given(&v->records[slot], &v->colds[slot])
+                   ? record_crash_given(&before.records[slot],
+                                        &before.colds[slot])
                    : dead && (state == WM_CLAIMED || state == WM_DRAINING);
     }
     if (to == wm_word_with_state(from, WM_STALLED)) {
         return state == WM_LIVE;
     }
     return to == wm_word_with_state(from, WM_CRASHED) && dead &&
-           state >= WM_JOINING && state <= WM_STALLED;
+           is_worker_state(state);
 }
 
-static void check_word(const struct view *b, const struct view *a,
-                       uint32_t slot, uint32_t pid)
+static void check_word(uint32_t slot)
 {
-    uint64_t from = b->records[slot].word;
-    uint64_t to = a->records[slot].word;
+    uint64_t from = before.records[slot].word;
+    uint64_t to = after.records[slot].word;
     unsigned state = wm_word_state(from);
 
     if (from == to) {
         return;
     }
     if (wm_word_state(to) == WM_CLAIMED) {
-        must(wm_word_pid(to) == pid, "I1: a claimant names itself");
-        must(state == WM_FREE || may_make_room(b, slot, state),
+        must(wm_word_pid(to) == self, "I1: a claimant names itself");
+        must(state == WM_FREE || may_make_room(slot, state),
              "I2: only a record that is nobody's is claimed");
-    } else if (from != 0 && wm_word_pid(from) == pid) {
+    } else if (from != 0 && wm_word_pid(from) == self) {
         must(is_own_step(from, to), "I1: a worker steps as protocol.md says");
     } else {
-        must(is_sweep(b, slot, from, to),
+        must(is_sweep(slot, from, to),
              "I2, I3: another's record changes by proof alone");
     }
 }
 
 /* The fields beside the word: the claimant's between CLAIMED and JOINING. */
-static void check_fields(const struct view *b, const struct view *a,
-                         uint32_t slot, uint32_t pid)
+static void check_fields(uint32_t slot)
 {
-    const struct wm_record *x = &b->records[slot], *y = &a->records[slot];
-    const struct wm_record_cold *c = &b->colds[slot], *d = &a->colds[slot];
-    uint64_t word = x->word, given = c->given;
-    uint64_t mark = d->given;
-    bool own = word != 0 && wm_word_pid(word) == pid;
+    const struct wm_record *x = &before.records[slot];
+    const struct wm_record *y = &after.records[slot];
+    const struct wm_record_cold *c = &before.colds[slot];
+    const struct wm_record_cold *d = &after.colds[slot];
+    uint64_t given = c->given, mark = d->given;
+    unsigned state = wm_word_state(x->word);
+    bool own = x->word != 0 && wm_word_pid(x->word) == self;
 
-    if (own && wm_word_state(word) == WM_CLAIMED) {
+    if (own && state == WM_CLAIMED) {
         bool others = memcmp(&x->generation, &y->generation, 8) != 0 ||
                       memcmp(&x->role, &y->role, 24) != 0 ||
                       memcmp(c, d, sizeof(*c)) != 0;
 
-        must(!others || x->join == a->header->next_join,
+        must(!others || x->join == after.header->next_join,
              "a joiner writes its number before any other field");
         return;
     }
     must(memcmp(&x->generation, &y->generation, 32) == 0 &&
              c->ident == d->ident,
          "a record changes hands only while it is claimed");
-    must(c->spell == d->spell || (own && wm_word_state(word) == WM_JOINING),
+    must(c->spell == d->spell || (own && state == WM_JOINING),
          "a worker notes its spell while it is joining");
-    must(x->stalls == y->stalls || (own && x->stalls + 1 == y->stalls &&
-                                    wm_word_state(word) != WM_STALLED),
+    must(x->stalls == y->stalls ||
+             (own && x->stalls + 1 == y->stalls && state != WM_STALLED),
          "a worker counts a recovery after its swap");
     must(mark == given || mark == given + 2 ||
-             (mark == (given | 1) && wm_word_state(word) == WM_CRASHED),
+             (mark == (given | 1) && state == WM_CRASHED),
          "I4: one event is marked as given at a time");
 }
 
 /* Entries of the log that a change of the word wants. */
-static uint32_t entries_of_word(uint64_t from, uint64_t to)
+static uint32_t entries_of_word(uint32_t slot)
 {
-    unsigned was = wm_word_state(from), is = wm_word_state(to);
+    unsigned was = wm_word_state(before.records[slot].word);
+    unsigned is = wm_word_state(after.records[slot].word);
 
     if (was == is || is == WM_CLAIMED) {
         return was == WM_DRAINING && is == WM_CLAIMED;
@@ -191,30 +138,17 @@ static uint32_t entries_of_word(uint64_t from, uint64_t to)
     return was == WM_STALLED && is == WM_DRAINING ? 2 : 1;
 }
 
-static uint32_t check_records(const struct view *b, const struct view *a,
-                              uint32_t pid)
-{
-    uint32_t entries = 0;
-
-    for (uint32_t i = 0; i < a->capacity; i++) {
-        check_word(b, a, i, pid);
-        check_fields(b, a, i, pid);
-        entries += entries_of_word(b->records[i].word, a->records[i].word);
-    }
-    return entries;
-}
-
 /* ----------------------------------------------------------- generations */
 
-static bool has_workers(const struct view *v, uint64_t id, bool entered)
+static bool has_workers(const struct wm_segment *s, uint64_t id, bool entered)
 {
-    for (uint32_t i = 0; i < v->capacity; i++) {
-        const struct wm_record *r = &v->records[i];
+    for (uint32_t i = 0; i < s->geometry.capacity; i++) {
+        const struct wm_record *r = &s->records[i];
         uint64_t word = r->word;
         unsigned state = wm_word_state(word);
 
         if ((state == WM_LIVE || state == WM_STALLED ||
-             (state == WM_JOINING && (!entered || v->colds[i].spell != 0))) &&
+             (state == WM_JOINING && (!entered || s->colds[i].spell != 0))) &&
             r->generation == id && r->role == WM_ROLE_WORKER &&
             !has_ended(wm_word_pid(word))) {
             return true;
@@ -223,23 +157,18 @@ static bool has_workers(const struct view *v, uint64_t id, bool entered)
     return false;
 }
 
-/* With all the rest of the word the same, its version included. */
-static bool only_state(uint64_t from, uint64_t to)
+/* Only the state is another; the version is not. */
+static bool is_end(uint64_t from, uint64_t to, unsigned state)
 {
-    return wm_gen_spell(from) == wm_gen_spell(to) &&
-           wm_gen_given(from) == wm_gen_given(to) &&
-           wm_gen_version(from) == wm_gen_version(to);
+    return wm_gen_state(from) == state &&
+           to == wm_gen_with_state(from, wm_gen_state(to));
 }
 
-static bool is_next_version(uint64_t from, uint64_t to)
+static bool is_claim(uint64_t from, uint64_t to)
 {
-    return wm_gen_version(to) ==
-           wm_low(wm_gen_version(from) + 1, WM_VERSION_BITS);
-}
-
-static bool is_claim(uint64_t from, uint64_t to, uint32_t pid)
-{
-    return wm_gen_claimant(to) == pid && is_next_version(from, to) &&
+    return wm_gen_claimant(to) == self &&
+           wm_gen_version(to) ==
+               wm_low(wm_gen_version(from) + 1, WM_VERSION_BITS) &&
            wm_gen_state(from) != WM_GENERATION_ACTIVE &&
            (wm_gen_state(from) != WM_GENERATION_CLAIMED ||
             has_ended(wm_gen_claimant(from)));
@@ -250,45 +179,45 @@ static bool is_entry(uint64_t from, uint64_t to)
     bool opened = wm_gen_state(from) != WM_GENERATION_ACTIVE;
 
     return wm_gen_state(from) >= WM_GENERATION_BEGUN &&
-           is_next_version(from, to) &&
-           wm_gen_given(from) == wm_gen_given(to) &&
-           wm_gen_spell(to) == wm_gen_spell(from) + opened;
+           to == wm_gen_word(WM_GENERATION_ACTIVE, wm_gen_spell(from) + opened,
+                             wm_gen_given(from), wm_gen_version(from) + 1);
 }
 
 static bool is_taking(uint64_t from, uint64_t to)
 {
-    return wm_gen_state(from) == wm_gen_state(to) && wm_gen_owed(from) > 0 &&
-           wm_gen_given(to) == wm_gen_given(from) + 1 &&
-           wm_gen_spell(to) == wm_gen_spell(from) &&
-           wm_gen_version(to) == wm_gen_version(from);
+    return wm_gen_owed(from) > 0 &&
+           to == wm_gen_word(wm_gen_state(from), wm_gen_spell(from),
+                             wm_gen_given(from) + 1, wm_gen_version(from));
 }
 
-static bool is_joining(const struct view *v, uint32_t pid, uint64_t id)
+/* The stepper's own record before the step, if it is in this state. */
+static const struct wm_record *own_record(unsigned state)
 {
-    for (uint32_t i = 0; i < v->capacity; i++) {
-        uint64_t word = v->records[i].word;
+    for (uint32_t i = 0; i < before.geometry.capacity; i++) {
+        uint64_t word = before.records[i].word;
 
-        if (wm_word_state(word) == WM_JOINING && wm_word_pid(word) == pid &&
-            v->records[i].generation == id) {
-            return true;
+        if (wm_word_state(word) == state && wm_word_pid(word) == self) {
+            return &before.records[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-static uint32_t check_generation(const struct view *b, const struct view *a,
-                                 uint32_t index, uint32_t pid)
+/* Each check of a change returns how many entries of the log it wants. */
+static uint32_t check_generation(uint32_t index)
 {
-    const struct wm_generation_record *g = &b->generations[index];
-    const struct wm_generation_record *h = &a->generations[index];
+    const struct wm_generation_record *g = &before.generations[index];
+    const struct wm_generation_record *h = &after.generations[index];
+    const struct wm_record *joining = own_record(WM_JOINING);
     uint64_t from = g->word, to = h->word;
     unsigned was = wm_gen_state(from), is = wm_gen_state(to);
 
     if (from == to) {
-        must((g->id == h->id && g->begun_at == h->begun_at &&
-              g->reason == h->reason) ||
-                 (was == WM_GENERATION_CLAIMED && wm_gen_claimant(from) == pid),
-             "a generation is described while it is claimed");
+        must(
+            (g->id == h->id && g->begun_at == h->begun_at &&
+             g->reason == h->reason) ||
+                (was == WM_GENERATION_CLAIMED && wm_gen_claimant(from) == self),
+            "a generation is described while it is claimed");
         return 0;
     }
     if (is_taking(from, to)) {
@@ -296,75 +225,62 @@ static uint32_t check_generation(const struct view *b, const struct view *a,
     }
     switch (is) {
     case WM_GENERATION_CLAIMED:
-        must(is_claim(from, to, pid), "only a spare record is claimed");
+        must(is_claim(from, to), "only a spare record is claimed");
         return 0;
     case WM_GENERATION_BEGUN:
-        must(was == WM_GENERATION_CLAIMED && is_next_version(from, to) &&
-                 wm_gen_claimant(from) == pid && wm_gen_spell(to) == 0 &&
-                 wm_gen_given(to) == 0,
+        must(was == WM_GENERATION_CLAIMED && wm_gen_claimant(from) == self &&
+                 to == wm_gen_word(is, 0, 0, wm_gen_version(from) + 1),
              "a generation begins without spells");
         return 1;
     case WM_GENERATION_ACTIVE:
         must(is_entry(from, to), "each entry is another word");
-        must(is_joining(b, pid, g->id),
+        must(joining != NULL && joining->generation == g->id,
              "I5: a worker enters its generation when it can be seen");
         return was != is;
     case WM_GENERATION_EXITED:
-        must(was == WM_GENERATION_ACTIVE && only_state(from, to) &&
-                 !has_workers(b, g->id, false),
+        must(is_end(from, to, WM_GENERATION_ACTIVE) &&
+                 !has_workers(&before, g->id, false),
              "I5: nobody is left when a generation is closed");
         return 1;
     default:
-        must(is == WM_GENERATION_ABORTED && was == WM_GENERATION_BEGUN &&
-                 only_state(from, to),
+        must(is == WM_GENERATION_ABORTED &&
+                 is_end(from, to, WM_GENERATION_BEGUN),
              "I4: a generation ends, or an end of it is taken, as it may");
         return 1;
     }
 }
 
-/* ------------------------------------------------------- lock and leader */
+/* ------------------------------------------------- lock, leader and header */
 
-static uint32_t check_lock(const struct wm_lock_area *b,
-                           const struct wm_lock_area *a, uint32_t pid)
+static uint32_t check_lock(void)
 {
-    uint64_t from = b->word, to = a->word;
-    uint32_t was = LOCK_PID(from), is = LOCK_PID(to);
+    const struct wm_lock_area *b = &before.header->lock;
+    const struct wm_lock_area *a = &after.header->lock;
+    uint32_t was = wm_lock_pid_of(b->word), is = wm_lock_pid_of(a->word);
+    uint32_t number = wm_lock_sequence(b->word), next = (number + 1) & 0xffffff;
 
     must((b->holder_sequence == a->holder_sequence &&
           b->holder_since == a->holder_since) ||
-             was == pid,
+             was == self,
          "only its holder signs the lock");
-    if (from == to) {
+    if (b->word == a->word) {
         return 0;
     }
     if (is == 0) {
-        must(was == pid && LOCK_SEQUENCE(from) == LOCK_SEQUENCE(to),
+        must(was == self && wm_lock_sequence(a->word) == number,
              "I8: its holder gives the lock back, and leaves its number");
         return 0;
     }
-    must(is == pid && (was == 0 || has_ended(was)) &&
-             LOCK_SEQUENCE(to) == ((LOCK_SEQUENCE(from) + 1) & 0xffffffu),
+    must(is == self && (was == 0 || has_ended(was)) &&
+             wm_lock_sequence(a->word) == next,
          "I8: a lock that is free, or the dead's, is taken with a new number");
     return was != 0;
 }
 
-static uint32_t own_number(const struct view *v, uint32_t pid)
+static uint32_t check_leader(void)
 {
-    for (uint32_t i = 0; i < v->capacity; i++) {
-        uint64_t word = v->records[i].word;
-
-        if (wm_word_state(word) == WM_LIVE && wm_word_pid(word) == pid) {
-            return wm_leader_of_join(v->records[i].join);
-        }
-    }
-    return 0;
-}
-
-static uint32_t check_leader(const struct view *b, const struct view *a,
-                             uint32_t pid)
-{
-    uint64_t from = b->header->leader.word;
-    uint64_t to = a->header->leader.word;
+    uint64_t from = before.header->leader.word, to = after.header->leader.word;
+    const struct wm_record *live = own_record(WM_LIVE);
 
     if (from == to) {
         return 0;
@@ -374,17 +290,16 @@ static uint32_t check_leader(const struct view *b, const struct view *a,
              "I11: a leader that resigns leaves its term");
         return 1;
     }
-    must(wm_leader_term(to) == wm_leader_term(from) + 1 &&
-             wm_leader_who(to) == own_number(b, pid),
+    must(wm_leader_term(to) == wm_leader_term(from) + 1 && live != NULL &&
+             wm_leader_who(to) == wm_leader_of_join(live->join),
          "I11: a live worker takes the lead for itself, with the next term");
     return 1;
 }
 
-/* ------------------------------------------------------------------ whole */
-
-static void check_header(const struct wm_segment_header *b,
-                         const struct wm_segment_header *a)
+static void check_header(void)
 {
+    const struct wm_segment_header *b = before.header, *a = after.header;
+
     must(memcmp(b, a, offsetof(struct wm_segment_header, next_join)) == 0,
          "what a segment says of itself never changes");
     must(a->next_join - b->next_join <= 1 &&
@@ -394,78 +309,87 @@ static void check_header(const struct wm_segment_header *b,
     must(a->high >= b->high, "the high mark only rises");
 }
 
-static void check_view(const struct view *v)
+/* ------------------------------------------------------------------- whole */
+
+static void check_record_now(uint32_t slot)
 {
-    uint64_t joins = v->header->next_join;
+    const struct wm_record *r = &after.records[slot];
+    uint64_t word = r->word;
 
-    for (uint32_t i = 0; i < v->capacity; i++) {
-        uint64_t word = v->records[i].word;
-
-        must(word == 0 || i < v->header->high,
-             "the high mark is above all that is claimed");
-        must(wm_word_state(word) <= WM_CRASHED &&
-                 (word == 0) == (wm_word_pid(word) == 0),
-             "I1: a word has a state and a pid, or is 0");
-        must(wm_word_state(word) <= WM_CLAIMED ||
-                 wm_is_of_join(v->colds[i].given, v->records[i].join),
-             "I4: what was given is noted of who is there");
-        for (uint32_t j = 0; j <= i && wm_word_state(word) > WM_CLAIMED; j++) {
-            uint64_t join = v->records[i].join;
-
-            must(join != 0 && join <= joins &&
-                     (i == j || v->records[j].join != join),
-                 "a join number is unique");
-        }
+    must(word == 0 || slot < after.header->high,
+         "the high mark is above all that is claimed");
+    must(wm_word_state(word) <= WM_CRASHED &&
+             (word == 0) == (wm_word_pid(word) == 0),
+         "I1: a word has a state and a pid, or is 0");
+    if (wm_word_state(word) <= WM_CLAIMED) {
+        return;
     }
-    for (uint32_t i = 0; i < v->count; i++) {
-        uint64_t word = v->generations[i].word;
-        uint64_t id = v->generations[i].id;
-
-        if (wm_gen_state(word) < WM_GENERATION_BEGUN) {
-            continue;
-        }
-        must(id % v->count == i && id != 0 && id <= v->header->next_generation,
-             "a generation lies where its number falls");
-        must(wm_gen_owed(word) <= wm_gen_spell(word),
-             "I4: no more ends are given than there were spells");
-        must((wm_gen_state(word) != WM_GENERATION_EXITED &&
-              wm_gen_state(word) != WM_GENERATION_ABORTED) ||
-                 !has_workers(v, id, true),
-             "I5: no generation is closed over a worker that entered it");
+    must(wm_is_of_join(after.colds[slot].given, r->join),
+         "I4: what was given is noted of who is there");
+    must(r->join != 0 && r->join <= after.header->next_join,
+         "a join number is one that was taken");
+    for (uint32_t j = 0; j < slot; j++) {
+        must(after.records[j].join != r->join, "a join number is unique");
     }
 }
 
-uint32_t check_step(const void *before, const void *after, uint32_t pid)
+static void check_generation_now(uint32_t index)
 {
-    struct view b = view_of(before), a = view_of(after);
-    uint32_t entries = 0;
+    uint64_t word = after.generations[index].word;
+    uint64_t id = after.generations[index].id;
+    unsigned state = wm_gen_state(word);
 
-    check_header(b.header, a.header);
-    entries += check_records(&b, &a, pid);
-    for (uint32_t i = 0; i < a.count; i++) {
-        entries += check_generation(&b, &a, i, pid);
+    if (state < WM_GENERATION_BEGUN) {
+        return;
     }
-    entries += check_lock(&b.header->lock, &a.header->lock, pid);
-    entries += check_leader(&b, &a, pid);
-    check_view(&a);
-    return entries;
+    must(id % after.geometry.generations == index && id != 0 &&
+             id <= after.header->next_generation,
+         "a generation lies where its number falls");
+    must(wm_gen_owed(word) <= wm_gen_spell(word),
+         "I4: no more ends are given than there were spells");
+    must((state != WM_GENERATION_EXITED && state != WM_GENERATION_ABORTED) ||
+             !has_workers(&after, id, true),
+         "I5: no generation is closed over a worker that entered it");
 }
 
 void check_moment(void)
 {
-    struct view v = view_of(node->segment.header);
+    after = segment_at(header());
+    for (uint32_t i = 0; i < after.geometry.capacity; i++) {
+        check_record_now(i);
+    }
+    for (uint32_t i = 0; i < after.geometry.generations; i++) {
+        check_generation_now(i);
+    }
+}
 
-    check_view(&v);
+uint32_t check_step(const struct stepped *s)
+{
+    uint32_t entries = 0;
+
+    before = segment_at(s->area[0].copy);
+    after = segment_at(s->area[0].memory);
+    self = (uint32_t)s->pid;
+    check_header();
+    for (uint32_t i = 0; i < after.geometry.capacity; i++) {
+        check_word(i);
+        check_fields(i);
+        entries += entries_of_word(i);
+    }
+    for (uint32_t i = 0; i < after.geometry.generations; i++) {
+        entries += check_generation(i);
+    }
+    entries += check_lock() + check_leader();
+    check_moment();
+    return entries;
 }
 
 void check_swept(void)
 {
     check_moment();
-    for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
-        uint64_t word = node->segment.records[i].word;
-
-        must(word == 0 || wm_word_state(word) == WM_CRASHED ||
-                 !has_ended(wm_word_pid(word)),
+    for (uint32_t i = 0; i < after.geometry.capacity; i++) {
+        must(word_at(i) == 0 || state_at(i) == WM_CRASHED ||
+                 !has_ended(wm_word_pid(word_at(i))),
              "I7: a sweep leaves no record to the dead");
     }
 }

@@ -1,26 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-#include "ledger.h"
+/* Who was told what, against what the segment owes: nothing is told twice,
+ * nothing that is owed is lost, and the log has an entry for each change. */
 
-#include "invariants.h"
+#include "stepping.h"
+
 #include "log.h"
 
-#include <sys/mman.h>
-
 struct ledger *ledger;
-
-void ledger_open(void)
-{
-    ledger = mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE,
-                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(ledger != MAP_FAILED);
-}
-
-void ledger_close(void)
-{
-    munmap(ledger, sizeof(*ledger));
-}
 
 void ledger_note(const struct wm_event *event, UNUSED void *unused)
 {
@@ -37,22 +25,30 @@ void ledger_note_end(uint64_t id, uint32_t spell)
     ledger_note(&e, NULL);
 }
 
+struct wm_segment segment_at(const void *memory)
+{
+    struct wm_segment s = {.geometry = node->segment.geometry};
+    char *at = (char *)(uintptr_t)memory;
+
+    s.header = (void *)at;
+    s.records = (void *)(at + s.geometry.records);
+    s.colds = (void *)(at + s.geometry.colds);
+    s.generations = (void *)(at + s.geometry.generation_records);
+    return s;
+}
+
 uint32_t ledger_marks(const void *memory)
 {
-    const struct wm_geometry *size = &node->segment.geometry;
-    const char *at = memory;
-    const struct wm_record_cold *c = (const void *)(at + size->colds);
-    const struct wm_generation_record *g =
-        (const void *)(at + size->generation_records);
+    const struct wm_segment s = segment_at(memory);
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < size->capacity; i++) {
-        uint64_t given = c[i].given;
+    for (uint32_t i = 0; i < s.geometry.capacity; i++) {
+        uint64_t given = s.colds[i].given;
 
         n += (uint32_t)(given & 1) + wm_given_stalls(given);
     }
-    for (uint32_t i = 0; i < size->generations; i++) {
-        uint64_t word = g[i].word;
+    for (uint32_t i = 0; i < s.geometry.generations; i++) {
+        uint64_t word = s.generations[i].word;
 
         n += wm_gen_state(word) >= WM_GENERATION_BEGUN ? wm_gen_given(word) : 0;
     }
@@ -66,7 +62,7 @@ static uint32_t crashes(uint64_t join)
 {
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < ledger->count && i < LEDGER_SIZE; i++) {
+    for (uint32_t i = 0; i < ledger->count; i++) {
         const struct wm_event *e = &ledger->event[i];
 
         n += e->kind == WM_EVENT_CRASHED && (join == 0 || e->join == join);
@@ -99,8 +95,7 @@ static uint32_t spells_that_ended(void)
     return n;
 }
 
-void ledger_check(uint32_t owed, const uint64_t *ended, uint32_t ends,
-                  uint32_t lost)
+void ledger_check(const struct run *r, uint32_t lost)
 {
     must(ledger->count <= LEDGER_SIZE, "no more is told than there is");
     for (uint32_t i = 0; i < ledger->count; i++) {
@@ -109,39 +104,49 @@ void ledger_check(uint32_t owed, const uint64_t *ended, uint32_t ends,
                  "I4: nothing is told twice");
         }
     }
-    for (uint32_t i = 0; i < ends; i++) {
-        must(crashes(ended[i]) + lost >= 1, "each crash is told");
+    for (uint32_t i = 0; i < r->ends; i++) {
+        must(crashes(r->ended[i]) + lost >= 1, "each crash is told");
     }
-    must(crashes(0) <= ends, "I3: nobody is told of a crash that was none");
-    must(ledger->count + lost == owed + spells_that_ended(),
+    must(crashes(0) <= r->ends, "I3: nobody is told of a crash that was none");
+    must(ledger->count + lost == r->ends + r->stalls + spells_that_ended(),
          "all that is owed is told once");
     must(wm_events_owed(node, ~0u) == 0, "nothing stays owed");
 }
 
 /* ------------------------------------------------------------------ the log */
 
-/* Only an entry that its writer's death left unfinished is missing. */
+static struct wm_log_entry entries[256];
+
+/* Reads all that is whole; returns the number of the last. */
+static uint64_t read_log(uint32_t *count, uint64_t *missed)
+{
+    uint64_t since = 0;
+
+    *missed = 0;
+    wm_log_read_within(node, &since, entries, sizeof(*entries), COUNT(entries),
+                       count, missed, 0);
+    return since;
+}
+
 void ledger_check_log(uint32_t unfinished)
 {
-    struct wm_log_entry list[256];
-    uint64_t since = 0, missed = 0;
-    uint32_t count;
+    uint64_t terms[COUNT(entries)], missed;
+    uint32_t count, n = 0;
+    const uint64_t last = read_log(&count, &missed);
 
-    wm_log_read_within(node, &since, list, sizeof(*list), 256, &count, &missed,
-                       0);
     must(missed <= unfinished, "an entry is missed only if its writer died");
-    must(count + missed == since && since == header()->log_next,
+    must(count + missed == last && last == header()->log_next,
          "each number of the log has its entry");
     /* Not in order: a worker that took the lead makes its entry later. */
     for (uint32_t i = 0; i < count; i++) {
-        if (list[i].kind != WM_LOG_LEADER) {
+        if (entries[i].kind != WM_LOG_LEADER) {
             continue;
         }
-        must(list[i].value <= wm_leader_term(header()->leader.word),
+        terms[n++] = entries[i].value;
+        must(entries[i].value <= wm_leader_term(header()->leader.word),
              "I11: terms grow");
-        for (uint32_t j = 0; j < i; j++) {
-            must(list[j].kind != WM_LOG_LEADER ||
-                     list[i].value != list[j].value,
+        for (uint32_t j = 0; j + 1 < n; j++) {
+            must(terms[j] != entries[i].value,
                  "I11: each leader has a term of its own");
         }
     }
@@ -149,14 +154,13 @@ void ledger_check_log(uint32_t unfinished)
 
 uint32_t ledger_stalls(uint64_t join)
 {
-    struct wm_log_entry list[256];
-    uint64_t since = 0;
+    uint64_t missed;
     uint32_t count, n = 0;
 
-    wm_log_read_within(node, &since, list, sizeof(*list), 256, &count, NULL, 0);
+    read_log(&count, &missed);
     for (uint32_t i = 0; i < count; i++) {
-        n += list[i].kind == WM_LOG_WORKER_STALLED &&
-             (join == 0 || list[i].value == join);
+        n += entries[i].kind == WM_LOG_WORKER_STALLED &&
+             (join == 0 || entries[i].value == join);
     }
     return n;
 }

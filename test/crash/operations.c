@@ -4,38 +4,14 @@
 /* The operations. What others need to have done before is done by processes
  * of their own; only a clock is turned by writing to a record. */
 
-#include "others.h"
+#include "stepping.h"
 
 #include "log.h"
 
-unsigned run_state(pid_t pid)
-{
-    const struct wm_record *r = record_of(pid);
-
-    return r == NULL ? WM_FREE : state_at(slot_of(r));
-}
-
-void run_expect_crash(struct run *r, pid_t pid)
-{
-    unsigned state = run_state(pid);
-
-    if (state >= WM_JOINING && state <= WM_STALLED) {
-        r->ended[r->ends++ % LEDGER_SIZE] = record_of(pid)->join;
-    }
-}
-
-void run_kill(struct run *r, struct process *p)
+static void run_kill(struct run *r, struct process *p)
 {
     run_expect_crash(r, p->pid);
     process_kill(p);
-}
-
-void run_set_back(pid_t pid, uint32_t overdue_ms)
-{
-    uint32_t slot = slot_of(record_of(pid));
-
-    set_overdue(slot, overdue_ms);
-    set_back(slot, LATE_MS);
 }
 
 /* ------------------------------------------------- the stepped, beforehand */
@@ -52,10 +28,8 @@ static void join(struct run *r)
 
 static void live(struct run *r)
 {
-    struct wm_counts counts;
-
     join(r);
-    wm_worker_start(own(), &counts);
+    do_start(&r->self, 0);
 }
 
 static long stand(UNUSED struct process *self, UNUSED uint64_t none)
@@ -74,7 +48,7 @@ static void lead(struct run *r)
 static void drained(struct run *r)
 {
     live(r);
-    wm_worker_drain(own());
+    do_drain(&r->self, 0);
 }
 
 static void begun(struct run *r)
@@ -86,8 +60,10 @@ static void begun(struct run *r)
 
 static void set_nobody(struct run *r)
 {
-    others_shut_down(r->sibling, 1);
-    r->sibling = NULL;
+    if (r->sibling != NULL) {
+        others_shut_down(r->sibling, 1);
+        r->sibling = NULL;
+    }
 }
 
 /* Its end is there to be taken. */
@@ -256,13 +232,6 @@ static void after_begin(UNUSED struct run *r)
     }
 }
 
-static void ready_last(struct run *r)
-{
-    if (r->sibling != NULL) {
-        set_nobody(r);
-    }
-}
-
 /* -------------------------------------------------------- what is stepped */
 
 static long give(UNUSED struct process *self, UNUSED uint64_t none)
@@ -315,13 +284,13 @@ static long end(struct process *self, UNUSED uint64_t none)
     uint32_t spell;
 
     do_exit(self, 0);
-    wm_worker_drain(own());
-    wm_generation_close(node, 1);
+    do_drain(self, 0);
+    do_close(self, 1);
     while (wm_generation_take_exit(node, 1, &spell) == 1) {
         ledger_note_end(1, spell);
     }
-    wm_lock_release(node);
-    wm_worker_leave(own());
+    do_unlock(self, 0);
+    do_leave(self, 0);
     return result;
 }
 
@@ -369,6 +338,6 @@ const struct operation operations[] = {
               .prepare = live),
     OPERATION(begin_of_a_generation, do_begin, .after = after_begin),
     OPERATION(abort_of_a_generation, abandon, .prepare = begun),
-    OPERATION(end_of_a_generation, end, .prepare = live, .ready = ready_last),
+    OPERATION(end_of_a_generation, end, .prepare = live, .ready = set_nobody),
 };
 const size_t operation_count = COUNT(operations);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Those around the one that is stepped: they find what it left, and go on. */
+/* Those around the one that is stepped: survivors of its death, and those who
+ * go on while it is stopped. They find what it left. What they cannot do ends
+ * the test. */
 
-#include "others.h"
-
-#include "invariants.h"
+#include "stepping.h"
 
 static bool is_all_told(UNUSED void *argument)
 {
@@ -43,9 +43,7 @@ bool others_start(struct process *p)
 
 static bool is_worker(const struct process *p)
 {
-    unsigned state = p->pid == 0 ? WM_FREE : run_state(p->pid);
-
-    return state >= WM_JOINING && state <= WM_STALLED;
+    return p->pid != 0 && is_worker_state(run_state(p->pid));
 }
 
 uint32_t others_workers(void)
@@ -115,7 +113,7 @@ void others_end(struct run *r, uint32_t lost, uint32_t unfinished)
     check_swept();
     end_all();
     check_swept();
-    ledger_check(r->ends + r->stalls, r->ended, r->ends, lost);
+    ledger_check(r, lost);
     ledger_check_log(unfinished);
     must(node_files() == 1, "I9: the segment is there while it is used");
 }

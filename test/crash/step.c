@@ -25,9 +25,13 @@ static int asks(UNUSED const void *argument)
     return ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 0 : 1;
 }
 
-bool step_is_allowed(void)
+int step_run(void)
 {
-    return run_check(asks, NULL) == 0;
+    if (run_check(asks, NULL) != 0) {
+        puts("# ptrace is not allowed here");
+        return 77;
+    }
+    return test_run();
 }
 
 /* Returns the signal of the next stop. */
@@ -75,13 +79,11 @@ void step_fork(struct stepped *s, step_fn *prepare, step_fn *act,
 
 void step_watch(struct stepped *s, const void *memory, size_t size)
 {
-    struct step_area *a = &s->area[s->areas++];
+    void *copy = malloc(size);
 
-    a->memory = memory;
-    a->size = size;
-    a->copy = malloc(size);
-    assert_non_null(a->copy);
-    memcpy(a->copy, memory, size);
+    assert_non_null(copy);
+    memcpy(copy, memory, size);
+    s->area[s->areas++] = (struct step_area){memory, copy, size};
 }
 
 static const unsigned char *next_instruction(const struct stepped *s)
@@ -135,7 +137,6 @@ enum step_kind step_once(struct stepped *s)
     if (resume(s, PTRACE_SINGLESTEP) == SIGSTOP) {
         return STEP_DONE;
     }
-    s->steps++;
     if (is_call(at)) {
         s->at = (struct moment){.call = s->at.call + 1};
         return STEP_CALL;
@@ -214,15 +215,13 @@ void step_depart(struct stepped *s)
     assert_int_equal(status, 0);
 }
 
-void step_kill(struct stepped *s)
+void step_kill(struct stepped *s, bool zombie)
 {
     kill_unreaped(s->pid);
-}
-
-void step_reap(struct stepped *s)
-{
-    assert_int_equal(waitpid(s->pid, NULL, 0), s->pid);
-    s->pid = 0;
+    if (!zombie) {
+        assert_int_equal(waitpid(s->pid, NULL, 0), s->pid);
+        s->pid = 0;
+    }
 }
 
 void step_clear(struct stepped *s)

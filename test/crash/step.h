@@ -22,18 +22,15 @@ struct moment {
     uint32_t own;
 };
 
-#define STEP_AREAS 2
-
 struct stepped {
     pid_t pid; /* 0: none, or ended */
     struct moment at;
-    uint64_t steps;
     uint32_t areas;
     struct step_area {
         const void *memory;
         void *copy; /* as it was before the last step, or after it */
         size_t size;
-    } area[STEP_AREAS];
+    } area[2];
 };
 
 /* What an instruction has done. */
@@ -45,8 +42,14 @@ enum step_kind {
     STEP_DONE     /* the operation is over */
 };
 
-/* Whether this process may trace its children. */
-bool step_is_allowed(void);
+static inline bool is_visible(enum step_kind kind)
+{
+    return kind == STEP_CALL || kind == STEP_CHANGE;
+}
+
+/* Runs all tests, if this process may trace its children: what main() is to
+ * return. */
+int step_run(void);
 
 /* Forks a child that calls prepare(argument), and stops before it calls
  * act(argument), and before depart(argument), after which it exits. */
@@ -72,9 +75,8 @@ void step_resume(struct stepped *s);
 void step_finish(struct stepped *s);
 void step_depart(struct stepped *s);
 
-/* Kills it and leaves a zombie; has that reaped. */
-void step_kill(struct stepped *s);
-void step_reap(struct stepped *s);
+/* Kills it, and may leave a zombie, as a master does that is busy. */
+void step_kill(struct stepped *s, bool zombie);
 
 /* Whatever came of it: neither the process nor the copies are left. */
 void step_clear(struct stepped *s);

@@ -20,137 +20,15 @@
  * through its own operation, to its end, its death, or where it waits. It is
  * one that nobody needs to prepare, or that the same prepares. */
 
-#include "invariants.h"
-#include "others.h"
-
-#include "process.h"
+#include "stepping.h"
 
 #define CAPACITY 4
-#define MOMENTS 4096
+#define MOMENTS 8192
 #define WAITING 64 /* system calls: one that makes more waits for another */
 #define LASTS 53   /* visible steps of a second process: most have fewer */
 #define STRIDE 64  /* between pauses, where not all are wanted */
 
-static struct run run;    /* the one that is on */
-static struct run second; /* in it, the other of a pair */
-static bool is_thorough;
-
-/* ------------------------------------------------------------------- a run */
-
-static void prepare(void *argument)
-{
-    struct run *r = argument;
-
-    wm_self_ident(); /* reads /proc once in each process */
-    if (r->operation->prepare != NULL) {
-        r->operation->prepare(r);
-    }
-}
-
-static void act(void *argument)
-{
-    struct run *r = argument;
-
-    *r->result = r->operation->act(&r->self, r->id);
-}
-
-/* A worker's end, if it is one and nobody was quicker. */
-static void depart(UNUSED void *argument)
-{
-    struct wm_worker *worker = wm_node_worker(node);
-
-    wm_lock_release(node);
-    if (worker != NULL) {
-        wm_worker_drain(worker);
-        wm_worker_leave(worker);
-    }
-}
-
-/* Each run is to meet the same changes: what it writes is not there yet. */
-static void turn_clocks(const struct run *r)
-{
-    header()->lock.holder_since = 1;
-    for (uint32_t i = 0; i < r->capacity; i++) {
-        record(i)->joined_at = 1;
-        if (word_at(i) == 0) {
-            record(i)->generation = 99;
-            record(i)->role = WM_ROLE_HELPER;
-            record(i)->stalls = 7;
-            cold(i)->spell = 9;
-        }
-    }
-}
-
-/* Forks the process that is stepped, when the others are set. */
-static void fork_stepped(struct run *r, int number)
-{
-    r->self.seen = &ledger->seen[number];
-    r->result = &ledger->result[number];
-    step_fork(&r->stepped, prepare, act, depart, r);
-    if (number == 0) {
-        turn_clocks(r);
-    }
-    if (record_of(r->stepped.pid) != NULL) {
-        run_set_back(r->stepped.pid, NEVER_OVERDUE);
-    }
-    if (r->operation->ready != NULL) {
-        r->operation->ready(r);
-    }
-}
-
-static void watch_stepped(struct run *r)
-{
-    step_watch(&r->stepped, header(), node->segment.geometry.size);
-    step_watch(&r->stepped, ledger, sizeof(*ledger));
-}
-
-static void begin_run(const struct operation *operation, uint32_t capacity)
-{
-    memset(&run, 0, sizeof(run));
-    assert_ok(node_set_up_with(capacity));
-    ledger_open();
-    run.operation = operation;
-    run.capacity = capacity;
-    run.id = begin();
-    assert_int_equal(run.id, 1);
-    run.sibling = new_worker(1);
-    process_leave(new_worker(1));
-    if (operation->set != NULL) {
-        operation->set(&run);
-    }
-    fork_stepped(&run, 0);
-    watch_stepped(&run);
-}
-
-static int end_run(UNUSED void **state)
-{
-    step_clear(&second.stepped);
-    step_clear(&run.stepped);
-    if (node != NULL) {
-        node_tear_down(NULL);
-        ledger_close();
-    }
-    return 0;
-}
-
-/* The others find what came of it, when it was killed or is over. */
-static void look_after(struct run *r)
-{
-    check_swept();
-    if (r->operation->after != NULL) {
-        r->operation->after(r);
-    }
-    others_tell();
-}
-
 /* --------------------------------------------------------------- stepping */
-
-static void at_moment(const char *what, struct moment m)
-{
-    snprintf(invariants_where, sizeof(invariants_where),
-             "%s, %s after call %u, change %u, instruction %u",
-             run.operation->name, what, m.call, m.change, m.own);
-}
 
 static void step_to_moment(const char *what, struct moment m)
 {
@@ -158,25 +36,13 @@ static void step_to_moment(const char *what, struct moment m)
     must(step_to(&run.stepped, m), "each run comes to the same moments");
 }
 
-static struct trail {
-    struct moment moment[MOMENTS];
-    uint32_t count;
-    uint64_t steps;
-} trail;
+static struct moment trail[MOMENTS];
+static uint32_t trail_length;
 
 static void note_moment(void)
 {
-    assert_true(trail.count < MOMENTS);
-    trail.moment[trail.count++] = run.stepped.at;
-}
-
-/* One visible step of a process is checked; the entries in the log that it
- * wants. */
-static uint32_t check_visible_step(struct stepped *s)
-{
-    const struct step_area *a = &s->area[0];
-
-    return check_step(a->copy, a->memory, (uint32_t)s->pid);
+    assert_true(trail_length < MOMENTS);
+    trail[trail_length++] = run.stepped.at;
 }
 
 /* Steps through the whole of it, and checks each step. The trail is of those
@@ -187,12 +53,12 @@ static void walk(bool quiet)
     uint64_t entries = header()->log_next + run.operation->entries;
     enum step_kind kind;
 
-    trail.count = 0;
+    trail_length = 0;
     note_moment();
     while ((kind = step_once(s)) != STEP_DONE) {
-        if (kind == STEP_CHANGE || kind == STEP_CALL) {
+        if (is_visible(kind)) {
             at_moment("stepped", s->at);
-            entries += check_visible_step(s);
+            entries += check_step(s);
             must(header()->log_next <= entries,
                  "an entry in the log comes after its change");
             step_note(s);
@@ -203,27 +69,30 @@ static void walk(bool quiet)
     }
     must(header()->log_next == entries,
          "each change makes its entry in the log, and nothing else does");
-    trail.steps = s->steps;
     end_run(NULL);
 }
 
-/* Every other time a zombie is left, as by a master that is busy. */
+/* What was marked as given, and is not in the ledger. */
+static uint32_t count_lost(uint32_t marked, uint32_t told)
+{
+    const uint32_t lost = marked - (ledger->count - told);
+
+    must(lost <= 1, "I4: an event is marked before it is given, one by one");
+    return lost;
+}
+
 static void kill_at(const struct operation *o, struct moment m, bool zombie)
 {
-    uint32_t given, count, lost;
+    uint32_t given, told, lost;
 
     begin_run(o, CAPACITY);
     given = ledger_marks(header());
-    count = ledger->count;
+    told = ledger->count;
     step_to_moment("killed", m);
     check_moment();
     run_expect_crash(&run, run.stepped.pid);
-    step_kill(&run.stepped);
-    if (!zombie) {
-        step_reap(&run.stepped);
-    }
-    lost = ledger_marks(header()) - given - (ledger->count - count);
-    must(lost <= 1, "I4: an event is marked before it is given, one by one");
+    step_kill(&run.stepped, zombie);
+    lost = count_lost(ledger_marks(header()) - given, told);
     sweep();
     look_after(&run);
     others_end(&run, lost, 1);
@@ -236,25 +105,21 @@ static void can_be_killed(void **state)
 
     begin_run(o, CAPACITY);
     walk(false);
-    print_message("# %s: %llu instructions, killed after %u of them\n", o->name,
-                  (unsigned long long)trail.steps, trail.count);
-    for (uint32_t i = 0; i < trail.count; i++) {
-        kill_at(o, trail.moment[i], i % 2 == 1);
+    for (uint32_t i = 0; i < trail_length; i++) {
+        kill_at(o, trail[i], i % 2 == 1);
     }
+    print_message("# %s: killed after %u instructions\n", o->name,
+                  trail_length);
 }
 
 /* ---------------------------------------------------------------- pausing */
 
 static void finish(void)
 {
-    step_resume(&run.stepped);
+    long result;
+
     step_finish(&run.stepped);
-}
-
-static void must_be_answered(void)
-{
-    const long result = *run.result;
-
+    result = *run.result;
     must(result >= 0 || result == -ESTALE || result == -ENOBUFS ||
              result == -EBUSY || result == -EINPROGRESS,
          "it goes on, or fails as it may");
@@ -280,8 +145,7 @@ static void pause_at(const struct operation *o, struct moment m, bool hold)
     step_resume(&run.stepped);
     must(!hold || call(run.sibling, do_unlock, 0) == 0,
          "I8: a lock that is held is not taken");
-    step_finish(&run.stepped);
-    must_be_answered();
+    finish();
     check_swept();
     must(others_workers() == workers, "I2: nobody lost a record to it");
     others_start(late); /* no harm the second time */
@@ -299,26 +163,27 @@ static void pause_at(const struct operation *o, struct moment m, bool hold)
 /* Whether this moment is worth a pause where not all are. */
 static bool is_chosen(uint32_t i)
 {
-    return i + 1 == trail.count || trail.moment[i].own == 0 ||
-           trail.moment[i + 1].own == 0 || i % STRIDE == 0;
+    return i + 1 == trail_length || trail[i].own == 0 ||
+           trail[i + 1].own == 0 || i % STRIDE == 0;
 }
 
 static void can_be_paused(void **state)
 {
     const struct operation *o = *state;
+    const char *mode = getenv("WM_STEPPING");
+    bool all = o->is_short || (mode != NULL && strcmp(mode, "all") == 0);
     uint32_t count = 0;
 
     begin_run(o, CAPACITY);
     walk(true);
-    for (uint32_t i = 0; i < trail.count; i++) {
-        if (is_thorough || o->is_short || is_chosen(i)) {
-            pause_at(o, trail.moment[i], i % 2 == 0);
+    for (uint32_t i = 0; i < trail_length; i++) {
+        if (all || is_chosen(i)) {
+            pause_at(o, trail[i], i % 2 == 0);
             count++;
         }
     }
-    print_message(
-        "# %s: %llu instructions, %u of the program, paused after %u\n",
-        o->name, (unsigned long long)trail.steps, trail.count, count);
+    print_message("# %s: paused after %u of %u instructions\n", o->name, count,
+                  trail_length);
 }
 
 /* ------------------------------------------------------------------ pairs */
@@ -329,23 +194,22 @@ static void can_be_paused(void **state)
 static bool step_second(uint32_t last, uint32_t *lost)
 {
     struct stepped *s = &second.stepped;
-    const struct step_area *a = &s->area[0];
-    uint32_t marked = 0, count = ledger->count;
+    uint32_t marked = 0, told = ledger->count;
     enum step_kind kind;
 
     while (last > 0 && s->at.call < WAITING &&
            (kind = step_once(s)) != STEP_DONE) {
-        if (kind == STEP_CHANGE || kind == STEP_CALL) {
+        if (is_visible(kind)) {
             at_moment("stepped beside another", s->at);
-            check_visible_step(s);
+            check_step(s);
             /* A joiner wipes off the marks of a former occupant. */
-            marked += ledger_marks(a->memory) > ledger_marks(a->copy);
+            marked +=
+                ledger_marks(s->area[0].memory) > ledger_marks(s->area[0].copy);
             step_note(s);
             last--;
         }
     }
-    *lost = marked - (ledger->count - count);
-    must(*lost <= 1, "I4: an event is marked before it is given, one by one");
+    *lost = count_lost(marked, told);
     return last > 0 && s->at.call < WAITING;
 }
 
@@ -380,19 +244,18 @@ static void pair_at(const struct operation *o, struct moment m,
 
     begin_pair(o, other);
     step_to_moment("stopped beside another", m);
-    watch_stepped(&second);
+    step_note(&second.stepped);
     is_over = step_second(last, &lost);
     run.untold = ledger_untold(second.stepped.pid);
     if (is_over) {
         step_depart(&second.stepped);
     } else {
         run_expect_crash(&run, second.stepped.pid);
-        step_kill(&second.stepped);
-        step_reap(&second.stepped);
+        step_kill(&second.stepped, false);
     }
-    finish();
     at_moment(other->name, m);
-    must_be_answered();
+    step_resume(&run.stepped);
+    finish();
     sweep();
     look_after(&run);
     step_depart(&run.stepped);
@@ -415,9 +278,9 @@ static void can_be_paired(void **state)
         }
         begin_pair(o, &operations[j]);
         walk(true);
-        for (uint32_t i = 0; i < trail.count; i++) {
+        for (uint32_t i = 0; i < trail_length; i++) {
             if (is_chosen(i)) {
-                pair_at(o, trail.moment[i], &operations[j], count++ % LASTS);
+                pair_at(o, trail[i], &operations[j], count++ % LASTS);
             }
         }
     }
@@ -429,17 +292,11 @@ static void can_be_paired(void **state)
 int main(int argc, char **argv)
 {
     static char names[64][96];
-    const char *mode = getenv("WM_STEPPING");
     const char *how = argc > 1 ? argv[1] : "killed";
     CMUnitTestFunction test = strcmp(how, "paused") == 0   ? can_be_paused
                               : strcmp(how, "paired") == 0 ? can_be_paired
                                                            : can_be_killed;
 
-    is_thorough = mode != NULL && strcmp(mode, "all") == 0;
-    if (!step_is_allowed()) {
-        puts("# ptrace is not allowed here");
-        return 77;
-    }
     for (size_t i = 0; i < operation_count; i++) {
         snprintf(names[i], sizeof(names[i]), "%s_can_be_%s", operations[i].name,
                  how);
@@ -448,5 +305,5 @@ int main(int argc, char **argv)
     if (argc > 2) {
         cmocka_set_test_filter(argv[2]); /* with wildcards */
     }
-    return test_run();
+    return step_run();
 }

@@ -14,6 +14,7 @@
 
 #define INSTANCE "files"
 #define MOMENTS 256
+#define HEADER sizeof(struct wm_segment_header)
 
 struct operation {
     const char *name;
@@ -26,10 +27,9 @@ struct operation {
 static struct result {
     int error;
     char name[WM_NAME_SIZE]; /* of the file that it takes part in */
-} *result;
+} * result;
 
 static struct stepped stepped;
-static struct moment moments[MOMENTS];
 static struct wm_node *node; /* the child's */
 static void *file;           /* the child's file, mapped by the test */
 
@@ -40,12 +40,10 @@ static void nothing(UNUSED void *argument) {}
 static void make(UNUSED void *argument)
 {
     const struct wm_node_options options = node_options(INSTANCE);
-    struct wm_node_info info = {.size = sizeof(info)};
 
     result->error = wm_node_attach(&options, &node);
     if (result->error == 0) {
-        wm_node_describe(node, &info);
-        snprintf(result->name, sizeof(result->name), "%s", info.name);
+        memcpy(result->name, node_info(node).name, WM_NAME_SIZE);
     }
 }
 
@@ -59,14 +57,9 @@ static void live(void *argument)
 static void release(UNUSED void *argument)
 {
     result->name[0] = '\0';
-    wm_node_release(node);
-    node = NULL;
-}
-
-static void depart(void *argument)
-{
     if (node != NULL) {
-        release(argument);
+        wm_node_release(node);
+        node = NULL;
     }
 }
 
@@ -79,57 +72,52 @@ static const struct operation operations[] = {
 
 /* ---------------------------------------------------------------- the test */
 
-static void find_name(const struct wm_node_entry *entry, void *name)
-{
-    snprintf(name, WM_NAME_SIZE, "%s", entry->name);
-}
-
 /* Maps the child's file as soon as it has its size. */
-static void look_for_file(void)
+static void map_file(const struct wm_node_entry *entry, UNUSED void *argument)
 {
-    const size_t size = sizeof(struct wm_segment_header);
-    char name[WM_NAME_SIZE] = "";
+    int fd = open(directory_path(entry->name), O_RDONLY | O_CLOEXEC);
     struct stat st;
-    int fd;
 
-    if (file != NULL ||
-        wm_node_list(INSTANCE, test_directory, find_name, name) != 0 ||
-        name[0] == '\0') {
-        return;
-    }
-    fd = open(directory_path(name), O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size >= (off_t)size) {
-        file = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size >= (off_t)HEADER) {
+        file = mmap(NULL, HEADER, PROT_READ, MAP_SHARED, fd, 0);
         assert_true(file != MAP_FAILED);
-        step_watch(&stepped, file, size);
+        step_watch(&stepped, file, HEADER);
     }
     close(fd);
+}
+
+static void look_for_file(void)
+{
+    if (file == NULL) {
+        wm_node_list(INSTANCE, test_directory, map_file, NULL);
+    }
 }
 
 static void begin(const struct operation *o)
 {
     memset(result, 0, sizeof(*result));
-    step_fork(&stepped, o->prepare, o->act, depart, NULL);
+    step_fork(&stepped, o->prepare, o->act, release, NULL);
     look_for_file();
+}
+
+static void begin_at(const struct operation *o, struct moment m)
+{
+    begin(o);
+    assert_true(step_to(&stepped, (struct moment){.call = m.call}));
+    look_for_file();
+    assert_true(step_to(&stepped, m));
 }
 
 static void clear(void)
 {
     step_clear(&stepped);
     if (file != NULL) {
-        munmap(file, sizeof(struct wm_segment_header));
+        munmap(file, HEADER);
         file = NULL;
     }
 }
 
-static void to_moment(struct moment m)
-{
-    assert_true(step_to(&stepped, (struct moment){.call = m.call}));
-    look_for_file();
-    assert_true(step_to(&stepped, m));
-}
-
-static uint32_t walk(const struct operation *o)
+static uint32_t walk(const struct operation *o, struct moment *moments)
 {
     enum step_kind kind;
     uint32_t n = 0;
@@ -140,7 +128,7 @@ static uint32_t walk(const struct operation *o)
         if (kind == STEP_CALL) {
             look_for_file();
         }
-        if (kind == STEP_CALL || kind == STEP_CHANGE) {
+        if (is_visible(kind)) {
             step_note(&stepped);
             assert_true(n < MOMENTS);
             moments[n++] = stepped.at;
@@ -168,7 +156,7 @@ static uint32_t next_life(void)
     return told.exits_owed;
 }
 
-/* It has been told all of it, and leaves nothing. */
+/* All lives after it have been told all of it, and leave nothing. */
 static void check_end(const struct operation *o, uint32_t exits)
 {
     assert_int_equal(directory_files(), 0);
@@ -191,12 +179,8 @@ static void check_reader(const struct wm_node_entry *entry,
 
 static void kill_at(const struct operation *o, struct moment m, bool zombie)
 {
-    begin(o);
-    to_moment(m);
-    step_kill(&stepped);
-    if (!zombie) {
-        step_reap(&stepped);
-    }
+    begin_at(o, m);
+    step_kill(&stepped, zombie);
     assert_in_range(directory_files(), 0, 1);
     wm_node_list(INSTANCE, test_directory, check_reader, NULL);
     check_end(o, next_life());
@@ -206,8 +190,7 @@ static void pause_at(const struct operation *o, struct moment m)
 {
     uint32_t exits;
 
-    begin(o);
-    to_moment(m);
+    begin_at(o, m);
     exits = next_life();
     step_resume(&stepped);
     step_finish(&stepped);
@@ -221,16 +204,17 @@ static void pause_at(const struct operation *o, struct moment m)
 static void can_be_killed_and_paused(void **state)
 {
     const struct operation *o = *state;
+    struct moment moments[MOMENTS];
     uint32_t n;
 
     next_life(); /* what a process does once is done before */
-    n = walk(o);
+    n = walk(o, moments);
     next_life();
-    print_message("# killed and paused after %u instructions\n", n);
     for (uint32_t i = 0; i < n; i++) {
         kill_at(o, moments[i], i % 2 == 1);
         pause_at(o, moments[i]);
     }
+    print_message("# killed and paused after %u instructions\n", n);
 }
 
 static int set_up(void **state)
@@ -249,13 +233,9 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    if (!step_is_allowed()) {
-        puts("# ptrace is not allowed here");
-        return 77;
-    }
     for (size_t i = 0; i < COUNT(operations); i++) {
         test_add(operations[i].name, can_be_killed_and_paused, set_up,
                  tear_down, &operations[i]);
     }
-    return test_run();
+    return step_run();
 }

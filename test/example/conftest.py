@@ -5,7 +5,6 @@
 import http.client
 import os
 import re
-import signal
 import subprocess
 import threading
 
@@ -18,24 +17,24 @@ import proc
 PREFORK = os.path.join(conf.BUILD, "cpp/prefork")
 
 
-class Log:
-    """The server's log as it comes, line by line."""
+class Server:
+    """The master, and its log as it comes, line by line."""
 
-    def __init__(self, stream):
+    def __init__(self, workers, beat_ms):
+        self.workers = workers
+        self.instance = f"test-prefork-{os.getpid()}"
+        self.process = subprocess.Popen(
+            [PREFORK, self.instance, "0", str(workers), beat_ms],
+            stderr=subprocess.PIPE, text=True)
         self.lines = []
-        self.ended = False
-        self.changed = threading.Condition()
-        self.thread = threading.Thread(target=self.read, args=[stream])
-        self.thread.start()
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+        self.port = int(self.wait(r"127\.0\.0\.1:(\d+)")[0][1])
+        self.pids = self.started(1)
 
-    def read(self, stream):
-        for line in stream:
-            with self.changed:
-                self.lines.append(line.strip())
-                self.changed.notify_all()
-        with self.changed:
-            self.ended = True
-            self.changed.notify_all()
+    def read(self):
+        for line in self.process.stderr:
+            self.lines.append(line.strip())
 
     def find(self, pattern, since=0):
         return [m for m in (re.search(pattern, x)
@@ -43,32 +42,16 @@ class Log:
 
     def wait(self, pattern, count=1, since=0):
         """The first matches, as soon as there are so many."""
-        with self.changed:
-            self.changed.wait_for(
-                lambda: len(self.find(pattern, since)) >= count or self.ended,
-                proc.DEADLINE)
+        proc.wait(lambda: len(self.find(pattern, since)) >= count
+                  or not self.reader.is_alive(), pattern)
         found = self.find(pattern, since)
         assert len(found) >= count, f"no {pattern!r} in {self.lines}"
         return found[:count]
 
-
-class Server:
-    """The master and its log."""
-
-    def __init__(self, workers, beat_ms):
-        self.workers = workers
-        self.instance = f"test-prefork-{os.getpid()}"
-        self.process = subprocess.Popen(
-            [PREFORK, self.instance, "0",
-             str(workers), beat_ms], stderr=subprocess.PIPE, text=True)
-        self.log = Log(self.process.stderr)
-        self.port = int(self.log.wait(r"127\.0\.0\.1:(\d+)")[0][1])
-        self.pids = self.started(1)
-
     def started(self, generation):
         """The pids of a generation's workers, once all have started."""
-        found = self.log.wait(rf"\[(\d+)\]: starts in generation {generation} ",
-                              self.workers)
+        found = self.wait(rf"\[(\d+)\]: starts in generation {generation} ",
+                          self.workers)
         return [int(m[1]) for m in found]
 
     def signal(self, number):
@@ -78,19 +61,14 @@ class Server:
         return [x for x in os.listdir("/dev/shm")
                 if x.startswith(f"wm.{self.instance}.")]
 
-    def stop(self):
-        """A graceful end."""
-        self.signal(signal.SIGTERM)
-        self.stopped()
-
     def stopped(self):
-        """Waits for it; what is over then left nothing."""
+        """Waits for a graceful end; what is over then left nothing."""
         assert self.process.wait(proc.DEADLINE) == 0
-        self.log.wait(r"\]: ends$")
+        self.wait(r"\]: ends$")
         # Each generation's end was given, by a worker of its own, once.
-        ends = [m[1] for m in self.log.find(r"generation (\d+) ends$")]
+        ends = [m[1] for m in self.find(r"generation (\d+) ends$")]
         assert sorted(set(ends)) == sorted(ends)
-        assert not self.log.find("dead generation")
+        assert not self.find("dead generation")
         assert self.segments() == []
 
     def kill(self):
@@ -98,7 +76,7 @@ class Server:
         pid = self.process.pid
         proc.kill(pid, *proc.descendants(pid))
         self.process.wait()
-        self.log.thread.join()
+        self.reader.join()
         self.process.stderr.close()
         leftovers.remove(f"/dev/shm/{x}" for x in self.segments())
 
@@ -115,30 +93,28 @@ class Client(threading.Thread):
         self.start()
 
     def run(self):
-        pid = None                  # whose the connection is
-        connection = None
         while not self.stopping.is_set():
+            connection = http.client.HTTPConnection(
+                "127.0.0.1", self.port, timeout=proc.DEADLINE)
+            self.pid = None         # whose the connection is
             try:
-                if connection is None:
-                    connection = http.client.HTTPConnection(
-                        "127.0.0.1", self.port, timeout=proc.DEADLINE)
-                    connection.connect()
-                    pid = None
-                connection.request("GET", "/")
-                answer = connection.getresponse()
-                text = answer.read().decode()
-                generation, pid = map(int, re.fullmatch(
-                    r"generation (\d+), pid (\d+)\n", text).groups())
-                self.answers.append((generation, pid))
-                if answer.will_close:
-                    connection.close()
-                    connection = None
+                self.ask_until_it_closes(connection)
             except (OSError, http.client.HTTPException) as error:
-                self.failures.append((pid, repr(error)))
+                self.failures.append((self.pid, repr(error)))
+            finally:
                 connection.close()
-                connection = None
-        if connection is not None:
-            connection.close()
+
+    def ask_until_it_closes(self, connection):
+        connection.connect()
+        while not self.stopping.is_set():
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            generation, self.pid = map(int, re.fullmatch(
+                r"generation (\d+), pid (\d+)\n",
+                answer.read().decode()).groups())
+            self.answers.append((generation, self.pid))
+            if answer.will_close:
+                return
 
     def asked(self, more=3):
         """Waits until so many more requests were answered."""

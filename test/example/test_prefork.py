@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""The example server under real clients: only one that is killed loses requests."""
+"""The example server under real clients: only a worker that is killed loses
+requests."""
 
 import http.client
 import os
@@ -15,16 +16,28 @@ import pytest
 import proc
 from conftest import PREFORK
 
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
 
 def end_all(clients):
+    """Their failures, after the answers that they wait for."""
     for client in clients:
         client.end()
     return [x for client in clients for x in client.failures]
 
 
-def asked_all(clients, more=3):
+def asked_all(clients):
     for client in clients:
-        client.asked(more)
+        client.asked()
+
+
+def stop(server):
+    server.signal(signal.SIGTERM)
+    server.stopped()
+
+
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), proc.DEADLINE)
 
 
 def read_answer(sock):
@@ -35,124 +48,95 @@ def read_answer(sock):
 
 def ask(port):
     """An answer, over a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port,
-                                            timeout=proc.DEADLINE)
-    connection.request("GET", "/", headers={"Connection": "close"})
-    text = connection.getresponse().read().decode()
-    connection.close()
-    return text
+    with connect(port) as sock:
+        sock.sendall(REQUEST)
+        return read_answer(sock)[1]
 
 
 def test_a_reload_loses_no_request(server, clients):
+    """The old generation serves until the new one is ready."""
     for generation in (2, 3):
         server.signal(signal.SIGHUP)
         server.started(generation)
-        server.log.wait(rf"generation {generation - 1} ends")
+        server.wait(rf"generation {generation - 1} ends")
         proc.wait(lambda g=generation: all(c.answers[-1][0] == g
                                            for c in clients),
                   "answers of the new generation")
     assert end_all(clients) == []
     generations = [[g for g, _ in c.answers] for c in clients]
     assert all(g == sorted(g) for g in generations)
-    server.stop()
-
-
-def test_the_old_generation_serves_until_the_new_one_is_ready(server, clients):
-    server.signal(signal.SIGHUP)
-    server.log.wait(r"generation 1 ends")
-    lines = [x.split("]: ")[1] for x in server.log.lines]
-    ready = max(i for i, x in enumerate(lines)
+    said = [x.split("]: ")[1] for x in server.lines]
+    ready = max(i for i, x in enumerate(said)
                 if x.startswith("starts in generation 2"))
-    drains = min(i for i, x in enumerate(lines) if x.startswith("drains"))
-    assert ready < drains
-    assert end_all(clients) == []
-    server.stop()
+    assert ready < min(i for i, x in enumerate(said) if x.startswith("drains"))
+    stop(server)
 
 
 def test_a_killed_worker_is_replaced_and_loses_its_own_alone(server, clients):
     killed = clients[0].answers[-1][1]
     assert killed in server.pids
     os.kill(killed, signal.SIGKILL)
-    server.log.wait(rf"crashed: process {killed}$")
-    server.log.wait(r"starts in generation 1 ", server.workers + 1)
+    server.wait(rf"crashed: process {killed}$")
+    server.wait(r"starts in generation 1 ", server.workers + 1)
     asked_all([c for c in clients if not c.failures])
     failures = end_all(clients)
     assert failures and {pid for pid, _ in failures} == {killed}
-    assert server.log.find(r"crashed")[1:] == []
-    server.stop()
+    assert server.find(r"crashed")[1:] == []
+    stop(server)
 
 
 def test_a_stopped_worker_is_told_of_and_recovers(server, clients):
+    """Stopped over a reload as well, it drains later."""
     stopped = clients[0].answers[-1][1]
     others = [c for c in clients if c.answers[-1][1] != stopped]
     os.kill(stopped, signal.SIGSTOP)
     try:
-        server.log.wait(rf"stalled: process {stopped}$")
+        server.wait(rf"stalled: process {stopped}$")
         asked_all(others)
-        fresh = http.client.HTTPConnection("127.0.0.1", server.port,
-                                           timeout=proc.DEADLINE)
-        fresh.request("GET", "/")
-        assert f"pid {stopped}\n" not in fresh.getresponse().read().decode()
-        fresh.close()
-    finally:
-        os.kill(stopped, signal.SIGCONT)
-    server.log.wait(rf"\[{stopped}\]: has recovered")
-    asked_all(clients)
-    assert end_all(clients) == []
-    server.stop()
-
-
-def test_a_worker_that_is_stopped_over_a_reload_drains_later(server, clients):
-    stopped = clients[0].answers[-1][1]
-    os.kill(stopped, signal.SIGSTOP)
-    try:
+        assert f"pid {stopped}\n" not in ask(server.port)
         server.signal(signal.SIGHUP)
         server.started(2)
-        server.log.wait(r"drains", server.workers - 1)
-        assert not server.log.find("generation 1 ends")
+        server.wait(r"drains", server.workers - 1)
+        assert not server.find("generation 1 ends")
     finally:
         os.kill(stopped, signal.SIGCONT)
-    server.log.wait("generation 1 ends")
+    server.wait(rf"\[{stopped}\]: has recovered")
+    server.wait("generation 1 ends")
     asked_all(clients)
     assert end_all(clients) == []
-    server.stop()
+    stop(server)
 
 
 def test_open_connections_end_in_peace(server):
     """One in the middle of a request, and one that is idle."""
-    half, idle = (socket.create_connection(("127.0.0.1", server.port),
-                                           proc.DEADLINE) for _ in range(2))
-    with half, idle:
-        half.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
-        idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    with connect(server.port) as half, connect(server.port) as idle:
+        half.sendall(REQUEST[:-2])
+        idle.sendall(REQUEST)
         header, text = read_answer(idle)
         assert header is None and text.startswith("generation 1,")
         server.signal(signal.SIGHUP)
-        server.log.wait("generation 1 ends")
-        for sock, rest in ((half, b"\r\n"),
-                           (idle, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")):
+        server.wait("generation 1 ends")
+        for sock, rest in ((half, REQUEST[-2:]), (idle, REQUEST)):
             sock.sendall(rest)
             header, text = read_answer(sock)
             assert header == "close" and text.startswith("generation 1,")
             assert sock.recv(1) == b""
-    server.log.wait("leaves", server.workers)
-    server.stop()
+    server.wait("leaves", server.workers)
+    stop(server)
 
 
 def test_a_stop_answers_what_was_asked(server, clients):
-    with socket.create_connection(("127.0.0.1", server.port),
-                                  proc.DEADLINE) as half:
-        half.sendall(b"GET / HTTP/1.1\r\n")
+    with connect(server.port) as half:
+        half.sendall(REQUEST[:-2])
         asked_all(clients)
         for client in clients:
             client.stopping.set()   # after the answer that it waits for
         server.signal(signal.SIGTERM)
-        server.log.wait("generation 1 ends")
+        server.wait("generation 1 ends")
         assert end_all(clients) == []
-        half.sendall(b"\r\n")
+        half.sendall(REQUEST[-2:])
         assert read_answer(half)[0] == "close"
-    assert server.process.wait(proc.DEADLINE) == 0
-    assert server.segments() == []
+    server.stopped()
 
 
 @pytest.mark.parametrize("server", ["60000"], indirect=True)  # no beat helps
@@ -163,10 +147,9 @@ def test_a_stop_answers_whom_nobody_has_accepted_yet(server):
     proc.wait(lambda: all(signal.SIGTERM in proc.pending(pid)
                           for pid in server.pids), "the master's word")
     # They learn of these after that word.
-    waiting = [socket.create_connection(("127.0.0.1", server.port),
-                                        proc.DEADLINE) for _ in range(5)]
+    waiting = [connect(server.port) for _ in range(5)]
     for sock in waiting:
-        sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        sock.sendall(REQUEST)
     for pid in server.pids:
         os.kill(pid, signal.SIGCONT)
     for sock in waiting:
@@ -180,20 +163,17 @@ def test_clients_wait_for_descriptors_and_nobody_spins(server):
     for pid in server.pids:
         used = len(os.listdir(f"/proc/{pid}/fd"))
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 2, used + 2))
-    clients = [socket.create_connection(("127.0.0.1", server.port),
-                                        proc.DEADLINE)
-               for _ in range(2 * len(server.pids) + 4)]
+    clients = [connect(server.port) for _ in range(2 * len(server.pids) + 4)]
     for sock in clients:
         sock.sendall(b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")
     before, began = sum(map(proc.cpu, server.pids)), time.monotonic()
-    since = len(server.log.lines)
-    server.log.wait("leads", 3, since)
+    server.wait("leads", 3, since=len(server.lines))
     spent = sum(map(proc.cpu, server.pids)) - before
     assert spent < (time.monotonic() - began) / 2
     for sock in clients:        # each that ends makes room for another
         assert read_answer(sock)[0] == "close"
         sock.close()
-    server.stop()
+    stop(server)
 
 
 def test_it_goes_on_when_the_logs_reader_has_gone():
@@ -224,18 +204,17 @@ def test_a_bad_argument_is_told(argument):
 
 
 def test_one_worker_leads_over_reload_and_crash(server):
-    leader, term = map(int, server.log.wait(
-        r"\[(\d+)\]: leads, term (\d+)")[0].groups())
+    leads = r"\[(\d+)\]: leads, term (\d+)"
+    leader, term = map(int, server.wait(leads)[0].groups())
     assert leader in server.pids
     server.signal(signal.SIGHUP)
     pids = server.started(2)
-    server.log.wait("generation 1 ends")
-    since = len(server.log.lines)
-    second, later = map(int, server.log.wait(
-        r"\[(\d+)\]: leads, term (\d+)", since=since)[0].groups())
+    server.wait("generation 1 ends")
+    since = len(server.lines)
+    second, later = map(int, server.wait(leads, since=since)[0].groups())
     assert second in pids and later > term
     os.kill(second, signal.SIGKILL)
-    third = server.log.wait(
-        rf"\[(?!{second}\])(\d+)\]: leads, term (\d+)", since=since)[0]
+    third = server.wait(rf"\[(?!{second}\])(\d+)\]: leads, term (\d+)",
+                        since=since)[0]
     assert int(third[2]) > later
-    server.stop()
+    stop(server)

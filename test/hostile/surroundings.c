@@ -24,6 +24,22 @@ static void begin(void)
     node = node_attach(INSTANCE);
 }
 
+static void end(void)
+{
+    if (node != NULL) {
+        wm_node_release(node);
+        node = NULL;
+    }
+}
+
+static int tear_down(void **state)
+{
+    end();
+    return directory_tear_down(state);
+}
+
+#define LIFE_TEST(name) TEST_WITH(directory_set_up, tear_down, name)
+
 static uint32_t damaged(void)
 {
     return node_postmortem(node).damaged;
@@ -35,44 +51,43 @@ static char precious[400]; /* its path */
 
 static void make_precious(void)
 {
-    FILE *f;
+    int fd;
 
     snprintf(precious, sizeof(precious), "%s", directory_path("file"));
-    f = fopen(precious, "w");
-    assert_non_null(f);
-    fputs("precious", f);
-    fclose(f);
-    assert_ok(chmod(precious, 0640));
+    fd = open(precious, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    assert_int_equal(write(fd, "precious", 8), 8);
+    assert_ok(fchmod(fd, 0640));
+    close(fd);
 }
 
+/* A start counts a link to it, and does not touch the file. */
 static void expect_precious(void)
 {
     char text[20] = "";
     struct stat st;
-    FILE *f = fopen(precious, "r");
+    int fd;
 
-    assert_non_null(f);
-    assert_non_null(fgets(text, sizeof(text), f));
-    assert_ok(fstat(fileno(f), &st));
-    fclose(f);
+    begin();
+    assert_int_equal(damaged(), 1);
+    fd = open(precious, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(fd, text, sizeof(text)), 8);
     assert_string_equal(text, "precious");
+    assert_ok(fstat(fd, &st));
+    close(fd);
     assert_int_equal(st.st_mode & 07777, 0640);
 }
 
 /* Another user may give any file of ours the name of a segment: the name goes,
  * the file is not touched. */
-DIRECTORY_TEST(a_hard_link_costs_the_file_nothing)
+LIFE_TEST(a_hard_link_costs_the_file_nothing)
 {
     make_precious();
     assert_ok(link(precious, directory_path(FORMER)));
-    begin();
-    assert_int_equal(damaged(), 1);
     expect_precious();
     assert_int_equal(access(directory_path(FORMER), F_OK), -1);
-    wm_node_release(node);
 }
 
-DIRECTORY_TEST(a_symbolic_link_is_not_followed)
+LIFE_TEST(a_symbolic_link_is_not_followed)
 {
     struct wm_node *reader;
 
@@ -80,15 +95,12 @@ DIRECTORY_TEST(a_symbolic_link_is_not_followed)
     assert_ok(symlink(precious, directory_path(FORMER)));
     assert_int_equal(wm_node_open(FORMER, test_directory, &reader), -EBADMSG);
     assert_int_equal(wm_node_unlink(FORMER, test_directory), -EBADMSG);
-    begin();
-    assert_int_equal(damaged(), 1);
     expect_precious();
-    wm_node_release(node);
 }
 
 /* Its own name for our segment keeps the file, and nothing else: it is dead
  * when we are, and the next start takes that name away, too. */
-DIRECTORY_TEST(a_second_name_of_a_segment_is_no_second_life)
+LIFE_TEST(a_second_name_of_a_segment_is_no_second_life)
 {
     char own[400];
 
@@ -96,12 +108,11 @@ DIRECTORY_TEST(a_second_name_of_a_segment_is_no_second_life)
     snprintf(own, sizeof(own), "%s", directory_path(node->segment.name));
     assert_ok(link(own, directory_path(FORMER)));
     assert_int_equal(wm_segment_use(test_directory, FORMER), 1);
-    wm_node_release(node);
+    end();
     assert_int_equal(wm_segment_use(test_directory, FORMER), 0);
     begin();
     assert_int_equal(damaged(), 0);
     assert_int_equal(directory_files(), 1);
-    wm_node_release(node);
 }
 
 /* -------------------------------------------------------------- namespaces */
@@ -122,14 +133,11 @@ static int opens_in_another_namespace(UNUSED const void *argument)
                : CHECK_IMPOSSIBLE;
 }
 
-DIRECTORY_TEST(another_pid_namespace_is_told)
+LIFE_TEST(another_pid_namespace_is_told)
 {
-    int result;
-
     begin();
-    result = run_check(opens_in_another_namespace, NULL);
-    wm_node_release(node);
-    assert_or_skip(result, "no pid namespace for us here");
+    assert_or_skip(run_check(opens_in_another_namespace, NULL),
+                   "no pid namespace for us here");
 }
 
 /* A child with this pid, which must be free. */
@@ -190,44 +198,31 @@ static bool hide_proc(void)
            mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0;
 }
 
-static struct {
-    uint64_t living, zombie, gone;
-} ident;
-
-static bool is_dead(uint64_t of)
+static bool is_dead(uint64_t ident)
 {
-    return wm_process_dead(of, 0, WM_PROOF_FULL);
+    return wm_process_dead(ident, 0, WM_PROOF_FULL);
 }
 
-static int tells_the_dead_without_proc(UNUSED const void *argument)
+CHILD_TEST_WITH(NULL, NULL, "no mount namespace for us here",
+                without_proc_the_living_are_not_called_dead)
 {
+    const pid_t pid[] = {fork_sleeper(), fork_sleeper(), fork_sleeper()};
+    const uint64_t living = wm_process_ident((uint32_t)pid[0]);
+    const uint64_t zombie = wm_process_ident((uint32_t)pid[1]);
+    const uint64_t gone = wm_process_ident((uint32_t)pid[2]);
+
+    kill_unreaped(pid[1]);
+    kill_and_reap(pid[2]);
     if (!hide_proc()) {
         return CHECK_IMPOSSIBLE;
     }
     HOLDS(access("/proc/self", F_OK) != 0);
-    HOLDS(!is_dead(ident.living));
-    HOLDS(is_dead(ident.zombie));
-    HOLDS(is_dead(ident.gone));
+    HOLDS(!is_dead(living));
+    HOLDS(is_dead(zombie));
+    HOLDS(is_dead(gone));
     /* What cannot be seen proves nothing. */
-    HOLDS(!is_dead(ident.living + 1));
+    HOLDS(!is_dead(living + 1));
     return 0;
-}
-
-DIRECTORY_TEST(without_proc_the_living_are_not_called_dead)
-{
-    const pid_t living = fork_sleeper(), zombie = fork_sleeper(),
-                gone = fork_sleeper();
-    int result;
-
-    ident.living = wm_process_ident((uint32_t)living);
-    ident.zombie = wm_process_ident((uint32_t)zombie);
-    ident.gone = wm_process_ident((uint32_t)gone);
-    kill_unreaped(zombie);
-    kill_and_reap(gone);
-    result = run_check(tells_the_dead_without_proc, NULL);
-    kill_and_reap(living);
-    assert_int_equal(waitpid(zombie, NULL, 0), zombie);
-    assert_or_skip(result, "no mount namespace for us here");
 }
 
 /* A server that cannot see /proc begins, is joined, and ends. */
@@ -248,12 +243,9 @@ CHILD_TEST_WITH(directory_set_up, directory_tear_down,
     HOLDS(wm_tick(wm_node_worker(node), 1) == 0);
     HOLDS(wm_worker_exit_counts(wm_node_worker(node), &counts) == 0);
     HOLDS(counts.mine == 1);
-    HOLDS(wm_worker_drain(wm_node_worker(node)) == 0);
-    HOLDS(wm_generation_close(node, 1) == WM_CLOSED);
-    HOLDS(wm_generation_take_exit(node, 1, NULL) == 1);
+    node_leave(node);
     HOLDS(wm_lock_release(node) == 0);
-    HOLDS(wm_worker_leave(wm_node_worker(node)) == 0);
     HOLDS(wm_node_release(node) == 0);
-    HOLDS(directory_files() == 0);
+    HOLDS(directory_files() == 0); /* an end that is owed would keep it */
     return 0;
 }

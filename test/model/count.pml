@@ -20,17 +20,12 @@
  * check settled: -DWORKERS=3 -DLIVES=1
  * check twice: -DWORKERS=2 -DLIVES=2 */
 
-#define SLOTS 2
+#include "common.inc"
 
-#define FREE 0
-#define CLAIMED 1
-#define LIVE 3
-#define STALLED 4
-#define DRAINING 5
+#define SLOTS 2
 
 #define GENERATION(w) (1 + ((w) & 1))
 #define JOIN(w) (lives << 2 | (w))
-#define CHECK(name, holds) name = (holds); assert(name)
 
 /* The word's state and pid, and what lies beside it. */
 byte state[SLOTS], holder[SLOTS], join[SLOTS], generation[SLOTS];
@@ -41,15 +36,7 @@ byte between[3];
 hidden byte settled_was_so;
 
 inline mark(from, to) {
-    d_step {
-        ok = state[s] == from && holder[s] == me;
-        if
-        :: ok ->
-            state[s] = to;
-            holder[s] = (to == FREE -> 0 : holder[s])
-        :: else
-        fi
-    }
+    SWAP(state[s] == from && holder[s] == me, state[s] = to)
 }
 
 /* Joins, in either slot, if there is room; leaves at once, or drains. */
@@ -58,36 +45,19 @@ inline live_once() {
     :: d_step { lives--; s = 0 }
     :: d_step { lives--; s = 1 }
     fi;
-    d_step {
-        ok = state[s] == FREE || state[s] == DRAINING;
-        if
-        :: ok -> state[s] = CLAIMED; holder[s] = me
-        :: else
-        fi
-    }
-    if
-    :: ok ->
-#ifdef MUTANT_generation_before_join /* settled: settled_was_so */
-        generation[s] = GENERATION(me);
-        join[s] = JOIN(me);
-#else
+    SWAP(state[s] == FREE || state[s] == DRAINING,
+        state[s] = CLAIMED;
+        holder[s] = me);
+    WHEN(ok,
         join[s] = JOIN(me);
         generation[s] = GENERATION(me);
-#endif
         mark(CLAIMED, LIVE);
         if
         :: me == 1 -> mark(LIVE, STALLED); mark(STALLED, LIVE)
         :: me == 1 -> mark(LIVE, DRAINING)
         :: true
         fi;
-        d_step {
-            if
-            :: holder[s] == me -> state[s] = FREE; holder[s] = 0
-            :: else
-            fi
-        }
-    :: else
-    fi
+        d_step { WHEN(holder[s] == me, state[s] = FREE; holder[s] = 0) })
 }
 
 proctype worker(byte me; byte lives)
@@ -102,31 +72,21 @@ proctype worker(byte me; byte lives)
 }
 
 #define COUNTS(st) ((st) == LIVE || (st) == STALLED)
-
 #define WORD(s) (state[s] << 2 | holder[s])
 #define STATE(w) ((w) >> 2)
 
 inline first_pass(s) {
-#ifdef MUTANT_same_order /* settled: settled_was_so */
-    word[s] = WORD(s);
-    g = generation[s];
-    j[s] = join[s];
-#else
     j[s] = join[s];
     word[s] = WORD(s);
     g = generation[s];
-#endif
+    /* Weaker by 3: same_order (settled: settled_was_so):
+    word[s] = WORD(s);
+    g = generation[s];
+    j[s] = join[s]; */
     d_step {
-#ifdef MUTANT_free_left_out /* settled: settled_was_so */
-        if
-        :: word[s] == 0 -> j[s] = 0
-        :: else
-        fi;
-#endif
-        if
-        :: COUNTS(STATE(word[s])) -> list[g]++
-        :: else
-        fi;
+        /* Weaker by 0: free_left_out (settled: settled_was_so):
+        WHEN(word[s] == 0, j[s] = 0); */
+        WHEN(COUNTS(STATE(word[s])), list[g]++);
         g = 0
     }
 }
@@ -136,22 +96,12 @@ inline second_pass(s) {
     g = generation[s];
     d_step {
         jn = join[s];
-#ifdef MUTANT_free_left_out
-        if
-        :: now == 0 -> jn = 0
-        :: else
-        fi;
-#endif
-#ifndef MUTANT_passes_not_compared /* settled: settled_was_so */
-        same = same && now == word[s] && jn == j[s];
-#endif
-#ifndef MUTANT_claimed_agrees /* twice: settled_was_so */
-        same = same && STATE(now) != CLAIMED;
-#endif
-        if
-        :: COUNTS(STATE(now)) -> tally[g]++
-        :: else
-        fi;
+        /* Weaker by 0: free_left_out: WHEN(now == 0, jn = 0); */
+        same = same && now == word[s] && jn == j[s] &&
+               STATE(now) != CLAIMED;
+        /* Weaker by 1: claimed_agrees (twice: settled_was_so):
+               true; */
+        WHEN(COUNTS(STATE(now)), tally[g]++);
         g = 0; jn = 0; now = 0
     }
 }
@@ -171,13 +121,10 @@ active proctype census()
     }
     second_pass(0);
     second_pass(1);
-    if
-    :: same ->
-        CHECK(settled_was_so,
-              tally[1] == between[1] && tally[2] == between[2] &&
-              list[1] == between[1] && list[2] == between[2])
-    :: else
-    fi
+    WHEN(same,
+         CHECK(settled_was_so,
+               tally[1] == between[1] && tally[2] == between[2] &&
+               list[1] == between[1] && list[2] == between[2]))
 }
 
 init

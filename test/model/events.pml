@@ -25,15 +25,7 @@
  * check recovered: -DJOINS=2 -DSTALLS=1 -DASKS
  * check I4_crash_is_taken: -DJOINS=1 -DSTALLS=1 -DDIES */
 
-#define FREE 0
-#define CLAIMED 1
-#define JOINING 2
-#define LIVE 3
-#define STALLED 4
-#define DRAINING 5
-#define CRASHED 6
-
-#define CHECK(name, holds) name = (holds); assert(name)
+#include "common.inc"
 
 /* state:3 | pid:2 */
 #define WORD(state, pid) ((state) << 2 | (pid))
@@ -50,11 +42,6 @@
 #define STALLS_TOLD(g) ((g) >> 1 & 7)
 #define CRASH_TOLD(g) ((g) & 1)
 #define IS_OF(g, join) ((g) >> 4 == (join))
-#ifdef MUTANT_mark_without_join /* reused: I4_stall_told_once */
-#define SAME_MARK(g, h) (((g) & 15) == ((h) & 15))
-#else
-#define SAME_MARK(g, h) ((g) == (h))
-#endif
 
 /* The record. Generation and spell are the join number, so that they tell whose
  * they are. */
@@ -83,68 +70,40 @@ inline publish() {
         pid_of[mine] = me;
         join = mine
     }
-#ifdef MUTANT_given_before_stalls /* reused: I4_stall_told_once */
-    given = GIVEN(mine, 0, 0);
-#endif
     generation = mine;
     spell = 0;
-#ifndef MUTANT_stalls_of_the_former /* reused: I4_stall_not_lost */
     stalls = STALLS_OF(mine, 0);
-#endif
-#ifndef MUTANT_given_before_stalls
+    /* Weaker by 1: stalls_of_the_former (reused: I4_stall_not_lost) */
     given = GIVEN(mine, 0, 0);
-#endif
+    /* Weaker by 4: given_before_stalls (reused: I4_stall_told_once):
+    given = GIVEN(mine, 0, 0);
+    generation = mine;
+    spell = 0;
+    stalls = STALLS_OF(mine, 0); */
     word = WORD(JOINING, me);
     d_step { spell = mine; entered[mine] = true }
 }
 
 inline count_recovery() {
     d_step {
-        if
-#ifdef MUTANT_counts_for_the_next /* reused: I4_stall_told_once */
-        :: true ->
-#else
-        :: COUNTER(stalls) == mine ->
-#endif
-            stalls = STALLS_OF(COUNTER(stalls), COUNTED(stalls) + 1)
-        :: else
-        fi
+        WHEN(COUNTER(stalls) == mine,
+        /* Weaker by 1: counts_for_the_next (reused: I4_stall_told_once):
+        WHEN(true, */
+            stalls = STALLS_OF(COUNTER(stalls), COUNTED(stalls) + 1))
     }
 }
 
 /* Another thread may drain before it is counted. */
 inline recover() {
-#ifdef MUTANT_counts_before_the_swap /* once: I4_stall_told_once */
-    word == WORD(STALLED, me);
-    count_recovery();
-    word = WORD(LIVE, me)
-#else
     d_step { word == WORD(STALLED, me); word = WORD(LIVE, me) }
     if
     :: d_step { word == WORD(LIVE, me); word = WORD(DRAINING, me) }
     :: true
     fi;
     count_recovery()
-#endif
 }
 
-/* Out of STALLED it recovers first. */
-inline drain() {
-#ifdef MUTANT_drains_uncounted /* once: I4_stall_not_lost */
-    d_step { word == WORD(STALLED, me); word = WORD(DRAINING, me) }
-#else
-    d_step {
-        word == WORD(JOINING, me) || word == WORD(LIVE, me);
-        word = WORD(DRAINING, me)
-    }
-#endif
-}
-
-#ifdef MUTANT_asks_of_the_next /* recovered: recovery_after_its_stall */
-#define IS_MINE IS_OF(told, mine)
-#else
 #define IS_MINE (COUNTER(counted) == mine && IS_OF(told, mine))
-#endif
 
 inline wm_worker_recoveries() {
     counted = stalls;
@@ -152,10 +111,11 @@ inline wm_worker_recoveries() {
     d_step {
         if
         :: !IS_MINE -> back = recoveries
-#ifndef MUTANT_recovery_of_the_untold /* recovered: recovery_after_its_stall */
         :: IS_MINE && ((counted - STALLS_TOLD(told)) & 7) < 4 ->
             back = STALLS_TOLD(told)
-#endif
+            /* Weaker by 1: recovery_of_the_untold (recovered:
+                            recovery_after_its_stall):
+            back = COUNTED(counted) */
         :: else -> back = COUNTED(counted)
         fi;
         back = (back - recoveries) & 7;
@@ -168,8 +128,6 @@ inline wm_worker_recoveries() {
     }
 }
 
-#define HAS_ROOM (word == FREE || (STATE(word) == DRAINING && PID(word) != me))
-
 proctype worker(byte me)
 {
     byte mine, counted, back, told, recoveries;
@@ -177,7 +135,8 @@ proctype worker(byte me)
     {
         do
         :: d_step {
-               HAS_ROOM && joins < JOINS && me <= joins + 1;
+               joins < JOINS && me <= joins + 1 &&
+               (word == FREE || (STATE(word) == DRAINING && PID(word) != me));
                word = WORD(CLAIMED, me)
            }
            publish();
@@ -187,7 +146,10 @@ proctype worker(byte me)
 #ifdef ASKS
            :: wm_worker_recoveries()
 #endif
-           :: drain()
+           :: d_step {      /* out of STALLED it recovers first */
+                  word == WORD(JOINING, me) || word == WORD(LIVE, me);
+                  word = WORD(DRAINING, me)
+              }
            :: d_step { PID(word) == me; word = FREE } break
            :: PID(word) != me -> break
            :: true -> goto stays
@@ -228,23 +190,13 @@ inline sweep_record() {
            stalls_untold[join]++
        }
     :: d_step { STATE(word) == CRASHED; seen = word }
-#ifndef MUTANT_forgets_the_untold /* reused: I4_crash_not_lost */
        old = given;
        d_step {
-           if
-           :: CRASH_TOLD(old) && IS_OF(old, join)
-           :: else -> seen = 0
-           fi;
+           WHEN(!CRASH_TOLD(old) || !IS_OF(old, join), seen = 0);
+           /* Weaker by 1: forgets_the_untold (reused: I4_crash_not_lost) */
            old = 0
        }
-#endif
-       d_step {
-           if
-           :: word == seen -> word = FREE
-           :: else
-           fi;
-           seen = 0
-       }
+       d_step { WHEN(word == seen, word = FREE); seen = 0 }
     :: true
     fi
 }
@@ -267,35 +219,24 @@ inline sweep_record() {
  * the workers are done, has missed nothing. */
 inline owed_kind() {
     d_step { old = given; over = OVER }
-#ifdef MUTANT_word_before_stalls /* once: I4_stall_told_once */
-    seen = word;
-    d_step {
-        stalls_seen = COUNTED(stalls);
-#else
     stalls_seen = COUNTED(stalls);
     d_step {
         seen = word;
-#endif
         if
-#ifdef MUTANT_crash_after_the_stalls /* I4_crash_is_taken */
-        :: STATE(seen) == CRASHED && OWED(seen) == 0 ->
-#else
         :: STATE(seen) == CRASHED ->
-#endif
+        /* Weaker by 1: crash_after_the_stalls (I4_crash_is_taken):
+        :: STATE(seen) == CRASHED && OWED(seen) == 0 -> */
             kind = (CRASH_TOLD(old) -> 0 : CRASHED)
         :: OWES_STALL(seen) -> kind = STALLED
         :: else
         fi;
         if
         :: kind == 0 ->
-            if
-            :: over && seen == word ->
-                CHECK(I4_crash_not_lost,
-                      !crash_owed[1] && !crash_owed[JOINS]);
-                CHECK(I4_stall_not_lost,
-                      !STAYS(seen) || stalls_owed[join] == 0)
-            :: else
-            fi;
+            WHEN(over && seen == word,
+                 CHECK(I4_crash_not_lost,
+                       !crash_owed[1] && !crash_owed[JOINS]);
+                 CHECK(I4_stall_not_lost,
+                       !STAYS(seen) || stalls_owed[join] == 0));
             old = 0
         :: else -> e_pid = PID(seen)
         fi;
@@ -305,13 +246,13 @@ inline owed_kind() {
 
 inline mark_as_given() {
     d_step {
-#ifdef MUTANT_mark_blindly /* once: I4_stall_told_once */
-        ok = true;
-#else
-        ok = SAME_MARK(given, old);
-#endif
+        ok = given == old;
+        /* Weaker by 1: mark_without_join (reused: I4_stall_told_once):
+        ok = (given & 15) == (old & 15); */
         if
         :: ok && kind == CRASHED -> given = old | 1; crash_owed[e_join] = false
+        /* Weaker by 1: crash_is_not_noted (once: I4_crash_told_once):
+        :: ok && kind == CRASHED -> crash_owed[e_join] = false */
         :: ok && kind == STALLED -> given = old + 2; stalls_owed[e_join]--
         :: else
         fi
@@ -342,8 +283,7 @@ inline forget_event() {
 
 inline take_of_record() {
     owed_kind();
-    if
-    :: kind != 0 ->
+    WHEN(kind != 0,
         e_generation = generation;
         d_step {
             e_join = join;
@@ -352,57 +292,37 @@ inline take_of_record() {
             e_pid = 0
         }
         fits = fits && spell == (entered[e_join] -> e_join : 0);
-#ifdef MUTANT_no_second_look /* reused: told_of_one_occupant */
-        ok = true;
-#else
         ok = STATE(word) >= JOINING;
-#endif
-#ifdef MUTANT_callback_before_the_mark /* once: I4_stall_told_once */
-        if
-        :: ok -> callback(); mark_as_given()
-        :: else
-        fi;
-#else
-        if
-        :: ok -> mark_as_given()
-        :: else
-        fi;
-        if
-        :: ok -> callback()
-        :: else
-        fi;
-#endif
-        forget_event()
-    :: else
-    fi
+        /* Weaker by 1: no_second_look (reused: told_of_one_occupant):
+        ok = true; */
+        WHEN(ok, mark_as_given());
+        WHEN(ok, callback());
+        forget_event())
 }
 
-proctype survivor(byte me)
+/* at_once: so that the other finds it done. */
+proctype survivor(byte me; bool at_once)
 {
     byte seen, stalls_seen, kind, old, e_join, e_generation, e_pid;
     bool ok, over, fits;
 
     {
-end:    do
-        :: sweep_record();
-           take_of_record()
-        od
+        if
+        :: !at_once ->
+end_step_by_step:
+            do
+            :: sweep_record(); take_of_record()
+            od
+        :: at_once ->
+end_at_once:
+            do
+            :: atomic { sweep_record(); take_of_record() }
+            od
+        fi
     } unless {
         !alive[me]
     };
     forget_event()
-}
-
-/* Sweeps and takes at once, so that the other finds it done. */
-proctype swift_survivor()
-{
-    byte seen, stalls_seen, kind, old, e_join, e_generation, e_pid;
-    bool ok, over, fits;
-
-end:
-    do
-    :: atomic { sweep_record(); take_of_record() }
-    od
 }
 
 /* Whoever has no record has nothing to die with. */
@@ -426,12 +346,8 @@ init
         alive[SURVIVOR] = true;
         run worker(1);
         run worker(2);
-        run survivor(SURVIVOR);
-#if JOINS == 1
-        run survivor(0)
-#else
-        run swift_survivor()
-#endif
+        run survivor(SURVIVOR, false);
+        run survivor(0, JOINS > 1)
     }
 }
 

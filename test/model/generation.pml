@@ -17,20 +17,16 @@
  * count modulo 16, more than all changes there are.
  *
  * check close: -DWORKERS=3
- * check last: -DWORKERS=3 -DLAST */
+ * check last: -DWORKERS=3 -DLAST
+ * check last_of_two: -DWORKERS=2 -DLAST */
 
-#define NONE 0
+#include "common.inc"
+
 #define CLAIMED 1
 #define BEGUN 2
 #define ACTIVE 3
 #define EXITED 4
 #define ABORTED 5
-
-#define JOINING 2
-#define LIVE 3
-#define DRAINING 5
-
-#define CHECK(name, holds) name = (holds); assert(name)
 
 /* state:3 | spell:2 | given:2 | version:4 */
 #define WORD(state, spell, given, version) \
@@ -62,17 +58,13 @@ hidden byte I4_end_taken_once, I4_no_end_lost, I5_not_over_its_workers,
 #define I5 CHECK(I5_not_over_its_workers, OPEN(word) || \
                  !(IN(1) || IN(2) || IN(WORKERS)))
 
+#define IS_OPEN_FOR(w) \
+    (state[w] != 0 && state[w] != DRAINING && gen[w] == which && alive[w])
+
 inline has_worker(w) {
-    if
-#ifdef MUTANT_drain_after_the_look
-    :: w != me && state[w] != 0 && state[w] != DRAINING && gen[w] == which &&
-       alive[w] -> busy = true
-#else
-    :: state[w] != 0 && state[w] != DRAINING && gen[w] == which && alive[w] ->
-        busy = true
-#endif
-    :: else
-    fi
+    WHEN(IS_OPEN_FOR(w), busy = true)
+    /* Weaker by 1: drain_after_the_look:
+    WHEN(w != me && IS_OPEN_FOR(w), busy = true) */
 }
 
 inline look() {
@@ -83,49 +75,28 @@ inline look() {
 }
 
 inline word_is_of() {
-#ifdef MUTANT_id_before_the_word /* close: I4_end_taken_once */
-    d_step { ok = id == which }
-    seen = word;
-    ok = ok && STATE(seen) >= BEGUN
-#else
     seen = word;
     ok = STATE(seen) >= BEGUN && id == which
-#endif
+    /* Weaker by 2: id_before_the_word (close: I4_end_taken_once):
+    d_step { ok = id == which }
+    seen = word;
+    ok = ok && STATE(seen) >= BEGUN */
 }
 
 inline wm_generation_close() {
     do
-    ::
-#ifdef MUTANT_look_before_the_word /* close: I5_not_over_its_workers */
-        look();
-        word_is_of();
-#else
-        word_is_of();
-        if
-        :: ok && OPEN(seen) -> look()
-        :: else
-        fi;
-#endif
+    :: word_is_of();
+        WHEN(ok && OPEN(seen), look());
+        /* Weaker by 2: look_before_the_word (close: I5_not_over_its_workers):
+    :: look();
+        word_is_of(); */
         if
         :: ok && OPEN(seen) && !busy ->
-            d_step {
-#ifdef MUTANT_close_blindly /* close: I4_end_taken_once */
-                ok = true;
-#else
-                ok = word == seen;
-#endif
-                if
-                :: ok ->
-                    word = WORD(EXITED, SPELL(seen), TOLD(seen), VERSION(seen));
-                    closed[which]++;
-                    I5
-                :: else
-                fi
-            }
-            if
-            :: ok -> break
-            :: else
-            fi
+            SWAP(word == seen,
+                word = WORD(EXITED, SPELL(seen), TOLD(seen), VERSION(seen));
+                closed[which]++;
+                I5);
+            WHEN(ok, break)
         :: else -> break
         fi
     od;
@@ -138,21 +109,11 @@ inline wm_generation_take_exit() {
     :: word_is_of();
         if
         :: ok && OWED(seen) ->
-            d_step {
-#ifdef MUTANT_take_blindly /* close: I4_end_taken_once */
-                ok = true;
-#else
-                ok = word == seen;
-#endif
-                if
-                :: ok ->
-                    word = WORD(STATE(seen), SPELL(seen), TOLD(seen) + 1,
-                                VERSION(seen));
-                    taken[which]++;
-                    CHECK(I4_end_taken_once, taken[which] <= closed[which])
-                :: else
-                fi
-            }
+            SWAP(word == seen,
+                word = WORD(STATE(seen), SPELL(seen), TOLD(seen) + 1,
+                            VERSION(seen));
+                taken[which]++;
+                CHECK(I4_end_taken_once, taken[which] <= closed[which]))
         :: else -> break
         fi
     od;
@@ -165,23 +126,10 @@ inline wm_generation_enter() {
     do
     :: !ok -> break
     :: ok ->
-        d_step {
-            ok = word == seen;
-            if
-            :: ok && OPEN(seen) ->
-#ifdef MUTANT_no_version /* close: I5_not_over_its_workers */
-                word = seen;
-#else
-                word = WORD(ACTIVE, SPELL(seen), TOLD(seen), VERSION(seen) + 1);
-#endif
-                entered[me] = state[me] != 0
-            :: ok && !OPEN(seen) ->
-                word = WORD(ACTIVE, SPELL(seen) + 1, TOLD(seen),
-                            VERSION(seen) + 1);
-                entered[me] = state[me] != 0
-            :: else
-            fi
-        }
+        SWAP(word == seen,
+            word = WORD(ACTIVE, SPELL(seen) + !OPEN(seen), TOLD(seen),
+                        VERSION(seen) + 1);
+            entered[me] = true);
         if
         :: ok -> break
         :: else -> word_is_of()
@@ -197,11 +145,9 @@ bool told;
 byte holder;
 
 inline wm_lock_acquire() {
-#ifndef MUTANT_exits_without_the_lock /* last: drained_means_exited */
     atomic { holder == 0 || !alive[holder] -> holder = me }
-#else
-    skip
-#endif
+    /* Weaker by 1: exits_without_the_lock (last_of_two: drained_means_exited):
+    skip */
 }
 
 /* n_mine of an exit: with those that join, without those that died. */
@@ -211,27 +157,18 @@ inline wm_worker_exit_counts() {
         w = 1;
         do
         :: w <= WORKERS ->
-            if
-#ifdef MUTANT_joining_not_counted /* last: I6_one_last */
-            :: state[w] == LIVE && gen[w] == which && alive[w] -> count++
-#else
-            :: state[w] != 0 && state[w] != DRAINING && gen[w] == which &&
-               alive[w] -> count++
-#endif
-            :: else
-            fi;
+            WHEN(IS_OPEN_FOR(w), count++);
+            /* Weaker by 1: joining_not_counted (last: I6_one_last):
+            WHEN(IS_OPEN_FOR(w) && state[w] == LIVE, count++); */
             w++
         :: else -> break
         od;
         w = 0;
-        if
-        :: count == 1 ->
-            told = true;
-            CHECK(I6_one_last, told_at[which] == 0 ||
-                               joined_at[me] > told_at[which]);
-            told_at[which] = joined
-        :: else
-        fi;
+        WHEN(count == 1,
+             told = true;
+             CHECK(I6_one_last, told_at[which] == 0 ||
+                                joined_at[me] > told_at[which]);
+             told_at[which] = joined);
         count = 0
     }
 }
@@ -246,10 +183,6 @@ proctype worker(byte me; byte which)
 #endif
 
     {
-#ifdef MUTANT_enter_before_joining /* close: I5_not_over_its_workers */
-        wm_generation_enter();
-        d_step { state[me] = JOINING; gen[me] = which; entered[me] = ok; I5 }
-#else
         d_step {
             state[me] = JOINING;
             gen[me] = which;
@@ -259,33 +192,22 @@ proctype worker(byte me; byte which)
 #endif
         }
         wm_generation_enter();
-#endif
-        if
-        :: !ok -> state[me] = 0; goto gone
-        :: else
-        fi;
+        WHEN(!ok, state[me] = 0; goto gone);
         ok = false;
         state[me] = LIVE;
 #ifdef LAST
         wm_lock_acquire();
         wm_worker_exit_counts();
 #endif
-#ifdef MUTANT_drain_after_the_look /* close: drained_means_exited */
-        entered[me] = false;
-        wm_generation_close();
-        state[me] = DRAINING;
-#else
         d_step { state[me] = DRAINING; entered[me] = false }
         wm_generation_close();
-#endif
+        /* Weaker by 2: drain_after_the_look (close: drained_means_exited):
+        entered[me] = false;
+        wm_generation_close();
+        state[me] = DRAINING; */
         wm_generation_take_exit();
 #ifdef LAST
-        d_step {
-            if
-            :: holder == me -> holder = 0
-            :: else
-            fi
-        }
+        d_step { WHEN(holder == me, holder = 0) }
 #endif
         state[me] = 0;
 gone:   skip
@@ -302,24 +224,13 @@ active proctype master()
     short seen;
 
     if
-    :: true ->
-        seen = word;
-        if
-        :: STATE(seen) == BEGUN ->
-            d_step {
-                if
-#ifdef MUTANT_abort_blindly /* close: I4_no_end_lost */
-                :: true ->
-#else
-                :: word == seen ->
-#endif
-                    word = WORD(ABORTED, 0, 0, VERSION(seen));
-                    I5
-                :: else
-                fi
-            }
-        :: else
-        fi
+    :: seen = word;
+        WHEN(STATE(seen) == BEGUN, d_step {
+            WHEN(word == seen,
+            /* Weaker by 1: abort_blindly (close: I4_no_end_lost): WHEN(true, */
+                word = WORD(ABORTED, 0, 0, VERSION(seen));
+                I5)
+        })
     :: true
     fi;
     do
@@ -335,18 +246,11 @@ active proctype master()
             }
         :: else -> seen = 0
         fi;
-        if
-        :: seen != 0 ->
+        WHEN(seen != 0,
             id = 2;
-#ifdef MUTANT_version_begins_anew /* close: drained_means_exited */
-            word = WORD(BEGUN, 0, 0, 0);
-#else
             word = WORD(BEGUN, 0, 0, VERSION(seen) + 2);
-#endif
             run worker(3, 2);
-            break
-        :: else
-        fi
+            break)
     :: done++; break
     od;
     seen = 0;
@@ -373,11 +277,14 @@ init
         id = 1;
         alive[1] = true;
         alive[2] = true;
-        alive[3] = true;
+        alive[WORKERS] = true;
         run worker(1, 1);
         run worker(2, 1)
 #ifdef LAST
-        ; run worker(3, 1); done = 1
+        ; done = 4 - WORKERS
+#if WORKERS == 3
+        ; run worker(3, 1)
+#endif
 #endif
     }
     done == 4;

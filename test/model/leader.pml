@@ -19,31 +19,17 @@
  * check looks: -DASKS=0 -DONLOOKER
  * check somebody_leads: */
 
-#define WORKERS 2
+#include "common.inc"
+
 #define SLOTS 2
 #define TERMS 12
 
-#define FREE 0
-#define CLAIMED 2
-#define LIVE 3
-#define STALLED 4
-#define DRAINING 5
-
-#define CHECK(name, holds) name = (holds); assert(name)
 #define GENERATION(w) ((w) == 2 -> 2 : 1)
-#ifdef MUTANT_who_is_the_slot /* term: I11_one_leader_a_term */
-#define WHO(w) (slot_of[w] + 1)
-#define WHO_AT(s, join) ((s) + 1)
-#else
-#define WHO(w) (w)
-#define WHO_AT(s, join) (join)
-#endif
 
 /* The records: state and, as its pid, the worker; its number, which is the
  * worker's; its generation. */
 byte word[SLOTS], join[SLOTS], generation[SLOTS];
-byte slot_of[WORKERS + 1];
-bool alive[WORKERS + 1];
+bool alive[3];
 
 /* The leader's word. */
 byte term, who;
@@ -58,75 +44,49 @@ hidden byte I11_one_leader_a_term, I11_terms_grow, writes_are_in_order,
 #define STATE(word) ((word) >> 2)
 #define OF(word) ((word) & 3)
 #define LIVES_AT(s) (STATE(word[s]) == LIVE && alive[OF(word[s])])
-#define GOOD_AT(s) (LIVES_AT(s) && WHO(OF(word[s])) == who)
+#define GOOD_AT(s) (LIVES_AT(s) && OF(word[s]) == who)
 #define NEWER_AT(s, other) (LIVES_AT(s) && generation[s] > generation[other])
 
 inline look(s) {
     seen = word[s];
-    if
-    :: STATE(seen) == LIVE ->
+    WHEN(STATE(seen) == LIVE,
         g = generation[s];
         j = join[s];
         d_step {
-            if
-#ifdef MUTANT_no_second_look /* looks: seen_of_one_occupant */
-            :: true ->
-#else
-            :: word[s] == seen ->
-#endif
+            WHEN(word[s] == seen,
+            /* Weaker by 1: no_second_look (looks: seen_of_one_occupant):
+            WHEN(true, */
                 CHECK(seen_of_one_occupant,
                       j == OF(seen) && g == GENERATION(OF(seen)));
                 newest = (g > newest -> g : newest);
-                found = (WHO_AT(s, j) == his -> g : found)
-            :: else
-            fi;
+                found = (j == his -> g : found));
             g = 0; j = 0
-        }
-    :: else
-    fi;
+        });
     seen = 0
 }
 
 inline take_the_lead() {
     d_step {
-        if
-#ifdef MUTANT_take_blindly /* term: I11_one_leader_a_term or I11_terms_grow */
-        :: true ->
-#else
-        :: term == t && who == his ->
-#endif
+        WHEN(term == t && who == his,
             CHECK(I11_terms_grow, t >= term);
-#ifdef MUTANT_same_term /* term: I11_one_leader_a_term */
-            term = t;
-#else
             term = t + 1;
-#endif
             assert(term < TERMS);
-            who = WHO(me);
+            who = me;
             CHECK(I11_one_leader_a_term,
                   leader_of[term] == 0 || leader_of[term] == me);
             leader_of[term] = me;
             t = term;
-            leads = true
-        :: else
-        fi
+            leads = true)
     }
 }
 
 /* What a leader does, and may do late: the term goes with it. */
 inline write() {
     d_step {
-#ifdef MUTANT_no_fencing /* term: writes_are_in_order */
-        if
-        :: true ->
-#else
-        if
-        :: t >= written_term ->
-#endif
+        WHEN(t >= written_term,
+        /* Weaker by 1: no_fencing (term: writes_are_in_order): WHEN(true, */
             CHECK(writes_are_in_order, t >= written_term);
-            written_term = t
-        :: else
-        fi
+            written_term = t)
     }
 }
 
@@ -135,57 +95,34 @@ inline wm_leader_stand() {
     d_step {
         t = term;
         his = who;
-        leads = live && his == WHO(me);
-        if
-        :: leads -> CHECK(I11_one_leader_a_term, leader_of[t] == me)
-        :: else
-        fi
+        leads = live && his == me;
+        WHEN(leads, CHECK(I11_one_leader_a_term, leader_of[t] == me))
     }
-    if
-    :: !leads && live ->
+    WHEN(!leads && live,
         look(0);
         look(1);
         if
-#ifdef MUTANT_follows_nobody_named /* somebody_leads */
-        :: GENERATION(me) < newest || his != 0
-#else
         :: GENERATION(me) < newest || (found != 0 && found >= newest)
-#endif
+        /* Weaker by 1: follows_nobody_named (somebody_leads):
+        :: GENERATION(me) < newest || his != 0 */
         :: else -> take_the_lead()
-        fi
-    :: else
-    fi;
+        fi);
     d_step { newest = 0; found = 0; his = 0; live = false }
-    if
-    :: leads -> write()
-    :: else
-    fi;
+    WHEN(leads, write());
     d_step { leads = false; t = 0 }
 }
 
 inline wm_leader_resign() {
     d_step { t = term; his = who }
-    if
-    :: his == WHO(me) ->
-        d_step {
-            if
-#ifdef MUTANT_resign_blindly /* term: I11_terms_grow */
-            :: true ->
-#else
-            :: term == t && who == his ->
-#endif
-                CHECK(I11_terms_grow, t >= term);
-                who = 0;
-#ifdef MUTANT_resign_without_term /* term: I11_one_leader_a_term */
-                term = 0
-#else
-                term = t
-#endif
-            :: else
-            fi
-        }
-    :: else
-    fi
+    WHEN(his == me, d_step {
+        WHEN(term == t && who == his,
+        /* Weaker by 1: resign_blindly (term: I11_terms_grow): WHEN(true, */
+            CHECK(I11_terms_grow, t >= term);
+            who = 0;
+            term = t)
+            /* Weaker by 1: resign_without_term (term: I11_one_leader_a_term):
+            term = 0) */
+    })
 }
 
 proctype worker(byte me)
@@ -195,16 +132,9 @@ proctype worker(byte me)
 
     {
         do
-        :: d_step {
-               word[0] == FREE;
-               word[0] = WORD(CLAIMED, me); my = 0
-           } break
-        :: d_step {
-               word[1] == FREE;
-               word[1] = WORD(CLAIMED, me); my = 1
-           } break
+        :: d_step { word[0] == FREE; word[0] = WORD(CLAIMED, me); my = 0 } break
+        :: d_step { word[1] == FREE; word[1] = WORD(CLAIMED, me); my = 1 } break
         od;
-        slot_of[me] = my;
         join[my] = me;
         generation[my] = GENERATION(me);
         word[my] = WORD(LIVE, me);

@@ -3,14 +3,12 @@
 
 /* The lifecycle lock: taken, released, taken over from the dead (lock.c).
  *
- * Three processes that poll, and die anywhere. Where no wake may
- * be lost, three that live, have two turns, and sleep until they are woken.
- * Where liveness is asked for, two pids, of which the first is given to two
- * processes, one after the other; the former dies
- * anywhere, the latter does where a free lock is to be taken, the second pid's
- * lives;
- * they sleep, or poll and sign `next`. Sleep and signatures keep nobody from
- * what polling does.
+ * Three processes that poll, and die anywhere. Where no wake may be lost, three
+ * that live, have two turns, and sleep until they are woken. Where liveness is
+ * asked for, two pids, of which the first is given to two processes, one after
+ * the other; the former dies anywhere, the latter does where a free lock is to
+ * be taken, the second pid's lives; they sleep, or poll and sign `next`. Sleep
+ * and signatures keep nobody from what polling does.
  *
  * Left out: the sequence, which tells holdings apart for those that watch
  * them; limits on waiting; how long 50 and 100 ms are: the time of a probe
@@ -22,7 +20,8 @@
  * check I8_passed_on: -DPIDS=2 -DDIE=1
  * check free_is_taken: -DPIDS=2 -DDIE=1 -DLATER_DIES */
 
-#define CHECK(name, holds) name = (holds); assert(name)
+#include "common.inc"
+
 #define WORD(pid) ((pid) << 2 | start[pid])
 #define RUNS(w) (alive[(w) >> 2] && start[(w) >> 2] == ((w) & 3))
 
@@ -42,59 +41,31 @@ hidden byte I8_one_holder;
 inline try_once() {
     seen = word;
     if
-    :: seen != 0 ->
-#ifdef MUTANT_pid_alone /* I8_passed_on */
-        ok = !alive[seen >> 2]
-#elif defined MUTANT_rob_by_time /* exclusion: I8_one_holder */
-        if
-        :: ok = !RUNS(seen)
-        :: ok = true
-        fi
-#else
-        ok = !RUNS(seen)
-#endif
-    :: else ->
-        ok = next == 0 || next == me || !fresh
+    :: seen != 0 -> ok = !RUNS(seen)
+    /* Weaker by 1: pid_alone (I8_passed_on):
+    :: seen != 0 -> ok = !alive[seen >> 2] */
+    :: else -> ok = next == 0 || next == me || !fresh
     fi;
-    if
-    :: ok ->
-        d_step {
-#ifndef MUTANT_take_blindly /* exclusion: I8_one_holder */
-            ok = word == seen;
-#endif
-            if
-            :: ok ->
-                word = WORD(me);
-                CHECK(I8_one_holder, !(holds[1] || holds[2] || holds[PIDS]));
-                holds[me] = true
-            :: else
-            fi
-        }
-    :: else
-    fi;
+    WHEN(ok,
+        SWAP(word == seen,
+        /* Weaker by 1: take_blindly (exclusion: I8_one_holder): SWAP(true, */
+            word = WORD(me);
+            CHECK(I8_one_holder, !(holds[1] || holds[2] || holds[PIDS]));
+            holds[me] = true));
     d_step {
-        if
-        :: ok && next == me -> next = 0
-        :: else
-        fi;
+        WHEN(ok && next == me, next = 0);
         seen = 0
     }
 }
 
 inline wm_lock_acquire() {
     do
-    ::
-#ifdef MUTANT_look_at_wake_after_the_try /* wake: invalid end state */
+    :: count = wake;
         try_once();
-        count = wake;
-#else
-        count = wake;
-        try_once();
-#endif
-        if
-        :: ok -> break
-        :: else
-        fi;
+        /* Weaker by 2: look_at_wake_after_the_try (wake: invalid end state):
+    :: try_once();
+        count = wake; */
+        WHEN(ok, break);
         asleep[me] = wake == count;
         if
         :: !asleep[me]
@@ -110,25 +81,20 @@ inline wm_lock_acquire() {
 inline wm_lock_try() {
     do
     :: try_once();
-        if
-        :: ok -> break
-        :: else
-        fi;
+        WHEN(ok, break);
         d_step {
-            if
-            :: DIE < 3 && (next == 0 || next == me || !fresh) ->
-                next = me;
-                fresh = true
-            :: else
-            fi
+            WHEN(DIE < 3 && (next == 0 || next == me || !fresh),
+                 next = me;
+                 fresh = true)
         }
     od
 }
 
 inline wm_lock_release() {
     d_step { assert(word == WORD(me)); word = 0; holds[me] = false }
-#if DIE < 3 && !defined MUTANT_releases_uncounted /* wake: invalid end state */
+#if DIE < 3
     wake = (wake + 1) & 7;
+    /* Weaker by 1: releases_uncounted (wake: invalid end state) */
 #endif
     d_step {
         if
@@ -152,7 +118,11 @@ proctype contender(byte me; byte lives)
             do
 #ifdef TURNS
             :: turns == TURNS -> break
-            :: turns < TURNS -> turns++; wm_lock_acquire(); wm_lock_release(); count = 0
+            :: turns < TURNS ->
+                turns++;
+                wm_lock_acquire();
+                wm_lock_release();
+                count = 0
 #else
 #if DIE < 3
             :: wm_lock_acquire(); wm_lock_release(); count = 0
@@ -173,11 +143,8 @@ active proctype clock()
 {
 end:
     do
-#ifdef MUTANT_signatures_for_ever /* free_is_taken */
-    :: fresh && false
-#else
     :: fresh -> fresh = false
-#endif
+    /* Weaker by 1: signatures_for_ever (free_is_taken): :: fresh && false */
     od
 }
 

@@ -26,17 +26,9 @@
  * check reused: -DFIRST=1 -DSECOND=2
  * check I7_dead_are_reaped: -DFIRST=1 */
 
-#define FREE 0
-#define CLAIMED 1
-#define JOINING 2
-#define LIVE 3
-#define STALLED 4
-#define DRAINING 5
-#define CRASHED 6
+#include "common.inc"
 
 #define TICKS 2
-
-#define CHECK(name, holds) name = (holds); assert(name)
 
 /* state:3 | pid:2 | beat:2 */
 #define WORD(state, pid, beat) ((state) << 4 | (pid) << 2 | (beat))
@@ -110,9 +102,8 @@ inline become(to) {
 /* --------------------------------------------------- what sweepers do to it */
 
 inline look() {
-#ifdef MUTANT_own_pid_passed_over /* I7_dead_are_reaped */
-    PID(word) != PID_OF(me) &&
-#endif
+    /* Weaker by 0: own_pid_passed_over (I7_dead_are_reaped):
+    PID(word) != PID_OF(me) && */
     STATE(word) != FREE && !(STATE(word) == CRASHED && BEAT(word) >= now) ->
     seen = word;
     overdue = BEAT(seen) < now
@@ -124,39 +115,14 @@ inline look() {
 /* By what the kernel says now. */
 inline wm_process_dead() {
     dead = HAS(PID(seen)) == 0;
-    if
-#ifndef MUTANT_pid_alone /* reused: I7_a_look_finds_the_dead */
-    :: !dead && !IS_QUICK ->
-#ifdef MUTANT_claim_without_time /* I7_dead_are_reaped */
-        dead = id != 0 && HAS(PID(seen)) != id
-#else
+    WHEN(!dead && !IS_QUICK,
+    /* Weaker by 1: pid_alone (reused: I7_a_look_finds_the_dead): WHEN(false, */
         dead = (id != 0 -> HAS(PID(seen)) != id :
-                           HAS(PID(seen)) == 2 && began > BEAT(seen))
-#endif
-#endif
-    :: else
-    fi;
-#ifdef MUTANT_reap_by_time /* room: I3_crashed_after_its_end */
-    dead = dead || STATE(seen) == STALLED;
-#endif
+                           HAS(PID(seen)) == 2 && began > BEAT(seen)));
 #ifdef SECOND
     CHECK(I7_a_look_finds_the_dead,
           dead || IS_QUICK || word != seen || alive[occupant])
 #endif
-}
-
-inline occupant_dead() {
-    if
-#ifdef MUTANT_ident_of_anybody /* room: I2_the_living_keep_theirs */
-    :: false
-#elif defined MUTANT_ident_while_claimed /* reused: I2_the_living_keep_theirs */
-    :: PID(seen) != PID_OF(id) -> id = 0
-#else
-    :: PID(seen) != PID_OF(id) || STATE(seen) == CLAIMED -> id = 0
-#endif
-    :: else
-    fi;
-    wm_process_dead()
 }
 
 /* id: of the record's cold line, its `ident`, or what was told of a crash. */
@@ -164,11 +130,10 @@ inline judge() {
     if
     :: STATE(seen) == CRASHED ->
         to = FREE;
-#ifndef MUTANT_free_untold /* reused: crash_is_told_first */
         seen = (id == GIVEN(join, 1) -> seen : 0)
-#endif
     :: else ->
-        occupant_dead();
+        WHEN(PID(seen) != PID_OF(id) || STATE(seen) == CLAIMED, id = 0);
+        wm_process_dead();
         if
         :: dead && (STATE(seen) == CLAIMED || STATE(seen) == DRAINING) ->
             to = FREE
@@ -188,27 +153,17 @@ inline judge() {
 
 inline mark() {
     d_step {
-#ifdef MUTANT_mark_from_a_stale_look /* room: only_the_overdue_stall */
-        if
-        :: WITH_STATE(word, 0) != WITH_STATE(seen, 0) &&
-           PID(word) == PID(seen) && STATE(word) == STATE(seen) ->
-            to = (to == FREE -> FREE : WITH_STATE(word, STATE(to)));
-            seen = word
-        :: else
-        fi;
-#endif
-        if
-#ifdef MUTANT_mark_blindly /* reused: I1_only_as_drawn */
-        :: true ->
-#elif defined MUTANT_mark_again /* reused: I3_crashed_once */
-        :: word == seen || (STATE(word) == CRASHED && word == to) ->
-#else
-        :: word == seen ->
-#endif
+        /* Weaker by 0: mark_from_a_stale_look (room: only_the_overdue_stall):
+        WHEN(WITH_STATE(word, 0) != WITH_STATE(seen, 0) &&
+             PID(word) == PID(seen) && STATE(word) == STATE(seen),
+             to = (to == FREE -> FREE : WITH_STATE(word, STATE(to)));
+             seen = word); */
+        WHEN(word == seen,
+        /* Weaker by 1: mark_blindly (reused: I1_only_as_drawn): WHEN(true, */
+        /* Weaker by 1: mark_again (reused: I3_crashed_once):
+        WHEN(word == seen || (STATE(word) == CRASHED && word == to), */
             CHECK(identity_is_the_occupants, IS_OCCUPANTS(j));
-            become(to)
-        :: else
-        fi;
+            become(to));
         seen = 0; to = 0; j = 0
     }
 }
@@ -217,18 +172,7 @@ inline sweep_record() {
     d_step { look() }
     id = COLD(seen);
     d_step { judge() }
-    if
-    :: seen != 0 -> j = join; mark()
-    :: seen == 0
-    fi
-}
-
-inline sweep_record_at_once() {
-    d_step { look(); id = COLD(seen); judge(); j = (seen == 0 -> 0 : join) }
-    if
-    :: seen != 0 -> mark()
-    :: seen == 0
-    fi
+    WHEN(seen != 0, j = join; mark())
 }
 
 proctype sweeper(byte me; bool at_once)
@@ -248,7 +192,9 @@ end_step_by_step:
         :: at_once ->
 end_at_once:
             do
-            :: sweep_record_at_once()
+            :: d_step { look(); id = COLD(seen); judge();
+                        j = (seen == 0 -> 0 : join) }
+               WHEN(seen != 0, mark())
             od
         fi
     } unless {
@@ -273,21 +219,17 @@ end:
 
 #define IS_MINE(w) (PID(w) == PID_OF(me))
 
-inline choose_slot() {
-#ifdef MUTANT_evict_untold /* room: crash_is_told_first */
-    STATE(word) == FREE || STATE(word) == DRAINING || STATE(word) == CRASHED ->
-#else
-    STATE(word) == FREE || STATE(word) == DRAINING ||
-    (STATE(word) == CRASHED && given == GIVEN(join, 1)) ->
-#endif
-    seen = word
-}
-
 /* Waits for room. Who had the record is logged. */
 inline claim_any() {
 end_no_room:
     do
-    :: d_step { choose_slot() }
+    :: d_step {
+           STATE(word) == FREE || STATE(word) == DRAINING ||
+           (STATE(word) == CRASHED && given == GIVEN(join, 1)) ->
+           /* Weaker by 1: evict_untold (room: crash_is_told_first):
+           STATE(word) == CRASHED -> */
+           seen = word
+       }
        j = join;
        d_step {
            if
@@ -299,30 +241,22 @@ end_no_room:
            fi;
            j = 0
        }
-       if
-       :: seen != 0 -> break
-       :: seen == 0
-       fi
+       WHEN(seen != 0, break)
     od
 }
 
 inline publish() {
-#ifndef MUTANT_join_after_the_word /* room: identity_is_the_occupants */
     join = me;
-#endif
-#ifndef MUTANT_ident_after_the_word /* reused: I3_crashed_after_its_end */
+    /* Weaker by 1: join_after_the_word (room: identity_is_the_occupants) */
     d_step { ident = me; given = GIVEN(me, 0) }
-#endif
+    /* Weaker by 1: ident_after_the_word (reused: I3_crashed_after_its_end) */
     d_step {
         CHECK(I2_the_living_keep_theirs, word == seen);
         become(WITH_STATE(seen, JOINING));
         seen = 0
     }
-#ifdef MUTANT_join_after_the_word
-    join = me
-#elif defined MUTANT_ident_after_the_word
-    d_step { ident = me; given = GIVEN(me, 0) }
-#endif
+    /* Weaker by 0: join_after_the_word: ; join = me */
+    /* Weaker by 0: ident_after_the_word: ; ident = me; given = GIVEN(me, 0) */
 }
 
 /* Each act begins with a look: seen is 0 if there is nothing to do, and to is
@@ -347,11 +281,9 @@ inline change_state(state) {
     d_step {
         seen = word;
         if
-#ifdef MUTANT_whose_is_not_asked /* room: I2_the_living_keep_theirs */
-        :: STATE(seen) >= JOINING && STATE(seen) <= DRAINING &&
-#else
         :: IS_MINE(seen) &&
-#endif
+        /* Weaker by 1: whose_is_not_asked (room: I2_the_living_keep_theirs):
+        :: STATE(seen) >= JOINING && STATE(seen) <= DRAINING && */
            STATE(seen) != state &&
            !(STATE(seen) == DRAINING && state == LIVE) ->
             to = AFTER(seen, state)
@@ -366,32 +298,23 @@ inline change_state(state) {
 inline swap() {
     d_step {
         if
-#ifdef MUTANT_beat_blindly /* reused: no_stall_is_overlooked */
-        :: word == seen || to == STATE(seen) ->
-#elif defined MUTANT_leave_blindly /* room: I2_the_living_keep_theirs */
-        :: word == seen || to == FREE ->
-#else
         :: word == seen ->
-#endif
+        /* Weaker by 1: beat_blindly (reused: no_stall_is_overlooked):
+        :: word == seen || to == STATE(seen) -> */
             become(MY_WORD);
             seen = 0; to = 0
         :: else ->
-#ifdef MUTANT_try_again_from_the_old /* room: two_tries_are_enough */
-            seen = (IS_MINE(word) -> seen : 0);
-#else
             seen = (IS_MINE(word) -> word : 0);
-#endif
+            /* Weaker by 1: try_again_from_the_old (room: two_tries_are_enough):
+            seen = (IS_MINE(word) -> seen : 0); */
             to = (seen == 0 -> 0 : AFTER(seen, to))
         fi
     }
     d_step {
-        if
-        :: seen != 0 ->
+        WHEN(seen != 0,
             CHECK(two_tries_are_enough, word == seen);
             become(MY_WORD);
-            seen = 0; to = 0
-        :: else
-        fi
+            seen = 0; to = 0)
     }
 }
 
@@ -411,10 +334,7 @@ end_unborn:
            :: change_state(DRAINING)
            :: change_state(FREE)
            fi;
-           if
-           :: seen != 0 -> swap()
-           :: seen == 0
-           fi
+           WHEN(seen != 0, swap())
         od
     } unless {
         !alive[me]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""The configurations that the documents show, led through a life."""
+"""The configurations that the documents show, led through a life; what else
+the documents say of the files and of the tests."""
 
 import glob
 import os
@@ -9,22 +10,25 @@ import re
 import pytest
 
 import conf
+from conf import MODULE
 from nginx import Nginx
 from nginx_fixtures import prefix
 from proc import wait
 
 ROOT = conf.ROOT
+LUA_FOLDER = f"{ROOT}/lua/resty/worker"
 SYSTEM = {      # where Debian and `meson install` put the files
     "LUA_PATH": f"{ROOT}/lua/?.lua;{conf.DEB}/usr/share/lua/5.1/?.lua;;",
     "LUA_CPATH": f"{conf.BUILD}/libwm/?.so;;",
 }
-OWN_PATHS = re.compile(r'lua_package_\w+ +".*";')
 
 
-def document(name):
-    with open(os.path.join(ROOT, name), encoding="utf-8") as f:
+def document(*name):
+    with open(os.path.join(ROOT, *name), encoding="utf-8") as f:
         return f.read()
 
+
+# --- the README ---------------------------------------------------------------
 
 def block(text, begin):
     """The indented block whose first line begins so, dedented."""
@@ -35,8 +39,8 @@ def block(text, begin):
 
 @pytest.fixture
 def lead(request):
-    """Leads a configuration through a start, a reload and a stop: what its
-    callbacks say in the error log."""
+    """Leads a configuration through a start, a reload and a stop, and looks at
+    what its callbacks say in the error log."""
     n = Nginx(prefix(request.node))
     os.symlink(conf.MODULES, n.path("modules"))
 
@@ -56,54 +60,50 @@ def lead(request):
         wait(lambda: len(n.current()) == 2, "two workers")
         n.end("QUIT")
         assert not n.log_lines(r"\[(warn|error|crit|alert|emerg)\]"), n.log()
-        return re.findall(r"(generation \d+ (?:begins|ends): \w+)", n.log())
+        assert re.findall(r"generation \d+ (?:begins|ends): \w+", n.log()) == [
+            "generation 1 begins: start", "generation 2 begins: reload",
+            "generation 1 ends: reload", "generation 2 ends: stop"]
     yield leader
     n.kill_all()
 
 
-LIFE = ["generation 1 begins: start", "generation 2 begins: reload",
-        "generation 1 ends: reload", "generation 2 ends: stop"]
-
-
-def test_the_readmes_configuration(lead):
-    text = block(document("README.md"), "load_module")
-    assert lead(text, SYSTEM) == LIFE
-
-
-def test_the_readmes_configuration_with_paths_of_ones_own(lead):
-    """Both lines that it names, for files that the loader does not find."""
-    readme = document("README.md")
-    lines = OWN_PATHS.findall(readme)
-    assert len(lines) == 2
-    paths = "\n".join(lines).replace("/opt/libwm/build", conf.BUILD)
-    paths = paths.replace("/opt/libwm", ROOT)
+@pytest.mark.parametrize("own_paths", [False, True])
+def test_the_readmes_configuration(lead, own_paths):
+    """As it is, and with both lines that it names for files that the loader
+    does not find."""
+    readme, env = document("README.md"), SYSTEM
     text = block(readme, "load_module")
-    text = text.replace("http {", "http {\n" + paths, 1)
-    core = {"LUA_PATH": f"{conf.DEB}/usr/share/lua/5.1/?.lua;;"}
-    assert lead(text, core) == LIFE
+    if own_paths:
+        lines = re.findall(r'lua_package_\w+ +".*";', readme)
+        assert len(lines) == 2
+        paths = "\n".join(lines).replace("/opt/libwm/build", conf.BUILD)
+        paths = paths.replace("/opt/libwm", ROOT)
+        text = text.replace("http {", "http {\n" + paths, 1)
+        env = {"LUA_PATH": f"{conf.DEB}/usr/share/lua/5.1/?.lua;;"}
+    lead(text, env)
 
 
 def test_the_readmes_drop_in(lead):
     """Its lines, with functions for the names that they mention."""
     text = block(document("README.md"), "init_by_lua_block")
-    names = ["on_master_start", "on_master_exit", "on_start", "on_exit"]
-    log = {"on_master_start": "begins", "on_master_exit": "ends"}
-    for name in names:
-        verb = log.get(name)
+    verbs = {"on_master_start": "begins", "on_master_exit": "ends",
+             "on_start": None, "on_exit": None}
+    for name, verb in verbs.items():
         body = (f'ngx.log(ngx.NOTICE, "generation ", id, " {verb}: ",'
                 " info.reason)") if verb else ""
-        assert name in text
-        text = re.sub(rf"\b{name}\b",
-                      f"function(id, p, m, n, info) {body} end", text)
-    whole = ("load_module modules/ndk_http_module.so;\n"
-             "load_module modules/ngx_http_lua_module.so;\n"
-             "worker_processes 2;\nevents {}\nhttp {\n" + text
-             + "\nserver { listen unix:s; }\n}\n")
-    assert lead(whole, SYSTEM) == LIFE
+        text, found = re.subn(
+            rf"\b{name}\b", f"function(id, p, m, n, info) {body} end", text)
+        assert found, name
+    lead("load_module modules/ndk_http_module.so;\n"
+         "load_module modules/ngx_http_lua_module.so;\n"
+         f"worker_processes 2;\nevents {{}}\nhttp {{\n{text}\n"
+         "server { listen unix:s; }\n}\n", SYSTEM)
 
+
+# --- the reference ------------------------------------------------------------
 
 def examples():
-    """The reference's Lua blocks, by the heading or recipe above them."""
+    """Its Lua blocks, by the heading or recipe above them."""
     blocks, title = [], None
     text = document("lua/README.md")
     for part in re.split(r"(```lua\n.*?```)", text, flags=re.S):
@@ -115,28 +115,25 @@ def examples():
     return blocks
 
 
-MANAGER = 'require("resty.worker.manager")'
-INIT = MANAGER + '.on_init_by_lua({ shm = "my_shm" })'
-JOIN = MANAGER + ".on_init_worker_by_lua()"
-LEAVE = MANAGER + ".on_exit_worker_by_lua()"
-
-
 @pytest.mark.parametrize("title, code", examples(),
                          ids=[x for x, _ in examples()])
 def test_an_example_of_the_reference(make, title, code):
     """It runs where it belongs, and nothing complains."""
-    phases = {"init": INIT, "join": JOIN, "leave": LEAVE}
+    phases = {"init": MODULE + '.on_init_by_lua({ shm = "my_shm" })',
+              "join": MODULE + ".on_init_worker_by_lua()",
+              "leave": MODULE + ".on_exit_worker_by_lua()"}
     content = "ngx.say(1)"
-    if "on_init_by_lua" in code:
-        phases["init"] = code
-    elif "on_init_worker_by_lua" in code:
-        phases["join"] = code
-    elif "on_exit_worker_by_lua" in code:
-        phases["leave"] = code
-    elif "ngx.timer.every" in code:
-        phases["join"] = JOIN + "\n" + code
+    for phase, function in (("init", "on_init_by_lua"),
+                            ("join", "on_init_worker_by_lua"),
+                            ("leave", "on_exit_worker_by_lua")):
+        if function in code:
+            phases[phase] = code
+            break
     else:
-        content = code
+        if "ngx.timer.every" in code:
+            phases["join"] += "\n" + code
+        else:
+            content = code
     n = make(server=f"location /run {{ content_by_lua_block {{\n{content}"
              "}}", **phases).start()
     assert n.get("/run") == 200
@@ -150,34 +147,9 @@ def test_an_example_of_the_reference(make, title, code):
     assert n.get("/run") == 200
 
 
-def evidence():
-    """The tests that the security page names, in its tables' last column."""
-    rows = re.findall(r"^\| .*\| (.*) \|$", document("libwm/security.md"), re.M)
-    return sorted({x for row in rows for x in re.findall(r"`([^`]+)`", row)})
-
-
-def test_each_test_that_the_security_page_names_is_run():
-    names = evidence()
-    assert len(names) > 60
-    tests = ""
-    for path in (*glob.glob(f"{ROOT}/test/*/*.c"),
-                 *glob.glob(f"{ROOT}/test/*/test_*.py")):
-        with open(path, encoding="utf-8") as f:
-            tests += f.read()
-    for name in names:
-        if "/" in name:
-            assert os.path.exists(os.path.join(ROOT, name)), name
-        elif name.startswith("test_"):
-            assert f"def {name}(" in tests, name
-        else:       # which registers itself
-            assert re.search(rf"TEST\w*\([^()]*\b{name}\)", tests), name
-
-
 def test_every_function_has_a_section_and_an_example():
     text = document("lua/README.md")
-    with open(os.path.join(ROOT, "lua/resty/worker/manager.lua"),
-              encoding="utf-8") as f:
-        source = f.read()
+    source = document(LUA_FOLDER, "manager.lua")
     names = set(re.findall(r"function _M\.(\w+)", source))
     names |= set(re.findall(r"= view\.(\w+)", source))
     assert len(names) == 9
@@ -185,9 +157,51 @@ def test_every_function_has_a_section_and_an_example():
     for name in names:
         assert f"\n## {name}\n\n**syntax:**" in text
         assert name in with_example
-    options = open(os.path.join(
-        ROOT, "lua/resty/worker/manager/options.lua"), encoding="utf-8")
-    with options as f:
-        defaults = re.search(r"local defaults = {(.*?)\n}", f.read(), re.S)
+    defaults = re.search(r"local defaults = {(.*?)\n}", document(
+        LUA_FOLDER, "manager/options.lua"), re.S)
     for name in re.findall(r"^ +(\w+) =", defaults[1], re.M):
         assert f"`{name}`" in text
+
+
+def required(name):
+    """The files of the module that one requires."""
+    place = LUA_FOLDER + ("" if name == "manager.lua" else "/manager")
+    code = re.sub(r"--.*", "", document(place, name))
+    return {f"{x or 'manager'}.lua" for x in re.findall(
+        r"""["']resty\.worker\.manager(?:\.(\w+))?["']""", code)}
+
+
+def test_no_file_of_the_module_requires_one_beside_or_above_it():
+    """In the order that the reference tells, which names each file once."""
+    section = document("lua/README.md").split("## Order of the files")[1]
+    layers = [line.split(", ") for line in re.findall(
+        r"^    (\w+\.lua(?:, \w+\.lua)*)", section, re.M)]
+    named = [x for layer in layers for x in layer]
+    assert sorted(named) == sorted(
+        [*os.listdir(f"{LUA_FOLDER}/manager"), "manager.lua"])
+    above, upward = set(), []
+    for layer in layers:
+        above |= set(layer)
+        upward += [f"{x} requires {y}" for x in layer
+                   for y in required(x) & above]
+    assert upward == []
+    seen = set().union(*map(required, named))
+    assert set(named) - seen == {"manager.lua"}, "a require is not seen"
+
+
+# --- the security page --------------------------------------------------------
+
+def test_each_test_that_the_security_page_names_is_run():
+    """In the last column of its tables."""
+    rows = re.findall(r"^\| .*\| (.*) \|$", document("libwm/security.md"), re.M)
+    names = {x for row in rows for x in re.findall(r"`([^`]+)`", row)}
+    assert len(names) > 60
+    tests = "".join(map(document, (*glob.glob(f"{ROOT}/test/*/*.c"),
+                                   *glob.glob(f"{ROOT}/test/*/test_*.py"))))
+    for name in names:
+        if "/" in name:
+            assert os.path.exists(os.path.join(ROOT, name)), name
+        elif name.startswith("test_"):
+            assert f"def {name}(" in tests, name
+        else:       # which registers itself
+            assert re.search(rf"TEST\w*\([^()]*\b{name}\)", tests), name

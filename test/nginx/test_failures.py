@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""on_worker_failed and on_worker_recovered: which worker is told, and how
-often."""
+"""on_worker_failed, on_worker_recovered, on_leader, on_leader_lost: which
+worker is told, when, and how often. That one worker leads by terms that grow is
+tested in test/unit, and by the rules of the chaos."""
 
 import segment
 from rows import exits, life, master_exit, reloads, respawn, starts
-from told import JUDGED, QUICK, failure, opts, told
-from traced import LATE_JOIN
+from test_views import ANSWERS
+from told import JUDGED, QUICK, check_leads, failure, lead, leads, opts, told
+from traced import LATE_JOIN, line_server
 
 HOUR = {"interval": 3600, "failed": 3600}   # no timer comes in between
 
@@ -15,49 +17,27 @@ HOUR = {"interval": 3600, "failed": 3600}   # no timer comes in between
 
 def test_a_crash_is_told_to_one_survivor_as_the_replacement_comes_up(
         make, both):
-    """Whatever the interval is: no survivor's timer is waited for."""
-    n = make(opts=opts(**HOUR), **both).start()
-    pid = n.started(1)[0]
-    n.replace(pid)
-    n.wait_note("failed")
-    n.stop(starts(1, 2) + respawn(3) + exits(1, 2))
-    (x,) = n.notes("failed")
-    assert x["by"] == n.started(1)[2], "after its own start callback"
-    assert x["t"] > n.events("worker_start", 1)[2]["t"]
-    assert x["id"] == f"1-{pid}"
-    assert (x.get("n_prev"), x["n_mine"], x.get("n_next")) == (None, 2, None)
-    info = x["info"]
-    assert (info["event"], info["reason"], info["generation"], info["pid"],
-            info["spell"]) == ("worker_failed", "crashed", 1, pid, 1)
-    assert info["slot"] == n.events("worker_start", 1)[0]["info"]["slot"]
-
-
-def test_many_crashes_are_told_once_each(make):
-    """None is killed while it tells of others: what it took would be lost."""
-    n = make(workers=4, opts=opts(interval=0.05)).start()
-    n.modelled = False
-    killed = []
-    for turn in range(12):
-        together = n.current()[:1 + turn % 4]
-        n.pause(together)
-        n.kill(*together)
-        killed += together
-        n.wait_note("failed", len(killed))
-        n.wait_up(4)
-    n.stop()
-    assert sorted(x["id"] for x in n.notes("failed")) == sorted(
-        f"1-{p}" for p in killed)
-
-
-def test_a_callback_may_use_sockets_and_sleep(make):
-    n = make(opts=opts(interval=0.1, on_worker_failed=failure("failed", """
+    """Whatever the interval is: no survivor's timer is waited for. The callback
+    may sleep and use sockets."""
+    n = make(opts=opts(**HOUR, on_worker_failed=failure("failed", """
         ngx.sleep(0.01)
         local ok, err = ngx.socket.udp():setpeername("127.0.0.1", 9)
-        require("wmt").note("connected", { ok = ok, err = err })"""))).start()
-    n.kill(n.started(1)[0])
+        require("wmt").note("connected", { ok = ok, err = err })""")),
+             **both).start()
+    pid = n.started(1)[0]
+    n.replace(pid)
     n.wait_note("connected")
     assert n.notes("connected")[0]["ok"] == 1
-    n.wait_up()
+    n.stop(starts(1, 2) + respawn(3) + exits(1, 2))
+    (x,) = n.notes("failed")
+    first, _, replacement = n.events("worker_start", 1)
+    assert x["by"] == replacement["by"], "after its own start callback"
+    assert x["t"] > replacement["t"]
+    assert x["id"] == f"1-{pid}"
+    assert (x.get("n_prev"), x["n_mine"], x.get("n_next")) == (None, 2, None)
+    assert x["info"] == {
+        "event": "worker_failed", "reason": "crashed", "generation": 1,
+        "pid": pid, "spell": 1, "slot": first["info"]["slot"]}
 
 
 def test_a_crash_right_before_a_stop_is_told_by_one_that_is_left(make, both):
@@ -90,50 +70,32 @@ def test_ends_of_others_are_given_as_the_node_stops(make, both):
 
 # --- stalls -------------------------------------------------------------------
 
-def test_a_stopped_worker_is_stalled_and_comes_back(make, both):
+def test_a_stopped_leader_is_stalled_and_comes_back(make, both):
+    """Each time it is told; it learns that it has recovered, and leads no
+    more. One that is killed as it is stalled has crashed besides, and its
+    replacement does not count it."""
     n = make(opts=opts(**QUICK), **both).start()
-    pid, other = n.started(1)
     n.expect(JUDGED)
+    pid = n.wait_note("leader")[0]
+    (other,) = set(n.current()) - {pid}
     for turn in (1, 2):
         n.pause([pid])
         n.wait_note("failed", turn)
         n.resume([pid])
         n.wait_note("recovered", turn)
-    n.stop(life(2))
-    assert told(n, "failed") == [(other, f"1-{pid}", "stalled")] * 2
-    assert told(n, "recovered") == [(pid, f"1-{pid}", "recovered")] * 2
-
-
-def test_a_lua_loop_is_a_stall(make):
-    n = make(opts=opts(**QUICK), server="""
-        location /loop { content_by_lua_block {
-            require("wmt").gate("loop")
-            ngx.say("ok")
-        } }""").start()
-    n.expect(JUDGED)
-    s = n.connect()
-    s.sendall(b"GET /loop HTTP/1.0\r\n\r\n")
-    n.wait_note("failed")
-    (pid,) = n.wait_note("gate")
-    n.open_gate("loop")
-    n.wait_note("recovered")
-    assert b"ok" in s.recv(4096)
-    s.close()
-    assert [x[1:] for x in told(n, "failed")] == [(f"1-{pid}", "stalled")]
-    assert [x[::2] for x in told(n, "recovered")] == [(pid, "recovered")]
-
-
-def test_stalled_then_killed(make):
-    n = make(opts=opts(**QUICK)).start()
-    pid = n.started(1)[0]
-    n.expect(JUDGED)
     n.pause([pid])
-    n.wait_note("failed")
+    n.wait_note("failed", 3)
     n.replace(pid)
-    n.wait_note("failed", 2)
-    assert [x[1:] for x in told(n, "failed")] == [
-        (f"1-{pid}", "stalled"), (f"1-{pid}", "crashed")]
-    assert told(n, "recovered") == []
+    n.wait_note("failed", 4)
+    n.stop(starts(1, 2) + respawn(2) + exits(1, 2))
+    name = f"1-{pid}"
+    assert told(n, "failed")[:3] == [(other, name, "stalled")] * 3
+    assert [x[1:] for x in told(n, "failed")[3:]] == [(name, "crashed")]
+    assert told(n, "recovered") == [(pid, name, "recovered")] * 2
+    assert [x for x in leads(n) if x[0] == pid] == [
+        (pid, "leader", 1), (pid, "lost", 1)]
+    assert (other, "leader", 2) in leads(n)
+    check_leads(n)
 
 
 def test_a_stalled_worker_that_is_told_to_leave_recovers_first(make, both):
@@ -155,18 +117,6 @@ def test_a_stalled_worker_that_is_told_to_leave_recovers_first(make, both):
     n.check_rows(life(2))
 
 
-def test_without_callbacks_it_is_logged(make):
-    n = make(opts=QUICK).start()
-    pid = n.started(1)[0]
-    n.expect(JUDGED)
-    n.pause([pid])
-    n.wait_log(rf"worker 1-{pid} stalled")
-    n.resume([pid])
-    n.wait_log(rf"worker 1-{pid} recovered")
-    n.stop()
-    assert len(n.log_lines(JUDGED)) == 2
-
-
 # --- helpers ------------------------------------------------------------------
 
 def agent(index):
@@ -182,35 +132,33 @@ def by_id(n, number):
 
 
 def test_a_helper_is_visible_and_runs_no_callback_unasked(make):
-    """Not those of failures, either: it never sweeps for them."""
+    """Not those of failures, either: it never sweeps for them. Its own are
+    told with its role."""
     n = make(workers=3, opts=opts(**QUICK), before_join=agent(2),
-             after_join="""
-        local M = require("resty.worker.manager")
-        wmt.answer { workers = function()
-            local roles = {}
-            for _, w in ipairs(M.workers()) do
-                roles[w.role] = (roles[w.role] or 0) + 1
-            end
-            return { roles = roles }
-        end }""").start()
+             after_join=ANSWERS).start()
     helper, a, b = by_id(n, 2), by_id(n, 0), by_id(n, 1)
     n.expect(JUDGED)
-    assert n.ask(a, "workers")["roles"] == {"worker": 2, "helper": 1}
+    seen = n.ask(a, "workers")["list"]
+    assert {w["pid"]: w["role"] for k, w in seen.items() if k != "n"} == {
+        helper: "helper", a: "worker", b: "worker"}
     for turn, pid in enumerate((a, b, helper), 1):
         n.pause([pid])
         n.wait_note("failed", turn)
         n.resume([pid])
         n.wait_log(rf"worker 1-{pid} (stalled|recovered)")
     n.wait_note("recovered", 2)
+    n.kill(helper)
+    n.wait_note("failed", 4)
+    n.wait_up()
     n.modelled = n.complete = False
     n.stop(life(2))
-    assert {x[1] for x in told(n, "failed")} == {
-        f"1-{p}" for p in (helper, a, b)}
-    roles = {x["info"]["pid"]: x["info"].get("role")
-             for x in n.notes("failed")}
-    assert roles == {helper: "helper", a: None, b: None}
+    assert sorted((x["id"], x["info"]["reason"], x["info"].get("role"))
+                  for x in n.notes("failed")) == sorted([
+        (f"1-{a}", "stalled", None), (f"1-{b}", "stalled", None),
+        (f"1-{helper}", "stalled", "helper"),
+        (f"1-{helper}", "crashed", "helper")], key=str)
     for name in ("failed", "recovered", "leader", "lost"):
-        assert helper not in [x["by"] for x in n.notes(name)]
+        assert {x["by"] for x in n.notes(name)} <= {a, b}, name
 
 
 def test_a_helper_that_was_asked_for_runs_callbacks(make, both):
@@ -228,14 +176,64 @@ def test_a_helper_that_was_asked_for_runs_callbacks(make, both):
     assert helper not in [x["by"] for x in n.notes("leader")]
 
 
-def test_a_killed_helper_is_told_with_its_role(make):
-    n = make(opts=opts(interval=0.1), before_join=agent(1)).start()
-    helper = by_id(n, 1)
-    n.kill(helper)
-    n.wait_note("failed")
-    (x,) = n.notes("failed")
-    assert (x["id"], x["info"]["role"], x["info"]["reason"]) == (
-        f"1-{helper}", "helper", "crashed")
-    n.wait_up()
-    n.modelled = n.complete = False
-    n.stop(life(1))
+# --- the lead -----------------------------------------------------------------
+
+def test_one_leads_from_the_start_and_all_agree(make, both):
+    """A draining worker does not lead; a worker of the next generation does,
+    at the latest with its next heartbeat."""
+    n = make(workers=3, opts=opts(interval=0.1), after_join=ANSWERS,
+             server=line_server("""
+        tostring(require("resty.worker.manager").leader())"""), **both).start()
+    (leader,) = n.wait_note("leader")
+    for pid in n.current():
+        seen = n.ask(pid, "leader")
+        assert (seen["mine"], seen["term"], seen["id"]) == (
+            pid == leader, 1, f"1-{leader}")
+    held = n.lines()
+    assert {p: n.say(s) for p, s in held.items()} == {
+        p: "true" if p == leader else "false" for p in held}
+    n.reload(old_gone=False)
+    n.wait_events("master_exit", 1)
+    assert {n.say(s) for s in held.values()} == {"false"}
+    assert n.wait_note("leader", 2)[1] in n.current()
+    n.let_go(held)
+    n.stop()
+    check_leads(n)
+
+
+def test_a_replacement_and_a_new_generation_lead_at_once(make, both):
+    """No heartbeat is waited for. Each of the two callbacks may be alone."""
+    n = make(workers=1, opts={**HOUR, "on_leader": lead("leader")},
+             **both).start()
+    n.wait_note("leader")
+    (killed,) = n.started(1)
+    n.replace(killed)
+    assert n.wait_note("leader", 2) == n.started(1)
+    n.reload(opts={**HOUR, "on_leader_lost": lead("lost")})
+    assert not n.notes("lost")
+    n.reload(opts=opts(**HOUR))
+    assert n.wait_note("leader", 3)[2:] == n.started(3)
+    assert n.wait_note("lost") == n.started(2)
+    terms = [x["term"] for x in n.notes("leader")]
+    assert terms == sorted(set(terms))
+
+
+def test_a_lost_lead_is_logged_where_it_cannot_be_told(make):
+    """The leader gives up waiting for the lock as it exits."""
+    n = make(workers=3, opts=opts(interval=0.1, lock_timeout=0.3),
+             callbacks={"worker_exit": """
+        if not wmt.opened("exit") and wmt.opened("armed") then
+            wmt.gate("exit") end"""}).start()
+    n.modelled = n.succeeds = n.complete = False
+    leader = n.wait_note("leader")[0]
+    others = [p for p in n.current() if p != leader]
+    n.open_gate("armed")
+    n.signal("QUIT", others[0])
+    n.wait_note("gate")
+    n.signal("QUIT", leader)
+    n.wait_gone([leader])
+    n.expect("not given|is to be told waits|stay owed")
+    assert n.log_lines("not given: leader_lost of 1: ")
+    n.open_gate("exit")
+    n.stop()
+    assert leader not in [x["by"] for x in n.notes("lost")]

@@ -19,14 +19,18 @@ def no_installed_library():
         pytest.fail("libwm is installed here, which hides what is tested")
 
 
+def version(number):
+    return f"unsigned wm_version(void) {{ return {number}; }}"
+
+
 # libwm.so in the prefix, as C or not; what the log has, beside its path.
 REFUSED = {
     "none": (None, "worker manager: libwm"),
     "no library": ("not a library", ""),
     "no version": ("int other;", "worker manager: .*version"),
-    **{version: (f"unsigned wm_version(void) {{ return {version}; }}",
-                 "major version")
-       for version in ("2u << 16", "0u", "99u << 16 | 7")},
+    "version 2": (version("2u << 16"), "major version"),
+    "version 0": (version("0u"), "major version"),
+    "version 99.7": (version("99u << 16 | 7"), "major version"),
 }
 
 
@@ -36,69 +40,68 @@ def test_a_library_that_will_not_do_is_named(
     """And, where there is none, every path that was tried."""
     source, said = REFUSED[what]
     n = make(dict=dict_, opts={"name": conf.own("test-library")})
+    library = n.path("libwm.so")
     n.params["lua_cpath"] = f"/nowhere/lib?.so.1;{n.prefix}/?.so"
-    with open(n.path("stub.c"), "w", encoding="ascii") as f:
-        f.write(source or "")
     if what == "no library":
-        shutil.copy(n.path("stub.c"), n.path("libwm.so"))
+        with open(library, "w", encoding="ascii") as f:
+            f.write(source)
     elif source:
-        subprocess.run(["gcc", "-shared", "-fPIC", "-o", n.path("libwm.so"),
-                        n.path("stub.c")], check=True)
+        subprocess.run(["gcc", "-shared", "-fPIC", "-xc", "-o", library, "-"],
+                       input=source, text=True, check=True)
     assert n.start_fails() == 1
     n.expect("worker manager|init_by_lua error")
     (line,) = n.log_lines("init_by_lua error")
-    assert n.path("libwm.so") in n.log() and n.log_lines(said)
+    assert library in n.log() and n.log_lines(said)
     if said == "major version":
-        assert said in line and n.path("libwm.so") in line
+        assert said in line and library in line
     if not source:
         assert "/nowhere/liblibwm.so.1" in n.log()
     assert n.rows() == [] and n.segments() == []
 
 
-def test_a_missing_library_on_reload_is_the_one_that_is_loaded(make, both):
-    """It is never unloaded, so the loader finds it."""
-    n = make(**both).start()
-    n.reload(lua_cpath="/nowhere/?.so")
-    n.stop(life(2, 2))
+def copy_library(n):
+    os.makedirs(n.path("lib"))
+    return shutil.copy(conf.LIBRARY, n.path("lib/libwm.so"))
+
+
+def is_loaded(n, library):
+    with open(f"/proc/{n.master}/maps", encoding="utf-8") as f:
+        return library in f.read()
 
 
 def test_the_first_on_the_path_that_exists_is_loaded(make):
     n = make()
-    os.makedirs(n.path("lib"))
-    shutil.copy(conf.LIBRARY, n.path("lib/libwm.so"))
+    library = copy_library(n)
     n.params["lua_cpath"] = (f"/nowhere/?.so;{n.prefix}/lib/?.so;"
                              + conf.LIBRARY)
     n.start()
-    with open(f"/proc/{n.master}/maps", encoding="utf-8") as f:
-        assert n.path("lib/libwm.so") in f.read()
+    assert is_loaded(n, library)
 
 
-def test_another_copy_on_reload_is_the_one_that_is_loaded(make, both):
-    """Wherever the path leads by now: the node is known to that one alone."""
+def test_a_reload_finds_the_one_that_is_loaded(make, both):
+    """It is never unloaded, and the node is known to it alone: wherever the
+    path leads by now, to another copy or nowhere."""
     n = make(**both).start()
-    os.makedirs(n.path("lib"))
-    shutil.copy(conf.LIBRARY, n.path("lib/libwm.so"))
+    library = copy_library(n)
     n.reload(lua_cpath=n.prefix + "/lib/?.so")
-    with open(f"/proc/{n.master}/maps", encoding="utf-8") as f:
-        assert n.path("lib/libwm.so") not in f.read()
-    n.stop(life(2, 2))
+    assert not is_loaded(n, library)
+    n.reload(lua_cpath="/nowhere/?.so")
+    n.stop(life(2, 2, 2))
 
 
 def test_a_module_of_another_major_version_on_reload_leaves_the_node_alone(
         make, both):
     n = make(**both).start()
-    files = os.path.join(conf.ROOT, "lua/resty")
-    shutil.copytree(files, n.path("lua/resty"))
+    shutil.copytree(os.path.join(conf.ROOT, "lua/resty"), n.path("lua/resty"))
     path = n.path("lua/resty/worker/manager/libwm.lua")
     with open(path, encoding="utf-8") as f:
         text = f.read()
     assert "local MAJOR = 1\n" in text
     with open(path, "w", encoding="utf-8") as f:
         f.write(text.replace("local MAJOR = 1\n", "local MAJOR = 2\n"))
-    good = n.param("lua_path")
     n.reload_fails("major version 1, .*restart nginx",
-                   lua_path=n.prefix + "/lua/?.lua;" + good)
+                   lua_path=n.prefix + "/lua/?.lua;" + conf.LUA_PATH)
     n.wait_log("init_by_lua error")
     n.expect("worker manager: .*major version|stack traceback")
-    n.reload(lua_path=good)
+    n.reload()
     n.stop(life(2, 2))

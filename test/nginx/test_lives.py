@@ -14,33 +14,21 @@ from rows import born, life, master_start, respawn, starts, stopped
 
 # --- two workers, and other numbers -------------------------------------------
 
-@pytest.mark.parametrize("sizes", [(1,), (5,), (2, 2, 2), (2, 4, 1)])
+@pytest.mark.parametrize("sizes", [(1,), (5,), (2, 2, 2), (2, 4, 1), (64, 64)])
 def test_every_worker_counts_up_then_down(make, both, sizes):
+    """In a segment that lives as long as the node; the next life has one of its
+    own."""
     n = make(workers=sizes[0], **both).start()
     assert n.rows() == starts(1, sizes[0])
+    (name,) = n.mapped()
     for workers in sizes[1:]:
         n.reload(workers=workers)
-    n.stop(life(*sizes))
-
-
-def test_sixty_four_workers(make):
-    n = make(workers=64).start()
-    n.reload()
-    n.stop(life(64, 64))
-
-
-def test_starting_again_is_a_new_life(make, both):
-    """With a segment of its own, which lives as long as the node."""
-    n = make(**both).start()
-    (name,) = n.mapped()
     assert n.segments() == ["/dev/shm/" + name]
-    n.reload()
-    assert list(n.mapped()) == [name]
-    n.stop()
+    n.stop(life(*sizes))
     assert n.segments() == []
     n.start_again()
     assert len(n.segments()) == 1 and list(n.mapped()) != [name]
-    n.stop(life(2, 2) + life(2))
+    n.stop(life(*sizes) + life(sizes[-1]))
 
 
 # --- ways to stop -------------------------------------------------------------
@@ -49,12 +37,6 @@ def test_starting_again_is_a_new_life(make, both):
 def test_each_way_to_stop_gives_the_exits(make, dict_, how):
     """One worker: of a fast stop that takes a second, nginx makes an end."""
     make(dict=dict_, workers=1).start().stop(life(1), how)
-
-
-def test_a_fast_stop_gives_the_same_exits(make, dict_):
-    n = make(dict=dict_).start()
-    n.reload()
-    n.stop_fast(life(2, 2))
 
 
 @pytest.mark.parametrize("then", ["TERM", "an end of its connections"])
@@ -74,139 +56,113 @@ def test_exits_are_given_when_the_shutdown_begins(make, both, then):
     n.check_rows(life(2))
 
 
-@pytest.mark.parametrize("reloaded", [False, True])
-def test_hundreds_of_timers_at_shutdown(make, dict_, exit_worker, reloaded):
-    """lua_max_running_timers drops the exit's; exit_worker_by_lua* gives it,
-    and without that, it is logged."""
+def test_a_dropped_exit_timer_is_made_up_for(make, dict_, exit_worker):
+    """One timer that runs drops it, for lua_max_running_timers;
+    exit_worker_by_lua* gives the exit, and without that, it is logged."""
     n = make(dict=dict_, exit_worker=exit_worker,
-             http="lua_max_running_timers 256;",
-             main="worker_rlimit_nofile 2048;", before_join="""
-        for _ = 1, 400 do
-            ngx.timer.at(3600, function() ngx.sleep(0.2) end)
-        end""").start()
-    n.expect("lua_max_running_timers are not enough|connections? are not"
-             "|failed to run timer")
-    n.modelled = n.complete = exit_worker
-    if reloaded:
-        n.reload()
-    n.stop()
-    assert not n.log_lines("crashed")
-    if exit_worker:
-        n.check_rows(life(2, 2) if reloaded else life(2))
-    else:
-        left = len(n.events("worker_exit")) + len(
-            n.log_lines("not given: worker_exit"))
-        assert left == len(n.events("worker_start"))
-
-
-def test_a_dropped_exit_timer_is_made_up_for(make, dict_):
-    """One that runs drops it for sure."""
-    n = make(dict=dict_, http="lua_max_running_timers 1;", after_join="""
+             http="lua_max_running_timers 1;", after_join="""
         ngx.timer.at(0, function()
             wmt.note("occupied")
             while not ngx.worker.exiting() do ngx.sleep(0.005) end
             ngx.sleep(0.1)
         end)""").start()
-    n.wait_note("occupied", 2)
-    n.stop(life(2))
     n.expect("lua_max_running_timers are not enough")
+    n.modelled = n.complete = exit_worker
+    n.wait_note("occupied", 2)
+    n.reload()
+    n.wait_note("occupied", 4)
+    n.stop()
     assert n.log_lines("lua_max_running_timers are not enough")
+    assert not n.log_lines("crashed")
+    if exit_worker:
+        n.check_rows(life(2, 2))
+    else:
+        assert not n.events("worker_exit")
+        assert len(n.log_lines("not given: worker_exit")) == 4
 
 
-@pytest.mark.parametrize("reloaded", [False, True])
-def test_a_fast_stop_without_exit_worker_logs_what_is_not_given(
-        make, dict_, reloaded):
+def test_a_fast_stop_without_exit_worker_logs_what_is_not_given(make, dict_):
     """So it is no unclean end: the next start has nothing to be told."""
     n = make(dict=dict_, exit_worker=False).start()
     n.complete = False
-    if reloaded:
-        n.reload()
-    pids = n.current()
-    sizes = (2, 2) if reloaded else (2,)
-    n.stop_fast(born(*sizes))
-    for what in [f"worker_exit of {len(sizes)}-{p}" for p in pids] + [
-            f"master_exit of {len(sizes)}"]:
+    n.reload()
+    gone = [f"worker_exit of 2-{p}" for p in n.current()]
+    n.stop_fast(born(2, 2))
+    for what in [*gone, "master_exit of 2"]:
         assert len(n.log_lines(f"manager: not given.*{what}")) == 1
     n.start_again()
-    n.stop(born(*sizes) + life(2))
+    n.stop(born(2, 2) + life(2))
 
 
 # --- a whole life, in each kind of configuration ------------------------------
 
-CACHE = "proxy_cache_path cache keys_zone=cache:1m;"
+# A request, whose views answer, too.
 REQUESTS = """
-    location /lua { content_by_lua_block { ngx.say(ngx.worker.pid()) } }"""
+    location /lua { content_by_lua_block {
+        local M = require("resty.worker.manager")
+        assert(#M.workers() > 0 and #M.generations() > 0 and M.beat() == true
+               and M.leader() ~= nil)
+        ngx.say(ngx.worker.pid())
+    } }"""
+NO_CACHE = "lua_code_cache is off; this will hurt performance"
 KINDS = {
     "plain": {},
-    "daemon": {"daemon": True},
-    "other user": {"daemon": True, "user": "www-data"},
-    "cache helpers": {"http": CACHE},
+    "daemon, other user": {"daemon": True, "user": "www-data"},
+    "cache helpers": {
+        "http": "proxy_cache_path cache keys_zone=cache:1m;"},
     "no code cache": {"user": "root", "code_cache": False,
                       "server": REQUESTS},
 }
 
 
-def visit(n):
-    """Each request runs init_by_lua*, in a worker."""
-    before = len(n.notes("init"))
-    for _ in range(4):
-        assert n.get("/lua") == 200
-    assert [x["process"] for x in n.notes("init")[before:]] == [3] * 4
+def kill_helpers(n):
+    """Those of the start close their copy of the VM; nobody counts them, nor
+    their deaths."""
+    pids = n.helpers()
+    n.expect("exited on signal 9", 3)       # and a worker's
+    proc.kill(*pids)
 
 
-def whole_life(n, stop):
-    n.start()
-    n.bind_fails()
-    n.reload()
-    n.replace(n.started(3)[0])
-    if not n.param("code_cache"):
-        visit(n)
-    stop(born(2, None, 2) + respawn(3, 3, 0) + stopped(2, None, 2))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("fast", [False, True])
-def test_a_whole_life(make, root, dict_, kind, fast):
-    n = make(dict=dict_, **KINDS[kind])
-    if kind == "no code cache":
-        n.expect("lua_code_cache is off; this will hurt performance")
-    whole_life(n, n.stop_fast if fast else n.stop)
-    if n.daemon:
-        assert n.events("master_start")[0]["by"] != n.events(
-            "master_start")[1]["by"], "the first process has left"
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_whole_life_without_exit_worker(make, root, kind):
-    n = make(exit_worker=False, **KINDS[kind])
-    if kind == "no code cache":
-        n.expect("lua_code_cache is off; this will hurt performance")
-    whole_life(n, n.stop)
-
-
-def test_workers_of_another_user_inherit_the_segment(make, root):
-    """They may not open it; and a reload may change the user."""
-    n = make(user="www-data", daemon=True).start()
+def change_user(n):
+    """The workers inherit the segment, which they may not open."""
     (path,) = n.segments()
     seen = os.stat(path)
     assert (seen.st_uid, seen.st_mode & 0o777) == (0, 0o600)
-
-    def uids():
-        return {os.stat(f"/proc/{p}").st_uid for p in n.workers()}
-    assert uids() == {pwd.getpwnam("www-data").pw_uid}
+    uid = pwd.getpwnam("www-data").pw_uid
+    assert {os.stat(f"/proc/{p}").st_uid for p in n.workers()} == {uid}
     n.reload(user="root")
-    assert uids() == {0}
-    n.stop(life(2, 2))
+    assert {os.stat(f"/proc/{p}").st_uid for p in n.workers()} == {0}
 
 
-def test_cache_manager_and_loader_are_not_counted(make):
-    """They close their copy of the VM as they start; nor are their deaths."""
-    n = make(http=CACHE).start()
-    pids = n.helpers()
-    n.expect("exited on signal 9", 2)
-    proc.kill(*pids)
-    n.stop_fast(life(2))
-    assert not n.log_lines("crashed")
+def visit(n, inits, process=3):
+    """Each request runs init_by_lua*, in a worker."""
+    for _ in range(4):
+        assert n.get("/lua") == 200
+    assert [x["process"] for x in n.notes("init")[inits:]] == [process] * 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("end", ["graceful", "fast", "no exit_worker"])
+def test_a_whole_life(make, root, dict_, kind, end):
+    n = make(dict=dict_, exit_worker=end != "no exit_worker", **KINDS[kind])
+    if kind == "no code cache":
+        n.expect(NO_CACHE)
+    n.start()
+    if kind == "cache helpers":
+        kill_helpers(n)
+    n.bind_fails()
+    if kind == "daemon, other user":
+        change_user(n)
+    else:
+        n.reload()
+    n.replace(n.started(3)[0])
+    if kind == "no code cache":
+        visit(n, 3)
+    stop = n.stop_fast if end == "fast" else n.stop
+    stop(born(2, None, 2) + respawn(3, 3, 0) + stopped(2, None, 2))
+    assert len(n.log_lines("crashed")) == 1
+    first, second, _ = n.events("master_start")
+    assert (first["by"] != second["by"]) is n.daemon, "the first process left"
 
 
 def test_a_reload_before_any_worker_has_joined(make):
@@ -230,25 +186,25 @@ ONE = {"master_process": False, "workers": 1}
 
 
 @pytest.mark.parametrize("how", ["QUIT", "TERM"])
-def test_a_single_process(make, dict_, how):
-    n = make(dict=dict_, **ONE).start()
+def test_a_single_process(make, both, how):
+    """Debian's nginx fires no premature timers here: without
+    exit_worker_by_lua*, no exit is given."""
+    n = make(**both, **ONE).start()
     assert n.get() == 204
     n.bind_fails()      # begins no generation
-    n.stop(life(1), how)
-    n.params["daemon"] = n.daemon = True
-    n.start_again()
-    n.stop(life(1) * 2, how)
-
-
-@pytest.mark.parametrize("how", ["QUIT", "TERM"])
-def test_a_single_process_without_exit_worker_gives_no_exits(
-        make, dict_, how):
-    """Debian's nginx fires no premature timers here."""
-    n = make(dict=dict_, exit_worker=False, **ONE).start()
-    n.complete = False
-    n.stop(starts(1, 1), how)
-    assert n.log_lines("worker manager: not given: worker_exit of 1-")
-    assert n.log_lines("worker manager: not given: master_exit of 1")
+    if both["exit_worker"]:
+        n.stop(life(1), how)
+        n.params.update(daemon=True, code_cache=False, server=REQUESTS)
+        n.daemon = True
+        n.expect(NO_CACHE)
+        n.start_again()
+        visit(n, len(n.notes("init")), process=0)
+        n.stop(life(1) * 2, how)
+    else:
+        n.complete = False
+        n.stop(starts(1, 1), how)
+        assert n.log_lines("worker manager: not given: worker_exit of 1-")
+        assert n.log_lines("worker manager: not given: master_exit of 1")
 
 
 def test_a_reload_of_a_single_process_begins_no_generation(make, dict_):
@@ -268,37 +224,23 @@ def test_a_reload_of_a_single_process_begins_no_generation(make, dict_):
     n.stop(starts(1, 1) + life(1))
 
 
-def test_a_single_process_without_code_cache(make, dict_):
-    n = make(code_cache=False, dict=dict_, server=REQUESTS, **ONE)
-    n.expect("lua_code_cache is off; this will hurt performance")
-    n.start()
-    for _ in range(3):
-        assert n.get("/lua") == 200
-    assert [x["process"] for x in n.notes("init")] == [0] * 4
-    n.stop(life(1))
-
-
 # --- other nginx processes nearby ---------------------------------------------
 
-def test_two_nodes_with_the_same_shm_name(make, both):
-    a = make(workers=2, **both).start()
-    b = make(workers=3, **both).start()
-    assert not a.instances & b.instances
-    a.reload()
-    b.replace(b.started(1)[0])
-    a.stop(life(2, 2))
-    assert a.segments() == [] and len(b.segments()) == 1
-    b.reload()
-    b.stop(starts(1, 3) + respawn(4) + life(3, 3)[4:])
-
-
-def test_two_nodes_in_one_prefix_with_different_shm_names(make):
-    """Each is a node of its own; only the prefix is the same."""
-    a = make().start()
+def test_prefix_and_shm_name_tell_nodes_apart(make, both):
+    """Their default instance names have them and the subsystem; nothing that
+    one node does is seen in another."""
+    a = make(**both).start()
     b = make(beside=a, listen="unix:t", opts={"shm": "other"}).start()
-    assert not a.instances & b.instances
+    c = make(workers=3, **both).start()
+    names = a.instances | b.instances | c.instances
+    assert len(names) == 3 and all("http" in x for x in names), names
+    a.reload()
+    c.replace(c.started(1)[0])
+    a.stop(life(2, 2))
+    assert a.segments() == [] and len(c.segments()) == 1
     b.stop(life(2))
-    a.stop(life(2))
+    c.reload()
+    c.stop(starts(1, 3) + respawn(4) + life(3, 3)[4:])
 
 
 @pytest.mark.parametrize("flag", ["-t", "-T"])
@@ -314,61 +256,26 @@ def test_a_configuration_test_leaves_the_node_alone(make, both, flag):
     assert n.segments() == []
     n.start()
     unmoved()
-    n.reload()
-    unmoved()
-    n.stop(life(2, 2))
+    n.stop(life(2))
     unmoved()
 
 
-@pytest.mark.parametrize("daemon", [False, True])
-def test_a_second_nginx_by_mistake_changes_nothing(make, daemon):
-    """It runs init_by_lua*, cannot bind for 2.5 s, and leaves."""
-    n = make(daemon=daemon).start()
-    (segment,) = n.segments()
-    second = make(beside=n)
-    assert second.start_fails() == 1
-    second.check_rows(master_start(1))
-    assert n.segments() == [segment]
-    n.reload()
-    n.stop(life(2, 2))
-    for each in (n, second):
-        each.expect(r"bind\(\) to unix:s failed|still could not bind")
-    second.complete = False
-
-
-def test_life_goes_on_while_a_second_nginx_tries_to_start(make, both):
-    """A kill, a reload and a stop meet a second segment of the instance."""
+def test_a_second_nginx_by_mistake_changes_nothing(make, both):
+    """It runs init_by_lua*, and has a segment of the same instance meanwhile;
+    then it cannot bind for 2.5 s, and leaves."""
     n = make(**both).start()
     (segment,) = n.segments()
-    second = make(beside=n, after_init='wmt.gate("init") error("enough")')
+    second = make(beside=n, after_init='wmt.gate("init")')
     second.launch()
     second.wait_note("gate")
     assert len(n.segments()) == 2
     n.replace(n.started(1)[0])
     n.reload()
-    assert segment in n.segments()
-    n.stop(starts(1, 2) + respawn(3) + life(2, 2)[3:])
-    assert segment not in n.segments()
     second.open_gate("init")
     assert second.popen.wait(proc.DEADLINE) == 1
-    assert second.segments() == n.segments() == []
+    assert n.segments() == [segment]
     second.check_rows(master_start(1))
-    for each in (n, second):
-        each.expected = n.expected + [("enough|stack traceback", None)]
-    second.complete = False
-
-
-def test_a_second_nginx_that_is_killed_owes_nothing(make):
-    """The next start clears its segment away, and has nothing to tell."""
-    n = make().start()
-    second = make(beside=n, after_init='wmt.gate("never")')
-    second.launch()
-    second.wait_note("gate")
-    proc.kill(second.popen.pid)
-    n.stop()
-    assert len(n.segments()) == 1
-    n.start_again()
-    assert len(n.segments()) == 1
-    n.stop()
-    assert not n.log_lines("not given")
+    n.stop(starts(1, 2) + respawn(3) + life(2, 2)[3:])
+    n.expect(r"bind\(\) to unix:s failed|still could not bind")
+    second.expected = n.expected
     second.complete = False

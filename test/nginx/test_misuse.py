@@ -1,127 +1,186 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Calls in the wrong phase, twice, or without what must come first."""
+"""Options and calls that are wrong raise, where they were made, and harm
+nothing; what is unknown is warned of."""
 
+import pytest
+
+from conf import EVENTS, MODULE, Lua, lua, options
 from rows import life
 
-MODULE = 'local M = require("resty.worker.manager")'
-ALL = """
-    wmt.try("init in %s", function()
-        local ok = M.on_init_by_lua({ shm = "my_shm" }) return ok end)
-    wmt.try("worker in %s", function()
-        local ok = M.on_init_worker_by_lua() return ok end)
-    wmt.try("exit in %s", function()
-        local ok = M.on_exit_worker_by_lua() return ok end)
-"""
+GOOD = f'wmt.call("on_init", {MODULE}.on_init_by_lua, %s, %s)' % (
+    options({}), ", ".join(f'wmt.callback("{e}")' for e in EVENTS[:2]))
+
+
+def tried(name, call):
+    """Lua that tries a call, whose results may not be in tail position."""
+    return f"""
+        wmt.try({lua(name)}, function()
+            local ok, err = {MODULE}.{call}
+            return ok, err
+        end)"""
+
+
+def raised(line, place, *words):
+    """It raised, at the place of the caller, and names what is wrong."""
+    assert line["ok"] is False, line
+    assert place in line["first"] and "worker manager: " in line["first"], line
+    for word in words:
+        assert word in line["first"], line
+
+
+# --- the options table --------------------------------------------------------
+
+CALLBACK = ["f", 1, True, {}]
+WRONG = {
+    "shm": [1, True, {}, "", Lua("print")],
+    "interval": [0, -1, "x", "", True, {}, Lua("0/0"), Lua("1/0"), "0"],
+    "failed": [-1, "x", True, {}, Lua("0/0"), Lua("1/0")],
+    "lock_timeout": [0, -1, "x", True, {}, Lua("0/0")],
+    "capacity": [0, -1, 65536, 1.5, "x", True, {}, Lua("0/0"), False],
+    "name": ["", "a/b", "../x", "a b", ".hidden", "x" * 64, 1, True, {},
+             Lua(r'"a\nb"')],
+    "mode": ["rw", "0800", "", 8, -1, 0o10000, 384.5, True, {}],
+    **dict.fromkeys(("on_worker_failed", "on_worker_recovered", "on_leader",
+                     "on_leader_lost"), CALLBACK),
+}
+SHM = '{ shm = "my_shm" }'
+# Arguments of on_init_by_lua, and words of the error.
+ATTEMPTS = (
+    [(options({option: value}), (f"'{option}'",))
+     for option, values in WRONG.items() for value in values]
+    + [("{}", ("'shm'",)), ("{ interval = 1 }", ("'shm'",)),
+       ("", ("table", "nil")), ("nil", ("table", "nil")),
+       ('"my_shm"', ("table", "string")), ("1", ("table", "number")),
+       ("print", ("table", "function"))]
+    + [(SHM + place % lua(value), (f"master {event}", "function"))
+       for event, place in (("start", ", %s"), ("exit", ", nil, %s"))
+       for value in CALLBACK])
+
+
+def test_wrong_arguments_of_on_init_raise_and_harm_nothing(make):
+    n = make(init="".join(
+        tried(arguments, f"on_init_by_lua({arguments})")
+        for arguments, _ in ATTEMPTS) + "\n" + GOOD).start()
+    n.stop(life(2))
+    tries = n.tries()
+    assert len(tries) == len(ATTEMPTS)
+    for arguments, words in ATTEMPTS:
+        raised(tries[arguments], "init_by_lua(nginx.conf:", *words)
+
+
+def test_worker_callbacks_that_are_no_functions_raise(make):
+    n = make(before_join="".join(
+        tried(f"{event} {value}", "on_init_worker_by_lua" + place % lua(value))
+        for event, place in (("start", "(%s)"), ("exit", "(nil, %s)"))
+        for value in CALLBACK)).start()
+    n.stop(life(2))
+    assert len(n.tries()) == 2 * len(CALLBACK)
+    for name, line in n.tries().items():
+        raised(line, "init_worker_by_lua(nginx.conf:",
+               f"worker {name.split()[0]}")
+
+
+def test_an_unknown_option_is_one_warning(make, both):
+    n = make(opts={"intervall": 5}, **both).start()
+    assert len(n.log_lines(r"\[warn\].*worker manager: .*'intervall'")) == 1
+    n.expect(r"\[warn\].*worker manager: .*'intervall'", 2)
+    n.reload()      # its configuration is read anew
+    n.stop(life(2, 2))
+
+
+def test_unknown_keys_of_any_type_are_only_warned_of(make):
+    """And the table is left as it was."""
+    n = make(init=f"""
+        local opts = {{ shm = "my_shm", interval = "1", "stray", [print] = 1,
+                        [true] = 2 }}
+        wmt.call("on_init", {MODULE}.on_init_by_lua, opts,
+                 wmt.callback("master_start"), wmt.callback("master_exit"))
+        local keys = 0
+        for _ in pairs(opts) do keys = keys + 1 end
+        assert(keys == 5 and opts.interval == "1")""").start()
+    n.expect("worker manager: unknown option", 1)
+    n.stop(life(2))
+
+
+def test_numbers_may_be_strings_fractions_or_left_out(make, dict_):
+    n = make(dict=dict_, opts={
+        "interval": "0.2", "failed": "0.6", "lock_timeout": "5",
+        "capacity": "1024", "mode": "0640"}).start()
+    n.reload(opts={"interval": 7.25, "failed": 0.5})
+    n.reload(opts={"interval": None, "failed": None})
+    n.stop(life(2, 2, 2))
+
+
+# --- calls in the wrong phase, twice, or without what must come first ---------
+
+CALLS = {"init": f"on_init_by_lua({SHM})",
+         "worker": "on_init_worker_by_lua()", "exit": "on_exit_worker_by_lua()"}
 
 
 def all_in(phase):
-    return MODULE + ALL.replace("%s", phase)
-
-
-def check_raised(n, phase, but=()):
-    """All three raise here, naming function and phase, except `but`."""
-    for name, function in (("init", "on_init_by_lua"),
-                           ("worker", "on_init_worker_by_lua"),
-                           ("exit", "on_exit_worker_by_lua")):
-        line = n.tries()[f"{name} in {phase}"]
-        if name in but:
-            continue
-        assert line["ok"] is False, line
-        assert "nginx.conf:" in line["first"], line
-        assert f"worker manager: {function} " in line["first"], line
+    return "".join(tried(f"{name} in {phase}", call)
+                   for name, call in CALLS.items())
 
 
 def test_the_wrong_phase_raises_and_harms_nothing(make, dict_):
-    n = make(dict=dict_, user="root",
-             after_init=all_in("init"), after_join=MODULE + """
+    """So does a second call in the right one: the first stands."""
+    wmt = 'local wmt = require "wmt"'
+    leave = "exit_worker"
+    n = make(dict=dict_, user="root", after_init=all_in("init")
+             + tried("init of other", 'on_init_by_lua({ shm = "other" })'),
+             after_join=f"""
         ngx.timer.at(0, function()
-            """ + all_in("timer") + """
+            {all_in("timer")}
             wmt.note("timer")
         end)
-        """ + all_in("init_worker"),
-             leave=all_in("exit_worker"),
+        {all_in("init_worker")}""",
              server="location /lua { content_by_lua_block { "
-                    'local wmt = require "wmt" ' + all_in("content") + "} }")
-    n.params["leave"] = ('local wmt = require "wmt" '
-                         + all_in("exit_worker") + """
-        wmt.call("on_exit_worker", M.on_exit_worker_by_lua)""")
-    n.start()
+                    + wmt + all_in("content") + "} }",
+             leave=wmt + all_in(leave) + f"""
+        wmt.call("on_exit_worker", {MODULE}.on_exit_worker_by_lua)""").start()
     assert n.get("/lua") == 200
     n.wait_note("timer", 2)
-    n.stop()
-    check_raised(n, "content")
-    check_raised(n, "timer")
-    check_raised(n, "init")         # the first is a call too many here
-    check_raised(n, "init_worker")
-    check_raised(n, "exit_worker", but=("exit",))
-    assert n.tries()["exit in exit_worker"]["first"] is True
-    assert n.rows() == life(2)
-
-
-def test_twice_raises_and_the_first_call_stands(make, both):
-    n = make(after_init=MODULE + """
-        wmt.try("init", function()
-            local ok = M.on_init_by_lua({ shm = "my_shm" }) return ok end)
-        wmt.try("init of another shm", function()
-            local ok = M.on_init_by_lua({ shm = "other" }) return ok end)""",
-             after_join=MODULE + """
-        wmt.try("worker", function()
-            local ok = M.on_init_worker_by_lua() return ok end)""",
-             **both).start()
-    n.stop()
+    n.stop(life(2))
     tries = n.tries()
-    for name in ("init", "init of another shm", "worker"):
-        assert tries[name]["ok"] is False
-        assert "twice" in tries[name]["first"]
-        assert "by_lua(nginx.conf:" in tries[name]["first"], "level 2"
-    assert n.rows() == life(2)
+    assert tries.pop(f"exit in {leave}")["first"] is True
+    assert len(tries) == 5 * len(CALLS)
+    for name in ("init in init", "init of other", "worker in init_worker"):
+        raised(tries[name], "by_lua(nginx.conf:", "twice")
+    for name, line in tries.items():
+        raised(line, "nginx.conf:", CALLS[name.split()[0]].partition("(")[0])
 
 
 def test_a_worker_without_on_init_raises(make, dict_):
-    n = make(dict=dict_, init="", join=MODULE + """
-        wmt.try("worker", function()
-            return M.on_init_worker_by_lua(print, print) end)""").start()
-    n.stop()
+    """Where the module was never set up, on_exit_worker_by_lua is nothing."""
+    n = make(dict=dict_, init="", join=tried(
+        "worker", "on_init_worker_by_lua(print, print)")).start()
+    n.stop([])
     line = n.tries()["worker"]
-    assert line["ok"] is False
-    assert "on_init_by_lua" in line["first"]
-    assert n.rows() == []
-
-
-def test_exit_worker_alone_is_nothing(make, dict_):
-    """The directive may stand where the module was never set up."""
-    n = make(dict=dict_, init="", join="").start()
-    n.stop()
+    assert line["ok"] is False and "on_init_by_lua" in line["first"]
     calls = [x for x in n.trace() if x["what"] == "call"]
     assert [x["name"] for x in calls] == ["on_exit_worker"] * 2
 
 
 def test_exit_worker_twice_repeats_nothing(make, dict_):
-    n = make(dict=dict_, leave=MODULE + """
-        local wmt = require "wmt"
-        wmt.call("on_exit_worker", M.on_exit_worker_by_lua)
-        wmt.call("on_exit_worker", M.on_exit_worker_by_lua)""").start()
+    call = f'wmt.call("on_exit_worker", {MODULE}.on_exit_worker_by_lua)'
+    n = make(dict=dict_,
+             leave=f'local wmt = require "wmt"\n{call}\n{call}').start()
     n.stop_fast(life(2))
 
 
-def test_on_init_without_any_worker_call(make, both):
-    """Only the master's part is used: no exits, and a clean end."""
-    n = make(join="", **both).start()
+@pytest.mark.parametrize("unloaded", [False, True])
+def test_on_init_without_any_worker_call(make, both, unloaded):
+    """Only the master's part is used: no exits, and a clean end. A module that
+    is unloaded does not end the node."""
+    n = make(join="", leave="" if unloaded else None, after_init="""
+        package.loaded["resty.worker.manager"] = nil
+        collectgarbage() collectgarbage()""" if unloaded else "",
+             **both).start()
     n.note_segments()
+    assert len(n.segments()) == 1
     n.reload()
     n.complete = False
     n.stop()
     assert [r[:2] for r in n.rows()] == [
         ("master_start", 1), ("master_start", 2)]
-
-
-def test_a_module_that_is_unloaded_does_not_end_the_node(make, both):
-    n = make(after_init="""
-        package.loaded["resty.worker.manager"] = nil
-        collectgarbage() collectgarbage()""", join="""
-        -- only the node's life is looked at: a new copy has no on_init
-    """, leave="", **both).start()
-    n.note_segments()
-    assert len(n.segments()) == 1
-    n.complete = False

@@ -2,15 +2,12 @@
 # Copyright The libwm authors
 """Callbacks that raise, that are nil, and that would end their thread."""
 
-import itertools
-
 import pytest
 
 import conf
 from conf import EVENTS, NO_CALLBACK
 from proc import wait
-from rows import (exits, life, master_exit, master_start, reloads, starts,
-                  stopped)
+from rows import exits, life, master_exit, reloads, starts, stopped
 from told import failure
 
 RAISE = 'error("raised on purpose")'
@@ -28,19 +25,9 @@ def check_logged(n, event, times=1):
 
 # --- errors -------------------------------------------------------------------
 
-@pytest.mark.parametrize("daemon", [False, True])
-def test_in_the_masters_start_nginx_refuses_to_start(make, both, daemon):
-    n = make(daemon=daemon, opts={"name": conf.own("test-raise")},
-             callbacks={"master_start": RAISE}, **both)
-    assert n.start_fails() == 1
-    n.complete = False
-    check_logged(n, "master_start")
-    n.check_rows(master_start(1))
-    assert n.segments() == []
-
-
 def test_in_the_masters_start_the_reload_fails(make, both):
-    """The node serves on, and the next reload is a good one."""
+    """The node serves on, and the next reload is a good one. (A start that
+    fails by it: test_reload.py.)"""
     n = make(**both).start()
     n.reload_fails("raised on purpose", callbacks={"master_start": RAISE})
     n.wait_log("init_by_lua.*raised on purpose")
@@ -64,48 +51,41 @@ def test_in_a_workers_start_the_worker_lives_and_counts(make, both):
     n.stop(life(3, 3))
 
 
-@pytest.mark.parametrize("event", ["worker_exit", "master_exit"])
-def test_in_an_exit_it_ends_there(make, both, event):
-    n = make(callbacks={event: RAISE}, **both).start()
-    n.stop(life(2))
-    check_logged(n, event, 2 if event == "worker_exit" else 1)
+@pytest.mark.parametrize("end", ["graceful", "fast", "no exit_worker"])
+def test_in_an_exit_it_ends_there(make, dict_, end):
+    """What comes after it is given: other exits, and the master's."""
+    n = make(callbacks={"worker_exit": RAISE, "master_exit": RAISE},
+             dict=dict_, exit_worker=end != "no exit_worker").start()
+    stop = n.stop_fast if end == "fast" else n.stop
+    stop(life(2))
+    check_logged(n, "worker_exit", 2)
+    check_logged(n, "master_exit")
 
 
-@pytest.mark.parametrize("event", ["worker_exit", "master_exit"])
-def test_in_an_exit_on_a_fast_stop(make, dict_, event):
-    n = make(callbacks={event: RAISE}, dict=dict_).start()
-    n.stop_fast(life(2))
-    check_logged(n, event, 2 if event == "worker_exit" else 1)
-
-
-def test_in_a_survivors_master_exit_it_ends_there(make):
-    """The lock is free again: the survivor gives its own exit."""
-    n = make(opts={"interval": 0.1}, callbacks={"master_exit": f"""
+def test_on_a_survivor_it_ends_there(make):
+    """In a failure's callback, and in a master's exit: the lock is free again,
+    and the survivor gives its own exit."""
+    n = make(opts={"interval": 0.1, "on_worker_failed": failure(
+        "failed", RAISE)}, callbacks={"master_exit": f"""
         if info.reason == "crash" then {RAISE} end"""}).start()
     n.kill(*n.reload_unheard(until=2))
-    n.wait_log("raised on purpose")
+    n.wait_note("failed", 2)
+    n.wait_log("the master_exit callback.*raised on purpose")
+    n.wait_log("the worker_failed callback.*raised on purpose", 2)
     check_logged(n, "master_exit")
+    check_logged(n, "worker_failed", 2)
     n.stop(starts(1, 2) + reloads(2, 2, n_prev=2)
            + master_exit(1, n_next=2, reason="crash") + stopped(2, 2))
 
 
-def test_in_a_failure_callback_it_ends_there(make):
-    n = make(opts={"interval": 0.1, "on_worker_failed": failure(
-        "failed", RAISE)}).start()
-    n.replace(n.started(1)[0])
-    n.wait_note("failed")
-    n.reload()
-    check_logged(n, "worker_failed")
-
-
-@pytest.mark.parametrize("error", ["{}", "nil", "{ code = 7 }", "42"])
-def test_errors_that_are_no_strings(make, error):
+def test_errors_that_are_no_strings(make):
     """An error value is logged as it can be, and ends there."""
-    n = make(workers=1,
-             callbacks={"worker_exit": f"error({error})"}).start()
-    n.stop(life(1))
+    n = make(workers=4, callbacks={"worker_exit": """
+        local values = { {}, nil, { code = 7 }, 42 }
+        error(values[n_mine])"""}).start()
+    n.stop(life(4))
     n.expect("stack traceback")
-    n.expect("worker manager: the worker_exit callback of .* raised")
+    n.expect("worker manager: the worker_exit callback of .* raised", 4)
 
 
 def test_a_string_error_of_a_start_goes_on_unchanged(make):
@@ -136,18 +116,16 @@ def test_a_callback_that_ends_its_process(make, both):
 
 # --- without callbacks --------------------------------------------------------
 
-@pytest.mark.parametrize("missing", [
-    c for k in (1, 4) for c in itertools.combinations(EVENTS, k)])
-def test_callbacks_that_are_nil_are_passed_over(make, missing):
-    n = make(callbacks=dict.fromkeys(missing, NO_CALLBACK)).start()
+@pytest.mark.parametrize("missing", EVENTS)
+def test_a_callback_that_is_nil_is_passed_over(make, missing):
+    n = make(callbacks={missing: NO_CALLBACK}).start()
     n.modelled = False
     n.reload()
-    n.stop_fast([r for r in life(2, 2) if r[0] not in missing])
+    n.stop_fast([r for r in life(2, 2) if r[0] != missing])
 
 
-def test_no_callbacks_without_exit_worker(make, dict_):
-    n = make(callbacks=dict.fromkeys(EVENTS, NO_CALLBACK), dict=dict_,
-             exit_worker=False).start()
+def test_no_callbacks(make, both):
+    n = make(callbacks=dict.fromkeys(EVENTS, NO_CALLBACK), **both).start()
     n.reload()
     n.kill(n.current()[0])
     n.wait_up()
@@ -213,25 +191,19 @@ def test_what_kept_ngx_exit_from_within_may_call_it_later(make):
     assert n.tries() == {}      # each that calls it, ends
 
 
-KEPT = {"before_init": "kept = ngx.exit"}
-
-
 def test_an_exit_that_was_kept_from_before_gives_the_lock_back(make):
-    """In a failure callback: the next reload does not wait for it."""
-    n = make(**KEPT, opts={"interval": 0.1, "on_worker_failed": failure(
-        "failed", "kept(0)")}).start()
-    for turn in (0, 1):         # the next one is told all the same
+    """In a failure's callback: the next one is told all the same, the next
+    reload does not wait for it. On a draining worker: its sibling goes on;
+    what follows on it is done as its process ends."""
+    n = make(before_init="kept = ngx.exit", opts={
+        "interval": 0.1, "on_worker_failed": failure("failed", "kept(0)")},
+        callbacks={"worker_exit": """
+        if info.generation == 1 and n_mine == 2 then kept(0) end"""}).start()
+    n.modelled = False
+    for turn in (0, 1):
         n.replace(n.started(1)[turn])
         n.wait_note("failed", turn + 1)
         wait(lambda: n.lock_holder() == 0, "the lock to be free")
-    n.reload()
-
-
-def test_an_exit_that_was_kept_from_before_on_a_draining_worker(make):
-    """Its sibling goes on; what follows on it is done as its process ends."""
-    n = make(**KEPT, callbacks={"worker_exit": """
-        if info.generation == 1 and n_mine == 2 then kept(0) end"""}).start()
-    n.modelled = False
     held = n.hold_all()
     n.killed |= set(held)       # it does not come to the end of its callback
     n.reload(old_gone=False)

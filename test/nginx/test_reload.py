@@ -1,54 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Reloads: faster than workers come up or end, and such that fail."""
+"""Reloads: faster than workers come up or end, and such that fail. What is
+counted over several generations is tested in test/unit."""
 
 import socket
 
 import pytest
 
 import conf
-from proc import wait
-from rows import (exits, life, master_exit, master_start, of, reloads, starts,
-                  stopped, worker_exit, worker_start)
-from traced import LATE_JOIN
-
-HELD = 'if ngx.worker.id() == 1 then wmt.gate("join") end'
-
-
-def test_old_workers_that_still_serve_are_not_counted(make, both):
-    n = make(**both).start()
-    held = n.drain()
-    held.update(n.drain())
-    assert len(held) == 4 and set(held) < set(n.workers())
-    n.signal("QUIT")
-    n.wait_events("master_exit", 3)
-    wait(lambda: set(n.workers()) == set(held), "the idle ones to end")
-    n.let_go(held)
-    n.wait_end()
-    n.check_rows(life(2, 2, 2))
-
-
-def test_several_old_generations_are_counted_apart(make, both):
-    """Generations 1 and 2 hear of their end only after 3 is up."""
-    n = make(workers=2, **both).start()
-    old = n.reload_unheard(until=2, workers=3)
-    middle = n.started(2)
-    n.pause(middle)
-    n.hup(workers=1)
-    n.wait_events("worker_start", 3, 1)
-    for pids in (middle, old):
-        n.resume(pids)
-        n.wait_gone(pids)
-    n.stop(starts(1, 2) + reloads(2, 3, n_prev=2) + reloads(3, 1, n_prev=3)
-           + exits(2, 3, n_prev=2, n_next=1) + exits(1, 2, n_next=1)
-           + exits(3, 1, n_prev=0))
+from rows import exits, life, master_start, of, worker_start
 
 
 @pytest.mark.parametrize("how", ["HUP", "-s reload"])
 def test_a_reload_in_the_usual_course_of_time(make, both, how):
-    """Nothing is held up here; the model knows every legal order."""
+    """Nothing is held up here; the model knows every legal order. Each
+    generation runs its own callbacks."""
     n = make(**both).start()
     for gen in (2, 3):
+        n.configure(callbacks={
+            "master_exit": f'wmt.note("exit of " .. id, {{ gen = {gen} }})'})
         if how == "HUP":
             n.signal("HUP")
         else:
@@ -58,6 +28,8 @@ def test_a_reload_in_the_usual_course_of_time(make, both, how):
     n.stop()
     for gen in (1, 2, 3):
         assert of(n.rows(), gen) == of(life(2, 2, 2), gen)
+        assert [x["gen"] for x in n.notes(f"exit of {gen}")] == (
+            [gen] if gen > 1 else [])
 
 
 def test_reloads_in_a_burst(make, both):
@@ -71,30 +43,11 @@ def test_reloads_in_a_burst(make, both):
         assert mine.count("worker_start") == mine.count("worker_exit")
 
 
-def test_a_stop_right_after_a_reload(make, both):
-    n = make(**both).start()
-    n.signal("HUP")
-    n.wait_note("init", 2)
-    n.stop()
-    rows = n.rows()
-    assert [r[:2] for r in rows].count(("master_exit", 1)) == 1
-    assert [r.event for r in rows].count("worker_exit") == 4
-
-
-def test_each_generation_runs_its_own_callbacks(make):
-    tag = 'wmt.note("exit of " .. id, { tag = "%s" })'
-    n = make(callbacks={"master_exit": tag % "old"}).start()
-    n.reload(callbacks={"master_exit": tag % "new"})
-    n.stop()
-    assert [x["tag"] for x in n.notes("exit of 1")] == ["old"]
-    assert [x["tag"] for x in n.notes("exit of 2")] == ["new"]
-
-
-# --- workers that come up late: last and first are still told right -----------
-
 def test_quit_before_a_sibling_has_joined(make, both):
     """One that joins after the last has left begins a spell of its own."""
-    n = make(before_join=HELD, **both).start(ready=False)
+    n = make(before_join="""
+        if ngx.worker.id() == 1 then wmt.gate("join") end""",
+             **both).start(ready=False)
     n.wait_events("worker_start", 1)
     n.wait_note("gate")
     n.note_segments()
@@ -106,94 +59,21 @@ def test_quit_before_a_sibling_has_joined(make, both):
     assert [x["info"]["spell"] for x in n.events("master_exit")] == [1, 2]
 
 
-@pytest.mark.parametrize("how", ["QUIT", None])
-def test_a_sibling_waits_for_its_turn_to_start(make, both, how):
-    """It keeps one that leaves from being the last, and sees it if it stays."""
-    n = make(callbacks={"worker_start": 'wmt.gate("start")'}, **both)
-    n.start(ready=False)
-    n.wait_note("gate")
-    n.note_segments()
-    if how:
-        n.signal(how)
-    n.open_gate("start")
-    if how:
-        n.wait_end()
-        assert [r.event for r in n.rows()].count("master_exit") in (1, 2)
-    else:
-        n.wait_up()
-        n.stop(life(2))
-
-
-@pytest.mark.parametrize("used", [True, False])
-def test_a_late_generation_is_overtaken(make, both, used):
-    """Generation 3 is up before 2 has joined; 2 joins, or it is killed, and
-    all pass over it."""
-    n = make(before_join=LATE_JOIN, **both).start()
-    n.open_gate("late")
-    n.hup()
-    slow = n.wait_note("gate", 2)
-    n.wait_events("master_exit", 1)
-    n.hup(before_join="")
-    n.wait_events("worker_start", 3, 2)
-    if used:
-        n.open_gate("join")
-        n.wait_gone(slow)
-    else:
-        n.kill(*slow)
-    n.stop(starts(1, 2) + master_start(2, 2, "reload") + exits(1, 2, n_next=0)
-           + reloads(3, 2, n_prev=0) + (rows_of_2(n.rows()) if used else [])
-           + stopped(2, None, 2))
-
-
-def rows_of_2(rows):
-    """Both joined with QUIT pending: together, or one after the other."""
-    kw = {"n_prev": 0, "n_next": 2, "reason": "reload"}
-    one, two = (worker_start(2, k, **kw) for k in (1, 2))
-    last, first = (worker_exit(2, k, **kw) for k in (1, 2))
-    end = master_exit(2, **kw)
-    seen = [r for r in rows[7:] if r.gen == 2 and r.event != "master_start"]
-    assert seen in (one + two + first + last + end,
-                    one + first + one + last + end,
-                    (one + last + end) * 2)
-    return seen
-
-
-def test_a_sibling_joins_late_into_an_old_generation(make, both):
-    """One worker of generation 2 served; the other joins after 3 is up."""
-    n = make(**both).start()
-    n.hup(before_join=HELD)
-    n.wait_events("worker_start", 2, 1)
-    (late,) = n.wait_note("gate")
-    n.wait_events("master_exit", 1)
-    (early,) = n.started(2)
-    n.pause([early])        # it hears of its end when all of 3 are up
-    n.hup(before_join="")
-    n.wait_events("worker_start", 3, 2)
-    n.resume([early])
-    n.wait_gone([early])
-    n.open_gate("join")
-    n.wait_gone([late])
-    n.stop()
-    once = exits(2, 1, n_prev=0, n_next=2)
-    assert [r for r in n.rows() if r.gen == 2][2:] == (
-        once + worker_start(2, 1, 0, 2, "reload") + once)
-    assert [x["info"]["spell"] for x in n.events("master_exit", 2)] == [1, 2]
-
-
 # --- reloads and starts that fail leave no trace in the counts ----------------
 
 def test_failures_in_a_row(make, both):
+    """While old workers still serve; then before a good reload, and before the
+    stop."""
     n = make(**both).start()
-    for _ in range(3):
-        n.bind_fails()
-    n.reload()
-    n.stop(life(2, None, None, None, 2))
-
-
-def test_a_stop_after_a_failure(make, both):
-    n = make(**both).start()
+    held = n.drain()
     n.bind_fails()
-    n.stop(life(2, None))
+    n.let_go(held)
+    n.bind_fails()
+    n.reload_fails("the user's own", after_init='error("the user\'s own")')
+    n.expect("the user's own")
+    n.reload()
+    n.bind_fails()
+    n.stop(life(2, 2, None, None, None, 2, None))
 
 
 def test_a_taken_address_then_a_good_reload(make):
@@ -218,31 +98,25 @@ def test_a_syntax_error_then_a_good_reload(make, dict_, place):
     n.stop(life(2, None, 2) if began else life(2, 2))
 
 
-def test_an_error_in_the_users_init_then_a_good_reload(make, both):
-    n = make(**both).start()
-    n.reload_fails("the user's own", after_init='error("the user\'s own")')
-    n.expect("the user's own")
-    n.reload()
-    n.stop(life(2, None, 2))
-
-
-def test_a_failure_while_old_workers_still_serve(make, both):
-    n = make(**both).start()
-    held = n.drain()
-    n.bind_fails()
-    n.let_go(held)
-    n.reload()
-    n.stop(life(2, 2, None, 2))
+NO_START = {
+    "bind": {"server": "listen unix:none/s;"},
+    "raise": {"callbacks": {"master_start": 'error("raised on purpose")'}},
+}
 
 
 @pytest.mark.parametrize("daemon", [False, True])
-def test_a_start_that_fails_leaves_nothing(make, both, daemon):
+@pytest.mark.parametrize("why", NO_START)
+def test_a_start_that_fails_leaves_nothing(make, both, daemon, why):
     """And the good one after it is told nothing."""
     n = make(daemon=daemon, opts={"name": conf.own("test-failed-start")},
-             server="listen unix:none/s;", **both)
+             **NO_START[why], **both)
     assert n.start_fails() == 1
     n.check_rows(master_start(1))
     assert n.segments() == []
-    n.params["server"] = ""
+    if why == "raise":
+        n.expect("the master_start callback of 1 raised: .*on purpose", 1)
+        n.expect("raised on purpose|traceback")
+        n.killed.add(n.events("master_start")[0]["by"])
+    n.params.update(server="", callbacks={})
     n.start_again()
     n.stop(master_start(1) + life(2))

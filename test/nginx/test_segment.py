@@ -1,41 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Segments: names, modes, and a /dev/shm that cannot be used."""
+"""Segments: names, modes, sizes, strays, and a /dev/shm that cannot be used."""
 
 import os
-import re
 
 import pytest
 
 import conf
 import segment
-from rows import born, life, respawn, stopped
+from rows import born, life, master_exit, master_start, respawn, stopped
 
 STRAY = f"/dev/shm/wm.{conf.own('test-stray')}.0123456789abcdef"
 
 
-def mode(path):
-    return os.stat(path).st_mode & 0o7777
+# --- the options --------------------------------------------------------------
 
-
-def test_the_name_option_names_the_instance(make, both):
-    n = make(opts={"name": conf.own("test-blue.1")}, **both).start()
+@pytest.mark.parametrize("length", [0, 63])
+def test_the_name_option_names_the_instance(make, length):
+    name = conf.own("test-blue.1").ljust(length, "n")
+    n = make(opts={"name": name}).start()
     (path,) = n.segments()
-    assert re.fullmatch(r"/dev/shm/wm\.test-blue\.1-\d+\.[0-9a-f]{16}", path)
-
-
-def test_a_name_of_63_characters(make):
-    n = make(opts={"name": conf.own("n").ljust(63, "n")}).start()
-    (path,) = n.segments()
-    assert len(path) == len("/dev/shm/wm..") + 63 + 16
-
-
-def test_the_default_name_tells_prefix_shm_and_subsystem_apart(make):
-    a = make().start()
-    b = make(opts={"shm": "other"}).start()
-    c = make().start()
-    assert len(a.instances | b.instances | c.instances) == 3
-    assert all("http" in "".join(x.instances) for x in (a, b, c))
+    assert path.rpartition(".")[0] == "/dev/shm/wm." + name
 
 
 @pytest.mark.parametrize("shm", ["a/b", "sp ace", "é", "x" * 200, ".."])
@@ -55,25 +40,71 @@ def test_the_mode_option_is_the_files_mode(make, given, expected):
     finally:
         os.umask(old)
     (path,) = n.segments()
-    assert mode(path) == expected
+    assert os.stat(path).st_mode & 0o7777 == expected
 
 
-def damaged_file():
+def test_a_full_table_is_loud_and_the_callback_still_runs(make, both):
+    """Capacity 1, two workers: the second runs untracked."""
+    n = make(workers=2, opts={"capacity": 1}, join="""
+        local ok, err = require("resty.worker.manager")
+            .on_init_worker_by_lua(wmt.callback("worker_start"),
+                                   wmt.callback("worker_exit"))
+        wmt.note("joined", { ok = tostring(ok), err = err })
+        """, **both).start()
+    n.modelled = n.complete = False
+    n.expect(r"\[error\].*manager: worker 1-\d+ is not tracked.*capacity", 1)
+    assert len(n.events("worker_start")) == 2
+    refused, tracked = sorted(n.notes("joined"), key=lambda x: x["ok"])
+    assert (refused["ok"], tracked["ok"]) == ("nil", "true")
+    assert refused["err"]
+    n.stop()
+    assert n.rows()[:1] == master_start(1)
+    assert n.rows().count(master_exit(1)[0]) == 1
+    given = {"slot" in x["info"]: x["n_mine"]
+             for x in n.events("worker_exit")}
+    assert given == {True: 1, False: 2}, "one untracked is not the last"
+
+
+def test_a_changed_capacity_is_one_warning(make, both):
+    """It takes effect at the next start, and the warning says so. The default
+    is not a change, given or not."""
+    n = make(opts={"capacity": 1024}, **both).start()
+    n.reload(opts={"capacity": None})
+    n.expect(r"\[warn\].*worker manager: capacity stays 1024, not 65535.*start",
+             1)
+    n.reload(opts={"capacity": 65535})
+    assert n.log_lines("capacity stays")
+    n.stop(life(2, 2, 2))
+    n.start_again()     # with 65535 from the beginning: no further warning
+    n.stop(life(2, 2, 2) + life(2))
+
+
+# --- strays -------------------------------------------------------------------
+
+def write(data):
     with open(STRAY, "wb") as f:
-        f.write(b"not a segment" * 100)
+        f.write(data)
 
 
-def empty_file():
-    with open(STRAY, "wb"):
-        pass
+def draft(generation):
+    return segment.draft(conf.own("test-stray"), generation)
 
 
-def link():
-    os.symlink("/etc/passwd", STRAY)
-
-
-def directory():
-    os.mkdir(STRAY)
+# What lies there, what is said of it, and whether it stays (None: it may). A
+# draft's layout is not today's, whether its last generation gives it away or
+# not.
+STRAYS = {
+    "damaged": (lambda: write(b"not a segment" * 100), "damaged", None),
+    "empty": (lambda: write(b""), "damaged", None),
+    "a link": (lambda: os.symlink("/etc/passwd", STRAY), "damaged", None),
+    "a directory": (lambda: os.mkdir(STRAY), "damaged", None),
+    "a draft's": (lambda: write(draft(0)), r"1 damaged file\(s\)", False),
+    "a draft's, used": (lambda: write(draft(3)), r"1 former segment\(s\)",
+                        False),
+    "another user's": (lambda: (write(b"not a segment" * 100),
+                                os.chown(STRAY, 65534, 65534)),
+                       "of another user left alone", True),
+}
 
 
 @pytest.fixture
@@ -87,46 +118,27 @@ def stray():
             os.unlink(STRAY)
 
 
-@pytest.mark.parametrize("what", [damaged_file, empty_file, link, directory])
-def test_a_stray_file_of_its_name_does_no_harm(make, stray, what):
-    """It is not taken for a node, also if root made it."""
-    what()
+@pytest.mark.parametrize("what", STRAYS)
+def test_a_stray_file_of_its_name_does_no_harm(make, request, stray, what):
+    """It is not taken for a node, also if root made it; one of another user is
+    left alone, also by root: its maker could tell us anything."""
+    if what == "another user's":
+        request.getfixturevalue("root")
+    lay, said, stays = STRAYS[what]
+    lay()
     n = make(opts={"name": conf.own("test-stray")}).start()
-    n.expect(r"\[warn\].*worker manager: .*damaged.*wm\.test-stray", 1)
+    n.expect(rf"\[warn\].*worker manager: .*{said}.*wm\.test-stray", 1)
     assert list(n.mapped()) != [os.path.basename(STRAY)]
+    assert stays in (None, os.path.lexists(STRAY))
     n.reload()
     n.stop(life(2, 2))
     assert "unclean" not in n.events("master_start")[0]["info"]
     assert os.path.exists("/etc/passwd")
+    assert stays in (None, os.path.lexists(STRAY))
     n.instances.clear()     # the stray one may stay
 
 
-@pytest.mark.parametrize("generation, said", [
-    (0, r"1 damaged file\(s\)"), (3, r"1 former segment\(s\)")])
-def test_a_drafts_segment_is_removed_and_said_to_be(make, stray, generation,
-                                                    said):
-    """Its layout is not today's, whether its number gives it away or not."""
-    with open(STRAY, "wb") as f:
-        f.write(segment.draft(conf.own("test-stray"), generation))
-    n = make(opts={"name": conf.own("test-stray")}).start()
-    n.expect(rf"\[warn\].*worker manager: {said}.*wm\.test-stray", 1)
-    assert not os.path.exists(STRAY)
-    n.stop(life(2))
-    assert "unclean" not in n.events("master_start")[0]["info"]
-
-
-def test_a_file_of_another_user_is_left_alone(make, root, stray):
-    """Also by root: its maker could tell us anything."""
-    damaged_file()
-    os.chown(STRAY, 65534, 65534)
-    n = make(opts={"name": conf.own("test-stray")}).start()
-    n.expect(r"\[warn\].*worker manager: .*of another user left alone", 1)
-    n.stop()
-    assert os.path.exists(STRAY)
-    n.instances.clear()
-
-
-# --- a /dev/shm that cannot be used -----------------------------------------
+# --- a /dev/shm that cannot be used -------------------------------------------
 
 MOUNTS = {
     "full": "mount -t tmpfs -o size=4k none /dev/shm"
@@ -148,26 +160,18 @@ def unshared(make, mount, **params):
 @pytest.mark.parametrize("what", MOUNTS)
 def test_without_dev_shm_anonymous_memory_serves(make, private_mounts, both,
                                                  what):
-    """One warning, and everything else works."""
-    n = unshared(make, MOUNTS[what], opts={"interval": 0.1}, **both)
-    warning = r"\[warn\].*worker manager: .*(/dev/shm|anonymous memory)"
+    """One warning, and everything else works, also in a daemon whose workers
+    are another user's."""
+    n = unshared(make, MOUNTS[what], opts={"interval": 0.1}, daemon=True,
+                 user="www-data", **both)
     n.start()
     assert n.mapped() == {}
-    n.expect(warning, 1)
+    n.expect(r"\[warn\].*worker manager: .*(/dev/shm|anonymous memory)", 1)
     n.reload()
     n.bind_fails()
     n.replace(n.started(2)[0])
     n.reload()
     n.stop(born(2, 2, None) + respawn(3, 2, 0) + life(2, 2, None, 2)[10:])
-    assert len(n.log_lines(warning)) == 1
-
-
-def test_anonymous_memory_and_daemon_on(make, private_mounts, root):
-    n = unshared(make, MOUNTS["read-only"], daemon=True, user="www-data")
-    n.start()
-    n.expect("worker manager: .*anonymous memory", 1)
-    n.reload()
-    n.stop_fast(life(2, 2))
 
 
 def test_a_dev_shm_that_fills_up_later_does_no_harm(make, private_mounts):

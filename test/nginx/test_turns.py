@@ -20,60 +20,28 @@ SLOW = {"interval": 1, "failed": 1, "lock_timeout": 5}
 KINDS = {"blocking": "wmt.usleep(3000000)", "yielding": "ngx.sleep(3)"}
 
 
-def check_nobody_was_judged(n):
-    assert not n.log_lines("stalled|crashed|not given")
-    for name in ("failed", "recovered"):
-        assert told(n, name) == []
-
-
-def wait_asleep(n, condition):
-    """Waits; no worker spends CPU meanwhile."""
-    used = {}
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reload_of_slow_starts_and_exits(make, exit_worker, kind):
+    """The new workers wait for their turn among the old, asleep; nobody is
+    judged."""
+    slow = {event: f"if info.generation == {gen} then {how} end"
+            for event, gen, how in (("worker_exit", 1, KINDS[kind]),
+                                    ("worker_start", 2, KINDS["blocking"]))}
+    n = make(opts=opts(**SLOW), callbacks=slow, exit_worker=exit_worker).start()
+    old, used = n.current(), {}
+    n.hup()
 
     def over():
         used.update({p: max(proc.cpu(p), used.get(p, 0))
                      for p in proc.children(n.master)})
-        return condition()
+        return (all(map(proc.gone, old))
+                and len(n.events("worker_start", 2, True)) == 2)
     wait(over, "the end", 3 * proc.DEADLINE)
-    assert used and max(used.values()) < 1.5, f"it spun: {used}"
-
-
-def test_each_start_is_slow(make):
-    n = make(workers=3, opts=opts(**SLOW),
-             callbacks={"worker_start": KINDS["blocking"]})
-    n.start(ready=False)
-    wait_asleep(n, lambda: len(n.events("worker_start", 1, True)) == 3)
-    n.note_segments()
-    n.wait_up()
-    check_nobody_was_judged(n)
-    n.stop(life(3))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_exit_is_slow(make, exit_worker, kind):
-    n = make(workers=3, opts=opts(**SLOW), exit_worker=exit_worker,
-             callbacks={"worker_exit": KINDS[kind]}).start()
-    n.signal("QUIT")
-    wait_asleep(n, lambda: n.events("master_exit", 1, True))
-    n.wait_end()
-    check_nobody_was_judged(n)
-    n.check_rows(life(3))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_starts_and_exits_of_a_reload_are_slow(make, kind):
-    """The new workers wait for their turn among the old."""
-    slow = {event: f"if info.generation == {gen} then {how} end"
-            for event, gen, how in (("worker_exit", 1, KINDS[kind]),
-                                    ("worker_start", 2, KINDS["blocking"]))}
-    n = make(opts=opts(**SLOW), callbacks=slow).start()
-    old = n.current()
-    n.hup()
-    n.wait_gone(old)
-    n.wait_events("worker_start", 2, 2)
+    assert used and max(used.values()) < 1.5, f"somebody spun: {used}"
     n.wait_up()
     n.stop()
-    check_nobody_was_judged(n)
+    assert not n.log_lines("stalled|crashed|not given")
+    assert told(n, "failed") == told(n, "recovered") == []
     assert [r[:2] for r in n.rows() if r.event.startswith("master")] == [
         ("master_start", 1), ("master_start", 2), ("master_exit", 1),
         ("master_exit", 2)]
@@ -119,22 +87,6 @@ def test_one_that_has_given_its_exit_does_not_wait_for_the_last(make):
     n.check_rows(life(2))
 
 
-def test_a_master_start_waits_for_its_turn(make):
-    """Asleep, while a worker of the generation before is in its callback."""
-    n = make(workers=1, callbacks={"worker_exit": """
-        if info.generation == 1 then wmt.gate("exit") end"""}).start()
-    n.reload(old_gone=False)
-    n.wait_note("gate")
-    n.hup()
-    n.wait_note("init", 3)
-    assert len(n.events("master_start")) == 2
-    n.open_gate("exit")
-    n.wait_events("worker_start", 3)
-    n.wait_up()
-    assert [r for r in n.rows() if r.event == "master_start"][2:] == (
-        master_start(3, 1, "reload"))
-
-
 # --- longer than lock_timeout -------------------------------------------------
 
 NOTED = """
@@ -146,16 +98,6 @@ def returned(n):
     """What the calls of NOTED said: an error wherever they were not true."""
     assert all(x["err"] for x in n.notes("returned") if x["ok"] == "nil")
     return sorted(x["ok"] for x in n.notes("returned"))
-
-
-def quit_in_turn(n, pids):
-    """Each exits while nobody else waits for its turn."""
-    n.pause(pids)
-    n.signal("QUIT")
-    for pid in pids:
-        n.resume([pid])
-        n.wait_gone([pid])
-    n.wait_end()
 
 
 def test_a_start_that_waited_longer_than_lock_timeout(make, both):
@@ -171,29 +113,43 @@ def test_a_start_that_waited_longer_than_lock_timeout(make, both):
     n.open_gate("start")
     n.wait_up()
     assert returned(n) == ["nil", "nil", "true"]
-    quit_in_turn(n, n.current())
+    pids = n.current()
+    n.pause(pids)
+    n.signal("QUIT")
+    for pid in pids:        # each exits while nobody else waits for its turn
+        n.resume([pid])
+        n.wait_gone([pid])
+    n.wait_end()
     n.check_rows(master_start(1) + worker_start(1, 1) + exits(1, 3))
 
 
-def test_a_master_start_that_waited_too_long(make, both):
-    """A worker's exit holds the lock as the next generation begins."""
-    n = make(workers=1, opts={"lock_timeout": 0.3}, callbacks={
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_master_start_waits_for_its_turn(make, both, patient):
+    """A worker's exit holds the lock as the next generation begins: it waits,
+    or goes on after lock_timeout without its callback."""
+    n = make(workers=1, callbacks={
         "worker_exit": 'if info.generation == 1 then wmt.gate("exit") end'},
-        **both).start()
-    n.modelled = n.succeeds = False
+        opts={} if patient else {"lock_timeout": 0.3}, **both).start()
+    n.modelled = n.succeeds = patient
     n.reload(old_gone=False)
     n.wait_note("gate")
-    n.hup(init=NOTED.format("""on_init_by_lua(
+    if patient:
+        n.hup()
+        n.wait_note("init", 3)
+        assert len(n.events("master_start")) == 2
+    else:
+        n.expect("not given.*master_start of 3", 1)
+        n.expect("not given.*(worker_start|worker_exit|master_exit) of ")
+        n.hup(init=NOTED.format("""on_init_by_lua(
             { shm = "my_shm", interval = 0.5, lock_timeout = 0.3 },
             wmt.callback("master_start"), wmt.callback("master_exit"))"""))
-    n.wait_note("returned")
-    n.expect("not given.*master_start of 3", 1)
-    assert n.log_lines("not given.*master_start of 3")
-    assert returned(n) == ["nil"]
-    n.expect("not given.*(worker_start|worker_exit|master_exit) of ")
+        n.wait_note("returned")
+        assert returned(n) == ["nil"]
     n.open_gate("exit")
     n.wait_note("up", 3)
     n.stop()
+    assert [r for r in n.rows() if r[:2] == ("master_start", 3)] == (
+        master_start(3, 1, "reload") if patient else [])
     assert [r[:2] for r in n.rows()].count(("master_exit", 1)) == 1
 
 

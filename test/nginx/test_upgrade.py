@@ -17,7 +17,6 @@ import segment
 from proc import wait
 from rows import (born, exits, life, master_start, reloads, starts,
                   worker_start, worker_starts)
-from told import opts, told
 from traced import LATE_INIT
 
 
@@ -51,87 +50,10 @@ def upgrade(n):
     n.end_master(old)
 
 
-def roll_back(n, old, new, workers=2):
-    """The documented way back."""
-    n.winch(old)
-    begun = len(n.events("worker_start"))
-    n.signal("HUP", old)
-    n.wait_events("worker_start", count=begun + workers)
-    wait(lambda: len(n.workers(old)) == workers, "the old one's workers")
-    n.end_master(new)
-    n.back_to(old, new)
-
-
 # --- it succeeds --------------------------------------------------------------
 
-@pytest.mark.parametrize("user", [None, "www-data"])
-def test_the_old_one_is_told_to_leave(node, root, both, user):
-    n = node(**({"user": user} if user else {}), **both).start()
-    (segment_,) = n.segments()
-    upgrade(n)
-    assert n.segments() == [segment_]
-    n.stop(life(2, 2, reason="upgrade"))
-
-
-def test_it_leaves_fast(node, dict_):
-    n = node(dict=dict_).start()
-    old, _ = n.new_binary()
-    new, n.master = n.master, old
-    pids = n.workers(old)
-    n.pause([old])      # as in end_in_turn()
-    for pid in pids:
-        os.kill(pid, 15)
-        n.wait_gone([pid])
-    os.kill(old, 15)
-    n.resume([old])
-    n.wait_gone([old])
-    n.master = new
-    n.stop_fast(life(2, 2, reason="upgrade"))
-
-
-def test_without_daemon(node, both):
-    """In the background of a shell that has ended."""
-    n = node(daemon=False, **both)
-    n.wrap = ["sh", "-c", '"$@" & while [ ! -s nginx.pid ]; do sleep 0.01;'
-              ' done', "-"]
-    n.find_master = n.pid_file
-    n.start()
-    n.popen.wait()
-    upgrade(n)
-    n.reload()
-    n.stop(UPGRADE + RELOADED)
-
-
-def test_a_reload_after_it(node, both):
-    n = node(**both).start()
-    upgrade(n)
-    n.reload()
-    n.stop(UPGRADE + RELOADED)
-
-
-def test_another_one_after_it(node):
-    n = node().start()
-    upgrade(n)
-    upgrade(n)
-    n.stop(life(2, 2, 2, reason="upgrade"))
-
-
-def test_a_respawn_of_the_old_one_meanwhile(node):
-    n = node(opts=opts(interval=0.1)).start()
-    old, _ = n.new_binary()
-    pid = n.started(1)[0]
-    n.replace(pid)
-    n.wait_note("failed")
-    wait(lambda: len(n.workers(old)) == 2, "the respawn")
-    n.end_master(old)
-    n.stop(UPGRADE[:6] + worker_start(1, 3, None, 2, "respawn")
-           + UPGRADE[6:] + exits(2, 2, 0))
-    assert [x[1:] for x in told(n, "failed")] == [(f"1-{pid}", "crashed")]
-
-
-# --- the old one has quit before the new one has begun ------------------------
-
 def quit_early(n):
+    """The old master quits before the new one runs init_by_lua*."""
     n.open_gate("late")
     old = n.master
     n.signal("USR2")
@@ -142,95 +64,81 @@ def quit_early(n):
     n.wait_up()
 
 
-def test_the_old_one_quits_before_the_new_one_has_begun(node, both):
-    n = node(before_init=LATE_INIT, **both).start()
-    (segment_,) = n.segments()
-    quit_early(n)
-    assert n.segments() == [segment_]
-    n.reload()
-    n.stop(life(2) + upgraded(2, 2, 0) + RELOADED)
+# Parameters, what starts it, and what it needs of the machine.
+ANONYMOUS = "anonymous memory"
+KINDS = {
+    "daemon": ({}, [], None),
+    "other user": ({"user": "www-data"}, [], "root"),
+    "in the background of a shell that has ended": ({"daemon": False}, [
+        "sh", "-c", '"$@" & while [ ! -s nginx.pid ]; do sleep 0.01; done',
+        "-"], None),
+    ANONYMOUS: ({}, [
+        "unshare", "-m", "sh", "-c",
+        'mount -t tmpfs -o ro none /dev/shm && exec "$@"', "-"],
+        "private_mounts"),
+}
 
 
 @pytest.mark.parametrize("early", [False, True])
-def test_from_anonymous_memory(node, private_mounts, early):
-    n = node(before_init=LATE_INIT)
-    n.wrap = ["unshare", "-m", "sh", "-c",
-              'mount -t tmpfs -o ro none /dev/shm && exec "$@"', "-"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_binary_takes_over(node, request, both, kind, early):
+    """Once it has begun, or after the old one has quit; then it reloads."""
+    params, wrap, need = KINDS[kind]
+    if need:
+        request.getfixturevalue(need)
+    n = node(before_init=LATE_INIT, **params, **both)
+    n.wrap = wrap
+    if not n.daemon:
+        n.find_master = n.pid_file
     n.start()
-    n.expect("using anonymous memory", 1)
+    n.popen.wait()
+    segments = n.segments()
+    if kind == ANONYMOUS:
+        n.expect("using anonymous memory", 1)
+    assert len(segments) == (0 if kind == ANONYMOUS else 1)
     if early:
         quit_early(n)
     else:
         upgrade(n)
+    assert n.segments() == segments
     n.reload()
     n.stop((life(2) + upgraded(2, 2, 0) if early else UPGRADE) + RELOADED)
 
 
 # --- it is rolled back --------------------------------------------------------
 
-@pytest.mark.parametrize("workers", [2, 8])
-def test_a_roll_back(node, both, workers):
-    """The old generation has a second spell; the segment stays."""
+@pytest.mark.parametrize("workers, then", [
+    (8, None), (2, "reload"), (2, "upgrade")])
+def test_a_roll_back(node, both, workers, then):
+    """The documented way: the old generation has a second spell, the segment
+    stays, and life goes on."""
     n = node(workers=workers, **both).start()
-    (segment_,) = n.segments()
-    roll_back(n, *n.new_binary(), workers)
-    assert n.segments() == [segment_]
-    n.stop(born(workers, workers, reason="upgrade")
-           + spell(1, workers, None, workers)
-           + exits(2, workers, workers, workers) + exits(1, workers))
+    segments = n.segments()
+    old, new = n.new_binary()
+    n.winch(old)
+    n.signal("HUP", old)
+    n.wait_events("worker_start", count=3 * workers)
+    wait(lambda: len(n.workers(old)) == workers, "the old one's workers")
+    n.end_master(new)
+    n.back_to(old, new)
+    assert n.segments() == segments
+    rows = (born(workers, workers, reason="upgrade")
+            + spell(1, workers, None, workers)
+            + exits(2, workers, workers, workers))
+    if then == "reload":
+        n.reload()
+        rows += GONE_ON
+    elif then == "upgrade":
+        upgrade(n)
+        rows += upgraded(3, 2, 2) + GONE_ON[3:]
+    else:
+        rows += exits(1, workers)
+    n.stop(rows)
     assert [x["info"]["spell"] for x in n.events("master_exit", 1)] == [1, 2]
 
 
-@pytest.mark.parametrize("then, rows", [
-    ("reload", GONE_ON), ("upgrade", upgraded(3, 2, 2) + GONE_ON[3:])])
-def test_life_goes_on_after_a_roll_back(node, then, rows):
-    n = node().start()
-    roll_back(n, *n.new_binary())
-    if then == "reload":
-        n.reload()
-    else:
-        upgrade(n)
-    n.stop(UPGRADE + spell(1, 2, None, 2) + exits(2, 2, 2, 2) + rows)
-
-
-@pytest.mark.parametrize("name", ["QUIT", "TERM"])
-def test_the_new_one_ends_while_the_old_one_has_no_workers(node, name):
-    """nginx then starts the old one's workers again by itself."""
-    n = node().start()
-    old, new = n.new_binary()
-    n.winch(old)
-    n.end_master(new, name)
-    n.master = old
-    n.wait_events("worker_start", 1, 4)
-    wait(lambda: len(n.current()) == 2, "workers")
-    n.reload()
-    n.stop(UPGRADE + exits(2, 2, 0, 0) + spell(1, 2) + GONE_ON)
-
-
-def test_a_roll_back_while_an_old_worker_is_in_its_exit(node):
-    """The spell goes on; its new workers say rollback all the same."""
-    n = node(callbacks={"worker_exit": """
-        if info.generation == 1 and n_mine == 2
-            and not wmt.opened("exit") then wmt.gate("exit") end"""}).start()
-    old, new = n.new_binary()
-    n.signal("WINCH", old)
-    n.wait_note("gate")
-    n.signal("HUP", old)
-    wait(lambda: len(proc.children(old)) == 5, "workers, and the new master")
-    n.open_gate("exit")
-    n.wait_events("worker_start", 1, 4)
-    n.wait_events("worker_exit", 1, 2)
-    wait(lambda: len(n.workers(old)) == 2, "workers")
-    n.end_master(new)
-    n.master = old
-    n.stop()
-    assert [r.reason for r in n.rows() if r[:2] == ("worker_start", 1)] == [
-        "start", "start", "rollback", "rollback"]
-    assert [x["info"]["spell"] for x in n.events("master_exit", 1)][-1] in (
-        1, 2)
-
-
 def test_more_workers_of_the_old_one_without_winch(node):
+    """Its spell goes on; they say rollback all the same."""
     n = node().start()
     old, new = n.new_binary()
     n.signal("HUP", old)
@@ -243,59 +151,47 @@ def test_more_workers_of_the_old_one_without_winch(node):
            + exits(2, 2, 4, 4) + exits(1, 4))
 
 
-# --- the new one fails --------------------------------------------------------
-
 @pytest.mark.parametrize("name", ["QUIT", "TERM"])
-def test_the_new_one_is_stopped_at_once(node, dict_, name):
+@pytest.mark.parametrize("winch", [False, True])
+def test_the_new_one_is_stopped_at_once(node, dict_, winch, name):
+    """Where the old one has sent its workers away, nginx then starts them
+    again by itself."""
     n = node(dict=dict_).start()
     old, new = n.new_binary()
+    if winch:
+        n.winch(old)
     n.end_master(new, name)
     n.master = old
+    if winch:
+        n.wait_events("worker_start", 1, 4)
+        wait(lambda: len(n.current()) == 2, "workers")
+        rows = UPGRADE + exits(2, 2, 0, 0) + spell(1, 2)
+    else:
+        rows = UPGRADE[:6] + exits(2, 2, 2, 2)
     n.reload()
-    n.stop(UPGRADE[:6] + exits(2, 2, 2, 2) + GONE_ON)
+    n.stop(rows + GONE_ON)
 
 
-def kill_at_gate(n):
-    """Kills the new master where it waits; returns its pid."""
+# --- the new one fails --------------------------------------------------------
+
+BEGUN = starts(1, 2) + master_start(2, 2, "upgrade")
+
+
+@pytest.mark.parametrize("where, rows", [
+    ({"before_init": LATE_INIT}, life(2, 2)),
+    ({"callbacks": {"master_start": LATE_INIT}}, BEGUN + GONE_ON)],
+    ids=["before it begins", "in its start callback"])
+def test_the_new_one_is_killed(node, where, rows):
+    n = node(**where).start()
     n.open_gate("late")
     n.signal("USR2")
     pid = n.wait_note("gate")[-1]
+    n.killed.add(pid)
     proc.kill(pid)
     n.expect("exited on signal 9")
     n.open_gate("init")
-    return pid
-
-
-def test_the_new_one_is_killed_before_it_begins(node):
-    n = node(before_init=LATE_INIT).start()
-    kill_at_gate(n)
     n.reload()
-    n.stop(life(2, 2))
-
-
-def test_the_new_one_is_killed_in_its_start_callback(node):
-    n = node(callbacks={"master_start": LATE_INIT}).start()
-    n.killed.add(kill_at_gate(n))
-    n.reload()
-    n.stop(starts(1, 2) + master_start(2, 2, "upgrade") + GONE_ON)
-
-
-@pytest.mark.parametrize("first", ["its workers", "the old one"])
-def test_the_new_one_is_killed_as_it_serves(node, first):
-    n = node().start()
-    old, new = n.new_binary()
-    orphans = n.workers(new)
-    proc.kill(new)
-    n.expect("exited on signal 9")
-    n.master = old
-    if first == "its workers":
-        n.quit_workers(orphans)
-        n.reload()
-        n.stop(UPGRADE[:6] + exits(2, 2, 2, 2) + GONE_ON)
-    else:
-        n.stop()
-        n.quit_workers(orphans)
-        n.check_rows(UPGRADE[:6] + exits(1, 2) + exits(2, 2, 0))
+    n.stop(rows)
 
 
 def test_its_start_callback_raises(node):
@@ -308,7 +204,7 @@ def test_its_start_callback_raises(node):
     n.wait_log("new binary process .* exited|exited with code 1")
     n.close_gate("late")
     n.reload()
-    n.stop(starts(1, 2) + master_start(2, 2, "upgrade") + GONE_ON)
+    n.stop(BEGUN + GONE_ON)
 
 
 def test_a_binary_that_cannot_be_run(node):
@@ -330,58 +226,23 @@ def test_a_binary_that_cannot_be_run(node):
 
 # --- onto another node --------------------------------------------------------
 
-@pytest.mark.parametrize("other", ["abi", "name"])
-def test_onto_another_node(node, other):
-    """A fresh one, for another ABI with one warning; the old one ends for
-    itself, and its segment goes with its last process."""
+def test_onto_another_abi(node):
+    """A node of its own, with one warning; the old one ends for itself, and its
+    segment goes with its last process."""
     # The old one is not to look while its segment is another's.
     n = node(opts={"interval": 600}).start()
     n.check_life = lambda lines: None       # two nodes in one trace
     (first,) = n.segments()
-    if other == "abi":
-        abi = segment.change_abi(first, 9999)
-        n.expect(r"\[warn\].*worker manager: .*ABI.*a node of its own")
-    else:
-        n.params["opts"] = {"name": conf.own("other")}
-        n.configure()
+    abi = segment.change_abi(first, 9999)
+    n.expect(r"\[warn\].*worker manager: .*ABI.*a node of its own")
     old, _ = n.new_binary()
-    if other == "abi":
-        segment.change_abi(first, abi)
-        assert len(n.log_lines(r"^\d.*worker manager: .*ABI")) == 1
+    segment.change_abi(first, abi)
+    assert len(n.log_lines(r"^\d.*worker manager: .*ABI")) == 1
     n.note_segments()
     n.end_master(old)
     assert not os.path.exists(first)
     n.reload()
     n.stop(starts(1, 2) + life(2) + life(2, 2)[3:])
-
-
-def test_onto_a_new_libwm(node):
-    """A reload keeps the library that the master has loaded."""
-    n = node()
-    library = n.path("lib/libwm.so")
-    os.makedirs(n.path("lib"))
-
-    def install():
-        shutil.copy(conf.LIBRARY, library + ".new")
-        os.rename(library + ".new", library)
-        return os.stat(library).st_ino
-
-    def loaded():
-        with open(f"/proc/{n.master}/maps", encoding="utf-8") as f:
-            (inode,) = {x.split()[4] for x in f if library in x}
-        return int(inode)
-
-    first = install()
-    n.params["lua_cpath"] = n.prefix + "/lib/?.so"
-    n.start()
-    second = install()
-    n.reload()
-    assert loaded() == first != second
-    old, _ = n.new_binary()
-    assert loaded() == second
-    n.end_master(old)
-    n.stop(born(2, 2) + upgraded(3, 2, 2) + exits(2, 2, 0, 2)
-           + exits(3, 2, 0))
 
 
 def test_all_killed_during_it_then_a_start(node):
@@ -392,7 +253,7 @@ def test_all_killed_during_it_then_a_start(node):
     n.pause(pids)       # or one might notice another's end
     proc.kill(*pids)
     n.expect("exited on signal 9|crashed")
-    told_ = n.start_again(unclean=True)
-    assert (told_["workers"], told_["exits_owed"], told_["generation"]) == (
+    told = n.start_again(unclean=True)
+    assert (told["workers"], told["exits_owed"], told["generation"]) == (
         4, 2, 2)
     n.stop(UPGRADE[:6] + life(2))

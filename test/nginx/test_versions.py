@@ -13,11 +13,9 @@ import conf
 import later
 import segment
 from proc import wait
-from rows import born, exits, reloads, worker_start
+from rows import born, exits, worker_start
+from test_upgrade import GONE_ON, RELOADED, UPGRADE, upgraded
 from told import opts, told
-
-UPGRADE = born(2, 2, reason="upgrade")
-RELOADED = reloads(3, 2, 2) + exits(2, 2, 0, 2) + exits(3, 2, 0)
 
 
 @pytest.fixture(scope="module")
@@ -27,48 +25,52 @@ def libraries(tmp_path_factory):
             "later": later.build(str(tmp_path_factory.mktemp("later")))}
 
 
-def finished(entries):
-    """All of a log, if each entry is whole."""
-    return {"missed": 1} not in entries and entries
-
-
 class Versions:
-    """An nginx whose lua_package_cpath leads to a libwm.so that changes."""
+    """A daemon whose lua_package_cpath leads to a libwm.so that changes."""
 
     def __init__(self, n, libraries, old):
         self.n, self.libraries = n, libraries
         self.library = n.path("lib/libwm.so")
         os.makedirs(n.path("lib"))
         n.params["lua_cpath"] = n.prefix + "/lib/?.so"
+        n.modelled = False      # its generations are those of two binaries
         self.install(old)
         n.start()
-        (self.segment,) = n.segments()
+        self.segments = n.segments()
         self.made = n.look(segment.strides)
+        grown = later.LINE if old == "later" else 0
+        assert self.made == [x + grown for x in (768, 64, 128, 64, 64)]
 
     def install(self, version):
         shutil.copy(self.libraries[version], self.library + ".new")
         os.rename(self.library + ".new", self.library)
 
+    def loaded(self):
+        """Whether the master has loaded what is installed now."""
+        with open(f"/proc/{self.n.master}/maps", encoding="utf-8") as f:
+            (inode,) = {x.split()[4] for x in f if self.library in x}
+        return int(inode) == os.stat(self.library).st_ino
+
     def upgrade(self, version):
         """(the old master, the new one), which has loaded that version."""
         self.install(version)
-        old, new = self.n.new_binary()
-        with open(f"/proc/{new}/maps", encoding="utf-8") as f:
-            (inode,) = {x.split()[4] for x in f if self.library in x}
-        assert int(inode) == os.stat(self.library).st_ino
-        return old, new
+        pids = self.n.new_binary()
+        assert self.loaded()
+        return pids
 
     def check(self):
         """It is the node that the first library made, as it made it, and both
         have written to its log."""
-        assert self.n.segments() == [self.segment]
-        assert self.n.look(segment.strides) == self.made
-        entries = wait(lambda: finished(self.n.look(segment.log)),
-                       "a log that nobody is writing to")
+        n = self.n
+        assert n.segments() == self.segments
+        assert n.look(segment.strides) == self.made
+        missed = {"missed": 1}      # somebody is writing
+        entries = wait(lambda: missed not in (x := n.look(segment.log)) and x,
+                       "a whole log")
         assert [x["generation"] for x in entries
                 if x["event"] == "generation-begun"][:2] == [1, 2]
-        pids = {x["pid"] for x in entries if x["event"] == "worker-live"}
-        assert set(self.n.workers()) <= pids
+        assert set(n.workers()) <= {x["pid"] for x in entries
+                                    if x["event"] == "worker-live"}
 
 
 @pytest.fixture(params=[("this", "later"), ("later", "this")],
@@ -79,11 +81,7 @@ def versions(make, libraries, request):
 
     def maker(**params):
         n = make(daemon=True, **params)
-        n.modelled = False      # its generations are those of two binaries
-        v = Versions(n, libraries, old)
-        grown = later.LINE if old == "later" else 0
-        assert v.made == [x + grown for x in (768, 64, 128, 64, 64)]
-        return v, n, new
+        return Versions(n, libraries, old), n, new
     return maker
 
 
@@ -106,8 +104,20 @@ def test_a_master_goes_on_after_one_with_other_records(versions):
     n.master = old
     v.check()
     n.reload()
-    n.stop(UPGRADE[:6] + exits(2, 2, 2, 2) + reloads(3, 2, 2)
-           + exits(1, 2, None, 2) + exits(3, 2, 0))
+    n.stop(UPGRADE[:6] + exits(2, 2, 2, 2) + GONE_ON)
+
+
+def test_a_reload_keeps_the_library_that_the_master_has_loaded(
+        make, libraries):
+    n = make(daemon=True)
+    v = Versions(n, libraries, "this")
+    v.install("this")
+    n.reload()
+    assert not v.loaded()
+    old, _ = v.upgrade("this")
+    n.end_master(old)
+    n.stop(born(2, 2) + upgraded(3, 2, 2) + exits(2, 2, 0, 2)
+           + exits(3, 2, 0))
 
 
 def told_by_another(n, master, other):

@@ -7,8 +7,7 @@ import time
 import pytest
 
 from proc import wait
-from rows import life
-from told import JUDGED, QUICK
+from told import JUDGED, QUICK, opts, told
 
 ANSWERS = """
     local M = require("resty.worker.manager")
@@ -53,77 +52,41 @@ def listed(answer):
     return [answer["list"][str(i + 1)] for i in range(int(answer["list"]["n"]))]
 
 
-def workers(n, pid=None):
-    return listed(n.ask(pid or n.current()[0], "workers"))
+def states(n, pid):
+    """What a worker sees: {pid: state}."""
+    return {w["pid"]: w["state"] for w in listed(n.ask(pid, "workers"))}
 
 
-def states(n, pid=None):
-    return {w["pid"]: w["state"] for w in workers(n, pid)}
+# --- what is told -------------------------------------------------------------
 
-
-def events_of(n, pid):
-    return [e["event"] for e in listed(n.ask(pid, "events"))]
-
-
-# --- workers ------------------------------------------------------------------
-
-def test_workers_are_told_as_they_are(asked, both):
-    """Draining ones stay in sight, and slots are unique."""
+def test_workers_counts_and_generations_are_told_as_they_are(asked, both):
+    """Draining workers stay in sight, but are not counted; slots are unique."""
     n = asked(**both).start()
-    held = n.drain()
-    seen = {w["pid"]: w for w in workers(n)}
+
+    def counts(gen):
+        seen = [n.ask(pid, "counts") for pid in n.started(gen)]
+        return {tuple(x.get(k) for k in ("n_prev", "n_mine", "n_next"))
+                for x in seen}
+    assert counts(1) == {(None, 2, None)}
+    held = n.hold_all()
+    old = n.reload_unheard(until=2)
+    assert counts(2) == {(2, 2, None)}
+    n.resume(old)
+    n.wait_events("master_exit", 1)
+    assert counts(2) == {(0, 2, None)}
+
+    n.bind_fails()
+    pid = n.current()[0]
+    seen = {w["pid"]: w for w in listed(n.ask(pid, "workers"))}
     assert set(seen) == set(n.workers()) and len(seen) == 4
     for pid, w in seen.items():
         gen, state = (1, "draining") if pid in held else (2, "live")
-        assert w["id"] == f"{gen}-{pid}"
-        assert (w["generation"], w["role"], w["state"]) == (
-            gen, "worker", state)
+        assert (w["id"], w["generation"], w["role"], w["state"]) == (
+            f"{gen}-{pid}", gen, "worker", state)
         assert 0 <= w["age"] < 3600 and w["joined_at"] > 1.6e9
     slots = [w["slot"] for w in seen.values()]
     assert len(set(slots)) == 4 and max(slots) < 8
-    n.let_go(held)
-    assert {w["pid"] for w in workers(n)} == set(n.current())
 
-
-def test_a_killed_worker_is_crashed_for_a_while(asked):
-    n = asked().start()
-    killed, other = n.started(1)
-    n.replace(killed)
-    seen = states(n, other)
-    assert seen.pop(killed) == "crashed"
-    wait(lambda: list(states(n, other).values()).count("live") == 2, "live")
-
-
-def test_a_worker_waiting_for_its_turn_is_joining(asked):
-    n = asked(callbacks={"worker_start": """
-        if n_mine == 2 then wmt.gate("start") end"""}, workers=3)
-    n.start(ready=False)
-    n.wait_note("gate")
-    n.note_segments()
-    first = n.started(1)[0]
-    wait(lambda: sorted(states(n, first).values()) ==
-         ["joining", "live", "live"], "a joining one")
-    n.open_gate("start")
-    n.wait_up()
-
-
-def test_a_stopped_worker_is_stalled_and_comes_back(asked):
-    n = asked(opts=QUICK).start()
-    stopped, other = n.started(1)
-    n.expect(rf"worker manager: worker 1-{stopped} (stalled|recovered)")
-    n.pause([stopped])
-    wait(lambda: states(n, other)[stopped] == "stalled", "the stall")
-    n.resume([stopped])
-    n.wait_log(rf"worker 1-{stopped} recovered")
-    assert set(states(n, other).values()) == {"live"}
-
-
-# --- generations, counts ------------------------------------------------------
-
-def test_generations_are_told_as_they_are(asked):
-    n = asked().start()
-    held = n.drain()
-    n.bind_fails()
     pid = n.current()[0]
     seen = wait(lambda: [g for g in [listed(n.ask(pid, "generations"))]
                          if len(g) == 3 and g[2]["state"] == "aborted"],
@@ -135,33 +98,41 @@ def test_generations_are_told_as_they_are(asked):
     assert {g["master"] for g in seen} == {n.master}
     assert all(g["begun_at"] > 1.6e9 and g["crashes"] == 0 for g in seen)
     n.let_go(held)
+    assert set(states(n, pid)) == set(n.current())
 
 
-def test_counts_are_what_a_callback_would_see(asked, both):
-    n = asked(workers=3, **both).start()
+def test_each_state_of_a_worker_has_its_word(asked):
+    """Joining, as it waits for its turn; stalled and live again, which is
+    logged, as no callback is told; crashed."""
+    n = asked(workers=3, opts=QUICK, callbacks={"worker_start": """
+        if n_mine == 2 then wmt.gate("start") end"""})
+    n.start(ready=False)
+    n.expect(JUDGED)
+    n.wait_note("gate")
+    n.note_segments()
+    first = n.started(1)[0]
+    wait(lambda: "joining" in states(n, first).values(), "a joining one")
+    n.open_gate("start")
+    n.wait_up()
+    other = n.started(1)[1]
+    n.pause([other])
+    n.wait_log(rf"worker 1-{other} stalled")
+    assert states(n, first)[other] == "stalled"
+    n.resume([other])
+    n.wait_log(rf"worker 1-{other} recovered")
+    assert states(n, first)[other] == "live"
+    n.replace(other)
+    assert states(n, first)[other] == "crashed"
 
-    def counts(pids):
-        seen = [n.ask(pid, "counts") for pid in pids]
-        return {tuple(x.get(k) for k in ("n_prev", "n_mine", "n_next"))
-                for x in seen}
-
-    assert counts(n.current()) == {(None, 3, None)}
-    old = n.reload_unheard(until=2, workers=2)
-    assert counts(n.started(2)) == {(3, 2, None)}
-    n.resume(old)
-    n.wait_gone(old)
-    assert counts(n.started(2)) == {(0, 2, None)}
-
-
-# --- events -------------------------------------------------------------------
 
 def test_events_tell_a_life_in_order(asked, both):
     n = asked(workers=1, **both).start()
     n.reload()
     n.kill(n.current()[0])
     n.wait_up()
-    wait(lambda: "worker_crashed" in events_of(n, n.current()[0]), "crash")
-    answer = n.ask(n.current()[0], "events")
+    pid = n.current()[0]
+    answer = wait(lambda: [x for x in [n.ask(pid, "events")] if "crashed" in [
+        e["event"].partition("_")[2] for e in listed(x)]], "the crash")[0]
     seen = listed(answer)
     assert [e["number"] for e in seen] == list(range(1, len(seen) + 1))
     assert answer["last"] == answer["again"] == len(seen)
@@ -190,64 +161,39 @@ def test_a_short_log_tells_how_many_it_has_lost(asked):
     assert answer["missed"] == answer["last"] - 4 > 0
 
 
-def test_events_of_a_wrong_number_raise(make):
-    wrong = ('"1"', "-1", "{}", "true")
-    n = make(after_join="".join(f"""
-        wmt.try("events {i}", function()
-            local list = require("resty.worker.manager").events({since})
-            return list end)
-        """ for i, since in enumerate(wrong))).start()
-    assert len(n.tries()) == len(wrong)
-    for line in n.tries().values():
-        assert line["ok"] is False and "number" in line["first"]
-        assert "init_worker_by_lua(nginx.conf:" in line["first"]
-
-
 # --- where they may be asked --------------------------------------------------
 
 VIEWS = ("workers", "generations", "counts", "events", "leader")
 
 
-def test_before_on_init_there_is_no_node(make):
+def test_where_views_answer(make):
+    """Before on_init there is no node; after it, the master may ask for all
+    but a beat. A wrong number raises."""
+    wrong = ('"1"', "-1", "{}", "true")
+    module = 'require("resty.worker.manager")'
     n = make(before_init="".join(f"""
-        wmt.try("{v}", require("resty.worker.manager").{v})
-        """ for v in (*VIEWS, "beat"))).start()
+        wmt.try("early {v}", {module}.{v})""" for v in (*VIEWS, "beat")),
+             after_init="".join(f"""
+        wmt.try("{v}", function()
+            local r = {module}.{v}()
+            return r ~= nil or "{v}" == "counts"
+        end)""" for v in VIEWS) + f"""
+        wmt.try("beat", {module}.beat)""", after_join="".join(f"""
+        wmt.try("events since {i}", function()
+            local list = {module}.events({since})
+            return list end)""" for i, since in enumerate(wrong))).start()
     tries = n.tries()
-    assert set(tries) == {*VIEWS, "beat"}
-    for line in tries.values():
+    for name in (*(f"early {v}" for v in (*VIEWS, "beat")), "beat"):
+        line = tries.pop(name)
         assert line["ok"] is True and "first" not in line, line
         assert line["second"], line
-
-
-def test_in_the_master_all_but_a_beat_are_answered(make):
-    n = make(after_init="".join(f"""
-        wmt.try("{v}", function()
-            local r = require("resty.worker.manager").{v}()
-            return r ~= nil or "{v}" == "counts"
-        end)""" for v in VIEWS) + """
-        wmt.try("beat", require("resty.worker.manager").beat)""").start()
-    tries = n.tries()
-    for v in VIEWS:
-        assert tries[v]["first"] is True, tries[v]
-    assert "first" not in tries["beat"] and tries["beat"]["second"]
-
-
-def test_requests_without_code_cache_may_look(make, root):
-    n = make(user="root", code_cache=False, server="""
-        location /look { content_by_lua_block {
-            local M = require("resty.worker.manager")
-            require("wmt").note("look", {
-                workers = #M.workers(), generations = #M.generations(),
-                beat = M.beat(), mine = M.leader() })
-            ngx.say("ok")
-        } }""")
-    n.expect("lua_code_cache is off; this will hurt performance")
-    n.start()
-    for _ in range(10):
-        assert n.get("/look") == 200
-    for x in n.notes("look"):
-        assert (x["workers"], x["generations"], x["beat"]) == (2, 1, True)
-    n.stop(life(2))
+    for view in VIEWS:
+        line = tries.pop(view)
+        assert line["first"] is True, line
+    assert len(tries) == len(wrong)
+    for line in tries.values():
+        assert line["ok"] is False and "number" in line["first"], line
+        assert "init_worker_by_lua(nginx.conf:" in line["first"], line
 
 
 # --- beat ---------------------------------------------------------------------
@@ -288,26 +234,42 @@ def test_a_beat_is_compiled_and_allocates_nothing(make):
     assert seen["grown"] < 1, "kilobytes"
 
 
-def test_beats_of_requests_keep_a_busy_worker_live(make):
+def test_a_loop_is_a_stall_unless_it_beats(make):
     """No timer runs in a loop that never yields; the beats do."""
-    n = make(opts=QUICK, server="""
-        location /busy { content_by_lua_block {
+    n = make(opts=opts(**QUICK), server="""
+        location /loop { content_by_lua_block {
             local wmt = require "wmt"
-            wmt.note("busy")
-            while not wmt.opened("enough") do
-                require("resty.worker.manager").beat()
+            local beats = ngx.var.arg_beats
+            wmt.note("loop")
+            while not wmt.opened("end" .. (beats or "")) do
+                if beats then require("resty.worker.manager").beat() end
                 wmt.usleep(1000)
             end
             ngx.say("done")
         } }""").start()
-    first = n.connect()
-    first.sendall(b"GET /busy HTTP/1.0\r\n\r\n")
-    (busy,) = n.wait_note("busy")
+
+    def loop(args, turn):
+        s = n.connect()
+        s.sendall(f"GET /loop{args} HTTP/1.0\r\n\r\n".encode())
+        return s, n.wait_note("loop", turn)[-1]
+
+    def end(s, gate):
+        n.open_gate(gate)
+        assert b"done" in s.recv(4096)
+        s.close()
+
+    s, busy = loop("?beats=1", 1)
     until = time.monotonic() + sum(QUICK.values()) + 0.5
     wait(lambda: time.monotonic() > until, "its timers to be overdue")
     (other,) = set(n.current()) - {busy}
     n.replace(other)        # what takes its place looks at all as it starts
-    n.open_gate("enough")
-    assert b"done" in first.recv(4096)
-    first.close()
+    end(s, "end1")
     assert not n.log_lines(JUDGED)
+
+    n.expect(JUDGED)
+    s, busy = loop("", 2)
+    wait(lambda: f"1-{busy}" in [x["id"] for x in n.notes("failed")], "a stall")
+    end(s, "end")
+    n.wait_note("recovered")
+    assert [x[1:] for x in told(n, "failed")][1:] == [(f"1-{busy}", "stalled")]
+    assert told(n, "recovered") == [(busy, f"1-{busy}", "recovered")]

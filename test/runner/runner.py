@@ -8,7 +8,9 @@ fails ends its lane. What the tests of a stage report is TAP, which meson logs.
 A skipped test is a failure in CI, unless the text of its skip allows it.
 """
 
+import contextlib
 import glob
+import itertools
 import json
 import os
 import re
@@ -23,7 +25,8 @@ from collections import namedtuple
 import leftovers
 import proc
 
-# What a stage came to; the texts name the tests.
+# What a stage came to; the texts name the tests, and may go on in further
+# lines, which say why.
 Result = namedtuple("Result", "passed failed skipped")
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
@@ -40,6 +43,12 @@ LIMIT = float(os.environ.get("WM_STAGE_LIMIT", "7200"))
 POLITE = 20
 GRACE = 10
 TAIL = 200              # lines of a failed stage's log that are shown
+REASON = 12             # lines that are kept of what TAP says of a failure
+
+
+def tell(kind, texts, indent=""):
+    for text in texts:
+        print(f"{indent}{kind}: " + text.replace("\n", f"\n{indent}    "))
 
 
 def summary(result):
@@ -54,15 +63,18 @@ def read_test(run):
     name, output, outcome = run["name"], run.get("stdout", ""), run["result"]
     lines = output.splitlines()
     planned = sum(int(n) for n in re.findall(r"^1\.\.(\d+)", output, re.M))
-    points = [p.groups() for p in map(POINT.match, lines) if p]
+    points = [(i, *p.groups()) for i, p in enumerate(map(POINT.match, lines))
+              if p]
     passed, failed, skipped = 0, [], []
-    for bad, text, skip in points:
+    for i, bad, text, skip in points:
         if skip is not None:        # CMocka has the name where a reason goes
             why = [x for x in lines if ALLOWED in x and skip in x]
             skipped.append(": ".join([name, text or skip,
                                       *([skip] if text else why[:1])]))
         elif bad:
-            failed.append(f"{name}: {text}")
+            why = itertools.takewhile(lambda x: x.startswith("#"),
+                                      lines[i + 1:i + 1 + REASON])
+            failed.append("\n".join([f"{name}: {text}", *why]))
         else:
             passed += 1
     if not points and outcome == "SKIP":
@@ -186,27 +198,21 @@ class Run:
         """Collects orphans that ended: a test may wait for just that."""
         known = {s.process.pid for s in self.running.values()}
         look = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        try:
+        with contextlib.suppress(ChildProcessError):
             while (ended := os.waitid(os.P_ALL, 0, look)) and (
                     ended.si_pid not in known):
                 proc.reap(ended.si_pid)
-        except ChildProcessError:
-            pass
 
     def take(self, result):
         """Counts it, and says what is not as it should be."""
-        if self.ci:
-            bad = [x for x in result.skipped if ALLOWED not in x]
-            result = Result(
-                result.passed,
-                result.failed + [f"{x} (a skip is a failure in CI)"
-                                 for x in bad],
-                [x for x in result.skipped if x not in bad])
+        bad = [x for x in result.skipped if self.ci and ALLOWED not in x]
+        result = Result(
+            result.passed,
+            result.failed + [f"{x} (a skip is a failure in CI)" for x in bad],
+            [x for x in result.skipped if x not in bad])
         self.total = add([self.total, result])
-        for text in result.failed:
-            print(f"          failed: {text}")
-        for text in result.skipped:
-            print(f"          skipped: {text}")
+        tell("failed", result.failed, " " * 10)
+        tell("skipped", result.skipped, " " * 10)
         return result
 
     def finish(self, stage, status, late=False):
@@ -237,8 +243,7 @@ class Run:
         for where, names, _ in os.walk(ROOT):
             if where == ROOT:
                 names[:] = [n for n in names if n not in (".git", "build")]
-            found.update(os.path.join(where, n) for n in names
-                         if n in LITTER)
+            found.update(os.path.join(where, n) for n in names if n in LITTER)
         return found
 
     def dead_segments(self):
@@ -251,7 +256,7 @@ class Run:
         for _ in leftovers.rounds(GRACE):   # a process may be about to end
             self.reap()
             dead = self.dead_segments()
-            if not dead and not leftovers.family(os.getpid()):
+            if not dead and not proc.family(os.getpid()):
                 break
         else:
             left += [f"process {p}" for p in leftovers.kill_all()]
@@ -272,22 +277,20 @@ class Run:
         for stage in self.running.values():
             pid = stage.process.pid
             if re.search(r"\bmeson test ", proc.title(pid)):
-                leftovers.signal_all([pid], signal.SIGSTOP)
+                proc.send(pid, signal.SIGSTOP)
                 asked.update(proc.children(pid))
             else:
                 asked.add(pid)
         for pid in asked:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
         for _ in leftovers.rounds(POLITE):
-            if not asked & leftovers.family(os.getpid()).keys():
+            if not asked & proc.family(os.getpid()).keys():
                 return
 
     def abandon(self):
         """Ends everything that runs, and what goes by its name."""
-        pids = leftovers.family(os.getpid()).keys()
+        pids = proc.family(os.getpid()).keys()
         self.ask_to_end()
         leftovers.kill_all()
         leftovers.remove(
@@ -317,8 +320,7 @@ def conduct(lanes, build):
     if signals:
         run.take(Result(0, ["interrupted by "
                             + signal.Signals(signals[0]).name], []))
-    for text in run.total.failed:
-        print(f"failed: {text}")
+    tell("failed", run.total.failed)
     print(summary(run.total), flush=True)
     if signals:
         return 128 + signals[0]

@@ -2,7 +2,6 @@
 # Copyright The libwm authors
 """The stages of test/run, in two lanes: meson's suites in some builds."""
 
-import argparse
 import os
 import subprocess
 import sys
@@ -70,12 +69,9 @@ def long_lane():
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    lanes = [plain_lane(options.quick)] + (
-        [] if options.quick else [long_lane()])
-    return runner.conduct(lanes, BUILD)
+    quick = sys.argv[1:] == ["--quick"]
+    return runner.conduct([plain_lane(quick),
+                           *([] if quick else [long_lane()])], BUILD)
 
 
 if __name__ == "__main__":

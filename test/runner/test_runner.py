@@ -139,6 +139,20 @@ def test_a_skip_is_a_failure_in_ci_unless_allowed(run, build):
     assert (status, lines[-1]) == (1, "2 passed, 1 failed, 1 skipped")
 
 
+def test_why_a_test_failed_is_told_with_the_stage_and_at_the_end(run, build):
+    why = [f"# {i} in the bar" for i in range(runner.REASON + 1)]
+    status, lines = run([logged(build, test("\n".join(
+        ["not ok 1 - a", *why, "not ok 2 - b", "# why", "ok 3 - c", "# all",
+         "1..3"])))])
+    assert status == 1
+    told = ["failed: suite / name: a",
+            *(f"    {x}" for x in why[:runner.REASON]),
+            "failed: suite / name: b", "    # why"]
+    at = lines.index(" " * 10 + told[0])
+    assert lines[at:at + len(told)] == [" " * 10 + x for x in told]
+    assert lines[-1 - len(told):] == [*told, "2 passed, 2 failed"]
+
+
 @pytest.mark.parametrize("text", ["", "no json\n", "[]\n", '{"name": 1}\n',
                                   "\0\xff\n"])
 def test_a_log_of_garbage_is_a_failure(run, build, text):
@@ -167,7 +181,7 @@ def test_children_that_do_not_end_are_ended_and_told(run, work):
     assert len(left) >= count
     assert status == 1
     assert lines[-1] == f"0 passed, {len(left)} failed"
-    assert not leftovers.family(os.getpid())
+    assert not proc.family(os.getpid())
 
 
 def test_a_stage_that_hangs_is_ended_with_all_it_started(run, build):
@@ -177,10 +191,10 @@ def test_a_stage_that_hangs_is_ended_with_all_it_started(run, build):
         [logged(build, test())], WM_STAGE_LIMIT="1")
     assert (status, lines[-1]) == (1, "2 passed, 2 failed")
     assert any("not done after 1 s" in x for x in lines)
-    assert not leftovers.family(os.getpid())
+    assert not proc.family(os.getpid())
 
 
-@pytest.mark.parametrize("what", ["leftovers.family", "leftovers.dead",
+@pytest.mark.parametrize("what", ["leftovers.proc.family", "leftovers.dead",
                                   "leftovers.kill_all", "runner.Stage.read"])
 def test_a_runner_that_fails_itself_says_so(run, build, what):
     status, lines = run(
@@ -190,7 +204,7 @@ def test_a_runner_that_fails_itself_says_so(run, build, what):
         "set('x' if len(seen) > 1 else '')")
     assert status == 1
     assert any("the runner itself: OSError('on purpose')" in x for x in lines)
-    assert not leftovers.family(os.getpid())
+    assert not proc.family(os.getpid())
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT,
@@ -204,29 +218,25 @@ def test_an_interrupt_ends_all_stages(build, number):
     driven.process.send_signal(number)
     status, lines = driven.end()
     assert (status, lines[-1]) == (128 + number, "0 passed, 1 failed")
-    assert not leftovers.family(os.getpid())
+    assert not proc.family(os.getpid())
     assert os.listdir(os.path.join(build, "tmp")) == []
 
 
-def test_a_segment_that_nobody_uses_is_told_and_removed(run, build):
-    path = os.path.join(build, "wm.demo.0123456789abcdef")
+@pytest.mark.parametrize("name, stays", [
+    ("wm.demo.0123456789abcdef", False), ("wmctl.x", True)])
+def test_a_segment_and_a_temporary_file_are_told(run, build, name, stays):
+    """The segment, which nobody uses, is removed as well."""
+    path = os.path.join(build, name)
     status, lines = run([("leaves it", f"open({path!r}, 'w')", None)],
                         before="runner.GRACE = 0.1")
-    assert status == 1
-    assert f"failed: left behind: {path}" in lines
-    assert not os.path.exists(path)
-
-
-def test_a_temporary_file_is_told(run, build):
-    path = os.path.join(build, "wmctl.x")
-    status, lines = run([("leaves it", f"open({path!r}, 'w')", None)])
     assert (status, lines[-1]) == (1, "0 passed, 1 failed")
     assert f"failed: left behind: {path}" in lines
+    assert os.path.exists(path) == stays
 
 
 # --- pytest -------------------------------------------------------------------
 
-def test_pytest_reports_each_test_once(tmp_path):
+def test_pytest_reports_each_test_once_and_why_it_failed(tmp_path):
     (tmp_path / "test_a.py").write_text("""
 import os, pytest
 @pytest.fixture
@@ -235,7 +245,7 @@ def bad():
     assert False
 @pytest.mark.parametrize("x", ["#"])
 def test_good(x): pass
-def test_bad(): assert False
+def test_bad(): assert 1 == 2, 'why'
 def test_bad_behind(bad): pass
 def test_bad_twice(bad): assert False
 def test_skipped(): pytest.skip("no x,\\nno y")
@@ -248,8 +258,11 @@ def test_skipped(): pytest.skip("no x,\\nno y")
                           capture_output=True, text=True, check=False,
                           cwd=tmp_path).stdout
     assert said.splitlines() == [
-        "not ok 1 - test_b.py", "ok 2 - test_a.py::test_good[\\#]",
+        "not ok 1 - test_b.py",
+        "# ModuleNotFoundError: No module named 'nothing_of_the_kind'",
+        "ok 2 - test_a.py::test_good[\\#]",
         "not ok 3 - test_a.py::test_bad",
-        "not ok 4 - test_a.py::test_bad_behind",
-        "not ok 5 - test_a.py::test_bad_twice",
+        "# AssertionError: why", "# assert 1 == 2",
+        "not ok 4 - test_a.py::test_bad_behind", "# assert False",
+        "not ok 5 - test_a.py::test_bad_twice", "# assert False",
         "ok 6 - test_a.py::test_skipped # SKIP Skipped: no x, no y", "1..6"]

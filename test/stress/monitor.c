@@ -15,36 +15,25 @@
 
 #include <malloc.h>
 #include <sched.h>
-#include <stdatomic.h>
 
 #define LIVES 6
 #define WORKERS 2
 #define JOINS 600 /* of each worker in a life */
 #define FORKS 10  /* in a life */
 #define READERS 2
-#define OWNERS 2      /* threads that have subscribers */
-#define SUBSCRIBERS 4 /* that each has at a time */
-#define LEAVERS 50    /* of each that leave by themselves */
+#define OWNERS 4   /* threads that each have one subscriber at a time */
+#define LEAVERS 20 /* of each that leave by themselves */
 
 #define OVERDUE(pid) ((uint32_t)(pid) + 1000000)
 #define MAGIC UINT32_C(0x67756573)
-#define LEFT UINT32_C(0x6c656674)
 
-static struct wm_monitor *monitor;
+static struct watch watch;
 static atomic_int wrong;
 static atomic_bool over;      /* this life */
 static atomic_ullong looks;   /* of readers */
 static atomic_ullong answers; /* of subscribers */
 
-static uint32_t next_random(uint32_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 17;
-    *seed ^= *seed << 5;
-    return *seed;
-}
-
-/* ------------------------------------------------------------ the churn */
+/* -------------------------------------------------------------- the churn */
 
 static long do_churn(UNUSED struct process *self, uint64_t id)
 {
@@ -82,7 +71,7 @@ static long do_end_well(struct process *self, uint64_t id)
 
 static int check(const struct wm_view *v)
 {
-    int bad = watch_check(v);
+    int bad = watch_check(v) + (v->worker_count > 8);
 
     for (uint32_t i = 0; i < v->worker_count; i++) {
         const struct wm_worker_info *w = &v->workers[i];
@@ -92,7 +81,7 @@ static int check(const struct wm_view *v)
         bad += v->unsettled == 0 && w->state != WM_CLAIMED &&
                w->overdue_ms != OVERDUE(w->pid);
     }
-    return bad + (v->worker_count > 8);
+    return bad;
 }
 
 static void *look(UNUSED void *argument)
@@ -100,11 +89,12 @@ static void *look(UNUSED void *argument)
     uint64_t last = 0;
 
     while (!over) {
-        const struct wm_view *v = wm_monitor_view_begin(monitor), *nested;
+        const struct wm_view *v = wm_monitor_view_begin(watch.monitor);
+        const struct wm_view *nested;
 
         wrong += check(v) + (v->number < last);
         last = v->number;
-        nested = wm_monitor_view_begin(monitor);
+        nested = wm_monitor_view_begin(watch.monitor);
         wrong += check(nested) + (nested->number < last);
         wm_monitor_view_end(nested);
         wrong += check(v) + (v->number != last);
@@ -119,84 +109,64 @@ static void *look(UNUSED void *argument)
 
 struct subscriber {
     struct wm_subscription *subscription;
-    _Atomic uint32_t magic;
-    uint32_t leaves_after; /* calls; 0: is unsubscribed */
+    _Atomic uint32_t magic; /* while it may be called */
+    uint32_t leaves_after;  /* calls; 0: is unsubscribed */
     uint64_t last;
-    struct subscriber *next;
+};
+
+/* A thread, and those that leave by themselves: they stay here, as no call
+ * tells when their last one is over. */
+struct owner {
+    pthread_t thread;
+    unsigned seed;
+    int leaver_count;
+    struct subscriber leavers[LEAVERS];
 };
 
 static void answer(const struct wm_view *before, const struct wm_view *now,
                    void *argument)
 {
-    struct subscriber *g = argument;
+    struct subscriber *s = argument;
 
-    wrong += g->magic != MAGIC;
+    wrong += s->magic != MAGIC;
     wrong += check(before) + check(now) + (now->number != before->number + 1) +
-             (g->last != 0 && before->number != g->last);
-    g->last = now->number;
+             (s->last != 0 && before->number != s->last);
+    s->last = now->number;
     answers++;
-    if (g->leaves_after > 0 && --g->leaves_after == 0) {
-        g->magic = LEFT;
-        wrong += wm_monitor_unsubscribe(g->subscription) != 0;
+    if (s->leaves_after > 0 && --s->leaves_after == 0) {
+        s->magic = 0;
+        wrong += wm_monitor_unsubscribe(s->subscription) != 0;
     }
 }
 
-static struct subscriber *subscribe(uint32_t leaves_after)
+static void subscribe(struct subscriber *s, uint32_t leaves_after)
 {
-    struct subscriber *g = calloc(1, sizeof(*g));
-
-    if (g == NULL) {
-        abort();
-    }
-    g->magic = MAGIC;
-    g->leaves_after = leaves_after;
-    if (wm_monitor_subscribe(monitor, answer, g, &g->subscription) != 0) {
-        wrong++;
-    }
-    return g;
+    s->magic = MAGIC;
+    s->leaves_after = leaves_after;
+    wrong +=
+        wm_monitor_subscribe(watch.monitor, answer, s, &s->subscription) != 0;
 }
-
-/* Nobody calls it any more: its memory goes at once. */
-static void unsubscribe(struct subscriber *g)
-{
-    wrong += wm_monitor_unsubscribe(g->subscription) != 0;
-    free(g);
-}
-
-struct owner {
-    pthread_t thread;
-    uint32_t seed;
-    int leavers;
-    struct subscriber *left; /* or not: freed when the monitor is gone */
-};
 
 static void *come_and_go(void *argument)
 {
-    struct owner *h = argument;
-    struct subscriber *subscriber[SUBSCRIBERS] = {NULL};
+    struct owner *o = argument;
 
     while (!over) {
-        struct subscriber **g =
-            &subscriber[next_random(&h->seed) % SUBSCRIBERS];
+        struct subscriber *s = calloc(1, sizeof(*s));
 
-        if (*g != NULL) {
-            unsubscribe(*g);
-            *g = NULL;
-        } else if (next_random(&h->seed) % 4 != 0) {
-            *g = subscribe(0);
-        } else if (h->leavers < LEAVERS) {
-            struct subscriber *leaver =
-                subscribe(1 + next_random(&h->seed) % 3);
-
-            h->leavers++;
-            leaver->next = h->left;
-            h->left = leaver;
+        if (s == NULL) {
+            abort();
         }
-        sched_yield();
-    }
-    for (int i = 0; i < SUBSCRIBERS; i++) {
-        if (subscriber[i] != NULL) {
-            unsubscribe(subscriber[i]);
+        subscribe(s, 0);
+        for (int i = rand_r(&o->seed) % 20; i >= 0; i--) {
+            sched_yield();
+        }
+        /* Nobody calls it any more: its memory goes at once. */
+        wrong += wm_monitor_unsubscribe(s->subscription) != 0;
+        free(s);
+        if (o->leaver_count < LEAVERS && rand_r(&o->seed) % 4 == 0) {
+            subscribe(&o->leavers[o->leaver_count++],
+                      1 + (uint32_t)rand_r(&o->seed) % 3);
         }
     }
     return NULL;
@@ -206,100 +176,86 @@ static void *come_and_go(void *argument)
 
 static int looks_and_destroys(UNUSED const void *argument)
 {
-    const struct wm_view *v = wm_monitor_view_begin(monitor);
+    const struct wm_view *v = wm_monitor_view_begin(watch.monitor);
     int bad = check(v);
 
     alarm(60); /* rather than a hang */
     wm_monitor_view_end(v);
-    return bad != 0 || wm_monitor_destroy(monitor) != 0;
+    return bad != 0 || wm_monitor_destroy(watch.monitor) != 0;
 }
 
-/* Dies at a random moment, or comes to an end. */
-static void live(struct watch *w, struct process *master, bool dies,
-                 uint32_t *seed)
+/* Dies after so many calls, or comes to an end. */
+static void live(struct process *master, bool dies, unsigned calls)
 {
-    struct process *worker[WORKERS];
-    uint64_t calls = answers;
+    struct process *workers[WORKERS];
+    uint64_t until = answers + calls;
 
     assert_ok(call(master, do_attach, 8));
     for (int i = 0; i < WORKERS; i++) {
-        worker[i] = process_fork(master);
-        call_begin(worker[i], do_churn, 1);
+        workers[i] = process_fork(master);
+        call_begin(workers[i], do_churn, 1);
     }
-    watch_await(w, watch_live, 1);
+    watch_await(&watch, watch_live, 1);
     for (int i = 0; i < FORKS; i++) {
         assert_check(looks_and_destroys, NULL);
     }
-    if (dies) {
-        calls += next_random(seed) % 200;
-        for (uint64_t i = 0; i < 2000 && answers < calls; i++) {
-            sched_yield();
-        }
-        for (int i = 0; i < WORKERS; i++) {
-            process_kill(worker[i]);
-        }
-        process_kill(master);
-        watch_await(w, watch_error, -ESRCH);
-        return;
+    for (int i = 0; dies && i < 2000 && answers < until; i++) {
+        sched_yield();
     }
     for (int i = 0; i < WORKERS; i++) {
-        assert_ok(call_end(worker[i]));
-        process_quit(worker[i]);
+        if (dies) {
+            process_kill(workers[i]);
+        } else {
+            assert_ok(call_end(workers[i]));
+            process_quit(workers[i]);
+        }
     }
-    assert_ok(call(master, do_end_well, 1));
-    /* A look for segments every 2 ms may have kept this life from unlinking
-     * its own, or the dead one before it: the next does. */
-    watch_await(w, watch_live, 0);
+    if (dies) {
+        process_kill(master);
+        watch_await(&watch, watch_error, -ESRCH);
+    } else {
+        assert_ok(call(master, do_end_well, 1));
+        /* A look for segments every 2 ms may have kept this life from
+         * unlinking its own, or the dead one before it: the next does. */
+        watch_await(&watch, watch_live, 0);
+    }
 }
 
 EMPTY_NODE_TEST(readers_subscribers_and_forks_over_a_node_that_churns)
 {
+    static struct owner owners[OWNERS];
     const char *given = getenv("WM_SEED");
-    uint32_t seed =
-        given != NULL ? (uint32_t)strtoul(given, NULL, 10) : (uint32_t)wm_now();
-    struct process *master[LIVES];
-    pthread_t reader[READERS];
-    struct owner owner[OWNERS] = {{.leavers = 0}};
-    struct watch w;
+    unsigned seed =
+        given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)wm_now();
+    struct process *masters[LIVES];
+    pthread_t readers[READERS];
 
     print_message("# WM_SEED=%u\n", seed);
-    seed |= 1; /* 0 stays 0 */
     node_give_up();
-    for (int i = 0; i < LIVES; i++) {
-        master[i] = new_process(); /* before there are threads */
-    }
-    watch_begin(&w, test_instance, NULL, 2);
-    monitor = w.monitor;
+    new_processes(masters, LIVES); /* before there are threads */
+    watch_begin(&watch, test_instance, NULL, 2);
     for (int i = 0; i < LIVES; i++) {
         over = false;
         for (int k = 0; k < READERS; k++) {
-            assert_ok(pthread_create(&reader[k], NULL, look, NULL));
+            assert_ok(pthread_create(&readers[k], NULL, look, NULL));
         }
         for (int k = 0; k < OWNERS; k++) {
-            owner[k].seed = next_random(&seed) | 1;
-            assert_ok(
-                pthread_create(&owner[k].thread, NULL, come_and_go, &owner[k]));
+            owners[k].seed = (unsigned)rand_r(&seed);
+            assert_ok(pthread_create(&owners[k].thread, NULL, come_and_go,
+                                     &owners[k]));
         }
-        live(&w, master[i], i % 2 == 0, &seed);
+        live(masters[i], i % 2 == 0, (unsigned)rand_r(&seed) % 200);
         over = true;
         for (int k = 0; k < READERS; k++) {
-            pthread_join(reader[k], NULL);
+            pthread_join(readers[k], NULL);
         }
         for (int k = 0; k < OWNERS; k++) {
-            pthread_join(owner[k].thread, NULL);
+            pthread_join(owners[k].thread, NULL);
         }
     }
     print_message("# %llu looks, %llu views, %llu calls\n", looks,
-                  (unsigned long long)watch_number(&w), answers);
-    watch_end(&w);
-    for (int k = 0; k < OWNERS; k++) {
-        while (owner[k].left != NULL) {
-            struct subscriber *g = owner[k].left;
-
-            owner[k].left = g->next;
-            free(g);
-        }
-    }
+                  (unsigned long long)watch_number(&watch), answers);
+    watch_end(&watch);
     assert_int_equal(wrong, 0);
     assert_true(looks > 0 && answers > 0);
 }

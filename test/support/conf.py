@@ -2,6 +2,7 @@
 # Copyright The libwm authors
 """Where nginx and its files are, and the text of an nginx.conf."""
 
+import json
 import os
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
@@ -114,10 +115,6 @@ def own(name):
     return f"{name}-{os.getpid()}"
 
 
-def switch(on):
-    return "on" if on else "off"
-
-
 def merge(defaults, params):
     unknown = set(params) - set(defaults)
     if unknown:
@@ -131,8 +128,8 @@ def render(**params):
     leave = p["leave"]
     return CONF.format(**{
         **p, "modules": MODULES, "temporary": TEMPORARY,
-        **{x: switch(p[x]) for x in ("daemon", "master_process",
-                                     "code_cache")},
+        **{x: "on" if p[x] else "off"
+           for x in ("daemon", "master_process", "code_cache")},
         "user": f'user {p["user"]};' if p["user"] else "",
         "dict": "lua_shared_dict my_shm 1m;" if p["dict"] else "",
         "leave": "" if leave is None else
@@ -151,14 +148,10 @@ def lua(value):
         return str(value)
     if value is None:
         return "nil"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, dict):
         return "{" + ", ".join(f"[{lua(k)}] = {lua(v)}"
                                for k, v in value.items()) + "}"
-    return repr(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def options(opts):

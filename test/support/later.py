@@ -60,11 +60,7 @@ def grow_segment(layout):
 
 def sources(folder, version):
     """Puts the sources of a version there: "this" or "later"."""
-    for pattern in ("*.[ch]", "*.map", "monitor/*.[ch]", "monitor/*.map"):
-        for path in glob.glob(f"{LIBRARY}/{pattern}"):
-            to = os.path.join(folder, os.path.relpath(path, LIBRARY))
-            os.makedirs(os.path.dirname(to), exist_ok=True)
-            shutil.copy(path, to)
+    shutil.copytree(LIBRARY, folder, dirs_exist_ok=True)
     if version == "later":
         rewrite(f"{folder}/wm.h", grow_version)
         rewrite(f"{folder}/layout.h", grow_segment)

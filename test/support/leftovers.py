@@ -2,6 +2,7 @@
 # Copyright The libwm authors
 """What a run must leave behind nowhere: processes, and their segments."""
 
+import contextlib
 import fcntl
 import glob
 import os
@@ -20,11 +21,9 @@ def segments():
     """Every segment that is ours to remove."""
     found = set()
     for path in glob.glob(SEGMENTS):
-        try:
+        with contextlib.suppress(FileNotFoundError):
             if os.stat(path).st_uid == os.geteuid():
                 found.add(path)
-        except FileNotFoundError:
-            pass
     return found
 
 
@@ -43,53 +42,19 @@ def dead(path):
 def segments_of(pid):
     """The segments that a process has mapped or open."""
     found = set()
-    try:
+    with contextlib.suppress(OSError):  # it ended, or closed the descriptor
         with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
             found.update(SEGMENT.findall(f.read()))
         for fd in os.listdir(f"/proc/{pid}/fd"):
             found.update(SEGMENT.findall(os.readlink(f"/proc/{pid}/fd/{fd}")))
-    except OSError:
-        pass            # it ended, or the descriptor was closed
     return found
 
 
 def remove(paths):
     """Unlinks segments; those that are gone already do not matter."""
     for path in paths:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-        except FileNotFoundError:
-            pass
-
-
-def family(root):
-    """Every living descendant of a process: {pid: state}. One look at /proc
-    serves for all, there may be a thousand. The state is the first thread's,
-    which may have ended while others run."""
-    seen, children = {}, {}
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as f:
-                fields = f.read().rpartition(b")")[2].split()
-        except OSError:
-            continue
-        state, parent, threads = fields[0].decode(), *map(
-            int, (fields[1], fields[17]))
-        if state not in "ZX" or threads > 1:
-            seen[pid] = state
-        children.setdefault(parent, []).append(pid)
-    found = list(children.get(root, ()))
-    for pid in found:           # it grows meanwhile
-        found += children.get(pid, ())
-    return {pid: seen[pid] for pid in found if pid in seen}
-
-
-def signal_all(pids, number):
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except (PermissionError, ProcessLookupError):
-            pass
 
 
 def rounds(seconds):
@@ -98,15 +63,6 @@ def rounds(seconds):
     while time.monotonic() < end:
         yield
         time.sleep(0.005)
-
-
-def reap():
-    """Collects whatever has ended."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
 
 
 def kill_all(root=None, seconds=LIMIT):
@@ -118,22 +74,27 @@ def kill_all(root=None, seconds=LIMIT):
     """
     root = root or os.getpid()
     for _ in rounds(seconds):
-        running = [p for p, state in family(root).items() if state not in "Tt"]
+        running = [p for p, state in proc.family(root).items()
+                   if state not in "Tt"]
         if not running:
             break
-        signal_all(running, signal.SIGSTOP)
+        for pid in running:
+            proc.send(pid, signal.SIGSTOP)
     killed, theirs = {}, set()
     for _ in rounds(seconds):
-        alive = family(root)
+        alive = proc.family(root)
         if not alive:
             break
         for pid in alive.keys() - killed.keys():
             killed[pid] = f"{pid} {proc.title(pid)}"
             theirs |= segments_of(pid)
-        signal_all(alive, signal.SIGKILL)
+        for pid in alive:
+            proc.send(pid, signal.SIGKILL)
         if root == os.getpid():
-            reap()
-    for pid in family(root):
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+    for pid in proc.family(root):
         killed[pid] = f"{killed.get(pid, pid)} (it does not end)"
     remove(theirs)
     return list(killed.values())

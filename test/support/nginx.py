@@ -35,7 +35,7 @@ def running(n):
 
 class Nginx:
     """Starts, signals and observes one nginx. It ends as running() does, or
-    as all descendants are ended: proc.end_all(), leftovers.kill_all()."""
+    as all descendants are ended: leftovers.kill_all()."""
 
     def __init__(self, prefix, name="nginx", daemon=False):
         self.prefix = prefix
@@ -119,15 +119,10 @@ class Nginx:
         self.mark = len(self.log())
         os.kill(pid or self.master, getattr(signal, "SIG" + name))
         if self.alone:
-            self.nudge()
-
-    def nudge(self):
-        """An event: nginx without a master looks for signals before it
-        sleeps in epoll_wait, not in one step with it, and may miss one."""
-        try:
-            self.connect().close()
-        except OSError:
-            pass
+            # It looks for signals before it sleeps in epoll_wait, not in one
+            # step with it, and may miss one: an event wakes it.
+            with contextlib.suppress(OSError):
+                self.connect().close()
 
     def end(self, name):
         self.signal(name)
@@ -242,12 +237,6 @@ class Nginx:
 
     def wait_gone(self, pids):
         wait(lambda: all(map(proc.gone, pids)), f"{pids} to end")
-
-    def quit_workers(self, pids):
-        """Tells workers to leave, which no master does; they do."""
-        for pid in pids:
-            os.kill(pid, signal.SIGQUIT)
-        self.wait_gone(pids)
 
     # --- the error log ----------------------------------------------------
 

@@ -60,11 +60,9 @@ def pytest_runtest_makereport(item, call):
         for n in getattr(item, "nginxes", ()):
             for path in (n.file(".jsonl"), n.path("error.log"),
                          n.path("output")):
-                try:
-                    with open(path, encoding="utf-8", errors="replace") as f:
-                        report.sections.append((path, f.read()[-8000:]))
-                except FileNotFoundError:
-                    pass
+                with (contextlib.suppress(FileNotFoundError),
+                      open(path, encoding="utf-8", errors="replace") as f):
+                    report.sections.append((path, f.read()[-8000:]))
 
 
 def prefix(item):
@@ -102,22 +100,18 @@ def make(request):
             for n in item.nginxes:
                 if n.master:
                     n.stop()
+            left = leftovers.kill_all()
+            assert not left, f"processes left: {left}"
+            for n in item.nginxes:
+                n.check()
+            for n in item.nginxes:
+                n.remove()
     finally:
-        left = leftovers.kill_all()
-        try:
-            if item.passed:
-                assert not left, f"processes left: {left}"
-                for n in item.nginxes:
-                    n.check()
-                for n in item.nginxes:
-                    n.remove()
-        finally:
-            leftovers.remove(itertools.chain(
-                *(n.segments() for n in item.nginxes)))
-        try:
+        leftovers.kill_all()
+        leftovers.remove(itertools.chain(
+            *(n.segments() for n in item.nginxes)))
+        with contextlib.suppress(OSError):
             os.rmdir(PREFIXES)
-        except OSError:
-            pass
 
 
 @pytest.fixture(params=["dict", "no dict"])

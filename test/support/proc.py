@@ -3,6 +3,7 @@
 """Processes: whose children they are, whether they have ended, and how to end
 all of them."""
 
+import contextlib
 import ctypes
 import os
 import re
@@ -41,25 +42,20 @@ def wait(condition, what, deadline=DEADLINE, longest=0.01):
     longest: seconds between two looks."""
     end = time.monotonic() + deadline
     pause = min(longest, 0.001)
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"timed out waiting for {what}")
+    while not (value := condition()):
+        assert time.monotonic() < end, f"timed out waiting for {what}"
         time.sleep(pause)
         pause = min(pause * 1.5, longest)
+    return value
 
 
 # --- one process --------------------------------------------------------------
 
 def fields(pid):
     """Of /proc/PID/stat, from the state on; None if there is no process."""
-    try:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         with open(f"/proc/{pid}/stat", "rb") as f:
             return f.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
 
 
 def stat(pid):
@@ -118,10 +114,8 @@ def gone(pid):
 
 def send(pid, number):
     """Signals a process; one that has ended by itself does not matter."""
-    try:
+    with contextlib.suppress(PermissionError, ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def kill(*pids):
@@ -133,50 +127,33 @@ def kill(*pids):
 
 # --- families -----------------------------------------------------------------
 
-def table():
-    """All processes but zombies, as one look at /proc has them: {pid: ppid}."""
+def living():
+    """All processes, as one look at /proc has them: {pid: (state, ppid)}. The
+    state is the first thread's, which may have ended while others run."""
     found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        seen = stat(pid)
-        if seen and seen[0] not in "ZX":
-            found[int(pid)] = seen[1]
+        seen = fields(pid)
+        if seen and (seen[0] not in (b"Z", b"X") or int(seen[17]) > 1):
+            found[int(pid)] = seen[0].decode(), int(seen[1])
     return found
 
 
 def children(pid):
     """The living children (zombies are dead) of a process."""
-    return sorted(p for p, parent in table().items() if parent == pid)
+    return sorted(p for p, (_, parent) in living().items() if parent == pid)
+
+
+def family(root):
+    """Every living descendant of a process: {pid: state}. One look at /proc
+    serves for all: there may be a thousand."""
+    seen, of = living(), {}
+    for pid, (_, parent) in seen.items():
+        of.setdefault(parent, []).append(pid)
+    found = list(of.get(root, ()))
+    for pid in found:           # it grows meanwhile
+        found += of.get(pid, ())
+    return {pid: seen[pid][0] for pid in found}
 
 
 def descendants(pid):
-    """The living descendants of a process. One look at /proc serves for all:
-    there may be a thousand."""
-    of = {}
-    for p, parent in table().items():
-        of.setdefault(parent, []).append(p)
-    found = list(of.get(pid, ()))
-    for p in found:         # grows meanwhile
-        found += of.get(p, ())
-    return found
-
-
-def end_all():
-    """Kills every descendant that is left; returns their titles."""
-    left = {}
-
-    def kill_round():
-        now = descendants(os.getpid())
-        for pid in now:
-            left.setdefault(pid, f"{pid} {title(pid)}")
-            send(pid, signal.SIGKILL)
-        for pid in now:
-            reap(pid)
-        return not now
-
-    wait(kill_round, "killed processes to end")
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
-    return list(left.values())
+    return list(family(pid))

@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""A plugin for pytest: a line of TAP for each test as it ends, written to the
-descriptor $WM_TAP. What pytest itself says goes elsewhere (test/suite)."""
+"""A plugin for pytest: a line of TAP for each test as it ends, and the last
+error of one that failed, written to the descriptor $WM_TAP. What pytest itself
+says goes elsewhere (test/suite)."""
 
 import os
 import signal
 
 ENDS = ("teardown", "???")      # the latter: its worker process crashed
+
+
+def error(report):
+    """The lines of a failure that pytest marks, or all."""
+    text = report.longreprtext
+    marked = [x[1:].strip() for x in text.splitlines() if x.startswith("E ")]
+    return "\n".join(marked) or text or "failed"
 
 
 class Reporter:
@@ -15,29 +23,31 @@ class Reporter:
     def __init__(self, out):
         self.out = out
         self.number = 0
-        self.bad = set()
+        self.bad = {}           # test: its last error
         self.skipped = {}
 
-    def point(self, name, good, skip=""):
+    def point(self, name, why="", skip=""):
         self.number += 1
-        print(f"{'ok' if good else 'not ok'} {self.number} -",
-              name.replace("#", "\\#") + skip, file=self.out, flush=True)
+        print(f"{'not ok' if why else 'ok'} {self.number} -",
+              name.replace("#", "\\#") + skip, file=self.out)
+        self.out.writelines(f"# {x}\n" for x in why.splitlines())
+        self.out.flush()
 
     def pytest_collectreport(self, report):
         if report.failed:
-            self.point(report.nodeid or "collection", False)
+            self.point(report.nodeid or "collection", error(report))
 
     def pytest_runtest_logreport(self, report):
         name = report.nodeid
         if report.failed:
-            self.bad.add(name)
+            self.bad[name] = error(report)
         elif report.skipped:
             why = report.longrepr
             why = why[2] if isinstance(why, tuple) else str(why)
             self.skipped[name] = " # SKIP " + " ".join(why.split())
         if report.when in ENDS:
-            good = name not in self.bad
-            self.point(name, good, self.skipped.get(name, "") if good else "")
+            bad = self.bad.get(name, "")
+            self.point(name, bad, "" if bad else self.skipped.get(name, ""))
 
     def pytest_sessionfinish(self, exitstatus):
         # Without a plan, those that were interrupted count as failed.

@@ -10,7 +10,8 @@ over an entry whose writer was stopped for a second in the middle of it.
 import os
 import struct
 
-ABI, HEADER_SIZE, STRIDES = 8, 12, 144
+ABI, HEADER_SIZE, CAPACITY, NAMESPACE = 8, 12, 24, 32
+INCOMPATIBLE, STRIDES = 136, 144
 LOCK, NEXT, NEWEST, RECORDS = 448, 456, 640, 768    # RECORDS: of version 1.0
 LIVE, STALLED = 3, 4        # states, in a record's three top bits
 MASK = (1 << 64) - 1
@@ -99,16 +100,21 @@ def entry(number, check, *fields):
             "slot": None if slot == NO_SLOT else slot, "value": value}
 
 
-def log(fd):
-    """All entries, and {"missed": 1} for each that is none."""
+def entry_at(fd, number):
+    """Where an entry lies."""
     head = os.pread(fd, 512, 0)
-    capacity, generations = struct.unpack_from("<II", head, 24)
+    capacity, generations = struct.unpack_from("<II", head, CAPACITY)
     (length,) = struct.unpack_from("<I", head, 48)
     header, hot, cold, generation, stride = strides(fd)
-    at = header + (hot + cold) * capacity + generation * generations
+    return (header + (hot + cold) * capacity + generation * generations
+            + stride * (number % length))
+
+
+def log(fd):
+    """All entries, and {"missed": 1} for each that is none."""
     found = []
     for number in range(1, newest(fd) + 1):
-        record = os.pread(fd, 48, at + stride * (number % length))
+        record = os.pread(fd, 48, entry_at(fd, number))
         found.append(entry(number, *struct.unpack("<6Q", record))
                      or {"missed": 1})
     return found

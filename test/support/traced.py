@@ -189,28 +189,18 @@ class Traced(Nginx):
 
     def kill(self, *pids):
         """Kills workers; returns when the kernel has let go of them."""
-        self.expect_killed(*pids)
-        proc.kill(*pids)
-
-    def expect_killed(self, *pids):
         for pid in pids:
             self.killed.add(pid)
             self.expect(rf"{pid} exited on signal 9")
             self.expect(rf"worker manager: worker \d+-{pid} crashed")
             self.write_trace(what="killed", pid=pid)
+        proc.kill(*pids)
 
     def replace(self, pid):
         """Kills a worker; returns when another has started for it."""
         started = len(self.events("worker_start"))
         self.kill(pid)
         self.wait_events("worker_start", count=started + 1)
-
-    def orphan(self):
-        """Kills the master: the pids of its workers."""
-        pids = proc.children(self.master)
-        proc.kill(self.master)
-        self.master = None
-        return pids
 
     def new_binary(self):
         found = super().new_binary()
@@ -331,11 +321,7 @@ class Traced(Nginx):
         assert not self.segments(), f"segments left: {self.segments()}"
 
     def check_life(self, lines):
-        traces.check_arguments(lines)
-        traces.check_once(lines)
-        traces.check_no_overlap(lines, self.killed)
-        if self.succeeds:
-            traces.check_calls(lines)
+        traces.check(lines, self.killed, self.succeeds)
         if self.modelled:
             silent = self.param("callbacks").get("master_exit")
             model = Model(lines, silent != conf.NO_CALLBACK).check()

@@ -43,32 +43,6 @@ def rows(lines):
     return [row(x) for x in begins(lines)]
 
 
-def check_arguments(lines):
-    """Five arguments, which say the same thing."""
-    for x in begins(lines):
-        info, id_ = x["info"], x["id"]
-        assert x["nargs"] == 5 and info["event"] == x["event"], x
-        assert info["spell"] >= 1 and info.get("slot", 0) >= 0, x
-        if x["event"].startswith("master"):
-            assert id_ == info["generation"], x
-        else:
-            assert id_ == f'{info["generation"]}-{x["by"]}', x
-        if x["event"] == "master_exit":
-            assert info["reason"] in ("reload", "stop", "crash"), x
-        else:
-            assert info["pid"] == x["by"], x
-
-
-def check_once(lines):
-    """At most once: a start, an exit, and a master exit for each spell."""
-    given = Counter()
-    for x in begins(lines):
-        spell = x["info"]["spell"] if x["event"] == "master_exit" else None
-        given[x["event"], x["id"], spell] += 1
-    twice = [k for k, n in given.items() if n > 1]
-    assert not twice, f"given more than once: {twice}"
-
-
 def overlaps(lines, killed=()):
     """What is wrong if callbacks run one at a time; the dead do not finish."""
     running = None
@@ -86,13 +60,30 @@ def overlaps(lines, killed=()):
         yield f"never ended: {running}"
 
 
-def check_no_overlap(lines, killed=()):
-    for wrong in overlaps(lines, killed):
-        raise AssertionError(wrong)
+def check_arguments(x):
+    """Five arguments of a callback, which say the same thing."""
+    info, master = x["info"], x["event"].startswith("master")
+    assert x["nargs"] == 5 and info["event"] == x["event"], x
+    assert info["spell"] >= 1 and info.get("slot", 0) >= 0, x
+    worker = f'{info["generation"]}-{x["by"]}'
+    assert x["id"] == (info["generation"] if master else worker), x
+    if x["event"] == "master_exit":
+        assert info["reason"] in ("reload", "stop", "crash"), x
+    else:
+        assert info["pid"] == x["by"], x
 
 
-def check_calls(lines):
-    """Success is exactly one `true`."""
+def check(lines, killed, succeeds):
+    """What holds for every life. succeeds: each call returns one `true`."""
+    given = Counter()
+    for x in begins(lines):
+        check_arguments(x)
+        spell = x["info"]["spell"] if x["event"] == "master_exit" else None
+        given[x["event"], x["id"], spell] += 1
+    twice = [k for k, n in given.items() if n > 1]
+    assert not twice, f"given more than once: {twice}"
+    wrong = list(overlaps(lines, killed))
+    assert not wrong, wrong
     for x in lines:
-        if x["what"] == "call":
+        if succeeds and x["what"] == "call":
             assert x["n"] == 1 and x.get("first") is True, x

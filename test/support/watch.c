@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The subscriber checks every view and that none was left out, and rings; a
- * test that waits looks at the latest view whenever it rang. */
+/* The subscriber checks every view and that none was left out. */
 
 #include "watch.h"
 
 #include "processes.h"
 
 #include <dirent.h>
-
-#define PATIENCE_S 60
 
 int watch_check(const struct wm_view *v)
 {
@@ -28,18 +25,16 @@ int watch_check(const struct wm_view *v)
     return wrong;
 }
 
-static void ring(const struct wm_view *before, const struct wm_view *now,
-                 void *argument)
+static void be_told(const struct wm_view *before, const struct wm_view *now,
+                    void *argument)
 {
     struct watch *w = argument;
 
-    pthread_mutex_lock(&w->mutex);
     w->wrong += watch_check(before) + watch_check(now) +
                 (now->number != before->number + 1) +
                 (w->last != 0 && before->number != w->last);
+    w->unsettled += now->unsettled != 0;
     w->last = now->number;
-    pthread_cond_broadcast(&w->told);
-    pthread_mutex_unlock(&w->mutex);
 }
 
 void watch_begin(struct watch *w, const char *instance, const char *directory,
@@ -49,12 +44,8 @@ void watch_begin(struct watch *w, const char *instance, const char *directory,
                                                .check_ms = check_ms};
 
     memset(w, 0, sizeof(*w));
-    pthread_mutex_init(&w->mutex, NULL);
-    pthread_cond_init(&w->told, NULL);
-    assert_int_equal(
-        wm_monitor_create(instance, directory, &options, &w->monitor), 0);
-    assert_int_equal(
-        wm_monitor_subscribe(w->monitor, ring, w, &w->subscription), 0);
+    assert_ok(wm_monitor_create(instance, directory, &options, &w->monitor));
+    assert_ok(wm_monitor_subscribe(w->monitor, be_told, w, &w->subscription));
 }
 
 void watch_node(struct watch *w)
@@ -64,76 +55,54 @@ void watch_node(struct watch *w)
 
 void watch_end(struct watch *w)
 {
-    assert_int_equal(wm_monitor_unsubscribe(w->subscription), 0);
-    assert_int_equal(wm_monitor_destroy(w->monitor), 0);
+    assert_ok(wm_monitor_unsubscribe(w->subscription));
+    assert_ok(wm_monitor_destroy(w->monitor));
     assert_int_equal(w->wrong, 0);
-    pthread_cond_destroy(&w->told);
-    pthread_mutex_destroy(&w->mutex);
 }
 
 void watch_come_last(struct watch *w)
 {
-    assert_int_equal(wm_monitor_unsubscribe(w->subscription), 0);
+    assert_ok(wm_monitor_unsubscribe(w->subscription));
     w->last = 0; /* there may be a gap */
-    assert_int_equal(
-        wm_monitor_subscribe(w->monitor, ring, w, &w->subscription), 0);
+    assert_ok(wm_monitor_subscribe(w->monitor, be_told, w, &w->subscription));
 }
 
-static void await_view(struct watch *w, bool (*holds)(struct watch *, void *),
-                       void *argument)
-{
-    struct timespec until;
-    int error = 0;
-    bool held;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += PATIENCE_S;
-    pthread_mutex_lock(&w->mutex);
-    while (!(held = holds(w, argument)) && error == 0) {
-        error = pthread_cond_timedwait(&w->told, &w->mutex, &until);
-    }
-    pthread_mutex_unlock(&w->mutex);
-    if (!held) {
-        const struct wm_view *v = wm_monitor_view_begin(w->monitor);
-
-        print_message("# view %lu of \"%s\": error %d, epoch %u, %u workers\n",
-                      (unsigned long)v->number, v->name, v->error, v->epoch,
-                      v->worker_count);
-        wm_monitor_view_end(v);
-        fail_msg("timed out waiting for a view");
-    }
-}
-
-static bool is_told(struct watch *w, void *number)
-{
-    return w->last >= *(uint64_t *)number;
-}
-
-void watch_await_told(struct watch *w, uint64_t number)
-{
-    await_view(w, is_told, &number);
-}
-
-struct condition {
+struct awaited {
+    struct watch *watch;
     watch_holds *holds;
     long argument;
 };
 
-static bool is_seen(struct watch *w, void *argument)
+static bool is_seen(void *argument)
 {
-    const struct condition *c = argument;
-    const struct wm_view *v = wm_monitor_view_begin(w->monitor);
-    bool result = c->holds(v, c->argument);
+    const struct awaited *a = argument;
+    const struct wm_view *v = wm_monitor_view_begin(a->watch->monitor);
+    bool result = a->holds(v, a->argument);
 
     wm_monitor_view_end(v);
     return result;
 }
 
-void watch_await(struct watch *w, watch_holds *holds, long argument)
+void watch_await_named(struct watch *w, watch_holds *holds, long argument,
+                       const char *name)
 {
-    struct condition c = {holds, argument};
+    struct awaited a = {w, holds, argument};
 
-    await_view(w, is_seen, &c);
+    await(is_seen, &a, name);
+}
+
+static bool is_told(void *argument)
+{
+    const struct awaited *a = argument;
+
+    return a->watch->last >= (uint64_t)a->argument;
+}
+
+void watch_await_told(struct watch *w, uint64_t number)
+{
+    struct awaited a = {.watch = w, .argument = (long)number};
+
+    await(is_told, &a, "a view to be told of");
 }
 
 bool watch_live(const struct wm_view *view, long live)
@@ -151,6 +120,17 @@ bool watch_workers(const struct wm_view *view, long count)
     return (long)view->worker_count == count;
 }
 
+bool watch_worker(const struct wm_view *view, long pid)
+{
+    return view->live == 1 && view->worker_count == 1 &&
+           view->workers[0].pid == pid && view->workers[0].state == WM_LIVE;
+}
+
+bool watch_generations(const struct wm_view *view, long count)
+{
+    return view->unsettled == 0 && (long)view->generation_count == count;
+}
+
 bool watch_leader(const struct wm_view *view, long pid)
 {
     return view->leader->pid == pid;
@@ -165,46 +145,39 @@ uint64_t watch_number(const struct watch *w)
     return number;
 }
 
-/* The text between the parentheses, and the state after them. */
-static bool read_stat(pid_t thread, char name[32], char *state)
+bool watch_status(pid_t thread, const char *format, void *value)
 {
-    char path[64];
+    char path[64], line[128];
+    bool found = false;
     FILE *f;
-    bool found;
 
-    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)thread);
+    snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)thread);
     f = fopen(path, "re");
     if (f == NULL) {
         return false;
     }
-    found = fscanf(f, "%*d (%31[^)]) %c", name, state) == 2;
+    while (!found && fgets(line, sizeof(line), f) != NULL) {
+        found = sscanf(line, format, value) == 1;
+    }
     fclose(f);
-    return found;
-}
-
-static pid_t find_thread(const char *name)
-{
-    const struct dirent *entry;
-    DIR *dir = opendir("/proc/self/task");
-    pid_t found = 0;
-
-    while (dir != NULL && found == 0 && (entry = readdir(dir)) != NULL) {
-        pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
-        char its[32] = "", state;
-
-        if (read_stat(thread, its, &state) && strcmp(its, name) == 0) {
-            found = thread;
-        }
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    }
     return found;
 }
 
 static bool is_there(void *thread)
 {
-    return (*(pid_t *)thread = find_thread("wm-monitor")) != 0;
+    pid_t *found = thread;
+    DIR *tasks = opendir("/proc/self/task");
+    const struct dirent *entry;
+    char name[32] = "";
+
+    assert_non_null(tasks);
+    while (strcmp(name, "wm-monitor") != 0 &&
+           (entry = readdir(tasks)) != NULL) {
+        *found = (pid_t)strtol(entry->d_name, NULL, 10);
+        watch_status(*found, "Name: %31s", name);
+    }
+    closedir(tasks);
+    return strcmp(name, "wm-monitor") == 0;
 }
 
 pid_t watch_thread(void)
@@ -224,10 +197,10 @@ struct sleeper {
 static bool has_slept(void *argument)
 {
     struct sleeper *s = argument;
-    char name[32], state;
+    char state;
 
     s->looks++;
-    if (read_stat(s->thread, name, &state) && state != 'S') {
+    if (watch_status(s->thread, "State: %c", &state) && state != 'S') {
         s->looks = 0;
     }
     return s->looks == 5;

@@ -12,6 +12,7 @@
 #include "wm_monitor.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* No check of the segment within a test's time, ms. */
 #define WATCH_NEVER 3600000
@@ -19,10 +20,9 @@
 struct watch {
     struct wm_monitor *monitor;
     struct wm_subscription *subscription;
-    pthread_mutex_t mutex;
-    pthread_cond_t told;
-    uint64_t last; /* number of the view told last, under the mutex */
-    int wrong;     /* views that contradict themselves, under the mutex */
+    _Atomic uint64_t last; /* number of the view told last */
+    atomic_int unsettled;  /* views that say so */
+    atomic_int wrong;      /* views that contradict themselves */
 };
 
 void watch_begin(struct watch *watch, const char *instance,
@@ -32,10 +32,12 @@ void watch_node(struct watch *watch);
 /* Asserts that nothing was wrong. */
 void watch_end(struct watch *watch);
 
-/* Waits, asleep, until the latest view is such; ends the test if none is
- * within some 20 s. */
+/* Waits until the latest view is such. */
 typedef bool watch_holds(const struct wm_view *view, long argument);
-void watch_await(struct watch *watch, watch_holds *holds, long argument);
+#define watch_await(watch, holds, argument)                                    \
+    watch_await_named(watch, holds, argument, #holds "(" #argument ")")
+void watch_await_named(struct watch *watch, watch_holds *holds, long argument,
+                       const char *name);
 
 /* Waits until its subscriber was told of a view of this number or later. */
 void watch_await_told(struct watch *watch, uint64_t number);
@@ -46,9 +48,11 @@ void watch_come_last(struct watch *watch);
 watch_holds watch_live;    /* argument: 1 or 0 */
 watch_holds watch_error;   /* argument: the error */
 watch_holds watch_workers; /* argument: how many */
-watch_holds watch_leader;  /* argument: its pid */
+watch_holds watch_worker;  /* argument: pid of the only one, which is live */
+watch_holds watch_generations; /* argument: how many, in a look that settled */
+watch_holds watch_leader;      /* argument: its pid */
 
-/* A copy of the latest view's number. */
+/* The latest view's number. */
 uint64_t watch_number(const struct watch *watch);
 
 /* Whether a view can be: lists in order, counts in range, 0 if so. */
@@ -56,6 +60,10 @@ int watch_check(const struct wm_view *view);
 
 /* The monitor's thread, as soon as it is there. */
 pid_t watch_thread(void);
+
+/* Reads a value from the status of a thread of this process, as proc(5) has it:
+ * false if there is none. */
+bool watch_status(pid_t thread, const char *format, void *value);
 
 /* Waits until a thread of this process sleeps, or has ended. */
 void watch_await_asleep(pid_t thread);

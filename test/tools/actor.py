@@ -4,11 +4,13 @@
 when it is told."""
 
 import ctypes
+import multiprocessing
 import os
-import pickle
 import signal
-import socket
-import struct
+import traceback
+from ctypes import byref, sizeof
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
 
 import conf
 import proc
@@ -27,59 +29,35 @@ class NodeOptions(ctypes.Structure):
                 ("reserved", U32)]
 
 
-class JoinOptions(ctypes.Structure):
-    """struct wm_join_options"""
-    _fields_ = [("size", U32), ("role", U32), ("overdue_ms", U32),
-                ("expected", U32)]
-
-
-def load(library):
-    lib = ctypes.CDLL(library)
-    for name in ("attach", "release"):
-        getattr(lib, "wm_node_" + name).argtypes = [POINTER] * 2
-    lib.wm_node_release.argtypes = [POINTER]
-    lib.wm_generation_begin.argtypes = [POINTER] * 3
-    lib.wm_generation_abandon.argtypes = [POINTER, U64]
-    lib.wm_generation_close.argtypes = [POINTER, U64]
-    lib.wm_worker_join.argtypes = [POINTER, U64, POINTER, POINTER]
-    lib.wm_worker_start.argtypes = [POINTER, POINTER]
-    lib.wm_beat_at.argtypes = [POINTER, U64]
-    lib.wm_leader_stand.argtypes = [POINTER, POINTER]
-    lib.wm_sweep.argtypes = [POINTER, POINTER]
-    lib.wm_lock_acquire.argtypes = [POINTER, POINTER]
-    for name in ("worker_drain", "worker_leave", "beat", "lock_release"):
-        getattr(lib, "wm_" + name).argtypes = [POINTER]
-    return lib
-
-
 class Inside:
     """What an actor can be told to do; runs in its process."""
 
     def __init__(self, library):
-        self.lib = load(library)
+        self.lib = ctypes.CDLL(library)
         self.node = POINTER()
         self.worker = POINTER()
 
     def attach(self, instance, directory, **more):
-        options = NodeOptions(ctypes.sizeof(NodeOptions), 0, instance.encode(),
+        options = NodeOptions(sizeof(NodeOptions), 0, instance.encode(),
                               directory.encode(), **more)
-        return self.lib.wm_node_attach(ctypes.byref(options),
-                                       ctypes.byref(self.node))
+        return self.lib.wm_node_attach(byref(options), byref(self.node))
 
     def begin(self):
         number, reason = U64(), U32()
         assert self.lib.wm_generation_begin(
-            self.node, ctypes.byref(number), ctypes.byref(reason)) == 0
+            self.node, byref(number), byref(reason)) == 0
         return number.value
 
     def abort(self, generation):
-        return self.lib.wm_generation_abandon(self.node, generation)
+        return self.lib.wm_generation_abandon(self.node, U64(generation))
+
+    def retire(self, generation):
+        return self.lib.wm_generation_close(self.node, U64(generation))
 
     def join(self, generation, role=0, overdue_ms=0xffffffff):
-        options = JoinOptions(ctypes.sizeof(JoinOptions), role, overdue_ms, 0)
-        return self.lib.wm_worker_join(
-            self.node, generation, ctypes.byref(options),
-            ctypes.byref(self.worker))
+        options = (U32 * 4)(16, role, overdue_ms, 0)    # wm_join_options
+        return self.lib.wm_worker_join(self.node, U64(generation), options,
+                                       byref(self.worker))
 
     def start(self):
         counts = (ctypes.c_int32 * 8)()
@@ -96,14 +74,8 @@ class Inside:
         options = (U32 * 4)(16, purpose, 0, 0)
         return self.lib.wm_lock_acquire(self.node, options)
 
-    def unlock(self):
-        return self.lib.wm_lock_release(self.node)
-
     def drain(self):
         return self.lib.wm_worker_drain(self.worker)
-
-    def retire(self, generation):
-        return self.lib.wm_generation_close(self.node, generation)
 
     def leave(self):
         return self.lib.wm_worker_leave(self.worker)
@@ -123,58 +95,49 @@ class Inside:
         assert os.waitpid(pid, 0)[0] == pid
 
 
-def send(sock, thing):
-    data = pickle.dumps(thing)
-    sock.sendall(struct.pack("I", len(data)) + data)
-
-
-def receive(sock):
-    """None at the end."""
-    head = sock.recv(4, socket.MSG_WAITALL)
-    if not head:
-        return None
-    return pickle.loads(sock.recv(struct.unpack("I", head)[0],
-                                  socket.MSG_WAITALL))
-
-
 class Actor:
     """A process that acts when it is told: actor.begin() and so on are what
     Inside has. Its workers are forked from it. One that is forgotten ends."""
 
     def __init__(self, library=conf.LIBRARY):
         self.children = []
-        self.sock, other = socket.socketpair()
-        self.sock.settimeout(proc.DEADLINE)
+        self.line, theirs = multiprocessing.Pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            self.sock.close()
-            # Whoever held another actor's line would keep it from ending.
-            os.closerange(3, other.fileno())
-            os.closerange(other.fileno() + 1, 256)
-            serve(other, Inside(library))
-        other.close()
+            # An actor that held another's line would keep it from ending.
+            os.closerange(3, theirs.fileno())
+            os.closerange(theirs.fileno() + 1, 256)
+            serve(theirs, library)
+        theirs.close()
 
     def __getattr__(self, name):
         return lambda *args, **more: self.call(name, *args, **more)
 
     def call(self, name, *args, **more):
-        send(self.sock, (name, args, more))
-        answer = receive(self.sock)
+        self.line.send((name, args, more))
+        return self.answer()
+
+    def answer(self):
+        """None of one that became something else."""
+        assert self.line.poll(proc.DEADLINE), "no answer"
+        try:
+            answer = self.line.recv()
+        except EOFError:
+            return None
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     def fork(self):
         """A child of it, as a new actor."""
-        mine, theirs = socket.socketpair()
-        mine.settimeout(proc.DEADLINE)
-        send(self.sock, ("fork", (), {}))
-        socket.send_fds(self.sock, [b"."], [theirs.fileno()])
-        theirs.close()
         child = object.__new__(Actor)
         child.children = []
+        child.line, theirs = multiprocessing.Pipe()
+        self.line.send(("fork", (), {}))
+        send_handle(self.line, theirs.fileno(), self.pid)
+        theirs.close()
+        child.pid = self.answer()
         self.children.append(child)
-        child.sock, child.pid = mine, receive(self.sock)
         return child
 
     def worker(self, generation, **options):
@@ -185,32 +148,38 @@ class Actor:
 
     def quit(self):
         """Lets it end by itself."""
-        self.sock.close()
+        self.line.close()
         proc.wait(lambda: proc.gone(self.pid), "an end")
 
     def kill(self):
         """Ends it; its master, which reaps nobody, keeps the zombie."""
         os.kill(self.pid, signal.SIGKILL)
         proc.wait(lambda: proc.gone(self.pid), "a death")
-        self.sock.close()
+        self.line.close()
 
 
-def serve(sock, inside):
+def serve(line, library, inside=None):
     """An actor's life; it ends with the test, or as it is told."""
-    while order := receive(sock):
-        name, args, more = order
-        if name == "fork":
-            _, fds, _, _ = socket.recv_fds(sock, 1, 1)
-            child = os.fork()
-            if child == 0:
-                sock.close()
-                serve(socket.socket(fileno=fds[0]), inside)
-            os.close(fds[0])
-            send(sock, child)
-            continue
-        try:
-            answer = getattr(inside, name)(*args, **more)
-        except Exception as error:      # pylint: disable=broad-except
-            answer = error
-        send(sock, answer)
-    os._exit(0)
+    try:
+        inside = inside or Inside(library)
+        while True:
+            name, args, more = line.recv()
+            if name == "fork":
+                theirs = recv_handle(line)
+                answer = os.fork()
+                if answer == 0:
+                    line.close()
+                    serve(Connection(theirs), library, inside)
+                os.close(theirs)
+            else:
+                try:
+                    answer = getattr(inside, name)(*args, **more)
+                except Exception as error:  # pylint: disable=broad-except
+                    answer = error
+            line.send(answer)
+    except EOFError:                # the test has ended, or forgotten it
+        pass
+    except BaseException:           # pylint: disable=broad-except
+        traceback.print_exc()
+    finally:
+        os._exit(0)

@@ -25,11 +25,14 @@ class Place(Command):
         self.actors = []        # an actor that is forgotten ends
 
     def node(self, instance="demo", library=conf.LIBRARY, **options):
-        """A process that has attached; it is the node's master."""
-        actor = Actor(library)
-        assert actor.attach(instance, self.directory, **options) == 0
-        self.actors.append(actor)
-        return actor
+        """A process that has attached: the node's master, with the name of its
+        file."""
+        before = self.files()
+        master = Actor(library)
+        assert master.attach(instance, self.directory, **options) == 0
+        (master.file,) = set(self.files()) - set(before)
+        self.actors.append(master)
+        return master
 
     def files(self):
         return sorted(os.listdir(self.directory))
@@ -46,40 +49,31 @@ class Place(Command):
 
     def dead(self, instance="demo", workers=1, library=conf.LIBRARY):
         """What is left of a node whose processes were all killed: its file."""
-        before = set(self.files())
         master = self.node(instance, library)
         generation = master.begin()
         for worker in [master.worker(generation) for _ in range(workers)]:
             worker.kill()
         master.kill()
-        (name,) = set(self.files()) - before
-        return name
+        return master.file
 
-
-@pytest.fixture
-def spoilt(place):
-    """A dead segment with one 32-bit word changed."""
-    def maker(offset, value):
-        name = place.dead()
-        with open(place.path(name), "r+b") as f:
+    def write(self, name, offset, value, size=4):
+        """Changes a word of a segment."""
+        with open(self.path(name), "r+b") as f:
             f.seek(offset)
-            f.write(value.to_bytes(4, "little"))
+            f.write(value.to_bytes(size, "little"))
         return name
-    return maker
-
-
-def emptied(path):
-    leftovers.kill_all()
-    shutil.rmtree(path)
 
 
 @pytest.fixture
-def place():
-    path = tempfile.mkdtemp(prefix="segments.", dir=conf.BUILD)
-    try:
-        yield Place(path)
-    finally:
-        emptied(path)
+def place(tmp_path):
+    yield Place(str(tmp_path))
+    leftovers.kill_all()
+    shutil.rmtree(tmp_path)
+
+
+@pytest.fixture
+def master(place):
+    return place.node()
 
 
 @pytest.fixture
@@ -96,4 +90,5 @@ def public(root):
                            user="nobody", LD_LIBRARY_PATH=path)
         yield p
     finally:
-        emptied(path)
+        leftovers.kill_all()
+        shutil.rmtree(path)

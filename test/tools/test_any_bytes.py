@@ -17,22 +17,10 @@ import conf
 SEEDS = sorted(glob.glob(os.path.join(conf.ROOT, "test/fuzz/seeds/*")))
 HEAD = 8                    # what a seed of the fuzz target begins with
 CONSTANTS = 192
-NAME = "wm.demo.0123456789abcdef"
 ANSWERS = (0, 4, 5, 6)      # done, denied, damaged, foreign
 COMMANDS = (["--json", "show"], ["show", "--all"], ["events"],
             ["--json", "events"])
 ROUNDS = 60
-
-
-@pytest.fixture
-def whole(place):
-    """A segment of the seeds' geometry, as it was made: its constants."""
-    node = place.node(capacity=4, log_entries=4)
-    (name,) = place.files()
-    with open(place.path(name), "rb") as f:
-        data = f.read()
-    node.release()
-    return data
 
 
 @pytest.fixture
@@ -42,25 +30,32 @@ def chance():
     return random.Random(seed)
 
 
-def mutated(chance, constants):
-    """A seed with some words of it changed, seldom in its constants."""
-    with open(chance.choice(SEEDS), "rb") as f:
-        data = bytearray(f.read()[HEAD:])
-    data[:CONSTANTS] = constants[:CONSTANTS]
-    for _ in range(chance.choice((0, 1, 10, 400))):
-        first = 0 if chance.random() < 0.002 else CONSTANTS
-        at = chance.randrange(first, len(data) - 7) & ~7
-        value = chance.choice((0, (1 << 64) - 1, chance.getrandbits(64),
-                               chance.getrandbits(3) << 61
-                               | chance.getrandbits(61)))
-        struct.pack_into("<Q", data, at, value)
-    return bytes(data)
+@pytest.fixture
+def mutated(place, chance):
+    """Makes a segment of a seed with some words changed, seldom in its
+    constants, which are those of a node of the seeds' geometry."""
+    node = place.node(capacity=4, log_entries=4)
+    with open(place.path(node.file), "rb") as f:
+        constants = f.read(CONSTANTS)
+    node.release()
+
+    def maker():
+        with open(chance.choice(SEEDS), "rb") as f:
+            data = bytearray(f.read()[HEAD:])
+        data[:CONSTANTS] = constants
+        for _ in range(chance.choice((0, 1, 10, 400))):
+            first = 0 if chance.random() < 0.002 else CONSTANTS
+            at = chance.randrange(first, len(data) - 7) & ~7
+            value = chance.choice((0, (1 << 64) - 1, chance.getrandbits(64)))
+            struct.pack_into("<Q", data, at, value)
+        return bytes(data)
+    return maker
 
 
-def ask(place, command):
+def ask(place, *command):
     """One of the documented answers, soon; JSON where it is asked for."""
     done = subprocess.run(
-        [conf.WMCTL, "--directory", place.directory, *command, NAME],
+        [place.program, *place.options, *command],
         capture_output=True, timeout=20, check=False)
     assert done.returncode in ANSWERS, (command, done)
     assert len(done.stdout) < 1 << 20
@@ -70,35 +65,32 @@ def ask(place, command):
     return done.returncode
 
 
-def test_wmctl_answers_whatever_bytes_there_are(place, whole, chance):
+def test_wmctl_answers_whatever_bytes_there_are(place, mutated):
     answers = set()
-    for i in range(ROUNDS):
-        with open(place.path(NAME), "wb") as f:
-            f.write(mutated(chance, whole))
-        for command in COMMANDS:
-            answers.add(ask(place, command))
+    for _ in range(ROUNDS):
+        name = place.stray(mutated(), "demo")
+        answers.update(ask(place, *x, name) for x in COMMANDS)
     assert 0 in answers, "nothing but refusals"
 
 
-def test_wmctl_answers_while_the_bytes_change(place, whole, chance):
-    with open(place.path(NAME), "wb") as f:
-        f.write(mutated(chance, whole))
-    fd = os.open(place.path(NAME), os.O_WRONLY)
+def test_wmctl_answers_while_the_bytes_change(place, mutated, chance):
+    name = place.stray(mutated(), "demo")
     ended = threading.Event()
 
     def scribble():
-        while not ended.is_set():
-            data = mutated(chance, whole)
-            at = chance.choice((CONSTANTS, chance.randrange(len(data))))
-            os.pwrite(fd, data[at:], at)
+        with open(place.path(name), "r+b", buffering=0) as f:
+            while not ended.is_set():
+                data = mutated()
+                at = chance.choice((CONSTANTS, chance.randrange(len(data))))
+                f.seek(at)
+                f.write(data[at:])
 
     writer = threading.Thread(target=scribble)
     writer.start()
     try:
-        answers = {ask(place, chance.choice(COMMANDS))
+        answers = {ask(place, *chance.choice(COMMANDS), name)
                    for _ in range(ROUNDS)}
     finally:
         ended.set()
         writer.join()
-        os.close(fd)
     assert 0 in answers, "nothing but refusals"

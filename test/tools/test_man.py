@@ -15,17 +15,20 @@ import wmctl
 from wmctl import Command
 
 COMMANDS = {"list", "show", "watch", "events", "wait", "gc"}
-SOURCE = os.path.join(conf.ROOT, "cpp/tools/wmctl.1.scd")
+HELP = Command()
 
 
-def page():
-    with open(SOURCE, encoding="utf-8") as f:
+def source(path):
+    with open(os.path.join(conf.ROOT, path), encoding="utf-8") as f:
         return f.read()
+
+
+PAGE = source("cpp/tools/wmctl.1.scd")
 
 
 def section(name):
     """A section of the page."""
-    return re.search(rf"^# {name}\n(.*?)(?=^# |\Z)", page(), re.M | re.S)[1]
+    return re.search(rf"^# {name}\n(.*?)(?=^# |\Z)", PAGE, re.M | re.S)[1]
 
 
 def described(command):
@@ -36,83 +39,69 @@ def described(command):
 
 def option(name):
     """What the page says of an option."""
-    return re.search(rf"^\t*\*{name}\*.*\n((?:\t+.*\n|\n(?=\t))+)", page(),
+    return re.search(rf"^\t*\*{name}\*.*\n((?:\t+.*\n|\n(?=\t))+)", PAGE,
                      re.M)[1]
 
 
 def options_of(text):
-    return set(re.findall(r"^\t*(?:\*-\w\*, )?\*(--[\w-]+)\*", text, re.M))
+    """The long and the short options that a part of the page describes."""
+    found = re.findall(r"^\t*(?:\*(-\w)\*, )?\*(--[\w-]+)\*", text, re.M)
+    return {long for _, long in found}, {short for short, _ in found} - {""}
 
 
-def helped(*command):
-    """The options and commands that a --help names."""
-    text = Command().text(*command, "--help")
-    options = set(re.findall(r"^  (?:-\w,)?(--[\w-]+)", text, re.M))
-    short = set(re.findall(r"^  (-\w),", text, re.M)) - {"-h"}
-    commands = re.search(r"^Commands:\n((?:  .*\n)+)", text, re.M)
-    names = set(re.findall(r"^  (\w+)", commands[1], re.M)) if commands else (
-        set())
-    return options - {"--help"}, short, names
+def options_in_help(text):
+    found = re.findall(r"^  (?:(-\w), ?)?(--[\w-]+)", text, re.M)
+    found = [x for x in found if x[1] != "--help"]
+    return {long for _, long in found}, {short for short, _ in found} - {""}
 
 
 def test_every_option_and_command_of_the_help_stands_in_the_page():
-    options, short, names = helped()
-    assert names == COMMANDS and not short
-    assert names == set(re.findall(r"^\*(\w+)\*", section("COMMANDS"), re.M))
-    assert options == options_of(section("OPTIONS")) - {"--help"}
-    assert len(options) >= 4
+    text = HELP.text("--help")
+    (commands,) = re.findall(r"^Commands:\n((?:  .*\n)+)", text, re.M)
+    assert set(re.findall(r"^  (\w+)", commands, re.M)) == COMMANDS
+    assert set(re.findall(r"^\*(\w+)\*", section("COMMANDS"), re.M)) == COMMANDS
+    options, short = options_in_help(text)
+    assert options == options_of(section("OPTIONS"))[0] - {"--help"}
+    assert len(options) >= 4 and not short
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_option_of_a_command_stands_where_it_is_described(command):
-    options, short, _ = helped(command)
-    text = described(command)
-    assert options == options_of(text)
-    assert short == set(re.findall(r"^\t\*(-\w)\*,", text, re.M))
+    options = options_in_help(HELP.text(command, "--help"))
+    assert options == options_of(described(command))
     (line,) = [x for x in section("SYNOPSIS").replace("|\n", "| ").split("++")
                if f" *{command}*" in x]
-    assert set(short or options) <= set(re.findall(r"\*(-[\w-]+)\*", line))
+    long, short = options
+    assert (short or long) <= set(re.findall(r"\*(-[\w-]+)\*", line))
 
 
 def test_every_exit_status_of_the_help_stands_in_the_page():
-    text = Command().text("--help")
-    codes = re.findall(r"^  (\d)  ", text, re.M)
-    assert codes == re.findall(r"^\*(\d)\*$", section("EXIT STATUS"), re.M)
-    assert list(map(int, codes)) == list(range(wmctl.FAILED + 1))
-    said = re.findall(r"^\*\d\*\n\t(.*)", section("EXIT STATUS"), re.M)
-    for line, what in zip(said, re.findall(r"^  \d  (.*)", text, re.M)):
-        first = [re.split("[.:;,]", x.replace("*", "").lower())[0]
-                 for x in (line, what)]
-        assert first[0] == first[1]
+    """In the words with which its line begins."""
+    def beginnings(pattern, text):
+        return [(code, re.split("[.:;,]", what.replace("*", "").lower())[0])
+                for code, what in re.findall(pattern, text, re.M)]
+    helped = beginnings(r"^  (\d)  (.*)", HELP.text("--help"))
+    assert helped == beginnings(r"^\*(\d)\*\n\t(.*)", section("EXIT STATUS"))
+    assert [int(code) for code, _ in helped] == list(range(wmctl.FAILED + 1))
     assert f"ends with status {wmctl.USAGE}" in section("DESCRIPTION")
 
 
 def test_every_default_stands_in_the_page():
-    defaults = dict(re.findall(r"(--\w+) \w+=(\S+)",
-                               Command().text("--help")
-                               + Command().text("wait", "--help")))
+    defaults = dict(re.findall(
+        r"(--\w+) \w+=(\S+)", HELP.text("--help") + HELP.text("wait", "--help")
+    ))
     assert defaults == {"--directory": "/dev/shm", "--timeout": "30"}
     assert "_/dev/shm_" in option("--directory")
     assert " 30 if not given" in option("--timeout")
-
-
-def test_what_turns_colours_off_stands_in_the_page():
     for name in ("*NO_COLOR*", "*TERM*", "_dumb_"):
         assert name in option("--no-color")
 
 
-def tables():
-    """The words of words.cpp, by table."""
-    with open(os.path.join(os.path.dirname(SOURCE), "words.cpp"),
-              encoding="utf-8") as f:
-        found = re.findall(r"constexpr std::array (\w+) = \{(.*?)\};",
-                           f.read(), re.S)
-    return {name: set(re.findall(r'"([\w-]+)"', words))
-            for name, words in found}
-
-
 def test_every_word_stands_where_it_is_shown():
-    of = tables()
+    of = {name: set(re.findall(r'"([\w-]+)"', words))
+          for name, words in re.findall(
+              r"constexpr std::array (\w+) = \{(.*?)\};",
+              source("cpp/tools/words.cpp"), re.S)}
     assert set(of) == {"states", "generation_states", "roles", "reasons",
                        "kinds"}
     shown = {
@@ -125,12 +114,10 @@ def test_every_word_stands_where_it_is_shown():
             "unlinked", "would be unlinked", "kept", "in use"},
     }
     for text, words in shown.items():
-        for word in words:
-            assert f"_{word}_" in text, word
+        assert [x for x in words if f"_{x}_" not in text] == []
 
 
-def test_every_column_stands_where_it_is_shown(place):
-    place.node()
+def test_every_column_stands_where_it_is_shown(place, master):
     for command in ("list", "show", "events"):
         heading = [x for x in place.text(command).splitlines()
                    if x.startswith("#")][-1]
@@ -152,19 +139,14 @@ def test_every_field_of_the_json_stands_in_the_page(place):
     worker = master.worker(master.begin())
     assert worker.lead() == 1
     assert worker.lock(purpose=1) == 0
-    seen = {}
-    for command in COMMANDS - {"watch", "wait"}:
-        seen[command] = keys(place.lines(command))
-    seen["wait"] = keys(place.lines("wait", "--ready", "1"))
-    text = section("JSON")
-    parts = re.split(r"^\*(\w+)\* prints", text, flags=re.M)[1:]
-    said = {name: set(re.findall(r"_((?:[a-z]|\\_)+)_", what))
+    parts = re.split(r"^\*(\w+)\* prints", section("JSON"), flags=re.M)[1:]
+    said = {name: set(re.findall(r"_([a-z_]+)_", what.replace("\\_", "_")))
             for name, what in zip(parts[::2], parts[1::2])}
-    said = {name: {x.replace("\\_", "_") for x in words}
-            for name, words in said.items()}
     said["show"] |= said["list"]        # "as above"
-    assert set(seen) == set(said)
-    for command, fields in seen.items():
+    assert set(said) == COMMANDS - {"watch"}
+    for command in said:
+        more = ["--ready", "1"] if command == "wait" else []
+        fields = keys(place.lines(command, *more))
         assert fields and fields <= said[command], command
 
 
@@ -185,16 +167,13 @@ def test_the_example_reloads_a_server_and_waits_for_it(make):
     n.wait_up()
 
 
-def test_the_readmes_commands_are_understood(place):
-    with open(os.path.join(conf.ROOT, "README.md"), encoding="utf-8") as f:
-        commands = re.findall(r"^    wmctl (\w.*?) +#", f.read(), re.M)
+def test_the_readmes_commands_are_understood(place, master):
+    commands = re.findall(r"^    wmctl (\w.*?) +#", source("README.md"), re.M)
     assert {x.split()[0] for x in commands} == COMMANDS
-    master = place.node()
     g = master.begin()
     for _ in range(4):
         master.worker(g)
-    running = [place.begin(*x.split()) for x in commands]
-    for x in running:
+    for x in [place.begin(*x.split()) for x in commands]:
         if "watch" in x.popen.args or "-f" in x.popen.args:
             x.until(lambda out: out, "output")
             x.signal("TERM")
@@ -204,9 +183,8 @@ def test_the_readmes_commands_are_understood(place):
 def test_the_page_is_built_and_warns_of_nothing():
     if not shutil.which("scdoc"):
         pytest.skip("there is no scdoc")
-    built = os.path.join(conf.BUILD, "cpp/wmctl.1")
-    done = subprocess.run(["scdoc"], input=page(), capture_output=True,
+    done = subprocess.run(["scdoc"], input=PAGE, capture_output=True,
                           text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    with open(built, encoding="utf-8") as f:
-        assert f.read().split("\n.TH")[1] == done.stdout.split("\n.TH")[1]
+    built = source(os.path.join(conf.BUILD, "cpp/wmctl.1"))
+    assert built.split("\n.TH")[1] == done.stdout.split("\n.TH")[1]

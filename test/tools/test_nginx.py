@@ -8,22 +8,18 @@ import pytest
 
 import conf
 import proc
-from traced import LATE_JOIN
-from wmctl import DENIED, NOT_READY, OK, Command
+from wmctl import Command
 
 DEFAULT = Command()     # of /dev/shm, where other nodes may be, too
 
 
 @pytest.fixture
 def node(make):
-    """A running nginx, and the name of its node."""
-    def maker(**params):
-        n = make(opts={"name": conf.own("test-wmctl"),
-                       **params.pop("opts", {})}, **params).start()
-        (instance,) = n.instances
-        (path,) = n.segments()
-        return n, instance, os.path.basename(path)
-    return maker
+    """A running nginx, and the names of its node and of the file."""
+    n = make(opts={"name": conf.own("test-wmctl")}).start()
+    (instance,) = n.instances
+    (path,) = n.segments()
+    return n, instance, os.path.basename(path)
 
 
 def show(name):
@@ -36,8 +32,8 @@ def states(shown, generation):
             if g["id"] == generation for w in g["workers"]}
 
 
-def test_a_running_server_is_shown_as_it_is(node):
-    n, name, file = node()
+def test_a_running_server_is_shown_as_it_is_and_drains_below_a_new_one(node):
+    n, name, file = node
     shown = show(name)
     assert shown["live"] and shown["file"] == file and shown["current"] == 1
     assert states(shown, 1) == dict.fromkeys(n.current(), "live")
@@ -48,10 +44,6 @@ def test_a_running_server_is_shown_as_it_is(node):
                  if x["file"] == file]
     assert listed["live"] and listed["count"]["live"] == 2
     assert file in DEFAULT.text("list")
-
-
-def test_a_generation_that_drains_is_shown_below_the_new_one(node):
-    n, name, _ = node()
     held = n.drain()
     shown = show(name)
     assert [g["id"] for g in shown["generations"]] == [2, 1]
@@ -65,68 +57,30 @@ def test_a_generation_that_drains_is_shown_below_the_new_one(node):
     assert [g["id"] for g in show(name)["generations"] if g["workers"]] == [2]
 
 
-def test_a_killed_worker_is_shown_as_crashed_beside_its_replacement(node):
-    n, name, _ = node()
+def test_a_crash_of_a_worker_or_of_all_is_left_to_be_looked_at(node):
+    """A worker's, beside its replacement."""
+    n, name, file = node
     pid = n.started(1)[0]
     n.replace(pid)
     n.wait_up()
-    shown = show(name)
-    assert states(shown, 1) == {
+    assert states(show(name), 1) == {
         pid: "crashed", **dict.fromkeys(n.current(), "live")}
-    assert shown["generations"][0]["crashes"] == 1
-    assert "crashes 1" in DEFAULT.text("show", name)
-
-
-def test_a_crash_of_the_whole_server_is_left_to_be_looked_at(node):
-    n, name, file = node()
     everybody = [n.master, *n.workers()]
     n.pause(everybody)      # or a worker might notice its master's end
     proc.kill(*everybody)
     n.master = None
     shown = show(name)
     assert not shown["live"] and shown["count"]["gone"] == 2
-    assert "post-mortem" in DEFAULT.text("show", name)
     assert [x["event"] for x in DEFAULT.lines("events", name)].count(
-        "worker-live") == 2
-    assert DEFAULT.text("gc", "--dry-run", name) == (
-        f"{file}: would be unlinked\n")
-    assert n.segments()
+        "worker-live") == 3
     assert DEFAULT.text("gc", name) == f"{file}: unlinked\n"
     assert not n.segments()
     n.complete = False
 
 
-def test_gc_leaves_a_running_server_alone(node):
-    n, name, file = node()
-    assert DEFAULT.json("gc", name)["segments"] == [
-        {"file": file, "instance": name, "action": "kept",
-         "reason": "in use"}]
-    assert show(name)["live"]
-
-
-def test_wait_ends_when_a_reloads_workers_are_ready(node):
-    """Not before: the old ones were as many."""
-    n, name, _ = node(before_join=LATE_JOIN)
-    n.open_gate("late")
-    held = n.hold_all()
-    waiting = DEFAULT.begin("--json", "wait", "--ready", "2", "--newer-than",
-                            "1", "--timeout", "60", name)
-    n.hup()
-    n.wait_note("gate", 2)
-    answer = DEFAULT.json("wait", "--ready", "2", "--timeout", "0",
-                          "--newer-than", "1", name, status=NOT_READY)
-    assert answer["live"] == 0
-    assert waiting.popen.poll() is None
-    n.open_gate("join")
-    status, said = waiting.end()
-    (answer,) = waiting.documents(1)
-    assert (status, said) == (OK, "")
-    assert (answer["generation"], answer["live"]) == (2, 2)
-    n.let_go(held)
-
-
 def test_events_are_followed_over_a_reload_and_a_restart(node):
-    n, name, file = node()
+    """Looking leaves no trace: a server that ends unlinks its segment."""
+    n, name, file = node
     follow = DEFAULT.begin("--json", "events", "-f", name)
     follow.documents(1)
     n.reload()
@@ -136,6 +90,7 @@ def test_events_are_followed_over_a_reload_and_a_restart(node):
                 and output.count('"event":"worker-left"') == 2)
     follow.until(seen, "the reload")
     n.stop()
+    assert not n.segments()
     follow.until(lambda out: '"live":false' in out, "the end")
     n.start_again()
 
@@ -156,42 +111,3 @@ def test_events_are_followed_over_a_reload_and_a_restart(node):
                   "generation-exited"):
         assert events.count((event, 1)) == events.count((event, 2)) == 1
     assert events.count(("worker-left", 2)) == 2
-
-
-def test_watch_draws_a_reload_in_place(node):
-    n, name, _ = node()
-    watch = DEFAULT.begin("watch", name, terminal=(24, 120))
-    watch.until(lambda out: "# generation 1" in out, "the first generation")
-    n.reload()
-    watch.until(lambda out: "# generation 2: active" in out.split("\033[H")[-1],
-                "the second generation")
-    watch.signal("INT")
-    assert watch.end() == (OK, "")
-
-
-def test_nobody_may_look_at_a_server_of_mode_0600(node, public):
-    n, name, file = node()
-    nobody = Command(program=public.nobody.program, user="nobody",
-                     **public.nobody.env)
-    line = nobody.refuses(DENIED, "show", name)
-    assert file in line and "mode 0600" in line
-    n.stop()
-
-
-def test_anybody_may_look_at_a_server_of_mode_0644(node, public):
-    n, name, _ = node(opts={"mode": 0o644})
-    nobody = Command(program=public.nobody.program, user="nobody",
-                     **public.nobody.env)
-    assert states(nobody.json("show", name), 1) == dict.fromkeys(
-        n.current(), "live")
-    n.stop()
-
-
-def test_looking_leaves_no_trace(node):
-    """A server that ends unlinks its segment, whoever looks on."""
-    n, _, file = node()
-    watch = DEFAULT.begin("--json", "watch", file)
-    watch.documents(1)
-    n.stop()
-    assert watch.end()[0] == OK
-    assert not n.segments()

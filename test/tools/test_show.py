@@ -7,12 +7,10 @@ import re
 
 import pytest
 
+import segment
 from proc import gone, wait
 from actor import WM_CLOSED
-from wmctl import NO_NODE, NOT_READY, OK, USAGE, Command
-
-
-RECORD_GENERATION = 776         # of the first record, as protocol.md has it
+from wmctl import NO_NODE, NOT_READY, USAGE, Command
 
 
 def workers(shown):
@@ -27,34 +25,37 @@ def rows(text):
     return [x.split() for x in text.splitlines() if not x.startswith("#")]
 
 
-def test_the_current_generation_is_first_and_old_ones_are_below(place):
-    master = place.node()
-    old, new = [master.worker(master.begin()) for _ in range(2)]
+def test_the_current_generation_is_first_and_old_ones_are_below(place, master):
+    """It is the newest that has begun, or else the last that has exited."""
+    def look():
+        shown = place.json("show")
+        assert [g["id"] for g in shown["generations"] if g["current"]] == [
+            shown["current"]]
+        return generations(shown)
+    old = master.worker(master.begin())
+    assert master.begin() == 2
+    assert look() == [(2, "begun"), (1, "active")]
+    new = master.worker(2)
     old.drain()
-    shown = place.json("show")
-    assert shown["current"] == 2
-    assert [(g["id"], g["current"]) for g in shown["generations"]] == [
-        (2, True), (1, False)]
+    assert look() == [(2, "active"), (1, "active")]
     text = place.text("show")
     assert re.findall(r"^# (?:old )?generation \d", text, re.M) == [
         "# generation 2", "# old generation 1"]
     assert [(int(r[0]), r[2]) for r in rows(text)] == [
         (new.pid, "live"), (old.pid, "draining")]
     assert f"master {master.pid}" in text
+    new.drain()
+    for g, worker in (1, old), (2, new):
+        assert worker.retire(g) == WM_CLOSED
+        worker.leave()
+    assert master.abort(master.begin()) == WM_CLOSED
+    assert look() == [(2, "exited"), (3, "aborted"), (1, "exited")]
 
 
-def test_a_generation_that_has_begun_is_the_current_one(place):
-    master = place.node()
-    master.worker(master.begin())
-    assert master.begin() == 2
-    shown = place.json("show")
-    assert shown["current"] == 2
-    assert generations(shown) == [(2, "begun"), (1, "active")]
-
-
-def test_each_state_has_its_word(place):
-    master = place.node()
+def test_each_state_has_its_word(place, master):
+    """A helper is shown, and counted nowhere."""
     g = master.begin()
+    helper = master.worker(g, role=1)
     live, stalled, draining, crashed, joining = [
         master.fork() for _ in range(5)]
     for worker in (live, draining, crashed):
@@ -69,51 +70,35 @@ def test_each_state_has_its_word(place):
     shown = place.json("show")
     expected = {live.pid: "live", stalled.pid: "stalled",
                 draining.pid: "draining", crashed.pid: "crashed",
-                joining.pid: "joining"}
+                joining.pid: "joining", helper.pid: "live"}
     assert {p: w["state"] for p, w in workers(shown).items()} == expected
     assert shown["count"] == {"joining": 1, "live": 1, "stalled": 1,
                               "draining": 1, "crashed": 1, "gone": 0}
-    assert {int(r[0]): r[2] for r in rows(place.text("show"))} == expected
+    assert {p for p, w in workers(shown).items() if w["role"] == "helper"} == {
+        helper.pid}
+    assert shown["generations"][0]["crashes"] == 1
+    text = place.text("show")
+    assert "crashes 1" in text
+    assert {int(r[0]): r[2] for r in rows(text)} == expected
 
 
-def test_a_killed_worker_is_gone_before_anybody_has_swept(place):
+def test_a_killed_worker_is_gone_before_anybody_has_swept(place, master):
     """Also while it is a zombie, which its master has not reaped."""
-    master = place.node()
     worker = master.worker(master.begin())
     assert not workers(place.json("show"))[worker.pid]["gone"]
     worker.kill()
-    shown = place.json("show")
-    seen = workers(shown)[worker.pid]
-    assert (seen["state"], seen["gone"]) == ("live", True)
-    assert (shown["count"]["live"], shown["count"]["gone"]) == (0, 1)
-    assert rows(place.text("show"))[0][2] == "gone"
+    for act in (lambda: None, lambda: master.reap(worker.pid)):
+        act()
+        shown = place.json("show")
+        seen = workers(shown)[worker.pid]
+        assert (seen["state"], seen["gone"]) == ("live", True)
+        assert (shown["count"]["live"], shown["count"]["gone"]) == (0, 1)
+        assert rows(place.text("show"))[0][2] == "gone"
 
 
-def test_a_killed_worker_is_gone_after_it_was_reaped(place):
-    master = place.node()
-    worker = master.worker(master.begin())
-    worker.kill()
-    master.reap(worker.pid)
-    seen = workers(place.json("show"))[worker.pid]
-    assert (seen["state"], seen["gone"]) == ("live", True)
-
-
-def test_after_the_last_generation_has_exited_it_is_the_current_one(place):
-    master = place.node()
-    for g in (1, 2):
-        worker = master.worker(master.begin())
-        worker.drain()
-        assert worker.retire(g) == WM_CLOSED
-        worker.leave()
-    assert master.abort(master.begin()) == WM_CLOSED
-    shown = place.json("show")
-    assert shown["current"] == 2
-    assert generations(shown) == [(2, "exited"), (3, "aborted"), (1, "exited")]
-
-
-def test_a_worker_of_a_forgotten_generation_is_shown(place, spoilt):
+def test_a_worker_of_a_forgotten_generation_is_shown(place):
     """Its generation's record was used anew since it was read."""
-    name = spoilt(RECORD_GENERATION, 99)
+    name = place.write(place.dead(), segment.RECORDS + 8, 99)
     (forgotten,) = [g for g in place.json("show", name)["generations"]
                     if g["workers"]]
     assert (forgotten["id"], forgotten["state"], forgotten["reason"],
@@ -122,37 +107,25 @@ def test_a_worker_of_a_forgotten_generation_is_shown(place, spoilt):
     assert "# old generation 99: forgotten\n" in place.text("show", name)
 
 
-def test_of_a_dead_node_everybody_is_gone(place):
-    name = place.dead(workers=2)
-    shown = place.json("show", name)
-    assert not shown["live"] and shown["count"]["gone"] == 2
-    assert all(w["gone"] for w in workers(shown).values())
-    assert "post-mortem" in place.text("show", "demo")
-
-
-def test_a_dead_nodes_pid_is_no_living_processs(place):
-    """It may be another's by now; one that execs is as good."""
-    master = place.node()
-    worker = master.worker(master.begin())
+def test_of_a_dead_node_everybody_is_gone(place, master):
+    """Also if the pid is in use. It may be another's by now; one that execs is
+    as good."""
+    g = master.begin()
+    killed, worker = [master.worker(g) for _ in range(2)]
     assert worker.lock(purpose=0) == 0
     worker.become("sleep", "600")
+    killed.kill()
     master.kill()
     wait(lambda: not place.json("show", "demo")["live"], "the node's end")
     shown = place.json("show", "demo")
-    assert workers(shown)[worker.pid]["gone"] and not gone(worker.pid)
-    assert shown["lock"]["gone"]
+    assert not gone(worker.pid)
+    assert {p: w["gone"] for p, w in workers(shown).items()} == {
+        killed.pid: True, worker.pid: True}
+    assert shown["count"]["gone"] == 2 and shown["lock"]["gone"]
+    assert "post-mortem" in place.text("show", "demo")
 
 
-def test_a_helper_is_shown_and_counted_nowhere(place):
-    master = place.node()
-    helper = master.worker(master.begin(), role=1)
-    shown = place.json("show")
-    assert workers(shown)[helper.pid]["role"] == "helper"
-    assert not any(shown["count"].values())
-
-
-def test_the_locks_holder_is_named(place):
-    master = place.node()
+def test_the_locks_holder_is_named(place, master):
     worker = master.worker(master.begin())
     assert place.json("show")["lock"] is None
     assert "# lock: free\n" in place.text("show")
@@ -162,11 +135,10 @@ def test_the_locks_holder_is_named(place):
     assert (shown["lock"]["pid"], shown["lock"]["purpose"],
             shown["lock"]["generation"], shown["lock"]["gone"]) == (
         worker.pid, 7, 1, False)
-    assert f"# lock: held by {worker.pid} of generation 1" in (
-        place.text("show"))
-    assert rows(place.text("show"))[0][-1] == "lock"
+    text = place.text("show")
+    assert f"# lock: held by {worker.pid} of generation 1" in text
+    assert rows(text)[0][-1] == "lock"
     wait(lambda: place.json("show")["lock"]["held_ms"] > 50, "a long time")
-    worker.kill()
     for killed in (worker, master):             # then it is post-mortem
         killed.kill()
         assert place.json("show", "demo")["lock"]["gone"]
@@ -175,30 +147,25 @@ def test_the_locks_holder_is_named(place):
         assert rows(text)[0][-1] == "-"
 
 
-def test_the_leader_is_named(place):
-    master = place.node()
+def test_the_leader_is_named(place, master):
     worker = master.worker(master.begin())
     assert place.json("show")["leader"] is None
     assert "# leader: nobody\n" in place.text("show")
     assert worker.lead() == 1
-    shown = place.json("show")
-    assert (shown["leader"]["pid"], shown["leader"]["term"]) == (
-        worker.pid, 1)
-    assert workers(shown)[worker.pid]["leader"]
-    assert f"# leader: {worker.pid} of generation 1, term 1\n" in (
-        place.text("show"))
+    assert workers(place.json("show"))[worker.pid]["leader"]
     assert rows(place.text("show"))[0][-1] == "leader"
     heirs = [master.worker(1) for _ in range(2)]
-    worker.drain()
-    assert heirs[1].lead() == 1
-    assert place.json("show")["leader"] == {
-        "pid": heirs[1].pid, "generation": 1, "slot": 2, "term": 2}
-    assert f"# leader: {heirs[1].pid} of generation 1, term 2\n" in (
-        place.text("show"))
+    for slot, term, leader in ((0, 1, worker), (2, 2, heirs[1])):
+        assert place.json("show")["leader"] == {
+            "pid": leader.pid, "generation": 1, "slot": slot, "term": term}
+        assert (f"# leader: {leader.pid} of generation 1, term {term}\n"
+                in place.text("show"))
+        worker.drain()
+        assert heirs[1].lead() == 1
 
 
-def test_generations_without_workers_are_shown_when_all_are_asked_for(place):
-    master = place.node()
+def test_generations_without_workers_are_shown_when_all_are_asked_for(place,
+                                                                      master):
     master.worker(master.begin()).leave()
     assert master.retire(1) == WM_CLOSED
     assert master.abort(master.begin()) == WM_CLOSED
@@ -211,16 +178,19 @@ def test_generations_without_workers_are_shown_when_all_are_asked_for(place):
         ("2", "aborted"), ("1", "exited")]
 
 
-def test_every_row_has_the_headings_columns(place):
-    master = place.node()
+@pytest.mark.parametrize("command, columns", [
+    ("list", "#INSTANCE STATE CURRENT JOINING LIVE STALLED DRAINING CRASHED "
+     "GONE FILE"),
+    ("show", "#PID SLOT STATE ROLE AGE BEAT STALLS MARKS"),
+    ("events", "#TIME NUMBER EVENT GENERATION PID SLOT VALUE")])
+def test_every_row_has_the_headings_columns(place, master, command, columns):
     for _ in range(2):
         master.worker(master.begin())
-    (heading,) = [x for x in place.text("show").splitlines()
-                  if x.startswith("#PID")]
-    assert heading.split() == ["#PID", "SLOT", "STATE", "ROLE", "AGE", "BEAT",
-                               "STALLS", "MARKS"]
-    for row in rows(place.text("show")):
-        assert len(row) == len(heading.split())
+    text = place.text(command)
+    heading = [x for x in text.splitlines() if re.match("#[A-Z]", x)]
+    assert [x.split() for x in heading] == [columns.split()]
+    assert rows(text)
+    assert {len(x) for x in rows(text)} == {len(columns.split())}
 
 
 # --- which node ---------------------------------------------------------------
@@ -233,21 +203,17 @@ def test_without_a_name_the_only_live_node_is_meant(place):
 
 
 def test_of_several_one_must_be_named(place):
-    a, b = place.node("a"), place.node("b")
-    line = place.refuses(USAGE, "show")
-    assert all(name in line for name in place.files())
-    for node, name in ((a, "a"), (b, "b")):
-        assert place.json("show", name)["instance"] == name
-        assert node.release() == 0
-
-
-def test_a_file_name_tells_nodes_of_one_instance_apart(place):
-    place.node()
-    place.node()
-    line = place.refuses(USAGE, "show", "demo")
-    for name in place.files():
-        assert name in line
-        assert place.json("show", name)["file"] == name
+    """By its file if they are of one instance."""
+    a, *twins = place.node("a"), place.node("b"), place.node("b")
+    for command in (["show"], ["wait", "--ready", "1"]):
+        line = place.refuses(USAGE, *command)
+        assert all(name in line for name in place.files())
+    assert place.json("show", "a")["file"] == a.file
+    line = place.refuses(USAGE, "show", "b")
+    assert a.file not in line
+    for twin in twins:
+        assert twin.file in line
+        assert place.json("show", twin.file)["file"] == twin.file
 
 
 def test_a_locked_file_that_is_no_segment_hides_no_node(place):
@@ -262,8 +228,7 @@ def test_a_locked_file_that_is_no_segment_hides_no_node(place):
             assert place.lines("events", *named)
             watch = place.begin("watch", *named)
             watch.until(lambda out: f"{worker.pid} " in out, "the worker")
-            watch.signal("INT")
-            assert watch.end() == (OK, "")
+            watch.stop()
 
 
 def test_a_file_that_is_no_segment_hides_no_end_of_a_node(place):
@@ -284,11 +249,13 @@ def test_a_live_node_comes_before_a_dead_one_of_its_name(place):
 
 @pytest.mark.parametrize("args", [(), ("demo",), ("wm.demo.0123456789abcdef",)])
 def test_no_node_is_said_so(place, args):
-    line = place.refuses(NO_NODE, "show", *args)
-    assert "wmctl list" in line and place.directory in line
+    place.node().release()
+    for command in ("show", "watch", "events"):
+        line = place.refuses(NO_NODE, command, *args)
+        assert "wmctl list" in line and place.directory in line
 
 
-def test_a_directory_that_is_not_there_is_named(place):
+def test_a_directory_that_is_not_there_is_named():
     for name in ("/not/there", "/etc/passwd"):
         line = Command().refuses(NO_NODE, "show", "--directory", name)
         assert name in line and "--directory" in line
@@ -309,9 +276,9 @@ def test_wrong_usage_names_the_help(place, args):
     ("--timeout", ["-0.1", "1000001", "nan", "inf"]),
     ("--generation", ["0", "old", str(2**64)]),
     ("--newer-than", ["current", str(2**64)])])
-def test_what_is_no_number_of_an_option_is_wrong_usage(place, option, numbers):
+def test_what_is_no_number_of_an_option_is_wrong_usage(place, master, option,
+                                                       numbers):
     """An empty one comes from a script whose last command has failed."""
-    place.node()
     for number in (*numbers, "", "-1", "+1", " 1", "1 ", "0x2", "1,5", "x"):
         line = place.refuses(
             USAGE, "wait", *(["--ready", "1"] if option != "--ready" else []),
@@ -319,7 +286,6 @@ def test_what_is_no_number_of_an_option_is_wrong_usage(place, option, numbers):
         assert option in line and f'"{number}"' in line
 
 
-def test_a_number_is_of_base_10_whatever_it_begins_with(place):
-    place.node()
+def test_a_number_is_of_base_10_whatever_it_begins_with(place, master):
     assert place.json("wait", "--ready", "010", "--timeout", "00",
                       status=NOT_READY)["wanted"] == 10

@@ -1,29 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
 """Segments of other versions: one whose header and records are longer is told
-as one of today's is; an unknown feature stands in the way if it says so."""
+as one of today's is; of one with an unknown feature nothing is read."""
 
 import json
 import re
-
-import pytest
 
 import conf
 import later
 import segment
 from actor import WM_CLOSED
-from wmctl import DAMAGED, FOREIGN, OK
+from wmctl import FOREIGN
 
-COMPATIBLE, INCOMPATIBLE = 128, 136     # protocol.md has where they lie
-UNKNOWN = 1 << 31
 CHANGES = re.compile(r"_ms$|^file$|^instance$")
-
-
-@pytest.fixture(scope="module")
-def libraries(tmp_path_factory):
-    """{version: path of its libwm.so}"""
-    return {"this": conf.LIBRARY,
-            "later": later.build(str(tmp_path_factory.mktemp("later")))}
 
 
 def live(place, instance, library):
@@ -63,13 +52,23 @@ def told(place, instance, everybody):
                        place.lines("events", instance)], names)
 
 
-def test_a_node_of_a_later_version_is_told_as_todays(place, libraries):
-    said, files = {}, {}
+def test_a_node_of_a_later_version_is_told_as_todays(place, tmp_path_factory):
+    """Alive, which gc leaves alone, and when all have been killed."""
+    libraries = {"this": conf.LIBRARY,
+                 "later": later.build(str(tmp_path_factory.mktemp("later")))}
+    said, dead = {}, {}
     for version, library in libraries.items():
-        before = set(place.files())
         everybody = live(place, version, library)
-        (files[version],) = set(place.files()) - before
+        file = everybody[0].file
         said[version] = told(place, version, everybody)
+        assert place.json("gc", version)["segments"] == [
+            {"file": file, "instance": version, "action": "kept",
+             "reason": "in use"}]
+        assert place.json("wait", "--ready", "2", version)["ready"]
+        for actor in reversed(everybody):
+            actor.kill()
+        dead[version] = told(place, version, everybody)
+        assert place.text("gc", version) == f"{file}: unlinked\n"
     assert said["later"] == said["this"]
     _, shown, events = said["later"]
     text = json.dumps(said["later"])
@@ -77,103 +76,20 @@ def test_a_node_of_a_later_version_is_told_as_todays(place, libraries):
     assert {w["state"] for g in shown["generations"]
             for w in g["workers"]} == {"joining", "live", "draining", "crashed"}
     assert [x["number"] for x in events] == list(range(1, len(events) + 1))
+    assert dead["later"] == dead["this"] != said["this"]
 
 
-def test_what_a_later_version_has_left_is_told_and_goes(place, libraries):
-    said = {}
-    for version, library in libraries.items():
-        name = place.dead("demo", 3, library=library)
-        said[version] = [
-            place.json("show", name)["count"],
-            [x["event"] for x in place.lines("events", name)]]
-        assert place.text("gc", "--dry-run") == f"{name}: would be unlinked\n"
-        assert place.text("gc") == f"{name}: unlinked\n"
-        assert place.files() == []
-    assert said["later"] == said["this"]
-    assert said["later"][0]["gone"] == 3
-
-
-def test_a_later_versions_living_node_is_kept(place, libraries):
-    master = place.node(library=libraries["later"])
+def test_a_living_node_with_an_unknown_feature_is_listed_and_kept(place):
+    """That it lives is known from its lock alone."""
+    master = place.node()
     master.worker(master.begin())
-    (name,) = place.files()
-    (told_,) = place.json("gc")["segments"]
-    assert (told_["action"], told_["reason"]) == ("kept", "in use")
-    assert place.json("wait", "--ready", "1")["ready"]
-    assert place.files() == [name]
-
-
-def test_a_later_versions_log_is_followed_and_so_is_the_next_life(place,
-                                                                  libraries):
-    """Which today's version begins."""
-    master = place.node(library=libraries["later"], log_entries=4)
-    master.worker(master.begin()).quit()
-    follow = place.begin("--json", "events", "-f", "demo")
-    for _ in range(5):
-        master.begin()
-    follow.until(lambda out: '"generation":6' in out, "the last generation")
-    master.release()
-    follow.until(lambda out: '"live":false' in out, "the end")
-    place.node().begin()
-    follow.until(lambda out: '"generation-begun","generation":1' in
-                 out.partition('"live":true')[2], "the next life")
-    follow.signal("TERM")
-    follow.end()
-
-
-@pytest.mark.parametrize("generation, status, words", [
-    (0, DAMAGED, "its header contradicts itself"),
-    (3, FOREIGN, "of another ABI of libwm: restart the server")])
-def test_a_drafts_segment_is_refused_and_goes(place, generation, status, words):
-    name = place.stray(segment.draft("stray", generation))
-    for command in ("show", "events", "watch"):
-        line = place.refuses(status, command, name)
-        assert name in line and words in line and "restart the server" in line
-    assert place.text("gc") == f"{name}: unlinked\n"
-
-
-# --- features -----------------------------------------------------------------
-
-def featured(place, at):
-    """A live node and a dead one that have an unknown feature."""
-    dead = place.dead("dead")
-    master = place.node("live")
-    master.worker(master.begin())
-    (living,) = set(place.files()) - {dead}
-    for name in (dead, living):
-        with open(place.path(name), "r+b") as f:
-            f.seek(at)
-            f.write(UNKNOWN.to_bytes(8, "little"))
-    return dead, living
-
-
-def test_a_feature_that_need_not_be_known_changes_nothing(place):
-    dead, living = featured(place, COMPATIBLE)
-    for name, seen in (dead, ("gone", 1)), (living, ("live", 1)):
-        assert seen in place.json("show", name)["count"].items()
-        assert "worker-live" in {x["event"] for x in place.lines("events",
-                                                                 name)}
-    assert {x["status"] for x in place.json("list")["nodes"]} == {OK}
-    assert place.json("wait", "--ready", "1", "live")["ready"]
-    assert place.text("gc") == f"{dead}: unlinked\n"
-    assert place.files() == [living]
-
-
-def test_a_feature_that_must_be_known_is_foreign(place):
-    """Nothing is read; who uses it is known from its lock alone."""
-    dead, living = featured(place, INCOMPATIBLE)
-    asked = [[command, name] for command in ("show", "events", "watch")
-             for name in (dead, living)]
-    for command in (*asked, ["wait", "--ready", "1", living]):
-        line = place.refuses(FOREIGN, *command)
-        assert command[-1] in line
-        assert "of another ABI of libwm: restart the server" in line
-    nodes = place.json("list")["nodes"]
-    assert [(x["file"], x["live"], x["status"], x["count"])
-            for x in nodes] == [(dead, False, FOREIGN, None),
-                                (living, True, FOREIGN, None)]
-    assert all("another ABI" in x["error"] for x in nodes)
-    assert [x.split()[:2] for x in place.text("list").splitlines()[1:]] == [
-        ["dead", "foreign"], ["live", "foreign"]]
-    assert place.text("gc") == f"{dead}: unlinked\n"
-    assert place.files() == [living]
+    place.write(master.file, segment.INCOMPATIBLE, 1 << 31, 8)
+    place.refuses(FOREIGN, "wait", "--ready", "1", master.file)
+    (node,) = place.json("list")["nodes"]
+    assert (node["live"], node["status"], node["count"]) == (
+        True, FOREIGN, None)
+    assert "another ABI" in node["error"]
+    assert place.text("list").splitlines()[1].split()[:2] == [
+        "demo", "foreign"]
+    assert place.text("gc") == ""
+    assert place.files() == [master.file]

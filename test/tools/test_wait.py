@@ -8,11 +8,9 @@ import os
 import pytest
 
 import proc
-import wmctl
 from actor import WM_CLOSED
 from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, USAGE
 
-LONG = ("--timeout", "60")
 ONCE = ("--timeout", "0")
 
 
@@ -23,57 +21,42 @@ def ready(place, count, *args, status=OK):
 
 def begin(place, count, *args):
     """A wait that has begun to sleep, or is about to."""
-    return place.begin("--json", "wait", "--ready", str(count), *LONG, *args)
+    return place.begin("--json", "wait", "--ready", str(count), "--timeout",
+                       "60", *args)
 
 
-def asleep(running):
-    """Waits until it sleeps, or has ended."""
-    proc.wait(lambda: (proc.stat(running.popen.pid) or "Z")[0] in "SZ",
-              "a sleep")
+def answer_of(running):
+    """What one has written that ended well."""
+    assert running.end() == (OK, "")
+    return running.documents(1)[0]
 
 
-def result(running):
-    """(exit status, what it has written)"""
-    status, said = running.end()
-    assert said == ""
-    return status, running.documents(1)[0]
-
-
-def test_enough_live_workers_are_ready_at_once(place):
-    master = place.node()
+def test_enough_live_workers_are_ready_at_once(place, master):
     g = master.begin()
     for _ in range(2):
         master.worker(g)
-    (name,) = place.files()
     for count in (1, 2):
         assert ready(place, count) == {
             "ready": True, "wanted": count, "live": 2, "generation": 1,
-            "file": name, "settled": True}
-    assert ready(place, 3, status=NOT_READY)["live"] == 2
+            "file": master.file, "settled": True}
+    for timeout in ("0", "0.2"):
+        answer = ready(place, 3, "--timeout", timeout, status=NOT_READY)
+        assert (answer["ready"], answer["live"]) == (False, 2)
     assert place.text("wait", "--ready", "2", *ONCE) == (
         "2 of 2 workers are live in generation 1\n")
 
 
-def test_it_ends_as_the_last_one_gets_ready(place):
-    master = place.node()
+def test_it_ends_as_the_last_one_gets_ready(place, master):
     g = master.begin()
     master.worker(g)
     waiting = begin(place, 2)
     late = master.fork()
     assert late.join(g) == 0
     assert late.start() == 0
-    assert result(waiting)[0] == OK
+    answer_of(waiting)
 
 
-def test_the_timeout_is_not_ready(place):
-    master = place.node()
-    master.worker(master.begin())
-    answer = ready(place, 2, "--timeout", "0.2", status=NOT_READY)
-    assert not answer["ready"]
-
-
-def test_only_live_workers_count(place):
-    master = place.node()
+def test_only_live_workers_count(place, master):
     g = master.begin()
     joining, draining, killed, helper = [master.fork() for _ in range(4)]
     assert joining.join(g) == 0
@@ -85,50 +68,38 @@ def test_only_live_workers_count(place):
     assert ready(place, 1, status=NOT_READY)["live"] == 0
 
 
-def test_the_current_generation_is_meant_unless_one_is_named(place):
-    master = place.node()
+def test_the_current_generation_is_meant_unless_one_is_named(place, master):
     master.worker(master.begin())
     new = master.begin()
-    assert ready(place, 1, status=NOT_READY)["generation"] == new
-    ready(place, 1, "--generation", "current", *ONCE, status=NOT_READY)
+    for args in (), ("--generation", "current"):
+        assert ready(place, 1, *args, *ONCE, status=NOT_READY)[
+            "generation"] == new
     assert ready(place, 1, "--generation", "1", *ONCE)["live"] == 1
-    assert ready(place, 1, "--generation", "3", *ONCE,
-                 status=NOT_READY)["generation"] is None
-
-
-def test_an_aborted_generation_is_not_waited_for(place):
-    master = place.node()
-    master.worker(master.begin())
-    assert master.abort(master.begin()) == WM_CLOSED
+    assert master.abort(new) == WM_CLOSED
     assert ready(place, 1)["generation"] == 1
 
 
-def test_newer_than_waits_for_a_reload_that_has_not_begun(place):
+def test_newer_than_waits_for_a_reload_that_has_not_begun(place, master):
     """What a script needs that has only just asked for it."""
-    master = place.node()
     master.worker(master.begin())
     ready(place, 1, "--newer-than", "1", *ONCE, status=NOT_READY)
     waiting = begin(place, 1, "--newer-than", "1")
     master.worker(master.begin())
-    status, answer = result(waiting)
-    assert (status, answer["generation"]) == (OK, 2)
+    assert answer_of(waiting)["generation"] == 2
 
 
-def test_a_node_that_is_yet_to_come_is_waited_for(place):
+@pytest.mark.parametrize("lives", [0, 1])
+def test_a_node_that_is_yet_to_come_is_waited_for(place, lives):
+    """The first one, or the next one."""
+    former = [place.node() for _ in range(lives)]
+    for master in former:
+        master.begin()
     waiting = begin(place, 1, "demo")
+    for master in former:
+        master.release()
     master = place.node()
     master.worker(master.begin())
-    assert result(waiting)[0] == OK
-
-
-def test_the_next_life_of_a_node_is_waited_for(place):
-    first = place.node()
-    first.begin()
-    waiting = begin(place, 1, "demo")
-    first.release()
-    second = place.node()
-    second.worker(second.begin())
-    assert result(waiting)[0] == OK
+    answer_of(waiting)
 
 
 def test_without_a_node_in_time_there_is_none(place):
@@ -148,7 +119,7 @@ def test_a_node_that_is_just_being_made_is_waited_for(place):
         os.unlink(path)
     master = place.node("demo")
     master.worker(master.begin())
-    assert result(waiting)[0] == OK
+    answer_of(waiting)
 
 
 @pytest.mark.parametrize("named", [["demo"], []])
@@ -161,16 +132,9 @@ def test_a_new_life_is_ready_while_the_old_one_drains(place, named):
     waiting = begin(place, 1, *named)
     ready(place, 1, *ONCE, *named, status=NOT_READY)
     new.worker(1)
-    assert result(waiting)[0] == OK
+    answer_of(waiting)
     assert ready(place, 1, *ONCE, *named)["live"] == 1
     assert "wm.demo." in place.refuses(USAGE, "show", *named)
-
-
-def test_of_several_nodes_one_must_be_named(place):
-    for name in ("a", "b"):
-        place.node(name)
-    line = place.refuses(USAGE, "wait", "--ready", "1")
-    assert all(name in line for name in place.files())
 
 
 def test_a_node_that_is_denied_for_a_moment_is_waited_for(public):
@@ -178,22 +142,23 @@ def test_a_node_that_is_denied_for_a_moment_is_waited_for(public):
     that is believed tries again."""
     master = public.node(mode=0o644)
     master.worker(master.begin())
-    (path,) = map(public.path, public.files())
+    path = public.path(master.file)
 
     def came():
         os.chmod(path, 0o600)
-        waiting = public.nobody.begin("--json", "wait", "--ready", "1", *LONG)
-        asleep(waiting)
+        waiting = public.nobody.begin("--json", "wait", "--ready", "1")
+        proc.wait(lambda: (proc.stat(waiting.popen.pid) or "Z")[0] in "SZ",
+                  "its sleep or its end")
         os.chmod(path, 0o644)
         return waiting.end() == (OK, "")
     assert any(came() for _ in range(20))
 
 
 @pytest.mark.parametrize("generation", ["1", "2"])
-def test_a_generation_that_is_not_there_is_said_so(place, generation):
+def test_a_generation_that_is_not_there_is_said_so(place, master, generation):
     """It has not begun, or is forgotten."""
-    place.node()
-    done = place.run("wait", "--ready", "1", "--generation", generation, *ONCE)
+    wait = ["wait", "--ready", "1", "--generation", generation, *ONCE]
+    done = place.run(*wait)
     assert (done.returncode, done.stdout) == (
-        wmctl.NOT_READY,
-        "0 of 1 workers are live; there is no such generation\n")
+        NOT_READY, "0 of 1 workers are live; there is no such generation\n")
+    assert place.json(*wait, status=NOT_READY)["generation"] is None

@@ -73,15 +73,6 @@ class Command:
                        blocking, {**self.env, **env}, **self.more)
 
 
-def terminal_pair():
-    """A pseudo-terminal's two ends."""
-    try:
-        return os.openpty()
-    except OSError:
-        pytest.skip("no pseudo-terminal to be had: is devpts mounted? "
-                    "allowed in CI")
-
-
 class Running:
     """A wmctl beside the test: what it has written so far, and its end.
     terminal: (rows, columns) of one; output: a file to write to; else it is
@@ -91,9 +82,12 @@ class Running:
 
     def __init__(self, command, terminal, output, blocking, env, **more):
         if terminal:
-            self.fd, out = terminal_pair()
-            fcntl.ioctl(out, termios.TIOCSWINSZ,
-                        struct.pack("HHHH", *terminal, 0, 0))
+            try:
+                self.fd, out = os.openpty()
+            except OSError:
+                pytest.skip("no pseudo-terminal to be had: is devpts mounted? "
+                            "allowed in CI")
+            termios.tcsetwinsize(out, terminal)
         else:
             self.fd, out = os.pipe()
             fcntl.fcntl(out, fcntl.F_SETPIPE_SZ, self.PIPE)
@@ -142,6 +136,11 @@ class Running:
 
     def signal(self, name):
         self.popen.send_signal(getattr(signal, "SIG" + name))
+
+    def stop(self, name="INT"):
+        """Asks it to end, which is no failure."""
+        self.signal(name)
+        assert self.end() == (OK, "")
 
     def end(self):
         """Waits for its end: (exit status, what it said of it)."""

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// The C++ facade over a real node: errors arrive, workers do what C's do.
+// The C++ facade over a real node: errors arrive, workers do what C's do, what
+// it tells is in vectors, and events are given.
 
 #include "facade.hpp"
 
 #include <cmath>
-#include <cstring>
-#include <type_traits>
-#include <utility>
+#include <stdexcept>
+#include <vector>
 
 using namespace std::chrono_literals;
 
@@ -17,14 +17,18 @@ static_assert(std::is_base_of_v<std::system_error, wm::error>);
 // The forms that fill a code do not throw.
 static_assert(noexcept(std::declval<wm::node &>().snapshot(
                   std::declval<std::error_code &>()))
-                  && noexcept(std::declval<wm::worker &>().beat(
+                  &&noexcept(std::declval<wm::worker &>().beat(
                       std::declval<std::error_code &>())) &&
               !noexcept(std::declval<wm::worker &>().beat()));
+
+// All that the standard library does with a vector of the C structs.
+static_assert(
+    std::same_as<decltype(wm::snapshot::workers), std::vector<wm_worker_info>>);
 
 namespace
 {
 
-void a_failure_throws_or_fills_the_code(void **)
+FACADE_TEST(an_error_has_a_sentence_and_names_the_call)
 {
     std::error_code ec;
 
@@ -33,225 +37,232 @@ void a_failure_throws_or_fills_the_code(void **)
     assert_true(ec == std::errc::invalid_argument);
     assert_true(ec.category() == wm::category());
     assert_string_equal(ec.category().name(), "libwm");
-    assert_string_equal(ec.message().c_str(), wm::message(-EINVAL));
+    assert_string_equal(ec.message().c_str(), wm_strerror(-EINVAL));
+    assert_string_equal(wm::message(-EINVAL), wm_strerror(-EINVAL));
     try {
         n = wm::node::attach({});
         fail();
     } catch (const std::system_error &e) {
         assert_true(e.code() == ec);
-        assert_ptr_equal(std::strstr(e.what(), "wm_node_attach"), e.what());
+        assert_true(std::string(e.what()).starts_with("wm_node_attach"));
     }
-}
-
-void a_success_clears_the_code(void **)
-{
-    std::error_code ec = std::make_error_code(std::errc::io_error);
-    const std::string name = instance();
-    wm::node n =
-        wm::node::attach({.instance = name.c_str(), .capacity = 4}, ec);
-
-    assert_false(bool(ec));
-    assert_true(bool(n));
-}
-
-void conditions_have_sentences(void **)
-{
-    for (const wm::condition c :
-         {wm::condition::recovered, wm::condition::is_worker,
-          wm::condition::closed, wm::condition::unsettled}) {
-        const char *const text = wm::message(static_cast<int>(c));
-
-        assert_string_equal(text, wm_strerror(static_cast<int>(c)));
-        assert_string_not_equal(text, wm::message(0));
-    }
+    n = wm::node::attach({.instance = instance().c_str(), .capacity = 4}, ec);
+    assert_true(bool(n) && !ec);
     assert_int_equal(wm::version() >> 16, WM_VERSION_MAJOR);
 }
 
-void every_call_that_fails_says_so(void **)
+FACADE_TEST(every_call_that_fails_says_so)
 {
-    const std::string name = instance();
-    wm::node n = attach(name);
-    const wm::generation g = wm::generation::begin(n);
-    wm::worker w = wm::worker::join(n, g.id());
-    wm::node reader = wm::node::open(name.c_str());
+    live_node l;
+    wm::node &n = l.n;
+    wm::worker_ref gone = l.w;
+    wm::node reader = wm::node::open(instance().c_str());
     wm::lifecycle_lock foreign(reader);
     std::error_code ec;
 
     const auto read_only = std::errc::read_only_file_system;
-    assert_true(thrown_by([&] { (void)wm::generation::begin(reader); }) ==
-                read_only);
+    ASSERT_FAILS(read_only, wm::generation::begin(reader, ec...));
     assert_false(bool(wm::generation::begin(reader, ec)));
-    assert_true(ec == read_only);
-    assert_true(thrown_by([&] { (void)wm::worker::join(reader, 1); }) ==
-                read_only);
-    assert_true(thrown_by([&] { reader.close_generation(1); }) == read_only);
-    reader.close_generation(1, ec);
-    assert_true(ec == read_only);
-    assert_true(thrown_by([&] { foreign.lock(); }) == read_only);
-    assert_true(thrown_by([&] { foreign.try_lock(); }) == read_only);
-    assert_true(thrown_by([&] { foreign.try_lock_for(1ms); }) == read_only);
+    ASSERT_FAILS(read_only, wm::worker::join(reader, 1, {}, ec...));
+    ASSERT_FAILS(read_only, reader.close_generation(1, ec...));
+    ASSERT_FAILS(read_only, foreign.lock(ec...));
+    ASSERT_FAILS(read_only, foreign.try_lock(ec...));
+    ASSERT_FAILS(read_only, foreign.try_lock_for(1ms, ec...));
     assert_false(foreign.owns());
 
     const auto already = std::errc::connection_already_in_progress;
-    assert_true(thrown_by([&] { (void)wm::worker::join(n, g.id()); }) ==
-                already);
-    assert_false(bool(wm::worker::join(n, g.id(), {}, ec)));
-    assert_true(ec == already);
+    ASSERT_FAILS(already, wm::worker::join(n, l.g.id(), {}, ec...));
+    assert_false(bool(wm::worker::join(n, l.g.id(), {}, ec)));
 
-    w.start();
-    finish(n, w);
-    assert_true(thrown_by([&] { w.start(); }) == stale);
-    w.start(ec);
-    assert_true(ec == stale);
-    wm::worker_ref gone = w;
-    w.close();
+    finish(n, l.w);
+    ASSERT_FAILS(stale, gone.start(ec...));
+    l.w.close();
     const auto child = std::errc::no_child_process;
-    assert_true(thrown_by([&] { gone.exit_counts(); }) == child);
-    gone.exit_counts(ec);
-    assert_true(ec == child);
-    assert_true(thrown_by([&] { gone.drain(); }) == child);
-    gone.drain(ec);
-    assert_true(ec == child);
-    assert_true(thrown_by([&] { gone.stand(); }) == child);
-    gone.stand(ec);
-    assert_true(ec == child);
-    assert_true(thrown_by([&] { gone.beat(); }) == stale);
-    assert_true(thrown_by([&] { gone.beat_at(wm::now()); }) == stale);
-    gone.beat_at(wm::now(), ec);
-    assert_true(ec == stale);
-    assert_true(thrown_by([&] { gone.tick(1s); }) == stale);
-    gone.tick(1s, ec);
-    assert_true(ec == stale);
+    ASSERT_FAILS(child, gone.exit_counts(ec...));
+    ASSERT_FAILS(child, gone.drain(ec...));
+    ASSERT_FAILS(child, gone.stand(ec...));
+    ASSERT_FAILS(stale, gone.beat(ec...));
+    ASSERT_FAILS(stale, gone.beat_at(wm::now(), ec...));
+    ASSERT_FAILS(stale, gone.tick(1s, ec...));
     wm::worker twice(gone.handle());
-    assert_true(thrown_by([&] { twice.close(); }) == child);
-    assert_false(bool(twice));
+    twice.close(ec);
+    assert_true(ec == child && !twice);
 
     const auto missing = std::errc::no_such_file_or_directory;
-    assert_true(thrown_by([&] { (void)wm::node::open("x", "/none"); }) ==
-                missing);
-    assert_true(thrown_by([&] {
-                    wm::node::unlink("wm.x.0123456789abcdef", "/none");
-                }) == missing);
-    assert_true(thrown_by([&] { (void)wm::node::list(nullptr, "/none"); }) ==
-                missing);
+    const char *const file = "wm.x.0123456789abcdef";
+    ASSERT_FAILS(missing, wm::node::open("x", "/none", ec...));
+    ASSERT_FAILS(missing, wm::node::unlink(file, "/none", ec...));
+    ASSERT_FAILS(missing, wm::node::list(nullptr, "/none", ec...));
     assert_true(wm::node::list(nullptr, "/none", ec).empty());
-    assert_true(ec == missing);
 }
 
-void a_worker_beats_and_tells_of_itself(void **)
+FACADE_TEST(a_worker_beats_and_tells_of_itself)
 {
-    wm::node n = attach(instance());
-    const wm::generation g = wm::generation::begin(n);
-    wm::worker w = wm::worker::join(
-        n, g.id(), {.role = WM_ROLE_WORKER, .overdue = 1h, .expected = 1});
+    live_node l({.role = WM_ROLE_WORKER, .overdue = 1h, .expected = 1});
+    wm::worker &w = l.w;
     std::error_code ec;
 
-    assert_int_equal(w.start(ec).reason, WM_REASON_START);
-    assert_false(bool(ec));
+    assert_int_equal(l.started.reason, WM_REASON_START);
     assert_int_equal(w.slot(), 0);
-    assert_int_equal(w.generation(), g.id());
+    assert_int_equal(w.generation(), l.g.id());
     assert_int_equal(w.spell(), 1);
     assert_int_equal(w.recoveries(), 0);
-    assert_true(is_none(w.beat(ec)) && !ec);
-    assert_true(is_none(w.beat_at(std::chrono::steady_clock::now())));
-    assert_true(is_none(w.tick(1s)) && is_none(w.tick(1s, ec)) && !ec);
+    ASSERT_WELL(w.beat(ec...));
+    ASSERT_WELL(w.beat_at(std::chrono::steady_clock::now(), ec...));
+    ASSERT_WELL(w.tick(1s, ec...));
     assert_int_equal(w.exit_counts(ec).mine, 1);
 
     const auto later = wm::now() + 1min;
     w.beat_at(later);
-    const auto list = n.snapshot().workers;
+    const auto list = l.n.snapshot().workers;
     assert_int_equal(list.size(), 1);
     assert_true(wm::at(list[0].beat_at) == later);
     assert_int_equal(list[0].overdue_ms, 3'600'000);
     assert_true(wm::at(list[0].joined_at) <= wm::now());
     assert_int_equal(list[0].pid, getpid());
-    assert_int_equal(list[0].slot, 0);
     assert_true(wm::state(list[0]) == WM_LIVE);
     assert_int_equal(list[0].role, WM_ROLE_WORKER);
-    assert_int_equal(list[0].generation, g.id());
-    assert_int_equal(list[0].join, 1);
-    assert_int_equal(list[0].stalls, 0);
-    finish(n, w);
-    assert_true(is_none(w.drain(ec)) && !ec);
-    assert_true(is_none(w.close(ec)) && !ec);
+    ASSERT_WELL(w.drain(ec...));
 }
 
-void durations_do_not_wrap_into_no_limit(void **)
+FACADE_TEST(one_of_the_workers_leads)
 {
-    wm::node n = attach(instance());
-    const wm::generation g = wm::generation::begin(n);
+    live_node l;
 
-    assert_int_equal(wm::detail::ms(-5ms), 1);
-    assert_int_equal(wm::detail::ms(0ms), 0);
-    assert_true(wm::detail::ms(24h * 365) == UINT32_MAX);
-    assert_true(wm::detail::rounded(1us) == 1ms);
-    assert_true(wm::detail::rounded(-1us) == 0ms);
-    assert_true(wm::detail::rounded(std::chrono::hours::min()) == 0ms);
-    assert_true(wm::detail::rounded(std::chrono::duration<double>(-1e300)) ==
-                0ms);
-    assert_true(wm::detail::rounded(std::chrono::duration<double>(NAN)) == 0ms);
-    assert_true(wm::detail::rounded(std::chrono::hours::max()) > 24h * 49);
-    assert_true(wm::detail::ms(wm::detail::rounded(std::chrono::years(9))) ==
-                UINT32_MAX);
-
-    wm::worker w =
-        wm::worker::join(n, g.id(), {.overdue = std::chrono::years(1)});
-    assert_true(std::chrono::milliseconds(n.snapshot().workers[0].overdue_ms) >
-                24h * 49);
-    w.start();
-    finish(n, w);
-}
-
-void references_do_what_owners_do(void **)
-{
-    wm::node n = attach(instance());
-    const wm::node_ref nodes = n;
-    const wm::generation g = wm::generation::begin(nodes);
-    wm::worker w = wm::worker::join(nodes, g.id());
-    wm::worker_ref v = w;
-
-    assert_ptr_equal(nodes.handle(), n.handle());
-    assert_ptr_equal(v.handle(), w.handle());
-    assert_ptr_equal(nodes.worker().handle(), w.handle());
-    assert_false(bool(wm::node_ref()));
-    assert_false(bool(wm::worker_ref()));
-    v.start();
-    assert_true(is_none(v.beat()));
-    v = n.worker();
-    assert_true(v.has_record());
-    finish(n, w);
-}
-
-void one_of_the_workers_leads(void **)
-{
-    wm::node n = attach(instance());
-    const wm::generation g = wm::generation::begin(n);
-    wm::worker w = wm::worker::join(n, g.id());
-
-    assert_int_equal(n.leader().generation, 0);
-    w.start();
-    const wm_leader leader = w.stand();
+    assert_int_equal(l.n.leader().generation, 0);
+    const wm_leader leader = l.w.stand();
     assert_int_equal(leader.mine, 1);
-    assert_int_equal(n.leader().term, leader.term);
-    assert_int_equal(n.leader().pid, getpid());
-    finish(n, w);
-    assert_int_equal(n.leader().generation, 0);
+    assert_int_equal(l.n.leader().term, leader.term);
+    assert_int_equal(l.n.leader().pid, getpid());
+    l.w.drain();
+    assert_int_equal(l.n.leader().generation, 0);
+}
+
+FACADE_TEST(durations_do_not_wrap_into_no_limit)
+{
+    const live_node l({.overdue = std::chrono::years(1)});
+    using wm::detail::ms;
+    using wm::detail::rounded;
+
+    assert_true(std::chrono::milliseconds(
+                    l.n.snapshot().workers[0].overdue_ms) > 24h * 49);
+    assert_int_equal(ms(-5ms), 1);
+    assert_int_equal(ms(0ms), 0);
+    assert_true(ms(24h * 365) == UINT32_MAX);
+    assert_true(rounded(1us) == 1ms);
+    assert_true(rounded(-1us) == 0ms);
+    assert_true(rounded(std::chrono::hours::min()) == 0ms);
+    assert_true(rounded(std::chrono::duration<double>(-1e300)) == 0ms);
+    assert_true(rounded(std::chrono::duration<double>(NAN)) == 0ms);
+    assert_true(rounded(std::chrono::hours::max()) > 24h * 49);
+    assert_true(ms(rounded(std::chrono::years(9))) == UINT32_MAX);
+}
+
+// --- what it tells
+
+FACADE_TEST(workers_and_log_entries_are_told)
+{
+    const live_node l;
+    std::uint64_t since = 0;
+    std::error_code ec;
+    int seen = 0;
+
+    // A snapshot that nobody keeps lives as long as the loop.
+    for (const auto &i : l.n.snapshot().workers) {
+        seen += i.pid == getpid() && i.generation == l.g.id();
+    }
+    assert_int_equal(seen, 1);
+    assert_true(l.n.snapshot(ec).settled && !ec);
+
+    const wm::log_page page = l.n.log(since, 9, ec);
+    assert_true(page.settled && page.missed == 0 && !ec);
+    assert_int_equal(page.entries.back().number, since);
+    assert_true(l.n.log(since).entries.empty());
+    assert_true(wm::kind(page.entries[1]) == WM_LOG_WORKER_JOINED);
+    assert_false(wm::slot(page.entries[0]).has_value());
+    assert_int_equal(wm::slot(page.entries[1]).value_or(9), l.w.slot());
+    const auto age =
+        std::chrono::system_clock::now() - wm::wall_at(page.entries[1].time);
+    assert_true(age < 1h && age > -1h);
+}
+
+FACADE_TEST(a_change_ends_the_wait)
+{
+    wm::node n = attach();
+    const std::uint32_t epoch = n.epoch();
+    std::error_code ec;
+
+    for (const auto limit : {1000us, 1us, 0us, -1us}) {
+        assert_false(n.wait_for(epoch, limit));
+        n.wait_for(epoch, limit, ec);
+        assert_true(ec == std::errc::timed_out);
+    }
+    assert_true(child_says([&] { return bool(wm::generation::begin(n)); }));
+    assert_int_not_equal(n.epoch(), epoch);
+    n.wait(epoch);
+    n.wait(epoch, ec);
+    assert_false(bool(ec));
+    assert_true(n.wait_for(epoch, 1h));
+    assert_true(n.wait_for(epoch, 0ms));
+    assert_int_equal(n.wake(), 0);
+}
+
+FACADE_TEST(events_are_taken_or_given)
+{
+    constexpr std::uint32_t crashes = 1u << WM_EVENT_CRASHED;
+    wm::node n = attach();
+    const wm::generation g = wm::generation::begin(n);
+    std::vector<std::uint32_t> told;
+
+    crash_one(n, g.id());
+    assert_true(n.sweep() > 0);
+    assert_int_equal(n.sweep(), 0);
+    assert_int_equal(n.events_owed(), 1);
+    assert_int_equal(n.events_owed(crashes), 1);
+    const auto crash = n.take_event(crashes);
+    assert_true(crash.has_value());
+    assert_true(wm::kind(*crash) == WM_EVENT_CRASHED);
+    std::error_code ec = std::make_error_code(std::errc::io_error);
+    assert_false(n.take_event(crashes, ec).has_value());
+    assert_false(bool(ec));
+    assert_int_equal(n.generations()[0].deaths, 1);
+
+    crash_one(n, g.id());
+    const int given = n.give_events(
+        {}, [&](const wm_event &event) { told.push_back(event.kind); });
+    assert_int_equal(given, 1);
+    assert_true(told == std::vector<std::uint32_t>{WM_EVENT_CRASHED});
+
+    crash_one(n, g.id());
+    assert_int_equal(n.give_events(), 1);
+    assert_int_equal(n.events_owed(), 0);
+    // Its master lives, so its end is for us to say.
+    n.close_generation(g.id());
+    assert_int_equal(n.events_owed(1u << WM_EVENT_MASTER_EXIT), 1);
+    assert_int_equal(n.take_event()->kind, WM_EVENT_MASTER_EXIT);
+}
+
+FACADE_TEST(an_exception_of_the_giver_comes_out_after_the_lock)
+{
+    wm::node n = attach();
+    const wm::generation g = wm::generation::begin(n);
+    int calls = 0;
+    std::string caught;
+
+    crash_one(n, g.id());
+    crash_one(n, g.id());
+    n.close_generation(g.id());
+    try {
+        n.give_events(n.worker(), [&](const wm_event &) {
+            throw std::runtime_error(std::to_string(++calls));
+        });
+    } catch (const std::runtime_error &e) {
+        caught = e.what();
+    }
+    assert_string_equal(caught.c_str(), "1");
+    assert_int_equal(calls, 3);
+    assert_int_equal(n.events_owed(), 0);
+    assert_int_equal(n.lock_holder().pid, 0);
 }
 
 } // namespace
-
-int main()
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_failure_throws_or_fills_the_code),
-        cmocka_unit_test(a_success_clears_the_code),
-        cmocka_unit_test(conditions_have_sentences),
-        cmocka_unit_test(every_call_that_fails_says_so),
-        cmocka_unit_test(a_worker_beats_and_tells_of_itself),
-        cmocka_unit_test(durations_do_not_wrap_into_no_limit),
-        cmocka_unit_test(references_do_what_owners_do),
-        cmocka_unit_test(one_of_the_workers_leads),
-    };
-
-    return cmocka_run_group_tests(tests, nullptr, nullptr);
-}

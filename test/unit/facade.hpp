@@ -1,91 +1,206 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// What the tests of the C++ facade share: nodes of their own, calls that throw,
-// and children that answer or die.
+// What the tests of the C++ facades share: a node of their own, calls in both
+// forms, children that answer or die.
 
 #ifndef WM_TEST_FACADE_HPP
 #define WM_TEST_FACADE_HPP
 
 #include "wm.hpp"
 
-#include <csetjmp>
-#include <csignal>
-#include <cstdarg>
-#include <cstddef>
+#include <concepts>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <type_traits>
+#include <utility>
 
 extern "C" {
-#include <cmocka.h>
+#include "test.h"
 }
 
 // The one of the library's errors that std::errc has no name for.
 inline const std::error_condition stale(ESTALE, std::generic_category());
 
-inline std::string instance()
+// In a child as in its parent.
+inline std::string instance(const char *suffix = "")
 {
-    return "test-facade-" + std::to_string(getpid());
+    static const std::string name = "test-facade-" + std::to_string(getpid());
+
+    return name + suffix;
 }
 
-inline wm::node attach(const std::string &name)
+inline wm::node attach(const std::string &name = instance())
 {
     return wm::node::attach({.instance = name.c_str(), .capacity = 4});
 }
 
 // Gives the end of the generation out, so that nothing is left to tell.
-inline void finish(wm::node &n, wm::worker &w)
+inline void finish(wm::node &n, wm::worker &w) noexcept
 {
-    w.drain();
-    n.close_generation(w.generation());
-    while (n.take_exit(w.generation())) {
+    std::error_code ec;
+
+    w.drain(ec);
+    n.close_generation(w.generation(), ec);
+    while (n.take_exit(w.generation(), ec)) {
     }
 }
 
-template <class Call>
-std::error_code thrown_by(Call call)
+// A node with a generation, whose live worker this process is until it ends.
+struct live_node {
+    wm::join_options options = {};
+    wm::node n = attach();
+    wm::generation g = wm::generation::begin(n);
+    wm::worker w = wm::worker::join(n, g.id(), options);
+    wm_counts started = w.start();
+
+    live_node() = default;
+    explicit live_node(const wm::join_options &o) : options(o) {}
+    live_node(const live_node &) = delete;
+    live_node &operator=(const live_node &) = delete;
+    ~live_node()
+    {
+        if (w) {
+            finish(n, w);
+        }
+    }
+};
+
+// A test that fails jumps past its owners: their segments go here.
+inline int unlink_segments(void **)
 {
+    for (const auto &entry : wm::node::list()) {
+        if (entry.name.starts_with("wm." + instance())) {
+            unlink(("/dev/shm/" + entry.name).c_str());
+        }
+    }
+    return 0;
+}
+
+inline bool add_test(const char *name, CMUnitTestFunction test)
+{
+    test_add(name, test, nullptr, unlink_segments, nullptr);
+    return true;
+}
+
+// As TEST() of test.h, in an unnamed namespace.
+#define FACADE_TEST(name)                                                      \
+    void name(void **);                                                        \
+    [[maybe_unused]] const bool name##_is_added = add_test(#name, name);       \
+    void name(void **)
+
+// Whether both forms of a call fail so: the one that throws, and the one that
+// fills a code. It is given as an expression with `ec...` as its last argument.
+template <class Code, class Call>
+bool fails(Code why, Call call)
+{
+    std::error_code ec;
+
+    call(ec);
     try {
         call();
     } catch (const wm::error &e) {
-        return e.code();
+        return ec == why && e.code() == ec;
     }
-    return {};
+    return false;
+}
+#define ASSERT_FAILS(why, ...)                                                 \
+    assert_true(fails(why, [&](auto &...ec) { (void)(__VA_ARGS__); }))
+
+// Whether both forms go well, and the caller need not know of a condition.
+template <class Call>
+bool is_well(Call call)
+{
+    std::error_code ec = std::make_error_code(std::errc::io_error);
+
+    return call(ec) == wm::condition::none && !ec &&
+           call() == wm::condition::none;
+}
+#define ASSERT_WELL(...)                                                       \
+    assert_true(is_well([&](auto &...ec) { return __VA_ARGS__; }))
+
+// Moved, never copied, by no step that can throw.
+template <class T>
+inline constexpr bool moves =
+    !std::is_copy_constructible_v<T> && !std::is_copy_assignable_v<T> &&
+    std::is_nothrow_move_constructible_v<T> &&
+    std::is_nothrow_move_assignable_v<T> && std::is_nothrow_destructible_v<T>;
+
+// Owners are so, and closed in two forms.
+template <class T>
+concept owner = requires(T &t, std::error_code &ec)
+{
+    requires moves<T> && std::is_nothrow_default_constructible_v<T>;
+    requires !noexcept(t.close());
+    {
+        t.close()
+        } -> std::same_as<wm::condition>;
+    {
+        t.close(ec)
+    }
+    noexcept->std::same_as<wm::condition>;
+};
+
+// Takes the object twice, so that no compiler sees that it is the same.
+template <class T>
+void move_to(T &to, T &from)
+{
+    to = std::move(from);
 }
 
-// Runs what returns whether it went well in a child.
+// A move leaves the other empty, and of oneself changes nothing; closing what
+// is empty does nothing.
+template <owner T>
+void move_around(T &t)
+{
+    const auto handle = t.handle();
+    T other = std::move(t);
+
+    assert_false(bool(t));
+    ASSERT_WELL(t.close(ec...));
+    assert_true(other && other.handle() == handle);
+    move_to(t, other);
+    assert_false(bool(other));
+    move_to(t, t);
+    assert_true(t && t.handle() == handle);
+}
+
+// Runs in a child what returns whether it went well.
 template <class Call>
 bool child_says(Call call)
 {
-    int status = -1;
-    const pid_t child = fork();
+    const pid_t child = fork_child();
 
     if (child == 0) {
         _exit(call() ? 0 : 1);
     }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return status == 0;
+    return child_status(child) == 0;
 }
 
-inline bool is_none(wm::condition c)
+// A child that is killed after that call, which returns what it owns.
+template <class Call>
+void die_after(Call call)
 {
-    return c == wm::condition::none;
-}
-
-// A worker in a child that dies by SIGKILL; the node owes its crash.
-inline void crash_one(wm::node &n, std::uint64_t generation)
-{
-    const pid_t child = fork();
+    const pid_t child = fork_child();
 
     if (child == 0) {
+        [[maybe_unused]] const auto owned = call();
+
+        raise(SIGKILL);
+    }
+    assert_int_equal(child_status(child), -SIGKILL);
+}
+
+// A worker that dies: the node owes its crash.
+inline void crash_one(wm::node &n, std::uint64_t generation)
+{
+    die_after([&] {
         wm::worker w = wm::worker::join(n, generation);
 
         w.start();
-        raise(SIGKILL);
-    }
-    assert_int_equal(waitpid(child, nullptr, 0), child);
+        return w;
+    });
 }
 
 #endif

@@ -2,58 +2,20 @@
  * Copyright The libwm authors */
 
 /* What crosses the public interface: structs by their size, options that this
- * library does not know, handles that are none. test/consumer runs two versions
- * with each other. */
+ * library does not know, results and their sentences, handles that are none. A
+ * node's options are in node.c; test/consumer runs two versions with each
+ * other. */
 
 #include "inside.h"
 
+#include <limits.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
-/* As a later header has it. */
-struct longer_options {
-    struct wm_node_options is;
-    uint64_t unknown[4];
-};
-
-static struct wm_node_options options_of(uint32_t size)
+NODE_TEST(structs_that_are_passed_are_known_by_their_sizes)
 {
-    return (struct wm_node_options){.size = size, .instance = test_instance};
-}
-
-static void assert_attach(const struct wm_node_options *options, int error)
-{
-    struct wm_node *n = NULL;
-
-    assert_int_equal(wm_node_attach(options, &n), error);
-    if (error == 0) {
-        assert_ok(wm_node_release(n));
-    }
-}
-
-EMPTY_NODE_TEST(options_of_a_later_header_are_taken_as_far_as_they_are_known)
-{
-    struct longer_options longer = {.is = options_of(sizeof(longer))};
-
-    assert_attach(&longer.is, 0);
-    longer.unknown[3] = 1;
-    assert_attach(&longer.is, -E2BIG);
-}
-
-EMPTY_NODE_TEST(options_that_are_too_short_or_reserved_are_refused)
-{
-    struct wm_node_options options = options_of(sizeof(options) - 8);
-
-    assert_attach(&options, -EINVAL);
-    options = options_of(0);
-    assert_attach(&options, -EINVAL);
-    options = options_of(sizeof(options));
-    options.reserved = 1;
-    assert_attach(&options, -EINVAL);
-    assert_attach(NULL, -EINVAL);
-}
-
-NODE_TEST(a_join_and_a_wait_for_the_lock_know_their_options_sizes)
-{
+    const uint32_t none =
+        0xa5a5a5a5; /* nobody's is that long: it was not set */
     struct {
         struct wm_join_options is;
         uint32_t unknown;
@@ -62,6 +24,9 @@ NODE_TEST(a_join_and_a_wait_for_the_lock_know_their_options_sizes)
         struct wm_lock_options is;
         uint32_t unknown;
     } lock = {.is = {.size = sizeof(lock)}, .unknown = 1};
+    struct wm_lock_holder holder = {.size = none};
+    struct wm_node_info info = {.size = none};
+    struct wm_event event = {.size = none};
     struct wm_worker *w;
 
     assert_int_equal(wm_worker_join(node, generation, &join.is, &w), -E2BIG);
@@ -72,20 +37,10 @@ NODE_TEST(a_join_and_a_wait_for_the_lock_know_their_options_sizes)
     assert_int_equal(wm_lock_acquire(node, &lock.is), -E2BIG);
     lock.is.size = 4;
     assert_int_equal(wm_lock_acquire(node, &lock.is), -EINVAL);
+    lock.is.size = none;
+    assert_int_equal(wm_lock_acquire(node, &lock.is), -EINVAL);
     lock.is.size = sizeof(lock.is);
     assert_ok(wm_lock_acquire(node, &lock.is));
-}
-
-/* Nobody's struct is that long: its size was not set. */
-NODE_TEST(a_size_that_is_none_is_refused)
-{
-    const uint32_t none = 0xa5a5a5a5;
-    struct wm_lock_options lock = {.size = none};
-    struct wm_lock_holder holder = {.size = none};
-    struct wm_node_info info = {.size = none};
-    struct wm_event event = {.size = none};
-
-    assert_int_equal(wm_lock_acquire(node, &lock), -EINVAL);
     assert_int_equal(wm_lock_inspect(node, &holder), -EINVAL);
     assert_int_equal(wm_node_describe(node, &info), -EINVAL);
     assert_int_equal(wm_event_take(node, WM_EVENTS_ALL, &event), -EINVAL);
@@ -117,97 +72,127 @@ NODE_TEST(a_list_is_written_by_the_size_of_the_callers_elements)
         wm_snapshot(node, &list[0].is, UINT32_C(1) << 20, 3, &count), -EINVAL);
 }
 
+/* The number of a long-lived generation comes again at the end of the table. */
 NODE_TEST(generations_are_listed_oldest_first_in_elements_of_any_size)
 {
     struct {
         struct wm_generation_info is;
         uint64_t more;
-    } list[16];
-    uint32_t count;
-
-    for (int i = 0; i < 8; i++) {
-        begin();
-    }
-    assert_ok(wm_generations(node, &list[0].is, sizeof(list[0]), 16, &count));
-    assert_true(count > 1);
-    for (uint32_t i = 1; i < count; i++) {
-        assert_true(list[i - 1].is.id < list[i].is.id);
-    }
-}
-
-/* The number of a long-lived generation comes again at the end of the table. */
-NODE_TEST(an_old_generation_that_is_still_there_is_listed_first)
-{
-    struct wm_generation_info list[128];
+    } list[128];
     uint32_t count;
 
     new_worker(generation);
     for (uint32_t i = 0; i < 80; i++) {
         begin();
     }
-    assert_ok(wm_generations(node, list, sizeof(*list), 128, &count));
-    assert_int_equal(list[0].id, generation);
+    assert_ok(wm_generations(node, &list[0].is, sizeof(*list), 128, &count));
+    assert_true(count > 1);
+    assert_int_equal(list[0].is.id, generation);
     for (uint32_t i = 1; i < count; i++) {
-        assert_true(list[i - 1].id < list[i].id);
+        assert_true(list[i - 1].is.id < list[i].is.id);
     }
 }
 
-/* ------------------------------------------------------------ no handle */
+/* ----------------------------------------------------------------- results */
+
+/* Whatever wm.h and wm_monitor.h say that a function returns. */
+static const int results[] = {
+    0,         WM_RECOVERED, WM_IS_WORKER, WM_CLOSED, WM_UNSETTLED, -EACCES,
+    -EALREADY, -EBADMSG,     -EBUSY,       -ECHILD,   -EDEADLK,     -EINVAL,
+    -ENOBUFS,  -ENOENT,      -ENOSPC,      -EPERM,    -EPROTO,      -EROFS,
+    -ESTALE,   -ETIMEDOUT,   -EXDEV,       -ENOMEM,   -EMFILE,      -EAGAIN,
+    -ESRCH,    -EINPROGRESS,
+};
+
+TEST(each_named_result_has_a_sentence_of_its_own)
+{
+    for (size_t i = 0; i < COUNT(results); i++) {
+        const char *sentence = wm_strerror(results[i]);
+
+        assert_string_not_equal(sentence, wm_strerror(-4000));
+        assert_string_not_equal(sentence, wm_strerror(4000));
+        for (size_t j = 0; j < i; j++) {
+            assert_string_not_equal(sentence, wm_strerror(results[j]));
+        }
+        assert_in_range(strlen(sentence), 5, 100);
+        for (; *sentence != '\0'; sentence++) {
+            assert_in_range(*sentence, ' ', '~'); /* one line of print */
+        }
+    }
+}
+
+/* A condition is not taken for an errno, nor an errno for a condition. */
+TEST(any_number_has_a_sentence)
+{
+    for (int error = -5000; error <= 5000; error++) {
+        assert_true(wm_strerror(error)[0] != '\0');
+    }
+    assert_string_equal(wm_strerror(EINVAL), wm_strerror(4000));
+    assert_string_equal(wm_strerror(INT_MAX), wm_strerror(4000));
+    assert_string_equal(wm_strerror(INT_MIN + 1), wm_strerror(-4000));
+    assert_string_equal(wm_strerror(INT_MIN), wm_strerror(-4000));
+}
+
+TEST(the_version_is_the_headers)
+{
+    assert_int_equal(wm_version() >> 16, WM_VERSION_MAJOR);
+    assert_int_equal(wm_version() & 0xffff, WM_VERSION_MINOR);
+}
+
+/* ------------------------------------------------------------------ aborts */
+
+static int said; /* what a child says lies here */
+
+static int act(const void *misuse)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    dup2(said, 1);
+    dup2(said, 2);
+    if (misuse == NULL) {
+        assert_true(false);
+    } else if (strcmp(misuse, "wm_node_release") == 0) {
+        wm_node_release(NULL);
+    } else if (strcmp(misuse, "wm_beat") == 0) {
+        wm_beat(NULL);
+    } else {
+        wm_lock_acquire(NULL, NULL);
+    }
+    return 0;
+}
+
+/* The last words of a child that this aborts. */
+static const char *last_words(const char *misuse)
+{
+    static char text[4096];
+
+    said = memfd_create("said", MFD_CLOEXEC);
+    assert_true(said >= 0);
+    assert_int_equal(run_check(act, misuse), -SIGABRT);
+    memset(text, 0, sizeof(text));
+    assert_true(pread(said, text, sizeof(text) - 1, 0) >= 0);
+    close(said);
+    return text;
+}
+
+/* What the tests rest on: it does not go on with its parent's tests. */
+TEST(a_failed_assertion_ends_a_child)
+{
+    last_words(NULL);
+}
 
 #ifndef NDEBUG
 
-/* What a child says that is given no handle. */
-static void says(void (*misuse)(void), char *text, size_t size)
-{
-    const struct rlimit none = {0, 0};
-    int said[2], status;
-    ssize_t n;
-    pid_t pid;
-
-    assert_ok(pipe(said));
-    pid = fork();
-    if (pid == 0) {
-        setrlimit(RLIMIT_CORE, &none);
-        dup2(said[1], 2);
-        misuse();
-        _exit(0);
-    }
-    close(said[1]);
-    n = read(said[0], text, size - 1);
-    text[n > 0 ? n : 0] = '\0';
-    close(said[0]);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-}
-
-static void release_none(void)
-{
-    wm_node_release(NULL);
-}
-
-static void beat_none(void)
-{
-    wm_beat(NULL);
-}
-
-static void lock_none(void)
-{
-    wm_lock_acquire(NULL, NULL);
-}
-
 TEST(a_missing_handle_is_named_with_the_function_that_got_it)
 {
-    static const struct {
-        void (*misuse)(void);
-        const char *name;
-    } table[] = {{release_none, "wm_node_release"},
-                 {beat_none, "wm_beat"},
-                 {lock_none, "wm_lock_acquire"}};
-    char text[256];
+    static const char *const misuses[] = {"wm_node_release", "wm_beat",
+                                          "wm_lock_acquire"};
 
-    for (size_t i = 0; i < COUNT(table); i++) {
-        says(table[i].misuse, text, sizeof(text));
-        assert_non_null(strstr(text, table[i].name));
+    for (size_t i = 0; i < COUNT(misuses); i++) {
+        const char *text = last_words(misuses[i]);
+
+        assert_non_null(strstr(text, misuses[i]));
         assert_non_null(strstr(text, "NULL"));
     }
 }

@@ -30,10 +30,11 @@ static struct wm_leader inspect(void)
     return leader;
 }
 
-NODE_TEST(the_first_that_asks_leads_and_stays)
+NODE_TEST(the_first_worker_that_asks_leads_and_stays_and_no_helper_does)
 {
     struct process *a = new_worker(generation), *b = new_worker(generation);
 
+    assert_led_by(new_helper(generation), 0, 0);
     assert_int_equal(inspect().term, 0);
     assert_int_equal(inspect().generation, 0);
     assert_leads(b, 1);
@@ -85,7 +86,7 @@ NODE_TEST(a_replacement_in_the_same_slot_does_not_inherit)
     assert_int_equal(b->seen->leader.slot, 0);
 }
 
-NODE_TEST(a_newer_generation_takes_the_lead)
+NODE_TEST(a_newer_generation_takes_the_lead_and_no_older_one_a_free_lead)
 {
     struct process *a = new_worker(generation), *b;
     uint64_t next;
@@ -99,14 +100,11 @@ NODE_TEST(a_newer_generation_takes_the_lead)
     /* And an older one steps in where the newer has nobody left. */
     assert_ok(call(b, do_drain, 0));
     assert_leads(a, 3);
-}
-
-NODE_TEST(an_older_generation_takes_no_lead_that_is_free)
-{
-    struct process *a = new_worker(generation), *b = new_worker(begin());
-
-    assert_led_by(a, 0, 0);
-    assert_leads(b, 1);
+    assert_ok(call(a, do_drain, 0));
+    a = new_worker(generation);
+    b = new_worker(next);
+    assert_led_by(a, 0, 3);
+    assert_leads(b, 4);
 }
 
 NODE_TEST(a_stalled_leader_loses_the_lead_and_does_not_know_better)
@@ -120,9 +118,4 @@ NODE_TEST(a_stalled_leader_loses_the_lead_and_does_not_know_better)
     assert_int_equal(call(a, do_beat, 0), WM_RECOVERED);
     assert_led_by(a, b->pid, 2);
     assert_leads(b, 2);
-}
-
-NODE_TEST(helpers_never_lead)
-{
-    assert_led_by(new_helper(generation), 0, 0);
 }

@@ -2,98 +2,74 @@
  * Copyright The libwm authors */
 
 /* Waiting for the lifecycle lock: a process that polls gets a turn among those
- * that sleep, and a worker beats meanwhile. An old signature is written into
- * the segment. */
+ * that sleep, and a worker beats meanwhile. */
 
 #include "inside.h"
 
+#include <sys/syscall.h>
+
 #define PATIENT 20000 /* ms: more than any load makes a try last */
+#define LIMIT (UINT64_C(1) << WM_BEAT_BITS) /* of a beat: 17 years */
 
-static _Atomic uint64_t *next_in_turn(void)
+/* The time of all processes, in ms; 0: it passes. A signature is fresh for so
+ * long as a test wants, however slow the machine is. */
+static uint64_t frozen_ms;
+
+int clock_gettime(clockid_t id, struct timespec *ts)
 {
-    return &header()->lock.next;
+    if (frozen_ms == 0) {
+        return (int)syscall(SYS_clock_gettime, id, ts);
+    }
+    ts->tv_sec = (time_t)(frozen_ms / 1000);
+    ts->tv_nsec = (long)(frozen_ms % 1000) * 1000000;
+    return 0;
 }
 
-static void sign(pid_t pid, uint64_t when)
+static int set_up(void **state)
 {
-    atomic_store(next_in_turn(), wm_word(0, (uint32_t)pid, when));
+    frozen_ms = 0;
+    return generation_set_up(state);
 }
 
-static uint32_t sequence(void)
+#define TURN_TEST(name) TEST_WITH(set_up, node_tear_down, name)
+
+TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
 {
-    struct wm_lock_holder h = {.size = sizeof(h)};
-
-    wm_lock_inspect(node, &h);
-    return h.sequence;
-}
-
-/* ------------------------------------------------------------------- turns */
-
-EMPTY_NODE_TEST(a_fresh_signature_keeps_the_free_lock_for_its_writer)
-{
+    static const uint64_t times[] = {5000, LIMIT - 50, LIMIT + 60000};
     struct process *a = new_process();
-    uint64_t since;
-    int result;
 
-    do {
-        since = wm_now();
-        sign(a->pid, since);
-        result = wm_lock_try(node, 0, 0);
-        wm_lock_release(node);
-        /* Stopped for as long as it is fresh, we have shown nothing: again. */
-    } while (result != -EBUSY && wm_now() - since > 50);
-    assert_int_equal(result, -EBUSY);
-    sign(a->pid, wm_now());
+    for (size_t i = 0; i < COUNT(times); i++) {
+        header()->lock.next = wm_word(0, (uint32_t)a->pid, times[i]);
+        frozen_ms = times[i];
+        assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
+        frozen_ms += 100;
+        assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
+        frozen_ms += 1;
+        assert_ok(wm_lock_try(node, 0, 0));
+        assert_ok(wm_lock_release(node));
+    }
     assert_ok(call(a, do_try, 0));
-    assert_true(*next_in_turn() == 0); /* it has had its turn */
-    assert_ok(call(a, do_unlock, 0));
+    assert_true(header()->lock.next == 0); /* it has had its turn */
 }
 
-EMPTY_NODE_TEST(a_stale_signature_keeps_nobody)
+TURN_TEST(a_try_that_queues_signs_until_its_turn_comes_or_it_dies)
 {
-    sign(1, wm_now() - 101);
-    assert_ok(wm_lock_try(node, 0, 0));
-    assert_ok(wm_lock_release(node));
-}
-
-EMPTY_NODE_TEST(a_dead_pollers_signature_expires)
-{
-    const struct wm_lock_options options = {.size = sizeof(options),
-                                            .wait_ms = PATIENT};
-    struct process *a = new_process();
-
-    assert_ok(wm_lock_acquire(node, NULL));
-    assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
-    assert_int_equal(wm_word_pid(*next_in_turn()), a->pid);
-    process_kill(a);
-    assert_ok(wm_lock_release(node));
-    assert_ok(wm_lock_acquire(node, &options));
-    assert_ok(wm_lock_release(node));
-}
-
-EMPTY_NODE_TEST(a_mere_try_signs_nothing)
-{
-    struct process *a = new_process();
+    struct process *a = new_process(), *b = new_process();
 
     assert_ok(wm_lock_acquire(node, NULL));
     assert_int_equal(call(a, do_try, 0), -EBUSY);
-    assert_true(*next_in_turn() == 0);
+    assert_true(header()->lock.next == 0);
+    assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
+    assert_int_equal(wm_word_pid(header()->lock.next), a->pid);
+    assert_int_equal(call(b, do_try, 1), -EBUSY); /* a is the next */
+    assert_int_equal(call(a, do_try, 0), -EBUSY);
+    assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
     assert_ok(wm_lock_release(node));
-}
-
-EMPTY_NODE_TEST(of_those_that_queue_the_next_one_is_told)
-{
-    struct process *first = new_process(), *second = new_process();
-
-    assert_ok(wm_lock_acquire(node, NULL));
-    assert_int_equal(call(first, do_try, 1), -EINPROGRESS);
-    assert_int_equal(call(second, do_try, 1), -EBUSY);
-    assert_int_equal(call(first, do_try, 0), -EBUSY);
-    assert_int_equal(call(first, do_try, 1), -EINPROGRESS);
-    assert_ok(wm_lock_release(node));
-    assert_ok(call(first, do_try, 1));
-    assert_int_equal(call(second, do_try, 1), -EINPROGRESS);
-    assert_ok(call(first, do_unlock, 0));
+    assert_ok(call(a, do_try, 1));
+    assert_int_equal(call(b, do_try, 1), -EINPROGRESS);
+    process_kill(b);
+    assert_ok(call(a, do_unlock, 0));
+    assert_ok(do_lock(NULL, PATIENT));
 }
 
 /* Takes the lock as often as it can, each time for a while. */
@@ -113,34 +89,27 @@ static long do_hog(struct process *self, UNUSED uint64_t none)
 }
 
 /* Polls until it has the lock: how many others had it from the first signature
- * on; 0 as well if the machine kept it from polling, so that its signature may
- * have become stale. */
+ * on. */
 static uint32_t poll_turn(void)
 {
     const struct timespec rest = {.tv_nsec = 2000000};
-    uint64_t last = wm_now();
-    uint32_t before = 0, others;
-    bool has_signed = false, was_late = false;
+    uint32_t before = 0;
 
     while (wm_lock_try(node, 0, 1) < 0) {
-        before = has_signed ? before : sequence();
-        was_late = was_late || (has_signed && wm_now() - last > 50);
-        has_signed = true;
-        last = wm_now();
+        before = before == 0 ? wm_lock_sequence(header()->lock.word) : before;
         nanosleep(&rest, NULL);
     }
-    was_late = was_late || wm_now() - last > 50;
-    others = sequence() - before;
-    wm_lock_release(node);
-    return has_signed && !was_late ? others : 0;
+    assert_ok(wm_lock_release(node));
+    return before == 0 ? 0 : wm_lock_sequence(header()->lock.word) - before;
 }
 
-EMPTY_NODE_TEST(a_poller_gets_its_turn_among_sleepers)
+TURN_TEST(a_poller_gets_its_turn_among_sleepers)
 {
     struct process *a[4];
 
+    frozen_ms = 5000; /* a signature is always fresh */
+    new_processes(a, 4);
     for (int i = 0; i < 4; i++) {
-        a[i] = new_process();
         call_begin(a[i], do_hog, 0);
     }
     /* Each of them may have looked for a signature just before it was there. */
@@ -156,14 +125,12 @@ EMPTY_NODE_TEST(a_poller_gets_its_turn_among_sleepers)
     }
 }
 
-/* ------------------------------------------------------------------- beats */
-
 static bool has_beaten(void *since)
 {
     return beat_at(0) > *(uint64_t *)since;
 }
 
-NODE_TEST(a_worker_beats_while_it_waits)
+TURN_TEST(a_worker_beats_while_it_waits_and_as_it_unlocks)
 {
     struct process *a = new_worker(generation);
 
@@ -176,14 +143,6 @@ NODE_TEST(a_worker_beats_while_it_waits)
     }
     assert_ok(wm_lock_release(node));
     assert_ok(call_end(a));
-    assert_ok(call(a, do_unlock, 0));
-}
-
-NODE_TEST(a_worker_beats_as_it_unlocks)
-{
-    struct process *a = new_worker(generation);
-
-    assert_ok(call(a, do_lock, 0));
     set_word(0, WM_LIVE, a->pid, 1);
     assert_ok(call(a, do_unlock, 0));
     assert_true(beat_at(0) > 1);

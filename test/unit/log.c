@@ -9,7 +9,7 @@
 
 #define HOUR_MS 3600000
 
-static struct reader {
+static struct {
     struct wm_log_entry list[300];
     uint64_t since, missed;
 } r;
@@ -22,146 +22,22 @@ static int start_reading(void **state)
 
 #define LOG_TEST(name) TEST_WITH(start_reading, node_tear_down, name)
 
-/* Reads that much more; expects so many, and so many missed. */
-static void expect_log(uint32_t room, uint32_t entries, uint64_t missed)
+/* Reads that much more, with that patience; expects so many, and so many
+ * missed. */
+static void expect_log(uint32_t room, uint32_t patience_ms, int result,
+                       uint32_t entries, uint64_t missed)
 {
     uint32_t count = 0;
 
-    assert_ok(wm_log_read(node, &r.since, r.list, sizeof(*r.list), room, &count,
-                          &r.missed));
-    assert_int_equal(count, entries);
-    assert_int_equal(r.missed, missed);
-}
-
-/* The same when all that is there is old. */
-static void expect_old_log(uint32_t entries, uint64_t missed)
-{
-    uint32_t count = 0;
-
-    assert_ok(wm_log_read_within(node, &r.since, r.list, sizeof(*r.list), 8,
-                                 &count, &r.missed, 0));
-    assert_int_equal(count, entries);
-    assert_int_equal(r.missed, missed);
-}
-
-/* Two entries for each. */
-static void write_entries(int pairs)
-{
-    for (int i = 0; i < pairs; i++) {
-        wm_generation_abandon(node, begin());
-    }
-}
-
-LOG_TEST(the_log_tells_a_life_in_order)
-{
-    static const uint32_t expected[] = {
-        WM_LOG_GENERATION_BEGUN,
-        WM_LOG_WORKER_JOINED,
-        WM_LOG_GENERATION_ACTIVE,
-        WM_LOG_WORKER_LIVE,
-        WM_LOG_LEADER,
-        WM_LOG_WORKER_STALLED,
-        WM_LOG_WORKER_RECOVERED,
-        WM_LOG_LEADER_LOST,
-        WM_LOG_WORKER_DRAINING,
-        WM_LOG_GENERATION_EXITED,
-        WM_LOG_WORKER_LEFT,
-        WM_LOG_GENERATION_BEGUN,
-        WM_LOG_GENERATION_ABORTED,
-        WM_LOG_LOCK_RECOVERED,
-    };
-    uint64_t id = begin();
-    struct process *a = new_worker(id), *b = new_process();
-
-    call(a, do_stand, 0);
-    stall(a);
-    call(a, do_beat, 0);
-    close_untaken(a, id);
-    call(a, do_leave, 0);
-    write_entries(1);
-    assert_ok(call(b, do_lock, 0));
-    process_kill(b);
-    assert_int_equal(wm_lock_acquire(node, NULL), WM_RECOVERED);
-    wm_lock_release(node);
-
-    expect_log(32, COUNT(expected), 0);
-    assert_int_equal(r.since, COUNT(expected));
-    for (uint32_t i = 0; i < COUNT(expected); i++) {
-        assert_int_equal(r.list[i].number, i + 1);
-        assert_int_equal(r.list[i].kind, expected[i]);
-    }
-    assert_int_equal(r.list[1].pid, a->pid);
-    assert_int_equal(r.list[1].slot, 0);
-    assert_int_equal(r.list[1].value, 1); /* join number */
-    assert_int_equal(r.list[4].value, 1); /* term */
-    assert_int_equal(r.list[0].slot, WM_NO_SLOT);
-    expect_log(32, 0, 0);
-}
-
-LOG_TEST(the_log_tells_how_many_were_missed)
-{
-    write_entries(150); /* 256 fit */
-    expect_log(10, 10, 44);
-    assert_int_equal(r.list[0].number, 45);
-    assert_int_equal(r.since, 54);
-    expect_log(300, 246, 0);
-    r.since = 1000; /* of another life */
-    expect_log(300, 0, 0);
-    assert_int_equal(r.since, 300);
-}
-
-LOG_TEST(a_writer_that_died_loses_its_own_entry_only)
-{
-    begin();
-    lose_log_entries(1);
-    begin();
-    expect_old_log(2, 1);
-    assert_int_equal(r.list[1].number, 3);
-}
-
-LOG_TEST(a_slow_writers_entry_is_told_in_its_place)
-{
-    uint32_t count;
-
-    for (int i = 0; i < 4; i++) {
-        begin();
-    }
-    atomic_fetch_xor(&node->segment.log[2].check, 2);
     assert_int_equal(wm_log_read_within(node, &r.since, r.list, sizeof(*r.list),
-                                        8, &count, &r.missed, HOUR_MS),
-                     WM_UNSETTLED);
-    assert_int_equal(count, 1);
-    assert_int_equal(r.since, 1);
-    assert_int_equal(r.missed, 0);
-    atomic_fetch_xor(&node->segment.log[2].check, 2);
-    expect_log(8, 3, 0);
-    assert_int_equal(r.list[0].number, 2);
+                                        room, &count, &r.missed, patience_ms),
+                     result);
+    assert_int_equal(count, entries);
+    assert_int_equal(r.missed, missed);
 }
 
-/* What the round before left there is whole, but of another number. */
-LOG_TEST(an_entry_of_the_round_before_is_not_taken_for_a_new_one)
-{
-    r.since = 256;
-    write_entries(128); /* 256 fit */
-    lose_log_entries(1);
-    expect_log(8, 0, 0);
-    begin();
-    expect_old_log(1, 1);
-    assert_int_equal(r.list[0].number, 258);
-}
-
-LOG_TEST(a_spoilt_entry_is_not_believed)
-{
-    begin();
-    node->segment.log[1].value = 99;
-    expect_log(8, 0, 0); /* it may be written just now */
-    assert_int_equal(r.since, 0);
-    begin();
-    expect_old_log(1, 1);
-    assert_int_equal(r.since, 2);
-}
-
-static long do_fill_the_log(UNUSED struct process *self, uint64_t pairs)
+/* Two entries for each pair. */
+static long do_write(UNUSED struct process *self, uint64_t pairs)
 {
     uint64_t id;
 
@@ -174,63 +50,148 @@ static long do_fill_the_log(UNUSED struct process *self, uint64_t pairs)
     return 0;
 }
 
-LOG_TEST(what_is_read_while_it_is_written_is_whole)
+LOG_TEST(the_log_tells_a_life_in_order)
 {
-    struct process *a[3];
-    uint64_t sum = 0, last = 0;
-    uint32_t n = 1;
+    static const uint32_t expected[] = {WM_LOG_GENERATION_BEGUN,
+                                        WM_LOG_WORKER_JOINED,
+                                        WM_LOG_GENERATION_ACTIVE,
+                                        WM_LOG_WORKER_LIVE,
+                                        WM_LOG_LEADER,
+                                        WM_LOG_WORKER_STALLED,
+                                        WM_LOG_WORKER_RECOVERED,
+                                        WM_LOG_LEADER_LOST,
+                                        WM_LOG_WORKER_DRAINING,
+                                        WM_LOG_GENERATION_EXITED,
+                                        WM_LOG_WORKER_LEFT,
+                                        WM_LOG_GENERATION_BEGUN,
+                                        WM_LOG_GENERATION_ABORTED,
+                                        WM_LOG_LOCK_RECOVERED};
+    uint64_t id = begin();
+    struct process *a = new_worker(id), *b = new_process();
 
-    for (int i = 0; i < 3; i++) {
-        a[i] = new_process();
-        call_begin(a[i], do_fill_the_log, 2000);
+    call(a, do_stand, 0);
+    stall(a);
+    call(a, do_beat, 0);
+    close_untaken(a, id);
+    call(a, do_leave, 0);
+    assert_ok(do_write(NULL, 1));
+    assert_ok(call(b, do_lock, 0));
+    process_kill(b);
+    assert_int_equal(wm_lock_acquire(node, NULL), WM_RECOVERED);
+
+    expect_log(32, HOUR_MS, 0, COUNT(expected), 0);
+    assert_int_equal(r.since, COUNT(expected));
+    for (uint32_t i = 0; i < COUNT(expected); i++) {
+        assert_int_equal(r.list[i].number, i + 1);
+        assert_int_equal(r.list[i].kind, expected[i]);
     }
-    while (last < 12000 && (n > 0 || r.since < 12000)) {
-        int result = wm_log_read(node, &r.since, r.list, sizeof(*r.list), 64,
-                                 &n, &r.missed);
+    assert_int_equal(r.list[1].pid, a->pid);
+    assert_int_equal(r.list[1].slot, 0);
+    assert_int_equal(r.list[1].value, 1); /* join number */
+    assert_int_equal(r.list[4].value, 1); /* term */
+    assert_int_equal(r.list[0].slot, WM_NO_SLOT);
+    expect_log(32, HOUR_MS, 0, 0, 0);
+}
+
+LOG_TEST(the_log_tells_how_many_were_missed)
+{
+    assert_ok(do_write(NULL, 150)); /* 256 fit */
+    expect_log(10, HOUR_MS, 0, 10, 44);
+    assert_int_equal(r.list[0].number, 45);
+    assert_int_equal(r.since, 54);
+    expect_log(300, HOUR_MS, 0, 246, 0);
+    r.since = 1000; /* of another life */
+    expect_log(300, HOUR_MS, 0, 0, 0);
+    assert_int_equal(r.since, 300);
+}
+
+LOG_TEST(a_slow_writers_entry_is_told_in_its_place)
+{
+    for (int i = 0; i < 4; i++) {
+        begin();
+    }
+    atomic_fetch_xor(&node->segment.log[2].check, 2);
+    expect_log(8, HOUR_MS, WM_UNSETTLED, 1, 0);
+    assert_int_equal(r.since, 1);
+    atomic_fetch_xor(&node->segment.log[2].check, 2);
+    expect_log(8, HOUR_MS, 0, 3, 0);
+    assert_int_equal(r.list[0].number, 2);
+}
+
+/* What the round before left there is whole, but of another number. */
+LOG_TEST(an_entry_of_the_round_before_is_not_taken_for_a_new_one)
+{
+    r.since = 256;
+    assert_ok(do_write(NULL, 128)); /* 256 fit */
+    lose_log_entries(1);
+    expect_log(8, HOUR_MS, 0, 0, 0);
+    begin();
+    expect_log(8, 0, 0, 1, 1);
+    assert_int_equal(r.list[0].number, 258);
+}
+
+LOG_TEST(a_spoilt_entry_is_not_believed)
+{
+    begin();
+    node->segment.log[1].value = 99;
+    expect_log(8, HOUR_MS, 0, 0, 0); /* it may be written just now */
+    assert_int_equal(r.since, 0);
+    begin();
+    expect_log(8, 0, 0, 1, 1);
+    assert_int_equal(r.since, 2);
+}
+
+static bool is_one_of_theirs(const struct wm_log_entry *e,
+                             struct process *const writers[8])
+{
+    int i = 0;
+
+    while (i < 8 && writers[i]->pid != e->pid) {
+        i++;
+    }
+    return i < 8 && (e->kind == WM_LOG_GENERATION_BEGUN ||
+                     e->kind == WM_LOG_GENERATION_ABORTED);
+}
+
+/* Has all of them write so many pairs, and reads what they write. */
+static void read_while_they_write(struct process *const writers[8],
+                                  uint64_t pairs, bool may_miss)
+{
+    const uint64_t end = r.since + 16 * pairs;
+
+    for (int i = 0; i < 8; i++) {
+        call_begin(writers[i], do_write, pairs);
+    }
+    while (r.since < end) {
+        uint64_t last = r.since;
+        uint32_t n;
+        int result = wm_log_read_within(node, &r.since, r.list, sizeof(*r.list),
+                                        64, &n, &r.missed, HOUR_MS);
 
         assert_true(result == 0 || result == WM_UNSETTLED);
+        assert_int_equal(last + n + r.missed, r.since);
+        assert_true(may_miss || r.missed == 0);
         for (uint32_t i = 0; i < n; i++) {
-            const struct wm_log_entry *e = &r.list[i];
-
-            assert_true(e->number > last);
-            last = e->number;
-            assert_true(e->kind == WM_LOG_GENERATION_BEGUN ||
-                        e->kind == WM_LOG_GENERATION_ABORTED);
-            assert_true(e->pid == a[0]->pid || e->pid == a[1]->pid ||
-                        e->pid == a[2]->pid);
+            assert_true(is_one_of_theirs(&r.list[i], writers));
+            assert_true(r.list[i].number > last);
+            last = r.list[i].number;
         }
-        sum += n + r.missed;
-        assert_int_equal(sum, r.since);
+        assert_true(last <= r.since);
     }
-    for (int i = 0; i < 3; i++) {
-        assert_ok(call_end(a[i]));
+    for (int i = 0; i < 8; i++) {
+        assert_ok(call_end(writers[i]));
     }
 }
 
-/* No more are written in a round than there is room for. */
-LOG_TEST(a_reader_that_follows_while_others_write_misses_nothing)
+LOG_TEST(what_is_read_while_it_is_written_is_whole_and_missed_if_overwritten)
 {
     struct process *a[8];
-    uint64_t last = 0;
-    uint32_t n;
 
     new_processes(a, 8);
-    for (uint64_t round = 1; round <= 50; round++) {
-        for (int i = 0; i < 8; i++) {
-            call_begin(a[i], do_fill_the_log, 15);
-        }
-        while (r.since < round * 240) {
-            wm_log_read_within(node, &r.since, r.list, sizeof(*r.list), 64, &n,
-                               &r.missed, HOUR_MS);
-            assert_int_equal(r.missed, 0);
-            for (uint32_t i = 0; i < n; i++) {
-                assert_int_equal(r.list[i].number, ++last);
-            }
-        }
-        for (int i = 0; i < 8; i++) {
-            assert_ok(call_end(a[i]));
-        }
+    for (int i = 0; i < 50; i++) {
+        read_while_they_write(a, 15, false); /* the ring has room for them */
     }
+    read_while_they_write(a, 750, true);
 }
 
 /* ------------------------------------------------------------------- epoch */
@@ -260,67 +221,43 @@ EMPTY_NODE_TEST(every_change_makes_another_epoch_and_a_beat_does_not)
 #undef CHANGES
 }
 
+/* Woken by a change, it sees one; 1: it is woken without one. */
 static long do_wait(UNUSED struct process *self, uint64_t epoch)
 {
-    int result;
+    int result = wm_wait(node, (uint32_t)epoch, 0);
 
-    do {
-        result = wm_wait(node, (uint32_t)epoch, 0);
-    } while (result == 0 && wm_epoch(node) == (uint32_t)epoch);
-    return result;
+    return result == 0 ? wm_epoch(node) == (uint32_t)epoch : result;
 }
 
-EMPTY_NODE_TEST(those_who_wait_for_another_epoch_are_woken)
+static bool all_are_woken(void *reader)
 {
-    struct process *waiter[2] = {new_process(), new_process()};
-    uint32_t epoch = wm_epoch(node);
-
-    call_begin(waiter[0], do_wait, epoch);
-    call_begin(waiter[1], do_wait, epoch);
-    begin();
-    assert_ok(call_end(waiter[0]));
-    assert_ok(call_end(waiter[1]));
+    shared->number += (uint32_t)wm_wake(reader);
+    return shared->number == 2;
 }
 
-EMPTY_NODE_TEST(a_wait_ends_in_time_or_with_another_epoch_also_a_readers)
+EMPTY_NODE_TEST(a_wait_ends_in_time_or_by_another_epoch_or_by_a_reader)
 {
     struct wm_node *reader = open_reader();
-    const struct wm_node *waiter[] = {node, reader};
+    const uint32_t epoch = wm_epoch(node);
+    struct process *a[2];
 
-    for (int i = 0; i < 2; i++) {
-        uint32_t epoch = wm_epoch(waiter[i]);
-
-        assert_int_equal(wm_wait(waiter[i], epoch, 1), -ETIMEDOUT);
-        assert_ok(wm_wait(waiter[i], epoch - 1, 0));
-    }
-    assert_ok(wm_node_release(reader));
-}
-
-static long do_sleep(UNUSED struct process *self, uint64_t epoch)
-{
-    return wm_wait(node, (uint32_t)epoch, 0);
-}
-
-static int woken;
-
-static bool both_are_woken(void *reader)
-{
-    woken += wm_wake(reader);
-    return woken == 2;
-}
-
-EMPTY_NODE_TEST(a_reader_wakes_those_who_wait_without_a_change)
-{
-    struct process *waiter[2] = {new_process(), new_process()};
-    struct wm_node *reader = open_reader();
-    uint32_t epoch = wm_epoch(node);
-
+    new_processes(a, 2);
+    assert_int_equal(wm_wait(node, epoch, 1), -ETIMEDOUT);
+    assert_int_equal(wm_wait(reader, epoch, 1), -ETIMEDOUT);
     assert_int_equal(wm_wake(reader), 0);
-    call_begin(waiter[0], do_sleep, epoch);
-    call_begin(waiter[1], do_sleep, epoch);
-    await(both_are_woken, reader, "two sleepers to be woken");
-    assert_ok(call_end(waiter[0]));
-    assert_ok(call_end(waiter[1]));
+    call_begin(a[0], do_wait, epoch);
+    call_begin(a[1], do_wait, epoch);
+    await(all_are_woken, reader, "two sleepers to be woken");
+    assert_int_equal(call_end(a[0]), 1);
+    assert_int_equal(call_end(a[1]), 1);
     assert_int_equal(wm_epoch(node), epoch);
+
+    call_begin(a[0], do_wait, epoch);
+    call_begin(a[1], do_wait, epoch);
+    begin();
+    assert_ok(call_end(a[0]));
+    assert_ok(call_end(a[1]));
+    assert_ok(wm_wait(node, epoch, 0));
+    assert_ok(wm_wait(reader, epoch, 0));
     assert_ok(wm_node_release(reader));
 }

@@ -20,10 +20,7 @@ static atomic_bool hold;
 static atomic_int held;
 static pid_t forker;
 
-int __real_wm_node_list(const char *instance, const char *directory,
-                        wm_node_entry_fn *tell, void *argument);
-int __wrap_wm_node_list(const char *instance, const char *directory,
-                        wm_node_entry_fn *tell, void *argument);
+__typeof__(wm_node_list) __real_wm_node_list, __wrap_wm_node_list;
 
 int __wrap_wm_node_list(const char *instance, const char *directory,
                         wm_node_entry_fn *tell, void *argument)
@@ -63,12 +60,6 @@ static struct process *new_life(uint32_t capacity)
     return p;
 }
 
-static bool has_worker(const struct wm_view *v, long pid)
-{
-    return v->live == 1 && v->worker_count == 1 && v->workers[0].pid == pid &&
-           v->workers[0].state == WM_LIVE;
-}
-
 static void expect_view(int live, int error, uint32_t workers)
 {
     const struct wm_view *v = wm_monitor_view_begin(w.monitor);
@@ -81,54 +72,48 @@ static void expect_view(int live, int error, uint32_t workers)
     wm_monitor_view_end(v);
 }
 
-static void copy_name(char name[static 128])
+/* The name of the segment that is followed, until the next call. */
+static const char *followed(void)
 {
+    static char name[128];
     const struct wm_view *v = wm_monitor_view_begin(w.monitor);
 
-    snprintf(name, 128, "%s", v->name);
+    snprintf(name, sizeof(name), "%s", v->name);
     wm_monitor_view_end(v);
+    return name;
 }
 
 /* ------------------------------------------------------- nodes come and go */
 
-EMPTY_NODE_TEST(a_node_that_is_not_there_yet_is_found_when_it_is)
+TEST(a_directory_that_is_not_there_is_an_error_in_the_view)
 {
-    node_give_up();
-    watch_begin(&w, test_instance, NULL, 5);
+    watch_begin(&w, "test-none", "/dev/shm/test-none", WATCH_NEVER);
     expect_view(0, -ENOENT, 0);
-    new_life(8);
-    watch_await(&w, watch_live, 1);
-    watch_end(&w);
+    watch_await_asleep(watch_thread());
+    watch_end(&w); /* wakes it: there is no check within the test's time */
 }
 
-EMPTY_NODE_TEST(a_directory_that_is_not_there_is_an_error_in_the_view)
-{
-    watch_begin(&w, test_instance, "/dev/shm/test-none", 1);
-    watch_await(&w, watch_error, -ENOENT);
-    watch_end(&w);
-}
-
-EMPTY_NODE_TEST(a_node_is_followed_through_death_rebirth_and_end)
+EMPTY_NODE_TEST(a_node_is_followed_through_birth_death_rebirth_and_end)
 {
     struct process *p;
-    char first[128], second[128];
+    char first[128];
 
     node_give_up();
     watch_begin(&w, test_instance, NULL, 100);
+    expect_view(0, -ENOENT, 0);
     p = new_life(4);
-    watch_await(&w, has_worker, p->pid);
+    watch_await(&w, watch_worker, p->pid);
 
     /* Dead: its last state stays to be seen. */
     process_kill(p);
     watch_await(&w, watch_error, -ESRCH);
     expect_view(0, -ESRCH, 1);
-    copy_name(first);
+    snprintf(first, sizeof(first), "%s", followed());
 
     /* Born again: another segment, which is followed as closely. */
     p = new_life(4);
-    watch_await(&w, has_worker, p->pid);
-    copy_name(second);
-    assert_string_not_equal(first, second);
+    watch_await(&w, watch_worker, p->pid);
+    assert_string_not_equal(followed(), first);
     call(p, do_stand, 0);
     watch_await(&w, watch_leader, p->pid);
 
@@ -157,38 +142,37 @@ static void find_paths(void)
     assert_ok(wm_node_list(test_instance, NULL, note, NULL));
 }
 
-static void spoil(int error)
-{
-    uint32_t abi = 99;
-    int fd = open(paths[0], O_RDWR | O_CLOEXEC);
-
-    assert_true(fd >= 0);
-    if (error == -ENOTSUP) {
-        assert_ok(fchmod(fd, 0666));
-    } else if (error == -EPROTO) {
-        assert_int_equal(pwrite(fd, &abi, sizeof(abi), 8), sizeof(abi));
-    } else {
-        assert_int_equal(pwrite(fd, "spoilt", 6, 0), 6);
-    }
-    close(fd);
-}
-
 /* Live ones that must not or cannot be read. */
 EMPTY_NODE_TEST(what_cannot_be_opened_says_why)
 {
-    static const int errors[] = {-ENOTSUP, -EPROTO, -EBADMSG};
+    static const struct {
+        int error;
+        off_t at;
+        const char *bytes;
+    } cases[] = {
+        {-ENOTSUP, 0, ""}, /* others may write it */
+        {-EPROTO, 8, "abi"},
+        {-EBADMSG, 0, "spoilt"},
+    };
     struct watch old;
+    int fd;
 
     find_paths();
+    fd = open(paths[0], O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
     watch_begin(&old, test_instance, NULL, 1);
-    for (int i = 0; i < 3; i++) {
+    assert_ok(fchmod(fd, 0666));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const size_t size = strlen(cases[i].bytes);
+
         watch_await(&old, watch_live, 1);
-        spoil(errors[i]);
+        assert_int_equal(pwrite(fd, cases[i].bytes, size, cases[i].at), size);
         watch_begin(&w, test_instance, NULL, 1);
-        expect_view(0, errors[i], 0);
+        expect_view(0, cases[i].error, 0);
         watch_end(&w);
     }
     watch_end(&old);
+    close(fd);
 }
 
 /* --------------------------------------------------------- several segments */
@@ -203,19 +187,11 @@ EMPTY_NODE_TEST(a_dead_life_beside_a_live_one_is_passed_over)
         process_kill(p[dead]);
         assert_int_equal(node_files(), 2);
         watch_node(&w);
-        watch_await(&w, has_worker, p[!dead]->pid);
+        watch_await(&w, watch_worker, p[!dead]->pid);
         assert_int_equal(watch_number(&w), 1);
         watch_end(&w);
         process_kill(p[!dead]);
     }
-}
-
-static bool is_of(const char *path)
-{
-    char name[128];
-
-    copy_name(name);
-    return strcmp(name, strrchr(path, '/') + 1) == 0;
 }
 
 /* Whichever it is: the other cannot be opened at first. */
@@ -232,45 +208,40 @@ EMPTY_NODE_TEST(of_two_lives_one_is_followed_until_it_ends)
         watch_begin(&w, test_instance, NULL, 1);
         assert_ok(chmod(paths[i], 0600));
         await_checks(3);
-        assert_true(is_of(paths[!i]));
+        assert_string_equal(followed(), strrchr(paths[!i], '/') + 1);
         assert_int_equal(watch_number(&w), 1);
         if (i == 0) {
             watch_end(&w);
         }
     }
     process_kill(p[0]);
-    watch_await(&w, has_worker, p[1]->pid);
+    watch_await(&w, watch_worker, p[1]->pid);
     process_kill(p[1]);
     watch_await(&w, watch_error, -ESRCH);
     watch_end(&w);
 }
 
-/* By its name nobody can ask for it any more. */
-EMPTY_NODE_TEST(a_live_node_without_its_file_is_given_up)
+/* By its name nobody can ask for it any more; it is not called dead, either. */
+EMPTY_NODE_TEST(a_live_node_that_lost_its_name_is_given_up)
 {
-    find_paths();
-    watch_begin(&w, test_instance, NULL, 1);
-    assert_ok(unlink(paths[0]));
-    watch_await(&w, watch_error, -ENOENT);
-    watch_end(&w);
-}
-
-EMPTY_NODE_TEST(a_live_node_whose_file_was_replaced_is_not_called_dead)
-{
+    static const int errors[] = {-ENOENT, -EBADMSG};
     char aside[300];
 
-    find_paths();
-    snprintf(aside, sizeof(aside), "%s.", paths[0]);
-    watch_begin(&w, test_instance, NULL, 1);
-    assert_ok(symlink("/dev/null", aside));
-    assert_ok(rename(aside, paths[0]));
-    watch_await(&w, watch_error, -EBADMSG);
-    watch_end(&w);
-}
-
-static bool are_all_there(const struct wm_view *v, long count)
-{
-    return v->live == 1 && watch_workers(v, count);
+    for (int replaced = 0; replaced < 2; replaced++) {
+        node_restart(8);
+        find_paths();
+        watch_begin(&w, test_instance, NULL, 1);
+        if (replaced) {
+            snprintf(aside, sizeof(aside), "%s.", paths[0]);
+            assert_ok(symlink("/dev/null", aside));
+            assert_ok(rename(aside, paths[0]));
+        } else {
+            assert_ok(unlink(paths[0]));
+        }
+        watch_await(&w, watch_error, errors[replaced]);
+        expect_view(0, errors[replaced], 0);
+        watch_end(&w);
+    }
 }
 
 EMPTY_NODE_TEST(a_larger_life_has_room_for_all_its_workers)
@@ -280,14 +251,14 @@ EMPTY_NODE_TEST(a_larger_life_has_room_for_all_its_workers)
     node_give_up();
     watch_begin(&w, test_instance, NULL, 5);
     p = new_life(4);
-    watch_await(&w, are_all_there, 1);
+    watch_await(&w, watch_worker, p->pid);
     process_kill(p);
     watch_await(&w, watch_error, -ESRCH);
     p = new_life(1000);
     for (int i = 0; i < 12; i++) {
         assert_ok(call(process_fork(p), do_join, 1));
     }
-    watch_await(&w, are_all_there, 13);
+    watch_await(&w, watch_workers, 13);
     watch_end(&w);
 }
 
@@ -320,7 +291,7 @@ EMPTY_NODE_TEST(junk_hides_no_segment)
     litter(fd, JUNK / 2, JUNK);
     for (int locked = 1; locked >= 0; locked--) {
         watch_begin(&w, test_instance, NULL, 1);
-        watch_await(&w, has_worker, p->pid);
+        watch_await(&w, watch_worker, p->pid);
         assert_int_equal(watch_number(&w), 1);
         watch_end(&w);
         for (int i = 0; i < JUNK && locked == 1; i++) {
@@ -337,68 +308,44 @@ EMPTY_NODE_TEST(junk_hides_no_segment)
 
 /* -------------------------------------------------------------- each check */
 
-static int64_t now_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
-}
-
 /* Else it would be a busy loop where a check comes sooner than the coarse
  * clock goes on. However slow the machine: so many take at least that long. */
 TEST(the_thread_rests_between_checks)
 {
-    int64_t before;
+    struct timespec before, after;
 
     watch_begin(&w, "test-none", NULL, 2);
-    before = now_us();
+    clock_gettime(CLOCK_MONOTONIC, &before);
     await_checks(50);
-    assert_true(now_us() - before >= 98000); /* 49 pauses of 2 ms */
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    assert_true((after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec -
+                    before.tv_nsec >=
+                98000000); /* 49 pauses of 2 ms */
     watch_end(&w);
-}
-
-#define DESCRIPTORS 128
-
-/* All but so many are taken; gives the number of those that are. */
-static int take_descriptors(int taken[DESCRIPTORS], int but)
-{
-    int count = 0, fd;
-
-    while ((fd = dup(0)) >= 0) {
-        taken[count++] = fd;
-    }
-    assert_int_equal(errno, EMFILE);
-    while (but-- > 0 && count > 0) {
-        close(taken[--count]);
-    }
-    return count;
 }
 
 /* Neither the directory can be read then, nor the segment's file opened. */
 EMPTY_NODE_TEST(where_descriptors_are_short_a_live_node_stays_live)
 {
     struct rlimit old, limit;
-    int taken[DESCRIPTORS];
     struct process *p;
+    rlim_t lowest;
 
     node_give_up();
     p = new_life(4);
+    lowest = (rlim_t)dup(0);
+    close((int)lowest);
     watch_begin(&w, test_instance, NULL, 1);
     assert_ok(getrlimit(RLIMIT_NOFILE, &old));
-    limit = (struct rlimit){DESCRIPTORS, old.rlim_max};
-    assert_ok(setrlimit(RLIMIT_NOFILE, &limit));
-    for (int but = 0; but < 3; but++) {
-        int count = take_descriptors(taken, but);
-
+    limit = old;
+    for (rlim_t some = 0; some < 5; some++) {
+        limit.rlim_cur = lowest + some;
+        assert_ok(setrlimit(RLIMIT_NOFILE, &limit));
         await_checks(3);
-        while (count > 0) {
-            close(taken[--count]);
-        }
         assert_int_equal(watch_number(&w), 1);
     }
     assert_ok(setrlimit(RLIMIT_NOFILE, &old));
-    watch_await(&w, has_worker, p->pid);
+    watch_await(&w, watch_worker, p->pid);
     process_kill(p);
     watch_await(&w, watch_error, -ESRCH);
     watch_end(&w);

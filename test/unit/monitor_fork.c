@@ -54,26 +54,13 @@ NODE_TEST(a_child_has_a_monitor_that_is_stopped)
 
     new_worker(generation);
     watch_node(&watch);
-    g = (struct gate){.monitor = watch.monitor,
-                      .subscription = watch.subscription};
+    g.monitor = watch.monitor;
+    g.subscription = watch.subscription;
     assert_check(has_a_stopped_monitor, &g);
     /* The parent's goes on. */
     begin();
     watch_await_told(&watch, 2);
     watch_end(&watch);
-}
-
-/* The call will never end in the child: nobody waits for it there. */
-NODE_TEST(a_child_made_during_a_call_does_not_wait_for_it)
-{
-    struct gate g;
-
-    new_worker(generation);
-    gate_create(&g);
-    gate_enter(&g);
-    assert_check(has_a_stopped_monitor, &g);
-    gate_open(&g);
-    assert_ok(wm_monitor_destroy(g.monitor));
 }
 
 static int destroys(const void *gate)
@@ -82,13 +69,16 @@ static int destroys(const void *gate)
     return wm_monitor_destroy(((const struct gate *)gate)->monitor);
 }
 
-/* A thread that waits, or looks, is not in the child; nobody waits for it. */
-EMPTY_NODE_TEST(a_child_made_while_another_waits_does_not_wait_for_it)
+/* The call will never end in the child, nor does any thread wait for it there,
+ * as one of the parent's does in the end. */
+NODE_TEST(a_child_made_during_a_call_does_not_wait_for_it)
 {
     struct gate g;
 
+    new_worker(generation);
     gate_create(&g);
     gate_enter(&g);
+    assert_check(has_a_stopped_monitor, &g);
     gate_wait(&g, gate_unsubscribe);
     assert_check(destroys, &g);
     gate_open(&g);
@@ -106,9 +96,9 @@ static int look_through(struct gate *g)
 
 EMPTY_NODE_TEST(a_child_made_during_anothers_look_does_not_wait_for_it)
 {
-    struct gate g = {.monitor = NULL};
+    struct gate g;
 
-    assert_ok(wm_monitor_create(test_instance, NULL, NULL, &g.monitor));
+    gate_create(&g);
     gate_wait(&g, look_through);
     assert_non_null(g.before);
     assert_check(destroys, &g);
@@ -118,40 +108,9 @@ EMPTY_NODE_TEST(a_child_made_during_anothers_look_does_not_wait_for_it)
 
 /* ------------------------------------------------- forked by a subscriber */
 
+static struct wm_subscription *returns, *follows;
 static atomic_int child; /* its status */
-
-static void fork_in_call(UNUSED const struct wm_view *before,
-                         const struct wm_view *now, UNUSED void *argument)
-{
-    int status = -1;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        _exit(watch_check(now) == 0 ? 7 : 1);
-    }
-    waitpid(pid, &status, 0);
-    child = status;
-}
-
-/* One change, of which all are told by another process. */
-static void change_and_expect_7(void)
-{
-    watch_come_last(&watch);
-    assert_ok(call(new_process(), do_begin, 0));
-    watch_await_told(&watch, 2);
-    assert_true(WIFEXITED(child));
-    assert_int_equal(WEXITSTATUS(child), 7);
-    watch_end(&watch);
-}
-
-EMPTY_NODE_TEST(a_subscriber_may_fork)
-{
-    struct wm_subscription *u;
-
-    watch_node(&watch);
-    assert_ok(wm_monitor_subscribe(watch.monitor, fork_in_call, NULL, &u));
-    change_and_expect_7();
-}
+static pid_t parent;
 
 /* In the child the thread is all that there is. */
 static void end_with_7(void)
@@ -159,30 +118,31 @@ static void end_with_7(void)
     _exit(7);
 }
 
-static struct wm_subscription *returns, *follows;
-static pid_t parent;
+static int ends_its_own_subscription(const struct wm_view *now, void *monitor)
+{
+    sigset_t none;
 
-/* Its own subscription ends in the child, and then the call. */
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
+    alarm(HANG_S);
+    HOLDS(watch_check(now) == 0);
+    HOLDS(wm_monitor_destroy(monitor) == -EDEADLK);
+    HOLDS(wm_monitor_unsubscribe(returns) == 0);
+    return atexit(end_with_7);
+}
+
 static void return_in_the_child(UNUSED const struct wm_view *before,
-                                UNUSED const struct wm_view *now, void *monitor)
+                                const struct wm_view *now, void *monitor)
 {
     int status = -1;
-    sigset_t none;
     pid_t pid = fork();
 
-    if (pid == 0) {
-        sigemptyset(&none);
-        pthread_sigmask(SIG_SETMASK, &none, NULL);
-        alarm(HANG_S);
-        if (atexit(end_with_7) != 0 ||
-            wm_monitor_destroy(monitor) != -EDEADLK ||
-            wm_monitor_unsubscribe(returns) != 0) {
-            _exit(1);
-        }
-        return;
+    if (pid != 0) {
+        waitpid(pid, &status, 0);
+        child = status;
+    } else if (ends_its_own_subscription(now, monitor) != 0) {
+        _exit(1);
     }
-    waitpid(pid, &status, 0);
-    child = status;
 }
 
 static void end_in_the_child(UNUSED const struct wm_view *before,
@@ -194,7 +154,7 @@ static void end_in_the_child(UNUSED const struct wm_view *before,
     }
 }
 
-EMPTY_NODE_TEST(a_child_of_a_call_ends_with_the_call)
+EMPTY_NODE_TEST(a_subscriber_may_fork_and_the_child_ends_with_its_call)
 {
     parent = getpid();
     watch_node(&watch);
@@ -202,5 +162,10 @@ EMPTY_NODE_TEST(a_child_of_a_call_ends_with_the_call)
                                    watch.monitor, &returns));
     assert_ok(
         wm_monitor_subscribe(watch.monitor, end_in_the_child, NULL, &follows));
-    change_and_expect_7();
+    watch_come_last(&watch);
+    assert_ok(call(new_process(), do_begin, 0));
+    watch_await_told(&watch, 2);
+    assert_true(WIFEXITED(child));
+    assert_int_equal(WEXITSTATUS(child), 7);
+    watch_end(&watch);
 }

@@ -25,26 +25,15 @@ static struct watch w;
 
 static atomic_int checks; /* whether anybody lives, so far */
 static atomic_int rests;  /* on the node's epoch */
+static atomic_bool no_memory;
 static atomic_int refused;
-static _Atomic enum {
-    NOBODY,
-    OTHERS,
-    ALL
-} no_memory;             /* for whom */
-static pthread_t tester; /* not of the others */
 static const void *_Atomic watched[2];
 static atomic_int freed; /* of what is watched */
 
-int __real_wm_node_list(const char *instance, const char *directory,
-                        wm_node_entry_fn *tell, void *argument);
-int __wrap_wm_node_list(const char *instance, const char *directory,
-                        wm_node_entry_fn *tell, void *argument);
-int __real_wm_wait(const struct wm_node *n, uint32_t epoch, uint32_t ms);
-int __wrap_wm_wait(const struct wm_node *n, uint32_t epoch, uint32_t ms);
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void __real_free(void *memory);
-void __wrap_free(void *memory);
+__typeof__(wm_node_list) __real_wm_node_list, __wrap_wm_node_list;
+__typeof__(wm_wait) __real_wm_wait, __wrap_wm_wait;
+__typeof__(malloc) __real_malloc, __wrap_malloc;
+__typeof__(free) __real_free, __wrap_free;
 
 int __wrap_wm_node_list(const char *instance, const char *directory,
                         wm_node_entry_fn *tell, void *argument)
@@ -63,8 +52,7 @@ int __wrap_wm_wait(const struct wm_node *n, uint32_t epoch, uint32_t ms)
 
 void *__wrap_malloc(size_t size)
 {
-    if (no_memory == ALL ||
-        (no_memory == OTHERS && !pthread_equal(pthread_self(), tester))) {
+    if (no_memory) {
         refused++;
         return NULL;
     }
@@ -84,19 +72,7 @@ void __wrap_free(void *memory)
 
 /* ------------------------------------------------------------------- looks */
 
-static atomic_int unsettled;  /* views */
 static atomic_int intrusions; /* generations to begin, one in each look */
-
-static void count_unsettled(UNUSED const struct wm_view *before,
-                            const struct wm_view *now, UNUSED void *argument)
-{
-    unsettled += now->unsettled != 0;
-}
-
-static bool has_generations(const struct wm_view *v, long count)
-{
-    return v->unsettled == 0 && (long)v->generation_count == count;
-}
 
 static void begin_while_it_looks(void);
 
@@ -121,18 +97,13 @@ static void begin_while_it_looks(void)
  * looks. Returns how many views were unsettled until it has seen all. */
 static int look_amid(int count)
 {
-    struct wm_subscription *u;
-
     watch_node(&w);
-    unsettled = 0;
     intrusions = count;
-    assert_ok(wm_monitor_subscribe(w.monitor, count_unsettled, NULL, &u));
-    watch_come_last(&w);
     await_look();
     assert_ok(call(new_process(), do_begin, 0));
-    watch_await(&w, has_generations, count + 1);
+    watch_await(&w, watch_generations, count + 1);
     watch_await_told(&w, watch_number(&w));
-    return unsettled;
+    return w.unsettled;
 }
 
 MONITOR_TEST(what_changes_during_a_look_is_in_its_view)
@@ -217,18 +188,17 @@ MONITOR_TEST(without_memory_for_a_view_the_thread_tries_at_each_check)
     struct process *a = new_process();
     int tries;
 
-    tester = pthread_self();
     watch_begin(&w, test_instance, NULL, 5);
     refused = 0;
     checks = 0;
-    no_memory = OTHERS;
+    no_memory = true;
     assert_ok(call(a, do_begin, 0));
     await(has_checked_five_times, NULL, "checks");
     tries = refused;
     assert_true(tries > 0 && tries <= 1 + 2 * (checks + 1));
     assert_int_equal(watch_number(&w), 1);
-    no_memory = NOBODY;
-    watch_await(&w, has_generations, 1);
+    no_memory = false;
+    watch_await(&w, watch_generations, 1);
     watch_end(&w);
 }
 
@@ -236,9 +206,9 @@ MONITOR_TEST(without_memory_there_is_no_monitor)
 {
     struct wm_monitor *m;
 
-    no_memory = ALL;
+    no_memory = true;
     assert_int_equal(wm_monitor_create(test_instance, NULL, NULL, &m), -ENOMEM);
-    no_memory = NOBODY;
+    no_memory = false;
 }
 
 static void leave(UNUSED const struct wm_view *before,
@@ -253,35 +223,22 @@ static void leave(UNUSED const struct wm_view *before,
     }
 }
 
-static bool is_freed(UNUSED void *argument)
+static bool are_freed(UNUSED void *argument)
 {
-    return freed == 1;
-}
-
-/* And not with the monitor only. */
-MONITOR_TEST(one_that_left_in_its_own_call_is_freed_after_it)
-{
-    struct wm_subscription *u;
-    struct wm_monitor *m;
-
-    freed = 0;
-    assert_ok(wm_monitor_create(test_instance, NULL, NULL, &m));
-    assert_ok(wm_monitor_subscribe(m, leave, &u, &u));
-    begin();
-    await(is_freed, NULL, "the subscription's end");
-    assert_ok(wm_monitor_destroy(m));
+    return freed == 2;
 }
 
 static int frees_both(const void *gate)
 {
     alarm(60); /* rather than a hang */
     HOLDS(wm_monitor_destroy(((const struct gate *)gate)->monitor) == 0);
-    HOLDS(freed == 2);
+    HOLDS(are_freed(NULL));
     return 0;
 }
 
-/* The view that was replaced, and a subscription that ended in its own call. */
-MONITOR_TEST(a_child_made_during_a_call_frees_what_waits_for_its_end)
+/* The view that was replaced, and a subscription that ended in its own call:
+ * when the call is over, and in a child at once. */
+MONITOR_TEST(what_waits_for_the_end_of_a_call_is_freed_after_it)
 {
     struct wm_subscription *u;
     struct gate g;
@@ -292,7 +249,8 @@ MONITOR_TEST(a_child_made_during_a_call_frees_what_waits_for_its_end)
     gate_enter(&g);
     watched[1] = g.before;
     assert_check(frees_both, &g);
+    assert_int_equal(freed, 0);
     gate_open(&g);
+    await(are_freed, NULL, "the end of both");
     assert_ok(wm_monitor_destroy(g.monitor));
-    assert_int_equal(freed, 2);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Handles: how many a process gets, what a fork makes of them, how readers find
- * a node. When a segment goes, and what comes after it, is in node_lives.c. */
+/* Options, and handles: how many a process gets, and how readers find a node.
+ * When a segment goes, what comes after it and who takes it over is in
+ * node_lives.c. */
 
 #include "segment_directory.h"
 
@@ -13,23 +14,25 @@ static void release(struct wm_node *n)
     assert_ok(wm_node_release(n));
 }
 
-/* ----------------------------------------------------------------- options */
-
 DIRECTORY_TEST(bad_options_are_refused_and_nothing_made)
 {
-    struct wm_node_options good = node_options("a"), bad[8];
+    struct wm_node_options good = node_options("a"), bad[12];
 
     for (size_t i = 0; i < COUNT(bad); i++) {
         bad[i] = good;
     }
-    bad[0].size = 4;
-    bad[1].instance = NULL;
-    bad[2].instance = "";
-    bad[3].instance = "a/b";
-    bad[4].flags = 4;
-    bad[5].capacity = 65536;
-    bad[6].mode = 01600;
-    bad[7].log_entries = 1048577;
+    bad[0].size = 0;
+    bad[1].size = 4;
+    bad[2].size = sizeof(good) - 8;
+    bad[3].size = 0xa5a5a5a5; /* nobody's is that long: it was not set */
+    bad[4].instance = NULL;
+    bad[5].instance = "";
+    bad[6].instance = "a/b";
+    bad[7].flags = 4;
+    bad[8].capacity = 65536;
+    bad[9].mode = 01600;
+    bad[10].log_entries = 1048577;
+    bad[11].reserved = 1;
     node = NULL;
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_int_equal(wm_node_attach(&bad[i], &node), -EINVAL);
@@ -40,24 +43,33 @@ DIRECTORY_TEST(bad_options_are_refused_and_nothing_made)
     assert_null(node);
 }
 
-DIRECTORY_TEST(what_is_not_given_has_a_default)
+DIRECTORY_TEST(options_that_are_not_given_or_not_known_have_defaults)
 {
-    struct wm_node_options o = node_options("a");
+    struct {
+        struct wm_node_options is;
+        uint64_t unknown[4]; /* of a later header */
+    } longer = {.is = node_options("a")};
     struct stat st;
 
-    o.capacity = o.log_entries = 0;
-    assert_ok(wm_node_attach(&o, &node));
+    longer.is.size = sizeof(longer);
+    longer.is.capacity = longer.is.log_entries = 0;
+    assert_ok(wm_node_attach(&longer.is, &node));
     assert_int_equal(node_info(node).capacity, 1024);
     assert_int_equal(node->segment.geometry.log_entries, 1024);
     assert_ok(stat(directory_path(node_info(node).name), &st));
     assert_int_equal(st.st_mode & 07777, 0600);
     release(node);
+    longer.unknown[3] = 1;
+    assert_int_equal(wm_node_attach(&longer.is, &node), -E2BIG);
 }
 
 DIRECTORY_TEST(a_directory_that_cannot_be_used_is_told)
 {
     struct wm_node_options o = node_options("a");
 
+    assert_ok(mknod(directory_path("file"), S_IFREG | 0600, 0));
+    o.directory = directory_path("file");
+    assert_int_equal(wm_node_attach(&o, &node), -ENOTDIR);
     o.directory = directory_path("none");
     assert_int_equal(wm_node_attach(&o, &node), -ENOENT);
     o.flags = WM_NODE_ANONYMOUS;
@@ -65,22 +77,18 @@ DIRECTORY_TEST(a_directory_that_cannot_be_used_is_told)
     assert_int_equal(node_info(node).anonymous, ENOENT);
     assert_string_equal(node_info(node).name, "");
     release(node);
+    assert_int_equal(directory_files(), 1);
 }
-
-/* ---------------------------------------------------------------- registry */
 
 DIRECTORY_TEST(an_instance_has_one_handle_in_a_process)
 {
-    struct wm_node *again;
-
     node = node_attach("a");
-    again = node_attach("a");
-    assert_ptr_equal(node, again);
+    assert_ptr_equal(node, node_attach("a"));
     assert_int_equal(directory_files(), 1);
     release(node);
     assert_int_equal(directory_files(), 1);
-    assert_int_equal(node_begin(again), 1);
-    release(again);
+    assert_int_equal(node_begin(node), 1);
+    release(node);
     assert_int_equal(directory_files(), 0);
 }
 
@@ -104,92 +112,16 @@ DIRECTORY_TEST(two_instances_in_one_process_do_not_mix)
         assert_ok(node_join(n[i]));
         assert_ok(wm_lock_acquire(n[i], NULL)); /* a lock a node */
     }
-    wm_generation_counts(n[0], 1, &counts);
-    assert_int_equal(counts.mine, 1);
-    assert_ok(wm_lock_release(n[0]));
-    assert_ok(wm_lock_release(n[1]));
-    node_leave(n[0]);
-    wm_generation_counts(n[1], 1, &counts);
-    assert_int_equal(counts.mine, 1);
-    release(n[0]);
-    assert_int_equal(directory_files(), 1);
-    node_leave(n[1]);
-    release(n[1]);
-    assert_int_equal(directory_files(), 0);
+    for (int i = 0; i < 2; i++) {
+        wm_generation_counts(n[i], 1, &counts);
+        assert_int_equal(counts.mine, 1);
+        node_leave(n[i]);
+        release(n[i]);
+        assert_int_equal(directory_files(), 1 - i);
+    }
 }
 
-DIRECTORY_TEST(a_second_generation_of_a_process_is_a_reload)
-{
-    uint32_t reason;
-    uint64_t id;
-
-    node = node_attach("a");
-    node_begin(node);
-    assert_ok(wm_generation_begin(node, &id, &reason));
-    assert_int_equal(reason, WM_REASON_RELOAD);
-    release(node);
-}
-
-/* ------------------------------------------------------------------- forks */
-
-static bool is_inherited(void)
-{
-    return (fcntl(node->segment.fd, F_GETFD) & FD_CLOEXEC) == 0;
-}
-
-/* A child of the master may be the next binary; a child of a worker may not,
- * nor what a worker becomes. */
-static int may_hand_on(UNUSED const void *argument)
-{
-    HOLDS(is_inherited());
-    HOLDS(wm_ident_pid(node->forker) == (uint32_t)getppid());
-    HOLDS(node_join(node) == 0);
-    HOLDS(!is_inherited());
-    node_leave(node);
-    return 0;
-}
-
-static int may_not_hand_on(const void *has_child)
-{
-    HOLDS(!is_inherited());
-    HOLDS(wm_node_worker(node) == NULL);
-    return has_child == NULL ? 0 : run_check(may_not_hand_on, NULL);
-}
-
-DIRECTORY_TEST(only_a_child_of_no_worker_inherits_the_descriptor)
-{
-    node = node_attach("a");
-    node_begin(node);
-    assert_false(is_inherited());
-    assert_check(may_hand_on, NULL);
-    assert_false(is_inherited());
-    assert_ok(node_join(node));
-    assert_check(may_not_hand_on, "a child");
-    node_leave(node); /* and of none that was one */
-    assert_check(may_not_hand_on, NULL);
-    release(node);
-}
-
-static int releases(UNUSED const void *argument)
-{
-    return wm_node_release(node);
-}
-
-/* What else it may not is with the workers. */
-DIRECTORY_TEST(a_child_that_releases_leaves_its_parents_worker_alone)
-{
-    node = node_attach("a");
-    node_begin(node);
-    assert_ok(node_join(node));
-    assert_check(releases, NULL);
-    assert_int_equal(wm_worker_has_record(wm_node_worker(node)), 1);
-    assert_int_equal(directory_files(), 1);
-    node_leave(node);
-    release(node);
-    assert_int_equal(directory_files(), 0);
-}
-
-/* ----------------------------------------------------------------- opening */
+/* ---------------------------------------------------- the living and the dead */
 
 static int dies_with_a_worker(UNUSED const void *argument)
 {
@@ -199,34 +131,10 @@ static int dies_with_a_worker(UNUSED const void *argument)
     return node_join(n);
 }
 
-DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
-{
-    struct wm_node *reader;
-    struct wm_node_info info;
-
-    assert_check(dies_with_a_worker, NULL);
-    assert_ok(wm_node_open("a", test_directory, &reader));
-    assert_int_equal(node_info(reader).generation, 1); /* there is no other */
-    release(reader);
-    node = node_attach("b");
-    assert_ok(wm_node_open("b", test_directory, &reader));
-    info = node_info(reader);
-    assert_string_equal(info.instance, "b");
-    assert_string_equal(info.name, node_info(node).name);
-    assert_int_equal(info.read_only, 1);
-    release(reader);
-    assert_int_equal(directory_files(), 2);
-    release(node);
-    assert_int_equal(directory_files(), 1);
-    assert_int_equal(wm_node_open("c", test_directory, &reader), -ENOENT);
-    assert_int_equal(wm_node_open(NULL, test_directory, &reader), -EINVAL);
-}
-
-/* ----------------------------------------------------------------- listing */
-
-/* What was told of each segment. */
+/* What was told of each segment; the name of the last dead one. */
 static struct {
     int live, dead, error;
+    char name[128];
 } listed;
 
 static void note(const struct wm_node_entry *entry, UNUSED void *argument)
@@ -234,12 +142,66 @@ static void note(const struct wm_node_entry *entry, UNUSED void *argument)
     listed.live += entry->live != 0;
     listed.dead += entry->live == 0;
     listed.error = entry->error;
+    if (entry->live == 0) {
+        snprintf(listed.name, sizeof(listed.name), "%s", entry->name);
+    }
 }
 
-static int list(const char *instance)
+static void list(const char *instance)
 {
     memset(&listed, 0, sizeof(listed));
-    return wm_node_list(instance, test_directory, note, NULL);
+    assert_ok(wm_node_list(instance, test_directory, note, NULL));
+}
+
+static void expect_unlink(const char *name, int error)
+{
+    assert_int_equal(wm_node_unlink(name, test_directory), error);
+}
+
+DIRECTORY_TEST(the_dead_and_the_living_are_listed_and_the_dead_may_be_unlinked)
+{
+    assert_check(dies_with_a_worker, NULL);
+    node = node_attach("b");
+    assert_ok(mknod(directory_path("other"), S_IFREG | 0600, 0));
+    list("b");
+    assert_int_equal(listed.dead, 0);
+    assert_int_equal(listed.live, 1);
+    list(NULL);
+    assert_int_equal(listed.dead, 1);
+    assert_int_equal(listed.live, 1);
+    assert_int_equal(wm_node_list(NULL, directory_path("none"), note, NULL),
+                     -ENOENT);
+
+    expect_unlink(node_info(node).name, -EBUSY);
+    expect_unlink(listed.name, 0);
+    expect_unlink(listed.name, -ENOENT);
+    expect_unlink("other", -EINVAL);
+    expect_unlink("wm.other", -EINVAL);
+    expect_unlink("wm.../a.0123456789abcdef", -ENOENT);
+    expect_unlink(NULL, -EINVAL);
+    assert_int_equal(directory_files(), 2);
+    release(node);
+}
+
+DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
+{
+    struct wm_node *reader;
+
+    assert_check(dies_with_a_worker, NULL);
+    assert_ok(wm_node_open("a", test_directory, &reader));
+    assert_int_equal(node_info(reader).generation, 1); /* there is no other */
+    release(reader);
+    node = node_attach("b");
+    segment_leave_dead("b");
+    assert_ok(wm_node_open("b", test_directory, &reader));
+    assert_string_equal(node_info(reader).instance, "b");
+    assert_string_equal(node_info(reader).name, node_info(node).name);
+    assert_int_equal(node_info(reader).read_only, 1);
+    release(reader);
+    release(node);
+    assert_int_equal(directory_files(), 2);
+    assert_int_equal(wm_node_open("c", test_directory, &reader), -ENOENT);
+    assert_int_equal(wm_node_open(NULL, test_directory, &reader), -EINVAL);
 }
 
 /* With room for the directory, and none for a file in it. */
@@ -249,7 +211,7 @@ static int cannot_tell_without_descriptors(UNUSED const void *argument)
         close(fd);
     }
     HOLDS(limit_descriptors(4) == 0);
-    HOLDS(list("a") == 0);
+    list("a");
     HOLDS(listed.error == -EMFILE && listed.live == 0);
     return 0;
 }
@@ -257,50 +219,9 @@ static int cannot_tell_without_descriptors(UNUSED const void *argument)
 DIRECTORY_TEST(a_segment_that_cannot_be_asked_is_not_called_dead)
 {
     node = node_attach("a");
-    assert_ok(list("a"));
-    assert_int_equal(listed.live, 1);
     assert_check(cannot_tell_without_descriptors, NULL);
     release(node);
     assert_ok(symlink("nowhere", directory_path("wm.a.0123456789abcdef")));
-    assert_ok(list("a"));
+    list("a");
     assert_int_equal(listed.error, -EBADMSG);
-}
-
-DIRECTORY_TEST(all_segments_are_listed_and_the_dead_may_be_unlinked)
-{
-    static const struct {
-        const char *name;
-        int error;
-    } refused[] = {{"other", -EINVAL},
-                   {"wm.other", -EINVAL},
-                   {"wm.../a.0123456789abcdef", -ENOENT},
-                   {NULL, -EINVAL}};
-    struct wm_node *reader;
-    char dead[128];
-
-    assert_check(dies_with_a_worker, NULL);
-    node = node_attach("b");
-    assert_ok(mknod(directory_path("other"), S_IFREG | 0600, 0));
-    assert_ok(list(NULL));
-    assert_int_equal(listed.dead, 1);
-    assert_int_equal(listed.live, 1);
-    assert_ok(list("b"));
-    assert_int_equal(listed.dead, 0);
-    assert_int_equal(listed.live, 1);
-    assert_int_equal(wm_node_list(NULL, directory_path("none"), note, NULL),
-                     -ENOENT);
-
-    assert_ok(wm_node_open("a", test_directory, &reader));
-    snprintf(dead, sizeof(dead), "%s", node_info(reader).name);
-    release(reader);
-    assert_int_equal(wm_node_unlink(node_info(node).name, test_directory),
-                     -EBUSY);
-    assert_ok(wm_node_unlink(dead, test_directory));
-    assert_int_equal(wm_node_unlink(dead, test_directory), -ENOENT);
-    for (size_t i = 0; i < COUNT(refused); i++) {
-        assert_int_equal(wm_node_unlink(refused[i].name, test_directory),
-                         refused[i].error);
-    }
-    assert_int_equal(directory_files(), 2);
-    release(node);
 }

@@ -14,242 +14,174 @@ static void release(struct wm_node *n)
     assert_ok(wm_node_release(n));
 }
 
-/* Another life of the instance, which ends at once; what it was told. */
-static struct wm_postmortem next_life(const char *instance)
-{
-    struct wm_postmortem told;
-    struct wm_node *n = node_attach(instance);
-
-    told = node_postmortem(n);
-    assert_int_equal(node_info(n).generation, 0);
-    release(n);
-    return told;
-}
-
 static void begin_node(void)
 {
     node = node_attach("a");
     node_begin(node);
 }
 
-/* --------------------------------------------------------------- unlinking */
-
-static int stop; /* closed: the other participant ends */
-static pid_t participant;
-
-static void fork_participant(void)
+/* Another life of the instance, which ends at once; what it was told. */
+static struct wm_postmortem next_life(void)
 {
-    int to[2];
-    char byte;
+    struct wm_node *n = node_attach("a");
+    const struct wm_postmortem told = node_postmortem(n);
 
-    assert_ok(pipe(to));
-    participant = fork_child();
-    if (participant == 0) {
-        close(to[1]);
-        _exit(read(to[0], &byte, 1) == 0 ? wm_node_release(node) : 1);
+    assert_int_equal(node_info(n).generation, 0);
+    release(n);
+    return told;
+}
+
+/* ----------------------------------------------------------------- the end */
+
+DIRECTORY_TEST(the_last_process_unlinks_and_no_other_life_does)
+{
+    siginfo_t info;
+    pid_t pid;
+
+    begin_node();
+    pid = fork_child();
+    if (pid == 0) {
+        raise(SIGSTOP);
+        _exit(wm_node_release(node));
     }
-    close(to[0]);
-    stop = to[1];
-}
-
-static void end_participant(void)
-{
-    close(stop);
-    assert_int_equal(child_status(participant), 0);
-}
-
-DIRECTORY_TEST(the_last_process_unlinks)
-{
-    begin_node();
-    fork_participant();
+    assert_ok(waitid(P_PID, (id_t)pid, &info, WSTOPPED));
     release(node);
+    assert_int_equal(next_life().segments, 0);
     assert_int_equal(directory_files(), 1);
-    end_participant();
+    kill(pid, SIGCONT);
+    assert_int_equal(child_status(pid), 0);
     assert_int_equal(directory_files(), 0);
 }
 
-DIRECTORY_TEST(what_nobody_was_told_of_keeps_the_segment)
+static int releases(UNUSED const void *argument)
 {
-    struct wm_postmortem told;
-
-    begin_node();
-    assert_ok(node_join(node));
-    wm_worker_drain(wm_node_worker(node));
-    assert_int_equal(wm_generation_close(node, 1), WM_CLOSED);
-    wm_worker_leave(wm_node_worker(node));
-    release(node);
-    assert_int_equal(directory_files(), 1);
-
-    told = next_life("a");
-    assert_int_equal(told.segments, 1);
-    assert_int_equal(told.exits_owed, 1);
-    assert_int_equal(told.workers, 0);
-    assert_int_equal(told.generation, 1);
-    assert_int_equal(directory_files(), 0);
+    return wm_node_release(node);
 }
 
-DIRECTORY_TEST(releasing_leaves_the_record_and_the_lock)
+/* A worker's record, and the lock that it holds. */
+static void expect_kept(const struct wm_node *reader, bool kept)
 {
-    struct wm_node *reader;
     struct wm_worker_info list[4];
     struct wm_lock_holder holder = {.size = sizeof(holder)};
     uint32_t n;
 
+    assert_ok(wm_snapshot(reader, list, sizeof(*list), 4, &n));
+    assert_int_equal(n, kept);
+    wm_lock_inspect(reader, &holder);
+    assert_int_equal(holder.pid != 0, kept);
+}
+
+DIRECTORY_TEST(releasing_leaves_the_record_and_the_lock_but_not_in_a_child)
+{
+    struct wm_node *reader;
+
     begin_node();
-    fork_participant();
     assert_ok(node_join(node));
     assert_ok(wm_lock_acquire(node, NULL));
-    release(node);
     assert_ok(wm_node_open("a", test_directory, &reader));
-    assert_ok(wm_snapshot(reader, list, sizeof(*list), 4, &n));
-    assert_int_equal(n, 0);
-    wm_lock_inspect(reader, &holder);
-    assert_int_equal(holder.pid, 0);
+    assert_check(releases, NULL);
+    assert_int_equal(wm_worker_has_record(wm_node_worker(node)), 1);
+    expect_kept(reader, true);
+    release(node);
+    expect_kept(reader, false);
     release(reader);
-    end_participant();
 }
 
 /* ----------------------------------------------------------- a former life */
 
-/* A whole life in a child that ends without a word. */
-static int dies_with_a_worker(const void *instance)
+static int joins(const void *role)
 {
-    node = node_attach(instance);
-    node_begin(node);
-    return node_join(node);
-}
-
-DIRECTORY_TEST(a_dead_one_tells_who_was_there_and_is_tidied_up)
-{
-    struct wm_postmortem told;
-
-    assert_check(dies_with_a_worker, "a");
-    assert_check(dies_with_a_worker, "a");
-    assert_check(dies_with_a_worker, "b");
-    assert_int_equal(directory_files(), 2); /* the second tidied the first up */
-    told = next_life("a");
-    assert_int_equal(told.segments, 1);
-    assert_int_equal(told.workers, 1);
-    assert_int_equal(told.exits_owed, 1);
-    assert_true(told.pid > 0);
-    assert_int_equal(directory_files(), 1); /* b's is none of its business */
-}
-
-static int joins_as(const void *role)
-{
-    const struct wm_join_options options = {.size = sizeof(options),
-                                            .role = *(const uint32_t *)role};
+    const struct wm_join_options options = {
+        .size = sizeof(options),
+        .role = role == NULL ? WM_ROLE_WORKER : WM_ROLE_HELPER};
     struct wm_worker *worker;
 
     return wm_worker_join(node, 1, &options, &worker);
 }
 
-static int dies_with_what_was_told(const void *role)
+/* Whole lives, each in a child. */
+
+static int dies_with_a_worker(const void *instance)
+{
+    node = node_attach(instance == NULL ? "a" : instance);
+    node_begin(node);
+    return node_join(node);
+}
+
+static int dies_when_its_workers_crash_is_told(UNUSED const void *argument)
 {
     struct wm_event event = {.size = sizeof(event)};
 
     begin_node();
-    HOLDS(run_check(joins_as, role) == 0);
-    if (*(const uint32_t *)role == WM_ROLE_WORKER) {
-        wm_sweep(node, NULL);
-        HOLDS(wm_event_take(node, 1u << WM_EVENT_CRASHED, &event) == 1);
-    }
+    HOLDS(run_check(joins, NULL) == 0);
+    wm_sweep(node, NULL);
+    HOLDS(wm_event_take(node, 1u << WM_EVENT_CRASHED, &event) == 1);
     return 0;
 }
 
-DIRECTORY_TEST(those_told_of_and_helpers_are_not_told_again)
+static int dies_with_a_helper(UNUSED const void *argument)
 {
-    static const uint32_t roles[] = {WM_ROLE_WORKER, WM_ROLE_HELPER};
-
-    for (int i = 0; i < 2; i++) {
-        struct wm_postmortem told;
-
-        assert_check(dies_with_what_was_told, &roles[i]);
-        told = next_life("a");
-        assert_int_equal(told.segments, 1);
-        assert_int_equal(told.workers, 0);
-    }
-}
-
-static int joins(UNUSED const void *argument)
-{
-    return node_join(node);
-}
-
-DIRECTORY_TEST(a_crash_that_nobody_was_told_of_is_told_to_the_next)
-{
-    struct wm_postmortem told;
-
     begin_node();
-    assert_check(joins, NULL);
+    return run_check(joins, "helper");
+}
+
+static int ends_with_a_crash_untold(UNUSED const void *argument)
+{
+    begin_node();
+    HOLDS(run_check(joins, NULL) == 0);
     wm_sweep(node, NULL);
-    assert_int_equal(wm_generation_close(node, 1), WM_CLOSED);
-    assert_int_equal(wm_generation_take_exit(node, 1, NULL), 1);
-    release(node);
-    assert_int_equal(directory_files(), 1);
-    told = next_life("a");
-    assert_int_equal(told.workers, 1);
-    assert_int_equal(told.exits_owed, 0);
+    HOLDS(wm_generation_close(node, 1) == WM_CLOSED);
+    HOLDS(wm_generation_take_exit(node, 1, NULL) == 1);
+    return wm_node_release(node);
 }
 
-DIRECTORY_TEST(a_living_one_of_the_same_instance_is_left_alone)
+static int ends_with_an_end_untold(UNUSED const void *argument)
 {
     begin_node();
-    assert_ok(node_join(node));
-    /* The registry knows it no more, but another process lives in it. */
-    fork_participant();
-    node_leave(node);
-    release(node);
-    assert_int_equal(next_life("a").segments, 0);
-    assert_int_equal(directory_files(), 1);
-    end_participant();
-    assert_int_equal(directory_files(), 0);
+    HOLDS(node_join(node) == 0);
+    wm_worker_drain(wm_node_worker(node));
+    HOLDS(wm_generation_close(node, 1) == WM_CLOSED);
+    wm_worker_leave(wm_node_worker(node));
+    return wm_node_release(node);
 }
 
-DIRECTORY_TEST(damaged_files_and_links_are_counted_not_believed)
+DIRECTORY_TEST(what_nobody_was_told_of_is_told_to_the_next_life)
 {
-    struct wm_postmortem told;
+    static const struct {
+        const char *what;
+        check_fn *life;
+        uint32_t workers, exits_owed;
+    } table[] = {{"a worker", dies_with_a_worker, 1, 1},
+                 {"a told crash", dies_when_its_workers_crash_is_told, 0, 1},
+                 {"a helper", dies_with_a_helper, 0, 0},
+                 {"an untold crash", ends_with_a_crash_untold, 1, 0},
+                 {"an untold end", ends_with_an_end_untold, 0, 1}};
 
-    assert_ok(
-        mknod(directory_path("wm.a.0123456789abcdef"), S_IFREG | 0600, 0));
-    assert_ok(symlink("/etc/passwd", directory_path("wm.a.0123456789abcded")));
-    told = next_life("a");
-    assert_int_equal(told.damaged, 2);
-    assert_int_equal(told.foreign, 0);
-    assert_int_equal(told.segments, 0);
-    assert_int_equal(directory_files(), 1); /* the link */
-}
-
-/* A segment as a draft before 1.0 made it, without features and strides: the
- * last join and the last generation lie where those are today. */
-static void leave_draft(uint64_t generation)
-{
-    const uint64_t words[512] = {
-        [0] = WM_MAGIC,    [1] = WM_ABI | UINT64_C(512) << 32,
-        [2] = 4096,        [3] = 4 | UINT64_C(68) << 32,
-        [8] = 'a',         [16] = 1,
-        [17] = generation, [18] = generation,
-    };
-    FILE *f = fopen(directory_path("wm.a.0123456789abcdef"), "w");
-
-    assert_non_null(f);
-    assert_int_equal(fwrite(words, sizeof(words), 1, f), 1);
-    assert_ok(fclose(f));
-}
-
-DIRECTORY_TEST(a_drafts_segment_is_counted_not_read_and_goes)
-{
-    for (uint64_t generation = 0; generation < 2; generation++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         struct wm_postmortem told;
 
-        leave_draft(generation);
-        told = next_life("a");
-        assert_int_equal(told.segments, generation);    /* another ABI's */
-        assert_int_equal(told.damaged, 1 - generation); /* contradictory */
-        assert_int_equal(told.workers + told.exits_owed, 0);
-        assert_int_equal(told.generation, 0);
+        assert_check(table[i].life, NULL);
+        assert_int_equal(directory_files(), 1);
+        told = next_life();
+        if (told.segments != 1 || told.generation != 1 ||
+            told.workers != table[i].workers ||
+            told.exits_owed != table[i].exits_owed ||
+            (told.pid > 0) != (told.workers > 0)) {
+            fail_msg("%s: %u workers, %u ends are told", table[i].what,
+                     told.workers, told.exits_owed);
+        }
         assert_int_equal(directory_files(), 0);
     }
+}
+
+DIRECTORY_TEST(a_life_tidies_up_after_its_own_instance_alone)
+{
+    assert_check(dies_with_a_worker, "a");
+    assert_check(dies_with_a_worker, "a");
+    assert_check(dies_with_a_worker, "b");
+    assert_int_equal(directory_files(), 2); /* the second tidied the first up */
+    assert_int_equal(next_life().segments, 1);
+    assert_int_equal(directory_files(), 1);
 }
 
 /* --------------------------------------------------------- the next binary */
@@ -261,33 +193,35 @@ static int open_segments(void)
     int n = 0;
 
     for (int fd = 3; fd < 64; fd++) {
-        ssize_t length;
-
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        length = readlink(path, target, sizeof(target) - 1);
-        target[length < 0 ? 0 : length] = '\0';
-        n += strstr(target, "/wm.") != NULL;
+        memset(target, 0, sizeof(target));
+        n += readlink(path, target, sizeof(target) - 1) > 0 &&
+             strstr(target, "wm.") != NULL;
     }
     return n;
 }
 
 /* The program that was exec'd: takes the node over, or makes a fresh one. */
-static int next_binary(const char *directory, const char *adopts)
+static int next_binary(const char *instance, const char *adopts)
 {
     const bool adopted = strcmp(adopts, "adopts") == 0;
-    struct wm_node_options o = node_options("a");
+    struct wm_node_options o = node_options(instance);
     struct wm_node_info info;
     uint32_t reason;
     uint64_t id;
+    int fd;
 
-    o.directory = directory;
     o.flags = WM_NODE_ADOPT;
     HOLDS(wm_node_attach(&o, &node) == 0);
     info = node_info(node);
+    fd = node->segment.fd;
     HOLDS(info.adopted == adopted);
     HOLDS(info.not_adopted == (strcmp(adopts, "is newer") == 0 ? EPROTO : 0));
-    HOLDS((fcntl(node->segment.fd, F_GETFD) & FD_CLOEXEC) != 0);
-    HOLDS(open_segments() == 1); /* no share in one that it does not use */
+    HOLDS(strchr(info.name, ' ') == NULL); /* no "(deleted)" behind it */
+    HOLDS((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+    HOLDS((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
+    /* No share in one that it does not use, but another instance may. */
+    HOLDS(open_segments() == (strcmp(adopts, "is another's") == 0 ? 2 : 1));
     HOLDS(wm_generation_begin(node, &id, &reason) == 0);
     HOLDS(id == (adopted ? 2u : 1u));
     HOLDS(reason == (adopted ? WM_REASON_UPGRADE : WM_REASON_START));
@@ -297,51 +231,95 @@ static int next_binary(const char *directory, const char *adopts)
     return wm_node_release(node);
 }
 
+static const char *instance; /* of the next binary */
+
 static int execs_next_binary(const void *adopts)
 {
-    execl(program_path(), "test-node_lives", "next", test_directory, adopts,
+    execl(program_path(), "test-node_lives", test_directory, instance, adopts,
           (char *)NULL);
     return 127;
 }
 
-/* Its node has seen generations up to that one, and ends. */
-static void expect_end_after(uint64_t newest)
+/* This binary's node goes on, and has seen generations up to that one. */
+static void expect_next_binary(const char *of, const char *adopts,
+                               uint64_t newest)
 {
+    instance = of;
+    assert_check(execs_next_binary, adopts);
     assert_int_equal(node_info(node).generation, newest);
-    assert_int_equal(directory_files(), 1);
-    release(node);
-    assert_int_equal(directory_files(), 0);
 }
 
-DIRECTORY_TEST(the_next_binary_takes_the_node_over)
+static int joins_and_execs(const void *adopts)
 {
-    begin_node();
-    assert_check(execs_next_binary, "adopts");
-    expect_end_after(3);
+    HOLDS(node_join(node) == 0);
+    return execs_next_binary(adopts);
 }
 
-/* The former binary's node goes on without it, and without its share. */
-DIRECTORY_TEST(a_binary_of_another_abi_begins_a_node_of_its_own)
+static int has_a_child_that_execs(const void *adopts)
 {
+    return run_check(execs_next_binary, adopts);
+}
+
+DIRECTORY_TEST(the_next_binary_of_its_instance_takes_the_node_over)
+{
+    static const char *const others[] = {"b", "aa", "a.b"};
+
+    for (int made = 0; made < 3; made++) {
+        const bool anonymous = made == 1, unlinked = made == 2;
+        struct wm_node_options o = node_options("a");
+
+        if (anonymous) {
+            o.flags = WM_NODE_ANONYMOUS;
+            o.directory = "/nowhere";
+        }
+        assert_ok(wm_node_attach(&o, &node));
+        if (unlinked) {
+            assert_ok(unlink(directory_path(node_info(node).name)));
+        }
+        node_begin(node);
+        for (size_t i = 0; i < COUNT(others); i++) {
+            expect_next_binary(others[i], "is another's", 1);
+        }
+        expect_next_binary("a", "adopts", 3);
+        assert_int_equal(directory_files(), !anonymous && !unlinked);
+        release(node);
+        assert_int_equal(directory_files(), 0);
+    }
+}
+
+DIRECTORY_TEST(what_is_not_for_the_next_binary_is_not_taken_over)
+{
+    struct wm_segment_header before;
+
     begin_node();
     node->segment.header->abi++;
-    assert_check(execs_next_binary, "is newer");
+    before = *node->segment.header;
+    expect_next_binary("a", "is newer", 1);
+    assert_memory_equal(&before, node->segment.header, sizeof(before));
     node->segment.header->abi--;
-    expect_end_after(1);
+    memcpy(node->segment.header->instance, "b", 2); /* belies its name */
+    expect_next_binary("a", "is another's", 1);
+    release(node);
 }
 
-DIRECTORY_TEST(what_a_worker_execs_is_a_stranger)
+DIRECTORY_TEST(what_a_worker_or_its_child_execs_takes_part_in_nothing)
 {
     begin_node();
+    assert_int_equal(fcntl(node->segment.fd, F_GETFD), FD_CLOEXEC);
+    instance = "a";
+    assert_check(joins_and_execs, "is a worker");
     assert_ok(node_join(node));
-    assert_check(execs_next_binary, "is a stranger");
+    expect_next_binary("a", "is a worker's child", 1);
+    assert_check(has_a_child_that_execs, "is a worker's grandchild");
     node_leave(node);
-    expect_end_after(1);
+    expect_next_binary("a", "is the child of one that was a worker", 1);
+    release(node);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 4 && strcmp(argv[1], "next") == 0) {
+    if (argc == 4) {
+        snprintf(test_directory, sizeof(test_directory), "%s", argv[1]);
         return next_binary(argv[2], argv[3]);
     }
     return test_run();

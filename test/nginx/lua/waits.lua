@@ -12,9 +12,10 @@ int wmt_socketpair(int domain, int type, int protocol, int *fds)
     __asm__("socketpair");
 long wmt_send(int fd, const void *message, size_t size, int flags)
     __asm__("send");
+int ngx_channel;
 ]]
 
-local AF_UNIX, SOCK_STREAM, ETIMEDOUT = 1, 1, 110
+local AF_UNIX, SOCK_STREAM, EBUSY, ETIMEDOUT = 1, 1, 16, 110
 
 -- luacheck: globals ngx
 ngx = {
@@ -25,24 +26,8 @@ local libwm = require "resty.worker.manager.libwm"
 local vm = require "resty.worker.manager.vm"
 local real = libwm.lib
 
--- The functions of the library that a wait calls. A test may replace some.
-local lib = {
-    wm_lock_acquire = function(node, options)
-        return real.wm_lock_acquire(node, options)
-    end,
-    wm_lock_try = function(node, purpose, queue)
-        return real.wm_lock_try(node, purpose, queue)
-    end,
-    wm_lock_inspect = function(node, holder)
-        real.wm_lock_inspect(node, holder)
-    end,
-    wm_now = function()
-        return real.wm_now()
-    end,
-    wm_tick = function(worker, interval)
-        return real.wm_tick(worker, interval)
-    end,
-}
+-- The library, of whose functions a test may replace some.
+local lib = setmetatable({}, { __index = real })
 libwm.lib = lib
 
 local function check(rc)
@@ -74,16 +59,6 @@ local function release_node()
     check(real.wm_node_release(vm.node))
 end
 
--- nginx's channel, with a message in it that is no order to end.
-local function make_channel()
-    local fds = ffi.new("int[2]")
-    check(ffi.C.wmt_socketpair(AF_UNIX, SOCK_STREAM, 0, fds))
-    local message = ffi.new("uintptr_t[4]", 1)
-    assert(ffi.C.wmt_send(fds[1], message, ffi.sizeof(message), 0) == 32)
-    ffi.cdef "int ngx_channel;"
-    ffi.C.ngx_channel = fds[0]
-end
-
 local slices, before, after = 0, nil, nil
 
 -- To be called in each slice of a wait. Returns whether to end the wait.
@@ -98,25 +73,29 @@ local function is_last_slice()
     return false
 end
 
--- How many bytes the 10,000 slices after the first 2,000 allocate.
+-- Prints how many bytes the 10,000 slices after the first 2,000 allocate.
 local function measure(acquire, ...)
     collectgarbage()
     collectgarbage("stop")
     assert(acquire(...))
-    return (after - before) * 1024
+    print((after - before) * 1024)
 end
 
 local tests = {}
 
+-- nginx's channel has a message in it that is no order to end.
 function tests.asleep()
     make_node()
-    make_channel()
+    local fds, message = ffi.new("int[2]"), ffi.new("uintptr_t[4]", 1)
+    check(ffi.C.wmt_socketpair(AF_UNIX, SOCK_STREAM, 0, fds))
+    assert(ffi.C.wmt_send(fds[1], message, ffi.sizeof(message), 0) == 32)
+    ffi.C.ngx_channel = fds[0]
     local lock = require "resty.worker.manager.lock"
     lib.wm_lock_acquire = function(_, options)
         assert(options.wait_ms == 100 and options.purpose == 3)
         return is_last_slice() and 0 or -ETIMEDOUT
     end
-    print(measure(lock.acquire_asleep, lock.WORKER_EXIT, 0))
+    measure(lock.acquire_asleep, lock.WORKER_EXIT, 0)
     release_node()
 end
 
@@ -128,7 +107,7 @@ function tests.polling()
             real.wm_lock_release(vm.node)
         end
     end
-    print(measure(lock.acquire_polling, lock.EVENTS))
+    measure(lock.acquire_polling, lock.EVENTS)
     release_node()
 end
 
@@ -139,7 +118,7 @@ function tests.interleaved()
     local now, ended = 5000ULL, {}
     vm.node, vm.lock_timeout = nil, 1000
     lib.wm_now = function() return now end
-    lib.wm_lock_try = function() return -16 end
+    lib.wm_lock_try = function() return -EBUSY end
     lib.wm_lock_inspect = function(_, holder)
         holder.pid, holder.sequence, holder.held_ms = 1, 7, 0
     end

@@ -36,20 +36,16 @@ local trace_fd, prefix_fd
 local ts = ffi.new("int64_t[2]")
 local calls = 0
 
-
 local function clock()
     C.wmt_clock_gettime(CLOCK_MONOTONIC, ts)
     return tonumber(ts[0] * 1000000 + ts[1] / 1000)
 end
 
-
 local vm = clock()
-
 
 local function escape(c)
     return string.format("\\u%04x", c:byte())
 end
-
 
 local function json(v)
     local kind = type(v)
@@ -69,7 +65,6 @@ local function json(v)
     return '"' .. tostring(v):gsub('[%c"\\\127-\255]', escape) .. '"'
 end
 
-
 local function emit(row)
     row.t = clock()
     row.by = C.wmt_getpid()
@@ -77,7 +72,6 @@ local function emit(row)
     local line = json(row) .. "\n"
     C.wmt_write(trace_fd, line, #line)
 end
-
 
 -- called first in init_by_lua*
 function M.open(prefix, file)
@@ -88,17 +82,13 @@ function M.open(prefix, file)
     emit { what = "note", note = "init", process = M.process() }
 end
 
-
 -- ngx_process: 0 single, 1 master, 2 signaller, 3 worker, 4 helper
 function M.process()
     return tonumber(C.wmt_ngx_process)
 end
 
-
 M.ppid = C.wmt_getppid
-M.pid = C.wmt_getpid
 M.euid = C.wmt_geteuid
-
 
 function M.note(name, facts)
     local row = facts or {}
@@ -108,16 +98,13 @@ function M.note(name, facts)
     emit(row)
 end
 
-
 function M.usleep(us)
     C.wmt_usleep(us)
 end
 
-
 function M.opened(gate)
     return C.wmt_faccessat(prefix_fd, "gate." .. gate, 0, 0) == 0
 end
-
 
 -- blocks the process until the test opens the gate
 function M.gate(gate)
@@ -131,7 +118,6 @@ function M.gate(gate)
     error("gate " .. gate .. " was never opened")
 end
 
-
 -- blocks this light thread only
 function M.await(gate)
     M.note("gate", { gate = gate })
@@ -139,7 +125,6 @@ function M.await(gate)
         ngx.sleep(0.005)
     end
 end
-
 
 -- Answers the test, which asks this very worker: acts[name]() returns a table
 -- of facts. A timer looks, so that the worker is idle or busy as it likes.
@@ -159,7 +144,6 @@ function M.answer(acts)
     end)
 end
 
-
 -- a finalizer that traces the closing of this VM
 function M.watch_vm()
     local canary = newproxy(true)
@@ -169,14 +153,12 @@ function M.watch_vm()
     debug.getregistry()["wmt.canary"] = canary
 end
 
-
 local function finish(call, event, ok, ...)
     emit { what = ok and "end" or "raise", call = call, event = event }
     if not ok then
         error((...), 0)
     end
 end
-
 
 -- a callback that traces its arguments, its end, and what `body` does
 function M.callback(event, body)
@@ -194,19 +176,16 @@ function M.callback(event, body)
     end
 end
 
-
 local function returned(name, ...)
     emit { what = "call", name = name, n = select("#", ...),
            first = (...), second = (select(2, ...)) }
     return ...
 end
 
-
 -- calls a function of the module and traces what it returned
 function M.call(name, f, ...)
     return returned(name, f(...))
 end
-
 
 -- the same, but an error is traced and goes no further
 function M.try(name, f)
@@ -216,6 +195,5 @@ function M.try(name, f)
     end
     result(pcall(f))
 end
-
 
 return M

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Parts of wmctl, called as they are (inside.cpp): what no node can show."""
+"""How things are written: colours, and parts of wmctl that are called as they
+are (inside.cpp), for no node can show them."""
 
 import os
+import re
 
 import pytest
 
@@ -12,6 +14,45 @@ from wmctl import OK, Command
 INSIDE = Command(program=os.path.join(conf.BUILD, "cpp/test-wmctl"))
 S, M, H = 1000, 60_000, 3_600_000
 
+
+@pytest.fixture
+def painted(place, master):
+    """What a command writes to a terminal."""
+    master.worker(master.begin())
+
+    def run(*args, **env):
+        running = place.begin(*args, terminal=(24, 200), **env)
+        assert running.end() == (OK, "")
+        return running.output
+    return run
+
+
+@pytest.mark.parametrize("command", ["list", "show", "events"])
+def test_a_terminal_gets_colours_and_a_pipe_gets_none(
+        place, painted, command):
+    assert "\033[" in painted(command)
+    assert "\033[" not in place.text(command)
+
+
+@pytest.mark.parametrize("args, env, coloured", [
+    (["show", "--no-color"], {}, False), (["--no-color", "show"], {}, False),
+    (["show"], {"NO_COLOR": "1"}, False), (["show"], {"NO_COLOR": ""}, True),
+    (["show"], {"TERM": "dumb"}, False)])
+def test_nobody_gets_colours_who_does_not_want_them(painted, args, env,
+                                                    coloured):
+    assert ("\033" in painted(*args, **env)) == coloured
+
+
+def test_colours_change_no_column(place, painted):
+    """Ages aside, which grow."""
+    def words(text):
+        plain = re.sub(r"\033\[(32|0|1)m", "", text)
+        return [[w for i, w in enumerate(x.split()) if i not in (4, 5)]
+                for x in plain.splitlines() if not x.startswith("#")]
+    assert words(painted("show")) == words(place.text("show"))
+
+
+# --- inside -------------------------------------------------------------------
 
 def of(what, argument):
     return INSIDE.text(what, str(argument))[:-1]

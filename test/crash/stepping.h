@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* What is stepped: one operation of one process, and those around it.
+ *
+ * The test is the master of generation 1; `sibling` is a live worker of it,
+ * and slot 1 still shows a worker that has left. A check that fails ends the
+ * test. */
+
+#ifndef STEPPING_H
+#define STEPPING_H
+
+#include "inside.h"
+#include "step.h"
+
+#define LATE_MS 5000 /* since the stepped worker's last beat */
+#define LEDGER_SIZE 16
+
+struct run {
+    const struct operation *operation;
+    uint32_t capacity;
+    uint64_t id;         /* of the generation that the stepped joins */
+    long *result;        /* of the stepped, in the ledger */
+    struct process self; /* the stepped, as it sees itself */
+    struct stepped stepped;
+    struct process *sibling;     /* NULL: it is gone */
+    struct process *other;       /* that set() has made */
+    uint64_t ended[LEDGER_SIZE]; /* join numbers whose crash is to be told */
+    uint32_t ends;
+    uint32_t stalls; /* that are to be told */
+    uint32_t untold; /* and those that are not, for the worker has left */
+};
+
+extern struct run run;    /* the one that is on */
+extern struct run second; /* in it, the other of a pair */
+
+/* Where the test is: a claim that fails says so, and ends it. */
+void at_moment(const char *what, struct moment m);
+void must(bool holds, const char *claim);
+
+/* A node, its others, and the process that is stepped. CMocka's teardown: none
+ * of it is left. */
+void begin_run(const struct operation *operation, uint32_t capacity);
+int end_run(void **state);
+
+/* Forks the process that is stepped, when the others are set: the first, 0, or
+ * the second, 1. */
+void fork_stepped(struct run *r, int number);
+
+/* The others find what came of it, when it was killed or is over. */
+void look_after(struct run *r);
+
+/* The state of a process's record, WM_FREE if it has none; of one that is just
+ * claimed as well. */
+unsigned run_state(pid_t pid);
+bool is_worker_state(unsigned state);
+
+/* Whether that process has ended: by /proc, and not by the library. */
+bool has_ended(uint32_t pid);
+
+/* Notes that the process is about to die: its crash is to be told, if it is a
+ * worker by now. */
+void run_expect_crash(struct run *r, pid_t pid);
+
+/* Turns a worker's clock: its last beat was long ago. */
+void run_set_back(pid_t pid, uint32_t overdue_ms);
+
+/* -------------------------------------------------------------- operations */
+
+struct operation {
+    const char *name;
+    void (*set)(struct run *);     /* the others, before the stepped is there */
+    void (*prepare)(struct run *); /* the stepped; NULL: it is no worker yet */
+    void (*ready)(struct run *);   /* the others, when it is prepared */
+    call_fn *act;                  /* the stepped, with the id it joins */
+    void (*after)(struct run *);   /* the others, when they have swept */
+    uint32_t entries; /* of the log that no change of state wants */
+    bool is_short;    /* it can be paused after each of its instructions */
+};
+
+extern const struct operation operations[];
+extern const size_t operation_count;
+
+/* -------------------------------------------------------------- the others */
+
+/* They sweep, and tell what is owed, until it is all told. */
+void others_tell(void);
+
+/* How many of them are workers that have not drained. */
+uint32_t others_workers(void);
+
+/* They sweep, tell, leave, join, reload, lead. stay: the sibling does not
+ * leave. Returns a worker that has joined, and is to start later, or NULL. */
+struct process *others_go_on(struct run *r, bool stay);
+
+/* A worker that has joined starts; false: there is none. */
+bool others_start(struct process *p);
+
+/* A worker's end in order; what it takes is told. Returns n_mine. */
+int others_shut_down(struct process *p, uint64_t id);
+
+/* What every run comes to: each slot is taken, each worker leaves, and what was
+ * told is what was owed. lost: events that the dead had marked as given, and
+ * did not live to give; unfinished: entries that their death may have left. */
+void others_end(struct run *r, uint32_t lost, uint32_t unfinished);
+
+/* -------------------------------------------------------------- invariants */
+
+/* The node's segment as it is in this memory, which may be a copy. */
+struct wm_segment segment_at(const void *memory);
+
+/* Of one step of a process, between the copies of before it and the memory:
+ * that it changed nothing but what is its to change, and in the order that the
+ * others rely on. Returns how many entries of the log this step wants. */
+uint32_t check_step(const struct stepped *s);
+
+/* Of any moment, whatever is going on; of one after a sweep that looked at all:
+ * no record is a dead process's. */
+void check_moment(void);
+void check_swept(void);
+
+/* ------------------------------------------------------------------ ledger */
+
+/* In memory that outlives its writer, and that the processes share. */
+extern struct ledger {
+    uint32_t count;
+    struct wm_event event[LEDGER_SIZE];
+    long result[2]; /* of the operations of a pair */
+    struct seen seen[2];
+} * ledger;
+
+/* Notes one event, as a wm_event_fn; or the end of a spell. */
+void ledger_note(const struct wm_event *event, void *unused);
+void ledger_note_end(uint64_t id, uint32_t spell);
+
+/* Marks in a state of the segment that something was given. */
+uint32_t ledger_marks(const void *memory);
+
+/* When all workers have left. */
+void ledger_check(const struct run *r, uint32_t lost);
+void ledger_check_log(uint32_t unfinished);
+
+/* Stalls that were marked, of one joining or, with 0, of all; as long as
+ * nobody has died that marked one. */
+uint32_t ledger_stalls(uint64_t join);
+
+/* Those of a worker that nobody was told of; they go with it. */
+uint32_t ledger_untold(pid_t pid);
+
+/* A stall that was marked is one that its worker counts, or is in. */
+void ledger_check_stalls(void);
+
+#endif

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The libwm authors
+"""Checks the models with Spin, exhaustively, and then weaker ones.
+
+A model's opening comment names its checks and their options; a check that is
+named after an ltl formula is one of liveness, under weak fairness. A comment
+such as `Weaker by 1: NAME (CHECK: CLAIM): TEXT` stands for another model, where
+TEXT replaces the line before it, or so many: that check must find that this
+claim does not hold. One that survives, or that another claim finds, is a
+failure.
+"""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+from collections import namedtuple
+
+import pytest
+
+import conf
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+DEPTH = "-m2000000"
+WEAKER = re.compile(r"^ */\* Weaker by (?P<lines>\d+): (?P<name>\w+)"
+                    r"(?: \((?P<claim>.*?)\))?(?P<text>.*?) ?\*/\n",
+                    re.MULTILINE | re.DOTALL)
+UNFINISHED = ("max search depth too small", "out of memory",
+              "Search not completed", "warning: for p.o.")
+
+# A run of a model; claim: that must turn red, "" if all must hold.
+Job = namedtuple("Job", "name text check options claim is_liveness")
+
+
+def weaken(text, name):
+    """The model without its comments on weaker ones, and weaker by this."""
+    lines, at = [], 0
+    for m in WEAKER.finditer(text):
+        lines += text[at:m.start()].splitlines()
+        at = m.end()
+        if m["name"] == name:
+            del lines[len(lines) - int(m["lines"]):]
+            lines.append(m["text"].removeprefix(":"))
+    return "\n".join([*lines, text[at:]])
+
+
+def read_model(path):
+    """The checks of a model, and what weakens it."""
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    model = os.path.basename(path).removesuffix(".pml")
+    formulas = re.findall(r"^ltl (\w+)", text, re.M)
+    checks = dict(re.findall(r"^ \* check (\w+):(.*?)(?: \*/)?$", text, re.M))
+    wanted = [(check, "", "") for check in checks]
+    for m in WEAKER.finditer(text):
+        if m["claim"]:
+            check, _, claim = " ".join(m["claim"].split()).rpartition(": ")
+            wanted.append((check or claim, m["name"], claim))
+    return [Job(f"{model}-{weaker or check}", weaken(text, weaker), check,
+                checks[check].split(), claim, check in formulas)
+            for check, weaker, claim in wanted]
+
+
+JOBS = [job for path in sorted(glob.glob(os.path.join(HERE, "*.pml")))
+        for job in read_model(path)]
+JOBS.sort(key=lambda job: bool(job.claim))      # the longest first
+
+
+def call(directory, *command):
+    done = subprocess.run(command, cwd=directory, text=True, check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
+
+
+def what_is_red(report, check):
+    """The name of what does not hold, or ""."""
+    error = re.search(r"^pan:\d+: (.*?)(?: \(at depth \d+\))?$", report, re.M)
+    if not error:
+        return ""
+    violated = re.match(r"assertion violated \(?(\w+)\)?", error[1])
+    if violated:
+        return violated[1]
+    return check if "acceptance cycle" in error[1] else error[1].strip()
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
+def test_it_comes_out_as_it_must(job):
+    directory = os.path.join(conf.BUILD, "model", job.name)
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory)
+    shutil.copy(os.path.join(HERE, "common.inc"), directory)
+    with open(os.path.join(directory, "model"), "w", encoding="utf-8") as f:
+        f.write(job.text)
+    how, search = ["-DSAFETY", "-DNOCLAIM"], []
+    if job.is_liveness:
+        how, search = ["-DNFAIR=3"], ["-a", "-f", "-N", job.check]
+    for command in (["spin", "-a", *job.options, "model"],
+                    ["gcc", "-O1" if job.claim else "-O2", "-w", "-o", "pan",
+                     "-DMEMLIM=4000", *how, "pan.c"]):
+        status, said = call(directory, *command)
+        assert not status, said
+    status, report = call(directory, "./pan", DEPTH, *search)
+    with open(os.path.join(directory, "report"), "w", encoding="utf-8") as f:
+        f.write(report)
+    red = what_is_red(report, job.check)
+    assert red or not status and "states, stored" in report and not any(
+        x in report for x in UNFINISHED), report
+    assert red == job.claim
