@@ -19,7 +19,7 @@ template <class Struct>
 class elements
 {
 public:
-    /// Goes from one to the next.
+    /// Goes from one struct to the next.
     class iterator
     {
     public:
@@ -59,7 +59,7 @@ public:
     };
 
     elements() noexcept = default;
-    /// first: of `count` structs, each of `size` bytes.
+    /// first: the first of `count` structs, each of `size` bytes.
     elements(const Struct *first, std::size_t count, std::size_t size) noexcept
         : first_(first), count_(count), size_(size)
     {
