@@ -167,7 +167,7 @@ static int may_contend(const struct wm_node *node)
     return wm_node_held(node) != 0 ? -EDEADLK : 0;
 }
 
-/* Of several pollers one has the fresh signature: it is told that it is the
+/* One of several pollers has the fresh signature. It is told that it is the
  * next, so that it polls more often than the others. */
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
 {

@@ -66,7 +66,7 @@ public:
     }
     /// The first one.
     iterator begin() const noexcept { return iterator(first_, size_); }
-    /// Behind the last one.
+    /// The end, behind the last one.
     iterator end() const noexcept
     {
         return iterator(reinterpret_cast<const std::byte *>(first_) +

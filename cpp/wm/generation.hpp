@@ -37,7 +37,7 @@ public:
         swap(moved);
         return *this;
     }
-    /// As close(), and silent.
+    /// As close(), but reports no error.
     ~generation()
     {
         std::error_code ec;
@@ -71,14 +71,14 @@ public:
         return g;
     }
 
-    /// Its number, from 1.
+    /// The number of the generation, from 1.
     std::uint64_t id() const noexcept { return id_; }
     /// Why it began.
     wm_reason reason() const noexcept { return reason_; }
     /// False: this process is a worker of the generation, and nothing has begun
     /// (WM_IS_WORKER).
     bool begun() const noexcept { return begun_; }
-    /// Its node.
+    /// The node of the generation.
     node_ref node() const noexcept { return node_; }
 
     /// node_calls::counts() of this generation.
@@ -117,7 +117,7 @@ public:
 
     /// Whether there is one.
     explicit operator bool() const noexcept { return id_ != 0; }
-    /// For the C functions: a generation's handle is its number.
+    /// The handle for the C functions: the generation's number.
     std::uint64_t handle() const noexcept { return id_; }
 
 private:

@@ -51,7 +51,7 @@ inline wm_lock_options c(const lock_options &options) noexcept
 class lifecycle_lock final
 {
 public:
-    /// Of a node, not locked.
+    /// The lock of a node, not taken yet.
     explicit lifecycle_lock(node_ref node,
                             const lock_options &options = {}) noexcept
         : node_(node), options_(options)
@@ -190,7 +190,7 @@ public:
     }
     /// The options that a wait for it takes.
     const lock_options &options() const noexcept { return options_; }
-    /// For the C functions: the lock's handle is its node's.
+    /// The handle for the C functions: that of the node.
     wm_node *handle() const noexcept { return node_.handle(); }
 
 private:

@@ -89,7 +89,7 @@ public:
     }
     /// A temporary guard would be gone before its iterator is used.
     elements<wm_worker_info>::iterator begin() const && = delete;
-    /// Behind the last worker.
+    /// The end, behind the last worker.
     elements<wm_worker_info>::iterator end() const & noexcept
     {
         return workers(*view_).end();
@@ -154,7 +154,7 @@ public:
         std::swap(function_, moved.function_);
         return *this;
     }
-    /// As close(), and silent.
+    /// As close(), but reports no error.
     ~subscription()
     {
         std::error_code ec;
@@ -204,7 +204,7 @@ public:
 
     /// Whether there is one.
     explicit operator bool() const noexcept { return handle_ != nullptr; }
-    /// For the C functions; still owned.
+    /// The handle for the C functions; the owner keeps it.
     wm_subscription *handle() const noexcept { return handle_; }
 
 private:
@@ -264,7 +264,7 @@ public:
         std::swap(handle_, moved.handle_);
         return *this;
     }
-    /// As close(), and silent. Blocking.
+    /// As close(), but reports no error. Blocking.
     ~monitor()
     {
         std::error_code ec;
@@ -335,7 +335,7 @@ public:
 
     /// Whether there is one.
     explicit operator bool() const noexcept { return handle_ != nullptr; }
-    /// For the C functions; still owned.
+    /// The handle for the C functions; the owner keeps it.
     wm_monitor *handle() const noexcept { return handle_; }
 
 private:

@@ -47,7 +47,7 @@ public:
         std::swap(handle_, moved.handle_);
         return *this;
     }
-    /// As close(), and silent.
+    /// As close(), but reports no error.
     ~node()
     {
         std::error_code ec;

@@ -294,7 +294,7 @@ public:
 
     /// Whether there is a node.
     explicit operator bool() const noexcept { return handle_ != nullptr; }
-    /// For the C functions.
+    /// The handle for the C functions.
     wm_node *handle() const noexcept { return handle_; }
 
 protected:

@@ -53,7 +53,7 @@ public:
         }
         return *this;
     }
-    /// As close(), and silent.
+    /// As close(), but reports no error.
     ~worker()
     {
         std::error_code ec;

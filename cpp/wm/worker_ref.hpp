@@ -158,7 +158,7 @@ public:
 
     /// Whether there is a worker.
     explicit operator bool() const noexcept { return handle_ != nullptr; }
-    /// For the C functions.
+    /// The handle for the C functions.
     wm_worker *handle() const noexcept { return handle_; }
 
 protected:

@@ -35,15 +35,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* In a read or under the mutex. Acquire: the subscription that it points to is
- * filled in. Pairs with set_link(). */
+/* Called in a read or under the mutex. Acquire: the subscription that it points
+ * to is filled in. Pairs with set_link(). */
 static struct wm_subscription *load_link(struct wm_subscription *_Atomic *link)
 {
     return atomic_load_explicit(link, memory_order_acquire);
 }
 
-/* Under the mutex. Release: a thread that follows the link finds the fields of
- * the subscription. Pairs with load_link(). */
+/* Called under the mutex. Release: a thread that follows the link finds the
+ * fields of the subscription. Pairs with load_link(). */
 static void set_link(struct wm_subscription *_Atomic *link,
                      struct wm_subscription *to)
 {
@@ -72,7 +72,7 @@ static bool end_call(struct wm_monitor *m, struct wm_subscription *s)
     uint32_t state =
         atomic_fetch_and_explicit(&s->state, ~WM_CALLING, memory_order_acq_rel);
 
-    /* From here on `s` is not freed because this is a read, or because it is an
+    /* From here on `s` is safe because this is a read, or because it is an
      * orphan. */
     if ((state & WM_GONE) == 0) {
         return true;
@@ -149,7 +149,7 @@ void wm_monitor_forget_calls(struct wm_monitor *m)
 
 /* ----------------------------------------------------------- all the others */
 
-/* Under the mutex. */
+/* Called under the mutex. */
 static void append(struct wm_monitor *m, struct wm_subscription *s)
 {
     struct wm_subscription *_Atomic *link = &m->list;
@@ -162,7 +162,8 @@ static void append(struct wm_monitor *m, struct wm_subscription *s)
     set_link(link, s);
 }
 
-/* Under the mutex. `s` keeps its own link: the thread may stand on it. */
+/* Called under the mutex. `s` keeps its own link: the thread may stand on
+ * it. */
 static void unlink_from(struct wm_monitor *m, struct wm_subscription *s)
 {
     struct wm_subscription *_Atomic *link = &m->list;
@@ -205,8 +206,8 @@ int wm_monitor_subscribe(struct wm_monitor *m, wm_monitor_fn *call,
     return 0;
 }
 
-/* Under the mutex: waits for the end of a call that is running. Acquire: pairs
- * with end_call(). */
+/* Called under the mutex: waits for the end of a call that is running. Acquire:
+ * pairs with end_call(). */
 static void await_end(struct wm_monitor *m, struct wm_subscription *s)
 {
     while ((atomic_load_explicit(&s->state, memory_order_acquire) &

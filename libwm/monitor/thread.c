@@ -51,7 +51,7 @@ static uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Under the mutex. Returns whether the time is over. */
+/* Called under the mutex. Returns whether the time is over. */
 static bool wait_for_change(struct wm_monitor *m, uint64_t until_ms)
 {
     const struct timespec until = {
@@ -70,15 +70,15 @@ static void check(struct wm_monitor *m)
     m->check_at = now_ms() + m->check_ms;
 }
 
-/* Under the mutex: sleeps until it is time to look for a segment. */
+/* Called under the mutex: sleeps until it is time to look for a segment. */
 static void pause_until_check(struct wm_monitor *m)
 {
     while (!m->stop && !wait_for_change(m, m->check_at)) {
     }
 }
 
-/* Under the mutex, which it gives up while it sleeps. Relaxed: this thread has
- * itself stored the view. Returns as wm_wait(). */
+/* Called under the mutex, which it gives up while it sleeps. Relaxed: this
+ * thread has itself stored the view. Returns as wm_wait(). */
 static int sleep_on_node(struct wm_monitor *m)
 {
     const struct wm_view *view =

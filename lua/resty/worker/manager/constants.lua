@@ -70,7 +70,7 @@ _M.LOG_KINDS = enum(1, "LOG_", { -- enum wm_log_kind
     "LOG_LOCK_RECOVERED", "LOG_WORKER_FORGOTTEN",
 })
 
--- In wm_log_entry.slot.
+-- Stands in wm_log_entry.slot if there is no worker.
 _M.NO_SLOT = 0xffffffff
 
 -- The largest options that wm_node_attach() takes, as wm.h says in words.

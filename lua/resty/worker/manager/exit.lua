@@ -109,7 +109,7 @@ end
 
 local shutting_down = false
 
--- In a timer that fires as the shutdown begins.
+-- Runs the exit in a timer that fires as the shutdown begins.
 function _M.on_shutdown()
     if shutting_down or vm.left then
         return
@@ -160,8 +160,8 @@ end
 
 local exiting = false
 
--- In exit_worker_by_lua*: tells what the timer could not tell, and leaves. A
--- callback that calls it does not run it again.
+-- Runs in exit_worker_by_lua*: tells the events that the timer could not tell,
+-- and leaves. A callback that calls it does not run it again.
 function _M.exit()
     if exiting then
         return true

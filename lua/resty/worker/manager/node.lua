@@ -2,8 +2,8 @@
 -- Copyright The libwm authors
 
 -- The master's part: it attaches to the node, begins a generation, reports what
--- an operator should know, and tells of its start. Also the last acts of any
--- process, as its VM is closed.
+-- an operator should know, and tells of its start. This file also has the last
+-- acts of any process, as its VM is closed.
 
 local ffi = require "ffi"
 local constants = require "resty.worker.manager.constants"

@@ -72,8 +72,8 @@ function _M.not_given(err)
     end
 end
 
--- In a timer of a tracked worker, after each beat. The worker stands for the
--- lead whether or not there is a callback for it.
+-- Runs in a timer of a tracked worker, after each beat. The worker stands for
+-- the lead whether or not there is a callback for it.
 function _M.tell()
     local changed = term() ~= vm.leading and is_asked_for()
     if (telling and lock.is_in_use())

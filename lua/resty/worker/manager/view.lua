@@ -169,8 +169,8 @@ function _M.leader()
     return leader.mine == 1, leader.term, id
 end
 
--- For every request: it is compiled and allocates nothing. A worker that is not
--- tracked has no record to beat in.
+-- A user may call this for every request: it is compiled and allocates nothing.
+-- A worker that is not tracked has no record to beat in.
 function _M.beat()
     local worker = vm.worker or vm.host
     if not worker then
