@@ -3,7 +3,8 @@
 
 /* The lifecycle lock between processes: one holder at a time, the dead give it
  * up, the living never do. A process that cannot be had (its pid used again) is
- * written into the segment. Turns are in lock_turns.c. */
+ * written into the segment. A process that polls gets a turn among those that
+ * sleep, and a worker beats meanwhile. */
 
 #include "inside.h"
 #include "process.h"
@@ -11,10 +12,10 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/syscall.h>
 
 #define PATIENT 20000 /* ms: more than any load makes a try last */
+#define LIMIT (UINT64_C(1) << WM_BEAT_BITS) /* of a beat: 17 years */
 
 static struct wm_lock_holder holder(void)
 {
@@ -87,38 +88,24 @@ EMPTY_NODE_TEST(a_release_wakes_a_sleeper_and_gives_a_waiter_the_lock)
     assert_ok(call_end(a));
 }
 
-static atomic_int refused, wrong;
-
-static void *try_and_look(UNUSED void *argument)
+static void *try_to_queue(void *refused)
 {
-    refused = wm_lock_try(node, 0, 1);
-    for (int i = 0; i < 2000; i++) {
-        const struct wm_lock_holder h = holder();
-
-        wrong += h.pid != 0 && h.pid != getpid();
-    }
+    *(int *)refused = wm_lock_try(node, 0, 1);
     return NULL;
 }
 
-EMPTY_NODE_TEST(the_holder_is_refused_again_in_any_thread_which_may_look)
+EMPTY_NODE_TEST(the_holder_is_refused_again_in_any_thread)
 {
     pthread_t thread;
+    int refused = 0;
 
     lock();
     assert_int_equal(wm_lock_acquire(node, NULL), -EDEADLK);
     try_to_lock(-EDEADLK);
-    assert_int_equal(wm_lock_try(node, 0, 1), -EDEADLK);
-    assert_ok(pthread_create(&thread, NULL, try_and_look, NULL));
-    while (refused == 0) {
-    }
+    assert_ok(pthread_create(&thread, NULL, try_to_queue, &refused));
+    pthread_join(thread, NULL);
     assert_int_equal(refused, -EDEADLK);
     unlock();
-    for (int i = 0; i < 2000; i++) {
-        lock();
-        unlock();
-    }
-    pthread_join(thread, NULL);
-    assert_int_equal(wrong, 0);
 }
 
 EMPTY_NODE_TEST(only_the_holder_can_unlock_and_no_forked_child_of_it)
@@ -295,4 +282,110 @@ EMPTY_NODE_TEST(the_sequence_wraps_without_touching_the_rest)
     assert_int_equal(holder().sequence, 0);
     unlock();
     assert_true(header()->lock.word == 0);
+}
+
+/* ------------------------------------------------------------------- turns */
+
+/* The time of all processes, in ms; 0: it passes. A signature is fresh for so
+ * long as a test wants, however slow the machine is. */
+static uint64_t frozen_ms;
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+    if (frozen_ms == 0) {
+        return (int)syscall(SYS_clock_gettime, id, ts);
+    }
+    ts->tv_sec = (time_t)(frozen_ms / 1000);
+    ts->tv_nsec = (long)(frozen_ms % 1000) * 1000000;
+    return 0;
+}
+
+static int turn_set_up(void **state)
+{
+    frozen_ms = 0;
+    return generation_set_up(state);
+}
+
+#define TURN_TEST(name) TEST_WITH(turn_set_up, node_tear_down, name)
+
+TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
+{
+    static const uint64_t times[] = {5000, LIMIT - 50, LIMIT + 60000};
+    struct process *a = new_process();
+
+    for (size_t i = 0; i < COUNT(times); i++) {
+        header()->lock.next = wm_word(0, (uint32_t)a->pid, times[i]);
+        frozen_ms = times[i];
+        assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
+        frozen_ms += 100;
+        assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
+        frozen_ms += 1;
+        assert_ok(wm_lock_try(node, 0, 0));
+        assert_ok(wm_lock_release(node));
+    }
+    assert_ok(call(a, do_try, 0));
+    assert_true(header()->lock.next == 0); /* it has had its turn */
+}
+
+TURN_TEST(a_try_that_queues_signs_until_its_turn_comes_or_it_dies)
+{
+    struct process *a = new_process(), *b = new_process();
+
+    assert_ok(wm_lock_acquire(node, NULL));
+    assert_int_equal(call(a, do_try, 0), -EBUSY);
+    assert_true(header()->lock.next == 0);
+    assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
+    assert_int_equal(wm_word_pid(header()->lock.next), a->pid);
+    assert_int_equal(call(b, do_try, 1), -EBUSY); /* a is the next */
+    assert_int_equal(call(a, do_try, 0), -EBUSY);
+    assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
+    assert_ok(wm_lock_release(node));
+    assert_ok(call(a, do_try, 1));
+    assert_int_equal(call(b, do_try, 1), -EINPROGRESS);
+    process_kill(b);
+    assert_ok(call(a, do_unlock, 0));
+    assert_ok(do_lock(NULL, PATIENT));
+}
+
+/* Else it would starve: each release wakes one that sleeps. */
+TURN_TEST(a_sleeper_that_is_woken_leaves_the_lock_to_a_poller_that_has_signed)
+{
+    struct process *a, *b;
+
+    frozen_ms = 5000; /* a signature is always fresh */
+    a = new_process();
+    b = new_process();
+    assert_ok(wm_lock_acquire(node, NULL));
+    assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
+    call_begin(b, do_lock, 0);
+    await(one_sleeps, NULL, "the sleeper");
+    assert_ok(wm_lock_release(node));
+    await(one_sleeps, NULL, "it to sleep again");
+    assert_int_equal(holder().pid, 0);
+    assert_ok(call(a, do_try, 1));
+    assert_ok(call(a, do_unlock, 0));
+    assert_ok(call_end(b));
+}
+
+static bool has_beaten(void *since)
+{
+    return beat_at(0) > *(uint64_t *)since;
+}
+
+TURN_TEST(a_worker_beats_while_it_waits_and_as_it_unlocks)
+{
+    struct process *a = new_worker(generation);
+
+    assert_ok(wm_lock_acquire(node, NULL));
+    call_begin(a, do_lock, 0);
+    for (int i = 0; i < 3; i++) {
+        uint64_t since = beat_at(0);
+
+        await(has_beaten, &since, "a beat of the waiter");
+    }
+    assert_ok(wm_lock_release(node));
+    assert_ok(call_end(a));
+    set_word(0, WM_LIVE, a->pid, 1);
+    assert_ok(call(a, do_unlock, 0));
+    assert_true(beat_at(0) > 1);
 }

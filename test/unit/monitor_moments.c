@@ -25,6 +25,7 @@ static struct watch w;
 
 static atomic_int checks; /* whether anybody lives, so far */
 static atomic_int rests;  /* on the node's epoch */
+static _Atomic uint32_t rest_ms;
 static atomic_bool no_memory;
 static atomic_int refused;
 static const void *_Atomic watched[2];
@@ -47,6 +48,7 @@ int __wrap_wm_node_list(const char *instance, const char *directory,
 int __wrap_wm_wait(const struct wm_node *n, uint32_t epoch, uint32_t ms)
 {
     rests++;
+    rest_ms = ms;
     return __real_wm_wait(n, epoch, ms);
 }
 
@@ -140,7 +142,8 @@ static void pass_time(uint64_t ms, int expected)
     assert_int_equal(checks, expected);
 }
 
-/* A node that changes lives. */
+/* A node that changes lives. Nothing wakes the thread but another epoch, which
+ * a heartbeat does not make, and the time of the next check. */
 MONITOR_TEST(a_check_comes_so_long_after_the_last_change)
 {
     int before;
@@ -152,7 +155,9 @@ MONITOR_TEST(a_check_comes_so_long_after_the_last_change)
     begin();
     watch_await_told(&w, 2);
     pass_time(0, before);
+    assert_int_equal(rest_ms, HOUR_MS);
     pass_time(HOUR_MS - 1, before);
+    assert_int_equal(rest_ms, 1);
     pass_time(1, before + 1);
     pass_time(HOUR_MS - 1, before + 1);
     watch_end(&w);

@@ -7,8 +7,6 @@
 #include "inside.h"
 #include "watch.h"
 
-#include <sys/mman.h>
-
 static struct watch w;
 
 /* ------------------------------------------------------------------- views */
@@ -66,73 +64,6 @@ EMPTY_NODE_TEST(each_change_makes_a_view)
     }
     watch_await_told(&w, watch_number(&w));
     assert_true(watch_number(&w) >= 6);
-    watch_end(&w);
-}
-
-/* Its generation has another worker: nothing else happens. */
-NODE_TEST(a_crash_that_is_forgotten_leaves_the_view)
-{
-    process_kill(new_worker(generation));
-    new_worker(generation);
-    watch_node(&w);
-    watch_await(&w, watch_workers, 2);
-    take(CRASHED);
-    make_late(0);
-    sweep();
-    watch_await(&w, watch_workers, 1);
-    watch_end(&w);
-}
-
-/* What is seen between begin and end does not change, whatever comes after. */
-NODE_TEST(a_view_stays_what_it_is_until_its_end)
-{
-    struct process *a = new_worker(generation);
-    const struct wm_view *v, *newer;
-    struct wm_worker_info worker;
-    struct wm_view copy;
-
-    watch_node(&w);
-    v = wm_monitor_view_begin(w.monitor);
-    copy = *v;
-    worker = v->workers[0];
-    process_leave(a);
-    while ((newer = wm_monitor_view_begin(w.monitor)) == v) {
-        wm_monitor_view_end(newer);
-    }
-    wm_monitor_view_end(newer);
-    assert_memory_equal(v, &copy, sizeof(copy));
-    assert_memory_equal(v->workers, &worker, sizeof(worker));
-    wm_monitor_view_end(v);
-    watch_await(&w, watch_workers, 0);
-    watch_end(&w);
-}
-
-static unsigned long switches(pid_t thread)
-{
-    unsigned long number = 0;
-
-    assert_true(watch_status(thread, "voluntary_ctxt_switches: %lu", &number));
-    return number;
-}
-
-/* That nothing happens takes time to see: more than a slice of a wait that
- * polls would. */
-NODE_TEST(heartbeats_and_sweeps_do_not_wake_the_thread)
-{
-    struct process *a = new_worker(generation);
-    unsigned long before;
-    pid_t thread;
-
-    watch_node(&w);
-    thread = watch_thread();
-    watch_await_asleep(thread);
-    before = switches(thread);
-    for (uint64_t until = wm_now() + 300; wm_now() < until;) {
-        call(a, do_beat, 0);
-        call(a, do_sweep, 0);
-    }
-    assert_int_equal(switches(thread), before);
-    assert_int_equal(watch_number(&w), 1);
     watch_end(&w);
 }
 
@@ -196,36 +127,6 @@ EMPTY_NODE_TEST(the_thread_takes_the_signals_of_faults_alone)
     watch_end(&w);
 }
 
-static void end_well(UNUSED int signal)
-{
-    _exit(0);
-}
-
-static void fault(UNUSED const struct wm_view *before,
-                  UNUSED const struct wm_view *now, void *page)
-{
-    *(volatile char *)page = 1;
-}
-
-/* Ends in the handler; a blocked signal would kill it. */
-CHILD_TEST_WITH(node_set_up, node_tear_down, "",
-                a_fault_in_a_call_reaches_the_programs_handler)
-{
-    const struct sigaction action = {.sa_handler = end_well};
-    void *page = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    struct wm_monitor *m;
-    struct wm_subscription *u;
-
-    alarm(60); /* rather than a hang */
-    HOLDS(page != MAP_FAILED && sigaction(SIGSEGV, &action, NULL) == 0);
-    HOLDS(wm_monitor_create(test_instance, NULL, NULL, &m) == 0);
-    HOLDS(wm_monitor_subscribe(m, fault, page, &u) == 0);
-    begin();
-    for (;;) {
-        pause();
-    }
-}
-
 /* ----------------------------------------------------------------- garbage */
 
 /* Whatever it tells of, a view keeps to what there can be. */
@@ -246,7 +147,6 @@ EMPTY_NODE_TEST(views_of_garbage_are_within_bounds)
 {
     _Atomic uint64_t *words = (void *)header();
     const size_t count = node->segment.geometry.size / sizeof(*words);
-    uint64_t random = 1;
 
     assert_ok(wm_monitor_create(test_instance, NULL, NULL, &w.monitor));
     for (int round = 0; round < 200; round++) {
@@ -254,10 +154,8 @@ EMPTY_NODE_TEST(views_of_garbage_are_within_bounds)
         uint64_t last = watch_number(&w);
 
         for (size_t i = from; i < count; i++) {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            words[i] = random;
+            words[i] = (uint64_t)random() << 40 ^ (uint64_t)random() << 20 ^
+                       (uint64_t)random();
         }
         wm_wake(node);
         watch_await(&w, is_newer, (long)last);
