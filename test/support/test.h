@@ -65,8 +65,13 @@ int test_run(void);
 #define test_skip(why) test_skip_named(__func__, why)
 void test_skip_named(const char *test, const char *why);
 
-/* Ends the test if condition() does not become true within some 20 s. */
-void await(bool (*condition)(void *), void *argument, const char *what);
+/* Ends the test if this does not become true within some 20 s. */
+#define await(condition) await_named(condition, #condition)
+#define await_named(condition, name)                                           \
+    for (int awaited_ms = 0; !(condition); awaited_ms++) {                     \
+        await_a_moment(awaited_ms, name);                                      \
+    }
+void await_a_moment(int so_far_ms, const char *what);
 
 /* R, S, T, t, Z or another, as proc(5) has it; 0: there is no such process. */
 char process_state(pid_t pid);

@@ -14,6 +14,13 @@
 
 #define CLOCK_TEST(name) TEST_WITH(node_set_up, clock_tear_down, name)
 
+/* Sets all clocks, in ms since boot. */
+static void clock_set(uint64_t ms)
+{
+    fake_clock.shift_s = 0;
+    fake_clock.shift_s = (time_t)(ms / 1000) - (time_t)(wm_now() / 1000);
+}
+
 static bool is_dead(uint32_t pid, uint64_t claimed_ms)
 {
     return wm_process_dead(wm_ident(pid, 0), claimed_ms, WM_PROOF_FULL);
