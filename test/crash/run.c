@@ -175,12 +175,3 @@ int end_run(UNUSED void **state)
     }
     return 0;
 }
-
-void look_after(struct run *r)
-{
-    check_swept();
-    if (r->operation->after != NULL) {
-        r->operation->after(r);
-    }
-    others_tell();
-}

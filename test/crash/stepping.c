@@ -81,6 +81,16 @@ static uint32_t count_lost(uint32_t marked, uint32_t told)
     return lost;
 }
 
+/* The others find what came of it, when it was killed or is over. */
+static void look_after(struct run *r)
+{
+    check_swept();
+    if (r->operation->after != NULL) {
+        r->operation->after(r);
+    }
+    others_tell();
+}
+
 static void kill_at(const struct operation *o, struct moment m, bool zombie)
 {
     uint32_t given, told, lost;

@@ -47,9 +47,6 @@ int end_run(void **state);
  * the second, 1. */
 void fork_stepped(struct run *r, int number);
 
-/* The others find what came of it, when it was killed or is over. */
-void look_after(struct run *r);
-
 /* The state of a process's record, WM_FREE if it has none; of one that is just
  * claimed as well. */
 unsigned run_state(pid_t pid);
@@ -135,10 +132,6 @@ void ledger_note_end(uint64_t id, uint32_t spell);
 
 /* Marks in a state of the segment that something was given. */
 uint32_t ledger_marks(const void *memory);
-
-/* When all workers have left. */
-void ledger_check(const struct run *r, uint32_t lost);
-void ledger_check_log(uint32_t unfinished);
 
 /* Stalls that were marked, of one joining or, with 0, of all; as long as
  * nobody has died that marked one. */

@@ -19,17 +19,10 @@
 
 static struct wm_node *node;
 
-static void begin(void)
-{
-    node = node_attach(INSTANCE);
-}
-
 static void end(void)
 {
-    if (node != NULL) {
-        wm_node_release(node);
-        node = NULL;
-    }
+    wm_node_release(node);
+    node = NULL;
 }
 
 static int tear_down(void **state)
@@ -39,11 +32,6 @@ static int tear_down(void **state)
 }
 
 #define LIFE_TEST(name) TEST_WITH(directory_set_up, tear_down, name)
-
-static uint32_t damaged(void)
-{
-    return node_postmortem(node).damaged;
-}
 
 /* ------------------------------------------------------------------- links */
 
@@ -67,8 +55,8 @@ static void expect_precious(void)
     struct stat st;
     int fd;
 
-    begin();
-    assert_int_equal(damaged(), 1);
+    node = node_attach(INSTANCE);
+    assert_int_equal(node_postmortem(node).damaged, 1);
     fd = open(precious, O_RDONLY | O_CLOEXEC);
     assert_int_equal(read(fd, text, sizeof(text)), 8);
     assert_string_equal(text, "precious");
@@ -104,14 +92,14 @@ LIFE_TEST(a_second_name_of_a_segment_is_no_second_life)
 {
     char own[400];
 
-    begin();
+    node = node_attach(INSTANCE);
     snprintf(own, sizeof(own), "%s", directory_path(node->segment.name));
     assert_ok(link(own, directory_path(FORMER)));
     assert_int_equal(wm_segment_use(test_directory, FORMER), 1);
     end();
     assert_int_equal(wm_segment_use(test_directory, FORMER), 0);
-    begin();
-    assert_int_equal(damaged(), 0);
+    node = node_attach(INSTANCE);
+    assert_int_equal(node_postmortem(node).damaged, 0);
     assert_int_equal(directory_files(), 1);
 }
 
@@ -135,7 +123,7 @@ static int opens_in_another_namespace(UNUSED const void *argument)
 
 LIFE_TEST(another_pid_namespace_is_told)
 {
-    begin();
+    node = node_attach(INSTANCE);
     assert_or_skip(run_check(opens_in_another_namespace, NULL),
                    "no pid namespace for us here");
 }
@@ -236,7 +224,7 @@ CHILD_TEST_WITH(directory_set_up, directory_tear_down,
         return CHECK_IMPOSSIBLE;
     }
     wm_self_forget();
-    begin();
+    node = node_attach(INSTANCE);
     node_begin(node);
     HOLDS(wm_lock_acquire(node, NULL) == 0);
     HOLDS(node_join(node) == 0);

@@ -128,7 +128,6 @@ int run_check(check_fn *check, const void *argument);
         assert_or_skip(run_check(check_##name, NULL), why);                    \
     }                                                                          \
     static int check_##name(UNUSED const void *argument)
-#define CHILD_TEST(name) CHILD_TEST_WITH(NULL, NULL, "", name)
 
 /* Ends the test unless a check held; skips it if it could not look. */
 #define assert_or_skip(result, why) assert_or_skip_named(__func__, result, why)
