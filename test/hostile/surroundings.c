@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Where the machine, or another user of it, is in the way: links, pids that
- * are another's by now, another pid namespace, no /proc. What is not here is
- * beside the code that it tests, in test/unit; libwm/security.md names all. */
+/* Where the machine, or another user of it, is in the way: links, another pid
+ * namespace, no /proc. What is not here is beside the code that it tests, in
+ * test/unit; libwm/security.md names all. */
 
 #include "process.h"
 #include "segment_directory.h"
 #include "share.h"
 
-#include <linux/sched.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 
 #define INSTANCE "test-hostile"
 #define FORMER "wm." INSTANCE ".0123456789abcdef"
@@ -126,56 +124,6 @@ LIFE_TEST(another_pid_namespace_is_told)
     node = node_attach(INSTANCE);
     assert_or_skip(run_check(opens_in_another_namespace, NULL),
                    "no pid namespace for us here");
-}
-
-/* A child with this pid, which must be free. */
-static pid_t fork_as(pid_t pid)
-{
-    struct clone_args args = {.exit_signal = SIGCHLD,
-                              .set_tid = (uint64_t)(uintptr_t)&pid,
-                              .set_tid_size = 1};
-    const pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-
-    if (child == 0) {
-        pause(); /* it dies with its namespace at the latest */
-        _exit(0);
-    }
-    return child;
-}
-
-/* The first process of a pid namespace, with a /proc of its own. */
-static int tells_a_reused_pid(UNUSED const void *argument)
-{
-    const struct timespec two_ticks = {.tv_nsec = 20000000};
-    const pid_t pid = 300;
-    uint64_t first, second;
-
-    wm_self_forget();
-    HOLDS(mount("proc", "/proc", "proc", 0, NULL) == 0);
-    HOLDS(fork_as(pid) == pid);
-    first = wm_process_ident((uint32_t)pid);
-    HOLDS(!wm_process_dead(first, 0, WM_PROOF_FULL));
-    kill_and_reap(pid);
-    HOLDS(wm_process_dead(first, 0, WM_PROOF_QUICK));
-    nanosleep(&two_ticks, NULL); /* another start time: that is the claim */
-    HOLDS(fork_as(pid) == pid);
-    second = wm_process_ident((uint32_t)pid);
-    HOLDS(wm_ident_pid(first) == wm_ident_pid(second) && first != second);
-    HOLDS(!wm_process_dead(first, 0, WM_PROOF_QUICK)); /* it asks no more */
-    HOLDS(wm_process_dead(first, 0, WM_PROOF_FULL));
-    HOLDS(!wm_process_dead(second, 0, WM_PROOF_FULL));
-    return 0;
-}
-
-CHILD_TEST_WITH(NULL, NULL,
-                "no pid namespace for us here, or no pid of our choice",
-                a_pid_that_the_kernel_gave_again_is_another_process)
-{
-    if ((syscall(SYS_clone3, NULL, 0) != 0 && errno == ENOSYS) ||
-        !enter_namespaces(CLONE_NEWPID | CLONE_NEWNS)) {
-        return CHECK_IMPOSSIBLE;
-    }
-    return run_check(tells_a_reused_pid, NULL);
 }
 
 /* -------------------------------------------------------------------- /proc */
