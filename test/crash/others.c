@@ -227,11 +227,10 @@ static bool is_worker(const struct process *p)
 
 uint32_t others_workers(void)
 {
-    const struct process *p;
     uint32_t n = 0;
 
-    for (uint32_t i = 0; (p = process_at(i)) != NULL; i++) {
-        n += is_worker(p);
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        n += is_worker(&processes[i]);
     }
     return n;
 }
@@ -270,9 +269,10 @@ static void fill_all(const struct run *r)
 static void end_all(void)
 {
     uint32_t lasts[8] = {0};
-    struct process *p;
 
-    for (uint32_t i = 0; (p = process_at(i)) != NULL; i++) {
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        struct process *p = &processes[i];
+
         if (is_worker(p)) {
             uint64_t id = record_of(p->pid)->generation;
 

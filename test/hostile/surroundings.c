@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Where the machine, or another user of it, is in the way: links, another pid
- * namespace, no /proc. What is not here is beside the code that it tests, in
- * test/unit; libwm/security.md names all. */
+/* Where the machine, or another user of it, is in the way: links, no /proc.
+ * What is not here is beside the code that it tests, in test/unit;
+ * libwm/security.md names all. */
 
 #include "process.h"
 #include "segment_directory.h"
 #include "share.h"
 
-#include <sched.h>
 #include <sys/mount.h>
 
 #define INSTANCE "test-hostile"
@@ -101,36 +100,11 @@ LIFE_TEST(a_second_name_of_a_segment_is_no_second_life)
     assert_int_equal(directory_files(), 1);
 }
 
-/* -------------------------------------------------------------- namespaces */
-
-static int is_of_another_namespace(UNUSED const void *argument)
-{
-    struct wm_node *reader;
-
-    HOLDS(wm_node_open(INSTANCE, test_directory, &reader) == -EXDEV);
-    return 0;
-}
-
-static int opens_in_another_namespace(UNUSED const void *argument)
-{
-    /* Its child is the first process there. */
-    return enter_namespaces(CLONE_NEWPID)
-               ? run_check(is_of_another_namespace, NULL)
-               : CHECK_IMPOSSIBLE;
-}
-
-LIFE_TEST(another_pid_namespace_is_told)
-{
-    node = node_attach(INSTANCE);
-    assert_or_skip(run_check(opens_in_another_namespace, NULL),
-                   "no pid namespace for us here");
-}
-
 /* -------------------------------------------------------------------- /proc */
 
 static bool hide_proc(void)
 {
-    return enter_namespaces(CLONE_NEWNS) &&
+    return enter_mount_namespace() &&
            mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0;
 }
 

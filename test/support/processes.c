@@ -21,8 +21,7 @@ char test_instance[64];
 uint64_t generation;
 struct seen *shared;
 
-static struct process processes[PROCESSES];
-static uint32_t process_count;
+struct process processes[PROCESSES];
 
 /* --------------------------------------------------------------- processes */
 
@@ -46,11 +45,10 @@ static struct process *spare_process(struct process *parent)
 {
     struct process *p = processes;
 
-    while (p < &processes[process_count] && p->pid != 0) {
+    while (p->pid != 0) {
         p++;
+        assert_true(p < &processes[PROCESSES]);
     }
-    assert_true(p < &processes[PROCESSES]);
-    process_count += p == &processes[process_count];
     p->parent = parent;
     memset(p->seen, 0, sizeof(*p->seen));
     p->seen->event.size = sizeof(p->seen->event);
@@ -98,11 +96,6 @@ struct process *process_fork(struct process *parent)
     p->pid = (pid_t)call(parent, do_fork, (uint64_t)(p - processes));
     assert_true(p->pid > 0);
     return p;
-}
-
-struct process *process_at(uint32_t index)
-{
-    return index < process_count ? &processes[index] : NULL;
 }
 
 void call_begin(struct process *p, call_fn *function, uint64_t argument)
@@ -249,7 +242,6 @@ int node_set_up_with(uint32_t capacity)
     snprintf(test_instance, sizeof(test_instance), "test-%d-%u", (int)getpid(),
              number++);
     generation = 0;
-    process_count = 0;
     shared = &all[PROCESSES];
     for (int i = 0; i < PROCESSES; i++) {
         int ends[2];

@@ -41,6 +41,7 @@ struct process {
     int its;   /* the other end */
 };
 
+extern struct process processes[PROCESSES];
 extern struct wm_node *node;   /* also in each process */
 extern char test_instance[64]; /* its name */
 extern uint64_t generation;    /* that the fixture has begun */
@@ -73,8 +74,6 @@ int node_files(void);
 struct process *new_process(void);
 void new_processes(struct process **p, int count);
 struct process *process_fork(struct process *parent);
-/* Those of the test, by their order. NULL: no more. */
-struct process *process_at(uint32_t index);
 
 /* Has the process call function(itself, argument) and returns what that
  * returned. */

@@ -222,12 +222,12 @@ static bool write_text(const char *path, const char *text)
     return n == (ssize_t)strlen(text);
 }
 
-bool enter_namespaces(int flags)
+bool enter_mount_namespace(void)
 {
     const unsigned uid = getuid(), gid = getgid();
     char map[64];
 
-    if (unshare(CLONE_NEWUSER | flags) == 0) {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) {
         snprintf(map, sizeof(map), "%u %u 1", uid, uid);
         write_text("/proc/self/setgroups", "deny");
         if (!write_text("/proc/self/uid_map", map)) {
@@ -235,11 +235,10 @@ bool enter_namespaces(int flags)
         }
         snprintf(map, sizeof(map), "%u %u 1", gid, gid);
         write_text("/proc/self/gid_map", map);
-    } else if (unshare(flags) != 0) {
+    } else if (unshare(CLONE_NEWNS) != 0) {
         return false;
     }
-    return (flags & CLONE_NEWNS) == 0 ||
-           mount("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0;
+    return mount("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
 /* The hard limit stays: valgrind knows no other. */

@@ -133,9 +133,9 @@ int run_check(check_fn *check, const void *argument);
 #define assert_or_skip(result, why) assert_or_skip_named(__func__, result, why)
 void assert_or_skip_named(const char *test, int result, const char *why);
 
-/* In a check: leaves for new namespaces, as any user where the kernel lets
- * users have some, else as root. No mount is seen outside. */
-bool enter_namespaces(int flags);
+/* In a check: leaves for a new mount namespace, as any user where the kernel
+ * lets users have some, else as root. No mount is seen outside. */
+bool enter_mount_namespace(void);
 
 /* In a check: no descriptor from this number on; 0 if that can be had. */
 int limit_descriptors(unsigned first);
