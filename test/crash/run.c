@@ -88,8 +88,8 @@ static void prepare(void *argument)
     struct run *r = argument;
 
     wm_self_ident(); /* reads /proc once in each process */
-    if (r->operation->prepare != NULL) {
-        r->operation->prepare(r);
+    for (int i = 0; r->operation->prepare[i] != NULL; i++) {
+        r->operation->prepare[i](&r->self, r->id);
     }
     own_now = wm_now();
 }

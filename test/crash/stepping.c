@@ -233,7 +233,7 @@ static bool can_be_second(const struct operation *o,
 
 static void begin_pair(const struct operation *o, const struct operation *other)
 {
-    bool wants_same = other->set != NULL && other->prepare == NULL;
+    bool wants_same = other->set != NULL && other->prepare[0] == NULL;
 
     /* A record more, but where both want the same one. */
     begin_run(o, wants_same ? CAPACITY : CAPACITY + 1);

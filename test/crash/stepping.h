@@ -66,13 +66,13 @@ void run_set_back(pid_t pid, uint32_t overdue_ms);
 
 struct operation {
     const char *name;
-    void (*set)(struct run *);     /* the others, before the stepped is there */
-    void (*prepare)(struct run *); /* the stepped; NULL: it is no worker yet */
-    void (*ready)(struct run *);   /* the others, when it is prepared */
-    call_fn *act;                  /* the stepped, with the id it joins */
-    void (*after)(struct run *);   /* the others, when they have swept */
-    uint32_t entries; /* of the log that no change of state wants */
-    bool is_short;    /* it can be paused after each of its instructions */
+    void (*set)(struct run *);   /* the others, before the stepped is there */
+    call_fn *prepare[4];         /* the stepped; none: it is no worker yet */
+    void (*ready)(struct run *); /* the others, when it is prepared */
+    call_fn *act;                /* the stepped, with the id it joins */
+    void (*after)(struct run *); /* the others, when they have swept */
+    uint32_t entries;            /* of the log that no change of state wants */
+    bool is_short; /* it can be paused after each of its instructions */
 };
 
 extern const struct operation operations[];
