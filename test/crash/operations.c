@@ -192,21 +192,9 @@ static void after_begin(UNUSED struct run *r)
 
 /* -------------------------------------------------------- what is stepped */
 
-static struct wm_worker *own(void)
-{
-    return wm_node_worker(node);
-}
-
-static long stand(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    struct wm_leader leader = {.size = sizeof(leader)};
-
-    return wm_leader_stand(own(), &leader);
-}
-
 static long give(UNUSED struct process *self, UNUSED uint64_t none)
 {
-    return wm_events_give(node, own(), ledger_note, NULL);
+    return wm_events_give(node, wm_node_worker(node), ledger_note, NULL);
 }
 
 static long take_stall(UNUSED struct process *self, UNUSED uint64_t none)
@@ -238,7 +226,7 @@ static long try_once(struct process *self, UNUSED uint64_t none)
 
 static long append(UNUSED struct process *self, UNUSED uint64_t none)
 {
-    wm_log_worker(own(), WM_LOG_WORKER_LIVE);
+    wm_log_worker(wm_node_worker(node), WM_LOG_WORKER_LIVE);
     return 0;
 }
 
@@ -267,7 +255,7 @@ static long end(struct process *self, UNUSED uint64_t none)
 /* What the stepped has done before. */
 #define JOINED .prepare = {do_join}
 #define LIVE .prepare = {do_join, do_start}
-#define LEADS .prepare = {do_join, do_start, stand}
+#define LEADS .prepare = {do_join, do_start, do_stand}
 #define DRAINED .prepare = {do_join, do_start, do_drain}
 #define BEGUN .prepare = {do_begin}
 
@@ -309,7 +297,7 @@ const struct operation operations[] = {
     OPERATION(try_at_a_held_lock, try_once, .set = set_holder, LIVE,
               .after = after_holder),
     OPERATION(entry_in_the_log, append, LIVE, .entries = 1),
-    OPERATION(lead_after_a_dead_leader, stand, .set = set_dead_leader, LIVE),
+    OPERATION(lead_after_a_dead_leader, do_stand, .set = set_dead_leader, LIVE),
     OPERATION(begin_of_a_generation, do_begin, .after = after_begin),
     OPERATION(abort_of_a_generation, abandon, BEGUN),
     OPERATION(end_of_a_generation, end, LIVE, .ready = set_nobody),

@@ -262,7 +262,8 @@ static void fill_all(const struct run *r)
         workers++;
         id = 1;
     }
-    must(workers == r->capacity, "no slot is lost for good");
+    must(workers == node->segment.geometry.capacity,
+         "no slot is lost for good");
 }
 
 /* All workers leave; of each generation one is told that it is the last. */

@@ -18,7 +18,6 @@
 
 struct run {
     const struct operation *operation;
-    uint32_t capacity;
     uint64_t id;         /* of the generation that the stepped joins */
     long *result;        /* of the stepped, in the ledger */
     struct process self; /* the stepped, as it sees itself */
