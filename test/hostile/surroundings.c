@@ -16,20 +16,6 @@
 
 static struct wm_node *node;
 
-static void end(void)
-{
-    wm_node_release(node);
-    node = NULL;
-}
-
-static int tear_down(void **state)
-{
-    end();
-    return directory_tear_down(state);
-}
-
-#define LIFE_TEST(name) TEST_WITH(directory_set_up, tear_down, name)
-
 /* ------------------------------------------------------------------- links */
 
 static char precious[400]; /* its path */
@@ -54,6 +40,7 @@ static void expect_precious(void)
 
     node = node_attach(INSTANCE);
     assert_int_equal(node_postmortem(node).damaged, 1);
+    assert_ok(wm_node_release(node));
     fd = open(precious, O_RDONLY | O_CLOEXEC);
     assert_int_equal(read(fd, text, sizeof(text)), 8);
     assert_string_equal(text, "precious");
@@ -64,7 +51,7 @@ static void expect_precious(void)
 
 /* Another user may give any file of ours the name of a segment: the name goes,
  * the file is not touched. */
-LIFE_TEST(a_hard_link_costs_the_file_nothing)
+DIRECTORY_TEST(a_hard_link_costs_the_file_nothing)
 {
     make_precious();
     assert_ok(link(precious, directory_path(FORMER)));
@@ -72,7 +59,7 @@ LIFE_TEST(a_hard_link_costs_the_file_nothing)
     assert_int_equal(access(directory_path(FORMER), F_OK), -1);
 }
 
-LIFE_TEST(a_symbolic_link_is_not_followed)
+DIRECTORY_TEST(a_symbolic_link_is_not_followed)
 {
     struct wm_node *reader;
 
@@ -85,7 +72,7 @@ LIFE_TEST(a_symbolic_link_is_not_followed)
 
 /* Its own name for our segment keeps the file, and nothing else: it is dead
  * when we are, and the next start takes that name away, too. */
-LIFE_TEST(a_second_name_of_a_segment_is_no_second_life)
+DIRECTORY_TEST(a_second_name_of_a_segment_is_no_second_life)
 {
     char own[400];
 
@@ -93,11 +80,12 @@ LIFE_TEST(a_second_name_of_a_segment_is_no_second_life)
     snprintf(own, sizeof(own), "%s", directory_path(node->segment.name));
     assert_ok(link(own, directory_path(FORMER)));
     assert_int_equal(wm_segment_use(test_directory, FORMER), 1);
-    end();
+    assert_ok(wm_node_release(node));
     assert_int_equal(wm_segment_use(test_directory, FORMER), 0);
     node = node_attach(INSTANCE);
     assert_int_equal(node_postmortem(node).damaged, 0);
     assert_int_equal(directory_files(), 1);
+    assert_ok(wm_node_release(node));
 }
 
 /* -------------------------------------------------------------------- /proc */
