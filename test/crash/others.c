@@ -7,7 +7,7 @@
 
 #include "stepping.h"
 
-static bool is_all_told(UNUSED void *argument)
+static bool is_all_told(void)
 {
     wm_events_give(node, NULL, ledger_note, NULL);
     return wm_events_owed(node, ~0u) == 0;
@@ -16,7 +16,7 @@ static bool is_all_told(UNUSED void *argument)
 /* The dead may have signed for the next turn at the lock. */
 void others_tell(void)
 {
-    await(is_all_told, NULL, "what is owed to be told");
+    await(is_all_told());
 }
 
 /* A worker that has joined, or NULL where there is no room. */

@@ -20,11 +20,6 @@ void gate_pass(const struct wm_view *before, UNUSED const struct wm_view *now,
     g->is_left = true;
 }
 
-static bool is_entered(void *gate)
-{
-    return ((struct gate *)gate)->before != NULL;
-}
-
 void gate_create(struct gate *g)
 {
     memset(g, 0, sizeof(*g));
@@ -35,7 +30,7 @@ void gate_enter(struct gate *g)
 {
     assert_ok(wm_monitor_subscribe(g->monitor, gate_pass, g, &g->subscription));
     begin();
-    await(is_entered, g, "the call");
+    await(g->before != NULL);
 }
 
 int gate_unsubscribe(struct gate *g)
@@ -59,16 +54,11 @@ static void *wait_in_a_thread(void *argument)
     return NULL;
 }
 
-static bool is_started(void *gate)
-{
-    return ((struct gate *)gate)->waiter != 0;
-}
-
 void gate_wait(struct gate *g, gate_wait_fn *wait)
 {
     waits_by = wait;
     assert_ok(pthread_create(&g->thread, NULL, wait_in_a_thread, g));
-    await(is_started, g, "the waiter");
+    await(g->waiter != 0);
     watch_await_asleep((pid_t)g->waiter);
 }
 

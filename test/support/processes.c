@@ -175,16 +175,11 @@ void process_kill(struct process *p)
     reap(p);
 }
 
-static bool has_become_zombie(void *process)
-{
-    return is_zombie(((struct process *)process)->pid);
-}
-
 /* Not every process is our child, to be waited for. */
 void process_zombify(struct process *p)
 {
     kill(p->pid, SIGKILL);
-    await(has_become_zombie, p, "a process to end");
+    await(is_zombie(p->pid));
 }
 
 static long do_end(UNUSED struct process *self, UNUSED uint64_t none)
@@ -198,14 +193,9 @@ void process_quit(struct process *p)
     reap(p);
 }
 
-static bool has_stopped(void *process)
-{
-    return process_state(((struct process *)process)->pid) == 'T';
-}
-
 void await_stop(struct process *p)
 {
-    await(has_stopped, p, "a process to stop");
+    await(process_state(p->pid) == 'T');
 }
 
 void process_stop(struct process *p)

@@ -67,17 +67,14 @@ void test_skip_named(const char *test, const char *why)
     skip();
 }
 
-void await(bool (*condition)(void *), void *argument, const char *what)
+void await_again(int tries, const char *condition)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
 
-    for (int ms = 0; ms < PATIENCE_MS; ms++) {
-        if (condition(argument)) {
-            return;
-        }
-        nanosleep(&pause, NULL);
+    if (tries == PATIENCE_MS) {
+        fail_msg("timed out waiting for %s", condition);
     }
-    fail_msg("timed out waiting for %s", what);
+    nanosleep(&pause, NULL);
 }
 
 /* Its state, and how many threads it has. */

@@ -67,42 +67,18 @@ void watch_come_last(struct watch *w)
     assert_ok(wm_monitor_subscribe(w->monitor, be_told, w, &w->subscription));
 }
 
-struct awaited {
-    struct watch *watch;
-    watch_holds *holds;
-    long argument;
-};
-
-static bool is_seen(void *argument)
+bool watch_sees(const struct watch *w, watch_holds *holds, long argument)
 {
-    const struct awaited *a = argument;
-    const struct wm_view *v = wm_monitor_view_begin(a->watch->monitor);
-    bool result = a->holds(v, a->argument);
+    const struct wm_view *v = wm_monitor_view_begin(w->monitor);
+    const bool result = holds(v, argument);
 
     wm_monitor_view_end(v);
     return result;
 }
 
-void watch_await_named(struct watch *w, watch_holds *holds, long argument,
-                       const char *name)
-{
-    struct awaited a = {w, holds, argument};
-
-    await(is_seen, &a, name);
-}
-
-static bool is_told(void *argument)
-{
-    const struct awaited *a = argument;
-
-    return a->watch->last >= (uint64_t)a->argument;
-}
-
 void watch_await_told(struct watch *w, uint64_t number)
 {
-    struct awaited a = {.watch = w, .argument = (long)number};
-
-    await(is_told, &a, "a view to be told of");
+    await(w->last >= number);
 }
 
 bool watch_live(const struct wm_view *view, long live)
@@ -163,9 +139,8 @@ bool watch_status(pid_t thread, const char *format, void *value)
     return found;
 }
 
-static bool is_there(void *thread)
+static bool is_there(pid_t *found)
 {
-    pid_t *found = thread;
     DIR *tasks = opendir("/proc/self/task");
     const struct dirent *entry;
     char name[32] = "";
@@ -182,33 +157,23 @@ static bool is_there(void *thread)
 
 pid_t watch_thread(void)
 {
-    pid_t thread;
+    pid_t thread = 0;
 
-    await(is_there, &thread, "the monitor's thread");
+    await(is_there(&thread));
     return thread;
 }
 
-/* Sleep may be that on a lock on the way: only several looks in a row count. */
-struct sleeper {
-    pid_t thread;
-    int looks;
-};
-
-static bool has_slept(void *argument)
+static bool is_asleep(pid_t thread)
 {
-    struct sleeper *s = argument;
     char state;
 
-    s->looks++;
-    if (watch_status(s->thread, "State: %c", &state) && state != 'S') {
-        s->looks = 0;
-    }
-    return s->looks == 5;
+    return !watch_status(thread, "State: %c", &state) || state == 'S';
 }
 
+/* Sleep may be that on a lock on the way: only several looks in a row count. */
 void watch_await_asleep(pid_t thread)
 {
-    struct sleeper s = {thread, 0};
+    int looks = 0;
 
-    await(has_slept, &s, "a thread to sleep");
+    await((looks = is_asleep(thread) ? looks + 1 : 0) == 5);
 }

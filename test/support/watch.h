@@ -35,9 +35,8 @@ void watch_end(struct watch *watch);
 /* Waits until the latest view is such. */
 typedef bool watch_holds(const struct wm_view *view, long argument);
 #define watch_await(watch, holds, argument)                                    \
-    watch_await_named(watch, holds, argument, #holds "(" #argument ")")
-void watch_await_named(struct watch *watch, watch_holds *holds, long argument,
-                       const char *name);
+    await(watch_sees(watch, holds, argument))
+bool watch_sees(const struct watch *watch, watch_holds *holds, long argument);
 
 /* Waits until its subscriber was told of a view of this number or later. */
 void watch_await_told(struct watch *watch, uint64_t number);

@@ -54,7 +54,7 @@ static long do_is_own(UNUSED struct process *self, UNUSED uint64_t none)
 
 /* Those that sleep on the lock are moved from its futex to the same one, which
  * says how many they are. */
-static bool one_sleeps(UNUSED void *argument)
+static bool one_sleeps(void)
 {
     _Atomic uint32_t *wake = &header()->lock.wake;
 
@@ -75,7 +75,7 @@ EMPTY_NODE_TEST(a_release_wakes_a_sleeper_and_gives_a_waiter_the_lock)
 
     lock();
     call_begin(a, do_lock, 0);
-    await(one_sleeps, NULL, "the waiter to sleep on the futex");
+    await(one_sleeps());
     unlock();
     assert_ok(call_end(a));
     assert_int_equal(holder().pid, a->pid);
@@ -83,7 +83,7 @@ EMPTY_NODE_TEST(a_release_wakes_a_sleeper_and_gives_a_waiter_the_lock)
     assert_ok(call(a, do_unlock, 0));
     lock();
     call_begin(a, do_sleep_on_the_lock, header()->lock.wake);
-    await(one_sleeps, NULL, "the sleeper");
+    await(one_sleeps());
     unlock();
     assert_ok(call_end(a));
 }
@@ -358,18 +358,13 @@ TURN_TEST(a_sleeper_that_is_woken_leaves_the_lock_to_a_poller_that_has_signed)
     assert_ok(wm_lock_acquire(node, NULL));
     assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
     call_begin(b, do_lock, 0);
-    await(one_sleeps, NULL, "the sleeper");
+    await(one_sleeps());
     assert_ok(wm_lock_release(node));
-    await(one_sleeps, NULL, "it to sleep again");
+    await(one_sleeps()); /* again */
     assert_int_equal(holder().pid, 0);
     assert_ok(call(a, do_try, 1));
     assert_ok(call(a, do_unlock, 0));
     assert_ok(call_end(b));
-}
-
-static bool has_beaten(void *since)
-{
-    return beat_at(0) > *(uint64_t *)since;
 }
 
 TURN_TEST(a_worker_beats_while_it_waits_and_as_it_unlocks)
@@ -379,9 +374,9 @@ TURN_TEST(a_worker_beats_while_it_waits_and_as_it_unlocks)
     assert_ok(wm_lock_acquire(node, NULL));
     call_begin(a, do_lock, 0);
     for (int i = 0; i < 3; i++) {
-        uint64_t since = beat_at(0);
+        const uint64_t since = beat_at(0);
 
-        await(has_beaten, &since, "a beat of the waiter");
+        await(beat_at(0) > since);
     }
     assert_ok(wm_lock_release(node));
     assert_ok(call_end(a));

@@ -225,7 +225,7 @@ static long do_wait(UNUSED struct process *self, uint64_t epoch)
     return result == 0 ? wm_epoch(node) == (uint32_t)epoch : result;
 }
 
-static bool all_are_woken(void *reader)
+static bool all_are_woken(const struct wm_node *reader)
 {
     shared->number += (uint32_t)wm_wake(reader);
     return shared->number == 2;
@@ -243,7 +243,7 @@ EMPTY_NODE_TEST(a_wait_ends_in_time_or_by_another_epoch_or_by_a_reader)
     assert_int_equal(wm_wake(reader), 0);
     call_begin(a[0], do_wait, epoch);
     call_begin(a[1], do_wait, epoch);
-    await(all_are_woken, reader, "two sleepers to be woken");
+    await(all_are_woken(reader));
     assert_int_equal(call_end(a[0]), 1);
     assert_int_equal(call_end(a[1]), 1);
     assert_int_equal(wm_epoch(node), epoch);

@@ -38,17 +38,12 @@ int __wrap_wm_node_list(const char *instance, const char *directory,
     return error;
 }
 
-static bool has_checked(void *number)
-{
-    return checks >= *(int *)number;
-}
-
 /* So many that have begun after this was called. */
 static void await_checks(int count)
 {
-    int number = checks + count + 1;
+    const int number = checks + count + 1;
 
-    await(has_checked, &number, "a check");
+    await(checks >= number);
 }
 
 /* A process that leads a life of its own: a node's master, and its worker. */
@@ -319,11 +314,6 @@ EMPTY_NODE_TEST(where_descriptors_are_short_a_live_node_stays_live)
     watch_end(&w);
 }
 
-static bool is_held(UNUSED void *argument)
-{
-    return held >= 0;
-}
-
 static int has_inherited(UNUSED const void *argument)
 {
     return fcntl(held, F_GETFD) != -1;
@@ -336,7 +326,7 @@ TEST(a_child_inherits_no_descriptor_of_a_look_for_segments)
     forker = getpid();
     watch_begin(&w, "test-none", NULL, 1);
     hold = true;
-    await(is_held, NULL, "a look");
+    await(held >= 0);
     assert_check(has_inherited, NULL); /* the fork sleeps until it is over */
     watch_end(&w);
 }

@@ -123,22 +123,22 @@ MONITOR_TEST(a_look_that_never_settles_says_so_and_another_follows)
 
 /* -------------------------------------------------------------------- time */
 
-static bool has_gone_round(void *until)
+static bool has_rested(int times)
 {
     wm_wake(node);
-    return rests >= *(int *)until;
+    return rests >= times;
 }
 
 /* Time passes; the thread wakes, finds out what time it is, and rests again.
  * So many checks have been made by then. */
 static void pass_time(uint64_t ms, int expected)
 {
-    int until = rests + 2;
+    int times = rests + 2;
 
     fake_clock.frozen_ms += ms;
-    await(has_gone_round, &until, "the thread");
-    until = rests + 2;
-    await(has_gone_round, &until, "the thread");
+    await(has_rested(times));
+    times = rests + 2;
+    await(has_rested(times));
     assert_int_equal(checks, expected);
 }
 
@@ -182,11 +182,6 @@ MONITOR_TEST(without_a_time_there_is_a_check_each_second)
 
 /* ------------------------------------------------------------------ memory */
 
-static bool has_checked_five_times(UNUSED void *argument)
-{
-    return checks >= 5;
-}
-
 /* At most once after a change, and twice at each check. */
 MONITOR_TEST(without_memory_for_a_view_the_thread_tries_at_each_check)
 {
@@ -198,7 +193,7 @@ MONITOR_TEST(without_memory_for_a_view_the_thread_tries_at_each_check)
     checks = 0;
     no_memory = true;
     assert_ok(call(a, do_begin, 0));
-    await(has_checked_five_times, NULL, "checks");
+    await(checks >= 5);
     tries = refused;
     assert_true(tries > 0 && tries <= 1 + 2 * (checks + 1));
     assert_int_equal(watch_number(&w), 1);
@@ -228,16 +223,11 @@ static void leave(UNUSED const struct wm_view *before,
     }
 }
 
-static bool are_freed(UNUSED void *argument)
-{
-    return freed == 2;
-}
-
 static int frees_both(const void *gate)
 {
     alarm(60); /* rather than a hang */
     HOLDS(wm_monitor_destroy(((const struct gate *)gate)->monitor) == 0);
-    HOLDS(are_freed(NULL));
+    HOLDS(freed == 2);
     return 0;
 }
 
@@ -256,6 +246,6 @@ MONITOR_TEST(what_waits_for_the_end_of_a_call_is_freed_after_it)
     assert_check(frees_both, &g);
     assert_int_equal(freed, 0);
     gate_open(&g);
-    await(are_freed, NULL, "the end of both");
+    await(freed == 2);
     assert_ok(wm_monitor_destroy(g.monitor));
 }

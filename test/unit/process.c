@@ -180,11 +180,6 @@ static void *sleep_in_a_thread(UNUSED void *argument)
     return NULL;
 }
 
-static bool has_lost_first_thread(void *pid)
-{
-    return process_state(*(pid_t *)pid) == 'Z';
-}
-
 TEST(a_process_that_lost_its_first_thread_is_alive)
 {
     pthread_t thread;
@@ -198,7 +193,7 @@ TEST(a_process_that_lost_its_first_thread_is_alive)
         _exit(1);
     }
     ident = ident_of(pid);
-    await(has_lost_first_thread, &pid, "its first thread to end");
+    await(process_state(pid) == 'Z');
     assert_dead(ident, false);
     assert_check(lives_without_pidfd, &ident);
     kill_and_reap(pid);
