@@ -4,8 +4,8 @@
 /* The monitor in a process that forks: the child has one that is stopped, and
  * waits for nobody; also when a subscriber forks. */
 
-#include "gate.h"
 #include "inside.h"
+#include "watch.h"
 
 #define HANG_S 60 /* an alarm rather than a hang */
 

@@ -7,10 +7,10 @@
  * memory to be refused. */
 
 #include "clock.h"
-#include "gate.h"
 #include "inside.h"
 #include "moments.h"
 #include "monitor.h"
+#include "watch.h"
 
 #include <stdlib.h>
 #include <unistd.h>
