@@ -207,26 +207,6 @@ EMPTY_NODE_TEST(another_process_with_the_holders_pid_is_not_the_holder)
     try_to_lock(WM_RECOVERED);
 }
 
-EMPTY_NODE_TEST(a_noted_holding_is_ended_once_and_no_other)
-{
-    struct wm_lock_hold first, second, none;
-
-    wm_lock_hold_note(node, &none);
-    lock();
-    wm_lock_hold_note(node, &first);
-    wm_lock_hold_release(&none);
-    assert_int_equal(holder().own, 1);
-    wm_lock_hold_release(&first);
-    assert_int_equal(holder().pid, 0);
-    lock();
-    wm_lock_hold_note(node, &second);
-    wm_lock_hold_release(&first); /* long over */
-    assert_int_equal(holder().own, 1);
-    unlock();
-    wm_lock_hold_release(&second);
-    assert_int_equal(wm_lock_release(node), -EPERM);
-}
-
 /* -------------------------------------------------------------- inspection */
 
 static void assert_holder(pid_t pid, uint32_t purpose, int own)

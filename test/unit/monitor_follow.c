@@ -131,23 +131,6 @@ static void find_paths(void)
 
 /* --------------------------------------------------------- several segments */
 
-/* Whichever of the two the directory names first. */
-EMPTY_NODE_TEST(a_dead_life_beside_a_live_one_is_passed_over)
-{
-    node_give_up();
-    for (int dead = 0; dead < 2; dead++) {
-        struct process *p[2] = {new_life(4), new_life(4)};
-
-        process_kill(p[dead]);
-        assert_int_equal(node_files(), 2);
-        watch_node(&w);
-        watch_await(&w, watch_worker, p[!dead]->pid);
-        assert_int_equal(watch_number(&w), 1);
-        watch_end(&w);
-        process_kill(p[!dead]);
-    }
-}
-
 /* Whichever it is: the other cannot be opened at first. */
 EMPTY_NODE_TEST(of_two_lives_one_is_followed_until_it_ends)
 {
@@ -171,6 +154,11 @@ EMPTY_NODE_TEST(of_two_lives_one_is_followed_until_it_ends)
     }
     process_kill(p[0]);
     watch_await(&w, watch_worker, p[1]->pid);
+    /* One that comes now passes the dead one over. */
+    watch_begin(&late, test_instance, NULL, WATCH_NEVER);
+    watch_await(&late, watch_worker, p[1]->pid);
+    assert_int_equal(watch_number(&late), 1);
+    watch_end(&late);
     /* What a monitor has open it follows; to others the view says why not. */
     snprintf(paths[0], sizeof(paths[0]), "/dev/shm/%s", followed());
     assert_ok(chmod(paths[0], 0666));
@@ -225,40 +213,39 @@ EMPTY_NODE_TEST(a_larger_life_has_room_for_all_its_workers)
     watch_end(&w);
 }
 
-#define JUNK 40
-
-/* Files that are no segments, by the names of some. Locked, they seem to be in
- * use, and no start of a node removes them. */
-static void litter(int fd[], int from, int to)
+/* A file that is no segment, by the name of one. Locked, it seems to be in use,
+ * and no start of a node removes it. */
+static int litter(int number)
 {
     char path[300];
+    int fd;
 
-    for (int i = from; i < to; i++) {
-        snprintf(path, sizeof(path), "/dev/shm/wm.%s.%016d", test_instance, i);
-        fd[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        assert_true(fd[i] >= 0);
-        assert_ok(flock(fd[i], LOCK_SH));
-    }
+    snprintf(path, sizeof(path), "/dev/shm/wm.%s.%016d", test_instance, number);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_ok(flock(fd, LOCK_SH));
+    return fd;
 }
 
+/* Whether the directory names it before the segment or after. */
 EMPTY_NODE_TEST(junk_hides_no_segment)
 {
     struct process *p;
-    int fd[JUNK];
+    int before, after;
 
     node_give_up();
     p = new_process();
-    /* Some that the directory names before, some after. */
-    litter(fd, 0, JUNK / 2);
+    before = litter(0);
     assert_ok(call(p, do_live, 4));
-    litter(fd, JUNK / 2, JUNK);
+    after = litter(1);
     for (int locked = 1; locked >= 0; locked--) {
         watch_begin(&w, test_instance, NULL, 1);
         watch_await(&w, watch_worker, p->pid);
         assert_int_equal(watch_number(&w), 1);
         watch_end(&w);
-        for (int i = 0; i < JUNK && locked == 1; i++) {
-            close(fd[i]);
+        if (locked) {
+            close(before);
+            close(after);
         }
     }
     /* Nor a dead one. */
