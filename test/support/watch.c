@@ -7,7 +7,6 @@
 
 #include "processes.h"
 
-#include <dirent.h>
 #include <sys/syscall.h>
 
 int watch_check(const struct wm_view *v)
@@ -122,53 +121,11 @@ uint64_t watch_number(const struct watch *w)
     return number;
 }
 
-bool watch_status(pid_t thread, const char *format, void *value)
+static bool is_asleep_or_gone(pid_t thread)
 {
-    char path[64], line[128];
-    bool found = false;
-    FILE *f;
+    const char state = process_state(thread);
 
-    snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)thread);
-    f = fopen(path, "re");
-    if (f == NULL) {
-        return false;
-    }
-    while (!found && fgets(line, sizeof(line), f) != NULL) {
-        found = sscanf(line, format, value) == 1;
-    }
-    fclose(f);
-    return found;
-}
-
-static bool is_there(pid_t *found)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    const struct dirent *entry;
-    char name[32] = "";
-
-    assert_non_null(tasks);
-    while (strcmp(name, "wm-monitor") != 0 &&
-           (entry = readdir(tasks)) != NULL) {
-        *found = (pid_t)strtol(entry->d_name, NULL, 10);
-        watch_status(*found, "Name: %31s", name);
-    }
-    closedir(tasks);
-    return strcmp(name, "wm-monitor") == 0;
-}
-
-pid_t watch_thread(void)
-{
-    pid_t thread = 0;
-
-    await(is_there(&thread));
-    return thread;
-}
-
-static bool is_asleep(pid_t thread)
-{
-    char state;
-
-    return !watch_status(thread, "State: %c", &state) || state == 'S';
+    return state == 'S' || state == 0;
 }
 
 /* Sleep may be that on a lock on the way: only several looks in a row count. */
@@ -176,7 +133,7 @@ void watch_await_asleep(pid_t thread)
 {
     int looks = 0;
 
-    await((looks = is_asleep(thread) ? looks + 1 : 0) == 5);
+    await((looks = is_asleep_or_gone(thread) ? looks + 1 : 0) == 5);
 }
 
 /* ---------------------------------------------------------------- the gate */

@@ -57,13 +57,6 @@ uint64_t watch_number(const struct watch *watch);
 /* Whether a view can be: lists in order, counts in range, 0 if so. */
 int watch_check(const struct wm_view *view);
 
-/* The monitor's thread, as soon as it is there. */
-pid_t watch_thread(void);
-
-/* Reads a value from the status of a thread of this process, as proc(5) has it:
- * false if there is none. */
-bool watch_status(pid_t thread, const char *format, void *value);
-
 /* Waits until a thread of this process sleeps, or has ended. */
 void watch_await_asleep(pid_t thread);
 
