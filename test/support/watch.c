@@ -67,58 +67,29 @@ void watch_come_last(struct watch *w)
     assert_ok(wm_monitor_subscribe(w->monitor, be_told, w, &w->subscription));
 }
 
-bool watch_sees(const struct watch *w, watch_holds *holds, long argument)
-{
-    const struct wm_view *v = wm_monitor_view_begin(w->monitor);
-    const bool result = holds(v, argument);
-
-    wm_monitor_view_end(v);
-    return result;
-}
-
 void watch_await_told(struct watch *w, uint64_t number)
 {
     await(w->last >= number);
 }
 
-bool watch_live(const struct wm_view *view, long live)
-{
-    return (long)view->live == live;
-}
-
-bool watch_error(const struct wm_view *view, long error)
-{
-    return view->error == error;
-}
-
-bool watch_workers(const struct wm_view *view, long count)
-{
-    return (long)view->worker_count == count;
-}
-
-bool watch_worker(const struct wm_view *view, long pid)
-{
-    return view->live == 1 && view->worker_count == 1 &&
-           view->workers[0].pid == pid && view->workers[0].state == WM_LIVE;
-}
-
-bool watch_generations(const struct wm_view *view, long count)
-{
-    return view->unsettled == 0 && (long)view->generation_count == count;
-}
-
-bool watch_leader(const struct wm_view *view, long pid)
-{
-    return view->leader->pid == pid;
-}
-
-uint64_t watch_number(const struct watch *w)
+struct watch_seen watch_look(const struct watch *w)
 {
     const struct wm_view *v = wm_monitor_view_begin(w->monitor);
-    uint64_t number = v->number;
+    struct watch_seen seen = {.number = v->number,
+                              .live = v->live,
+                              .error = v->error,
+                              .unsettled = v->unsettled,
+                              .workers = v->worker_count,
+                              .generations = v->generation_count,
+                              .leader = v->leader->pid};
 
+    snprintf(seen.name, sizeof(seen.name), "%s", v->name);
+    if (v->worker_count == 1) {
+        seen.state = v->workers[0].state;
+        seen.worker = v->live && seen.state == WM_LIVE ? v->workers[0].pid : 0;
+    }
     wm_monitor_view_end(v);
-    return number;
+    return seen;
 }
 
 static bool is_asleep_or_gone(pid_t thread)

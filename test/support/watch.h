@@ -32,27 +32,25 @@ void watch_node(struct watch *watch);
 /* Asserts that nothing was wrong. */
 void watch_end(struct watch *watch);
 
-/* Waits until the latest view is such. */
-typedef bool watch_holds(const struct wm_view *view, long argument);
-#define watch_await(watch, holds, argument)                                    \
-    await(watch_sees(watch, holds, argument))
-bool watch_sees(const struct watch *watch, watch_holds *holds, long argument);
+/* What the latest view tells. */
+struct watch_seen {
+    uint64_t number;
+    uint32_t live;
+    int error;
+    uint32_t unsettled;
+    uint32_t workers; /* how many */
+    uint32_t generations;
+    uint32_t state; /* of the only worker */
+    pid_t worker;   /* the only one, if it and the node are live */
+    pid_t leader;
+    char name[sizeof(((struct wm_view *)NULL)->name)];
+};
+struct watch_seen watch_look(const struct watch *watch);
 
 /* Waits until its subscriber was told of a view of this number or later. */
 void watch_await_told(struct watch *watch, uint64_t number);
 /* From now on the watch is the last to be told. */
 void watch_come_last(struct watch *watch);
-
-/* Some that are wanted often. */
-watch_holds watch_live;    /* argument: 1 or 0 */
-watch_holds watch_error;   /* argument: the error */
-watch_holds watch_workers; /* argument: how many */
-watch_holds watch_worker;  /* argument: pid of the only one, which is live */
-watch_holds watch_generations; /* argument: how many, in a look that settled */
-watch_holds watch_leader;      /* argument: its pid */
-
-/* The latest view's number. */
-uint64_t watch_number(const struct watch *watch);
 
 /* Whether a view can be: lists in order, counts in range, 0 if so. */
 int watch_check(const struct wm_view *view);

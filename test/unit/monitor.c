@@ -39,32 +39,24 @@ NODE_TEST(the_first_view_is_there_when_create_returns)
     watch_end(&watch);
 }
 
-static bool has_state(const struct wm_view *v, long wanted)
-{
-    return v->worker_count == 1 && (long)v->workers[0].state == wanted;
-}
-
 EMPTY_NODE_TEST(each_change_makes_a_view)
 {
     struct process *a = new_process();
-    const struct {
-        call_fn *change;
-        watch_holds *seen;
-        long argument;
-    } steps[] = {
-        {do_join, has_state, WM_JOINING}, {do_start, has_state, WM_LIVE},
-        {do_stand, watch_leader, a->pid}, {do_drain, has_state, WM_DRAINING},
-        {do_leave, watch_workers, 0},
-    };
 
     watch_node(&watch);
     begin();
-    for (size_t i = 0; i < COUNT(steps); i++) {
-        call(a, steps[i].change, 1);
-        watch_await(&watch, steps[i].seen, steps[i].argument);
-    }
-    watch_await_told(&watch, watch_number(&watch));
-    assert_true(watch_number(&watch) >= 6);
+    call(a, do_join, 1);
+    await(watch_look(&watch).state == WM_JOINING);
+    call(a, do_start, 0);
+    await(watch_look(&watch).state == WM_LIVE);
+    call(a, do_stand, 0);
+    await(watch_look(&watch).leader == a->pid);
+    call(a, do_drain, 0);
+    await(watch_look(&watch).state == WM_DRAINING);
+    call(a, do_leave, 0);
+    await(watch_look(&watch).workers == 0);
+    watch_await_told(&watch, watch_look(&watch).number);
+    assert_true(watch_look(&watch).number >= 6);
     watch_end(&watch);
 }
 
@@ -146,8 +138,11 @@ EMPTY_NODE_TEST(the_thread_takes_the_signals_of_faults_alone)
 /* ----------------------------------------------------------------- garbage */
 
 /* Whatever it tells of, a view keeps to what there can be. */
-static bool is_newer(const struct wm_view *v, long last)
+static uint64_t check_bounds(void)
 {
+    const struct wm_view *v = wm_monitor_view_begin(watch.monitor);
+    const uint64_t number = v->number;
+
     assert_in_range(v->worker_count, 0, 8);
     for (uint32_t i = 0; i < v->worker_count; i++) {
         assert_in_range(v->workers[i].slot, 0, 7);
@@ -155,7 +150,8 @@ static bool is_newer(const struct wm_view *v, long last)
     }
     assert_in_range(v->generation_count, 0, 8 + WM_GENERATIONS_SPARE);
     assert_non_null(memchr(v->name, '\0', sizeof(v->name)));
-    return v->number > (uint64_t)last;
+    wm_monitor_view_end(v);
+    return number;
 }
 
 /* A worker writes over all that may change, then over all. */
@@ -167,14 +163,14 @@ EMPTY_NODE_TEST(views_of_garbage_are_within_bounds)
     assert_ok(wm_monitor_create(test_instance, NULL, NULL, &watch.monitor));
     for (int round = 0; round < 200; round++) {
         size_t from = round < 100 ? WM_CONSTANTS / sizeof(*words) : 0;
-        uint64_t last = watch_number(&watch);
+        uint64_t last = watch_look(&watch).number;
 
         for (size_t i = from; i < count; i++) {
             words[i] = (uint64_t)random() << 40 ^ (uint64_t)random() << 20 ^
                        (uint64_t)random();
         }
         wm_wake(node);
-        watch_await(&watch, is_newer, (long)last);
+        await(check_bounds() > last);
     }
     assert_ok(wm_monitor_destroy(watch.monitor));
 }
@@ -237,7 +233,7 @@ static void gather(int n)
  * after them. */
 static void change(void)
 {
-    uint64_t number = watch_number(&watch);
+    uint64_t number = watch_look(&watch).number;
 
     watch_come_last(&watch);
     changes++;

@@ -55,62 +55,48 @@ static struct process *new_life(uint32_t capacity)
     return p;
 }
 
-static void expect_view(int live, int error, uint32_t workers)
+/* There is none to look at, and the view says why. */
+static void await_none(int error)
 {
-    const struct wm_view *v = wm_monitor_view_begin(w.monitor);
-
-    assert_int_equal(v->live, live);
-    assert_int_equal(v->error, error);
-    assert_int_equal(v->worker_count, workers);
-    assert_int_equal(v->name[0] == '\0',
-                     error != 0 && error != -ESRCH); /* of none */
-    wm_monitor_view_end(v);
-}
-
-/* The name of the segment that is followed, until the next call. */
-static const char *followed(void)
-{
-    static char name[128];
-    const struct wm_view *v = wm_monitor_view_begin(w.monitor);
-
-    snprintf(name, sizeof(name), "%s", v->name);
-    wm_monitor_view_end(v);
-    return name;
+    await(watch_look(&w).error == error);
+    assert_int_equal(watch_look(&w).live, 0);
+    assert_int_equal(watch_look(&w).workers, 0);
+    assert_string_equal(watch_look(&w).name, "");
 }
 
 /* ------------------------------------------------------- nodes come and go */
 
 EMPTY_NODE_TEST(a_node_is_followed_through_birth_death_rebirth_and_end)
 {
+    struct watch_seen dead;
     struct process *p;
-    char first[128];
 
     node_give_up();
     watch_begin(&w, test_instance, NULL, 100);
-    expect_view(0, -ENOENT, 0);
+    await_none(-ENOENT);
     p = new_life(4);
-    watch_await(&w, watch_worker, p->pid);
+    await(watch_look(&w).worker == p->pid);
 
     /* Dead: its last state stays to be seen. */
     process_kill(p);
-    watch_await(&w, watch_error, -ESRCH);
-    expect_view(0, -ESRCH, 1);
-    snprintf(first, sizeof(first), "%s", followed());
+    await(watch_look(&w).error == -ESRCH);
+    dead = watch_look(&w);
+    assert_int_equal(dead.live, 0);
+    assert_int_equal(dead.workers, 1);
 
     /* Born again: another segment, which is followed as closely. */
     p = new_life(4);
-    watch_await(&w, watch_worker, p->pid);
-    assert_string_not_equal(followed(), first);
+    await(watch_look(&w).worker == p->pid);
+    assert_string_not_equal(watch_look(&w).name, dead.name);
     call(p, do_stand, 0);
-    watch_await(&w, watch_leader, p->pid);
+    await(watch_look(&w).leader == p->pid);
 
     /* A clean end leaves nothing. */
     shut_down_last(p, 1);
     assert_ok(call(p, do_leave, 0));
     assert_ok(call(p, do_release, 0));
-    watch_await(&w, watch_error, -ENOENT);
+    await_none(-ENOENT);
     assert_int_equal(node_files(), 0);
-    expect_view(0, -ENOENT, 0);
     watch_end(&w);
 }
 
@@ -146,29 +132,29 @@ EMPTY_NODE_TEST(of_two_lives_one_is_followed_until_it_ends)
         watch_begin(&w, test_instance, NULL, 1);
         assert_ok(chmod(paths[i], 0600));
         await_checks(3);
-        assert_string_equal(followed(), strrchr(paths[!i], '/') + 1);
-        assert_int_equal(watch_number(&w), 1);
+        assert_string_equal(watch_look(&w).name, strrchr(paths[!i], '/') + 1);
+        assert_int_equal(watch_look(&w).number, 1);
         if (i == 0) {
             watch_end(&w);
         }
     }
     process_kill(p[0]);
-    watch_await(&w, watch_worker, p[1]->pid);
+    await(watch_look(&w).worker == p[1]->pid);
     /* One that comes now passes the dead one over. */
     watch_begin(&late, test_instance, NULL, WATCH_NEVER);
-    watch_await(&late, watch_worker, p[1]->pid);
-    assert_int_equal(watch_number(&late), 1);
+    await(watch_look(&late).worker == p[1]->pid);
+    assert_int_equal(watch_look(&late).number, 1);
     watch_end(&late);
     /* What a monitor has open it follows; to others the view says why not. */
-    snprintf(paths[0], sizeof(paths[0]), "/dev/shm/%s", followed());
+    snprintf(paths[0], sizeof(paths[0]), "/dev/shm/%s", watch_look(&w).name);
     assert_ok(chmod(paths[0], 0666));
     await_checks(3);
     watch_begin(&late, test_instance, NULL, 1);
-    watch_await(&late, watch_error, -ENOTSUP);
+    await(watch_look(&late).error == -ENOTSUP);
     watch_end(&late);
-    watch_await(&w, watch_worker, p[1]->pid);
+    await(watch_look(&w).worker == p[1]->pid);
     process_kill(p[1]);
-    watch_await(&w, watch_error, -ESRCH);
+    await(watch_look(&w).error == -ESRCH);
     watch_end(&w);
 }
 
@@ -189,8 +175,7 @@ EMPTY_NODE_TEST(a_live_node_that_lost_its_name_is_given_up)
         } else {
             assert_ok(unlink(paths[0]));
         }
-        watch_await(&w, watch_error, errors[replaced]);
-        expect_view(0, errors[replaced], 0);
+        await_none(errors[replaced]);
         watch_end(&w);
     }
 }
@@ -202,14 +187,14 @@ EMPTY_NODE_TEST(a_larger_life_has_room_for_all_its_workers)
     node_give_up();
     watch_begin(&w, test_instance, NULL, 5);
     p = new_life(4);
-    watch_await(&w, watch_worker, p->pid);
+    await(watch_look(&w).worker == p->pid);
     process_kill(p);
-    watch_await(&w, watch_error, -ESRCH);
+    await(watch_look(&w).error == -ESRCH);
     p = new_life(1000);
     for (int i = 0; i < 12; i++) {
         assert_ok(call(process_fork(p), do_join, 1));
     }
-    watch_await(&w, watch_workers, 13);
+    await(watch_look(&w).workers == 13);
     watch_end(&w);
 }
 
@@ -240,8 +225,8 @@ EMPTY_NODE_TEST(junk_hides_no_segment)
     after = litter(1);
     for (int locked = 1; locked >= 0; locked--) {
         watch_begin(&w, test_instance, NULL, 1);
-        watch_await(&w, watch_worker, p->pid);
-        assert_int_equal(watch_number(&w), 1);
+        await(watch_look(&w).worker == p->pid);
+        assert_int_equal(watch_look(&w).number, 1);
         watch_end(&w);
         if (locked) {
             close(before);
@@ -251,8 +236,8 @@ EMPTY_NODE_TEST(junk_hides_no_segment)
     /* Nor a dead one. */
     process_kill(p);
     watch_begin(&w, test_instance, NULL, 1);
-    watch_await(&w, watch_error, -ESRCH);
-    watch_await(&w, watch_workers, 1);
+    await(watch_look(&w).error == -ESRCH);
+    await(watch_look(&w).workers == 1);
     watch_end(&w);
 }
 
@@ -292,12 +277,12 @@ EMPTY_NODE_TEST(where_descriptors_are_short_a_live_node_stays_live)
         limit.rlim_cur = lowest + some;
         assert_ok(setrlimit(RLIMIT_NOFILE, &limit));
         await_checks(3);
-        assert_int_equal(watch_number(&w), 1);
+        assert_int_equal(watch_look(&w).number, 1);
     }
     assert_ok(setrlimit(RLIMIT_NOFILE, &old));
-    watch_await(&w, watch_worker, p->pid);
+    await(watch_look(&w).worker == p->pid);
     process_kill(p);
-    watch_await(&w, watch_error, -ESRCH);
+    await(watch_look(&w).error == -ESRCH);
     watch_end(&w);
 }
 
