@@ -6,6 +6,7 @@
  * written into the segment. A process that polls gets a turn among those that
  * sleep, and a worker beats meanwhile. */
 
+#include "clock.h"
 #include "inside.h"
 #include "process.h"
 
@@ -266,27 +267,9 @@ EMPTY_NODE_TEST(the_sequence_wraps_without_touching_the_rest)
 
 /* ------------------------------------------------------------------- turns */
 
-/* The time of all processes, in ms; 0: it passes. A signature is fresh for so
- * long as a test wants, however slow the machine is. */
-static uint64_t frozen_ms;
-
-int clock_gettime(clockid_t id, struct timespec *ts)
-{
-    if (frozen_ms == 0) {
-        return (int)syscall(SYS_clock_gettime, id, ts);
-    }
-    ts->tv_sec = (time_t)(frozen_ms / 1000);
-    ts->tv_nsec = (long)(frozen_ms % 1000) * 1000000;
-    return 0;
-}
-
-static int turn_set_up(void **state)
-{
-    frozen_ms = 0;
-    return generation_set_up(state);
-}
-
-#define TURN_TEST(name) TEST_WITH(turn_set_up, node_tear_down, name)
+/* The clock is frozen: a signature is fresh for so long as a test wants, however
+ * slow the machine is. */
+#define TURN_TEST(name) TEST_WITH(generation_set_up, clock_tear_down, name)
 
 TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
 {
@@ -295,11 +278,11 @@ TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
 
     for (size_t i = 0; i < COUNT(times); i++) {
         header()->lock.next = wm_word(0, (uint32_t)a->pid, times[i]);
-        frozen_ms = times[i];
+        fake_clock.frozen_ms = times[i];
         assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
-        frozen_ms += 100;
+        fake_clock.frozen_ms += 100;
         assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
-        frozen_ms += 1;
+        fake_clock.frozen_ms += 1;
         assert_ok(wm_lock_try(node, 0, 0));
         assert_ok(wm_lock_release(node));
     }
@@ -332,7 +315,7 @@ TURN_TEST(a_sleeper_that_is_woken_leaves_the_lock_to_a_poller_that_has_signed)
 {
     struct process *a, *b;
 
-    frozen_ms = 5000; /* a signature is always fresh */
+    fake_clock.frozen_ms = 5000; /* a signature is always fresh */
     a = new_process();
     b = new_process();
     assert_ok(wm_lock_acquire(node, NULL));
