@@ -48,13 +48,14 @@ NODE_TEST(structs_that_are_passed_are_known_by_their_sizes)
 
 /* What this library does not know is 0, what lies behind the list stays. The
  * number of a long-lived generation comes again at the end of the table. */
-NODE_TEST(generations_are_listed_oldest_first_in_elements_of_any_size)
+NODE_TEST(a_list_is_in_order_in_elements_of_any_size_and_has_room)
 {
     struct {
         struct wm_generation_info is;
         uint64_t more;
     } list[128];
     const uint32_t room = COUNT(list), size = sizeof(*list);
+    struct wm_worker_info worker;
     uint32_t count;
 
     new_worker(generation);
@@ -73,6 +74,11 @@ NODE_TEST(generations_are_listed_oldest_first_in_elements_of_any_size)
     assert_true(list[count].more == UINT64_C(0xa5a5a5a5a5a5a5a5));
     assert_int_equal(wm_generations(node, &list[0].is, 1u << 20, room, &count),
                      -EINVAL);
+    /* Too small a list is an error. */
+    assert_ok(wm_snapshot(node, &worker, sizeof(worker), 1, &count));
+    new_worker(generation);
+    assert_int_equal(wm_snapshot(node, &worker, sizeof(worker), 1, &count),
+                     -ENOSPC);
 }
 
 /* ----------------------------------------------------------------- results */
