@@ -66,7 +66,7 @@ static void await_none(int error)
 
 /* ------------------------------------------------------- nodes come and go */
 
-EMPTY_NODE_TEST(a_node_is_followed_through_birth_death_rebirth_and_end)
+EMPTY_NODE_TEST(a_node_is_followed_through_births_deaths_and_ends)
 {
     struct watch_seen dead;
     struct process *p;
@@ -97,6 +97,13 @@ EMPTY_NODE_TEST(a_node_is_followed_through_birth_death_rebirth_and_end)
     assert_ok(call(p, do_release, 0));
     await_none(-ENOENT);
     assert_int_equal(node_files(), 0);
+
+    /* In a larger life there is room for all its workers. */
+    p = new_life(1000);
+    for (int i = 0; i < 12; i++) {
+        assert_ok(call(process_fork(p), do_join, 1));
+    }
+    await(watch_look(&w).workers == 13);
     watch_end(&w);
 }
 
@@ -178,24 +185,6 @@ EMPTY_NODE_TEST(a_live_node_that_lost_its_name_is_given_up)
         await_none(errors[replaced]);
         watch_end(&w);
     }
-}
-
-EMPTY_NODE_TEST(a_larger_life_has_room_for_all_its_workers)
-{
-    struct process *p;
-
-    node_give_up();
-    watch_begin(&w, test_instance, NULL, 5);
-    p = new_life(4);
-    await(watch_look(&w).worker == p->pid);
-    process_kill(p);
-    await(watch_look(&w).error == -ESRCH);
-    p = new_life(1000);
-    for (int i = 0; i < 12; i++) {
-        assert_ok(call(process_fork(p), do_join, 1));
-    }
-    await(watch_look(&w).workers == 13);
-    watch_end(&w);
 }
 
 /* A file that is no segment, by the name of one. Locked, it seems to be in use,
