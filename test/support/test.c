@@ -67,12 +67,12 @@ void test_skip_named(const char *test, const char *why)
     skip();
 }
 
-void await_a_moment(int so_far_ms, const char *what)
+void await_again(int tries, const char *condition)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
 
-    if (so_far_ms >= PATIENCE_MS) {
-        fail_msg("timed out waiting for %s", what);
+    if (tries == PATIENCE_MS) {
+        fail_msg("timed out waiting for %s", condition);
     }
     nanosleep(&pause, NULL);
 }

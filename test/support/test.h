@@ -65,13 +65,13 @@ int test_run(void);
 #define test_skip(why) test_skip_named(__func__, why)
 void test_skip_named(const char *test, const char *why);
 
-/* Ends the test if this does not become true within some 20 s. */
-#define await(condition) await_named(condition, #condition)
-#define await_named(condition, name)                                           \
-    for (int awaited_ms = 0; !(condition); awaited_ms++) {                     \
-        await_a_moment(awaited_ms, name);                                      \
+/* Looks each ms whether this has become true; ends the test if it has not
+ * within some 20 s. */
+#define await(condition)                                                       \
+    for (int tries_ = 0; !(condition); tries_++) {                             \
+        await_again(tries_, #condition);                                       \
     }
-void await_a_moment(int so_far_ms, const char *what);
+void await_again(int tries, const char *condition);
 
 /* R, S, T, t, Z or another, as proc(5) has it; 0: there is no such process. */
 char process_state(pid_t pid);

@@ -40,23 +40,15 @@ static void expect_of(uint64_t id, int previous, int next)
     assert_int_equal(c.unsettled, 0);
 }
 
-NODE_TEST(a_start_and_a_stop)
+NODE_TEST(a_start_a_reload_and_a_stop)
 {
-    struct process *a, *b;
+    struct process *a, *b, *c;
+    uint64_t next;
 
     expect_of(generation, -1, -1);
     a = expect(new_worker(generation), -1, 1, -1, WM_REASON_START);
     b = expect(new_worker(generation), -1, 2, -1, WM_REASON_START);
-    expect_stop(b, generation, -1, 2, -1, WM_REASON_STOP);
-    expect_stop(a, generation, -1, 1, -1, WM_REASON_STOP);
-    expect_of(generation, -1, -1);
-}
-
-NODE_TEST(a_reload)
-{
-    struct process *a = new_worker(generation), *b = new_worker(generation), *c;
-    uint64_t next = begin();
-
+    next = begin();
     expect_of(next, 2, -1);
     expect_of(generation, -1, 0);
     c = expect(new_worker(next), 2, 1, -1, WM_REASON_RELOAD);

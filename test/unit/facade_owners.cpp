@@ -274,8 +274,11 @@ FACADE_TEST(a_lock_releases_what_was_taken_through_it_alone_and_once)
 
     {
         wm::lifecycle_lock first(n);
+        wm_lock_hold none = first.note_hold();
 
         assert_true(first.lock() == wm::condition::none);
+        wm::lifecycle_lock::release_hold(none);
+        assert_true(first.owns());
         other.unlock(ec);
         assert_true(ec == std::errc::operation_not_permitted);
         other.unlock();

@@ -5,6 +5,7 @@
  * sleep that wait for a change. */
 
 #include "log.h"
+#include "clock.h"
 #include "inside.h"
 
 #define HOUR_MS 3600000
@@ -20,7 +21,7 @@ static int start_reading(void **state)
     return node_set_up(state);
 }
 
-#define LOG_TEST(name) TEST_WITH(start_reading, node_tear_down, name)
+#define LOG_TEST(name) TEST_WITH(start_reading, clock_tear_down, name)
 
 /* Reads that much more, with that patience; expects so many, and so many
  * missed. */
@@ -215,6 +216,38 @@ LOG_TEST(what_is_read_while_it_is_written_is_whole_and_missed_if_overwritten)
     read_while_they_write(a, 750, true);
 }
 
+/* Else nothing would be told until the clock came to where it was. */
+LOG_TEST(a_dead_writer_or_a_clock_set_back_holds_readers_up_for_a_while)
+{
+    static const struct {
+        time_t shift_s; /* how much more the clock shows than it should */
+        int result;
+        uint32_t entries;
+        uint64_t missed;
+    } table[] = {{1800, WM_UNSETTLED, 1, 0},
+                 {3601, 0, 2, 2},
+                 {-1800, WM_UNSETTLED, 1, 0},
+                 {-7200, 0, 2, 2}};
+    uint32_t count;
+
+    begin();
+    lose_log_entries(2);
+    begin();
+    for (size_t i = 0; i < COUNT(table); i++) {
+        fake_clock.shift_s = table[i].shift_s;
+        r.since = 0;
+        expect_log(8, HOUR_MS, table[i].result, table[i].entries,
+                   table[i].missed);
+    }
+    fake_clock.shift_s = 1; /* of which it takes no more */
+    r.since = 0;
+    assert_ok(wm_log_read(node, &r.since, r.list, sizeof(*r.list), 8, &count,
+                          &r.missed));
+    assert_int_equal(count, 2);
+    assert_int_equal(r.list[1].number, 4);
+    assert_int_equal(r.missed, 2);
+}
+
 /* ------------------------------------------------------------------- epoch */
 
 /* Woken by a change, it sees one; 1: it is woken without one. */
@@ -223,6 +256,12 @@ static long do_wait(UNUSED struct process *self, uint64_t epoch)
     int result = wm_wait(node, (uint32_t)epoch, 0);
 
     return result == 0 ? wm_epoch(node) == (uint32_t)epoch : result;
+}
+
+static bool all_are_woken(const struct wm_node *reader)
+{
+    shared->number += (uint32_t)wm_wake(reader);
+    return shared->number == 2;
 }
 
 EMPTY_NODE_TEST(a_wait_ends_in_time_or_by_another_epoch_or_by_a_reader)
@@ -237,7 +276,7 @@ EMPTY_NODE_TEST(a_wait_ends_in_time_or_by_another_epoch_or_by_a_reader)
     assert_int_equal(wm_wake(reader), 0);
     call_begin(a[0], do_wait, epoch);
     call_begin(a[1], do_wait, epoch);
-    await((shared->number += (uint32_t)wm_wake(reader)) == 2);
+    await(all_are_woken(reader));
     assert_int_equal(call_end(a[0]), 1);
     assert_int_equal(call_end(a[1]), 1);
     assert_int_equal(wm_epoch(node), epoch);

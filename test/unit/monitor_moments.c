@@ -7,10 +7,10 @@
  * memory to be refused. */
 
 #include "clock.h"
-#include "gate.h"
 #include "inside.h"
 #include "moments.h"
 #include "monitor.h"
+#include "watch.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -95,23 +95,30 @@ static void begin_while_it_looks(void)
     }
 }
 
+static bool has_seen(uint32_t generations)
+{
+    const struct watch_seen seen = watch_look(&w);
+
+    return seen.unsettled == 0 && seen.generations == generations;
+}
+
 /* Another process begins a generation, and `count` more begin while the monitor
  * looks. Returns how many views were unsettled until it has seen all. */
-static int look_amid(int count)
+static int look_amid(uint32_t count)
 {
     watch_node(&w);
-    intrusions = count;
+    intrusions = (int)count;
     await_look();
     assert_ok(call(new_process(), do_begin, 0));
-    watch_await(&w, watch_generations, count + 1);
-    watch_await_told(&w, watch_number(&w));
+    await(has_seen(count + 1));
+    watch_await_told(&w, watch_look(&w).number);
     return w.unsettled;
 }
 
 MONITOR_TEST(what_changes_during_a_look_is_in_its_view)
 {
     assert_int_equal(look_amid(1), 0);
-    assert_int_equal(watch_number(&w), 2);
+    assert_int_equal(watch_look(&w).number, 2);
     watch_end(&w);
 }
 
@@ -123,16 +130,22 @@ MONITOR_TEST(a_look_that_never_settles_says_so_and_another_follows)
 
 /* -------------------------------------------------------------------- time */
 
+static bool has_rested(int times)
+{
+    wm_wake(node);
+    return rests >= times;
+}
+
 /* Time passes; the thread wakes, finds out what time it is, and rests again.
  * So many checks have been made by then. */
 static void pass_time(uint64_t ms, int expected)
 {
-    int until = rests + 2;
+    int times = rests + 2;
 
     fake_clock.frozen_ms += ms;
-    await(wm_wake(node) >= 0 && rests >= until);
-    until = rests + 2;
-    await(wm_wake(node) >= 0 && rests >= until);
+    await(has_rested(times));
+    times = rests + 2;
+    await(has_rested(times));
     assert_int_equal(checks, expected);
 }
 
@@ -190,9 +203,9 @@ MONITOR_TEST(without_memory_for_a_view_the_thread_tries_at_each_check)
     await(checks >= 5);
     tries = refused;
     assert_true(tries > 0 && tries <= 1 + 2 * (checks + 1));
-    assert_int_equal(watch_number(&w), 1);
+    assert_int_equal(watch_look(&w).number, 1);
     no_memory = false;
-    watch_await(&w, watch_generations, 1);
+    await(has_seen(1));
     watch_end(&w);
 }
 

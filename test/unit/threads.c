@@ -167,17 +167,6 @@ NODE_TEST(a_thread_may_ask_while_another_joins_and_takes)
     assert_int_equal(leader.mine, 1);
 }
 
-NODE_TEST(too_small_a_list_is_an_error)
-{
-    struct wm_worker_info list[1];
-    uint32_t n;
-
-    new_worker(generation);
-    assert_ok(wm_snapshot(node, list, sizeof(*list), 1, &n));
-    new_worker(generation);
-    assert_int_equal(wm_snapshot(node, list, sizeof(*list), 1, &n), -ENOSPC);
-}
-
 /* Returns 1 if it closed. */
 static long do_race_to_the_end(struct process *self, uint64_t id)
 {

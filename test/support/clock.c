@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+#include "clock.h"
+
+#include "processes.h"
+
+#include <sys/syscall.h>
+
+struct clock fake_clock;
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+    struct clock *c = &fake_clock;
+    uint64_t ms = c->passed_ms + (id == CLOCK_BOOTTIME ? c->asleep_ms : 0);
+    uint64_t frozen = c->frozen_ms;
+
+    if (frozen != 0) {
+        ts->tv_sec = (time_t)(frozen / 1000);
+        ts->tv_nsec = (long)(frozen % 1000) * 1000000;
+        return 0;
+    }
+    if (c->pause_ms != 0) {
+        c->passed_ms += c->pause_ms;
+    }
+    if (syscall(SYS_clock_gettime, id, ts) != 0) {
+        return -1;
+    }
+    ts->tv_sec += (time_t)(ms / 1000) + c->shift_s +
+                  (id == CLOCK_MONOTONIC_COARSE ? c->coarse_s : 0);
+    return 0;
+}
+
+void clock_set(uint64_t ms)
+{
+    fake_clock.shift_s = 0;
+    fake_clock.shift_s = (time_t)(ms / 1000) - (time_t)(wm_now() / 1000);
+}
+
+int clock_tear_down(void **state)
+{
+    fake_clock = (struct clock){0};
+    return node_tear_down(state);
+}
