@@ -93,7 +93,6 @@ class Chaos:
         self.end_life("QUIT")
         self.record.readings = crowd.readings
         self.record.failures = [f for x in crowd.clients for f in x.failures]
-        self.record.leads = [sorted(x.leads) for x in crowd.clients]
         self.record.served = [x.served for x in crowd.clients]
 
     def step(self):

@@ -34,7 +34,6 @@ class Client:
         self.pid = None
         self.served = 0
         self.failures = []
-        self.leads = set()      # (term, pid), as the leader itself said
 
     def ask(self):
         reused, got = self.connection.sock is not None, False
@@ -48,7 +47,7 @@ class Client:
             if answer.status != 200:
                 raise ValueError(answer.status)
             self.pid = int(answer.headers["x-pid"])
-            term = int(answer.read())
+            answer.read()
         except (OSError, ValueError, http.client.HTTPException) as error:
             self.failures.append(Failure(since, time.monotonic(), self.pid,
                                          reused, got, repr(error)))
@@ -56,8 +55,6 @@ class Client:
             time.sleep(0.005)
             return
         self.served += 1
-        if term:
-            self.leads.add((term, self.pid))
 
 
 def read(*command):

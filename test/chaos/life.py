@@ -24,13 +24,12 @@ OPTIONS = {"on_worker_failed": "worker_failed",
            "on_leader": "leader", "on_leader_lost": "leader_lost"}
 TRAPS = (*EVENTS, *OPTIONS.values())
 
-# An answer tells the worker's pid, and the term that it leads with.
+# An answer tells the worker's pid, and whether it leads.
 SERVER = "".join(f"""
         location = /{path} {{
             content_by_lua_block {{
-                local mine, term = require("resty.worker.manager").leader()
                 ngx.header.x_pid = ngx.worker.pid()
-                ngx.print(mine and term or 0)
+                ngx.print(tostring(require("resty.worker.manager").leader()))
                 ngx.flush(true)
                 ngx.sleep({seconds})
                 ngx.say()
@@ -122,8 +121,8 @@ class Life:
         self.n.master = None
         self.follower.wait(timeout=proc.DEADLINE)
         self.output.seek(0)
-        self.record.followed = [json.loads(x) for x in self.output]
-        self.record.events = segment.log(self.segment.fileno())
+        *self.record.events, self.record.ending = map(json.loads, self.output)
+        self.record.newest = segment.newest(self.segment.fileno())
         self.record.trace = self.n.trace()
         self.record.log = self.n.log().splitlines()
         self.record.left = [os.path.basename(p) for p in self.n.segments()]

@@ -35,8 +35,9 @@ class Felled(Window):
 class Life:
     """What one life of the node left."""
     trace: list = field(default_factory=list)   # of the callbacks
-    events: list = field(default_factory=list)  # the event log
-    followed: list = field(default_factory=list)    # as wmctl told it
+    events: list = field(default_factory=list)  # the log, as wmctl follows it
+    ending: dict = field(default_factory=dict)  # wmctl's last word on it
+    newest: int = 0             # the last number that a writer of it took
     log: list = field(default_factory=list)     # nginx's error.log
     killed: set = field(default_factory=set)    # by chaos
     holders: set = field(default_factory=set)   # died with the lock
@@ -64,7 +65,8 @@ class Life:
             rf"not given: {what} of ([\d-]+): "))
 
     def missed(self):
-        """Entries that their writers died over."""
+        """Entries over which their writers died, or were stopped too long for
+        one who follows."""
         return sum(e.get("missed", 0) for e in self.events)
 
     def pids(self, pattern):
@@ -181,7 +183,6 @@ class Run:
     down: list = field(default_factory=list)    # windows without an nginx
     failures: list = field(default_factory=list)
     served: list = field(default_factory=list)
-    leads: list = field(default_factory=list)   # (term, pid), as served
     readings: list = field(default_factory=list)    # of wmctl
     errors: list = field(default_factory=list)  # of the clients themselves
 
