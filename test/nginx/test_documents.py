@@ -6,6 +6,7 @@ the documents say of the files and of the tests."""
 import glob
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -187,6 +188,15 @@ def test_no_file_of_the_module_requires_one_beside_or_above_it():
     assert upward == []
     seen = set().union(*map(required, named))
     assert set(named) - seen == {"manager.lua"}, "a require is not seen"
+
+
+# --- nginx --------------------------------------------------------------------
+
+def test_debians_nginx_is_the_one_that_was_looked_at():
+    """What the module rests on may differ in another, and wants a new look."""
+    out = subprocess.run([conf.NGINX, "-v"], capture_output=True, text=True,
+                         check=True).stderr
+    assert re.search(r"nginx/1\.22\.", out)
 
 
 # --- the security page --------------------------------------------------------

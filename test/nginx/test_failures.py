@@ -8,7 +8,7 @@ import segment
 from rows import exits, life, master_exit, reloads, respawn, starts
 from test_views import ANSWERS
 from told import JUDGED, QUICK, check_leads, failure, lead, leads, opts, told
-from traced import LATE_JOIN, line_server
+from traced import line_server
 
 HOUR = {"interval": 3600, "failed": 3600}   # no timer comes in between
 
@@ -38,21 +38,6 @@ def test_a_crash_is_told_to_one_survivor_as_the_replacement_comes_up(
     assert x["info"] == {
         "event": "worker_failed", "reason": "crashed", "generation": 1,
         "pid": pid, "spell": 1, "slot": first["info"]["slot"]}
-
-
-def test_a_crash_right_before_a_stop_is_told_by_one_that_is_left(make, both):
-    """No timer comes in between; the respawn is held up."""
-    n = make(opts=opts(**HOUR), before_join=LATE_JOIN, **both).start()
-    n.open_gate("late")
-    pid, other = n.started(1)
-    n.kill(pid)
-    n.wait_note("gate")
-    n.signal("QUIT")
-    n.wait_events("master_exit", 1)
-    assert told(n, "failed") == [(other, f"1-{pid}", "crashed")]
-    n.open_gate("join")
-    n.wait_end()
-    assert len(n.notes("failed")) == 1
 
 
 def test_ends_of_others_are_given_as_the_node_stops(make, both):

@@ -71,22 +71,6 @@ def test_a_stop_with_no_worker_left(make):
     n.stop(starts(1, 1) + worker_exit(1, 1) + life(1))
 
 
-def test_killed_in_its_start_callback(make, both):
-    """The lock passes on; the node does not hang."""
-    n = make(callbacks={"worker_start": """
-        if not wmt.opened("free") then wmt.gate("start") end"""}, **both)
-    n.start(ready=False)
-    pids = n.wait_note("gate")
-    n.open_gate("free")
-    n.kill(*pids)
-    n.wait_events("worker_start", 1, 2)
-    n.note_segments()
-    n.stop()
-    rows = n.rows()
-    assert rows[:2] == starts(1, 1) and rows[4:] == exits(1, 2)
-    assert [r.event for r in rows[2:4]] == ["worker_start"] * 2
-
-
 def test_killed_in_an_exit_callback(make, both):
     """It was given, and is not again; the other one is the last then, and is
     told, though no timer comes in between."""

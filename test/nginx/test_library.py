@@ -69,15 +69,6 @@ def is_loaded(n, library):
         return library in f.read()
 
 
-def test_the_first_on_the_path_that_exists_is_loaded(make):
-    n = make()
-    library = copy_library(n)
-    n.params["lua_cpath"] = (f"/nowhere/?.so;{n.prefix}/lib/?.so;"
-                             + conf.LIBRARY)
-    n.start()
-    assert is_loaded(n, library)
-
-
 def test_a_reload_finds_the_one_that_is_loaded(make, both):
     """It is never unloaded, and the node is known to it alone: wherever the
     path leads by now, to another copy or nowhere."""

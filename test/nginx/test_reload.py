@@ -3,8 +3,6 @@
 """Reloads: faster than workers come up or end, and such that fail. What is
 counted over several generations is tested in test/unit."""
 
-import socket
-
 import pytest
 
 import conf
@@ -74,18 +72,6 @@ def test_failures_in_a_row(make, both):
     n.reload()
     n.bind_fails()
     n.stop(life(2, 2, None, None, None, 2, None))
-
-
-def test_a_taken_address_then_a_good_reload(make):
-    """nginx tries for 2.5 s with the new generation begun."""
-    n = make().start()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        server = "listen 127.0.0.1:%d;" % taken.getsockname()[1]
-        n.reload_fails("still could not bind", server=server)
-    n.reload(server=server)
-    n.stop(life(2, None, 2))
 
 
 @pytest.mark.parametrize("place", ["http", "tail"])

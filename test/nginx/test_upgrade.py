@@ -7,16 +7,14 @@ of this is done with daemon on.
 """
 
 import os
-import shutil
 
 import pytest
 
-import conf
 import proc
 import segment
 from proc import wait
 from rows import (born, exits, life, master_start, reloads, starts,
-                  worker_start, worker_starts)
+                  worker_starts)
 from traced import LATE_INIT
 
 
@@ -137,20 +135,6 @@ def test_a_roll_back(node, both, workers, then):
     assert [x["info"]["spell"] for x in n.events("master_exit", 1)] == [1, 2]
 
 
-def test_more_workers_of_the_old_one_without_winch(node):
-    """Its spell goes on; they say rollback all the same."""
-    n = node().start()
-    old, new = n.new_binary()
-    n.signal("HUP", old)
-    n.wait_events("worker_start", 1, 4)
-    n.end_master(new)
-    n.master = old
-    wait(lambda: len(n.current()) == 4, "workers")
-    n.stop(UPGRADE[:6] + [worker_start(1, k, None, 2, "rollback")[0]
-                          for k in (3, 4)]
-           + exits(2, 2, 4, 4) + exits(1, 4))
-
-
 @pytest.mark.parametrize("name", ["QUIT", "TERM"])
 @pytest.mark.parametrize("winch", [False, True])
 def test_the_new_one_is_stopped_at_once(node, dict_, winch, name):
@@ -192,36 +176,6 @@ def test_the_new_one_is_killed(node, where, rows):
     n.open_gate("init")
     n.reload()
     n.stop(rows)
-
-
-def test_its_start_callback_raises(node):
-    n = node(callbacks={"master_start": """
-        if wmt.opened("late") then error("no") end"""}).start()
-    n.succeeds = False
-    n.open_gate("late")
-    n.signal("USR2")
-    n.expect("callback of 2 raised|init_by_lua error|stack traceback")
-    n.wait_log("new binary process .* exited|exited with code 1")
-    n.close_gate("late")
-    n.reload()
-    n.stop(BEGUN + GONE_ON)
-
-
-def test_a_binary_that_cannot_be_run(node):
-    n = node()
-    n.binary = n.path("nginx-copy")
-    shutil.copy(conf.NGINX, n.binary)
-    n.start()
-    with open(n.binary + ".new", "w", encoding="ascii") as f:
-        f.write("no program")
-    os.chmod(n.binary + ".new", 0o755)
-    os.rename(n.binary + ".new", n.binary)
-    n.signal("USR2")
-    n.expect(r"\[alert\].*(execve|exited)")
-    n.wait_log(r"execve\(\) failed")
-    wait(lambda: proc.children(n.master) == n.workers(), "it to be gone")
-    n.reload()
-    n.stop(life(2, 2))
 
 
 # --- onto another node --------------------------------------------------------

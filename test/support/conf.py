@@ -197,4 +197,4 @@ def render_traced(prefix, **params):
         "join": 'local wmt = require "wmt"\n'
                 f'{around["before_join"]}\n{p["join"]}\n'
                 f'{around["after_join"]}\nwmt.note("up", '
-                '{ ppid = wmt.ppid(), id = ngx.worker.id() })'})
+                '{ id = ngx.worker.id() })'})

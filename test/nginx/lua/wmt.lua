@@ -8,10 +8,6 @@
 
 local ffi = require "ffi"
 
--- Finalizers trace, too, and there this LuaJIT may run a compiled pairs() loop
--- for ever: its trace leaves at its own start, enters anew, and leaves.
-jit.off(true, true)
-
 ffi.cdef [[
 int wmt_open(const char *path, int flags, ...) __asm__("open");
 long wmt_write(int fd, const void *buf, size_t len) __asm__("write");
@@ -20,8 +16,6 @@ int wmt_faccessat(int dir, const char *path, int mode, int flags)
 int wmt_clock_gettime(int clock, int64_t *ts) __asm__("clock_gettime");
 int wmt_usleep(unsigned us) __asm__("usleep");
 int wmt_getpid(void) __asm__("getpid");
-int wmt_getppid(void) __asm__("getppid");
-int wmt_geteuid(void) __asm__("geteuid");
 extern uintptr_t wmt_ngx_process __asm__("ngx_process");
 ]]
 
@@ -87,9 +81,6 @@ function M.process()
     return tonumber(C.wmt_ngx_process)
 end
 
-M.ppid = C.wmt_getppid
-M.euid = C.wmt_geteuid
-
 function M.note(name, facts)
     local row = facts or {}
     row.what = "note"
@@ -142,15 +133,6 @@ function M.answer(acts)
             end
         end
     end)
-end
-
--- a finalizer that traces the closing of this VM
-function M.watch_vm()
-    local canary = newproxy(true)
-    getmetatable(canary).__gc = function()
-        M.note("vm closed")
-    end
-    debug.getregistry()["wmt.canary"] = canary
 end
 
 local function finish(call, event, ok, ...)
