@@ -37,9 +37,10 @@ UNTRACKED = r"\[error\].*worker manager: worker \d+-\d+ is not tracked: "
 OURS = r"worker manager: "
 
 
-@pytest.fixture(params=NOISES)
-def spoilt(make, both, request):
-    """Three workers that have all found the segment written over."""
+@pytest.mark.parametrize("noise", NOISES)
+def test_every_worker_says_once_that_the_segment_is_lost_and_serves_on(
+        make, both, noise):
+    """A reload goes on without the service, until nginx restarts."""
     print(f"WM_SEED={SEED}")
     n = make(workers=3, opts={"name": conf.own("test-garbage"),
                               "interval": 0.1},
@@ -57,15 +58,10 @@ def spoilt(make, both, request):
         n.expect(said)
     (segment,) = n.segments()
     with open(n.path("noise"), "wb") as f:
-        f.write(NOISES[request.param](os.path.getsize(segment)))
+        f.write(NOISES[noise](os.path.getsize(segment)))
     n.mark = len(n.log())
     assert n.get("/scribble") == 200
     n.wait_log(LOST, 3)
-    return n
-
-
-def test_every_worker_says_once_that_the_segment_is_lost_and_serves_on(spoilt):
-    n = spoilt
     workers = n.current()
     said = n.log_lines(LOST)
     assert sorted(int(re.search(r"\d+-(\d+) is", x)[1]) for x in said) == (
@@ -77,13 +73,6 @@ def test_every_worker_says_once_that_the_segment_is_lost_and_serves_on(spoilt):
     assert len(n.log_lines(OURS)) == loud, "it is said again"
     assert n.current() == workers
     assert n.get() == 204
-    n.stop()
-    (path,) = n.segments()  # the next start is told
-    os.unlink(path)
-
-
-def test_a_reload_goes_on_without_the_service_until_nginx_restarts(spoilt):
-    n = spoilt
     n.reload()
     assert len(n.log_lines("cannot begin a generation: damaged")) == 1
     assert len(n.log_lines(UNTRACKED)) == 3

@@ -124,14 +124,6 @@ def test_a_callback_that_is_nil_is_passed_over(make, missing):
     n.stop_fast([r for r in life(2, 2) if r[0] != missing])
 
 
-def test_no_callbacks(make, both):
-    n = make(callbacks=dict.fromkeys(EVENTS, NO_CALLBACK), **both).start()
-    n.reload()
-    n.kill(n.current()[0])
-    n.wait_up()
-    n.stop([])
-
-
 # --- callbacks that would end their thread ------------------------------------
 
 ENDS = ["ngx.exit(ngx.OK)", "ngx.exit(ngx.ERROR)", "ngx.exit(444)",
