@@ -154,18 +154,6 @@ class Life:
         return {g: n - given[g] - silent[str(g)]
                 for g, n in self.spells().items()}
 
-    def overdue(self):
-        """Of these, those that a worker must have given as it exited: they were
-        owed a second before, by clocks that are not that far apart."""
-        last = self.clock - 1 + max((
-            x.get("t", 0) / 1e6 for x in self.begins("worker_exit")), default=0)
-        closed = Counter(
-            e["generation"] for e in self.named("generation-exited")
-            if e.get("time_ms", 0) / 1e3 < last)
-        given = self.spells()
-        given.subtract(self.owed())
-        return {g: n - given[g] for g, n in closed.items() if n > given[g]}
-
     def untold(self):
         """How many workers' ends nobody was told of."""
         drained = {e["value"] for e in self.named("worker-draining")}

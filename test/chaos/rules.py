@@ -90,9 +90,6 @@ def each_committed_generation_has_one_exit(life):
             yield f"generation {g}: {-n} exits more than spells"
     if life.gentle and sum(max(n, 0) for n in short.values()) > life.lost():
         yield f"exits never given: {short}, lost {life.lost()} at most"
-    late = life.overdue()
-    if sum(late.values()) > life.lost():
-        yield f"not given by a worker that exited later: {late}"
     for key, n in twice((e["generation"], e["value"])
                         for e in life.named("generation-exited")):
         yield f"closed {n} times: {key}"

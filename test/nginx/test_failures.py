@@ -6,9 +6,8 @@ tested in test/unit, and by the rules of the chaos."""
 
 import segment
 from rows import exits, life, master_exit, reloads, respawn, starts
-from test_views import ANSWERS
 from told import JUDGED, QUICK, check_leads, failure, lead, leads, opts, told
-from traced import line_server
+from traced import ANSWERING, line_server
 
 HOUR = {"interval": 3600, "failed": 3600}   # no timer comes in between
 
@@ -120,11 +119,11 @@ def test_a_helper_is_visible_and_runs_no_callback_unasked(make):
     """Not those of failures, either: it never sweeps for them. Its own are
     told with its role."""
     n = make(workers=3, opts=opts(**QUICK), before_join=agent(2),
-             after_join=ANSWERS).start()
+             after_join=ANSWERING).start()
     helper, a, b = by_id(n, 2), by_id(n, 0), by_id(n, 1)
     n.expect(JUDGED)
-    seen = n.ask(a, "workers")["list"]
-    assert {w["pid"]: w["role"] for k, w in seen.items() if k != "n"} == {
+    seen = n.ask(a, "return M.workers()")
+    assert {w["pid"]: w["role"] for w in seen} == {
         helper: "helper", a: "worker", b: "worker"}
     for turn, pid in enumerate((a, b, helper), 1):
         n.pause([pid])
@@ -166,14 +165,13 @@ def test_a_helper_that_was_asked_for_runs_callbacks(make, both):
 def test_one_leads_from_the_start_and_all_agree(make, both):
     """A draining worker does not lead; a worker of the next generation does,
     at the latest with its next heartbeat."""
-    n = make(workers=3, opts=opts(interval=0.1), after_join=ANSWERS,
+    n = make(workers=3, opts=opts(interval=0.1), after_join=ANSWERING,
              server=line_server("""
         tostring(require("resty.worker.manager").leader())"""), **both).start()
     (leader,) = n.wait_note("leader")
     for pid in n.current():
-        seen = n.ask(pid, "leader")
-        assert (seen["mine"], seen["term"], seen["id"]) == (
-            pid == leader, 1, f"1-{leader}")
+        assert n.ask(pid, "return { M.leader() }") == [
+            pid == leader, 1, f"1-{leader}"]
     held = n.lines()
     assert {p: n.say(s) for p, s in held.items()} == {
         p: "true" if p == leader else "false" for p in held}

@@ -16,9 +16,8 @@ from conf import NO_CALLBACK
 from proc import wait
 from rows import (exits, life, master_exit, master_start, reloads, respawn,
                   starts, stopped, worker_exit, worker_exits)
-from test_views import ANSWERS, states
 from told import opts, told
-from traced import LATE_JOIN
+from traced import ANSWERING, LATE_JOIN
 
 OFTEN = {"interval": 0.1}       # a survivor sweeps ten times a second
 
@@ -124,7 +123,7 @@ def test_a_survivor_without_a_callback_leaves_it_owed(make):
 def test_thirty_reloads_with_connections_that_stay(make, both):
     """As fast as they come up, a connection held on each worker, or on the one
     before if that still answers: nobody spins, and each end is given."""
-    n = make(opts=OFTEN, after_join=ANSWERS, **both).start()
+    n = make(opts=OFTEN, after_join=ANSWERING, **both).start()
     held = []
     for gen in range(2, 32):
         held.append(n.hold())
@@ -132,7 +131,7 @@ def test_thirty_reloads_with_connections_that_stay(make, both):
         n.wait_events("worker_start", gen, 2)
     wait(lambda: len(n.events("master_exit")) == 30, "the ends of the old")
     n.wait_up()
-    seen = Counter(states(n, n.started(31)[0]).values())
+    seen = Counter(n.states(n.started(31)[0]).values())
     old = {pid for pid, _ in held} - set(n.current())
     assert seen["live"] == 2 and seen["draining"] >= len(old) >= 20
     pids = [*old, *n.current()]     # those that stay

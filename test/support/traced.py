@@ -20,6 +20,7 @@ NEVER = re.compile(r"attempt to |thread aborted|traceback|exited on signal"
 LOUD = ("warn", "error", "crit", "alert", "emerg")
 WORKER = 3                  # ngx_process of a worker
 UNHEARD = 'if wmt.opened("late") then wmt.gate("{}") end'
+ANSWERING = "wmt.answer()"
 LATE_JOIN, LATE_INIT = UNHEARD.format("join"), UNHEARD.format("init")
 
 
@@ -260,14 +261,23 @@ class Traced(Nginx):
     def close_gate(self, gate):
         os.unlink(self.path("gate." + gate))
 
-    def ask(self, pid, name):
-        """What a worker with wmt.answer() says to this."""
+    def ask(self, pid, chunk):
+        """What this very worker, with ANSWERING, returns from Lua in which M is
+        the module."""
         def answers():
             return [x for x in self.notes("answer") if x["by"] == pid]
         asked = len(answers())
-        self.open_gate(f"ask.{pid}.{asked}.{name}")
-        wait(lambda: len(answers()) > asked, f"{pid} to answer {name}")
-        return answers()[-1]
+        path = self.path(f"ask.{pid}.{asked}")
+        with open(path + ".new", "w", encoding="ascii") as f:
+            f.write(f"local M = {conf.MODULE} {chunk}")
+        os.rename(path + ".new", path)
+        wait(lambda: len(answers()) > asked, f"{pid} to answer {chunk}")
+        return answers()[-1]["answer"]
+
+    def states(self, pid):
+        """What such a worker sees: {pid: state}."""
+        return {w["pid"]: w["state"]
+                for w in self.ask(pid, "return M.workers()")}
 
     def hold(self):
         """Opens a request that never ends: (the worker's pid, socket)."""
