@@ -85,8 +85,7 @@ class Life:
         """Signals processes by which they end: at once, but for QUIT."""
         if name != "QUIT":
             self.record.felled.append(record.Felled(
-                time.monotonic(), pids=list(pids),
-                newest=segment.newest(self.segment.fileno())))
+                time.monotonic(), pids=list(pids)))
         if name != "KILL":
             self.signal(name, *pids)
             return
@@ -127,7 +126,6 @@ class Life:
         self.record.log = self.n.log().splitlines()
         self.record.left = [os.path.basename(p) for p in self.n.segments()]
         self.record.file = self.file
-        self.record.clock = time.time() - time.monotonic()
         (self.record.instance,) = self.n.instances
         self.output.close()
         self.segment.close()

@@ -8,12 +8,11 @@ because a process that would have told it was killed, and then the facts name
 that process.
 """
 
-import math
 import re
 from collections import Counter, defaultdict
 
 from conf import EVENTS
-from traces import failed_calls, overlaps, wrong_arguments
+from model import failed_calls, overlaps, wrong_arguments
 
 KNOWN = re.compile(
     r"worker manager: (worker \d+-\d+ (crashed|stalled|recovered)"
@@ -31,7 +30,7 @@ LOUD = re.compile(r"\[(warn|error|crit|alert|emerg)\] .*worker manager: ")
 
 def each_worker_has_one_end(life):
     joined = {e["value"]: e for e in life.named("worker-joined")}
-    ends, falls = defaultdict(list), life.falls()
+    ends = defaultdict(list)
     for e in life.named("worker-left", "worker-crashed"):
         ends[e["value"]].append(e)
     for join, found in ends.items():
@@ -42,10 +41,6 @@ def each_worker_has_one_end(life):
         if found[0]["event"] == "worker-crashed" and (
                 found[0]["pid"] not in life.dead()):
             yield f"crashed, but nobody killed it: {found}"
-        elif found[0]["event"] == "worker-crashed" and all(
-                x.newest >= found[0]["number"]
-                for x in falls[found[0]["pid"]]):
-            yield f"crashed, and only then killed: {found}"
     for e in life.endless()[life.missed():]:
         if life.gentle or e["pid"] not in life.dead():
             yield f"no end: {e}"
@@ -245,7 +240,7 @@ def a_follower_tells_the_log(life):
 # --- the run -----------------------------------------------------------------
 
 def the_next_life_is_told(run):
-    """Of what nobody was told in this one; unless gc was first."""
+    """Of what nobody was told in this one."""
     for i, life in enumerate(run.lives):
         told = run.told(i)
         if told is None:
@@ -264,24 +259,17 @@ def meets(x, windows):
 
 
 def only_ended_workers_fail_requests(run):
-    """While it ends. One that gets nothing on a reused connection may come
-    later: this was dead when it asked. A worker that leaves breaks those alone,
-    while they are idle."""
-    falls, felled = defaultdict(list), []
-    ends = [life.ends() for life in run.lives]
-    for life in run.lives:
-        felled += life.felled
-        for pid, some in life.falls().items():
-            falls[pid] += some
+    """One that leaves breaks those connections alone that are idle; one that
+    has not answered yet is not known, but something is felled meanwhile."""
+    felled = [w for life in run.lives for w in life.felled]
+    at_once = {p for life in run.lives for p in life.ended_at_once()}
     for f in run.failures:
         if "Refused" in f.error:
             ok = meets(f, run.down)
-        elif f.pid is None:     # the one that took it had not answered yet
+        elif f.pid is None:
             ok = meets(f, felled + run.down)
-        elif f.reused and not f.got:
-            ok = any(x.get(f.pid, math.inf) <= f.until for x in ends)
         else:
-            ok = meets(f, falls[f.pid])
+            ok = f.ending and (f.idle or f.pid in at_once)
         if not ok:
             yield f"{f}"
 
@@ -293,10 +281,6 @@ def readers_always_get_an_answer(run):
             allowed |= {1, 3, 4, 5}
         if x.status not in allowed:
             yield f"{x}"
-        for shown in x.said if x.command == "show" else ():
-            if not all(0 <= n <= shown["capacity"]
-                       for n in shown["count"].values()):
-                yield f"counts: {shown['count']}"
     for error in run.errors:
         yield f"a client ended: {error}"
 

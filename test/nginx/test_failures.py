@@ -201,21 +201,26 @@ def test_a_replacement_and_a_new_generation_lead_at_once(make, both):
     assert terms == sorted(set(terms))
 
 
-def test_a_lost_lead_is_logged_where_it_cannot_be_told(make):
-    """The leader gives up waiting for the lock as it exits."""
+def test_a_holder_past_lock_timeout_is_named_by_each_waiter(make):
+    """As it exits; of the leader, it is logged besides that its lead is not
+    told."""
     n = make(workers=3, opts=opts(interval=0.1, lock_timeout=0.3),
              callbacks={"worker_exit": """
         if not wmt.opened("exit") and wmt.opened("armed") then
             wmt.gate("exit") end"""}).start()
     n.modelled = n.succeeds = n.complete = False
     leader = n.wait_note("leader")[0]
-    others = [p for p in n.current() if p != leader]
+    holder, waiter = [p for p in n.current() if p != leader]
     n.open_gate("armed")
-    n.signal("QUIT", others[0])
+    n.signal("QUIT", holder)
     n.wait_note("gate")
-    n.signal("QUIT", leader)
-    n.wait_gone([leader])
     n.expect("not given|is to be told waits|stay owed")
+    for pid in (waiter, leader):
+        n.signal("QUIT", pid)
+        n.wait_gone([pid])
+        assert len(n.log_lines(
+            rf"not given: worker_exit of 1-{pid}: pid {holder} has held the"
+            r" lock for \d+\.\d s \(worker exit\)")) == 1
     assert n.log_lines("not given: leader_lost of 1: ")
     n.open_gate("exit")
     n.stop()

@@ -27,7 +27,7 @@ def check_logged(n, event, times=1):
 
 def test_in_the_masters_start_the_reload_fails(make, both):
     """The node serves on, and the next reload is a good one. (A start that
-    fails by it: test_reload.py.)"""
+    fails by it: test_lives.py.)"""
     n = make(**both).start()
     n.reload_fails("raised on purpose", callbacks={"master_start": RAISE})
     n.wait_log("init_by_lua.*raised on purpose")

@@ -3,8 +3,12 @@
 """Callbacks run one at a time: what the others do meanwhile, how long they
 wait, and what becomes of their own on a fast stop."""
 
+import os
+import subprocess
+
 import pytest
 
+import conf
 import leftovers
 import proc
 import segment
@@ -153,23 +157,6 @@ def test_a_master_start_waits_for_its_turn(make, both, patient):
     assert [r[:2] for r in n.rows()].count(("master_exit", 1)) == 1
 
 
-def test_a_holder_past_lock_timeout_is_named_by_each_waiter(make, both):
-    n = make(workers=4, opts={"lock_timeout": 0.3}, callbacks={
-        "worker_exit": 'if n_mine == 4 then wmt.gate("exit") end'},
-        **both).start()
-    n.modelled = n.succeeds = False
-    pids = n.current()
-    n.signal("QUIT")
-    (holder,) = n.wait_note("gate")
-    n.wait_log("not given.*worker_exit", 3)
-    n.expect(rf"not given: worker_exit of 1-\d+: pid {holder} has held the"
-             r" lock for \d+\.\d s \(worker exit\)", 3)
-    n.wait_gone([p for p in pids if p != holder])
-    n.open_gate("exit")
-    n.wait_end()
-    n.check_rows(starts(1, 4) + worker_exits(1, 4)[:1] + master_exit(1))
-
-
 # --- overtaken by a fast stop -------------------------------------------------
 
 @pytest.mark.parametrize("event", ["worker_exit", "master_exit"])
@@ -220,23 +207,37 @@ def test_one_that_waits_to_start_hears_of_a_fast_stop(make, dict_):
     leftovers.remove(n.segments())      # the next start would be told
 
 
-def test_the_rest_of_a_slow_fast_stop(make, dict_):
-    """nginx kills those that are still there after a second or so."""
-    n = make(workers=4, dict=dict_, callbacks={
-        "worker_exit": 'wmt.gate("never")'}).start()
-    n.modelled = n.complete = n.succeeds = False
-    pids = n.current()
-    n.killed.update(pids)
-    n.expect("exited on signal 9")
-    n.expect("worker manager: .*(not given|crashed)")
-    n.stop(how="TERM")
-    given = {x["by"] for x in n.events("worker_exit")}
-    assert len(given) <= 1
-    untold = {p for p in pids if p not in given}
-    logged = {p for p in untold
-              if n.log_lines(f"not given.*worker_exit of 1-{p}")}
-    if n.segments():
-        n.open_gate("never")
-        assert n.start_again(unclean=True)
-    else:
-        assert logged == untold
+# --- how the module waits: outside nginx, in the same LuaJIT ------------------
+
+@pytest.fixture
+def waits(tmp_path):
+    """Runs a test of lua/waits.lua and returns what it prints."""
+    channel = str(tmp_path / "nginx.so")        # nginx's own
+    subprocess.run(["gcc", "-shared", "-fPIC", "-xc", "-o", channel, "-"],
+                   input="int ngx_channel = -1;", text=True, check=True)
+
+    def run(name, *options):
+        done = subprocess.run(
+            ["luajit", *options, f"{conf.ROOT}/test/nginx/lua/waits.lua", name],
+            env={**os.environ, "LUA_PATH": conf.LUA_PATH,
+                 "LUA_CPATH": conf.LUA_CPATH, "LD_PRELOAD": channel},
+            cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
+
+
+@pytest.mark.parametrize("how, numbers", [("asleep", 5), ("polling", 2)])
+def test_a_slice_of_a_wait_allocates_nothing(waits, how, numbers):
+    """In 10,000 slices; the least that there is has 16 bytes. The interpreter
+    boxes numbers of 64 bits that C returns or a struct has, 24 bytes each, and
+    allocates nothing else."""
+    assert float(waits(how)) < 10000 * 16 / 4
+    assert float(waits(how, "-joff")) == 10000 * 24 * numbers
+
+
+def test_two_waits_that_take_turns_have_a_patience_each(waits):
+    """Each ends when it has seen one holder for longer than lock_timeout."""
+    assert waits("interleaved") == (
+        "first after 1100ULL, second after 1600ULL")

@@ -8,9 +8,8 @@ import os
 import re
 
 import conf
+import model
 import proc
-import traces
-from model import Model
 from nginx import REFUSED, TITLE, Nginx
 from proc import wait
 
@@ -216,10 +215,10 @@ class Traced(Nginx):
         os.close(fd)
 
     def trace(self):
-        return traces.read(self.file(".jsonl"))
+        return model.read(self.file(".jsonl"))
 
     def rows(self):
-        return traces.rows(self.trace())
+        return model.rows(self.trace())
 
     def notes(self, name):
         return [x for x in self.trace()
@@ -234,7 +233,7 @@ class Traced(Nginx):
         lines = self.trace()
         ends = {(x["by"], x["vm"], x["call"]) for x in lines
                 if x["what"] == "end"}
-        return [x for x in traces.begins(lines) if x["event"] == event
+        return [x for x in model.begins(lines) if x["event"] == event
                 and gen in (None, x["info"]["generation"])
                 and (not ended or (x["by"], x["vm"], x["call"]) in ends)]
 
@@ -325,18 +324,18 @@ class Traced(Nginx):
 
     def check(self):
         """What holds for every life that ended as its test wanted."""
-        for lines in traces.lives(self.trace()):
+        for lines in model.lives(self.trace()):
             self.check_life(lines)
         self.check_log()
         assert not self.segments(), f"segments left: {self.segments()}"
 
     def check_life(self, lines):
-        traces.check(lines, self.killed, self.succeeds)
+        model.check(lines, self.killed, self.succeeds)
         if self.modelled:
             silent = self.param("callbacks").get("master_exit")
-            model = Model(lines, silent != conf.NO_CALLBACK).check()
+            judge = model.Model(lines, silent != conf.NO_CALLBACK).check()
             if self.complete:
-                model.check_complete()
+                judge.check_complete()
 
     def check_log(self):
         """No trouble and no loud line but what the test expects."""
