@@ -4,10 +4,11 @@
 worker is told, when, and how often. That one worker leads by terms that grow is
 tested in test/unit, and by the rules of the chaos."""
 
+import conf
 import segment
 from rows import exits, life, master_exit, reloads, respawn, starts
 from told import JUDGED, QUICK, check_leads, failure, lead, leads, opts, told
-from traced import ANSWERING, line_server
+from traced import ANSWERING
 
 HOUR = {"interval": 3600, "failed": 3600}   # no timer comes in between
 
@@ -166,18 +167,17 @@ def test_one_leads_from_the_start_and_all_agree(make, both):
     """A draining worker does not lead; a worker of the next generation does,
     at the latest with its next heartbeat."""
     n = make(workers=3, opts=opts(interval=0.1), after_join=ANSWERING,
-             server=line_server("""
-        tostring(require("resty.worker.manager").leader())"""), **both).start()
+             **both).start()
     (leader,) = n.wait_note("leader")
     for pid in n.current():
         assert n.ask(pid, "return { M.leader() }") == [
             pid == leader, 1, f"1-{leader}"]
-    held = n.lines()
-    assert {p: n.say(s) for p, s in held.items()} == {
+    held, ask = n.hold_all(), f"return ({conf.MODULE}.leader())"
+    assert {p: n.say(s, ask) for p, s in held.items()} == {
         p: "true" if p == leader else "false" for p in held}
     n.reload(old_gone=False)
     n.wait_events("master_exit", 1)
-    assert {n.say(s) for s in held.values()} == {"false"}
+    assert {n.say(s, ask) for s in held.values()} == {"false"}
     assert n.wait_note("leader", 2)[1] in n.current()
     n.let_go(held)
     n.stop()

@@ -151,24 +151,15 @@ def test_a_callback_cannot_end_its_thread(make, how):
            + stopped(2, 2))
 
 
-def test_elsewhere_ngx_exit_works_meanwhile(make):
-    """A request is served while a callback sleeps in the same worker."""
+def test_elsewhere_ngx_exit_works_meanwhile_and_later(make):
+    """A request is served while a callback sleeps in the same worker. What has
+    kept the function from within, as a module that was loaded meanwhile, may
+    call it: other timers get the memory of the request that it slept in."""
     n = make(workers=1, opts={"interval": 0.1, "on_worker_failed": failure(
-        "failed", 'require("wmt").await("failed")')}, server="""
-        location /exit { content_by_lua_block { ngx.exit(403) } }""").start()
-    n.kill(*n.started(1))
-    n.wait_note("gate")
-    assert n.get("/exit") == 403
-    n.open_gate("failed")
-    n.wait_up()
-    assert n.get("/exit") == 403
-
-
-def test_what_kept_ngx_exit_from_within_may_call_it_later(make):
-    """A module that was loaded while a callback slept; other timers get the
-    memory of the request that it slept in."""
-    n = make(workers=1, opts={"interval": 0.1, "on_worker_failed": failure(
-        "failed", "package.loaded.kept = ngx.exit")}, after_join="""
+        "failed", """package.loaded.kept = ngx.exit
+            require("wmt").await("failed")""")}, server="""
+        location /exit { content_by_lua_block { ngx.exit(403) } }""",
+             after_join="""
         ngx.timer.every(0.005, function(premature)
             local kept = package.loaded.kept
             if premature or not kept then return end
@@ -176,8 +167,12 @@ def test_what_kept_ngx_exit_from_within_may_call_it_later(make):
             wmt.try("refused", function() kept(ngx.OK) end)
         end)""").start()
     n.kill(*n.started(1))
-    n.wait_note("failed")
+    n.wait_note("gate")
+    assert n.get("/exit") == 403
+    n.wait_note("calls", 25)
+    n.open_gate("failed")
     n.wait_up()
+    assert n.get("/exit") == 403
     n.wait_note("calls", 50)
     n.stop()
     assert n.tries() == {}      # each that calls it, ends

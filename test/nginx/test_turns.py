@@ -3,12 +3,8 @@
 """Callbacks run one at a time: what the others do meanwhile, how long they
 wait, and what becomes of their own on a fast stop."""
 
-import os
-import subprocess
-
 import pytest
 
-import conf
 import leftovers
 import proc
 import segment
@@ -16,7 +12,6 @@ from proc import wait
 from rows import (exits, life, master_exit, master_start, respawn, starts,
                   worker_exits, worker_start)
 from told import failure, opts, told
-from traced import line_server
 
 # Overdue after 2 s, in a callback for 3; nobody waits longer than 5 s for one
 # of them, but the third waits for two.
@@ -57,17 +52,16 @@ def test_other_event_loops_go_on(make, how):
     """While one is in its exit callback: those that wait for their own, and
     those of the next generation."""
     n = make(callbacks={"worker_exit": f"""
-        if info.generation == 1 and n_mine == 2 then {how} end"""},
-        server=line_server("ngx.worker.pid()")).start()
-    lines = n.lines()
+        if info.generation == 1 and n_mine == 2 then {how} end"""}).start()
+    lines, ask = n.hold_all(), "return ngx.worker.pid()"
     n.reload(old_gone=False)
     (holder,) = n.wait_note("gate")
     (waiter,) = set(lines) - {holder}
     for _ in range(20):
-        assert n.say(lines[waiter]) == str(waiter)
+        assert n.say(lines[waiter], ask) == str(waiter)
         assert n.get() == 204
         if "await" in how:
-            assert n.say(lines[holder]) == str(holder)
+            assert n.say(lines[holder], ask) == str(holder)
     assert len(n.events("worker_exit", 1)) == 1, "still in its callback"
     n.open_gate("exit")
     n.let_go(lines)
@@ -207,37 +201,31 @@ def test_one_that_waits_to_start_hears_of_a_fast_stop(make, dict_):
     leftovers.remove(n.segments())      # the next start would be told
 
 
-# --- how the module waits: outside nginx, in the same LuaJIT ------------------
+# --- one look at the lock, of many --------------------------------------------
 
 @pytest.fixture
-def waits(tmp_path):
-    """Runs a test of lua/waits.lua and returns what it prints."""
-    channel = str(tmp_path / "nginx.so")        # nginx's own
-    subprocess.run(["gcc", "-shared", "-fPIC", "-xc", "-o", channel, "-"],
-                   input="int ngx_channel = -1;", text=True, check=True)
-
-    def run(name, *options):
-        done = subprocess.run(
-            ["luajit", *options, f"{conf.ROOT}/test/nginx/lua/waits.lua", name],
-            env={**os.environ, "LUA_PATH": conf.LUA_PATH,
-                 "LUA_CPATH": conf.LUA_CPATH, "LD_PRELOAD": channel},
-            cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    return run
+def waited(make):
+    """Runs a function of lua/waiting.lua in a worker: what it returns."""
+    def wait_so(how, jit="on"):
+        n = make(workers=1, before_init=f'jit.{jit}() require("waiting")',
+                 after_join=f"""
+            ngx.timer.at(0, function()
+                wmt.note("waited", {{ result = require("waiting").{how}() }})
+            end)""").start()
+        n.wait_note("waited")
+        return n.notes("waited")[0]["result"]
+    return wait_so
 
 
 @pytest.mark.parametrize("how, numbers", [("asleep", 5), ("polling", 2)])
-def test_a_slice_of_a_wait_allocates_nothing(waits, how, numbers):
+def test_a_slice_of_a_wait_allocates_nothing(waited, how, numbers):
     """In 10,000 slices; the least that there is has 16 bytes. The interpreter
     boxes numbers of 64 bits that C returns or a struct has, 24 bytes each, and
     allocates nothing else."""
-    assert float(waits(how)) < 10000 * 16 / 4
-    assert float(waits(how, "-joff")) == 10000 * 24 * numbers
+    assert waited(how) < 10000 * 16 / 4
+    assert waited(how, "off") == 10000 * 24 * numbers
 
 
-def test_two_waits_that_take_turns_have_a_patience_each(waits):
+def test_two_waits_that_take_turns_have_a_patience_each(waited):
     """Each ends when it has seen one holder for longer than lock_timeout."""
-    assert waits("interleaved") == (
-        "first after 1100ULL, second after 1600ULL")
+    assert waited("interleaved") == "first after 1100ULL, second after 1600ULL"

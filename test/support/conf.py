@@ -98,14 +98,18 @@ http {{
 {tail}
 """
 
+# A connection gets the worker's pid, and answers to lines of Lua for ever; an
+# exiting worker's, too.
 HOLD = """
         location /hold {
             lua_check_client_abort on;
-            lua_http10_buffering off;
             content_by_lua_block {
-                ngx.print(ngx.worker.pid(), "\\n")
-                ngx.flush(true)
-                while true do ngx.sleep(0.01) end
+                local sock = assert(ngx.req.socket(true))
+                sock:settimeout(600000)
+                sock:send(ngx.worker.pid() .. "\\n")
+                for line in function() return sock:receive("*l") end do
+                    sock:send(tostring(loadstring(line)()) .. "\\n")
+                end
             }
         }"""
 

@@ -23,23 +23,6 @@ ANSWERING = "wmt.answer()"
 LATE_JOIN, LATE_INIT = UNHEARD.format("join"), UNHEARD.format("init")
 
 
-def line_server(answer):
-    """A location whose connections answer each line with this, for ever; an
-    exiting worker, too. The first answer is the worker's pid."""
-    return f"""
-        location /lines {{
-            lua_check_client_abort on;
-            content_by_lua_block {{
-                local sock = assert(ngx.req.socket(true))
-                sock:settimeout(600000)
-                sock:send(ngx.worker.pid() .. "\\n")
-                while sock:receive("*l") do
-                    sock:send({answer} .. "\\n")
-                end
-            }}
-        }}"""
-
-
 class Traced(Nginx):
     def __init__(self, prefix, name="nginx", **params):
         super().__init__(prefix, name, params.get("daemon", False))
@@ -281,26 +264,15 @@ class Traced(Nginx):
     def hold(self):
         """Opens a request that never ends: (the worker's pid, socket)."""
         s = self.connect()
-        s.sendall(b"GET /hold HTTP/1.0\r\n\r\n")
-        return int(receive(s, rb"\r\n\r\n(\d+)\n")), s
+        s.sendall(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
+        return int(receive(s)), s
 
     def hold_all(self):
-        return self.one_each(self.hold)
-
-    def lines(self):
-        """A connection of line_server() to each worker: {pid: socket}."""
-        def one():
-            s = self.connect()
-            s.sendall(b"GET /lines HTTP/1.1\r\nHost: a\r\n\r\n")
-            return int(receive(s, rb"(\d+)\n$")), s
-        return self.one_each(one)
-
-    def one_each(self, connect):
-        """A connection to each current worker: {pid: socket}."""
+        """One to each current worker: {pid: socket}."""
         found, spare, workers = {}, [], set(self.current())
 
         def one_more():
-            pid, s = connect()
+            pid, s = self.hold()
             if pid in found:
                 spare.append(s)
             found.setdefault(pid, s)
@@ -310,10 +282,10 @@ class Traced(Nginx):
             s.close()
         return found
 
-    def say(self, s):
-        """Sends a line: the answer to it."""
-        s.sendall(b"?\n")
-        return receive(s, rb"(.*)\n$").decode()
+    def say(self, s, line):
+        """Sends a line of Lua over such a connection: the answer to it."""
+        s.sendall(line.encode() + b"\n")
+        return receive(s)
 
     # --- the judgement ------------------------------------------------------
 
@@ -355,11 +327,11 @@ class Traced(Nginx):
                 f"{n} lines like {pattern}, not {times}")
 
 
-def receive(s, pattern):
-    """Reads until it matches: its first group."""
+def receive(s):
+    """Reads a line, which nothing follows."""
     answer = b""
-    while not (m := re.search(pattern, answer)):
+    while not answer.endswith(b"\n"):
         chunk = s.recv(4096)
         assert chunk, f"the connection ended: {answer!r}"
         answer += chunk
-    return m[1]
+    return answer.decode().strip()
