@@ -122,15 +122,6 @@ class Life:
         return {g: n - given[g] - silent[str(g)]
                 for g, n in self.spells().items()}
 
-    def untold(self):
-        """How many workers' ends nobody was told of."""
-        drained = {e["value"] for e in self.named("worker-draining")}
-        told = {x["id"] for x in self.begins("worker_failed")
-                if x["info"]["reason"] == "crashed"}
-        crashed = set(self.ids("worker-crashed"))
-        return len([e for e in self.endless() if e["value"] not in drained]) + (
-            len(crashed - told))
-
 
 @dataclass
 class Run:
@@ -141,13 +132,6 @@ class Run:
     served: list = field(default_factory=list)
     readings: list = field(default_factory=list)    # of wmctl
     errors: list = field(default_factory=list)  # of the clients themselves
-
-    def told(self, index):
-        """What the next life was told of this one; None if nobody was."""
-        if index + 1 >= len(self.lives):
-            return None
-        starts = self.lives[index + 1].begins("master_start")
-        return starts[0]["info"].get("unclean", {}) if starts else None
 
     def summary(self):
         """What there was to judge."""

@@ -194,8 +194,6 @@ CHANGED = {
     ],
     "the_next_life_is_told": [
         ("told was", told_of({"exits_owed": 1})),
-        ("told was", told_of({"workers": 1})),
-        ("told was", all_of(uncalled("worker_failed", C), told_of({}))),
         ("told was", all_of(uncalled("master_exit", C), told_of({}))),
     ],
     "only_ended_workers_fail_requests": [

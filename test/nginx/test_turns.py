@@ -9,9 +9,9 @@ import leftovers
 import proc
 import segment
 from proc import wait
-from rows import (exits, life, master_exit, master_start, respawn, starts,
+from rows import (exits, life, master_exit, master_start, starts,
                   worker_exits, worker_start)
-from told import failure, opts, told
+from told import opts, told
 
 # Overdue after 2 s, in a callback for 3; nobody waits longer than 5 s for one
 # of them, but the third waits for two.
@@ -168,18 +168,6 @@ def test_a_yielding_callback_overtaken_by_term(make, dict_, event):
     else:
         rows = exits(1, 2)
     n.stop_fast(starts(1, 2) + rows, first=sleepers)
-
-
-def test_a_failure_callback_overtaken_by_term(make, dict_):
-    """It is the replacement's, which has started then: no survivor's timer is
-    due for an hour."""
-    n = make(dict=dict_, opts=opts(interval=3600, on_worker_failed=failure(
-        "failed", "ngx.sleep(600)"))).start()
-    n.kill(n.started(1)[0])
-    sleepers = n.wait_note("failed")
-    n.wait_up()
-    n.stop_fast(starts(1, 2) + respawn(3) + exits(1, 2), first=sleepers)
-    assert len(n.notes("failed")) == 1
 
 
 def test_one_that_waits_to_start_hears_of_a_fast_stop(make, dict_):

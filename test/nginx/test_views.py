@@ -6,7 +6,7 @@ import time
 
 from proc import wait
 from told import JUDGED, QUICK, opts, told
-from traced import ANSWERING
+from traced import ANSWERING, receive
 
 # --- what is told -------------------------------------------------------------
 
@@ -193,42 +193,34 @@ def test_a_beat_is_compiled_and_allocates_nothing(make):
     assert seen["grown"] < 1, "kilobytes"
 
 
+LOOP = """
+    local wmt, M = require("wmt"), require("resty.worker.manager")
+    wmt.note("loop")
+    while not wmt.opened("end%d") do %s wmt.usleep(1000) end
+    return "done" """
+
+
 def test_a_loop_is_a_stall_unless_it_beats(make):
     """No timer runs in a loop that never yields; the beats do."""
-    n = make(opts=opts(**QUICK), server="""
-        location /loop { content_by_lua_block {
-            local wmt = require "wmt"
-            local beats = ngx.var.arg_beats
-            wmt.note("loop")
-            while not wmt.opened("end" .. (beats or "")) do
-                if beats then require("resty.worker.manager").beat() end
-                wmt.usleep(1000)
-            end
-            ngx.say("done")
-        } }""").start()
+    n = make(opts=opts(**QUICK)).start()
+    busy, s = n.hold()
+    (other,) = set(n.current()) - {busy}
 
-    def loop(args, turn):
-        s = n.connect()
-        s.sendall(f"GET /loop{args} HTTP/1.0\r\n\r\n".encode())
-        return s, n.wait_note("loop", turn)[-1]
-
-    def end(s, gate):
-        n.open_gate(gate)
-        assert b"done" in s.recv(4096)
-        s.close()
-
-    s, busy = loop("?beats=1", 1)
+    def loop(turn, beat=""):
+        n.send(s, LOOP % (turn, beat))
+        n.wait_note("loop", turn)
+    loop(1, "M.beat()")
     until = time.monotonic() + sum(QUICK.values()) + 0.5
     wait(lambda: time.monotonic() > until, "its timers to be overdue")
-    (other,) = set(n.current()) - {busy}
     n.replace(other)        # what takes its place looks at all as it starts
-    end(s, "end1")
-    assert not n.log_lines(JUDGED)
+    n.open_gate("end1")
+    assert receive(s) == "done" and not n.log_lines(JUDGED)
 
     n.expect(JUDGED)
-    s, busy = loop("", 2)
+    loop(2)
     wait(lambda: f"1-{busy}" in [x["id"] for x in n.notes("failed")], "a stall")
-    end(s, "end")
+    n.open_gate("end2")
     n.wait_note("recovered")
     assert [x[1:] for x in told(n, "failed")][1:] == [(f"1-{busy}", "stalled")]
     assert told(n, "recovered") == [(busy, f"1-{busy}", "recovered")]
+    s.close()

@@ -282,9 +282,13 @@ class Traced(Nginx):
             s.close()
         return found
 
-    def say(self, s, line):
-        """Sends a line of Lua over such a connection: the answer to it."""
-        s.sendall(line.encode() + b"\n")
+    def send(self, s, chunk):
+        """Sends Lua over such a connection, as one line."""
+        s.sendall(" ".join(chunk.split()).encode() + b"\n")
+
+    def say(self, s, chunk):
+        """The same: the answer to it."""
+        self.send(s, chunk)
         return receive(s)
 
     # --- the judgement ------------------------------------------------------
