@@ -17,7 +17,6 @@ import segment
 from conf import EVENTS, Lua
 from traced import Traced
 
-HERE = os.path.dirname(os.path.realpath(__file__))
 WORKERS = 3
 OPTIONS = {"on_worker_failed": "worker_failed",
            "on_worker_recovered": "worker_recovered",
@@ -38,16 +37,14 @@ SERVER = "".join(f"""
 
 
 def parameters(instance, port):
-    traced = {o: Lua(f'wmt.callback("{e}", function() '
-                     f'require("trap")("{e}") end)')
+    traced = {o: Lua(f'wmt.callback("{e}", function() wmt.trap("{e}") end)')
               for o, e in OPTIONS.items()}
     return {
         "daemon": True,         # or nginx would take no USR2
         "workers": WORKERS,
         "listen": f"127.0.0.1:{port}",
         "server": SERVER,
-        "lua_path": conf.LUA_PATH + ";" + os.path.join(HERE, "?.lua"),
-        "callbacks": {e: f'require("trap")("{e}")' for e in EVENTS},
+        "callbacks": {e: f'wmt.trap("{e}")' for e in EVENTS},
         # Nothing of the log is to be overwritten before it is read.
         "opts": {**traced, "interval": 0.1, "failed": 0.4,
                  "name": instance, "log_entries": 65536,

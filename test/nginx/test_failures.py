@@ -7,7 +7,7 @@ tested in test/unit, and by the rules of the chaos."""
 import conf
 import segment
 from rows import exits, life, master_exit, reloads, respawn, starts
-from told import JUDGED, QUICK, failure, lead, leads, opts, told
+from told import JUDGED, QUICK, failure, lead, opts, told
 from traced import ANSWERING
 
 HOUR = {"interval": 3600, "failed": 3600}   # no timer comes in between
@@ -77,9 +77,10 @@ def test_a_stopped_leader_is_stalled_and_comes_back(make, both):
     assert told(n, "failed")[:3] == [(other, name, "stalled")] * 3
     assert [x[1:] for x in told(n, "failed")[3:]] == [(name, "crashed")]
     assert told(n, "recovered") == [(pid, name, "recovered")] * 2
-    assert [x for x in leads(n) if x[0] == pid] == [
-        (pid, "leader", 1), (pid, "lost", 1)]
-    assert (other, "leader", 2) in leads(n)
+    led = [(x["by"], x["term"]) for x in n.notes("leader")]
+    lost = [(x["by"], x["term"]) for x in n.notes("lost")]
+    assert led[:2] == [(pid, 1), (other, 2)] and lost[0] == (pid, 1)
+    assert pid not in dict(led[1:] + lost[1:])
 
 
 def test_a_stalled_worker_that_is_told_to_leave_recovers_first(make, both):

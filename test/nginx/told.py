@@ -33,9 +33,3 @@ def opts(**kw):
 def told(n, name):
     """The worker that was told, the one it was told of, and why."""
     return [(x["by"], x["id"], x["info"]["reason"]) for x in n.notes(name)]
-
-
-def leads(n):
-    """The leadership, as it was told: (who, what, term)."""
-    return [(x["by"], x["note"], x["term"]) for x in n.trace()
-            if x["what"] == "note" and x["note"] in ("leader", "lost")]

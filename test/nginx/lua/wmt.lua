@@ -124,6 +124,23 @@ function M.await(gate)
     end
 end
 
+-- A callback stays in here as long as the trap for its event is set. In a timer
+-- it may yield meanwhile, so that its worker serves on, with the lock held.
+function M.trap(event)
+    local gate = "trap." .. event
+    if not M.opened(gate) then
+        return
+    end
+    M.note("trapped", { event = event })
+    while M.opened(gate) do
+        if ngx.get_phase() == "timer" and M.opened("yield") then
+            ngx.sleep(0.005)
+        else
+            M.usleep(2000)
+        end
+    end
+end
+
 -- Answers the test, which asks this very worker by a file of Lua. A timer
 -- looks, so that the worker is idle or busy as it likes.
 function M.answer()
