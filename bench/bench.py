@@ -18,15 +18,15 @@ import targets
 HERE = os.path.dirname(os.path.realpath(__file__))
 WM_BENCH = os.path.join(conf.BUILD, "bench/wm_bench")
 RAW = os.path.join(HERE, "results.json")
-# Of Google Benchmark's rows; the rest is the machine's own affair.
+# The fields that are kept of Google Benchmark's rows.
 KEPT = ("run_name", "aggregate_name", "real_time", "cpu_time", "time_unit")
-# Of what CI measures on a machine that it shares.
+# The slack of targets in CI, which shares its machine.
 SLACK = 3.0
 
 
 def micro(quick):
     """Google Benchmark's aggregates. The repetitions of all benchmarks are
-    interleaved, so that a machine that changes its pace changes it for all."""
+    interleaved, so a machine that changes its pace changes it for all."""
     repetitions, seconds = (9, 0.01) if quick else (15, 0.1)
     text = subprocess.run(
         [WM_BENCH, f"--benchmark_repetitions={repetitions}",
@@ -40,7 +40,7 @@ def micro(quick):
 
 
 def machine():
-    """What it was measured on."""
+    """The machine and its software."""
     with open("/proc/cpuinfo", encoding="ascii") as f:
         model = next((x.split(":")[1].strip() for x in f
                       if x.startswith("model name")), platform.machine())

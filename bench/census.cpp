@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// What grows with the number of workers, beside the bare reading of as many
-// cache lines.
+// The operations whose cost grows with the number of workers, beside the bare
+// reading of as many cache lines.
 
 #include "node.hpp"
 
@@ -26,7 +26,7 @@ bench::node &node_of(const benchmark::State &state)
     return bench::node::of(size_of(state));
 }
 
-// One word of each of so many lines.
+// Reads one word of each of so many lines.
 void floor_scan(benchmark::State &state)
 {
     const auto lines =
@@ -59,7 +59,7 @@ void counts(benchmark::State &state)
 }
 BENCHMARK(counts)->Apply(bench::sizes);
 
-// With the identities of all.
+// A snapshot has the identities of all workers.
 void snapshot(benchmark::State &state)
 {
     const bench::node &node = node_of(state);
@@ -77,7 +77,8 @@ void snapshot(benchmark::State &state)
 }
 BENCHMARK(snapshot)->Apply(bench::sizes);
 
-// An interval's: all have beaten in it, so no process is asked for.
+// The sweep of an interval: all workers have beaten in it, so it asks for no
+// process.
 void sweep(benchmark::State &state)
 {
     const bench::node &node = node_of(state);
@@ -89,7 +90,7 @@ void sweep(benchmark::State &state)
 }
 BENCHMARK(sweep)->Apply(bench::sizes);
 
-// That of a worker that starts: the kernel is asked for each.
+// The sweep of a worker that starts: it asks the kernel for each worker.
 void sweep_checked(benchmark::State &state)
 {
     const bench::node &node = node_of(state);
@@ -126,7 +127,7 @@ void lock_unlock(benchmark::State &state)
 }
 BENCHMARK(lock_unlock);
 
-// With nobody asleep on it; the rest is the system call that asks.
+// Nobody sleeps on the epoch; most of the cost is the system call to wake.
 void event_append(benchmark::State &state)
 {
     const bench::node &node = bench::node::of(2);
@@ -137,7 +138,7 @@ void event_append(benchmark::State &state)
 }
 BENCHMARK(event_append);
 
-// The lead, asked for by the leader.
+// The leader asks for the lead.
 void leader(benchmark::State &state)
 {
     const bench::node &node = bench::node::of(2);

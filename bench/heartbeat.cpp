@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// The heartbeat beside its floor, the bare instructions, and beside what
-// people use today. Each row is one process's cost of saying once that it is
-// alive; `/processes:2` is the same while another process does it as well, in
-// the same table.
+// The heartbeat beside its floor, the bare instructions, and beside what people
+// use today. Each row is the cost for one process to say once that it is alive;
+// `/processes:2` is the same while another process does it as well, in the same
+// table.
 
 #include "node.hpp"
 
@@ -98,7 +98,7 @@ void floor_cas(benchmark::State &state, int processes)
 }
 const alone_and_together floor_cas_rows("floor_cas", floor_cas);
 
-// The same on a line that another process has a row on, too.
+// The same on a line on which another process has a row, too.
 void floor_cas_unpadded(benchmark::State &state, int processes)
 {
     auto &table = bench::shared<rows<unpadded>>();
@@ -109,7 +109,7 @@ void floor_cas_unpadded(benchmark::State &state, int processes)
 const alone_and_together floor_cas_unpadded_rows("floor_cas_unpadded",
                                                  floor_cas_unpadded);
 
-// The clock, and a load: what a beat does in a millisecond that has its beat.
+// The clock and a load, as in a beat in a millisecond that has its beat.
 void floor_clock(benchmark::State &state, int processes)
 {
     auto &table = bench::shared<rows<padded>>();
@@ -121,7 +121,7 @@ void floor_clock(benchmark::State &state, int processes)
 }
 const alone_and_together floor_clock_rows("floor_clock", floor_clock);
 
-// The clock, and a swap: what a beat does in a millisecond of its own.
+// The clock and a swap, as in a beat in a millisecond of its own.
 void floor_cas_clock(benchmark::State &state, int processes)
 {
     auto &table = bench::shared<rows<padded>>();
@@ -168,8 +168,8 @@ void beat(benchmark::State &state, int processes)
 }
 const alone_and_together beat_rows("beat", beat);
 
-// The same where each call is a swap, as it is with less than one in a tick of
-// the coarse clock: a worker that beats once a second swaps each time.
+// The same if each call is a swap, as it is if there is less than one call in a
+// tick of the coarse clock: a worker that beats once a second swaps each time.
 void beat_swap(benchmark::State &state, int processes)
 {
     static std::uint64_t ahead = 0;
@@ -252,7 +252,7 @@ private:
     pthread_rwlock_t lock_;
 };
 
-// As php-fpm's, and as nginx's where it has atomics.
+// A lock as in php-fpm, and as in nginx if that has atomics.
 class spinlock
 {
 public:
@@ -282,7 +282,7 @@ const alone_and_together rwlock_rows("peer_rwlock",
 const alone_and_together spinlock_rows("peer_spinlock_table",
                                        beat_under_lock<spinlock>);
 
-// As gunicorn does: the time of a file in memory.
+// As gunicorn does it: sets the time of a file in memory.
 void peer_futimens(benchmark::State &state)
 {
     const std::string path =
@@ -297,12 +297,12 @@ void peer_futimens(benchmark::State &state)
 }
 BENCHMARK(peer_futimens);
 
-// As sd_notify(3) tells systemd's watchdog: a datagram, by a socket of its own
-// each time, to a supervisor that it wakes.
+// As sd_notify(3) tells systemd's watchdog: sends a datagram, by a socket of
+// its own each time, to a supervisor, which wakes.
 void peer_datagram(benchmark::State &state)
 {
     static const char word[] = "WATCHDOG=1";
-    const timeval patience = {0, 10000}; // then: is it over?
+    const timeval patience = {0, 10000}; // then it looks for the end
     const std::string path =
         bench::node::of(2).directory() + std::string("/notify");
     const int supervised = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);

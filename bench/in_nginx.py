@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""What libwm costs and gives inside a real nginx, beside the way without it.
+"""The costs and gains of libwm inside a real nginx, beside the way without it.
 
 Each measurement returns a plain dictionary of numbers, which targets.py and
 report.py read.
@@ -47,7 +47,7 @@ SERVER = f"""
 
 
 def wait(condition, what):
-    """Looks often: what takes milliseconds is measured by it."""
+    """Looks often, since it measures times of some milliseconds."""
     try:
         return proc.wait(condition, what, PATIENCE, 0.0005)
     except AssertionError as error:
@@ -61,7 +61,7 @@ def free_port():
 
 
 class Server(Nginx):
-    """An nginx, with the module (options: its table, in Lua) or without."""
+    """An nginx with the module (options: its table, in Lua) or without it."""
 
     def __init__(self, workers, options=None):
         super().__init__(tempfile.mkdtemp(
@@ -101,8 +101,8 @@ class Server(Nginx):
             return []
 
     def next_workers(self):
-        """Waits for a generation of workers: their pids. It may take as long
-        as it likes, if only they keep coming."""
+        """Waits for a generation of workers; returns their pids. It may take
+        any time, as long as workers keep coming."""
         pids = []
         while len(pids) < self.count:
             wait(lambda: self.find_master() and len(self.up()) > self.seen,
@@ -123,7 +123,7 @@ class Server(Nginx):
 
 
 def server(*args, **more):
-    """One that runs as long as its context: nothing is left of it."""
+    """A server that runs as long as its context, and leaves nothing behind."""
     return running(Server(*args, **more))
 
 
@@ -154,7 +154,7 @@ def wrk(s, location, seconds):
 def requests(pairs):
     """Requests a second of one worker that has no rest: with beat() for each,
     with an empty hook, and with none; the ratios of the first two in each
-    pair, which alternate. Short runs: the machine's pace changes."""
+    pair, which alternate. Runs are short, as the machine's pace changes."""
     rates = {"beat": [], "hook": [], "plain": []}
     with server(1, options="") as s:
         wrk(s, "plain", 1)
@@ -223,7 +223,8 @@ def rest(seconds, interval=0.1):
 # --- reloads ------------------------------------------------------------------
 
 def reload_ms(s):
-    """The next one finds nginx at rest again: it waits for 100 ms in each."""
+    """Milliseconds of a reload. It waits until the old workers have ended, so
+    that the next one finds nginx at rest again."""
     old = s.pids
     began = time.monotonic()
     os.kill(s.master, signal.SIGHUP)

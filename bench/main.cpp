@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// What the library's operations cost, beside the floor that the machine sets
-// and beside what people use today, in one binary and one run. Absolute figures
-// of a shared machine mean little; compare the rows.
+// The costs of the library's operations, beside the floor that the machine sets
+// and beside the ways that people use today, in one binary and one run.
+// Absolute figures of a shared machine mean little; compare the rows.
 
 #include <benchmark/benchmark.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// What benchmarks work on: nodes of a given size, full of workers that need no
+// Benchmarks work on these: nodes of a given size, full of workers that need no
 // process, and a second process that does the same beside the one that is
 // measured.
 
@@ -33,19 +33,19 @@ inline void sizes(benchmark::internal::Benchmark *b)
     }
 }
 
-// What fails here, no benchmark can go on without.
+// Ends the program if a call failed: no benchmark can go on without it.
 int check(int result, const char *what);
 
-// As the library reads it for a beat.
+// The coarse clock, as the library reads it for a beat.
 std::uint64_t coarse_ms();
 
-// A node in a directory of its own, with this process as a worker and records
-// of others, which live, to the number that is asked for. It ends in order, so
+// A node in a directory of its own, with this process as a worker, and with
+// records of other live workers up to the given number. It ends in order, so
 // that nothing is left behind.
 class node
 {
 public:
-    // One for each size, made when it is first asked for.
+    // There is one node for each size, which is made at its first use.
     static node &of(int workers);
 
     explicit node(int workers);
@@ -53,7 +53,7 @@ public:
     node(const node &) = delete;
     node &operator=(const node &) = delete;
 
-    // This process's worker; in a child, its own.
+    // Joins this process; a child joins a worker of its own.
     wm_worker *join() const;
 
     wm_node *handle() const { return node_; }
@@ -70,7 +70,7 @@ private:
     table *table_ = nullptr;
 };
 
-// An object that forked processes share; it stays.
+// Memory that forked processes share; it stays.
 void *shared_memory(std::size_t size);
 
 template <class T>
@@ -87,8 +87,8 @@ T &shared()
     return instance;
 }
 
-// A process that does something over and over beside the caller, from when it
-// has begun until this ends.
+// A process that does something over and over beside the caller, as long as
+// this object lives.
 class companion
 {
 public:
@@ -101,7 +101,7 @@ public:
     companion &operator=(const companion &) = delete;
 
 private:
-    std::atomic<bool> &stop_; // a lock that it has is not left behind
+    std::atomic<bool> &stop_; // so it leaves no lock behind
     pid_t pid_ = -1;
 };
 

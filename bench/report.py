@@ -28,7 +28,7 @@ set tics nomirror
 
 
 def plot(folder, name, script, blocks):
-    """Has gnuplot draw $name blocks of numbers."""
+    """Lets gnuplot draw $name blocks of numbers."""
     data = "".join(
         f"${key} << END\n" + "\n".join(" ".join(map(str, row)) for row in rows)
         + "\nEND\n" for key, rows in blocks.items())
@@ -66,7 +66,7 @@ plot $old with linespoints linewidth 2 title "JSON in a shared dict", \\
 
 
 def plot_deaths(folder, v):
-    """How many of the kills were told of within a time."""
+    """The number of kills that a survivor was told of, over the time."""
     took = sorted(v.nginx["deaths_ms"])
     plot(folder, "detection", """\
 set xlabel "from SIGKILL to the survivor's callback, ms"
@@ -156,8 +156,8 @@ def nginx_table(v):
 TEXT = """\
 # Results
 
-Written by `bench/run` from `results.json` beside this file. Ratios of rows of
-one run are what counts; the absolute figures are those of the machine.
+`bench/run` writes this file from `results.json` beside it. Compare rows of one
+run: their ratios count; the absolute figures are those of the machine.
 
 {machine}
 
@@ -185,16 +185,16 @@ one run are what counts; the absolute figures are those of the machine.
 
 ## All benchmarks
 
-Medians, in ns of real time for one operation; `/processes:2` while another
-process does the same, `/threads:2` as Google Benchmark counts it: the time of
-one is twice that.
+These are medians, in ns of real time for one operation. In a row with
+`/processes:2` another process does the same meanwhile. A row with `/threads:2`
+is as Google Benchmark counts it: one operation takes twice that time.
 
 {micro}
 """
 
 
 def remarks(folder):
-    """What remains to be said of targets that are not met."""
+    """The remarks on targets that are not met."""
     path = os.path.join(folder, "remarks.md")
     if not os.path.exists(path):
         return ""

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Workers without processes: their records are written straight into a
- * segment. This knows the library's layout; nothing else here does. */
+/* Workers without processes: this writes their records straight into a segment.
+ * It knows the library's layout; nothing else here does. */
 
 #ifndef WM_BENCH_TABLE_H
 #define WM_BENCH_TABLE_H
@@ -20,17 +20,17 @@ struct wm_node;
 struct table *table_map(const char *path);
 void table_unmap(struct table *table);
 
-/* Makes all records but the first those of live workers of the generation,
- * whose beats are of a time to come, so that none is ever overdue. */
+/* Makes all records but the first those of live workers of the generation.
+ * Their beats lie in the future, so that none is ever overdue. */
 void table_fill(struct table *table, uint64_t generation, uint32_t count);
 
-/* And free again. */
+/* Makes these records free again. */
 void table_empty(struct table *table);
 
 /* Writes an entry of the event log, as the library does. */
 void table_append(const struct wm_node *node);
 
-/* The next tick sweeps, whatever the time. */
+/* Makes the next tick sweep, whatever the time. */
 void table_make_sweep_due(struct table *table);
 
 #ifdef __cplusplus

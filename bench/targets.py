@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""What libwm promises of its speed, as ratios of medians of one run.
+"""The targets of libwm's speed, as ratios of medians of one run.
 
 A target that is `stable` holds on a busy machine, too, with the slack that CI
-gives it; the others want a machine of their own.
+gives it; the others need a machine of their own.
 """
 
 import statistics
@@ -59,8 +59,8 @@ def at_least(text, bound, value, stable=True):
 
 TARGETS = [
     at_most("beat_at / floor_cas", 1.5, ratio("beat_at", "floor_cas")),
-    # A beat swaps where the coarse clock has gone on, and looks at the clock
-    # alone where it has not: each beside the floor that does the same.
+    # A beat swaps if the coarse clock has moved on, and only reads the clock if
+    # it has not: each is compared with the floor that does the same.
     at_most("beat that swaps / CAS and clock", 1.25,
             ratio("beat_swap", "floor_cas_clock")),
     at_most("beat within a tick of the clock / clock", 1.25,
@@ -103,8 +103,8 @@ TARGETS = [
 
 
 def check(raw, slack=1.0, busy=False):
-    """A row for each target, or each that holds on a busy machine: how it
-    stands."""
+    """A row with the verdict for each target, or for each that holds on a busy
+    machine."""
     values = Values(raw, "cpu_time" if busy else "real_time")
     rows = []
     for t in TARGETS:

@@ -16,7 +16,7 @@
 namespace
 {
 
-// The pointer to what does not change, and one word of it.
+// Loads a pointer to an object that does not change, and one word of it.
 void floor_load(benchmark::State &state)
 {
     static const auto fixed = std::make_unique<const std::uint64_t>(1);
@@ -29,8 +29,8 @@ void floor_load(benchmark::State &state)
 BENCHMARK(floor_load);
 BENCHMARK(floor_load)->Threads(2);
 
-// How a program would do it without RCU: the same number under a lock for
-// readers, whose word all of them write to.
+// The way of a program without RCU: the same number under a lock for readers,
+// to whose word all of them write.
 void peer_shared_mutex_view(benchmark::State &state)
 {
     static std::shared_mutex mutex;
@@ -45,7 +45,7 @@ BENCHMARK(peer_shared_mutex_view);
 BENCHMARK(peer_shared_mutex_view)->Threads(2);
 
 #ifdef WM_BENCH_MONITOR
-// Its thread ends with the benchmark: who forks has none.
+// The monitor's thread ends with the benchmark, so none is there at a fork.
 std::unique_ptr<wm::monitor> monitor;
 
 void view(benchmark::State &state)

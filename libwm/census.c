@@ -3,19 +3,19 @@
 
 /* Counts and snapshots: derived from the records, never stored.
  *
- * A pass over the records is not a moment: workers come and go behind it. Two
- * passes in a row that find the same everywhere are one:
+ * A pass over the records does not show one moment: workers come and go behind
+ * it. Two passes in a row do show one if they find the same everywhere:
  *
  *     first pass:    record 1 .... record n
  *     second pass:                            record 1 .... record n
  *                                           ^
- *     each record was what it was found to be from its place in the first pass
- *     to its place in the second, and so at the moment ^ between the two.
+ *     each record stayed as it was found from its place in the first pass to
+ *     its place in the second, and so it was at the moment ^ between the two.
  *
- * "The same" is state, pid and join number, beats aside. That equal findings
- * mean an unchanged record needs an argument. Let J be the load of the join
- * number and W that of the word: the first pass loads J1 before W1, the second
- * W2 before J2.
+ * "The same" is state, pid and join number, without the beat. It needs an
+ * argument that equal findings mean an unchanged record. Let J be the load of
+ * the join number and W that of the word: the first pass loads J1 before W1,
+ * the second W2 before J2.
  *
  * 1. A join number never comes again, and stays where a record is free. A
  *    joiner stores it before any other field [A]. So if J1 = J2, no other
@@ -23,17 +23,18 @@
  *    beside them are of one occupant, or of the record as that one left it.
  * 2. Within one joining no state comes back, but for LIVE and STALLED, which
  *    count alike. So if W1 and W2 have the same state, it was so in between.
- * 3. If both passes loaded in one order, a word of one occupant and the number
- *    of the next, in the first pass, would agree with the next one's own word
- *    in the second; and the time in between, when the slot was free, would be
- *    missed.
+ * 3. The two passes must not load in the same order. If both loaded the word
+ *    first, the first pass might find the word of one occupant and the number
+ *    of the next, with the same pid and state. That would agree with the next
+ *    one's own word in the second pass, and the count would miss the time in
+ *    between, when the slot was free.
  * 4. A free record is compared as well: its number tells whether a worker came
- *    and went. A record that is being claimed shows no number yet, so that the
- *    same pid might claim it twice: it agrees with nothing.
+ *    and went. A record that is being claimed shows no number yet, and the same
+ *    pid might have claimed it twice: so it agrees with nothing.
  *
  * The number of such pairs is bounded, so that a count is wait-free. At the
- * bound the last pass counts, and is told as unsettled; and a worker that was
- * not alone in any of them is not told that it is the last [I6]. */
+ * bound the last pass counts, and the count is told as unsettled; and if any of
+ * the passes saw another worker, no worker is told that it is the last [I6]. */
 
 #include "census.h"
 
@@ -41,28 +42,29 @@
 #include "process.h"
 #include "record_fields.h"
 
-/* Pairs of passes. A pair fails only where a worker came or went during it, and
- * a storm of joins that lasts over five of them is told as unsettled. */
+/* Pairs of passes. A pair fails only if a worker came or went during it; if a
+ * storm of joins lasts over all five, the count is told as unsettled. */
 #define PAIRS 5
 
-/* What a pass found, without what it means. Records of even and of odd slots
- * are folded apart, so that one multiplication does not wait for another. */
+/* The findings of a pass, folded into two numbers. Records of even and of odd
+ * slots are folded apart, so that one multiplication does not wait for
+ * another. */
 struct digest {
     uint64_t half[2];
 };
 
-/* What a count's second pass found. */
+/* The findings of a count's second pass. */
 struct tally {
     struct digest digest;
-    uint32_t live;    /* of the generation itself, from here */
-    uint32_t joining; /* on */
+    uint32_t live;    /* these three are of */
+    uint32_t joining; /* the generation itself */
     uint32_t crashed;
     uint64_t previous_id;
     uint32_t previous;
     uint32_t next;
 };
 
-/* What is counted: the generation, that which takes over from it, and now. */
+/* A count's question: the generation, the one that takes over from it, now. */
 struct question {
     uint64_t id;
     uint64_t next_id;
@@ -77,8 +79,9 @@ static inline void fold(uint64_t *half, uint64_t word, uint64_t join)
     *half = *half * UINT64_C(0xd6e8feb86659fd93) + wm_word_digit(word, join);
 }
 
-/* In the second of two passes: one that is being claimed shows no number yet,
- * and so might be claimed anew by the same pid. It agrees with nothing. */
+/* Folds a record in, in the second of two passes. A record that is being
+ * claimed shows no number yet, and the same pid might have claimed it anew: it
+ * agrees with nothing. */
 static inline void fold_last(uint64_t *half, uint64_t word, uint64_t join)
 {
     fold(half, word, join);
@@ -88,7 +91,7 @@ static inline void fold_last(uint64_t *half, uint64_t word, uint64_t join)
     }
 }
 
-/* As the first of two passes reads a record: the number, then the word. */
+/* Reads a record as the first of two passes does: the number, then the word. */
 static inline void fold_join_first(uint64_t *half, const struct wm_record *r)
 {
     uint64_t join = record_join_acquire(r);
@@ -96,7 +99,7 @@ static inline void fold_join_first(uint64_t *half, const struct wm_record *r)
     fold(half, record_word_acquire(r), join);
 }
 
-/* As the second does: the word, then the number. */
+/* Reads a record as the second does: the word, then the number. */
 static inline void fold_join_last(uint64_t *half, const struct wm_record *r)
 {
     uint64_t word = record_word_acquire(r);
@@ -107,7 +110,7 @@ static inline void fold_join_last(uint64_t *half, const struct wm_record *r)
 /* Inlined with each of the two, so that a pass has no call in its loop. */
 typedef void fold_fn(uint64_t *half, const struct wm_record *r);
 
-/* A pass that reads what a digest needs, and no more. */
+/* A pass that reads only the fields that a digest needs. */
 static inline struct digest digest_pass(const struct wm_node *node,
                                         fold_fn *fold_record)
 {
@@ -128,16 +131,17 @@ static inline struct digest digest_pass(const struct wm_node *node,
     return d;
 }
 
-/* Different findings have the same digest once in 2^64 (protocol.md, "What it
- * cannot do"). */
+/* Different findings have the same digest once in 2^64 (protocol.md, "Costs and
+ * limits"). */
 static bool is_same(const struct digest *a, const struct digest *b)
 {
     /* Safeguard: two_passes_agree */
     return a->half[0] == b->half[0] && a->half[1] == b->half[1];
 }
 
-/* One record of a count, read as the second pass reads it. Everything is loaded
- * before it is known whether it matters, as a branch in between costs more. */
+/* Counts one record, and reads it as the second pass does. All fields are
+ * loaded before it is known whether they matter, since a branch in between
+ * costs more. */
 static inline void tally_record(const struct question *q, struct tally *t,
                                 const struct wm_record *r, unsigned half)
 {
@@ -146,7 +150,8 @@ static inline void tally_record(const struct question *q, struct tally *t,
     uint32_t role = record_role_acquire(r);
     unsigned state = wm_word_state(word);
     uint32_t overdue = record_overdue_ms_acquire(r);
-    /* Pairs with publish(): who has seen another's field sees its number. */
+    /* Pairs with publish(): a process that has seen a field of another occupant
+     * sees that one's number. */
     uint64_t join = record_join_acquire(r);
 
     fold_last(&t->digest.half[half], word, join);
@@ -176,9 +181,9 @@ static inline void tally_record(const struct question *q, struct tally *t,
     }
 }
 
-/* As a second pass. Two records a round, as the digests are two halves. The
- * question is copied, so that the compiler keeps it in registers over the
- * loads. */
+/* A second pass, which counts. Each round takes two records, one for each half
+ * of the digest. The question is copied, so that the compiler keeps it in
+ * registers over the loads. */
 static struct tally tally_pass(const struct wm_node *node,
                                const struct question *question)
 {
@@ -200,9 +205,10 @@ static struct tally tally_pass(const struct wm_node *node,
     return t;
 }
 
-/* n_mine, by who asks. A start counts those whose crash is not expired: their
- * places are not free yet, and this may be the replacement. An exit counts
- * those that are joining: a worker that has joined is not left alone. */
+/* n_mine, by the kind of question. A start also counts crashed workers whose
+ * heartbeat has not expired: their places are not free yet, and this start may
+ * replace one. An exit also counts workers that are joining: no worker is the
+ * last while another has joined. */
 static uint32_t mine(const struct tally *t, enum wm_count_kind kind)
 {
     switch (kind) {
@@ -215,10 +221,10 @@ static uint32_t mine(const struct tally *t, enum wm_count_kind kind)
     }
 }
 
-/* The generations are looked at first, and the records after that: a successor
- * that begins meanwhile is told by the next count. The passes are of one moment
- * for the records; that the generations may be a moment older changes the name
- * of what is told, and no number. */
+/* Looks at the generations first, and at the records after that; the next count
+ * tells of a successor that begins meanwhile. The passes show one moment of the
+ * records. The generations may be those of a moment before; that changes the
+ * name of what is told, and no number. */
 void wm_counts_of(const struct wm_node *node, uint64_t id,
                   enum wm_count_kind kind, struct wm_counts *counts)
 {
@@ -254,8 +260,8 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
     counts->reason = q.next_id != 0 ? WM_REASON_RELOAD : WM_REASON_STOP;
 }
 
-/* A look from outside: it has no exit of its own to be careful about, and says
- * where it could not settle. */
+/* Counts for a look from outside: there is no exit to be careful about, and the
+ * caller is told if the count could not settle. */
 int wm_generation_counts(const struct wm_node *node, uint64_t id,
                          struct wm_counts *counts)
 {
@@ -264,8 +270,9 @@ int wm_generation_counts(const struct wm_node *node, uint64_t id,
     return counts->unsettled ? WM_UNSETTLED : 0;
 }
 
-/* A record for the list, if there is a worker. All that is written here was
- * loaded between the number and the word of this pass and those of the next. */
+/* Describes a record for the list, if it has a worker. All that is written here
+ * is loaded after the number and the word of this pass, and before those of the
+ * next. */
 static inline bool describe(const struct wm_record *r, uint64_t word,
                             uint64_t join, struct wm_worker_info *info)
 {
@@ -297,10 +304,10 @@ struct list {
     bool full;      /* there was no room for one more */
 };
 
-/* As a first pass, into the list, which holds the findings of the last one. A
- * caller of this very version, which is the usual one, has its elements written
- * in place. What the loop needs is in variables, which no atomic has it load
- * anew. */
+/* A first pass that writes into the list, which then holds the findings of the
+ * last such pass. If the caller is of this very version, as is usual, its
+ * elements are written in place. All that the loop needs is in variables, so
+ * that it need not load them again after each atomic. */
 static struct digest list_pass(const struct wm_node *node, struct list *l)
 {
     const size_t stride = node->segment.geometry.record_stride;
@@ -335,8 +342,8 @@ static struct digest list_pass(const struct wm_node *node, struct list *l)
     return d;
 }
 
-/* The list is filled in the first pass of a pair, and proven by the second.
- * What is read of a record beside its word lies between J1 and J2 of the
+/* The first pass of a pair fills the list in, and the second proves it. All
+ * that is read of a record beside its word is read between J1 and J2 of the
  * argument above. */
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
                 uint32_t element, uint32_t room, uint32_t *count)

@@ -9,9 +9,9 @@
 #include "node.h"
 
 enum wm_count_kind {
-    WM_COUNT_START, /* what a starting worker sees */
-    WM_COUNT_EXIT,  /* what an exiting worker sees */
-    WM_COUNT_MASTER
+    WM_COUNT_START, /* as a starting worker sees them */
+    WM_COUNT_EXIT,  /* as an exiting worker sees them */
+    WM_COUNT_MASTER /* as a callback of the master sees them */
 };
 
 void wm_counts_of(const struct wm_node *node, uint64_t id,

@@ -35,7 +35,7 @@ int wm_node_list(const char *instance, const char *directory,
     return wm_segment_list(v.directory, instance, visit_one, &v);
 }
 
-/* A process that names a file means it: root may mean another user's, too. */
+/* A caller that names a file wants it to go; root may name another user's. */
 static bool is_asked_to_go(const struct wm_segment *segment, int error,
                            void *argument)
 {

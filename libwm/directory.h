@@ -8,7 +8,7 @@
 
 #include "share.h"
 
-/* The file of an instance that is best opened for a look: a live one where
+/* Finds the file of an instance that is best opened for a look: a live one if
  * there is one. name: out, "" if there is none. */
 void wm_directory_find(const char *directory, const char *instance,
                        char name[WM_NAME_SIZE]);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
 
-# What Doxygen reads for a C header: its comments, marked as documentation.
+# Makes a C header as Doxygen reads it: its comments become documentation.
 
 # The text about the whole file.
 s|^/\* \(libwm[^ ]*: \)|/** @file\n * \1|

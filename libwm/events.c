@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Events: what the survivors are told of workers that crashed or stalled, and
- * of generations that nobody is left of.
+/* Events: the survivors are told of workers that crashed or stalled, and of
+ * generations that have no worker left.
  *
  * An event is owed from the swap that marks it: a record that is CRASHED, a
- * stall, a spell that is over. It is given by whichever process marks it as
+ * stall, a spell that is over. The process that gives it first marks it as
  * given, by a second swap, just before its callback runs. So
  *
  * 1. no process can give an event that was given: the second swap is from the
  *    mark that was loaded before the event was read, and each mark differs
  *    from all others of that joining [I4];
- * 2. an event whose finder dies stays owed; one whose giver dies between the
- *    mark and the callback is not given, which at most once allows.
+ * 2. if the process that found an event dies, the event stays owed; if the
+ *    process that gives it dies between the mark and the callback, it is not
+ *    given, which "at most once" allows.
  *
  * The mark of a record carries the join number that it is of, and the joiner
- * stores it last [G]. A process that takes an event loads it first:
+ * stores it last [G]. A process that takes an event loads the mark first:
  *
  *     taker:     given ...... stalls, word, identity, word ...... swap of given
  *     next one:        claim, stores, JOINING ... given
  *
- * If any load after `given` returns what the next occupant stored, the last
- * load of the word returns CLAIMED, or `given` is the next one's by the time
- * of the swap, which then fails. */
+ * If any load after `given` returns a value that the next occupant stored, then
+ * the last load of the word returns CLAIMED, or `given` is the next occupant's
+ * by the time of the swap, and the swap fails. */
 
 #include "events.h"
 
@@ -32,9 +33,10 @@
 
 #include <limits.h>
 
-/* Stalls that were not told: those the worker came back from, and the present
- * one. `stalls` first, the word second: the worker leaves STALLED before it
- * counts, so that what is in flight is counted too low, never twice. */
+/* Stalls that were not given: those that the worker came back from, and the
+ * present one. `stalls` is loaded before the word: the worker leaves STALLED
+ * before it counts, so a stall that it is just leaving may not be counted for a
+ * moment, but is never counted twice. */
 static int32_t stalls_owed(const struct wm_record *r, uint64_t given,
                            uint64_t *word)
 {
@@ -95,8 +97,8 @@ static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
         .slot = slot,
         .role = o.role,
     };
-    /* While a next occupant is writing its identity, its word is CLAIMED; once
-     * it has published one, the mark is its own, and the swap fails. */
+    /* While the next occupant is writing its identity, the word is CLAIMED;
+     * once it has published that, `given` is its own, and the swap fails. */
     /* Safeguard: event_is_of_one_occupant */
     return wm_word_state(record_word_acquire(r)) >= WM_JOINING &&
            record_cold_swap_given(c, given, mark);
@@ -132,7 +134,8 @@ static bool take_of_generation(struct wm_node *node, uint32_t index,
            wm_gen_owed(word) != 0 && wm_event_take_end(node, info.id, event);
 }
 
-/* A count, also where somebody scribbled: less than every condition. */
+/* A count that is less than every condition, also if a process has
+ * scribbled. */
 static int as_count(uint64_t owed)
 {
     return owed < INT_MAX / 2 ? (int)owed : INT_MAX / 2;
@@ -216,8 +219,8 @@ int wm_events_give(struct wm_node *node, struct wm_worker *self,
     if (wm_events_owed(node, ~0u) == 0 || wm_lock_try(node, 0, 0) < 0) {
         return 0;
     }
-    /* Where it seems to owe more than that, somebody scribbled, or the next
-     * sweep gives the rest. */
+    /* If the node seems to owe more than that, a process has scribbled, or the
+     * next sweep gives the rest. */
     /* Safeguard: mark_comes_before_the_callback */
     while (given < most && wm_event_take(node, ~0u, &event) == 1) {
         if (give != NULL) {

@@ -4,34 +4,35 @@
 /* The life of a generation.
  *
  *   BEGUN -> ACTIVE     the first worker has joined
- *   ACTIVE -> EXITED    nobody is left: a spell is over, its end is owed
+ *   ACTIVE -> EXITED    no worker is left: a spell is over, its end is owed
  *   EXITED -> ACTIVE    a late or restarted worker opens another spell
  *   BEGUN -> ABORTED    there will be no worker; a late one revives it
  *
  * No state is final, since a worker may be forked long after its siblings have
- * gone. A *spell* is the time from EXITED or BEGUN to the next EXITED, and its
- * end is what is given to callbacks, once for each spell.
+ * gone. A *spell* is the time from EXITED or BEGUN to the next EXITED.
+ * Callbacks are told of its end, once for each spell.
  *
- * All that is contended lies in the generation's word. Why no generation is
- * closed over a worker [I5]:
+ * All that processes contend for lies in the generation's word. No generation
+ * is closed while it has a worker [I5]. The argument:
  *
  *     joiner:   JOINING --------------- swap of the word (a new version)
  *     closer:             load L ..... look at all records ..... swap from L
  *
  * 1. A joiner swaps the word after it has published its record. If that swap
- *    comes before L, the closer comes after the JOINING and finds it [E].
+ *    comes before L, the closer's look comes after the JOINING, and finds it
+ *    [E].
  * 2. If it comes after L, the word has another version, and the closer's swap,
  *    which is from the very value of L, fails. The closer looks again.
  * 3. If it comes after the closer's swap, the joiner finds EXITED, and opens a
  *    new spell, which has an end of its own.
  *
- * Why somebody closes it: each worker closes after it has drained. Of two that
- * drain at once and each look for the other, one at least finds the other
- * drained [D]. Where a worker dies instead, a sweep closes what the dead were
- * the last of, once the generation's own master starts no more workers of it.
+ * Each generation is closed by some process: each worker tries after it has
+ * drained. If two workers drain at once and look for each other, at least one
+ * finds the other drained [D]. If the last workers die instead, a sweep closes
+ * the generation, once its own master starts no more workers of it.
  *
- * If the process dies between two steps: before a swap, nothing has happened;
- * after it, the state is whole, and what is owed follows from the word. */
+ * If the process dies before a swap, nothing has happened. If it dies after the
+ * swap, the state is whole, and the owed ends follow from the word. */
 
 #include "generation.h"
 
@@ -40,8 +41,8 @@
 
 /* ----------------------------------------------------------------- enter */
 
-/* The how many'th worker of the spell this is: the first of a new spell counts
- * from 1 again, whichever it is that comes first to here. */
+/* Returns the ordinal of this worker among those of its spell. Of the workers
+ * of a new spell, the first one that comes here counts from 1 again. */
 static uint32_t take_ordinal(struct wm_generation_record *record,
                              uint32_t spell)
 {
@@ -54,9 +55,9 @@ static uint32_t take_ordinal(struct wm_generation_record *record,
 }
 
 /* The word is loaded before the id (generation_record.c), and swapped from the
- * value that was loaded: a life that ended meanwhile makes the swap fail, and
- * the next round finds that the generation is forgotten. Another joiner's swap
- * makes it fail as well; then somebody has entered. */
+ * value that was loaded. If the record's life has ended meanwhile, the swap
+ * fails, and the next round finds that the generation is forgotten. The swap
+ * also fails if another joiner has swapped; then that one has entered. */
 bool wm_generation_enter(struct wm_node *node,
                          struct wm_generation_record *record,
                          struct wm_worker *worker)
@@ -83,8 +84,8 @@ bool wm_generation_enter(struct wm_node *node,
 
     /* From here on the record is this generation's as long as the worker is in
      * it. The process that forked this one is the master, whichever process
-     * began the generation: a server that daemonizes begins it in one that is
-     * gone by now. */
+     * began the generation: a server that daemonizes begins it in a process
+     * that is gone by now. */
     generation_set_master(record, master);
     header_lower(&node->segment.header->first_active, worker->generation);
     worker->ordinal = take_ordinal(record, worker->spell);
@@ -101,10 +102,10 @@ bool wm_generation_enter(struct wm_node *node,
 /* ----------------------------------------------------------------- close */
 
 /* Whether a worker of this generation is joining, live, or stalled, and not
- * proven dead: a worker that no sweep has marked yet does not keep its
- * generation open. The words are loaded in the order of all drains [D]; what
- * stands beside them is decided on by the closer's swap, which fails if anybody
- * has entered since. */
+ * proven dead: a dead worker that no sweep has marked yet does not keep its
+ * generation open. The loads of the words are in one order with all drains [D].
+ * The fields beside a word may be of the next occupant; then that worker has
+ * entered since, and the closer's swap fails. */
 static bool has_workers(const struct wm_node *node, uint64_t id)
 {
     uint32_t high = wm_node_high(node);
@@ -130,7 +131,8 @@ static bool has_workers(const struct wm_node *node, uint64_t id)
 }
 
 /* The closer of the argument above. It looks again after each joiner that it
- * missed, so that it ends when joiners do: each failed round has met one. */
+ * missed. Each round that fails has met a joiner, so the loop ends when the
+ * joiners do. */
 int wm_generation_close(struct wm_node *node, uint64_t id)
 {
     WM_REQUIRE(node);
@@ -148,7 +150,8 @@ int wm_generation_close(struct wm_node *node, uint64_t id)
     word = generation_word_acquire(g);
     while (wm_gen_state(word) == WM_GENERATION_ACTIVE &&
            wm_generation_word_is_of(g, word, id) && !has_workers(node, id)) {
-        /* Before the swap: after it the record may be another's. */
+        /* Loaded before the swap: afterwards the record may be another
+         * generation's. */
         uint64_t master = generation_master_acquire(g);
 
         if (generation_swap_word(
@@ -161,7 +164,7 @@ int wm_generation_close(struct wm_node *node, uint64_t id)
 }
 
 /* An end is taken by the swap that counts one more as given. So no end is given
- * twice [I4]; where the process dies after the swap, this one is not given. */
+ * twice [I4]; if the process dies after the swap, this end is not given. */
 int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell)
 {
     WM_REQUIRE(node);
@@ -192,9 +195,9 @@ int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell)
 
 /* ---------------------------------------------------------------- settle */
 
-/* A generation that has begun is aborted where it will have no worker: its
- * master is dead, or has itself made a newer one active. Until then the master
- * may be about to fork. */
+/* Aborts a generation that has begun and will have no worker: its master is
+ * dead, or has itself made a newer one active. Until then the master may be
+ * about to fork. */
 static bool abort_stillborn(struct wm_node *node, uint32_t index,
                             const struct wm_generation_info *info,
                             uint64_t word, uint64_t master)
@@ -214,9 +217,9 @@ static bool abort_stillborn(struct wm_node *node, uint32_t index,
     return true;
 }
 
-/* A survivor closes the generation of others only where their master will start
- * no more workers of it; the caller's own is closed by the worker that drains
- * last, which gives its end as well. */
+/* A survivor closes a generation of others only if the master of that one will
+ * start no more workers of it. The caller's own generation is closed by the
+ * worker that drains last, which gives its end as well. */
 uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)
 {
     uint32_t changed = 0;

@@ -2,8 +2,8 @@
  * Copyright The libwm authors */
 
 /* The master's acts on a generation: it begins one, and abandons one that will
- * have no worker. What its workers do to it is in generation.c, and the
- * argument for reading its record in generation_record.c.
+ * have no worker. generation.c has the acts of its workers, generation_record.c
+ * the argument for reading its record.
  *
  *   NONE, EXITED, ABORTED -> CLAIMED -> BEGUN     by the master that begins it
  *   BEGUN -> ABORTED                              by the same master
@@ -17,10 +17,10 @@
 
 #include "process.h"
 
-/* Whether the record may serve another generation: nothing is owed, nobody
- * will restart it, or its claimant died before it was begun. In need, where
- * all records are taken, also those with ends that nobody was told of, and
- * those that never had a worker and are not their master's current one. */
+/* Whether the record may serve another generation: its own one owes nothing and
+ * will not be restarted, or the claimant died before it had begun one. need:
+ * all records are taken; then a record may also be reused if it owes ends, or
+ * if its generation never had a worker and is not its master's current one. */
 static bool is_reusable(const struct wm_node *node, uint32_t index,
                         uint64_t word, bool need)
 {
@@ -46,8 +46,9 @@ static bool is_reusable(const struct wm_node *node, uint32_t index,
            wm_master_is_dead(master);
 }
 
-/* The fields first, the word last: a process that sees the word sees them, and
- * one that sees any of them finds the former life's word gone [F]. */
+/* Stores the fields first, the word last: a process that sees the word sees the
+ * fields, and one that sees any of them finds the former life's word gone
+ * [F]. */
 static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
                  uint64_t claimed)
 {
@@ -64,9 +65,9 @@ static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
 }
 
 /* Claims the record that number `id` falls on, if it may be reused. The word is
- * loaded first: another life that begins meanwhile, or a worker that enters,
- * makes the swap fail. A claimant that dies here leaves its pid in the word,
- * and the next one whose number falls on this record goes on from there. */
+ * loaded first: if another life begins meanwhile, or a worker enters, the swap
+ * fails. A claimant that dies here leaves its pid in the word, and the next
+ * master whose number falls on this record claims it anew. */
 static bool claim(struct wm_node *node, uint64_t id, uint32_t reason, bool need)
 {
     uint32_t index = (uint32_t)(id % node->segment.geometry.generations);
@@ -86,8 +87,8 @@ static bool claim(struct wm_node *node, uint64_t id, uint32_t reason, bool need)
     return true;
 }
 
-/* A handle that has begun a generation before reloads; one that adopted a node
- * is a new binary. What a worker's start is called follows from this. */
+/* A process that has begun a generation before reloads; one that adopted a node
+ * is a new binary. The name of a worker's start follows from this. */
 static uint32_t begin_reason(const struct wm_node *node)
 {
     if (node->begun != 0) {
@@ -97,8 +98,8 @@ static uint32_t begin_reason(const struct wm_node *node)
 }
 
 /* A server that daemonizes begins its first generation in a process that is
- * gone by now. The generation is the calling process's, which goes on; it says
- * so here, before a worker does. */
+ * gone by now. The generation belongs to the calling process, which goes on. It
+ * writes this down here, before a worker does. */
 static void inherit_begun(struct wm_node *node)
 {
     struct wm_generation_record *g = wm_generation_find(node, node->begun);
@@ -136,10 +137,10 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
 
     inherit_begun(node);
     wm_generations_settle(node, 0);
-    /* A number whose record is still needed is passed over; where all are,
-     * the second round takes what can be done without. There is some: at most
-     * one record for each worker is ACTIVE, and one for each living master
-     * its current one. */
+    /* A number whose record is still needed is passed over. If all are needed,
+     * the second round takes a record that can be spared. There is one: at most
+     * one record for each worker is ACTIVE, and one for each living master is
+     * of its current generation. */
     for (uint64_t i = 0; i < 2 * records; i++) {
         number = header_next(&h->next_generation);
         if (number != 0 && claim(node, number, why, i >= records)) {
@@ -160,8 +161,8 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
 
 /* Only a generation that cannot have a worker is aborted: it is the newest that
  * this process began, and this process has not forked since. A daemonizing
- * parent has forked, so that its going away aborts nothing. The swap is from a
- * word that is BEGUN: a worker that joined meanwhile makes it fail. */
+ * parent has forked, so it aborts nothing when it goes away. The swap is from a
+ * word that is BEGUN: if a worker joins meanwhile, it fails. */
 int wm_generation_abandon(struct wm_node *node, uint64_t id)
 {
     WM_REQUIRE(node);

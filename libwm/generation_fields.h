@@ -21,8 +21,8 @@ generation_word_acquire(const struct wm_generation_record *g)
     return atomic_load_explicit(&g->word, memory_order_acquire);
 }
 
-/* Release of what the caller did before, a joiner's JOINING above all; acquire
- * of what this word replaces [E]. */
+/* Release of all that the caller did before, above all a joiner's JOINING;
+ * acquire of the word that it replaces [E]. */
 static inline bool generation_swap_word(struct wm_generation_record *g,
                                         uint64_t *from, uint64_t to)
 {
@@ -31,7 +31,7 @@ static inline bool generation_swap_word(struct wm_generation_record *g,
         &g->word, from, to, memory_order_acq_rel, memory_order_acquire);
 }
 
-/* Of the claimant, last: release of the fields of this life [F]. */
+/* The claimant stores it last. Release of the fields of this life [F]. */
 static inline void generation_set_word(struct wm_generation_record *g,
                                        uint64_t word)
 {
@@ -40,10 +40,10 @@ static inline void generation_set_word(struct wm_generation_record *g,
 
 /* ---------------------------------------------------------------- fields */
 
-/* The fields of one life are stored by its claimant with release, before the
- * word, and loaded with acquire, after it: a load that returns a later life's
- * value comes after that life's claim, so that the word, loaded once more, is
- * another one [F]. */
+/* The claimant stores the fields of one life with release, before the word; a
+ * reader loads them with acquire, after the word. A load that returns a later
+ * life's value comes after that life's claim, so that the next load of the word
+ * returns another one [F]. */
 #define FIELD(type, field)                                                     \
     static inline type generation_##field##_acquire(                           \
         const struct wm_generation_record *g)                                  \
@@ -66,8 +66,9 @@ FIELD(uint32_t, joined)
 
 #undef FIELD
 
-/* From a process that has gone to the one that goes on. As the fields [F]; the
- * caller looks afterwards whether the record is still of the same life. */
+/* Changes the master from a process that is gone to the one that goes on. The
+ * orders are those of the fields [F]; the caller looks afterwards whether the
+ * record is still of the same life. */
 static inline bool generation_swap_master(struct wm_generation_record *g,
                                           uint64_t from, uint64_t to)
 {
@@ -75,8 +76,8 @@ static inline bool generation_swap_master(struct wm_generation_record *g,
         &g->master, &from, to, memory_order_acq_rel, memory_order_relaxed);
 }
 
-/* Relaxed: a count by itself, of which nothing depends but the name of a
- * start; its upper bits say whose it is. */
+/* Relaxed: a count by itself, on which nothing depends but the name of a start;
+ * its upper bits say which generation it is of. */
 static inline uint32_t
 generation_deaths_relaxed(const struct wm_generation_record *g)
 {

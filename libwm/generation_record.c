@@ -11,12 +11,13 @@
  *     next life:        C     id, fields, word
  *
  * 1. A life's id is stored before its word, with release [F]. So if I returns
- *    the id that the reader means, and W returned a word that is BEGUN or
+ *    the id that the reader wants, and W returned a word that is BEGUN or
  *    later, that word is of this life or of an earlier one.
- * 2. It is not of an earlier one: the id would be that one's until C, and
- *    afterwards the next one's; an id never comes again.
- * 3. A word never comes again, as its version counts on over all lives. Hence
- *    a swap from the very word that W returned changes this life, or fails. */
+ * 2. If it is of an earlier one, it is gone by now: this life's C has replaced
+ *    it before this life's id was stored.
+ * 3. A word never comes again, as its version counts on over all lives. Hence a
+ *    swap from the very word that W returned changes this life, or fails. A
+ *    reader that does not swap loads the word once more. */
 
 #include "generation_record.h"
 
@@ -78,8 +79,8 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
         wm_generation_at(&node->segment, index);
     uint64_t before, after = generation_word_acquire(g);
 
-    /* Bounded: a record that changes each time is being joined in
-     * a storm, and joins leave these fields alone. */
+    /* The looks are bounded: if the record changes at each of them, workers
+     * join in a storm, and joins leave these fields alone. */
     for (int look = 0; look < LOOKS; look++) {
         before = after;
         if (!is_begun(before)) {
@@ -109,8 +110,8 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
     return true;
 }
 
-/* The list is the caller's, whose elements may be shorter or longer than ours;
- * the id comes first in each. */
+/* The caller's list. Its elements may be shorter or longer than ours; the id
+ * comes first in each. */
 struct heap {
     char *list;
     uint32_t element;

@@ -12,8 +12,9 @@
 /* How many records can be in use: none beyond the newest number. */
 uint32_t wm_generations_used(const struct wm_node *node);
 
-/* Whether a word that was loaded from the record is generation id's: then a
- * swap from that very word changes this generation, and no other. */
+/* Whether the record, from which this word was loaded before, is generation
+ * id's: then a swap from that very word changes this generation, and no
+ * other. */
 bool wm_generation_word_is_of(const struct wm_generation_record *record,
                               uint64_t word, uint64_t id);
 
@@ -21,8 +22,8 @@ bool wm_generation_word_is_of(const struct wm_generation_record *record,
 struct wm_generation_record *wm_generation_find(const struct wm_node *node,
                                                 uint64_t id);
 
-/* A generation's word and fields as they belong together. False: no such
- * generation (any more). word: out; may be NULL. */
+/* Reads a generation's word and fields so that they belong together. Returns
+ * false if there is no such generation (any more). word: out; may be NULL. */
 bool wm_generation_read(const struct wm_node *node, uint32_t index,
                         struct wm_generation_info *info, uint64_t *word,
                         uint64_t *master);
@@ -30,7 +31,7 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
 /* Whether a generation's master is proven dead. */
 bool wm_master_is_dead(uint64_t master);
 
-/* Logs that a generation has come to that. */
+/* Logs a change of a generation. */
 void wm_generation_log(const struct wm_node *node, enum wm_log_kind kind,
                        uint64_t id, uint64_t word, uint64_t master);
 

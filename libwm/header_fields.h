@@ -11,14 +11,13 @@
 #include "layout.h"
 #include "word.h"
 
-/* Acquire: the constants that stand before the magic were stored before it
- * [P]. */
+/* Acquire: the constants were stored before the magic [P]. */
 static inline uint64_t header_magic_acquire(const struct wm_segment_header *h)
 {
     return atomic_load_explicit(&h->magic, memory_order_acquire);
 }
 
-/* Last: release of the constants [P]. */
+/* The creator stores it last. Release of the constants [P]. */
 static inline void header_set_magic(struct wm_segment_header *h, uint64_t magic)
 {
     atomic_store_explicit(&h->magic, magic, memory_order_release);
@@ -34,7 +33,7 @@ static inline uint64_t header_next(_Atomic(uint64_t) *counter)
     return atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) + 1;
 }
 
-/* Relaxed: as header_next(), and totals that may be a moment old. */
+/* Relaxed, as header_next(); a total may be a moment old. */
 static inline uint64_t header_count(const _Atomic(uint64_t) *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
@@ -60,14 +59,14 @@ static inline void header_lower(_Atomic(uint64_t) *least, uint64_t to)
 
 /* ------------------------------------------------------------- high mark */
 
-/* Acquire: a slot below the mark was raised by its first claimant [I]. */
+/* Acquire: the first claimant of a slot has raised the mark above it [I]. */
 static inline uint32_t header_high_acquire(const struct wm_segment_header *h)
 {
     return atomic_load_explicit(&h->high, memory_order_acquire);
 }
 
-/* Before the claim of the slot. Release, so that a process which sees what the
- * claimant did afterwards sees the mark as well [I]. */
+/* Called before the claim of the slot. Release, so that a process which sees
+ * anything that the claimant did afterwards sees the mark as well [I]. */
 static inline void header_raise_high(struct wm_segment_header *h, uint32_t high)
 {
     uint32_t seen = atomic_load_explicit(&h->high, memory_order_relaxed);
@@ -104,14 +103,14 @@ static inline uint64_t lock_word_relaxed(const struct wm_lock_area *l)
     return atomic_load_explicit(&l->word, memory_order_relaxed);
 }
 
-/* Acquire: what the holder says of itself is looked at between two loads of
- * the word [K]; a sweep looks at the holder before it looks at the records. */
+/* Acquire: a reader looks at the holder's description between two loads of the
+ * word [K]; a sweep looks at the holder before it looks at the records. */
 static inline uint64_t lock_word_acquire(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->word, memory_order_acquire);
 }
 
-/* Acquire: what the former holder did under the lock is seen by the next [J].
+/* Acquire: the next holder sees all that the former one did under the lock [J].
  * Relaxed where it fails: the caller tries anew, or does without. */
 static inline bool lock_take(struct wm_lock_area *l, uint64_t from, uint64_t to)
 {
@@ -120,8 +119,9 @@ static inline bool lock_take(struct wm_lock_area *l, uint64_t from, uint64_t to)
         &l->word, &from, to, memory_order_acquire, memory_order_relaxed);
 }
 
-/* Release: pairs with lock_take() [J]. It fails only where the lock was taken
- * from a process that was taken for dead, and then nothing is owed. */
+/* Release: pairs with lock_take() [J]. It fails only if another process took
+ * the holder for dead and took the lock over; then there is nothing to give
+ * back. */
 static inline bool lock_give_back(struct wm_lock_area *l, uint64_t held)
 {
     return atomic_compare_exchange_strong_explicit(
@@ -129,15 +129,16 @@ static inline bool lock_give_back(struct wm_lock_area *l, uint64_t held)
         memory_order_relaxed);
 }
 
-/* Acquire, before a try: the sleep that follows it returns at once where a
- * release has counted since, and the try comes after what is seen [J]. */
+/* Acquire, and loaded before a try: the sleep that follows the try returns at
+ * once if a release was counted since, and the try comes after all releases
+ * that were seen [J]. */
 static inline uint32_t lock_wake_acquire(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->wake, memory_order_acquire);
 }
 
-/* Release, after the word: a sleeper that sees the count finds the lock free,
- * or taken by another [J]. */
+/* Release, and counted after the word is freed: a sleeper that sees the count
+ * finds the lock free, or taken by another [J]. */
 static inline void lock_count_release(struct wm_lock_area *l)
 {
     atomic_fetch_add_explicit(&l->wake, 1, memory_order_release);
@@ -157,9 +158,9 @@ static inline bool lock_swap_turn(struct wm_lock_area *l, uint64_t from,
         &l->next, &from, to, memory_order_relaxed, memory_order_relaxed);
 }
 
-/* What the holder says of itself: released after its name is in the word, so
- * that a reader which sees any of it finds the word changed; the sequence
- * last, so that a reader of the sequence sees all of it [K]. */
+/* The holder's description of itself. Release, after its name is in the word,
+ * so that a reader which sees any of it finds the word changed. The sequence
+ * comes last, so that a reader of the sequence sees all of it [K]. */
 static inline void lock_describe_holder(struct wm_lock_area *l, uint64_t since,
                                         uint64_t generation, uint32_t purpose,
                                         uint32_t sequence)
@@ -171,14 +172,14 @@ static inline void lock_describe_holder(struct wm_lock_area *l, uint64_t since,
     atomic_store_explicit(&l->holder_sequence, sequence, memory_order_release);
 }
 
-/* Acquire, in the order that lock_describe_holder() pairs with [K]: the
- * sequence first. */
+/* Acquire, and loaded first: pairs with lock_describe_holder(), which stores
+ * the sequence last [K]. */
 static inline uint64_t lock_holder_sequence(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->holder_sequence, memory_order_acquire);
 }
 
-/* Acquire [K]: then the word is loaded once more. */
+/* Acquire [K]: the reader then loads the word once more. */
 static inline uint64_t lock_holder_since(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->holder_since, memory_order_acquire);
@@ -198,15 +199,15 @@ static inline uint32_t lock_holder_purpose(const struct wm_lock_area *l)
 
 /* ---------------------------------------------------------------- leader */
 
-/* Acquire: the leader was LIVE before it put its name here, and a look at the
- * records that follows finds it so, or in a later state [L]. */
+/* Acquire: the leader was LIVE before it put its name here, and a later look at
+ * the records finds it LIVE, or in a later state [L]. */
 static inline uint64_t leader_word_acquire(const struct wm_leader_area *l)
 {
     return atomic_load_explicit(&l->word, memory_order_acquire);
 }
 
-/* Release: pairs with leader_word_acquire(); acquire of the word that was
- * judged, for the next judgement where it fails [L]. */
+/* Release: pairs with leader_word_acquire(). Acquire of the word that it
+ * replaces, or, where it fails, of the word that the caller judges next [L]. */
 static inline bool leader_swap(struct wm_leader_area *l, uint64_t *from,
                                uint64_t to)
 {
@@ -258,8 +259,8 @@ static inline void log_write(struct wm_log_record *r,
     atomic_store_explicit(&r->check, check, memory_order_release);
 }
 
-/* Acquire of the checksum, which then has to fit what the relaxed loads of the
- * fields return; any mixture of two entries does not fit [M]. */
+/* Acquire of the checksum. It has to fit the fields, whose loads are relaxed; a
+ * mixture of two entries does not fit [M]. */
 static inline uint64_t log_read(const struct wm_log_record *r,
                                 uint64_t field[WM_LOG_FIELDS])
 {

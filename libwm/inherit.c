@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Over exec: the second descriptor that each participant keeps is what the
- * server's next binary finds, and takes the node over with. protocol.md says
- * who lets it be inherited, and when. */
+/* The way over exec: each participant keeps a second descriptor of the segment;
+ * the server's next binary finds it, and takes the node over with it.
+ * protocol.md says which process lets it be inherited, and when. */
 
 #include "inherit.h"
 
@@ -60,7 +60,7 @@ static int next_inherited(DIR *dir, const char *instance, char *name)
             continue;
         }
         target[n] = '\0';
-        /* One that this process opened itself is close-on-exec. */
+        /* A descriptor that this process opened itself is close-on-exec. */
         flags = link_matches(target, instance, name) ? fcntl(fd, F_GETFD) : -1;
         if (flags >= 0 && (flags & FD_CLOEXEC) == 0) {
             return fd;

@@ -4,15 +4,15 @@
 /* How generations are related.
  *
  * A master's *current* generation is its newest that was not aborted: the one
- * that it starts workers of. Usually one master makes all generations of a
- * node, and the newest one is current. In an upgrade of the binary there are
- * two masters, each with a current generation, and both may serve for an hour;
+ * whose workers it starts. Usually one master makes all generations of a node,
+ * and the newest one is current. In an upgrade of the binary there are two
+ * masters, each with a current generation, and both may serve for an hour;
  * after a roll-back the current number is the lower one.
  *
- * All of this is a look at records that may change behind it. What it is used
- * for, what a callback is told and which generations may be settled, allows an
- * answer that was true at some moment of the look: a settling act swaps the
- * word that it has judged. */
+ * All of this is a look at records that may change behind it. The answers serve
+ * two purposes: to tell a callback, and to find generations that may be
+ * settled. For both it is enough that an answer was true at some moment of the
+ * look: the act that settles a generation swaps the word that it has judged. */
 
 #include "kin.h"
 
@@ -58,7 +58,7 @@ uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id,
         }
         if (info.id > id ? newer != 0 && newer < info.id
                          : !ending || master == own || other > info.id) {
-            continue; /* no better than what is known */
+            continue; /* no better than the one that is known */
         }
         current = wm_kin_newest(node, master, false) == info.id;
         if (info.id > id) {

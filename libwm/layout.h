@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The bytes of a segment: what lies where, who writes it, who reads it, and
- * whether a stale value may be read. protocol.md argues why the protocol on
- * these bytes is right; the *_fields.h say each access's order.
+/* The bytes of a segment. A table for each struct says which processes write
+ * and read each field, and whether a stale value may be read. protocol.md
+ * argues why the protocol on these bytes is right; the *_fields.h say the order
+ * of each access.
  *
  * Every field that can change after the segment was made is an _Atomic. No
- * pointer and no libc object is stored: a broken worker may scribble over
- * all of this, and the others must get away with wrong numbers at worst.
+ * pointer and no libc object is stored: a broken worker may scribble over all
+ * of this, and must do no worse to the others than to show them wrong numbers.
  *
  * The segment may be another minor version's, with longer structs: strides and
  * the header's size are in the constants, and wm_*_at() go by them. A field
- * that is added later lies behind those of today or in a reserved place, and
- * carries the number of the joining (or generation) that wrote it, so that one
- * which an older version left alone reads as absent. */
+ * that is added later lies behind those of today or in a reserved place. It
+ * carries the number of the joining (or generation) that wrote it, so a reader
+ * can tell that an older version left it alone. */
 
 #ifndef WM_LAYOUT_H
 #define WM_LAYOUT_H
@@ -35,8 +36,8 @@
 #define WM_GENERATIONS_SPARE 64u /* records beyond one for each worker */
 #define WM_LOG_MAX 1048576u
 
-/* The line that is hot: one for each worker, and all that counts and snapshots
- * read.
+/* The hot line of a record, one for each worker. Counts and snapshots read
+ * nothing else.
  *
  *   field       written by                 read by        stale?
  *   word        its worker, sweepers; CAS  all            no: a swap decides
@@ -60,7 +61,7 @@ struct wm_record {
     uint64_t reserved[2];
 };
 
-/* The lines that are cold.
+/* The cold lines of a record.
  *
  *   field       written by                 read by        stale?
  *   ident       its joiner                 sweepers       told by the pid
@@ -125,7 +126,7 @@ struct wm_lock_area {
     uint32_t reserved1;
 };
 
-/* Who leads.
+/* The lead.
  *
  *   field       written by                 read by        stale?
  *   word        the worker that takes or   all            no: a swap decides
@@ -142,7 +143,7 @@ struct wm_leader_area {
 /* One entry of the event log. A writer takes a number, writes the fields, then
  * their checksum with that number; a reader believes what the checksum proves.
  * So a writer that dies, or one that sleeps while the ring goes round once,
- * spoils one entry and no reader. */
+ * spoils one entry, and misleads no reader. */
 struct wm_log_record {
     _Alignas(WM_LINE) _Atomic(uint64_t) check;
     _Atomic(uint64_t) time; /* CLOCK_REALTIME, ms */
@@ -153,15 +154,15 @@ struct wm_log_record {
     uint64_t reserved[2];
 };
 
-/* What this library knows of a segment's make: bits of the constants. A library
- * that finds an incompatible bit it does not know refuses the segment; a
- * compatible one does not concern it. A process behaves by the segment's bits,
- * and not by its own version. */
+/* The features that this library knows: bits in the constants, which say how a
+ * segment is made. A library refuses a segment with an incompatible bit that it
+ * does not know; such a compatible bit does not concern it. A process goes by
+ * the segment's bits, and not by its own version. */
 #define WM_FEATURES_COMPATIBLE UINT64_C(0)
 #define WM_FEATURES_INCOMPATIBLE UINT64_C(0)
 
 struct wm_segment_header {
-    /* Never changed once magic is stored, which comes last. */
+    /* These never change once magic is stored, which comes last. */
     _Alignas(WM_LINE) _Atomic(uint64_t) magic;
     uint32_t abi;
     uint32_t header_size;
@@ -216,7 +217,7 @@ struct wm_segment_header {
 #define WM_COLD_LEAST 128u
 #define WM_GENERATION_LEAST 64u
 #define WM_LOG_LEAST 64u
-/* What no version will pass. */
+/* No version goes beyond this. */
 #define WM_STRIDE_MOST 4096u
 
 static_assert(sizeof(struct wm_record) >= WM_RECORD_LEAST, "a line a worker");
@@ -250,8 +251,8 @@ struct wm_geometry {
     uint64_t size; /* the whole: 5 GB at most, which may be too much to map */
 };
 
-/* Fills in the offsets and the size, which no bounds of a checked header make
- * overflow; whether the process can map so much is the caller's to check. */
+/* Fills in the offsets and the size. They do not overflow within the bounds of
+ * a checked header; the caller checks whether the process can map so much. */
 static inline void wm_geometry_lay_out(struct wm_geometry *g)
 {
     g->generations = g->capacity + WM_GENERATIONS_SPARE;
@@ -263,7 +264,7 @@ static inline void wm_geometry_lay_out(struct wm_geometry *g)
     g->size = g->log + (uint64_t)g->log_entries * g->log_stride;
 }
 
-/* Of a segment that this library makes. */
+/* The geometry of a segment that this library makes. */
 static inline struct wm_geometry wm_geometry(uint32_t capacity,
                                              uint32_t log_entries)
 {

@@ -6,26 +6,27 @@
  * Definitions. The leader's word holds a term, and a number made of the join
  * number of the worker that leads. A leader is *good* while its record is LIVE
  * and no live worker is of a newer generation. A worker *stands* by asking: it
- * takes the lead where it is live, of the newest generation that has live
- * workers, and the word names nobody good.
+ * takes the lead if it is live, if it is of the newest generation that has live
+ * workers, and if the word names no good leader.
  *
  *     worker:   load own state .. load word W .. look at records .. swap from W
  *
  * 1. Only a worker itself puts its number into the word, by a swap from W to
- *    the next term. So no two workers ever hold one term [I11]; and a worker
- *    that took its time, while the lead passed on, fails.
- * 2. If W names the worker, and its own state was LIVE when that was loaded
- *    before, then it was live and leading at that moment: no other process can
- *    have put its number there since [L].
- * 3. If W names another one, and the word is still W after the look, then what
- *    the look found of that leader was so while W stood.
+ *    the next term. So no two workers ever hold one term [I11]; and if the lead
+ *    passed on while a worker took its time, the swap of that worker fails.
+ * 2. If W names the worker, and its own state, which was loaded before W, was
+ *    LIVE, then the worker was live and leading at the moment of that load: no
+ *    other process can have put its number there since [L].
+ * 3. If W names another worker, and the word is still W after the look, then
+ *    all that the look found of that leader was so while W stood.
  * 4. A join number never comes again, so that the next worker in the slot of a
  *    former leader does not inherit its lead.
  *
- * A leader that is stopped after it asked, while another takes over, answers
- * late. That is what the term is for: it hands the term along to whatever it
- * writes to, which refuses an older one. A leader that dies is taken over from
- * as soon as a sweep has marked it. */
+ * A leader may be stopped after it asked, while another worker takes over; then
+ * its answer comes late. The term is there for this case: the leader hands it
+ * along to whatever it writes to, and the receiver refuses a term that is older
+ * than one it has seen. If a leader dies, another worker takes over as soon as
+ * a sweep has marked the dead one. */
 
 #include "leader.h"
 
@@ -70,9 +71,9 @@ static bool look(const struct wm_node *node, uint32_t slot, uint32_t leader,
     return true;
 }
 
-/* All records: who leads, and the newest generation that has live workers. One
- * pass is no moment; a decision that rests on it is a swap from the word that
- * was loaded before. */
+/* Looks at all records for the leader, and for the newest generation that has
+ * live workers. A pass does not show one moment; so a decision that rests on it
+ * is a swap from the word that was loaded before. */
 static void look_at_all(const struct wm_node *node, uint32_t leader,
                         struct poll *p)
 {
@@ -84,8 +85,8 @@ static void look_at_all(const struct wm_node *node, uint32_t leader,
     }
 }
 
-/* The leader where it was last seen. The hint may be anything: the record there
- * counts only if it is the leader's, by its join number. */
+/* Looks for the leader where the hint says. The hint may be any number: the
+ * record there counts only if it is the leader's, by its join number. */
 static bool look_at_hint(const struct wm_node *node, uint32_t leader,
                          struct poll *p)
 {
@@ -102,7 +103,7 @@ static uint64_t load_word(const struct wm_node *node)
     return leader_word_acquire(&node->segment.header->leader);
 }
 
-/* What was found in the look between two loads of this very word. */
+/* Fills in what a look found between two loads of this very word. */
 static void describe(struct wm_leader *leader, uint64_t word,
                      const struct poll *p)
 {
@@ -116,8 +117,8 @@ static void describe(struct wm_leader *leader, uint64_t word,
     };
 }
 
-/* Whether this worker is LIVE, loaded before the leader's word: conclusion 2
- * rests on this order. */
+/* Whether this worker is LIVE. Its state is loaded before the leader's word:
+ * conclusion 2 rests on this order. */
 static bool is_live(const struct wm_worker *w)
 {
     const struct wm_record *r = wm_worker_record(w);
@@ -131,7 +132,7 @@ static bool is_live(const struct wm_worker *w)
     return wm_word_state(word) == WM_LIVE && wm_word_pid(word) == w->pid;
 }
 
-/* The worker's own lead needs no look: it is live, and named. */
+/* If the worker itself leads, no look is needed: it is live, and named. */
 static void describe_own(const struct wm_worker *w, struct wm_leader *leader,
                          uint64_t word)
 {
@@ -146,9 +147,9 @@ static void describe_own(const struct wm_worker *w, struct wm_leader *leader,
     };
 }
 
-/* The swap is from the word that was judged: nobody has led in between. The
- * hint follows it, and a worker that dies before leaves an old hint, which
- * costs the others one look at all records. */
+/* The swap is from the word that was judged, so nobody has led in between. The
+ * hint follows the swap. If the worker dies in between, an old hint stays,
+ * which costs the others one look at all records. */
 static bool take_the_lead(struct wm_worker *w, uint64_t *word)
 {
     struct wm_leader_area *area = &w->node->segment.header->leader;
@@ -166,10 +167,10 @@ static bool take_the_lead(struct wm_worker *w, uint64_t *word)
     return true;
 }
 
-/* Whether the lead is not this worker's to take: a good leader is there, or the
- * worker may not stand. A leader of the worker's own or of a newer generation
- * that is live is good without a look at all: those who are newer ask
- * themselves. */
+/* Whether this worker must not take the lead: there is a good leader, or the
+ * worker may not stand. If the leader is live, and of the worker's own or of a
+ * newer generation, the worker need not look at all records: workers of a still
+ * newer generation stand for themselves. */
 static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
                    struct poll *p)
 {
@@ -183,10 +184,10 @@ static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
            (p->join != 0 && p->generation >= p->newest);
 }
 
-/* For those who only ask: nothing is written, so that a process that has mapped
- * the segment read-only may ask as well. After ROUNDS, in each of which the
- * lead passed on, the answer is the last look's. Its term is that of the word
- * before the look: whatever has seen a newer one refuses it. */
+/* Asks without standing. Nothing is written, so a process that has mapped the
+ * segment read-only may ask as well. If the lead passed on in each of ROUNDS
+ * rounds, the answer is that of the last look. Its term is that of the word
+ * before the look, so a receiver that has seen a newer term refuses it. */
 static void inspect(const struct wm_node *node, struct wm_leader *leader)
 {
     struct poll p;
@@ -202,15 +203,17 @@ static void inspect(const struct wm_node *node, struct wm_leader *leader)
         }
     } while (load_word(node) != word && ++round < ROUNDS);
     describe(leader, word, &p);
-    /* By record and pid: another thread may be writing the handle's number. */
+    /* Compared by record and pid, since another thread may be writing the
+     * handle's join number. */
     leader->mine = p.join != 0 &&
                    wm_worker_record(&node->worker) ==
                        wm_record_at(&node->segment, p.slot) &&
                    p.pid == wm_ident_pid(wm_self_ident());
 }
 
-/* ROUNDS bounds the call, whatever others do: a round that does not end has met
- * another worker's swap. After the last, the answer is whoever won. */
+/* ROUNDS bounds the call, whatever other processes do: a round that does not
+ * return has met another worker's swap. After the last round, the answer is the
+ * worker that has the lead then. */
 static int stand(struct wm_worker *worker, struct wm_leader *leader)
 {
     const struct wm_node *node = worker->node;
@@ -221,8 +224,8 @@ static int stand(struct wm_worker *worker, struct wm_leader *leader)
         return -ECHILD;
     }
     for (int round = 0; round < ROUNDS; round++) {
-        /* First the state, then the word: if we are named there, we were
-         * live and leading at that moment. */
+        /* The state is loaded first, then the word: if the word names this
+         * worker, it was live and leading at the first load. */
         bool live = is_live(worker);
         uint64_t word = load_word(node);
         struct poll p;
@@ -281,9 +284,9 @@ int wm_leader_inspect(const struct wm_node *node, struct wm_leader *leader)
     return error;
 }
 
-/* A worker that drains or leaves gives its lead up. Where another thread of the
+/* A worker that drains or leaves gives its lead up. If another thread of the
  * process stands at the same time, the lead may stay with a worker that is not
- * LIVE any more: the next that asks takes it. */
+ * LIVE any more: the next worker that asks takes it. */
 void wm_leader_resign(struct wm_worker *worker)
 {
     struct wm_leader_area *area = &worker->node->segment.header->leader;

@@ -15,7 +15,7 @@
  *    value that was free or whose holder was proven dead. A dead process stays
  *    dead, so that the proof still holds when the swap succeeds; and if another
  *    contender was quicker, the value is another one.
- * 2. Nothing needs repair after a death: no state lies under the lock. Marks
+ * 2. Nothing needs repair after a death: no state depends on the lock. Marks
  *    and ends are swapped in by themselves; the lock orders callbacks alone.
  * 3. A process that is stopped between its proof and its swap does no harm: the
  *    swap is from the very value that it judged.
@@ -26,14 +26,14 @@
  *     holder:                   word freed ... wake + 1 ... wake one
  *
  * If the release comes before the sleep, the count is another one, and the
- * kernel does not let the sleeper sleep [J]. The dead wake nobody, so sleepers
- * look again every PROBE_MS.
+ * kernel does not let the sleeper sleep [J]. A dead holder wakes nobody, so
+ * sleepers look again every PROBE_MS.
  *
  * Polling. A contender that may not sleep (a timer in an event loop) polls, and
  * would starve behind sleepers. At each try it signs `next` with its pid and
- * the time, and while the signature is fresh a free lock is left to it. The
- * signature goes stale by itself after RESERVED_MS: that is what a contender
- * which died costs the others. */
+ * the time, and while the signature is fresh, the others leave a free lock to
+ * it. The signature goes stale by itself after RESERVED_MS; a contender that
+ * died costs the others no more than that. */
 
 #include "lock.h"
 
@@ -46,13 +46,13 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-/* How long a dead holder keeps the sleepers, in ms, and how long a signature of
- * a contender that polls is believed. */
+/* In ms: how long a dead holder keeps the sleepers, and how long the signature
+ * of a contender that polls is believed. */
 #define PROBE_MS 50
 #define LOOKS 8 /* at a holder, while the lock keeps passing on */
 #define RESERVED_MS 100
 
-/* A process that has the holder's pid, but began at another time, is not it. */
+/* A process with the holder's pid that began at another time is another one. */
 static bool holder_is_dead(uint64_t word)
 {
     uint32_t pid = wm_lock_pid_of(word);
@@ -67,7 +67,7 @@ static bool holder_is_dead(uint64_t word)
 }
 
 /* For a sweep, which spares the holder. A worker that has released the lock by
- * the time of the answer has beaten before it did. */
+ * the time of the answer has beaten before that. */
 uint32_t wm_lock_pid(const struct wm_node *node)
 {
     return wm_lock_pid_of(lock_word_acquire(&node->segment.header->lock));
@@ -88,7 +88,7 @@ static bool is_reserved_by_other(const struct wm_lock_area *lock, uint64_t now,
 }
 
 /* Signs for the next turn, unless another's signature is fresh; returns whether
- * it is this process's now. */
+ * the turn is this process's now. */
 static bool reserve(struct wm_lock_area *lock, uint64_t now, uint32_t own)
 {
     uint64_t turn = lock_turn(lock);
@@ -97,7 +97,7 @@ static bool reserve(struct wm_lock_area *lock, uint64_t now, uint32_t own)
            lock_swap_turn(lock, turn, wm_word(0, own, now));
 }
 
-/* Its turn has come. A signature that is another's by now stays. */
+/* The process has the lock, and takes its signature away; another's stays. */
 static void unreserve(struct wm_lock_area *lock, uint32_t own)
 {
     uint64_t turn = lock_turn(lock);
@@ -109,8 +109,8 @@ static void unreserve(struct wm_lock_area *lock, uint32_t own)
 
 /* ------------------------------------------------------------------- try */
 
-/* Says who has the lock and what for, for those who look. The lock is held
- * already: a holder that dies before this has said nothing yet [K]. */
+/* Describes the holder and its purpose, for processes that look. The lock is
+ * held already: a holder that dies before this has no description [K]. */
 static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
 {
     uint64_t generation = wm_worker_record(&node->worker) != NULL
@@ -122,8 +122,8 @@ static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
     wm_node_set_held(node, word);
 }
 
-/* One try: 0, WM_RECOVERED, or -EBUSY. The failing swap is not tried again: it
- * has met another contender's, and the lock is that one's now. */
+/* One try: 0, WM_RECOVERED, or -EBUSY. A swap that fails is not tried again: it
+ * has met another contender's, and that one has the lock now. */
 static int try_once(struct wm_node *node, uint32_t purpose)
 {
     struct wm_lock_area *lock = &node->segment.header->lock;
@@ -155,8 +155,8 @@ static int try_once(struct wm_node *node, uint32_t purpose)
     return dead ? WM_RECOVERED : 0;
 }
 
-/* The lock is the process's: a second thread of the holder would wait for its
- * own process. */
+/* The lock belongs to the process: a second thread of the holder would wait for
+ * its own process. */
 static int may_contend(const struct wm_node *node)
 {
     int error = wm_node_usable(node);
@@ -167,7 +167,7 @@ static int may_contend(const struct wm_node *node)
     return wm_node_held(node) != 0 ? -EDEADLK : 0;
 }
 
-/* Of several pollers one has the fresh signature: it is told that it is the
+/* One of several pollers has the fresh signature. It is told that it is the
  * next, so that it polls more often than the others. */
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
 {
@@ -188,7 +188,7 @@ int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
 
 /* --------------------------------------------------------------- inspect */
 
-/* What the word says by itself. */
+/* The facts that the word tells by itself. */
 static void inspect_word(const struct wm_node *node, uint64_t word,
                          struct wm_lock_holder *holder)
 {
@@ -199,8 +199,8 @@ static void inspect_word(const struct wm_node *node, uint64_t word,
     };
 }
 
-/* Adds what the holder has said of itself, if it has; false, and nothing added,
- * if it may be what the next one says. */
+/* Adds the holder's description, if there is one. Returns false, and adds
+ * nothing, if the description may be the next holder's. */
 static bool inspect_said(const struct wm_lock_area *lock, uint64_t word,
                          struct wm_lock_holder *holder)
 {
@@ -223,8 +223,8 @@ static bool inspect_said(const struct wm_lock_area *lock, uint64_t word,
     return true;
 }
 
-/* A look that met a change of holders is taken again; after LOOKS of them the
- * word alone is told. */
+/* A look that met a change of holders is repeated; after LOOKS of them only the
+ * facts of the word are told. */
 static void inspect(const struct wm_node *node, struct wm_lock_holder *holder)
 {
     const struct wm_lock_area *lock = &node->segment.header->lock;
@@ -253,7 +253,7 @@ int wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
 
 /* ------------------------------------------------------------------ wait */
 
-/* The kernel compares `wake` with what was seen, under its own lock, before the
+/* The kernel compares `wake` with `seen`, under a lock of its own, before the
  * thread sleeps: no release between the two is missed. */
 static void sleep_on(_Atomic uint32_t *wake, uint32_t seen, uint64_t ms)
 {
@@ -265,8 +265,8 @@ static void sleep_on(_Atomic uint32_t *wake, uint32_t seen, uint64_t ms)
     syscall(SYS_futex, wake, FUTEX_WAIT, seen, &timeout, NULL, 0);
 }
 
-/* Whether one holder is past what the caller grants it. Each holding has a
- * sequence number of its own. Where the holder has not said since when it holds
+/* Whether one holder keeps the lock for longer than the caller grants. Each
+ * holding has a number of its own. If the holder has not said since when it has
  * the lock, the time runs from when this waiter first saw that number. */
 struct patience {
     uint32_t sequence;
@@ -294,7 +294,7 @@ static bool is_held_too_long(const struct wm_node *node, struct patience *p,
     return held > hold_ms;
 }
 
-/* A waiter is not judged by time, as long as it beats. */
+/* A waiter beats, so that no sweeper marks it as stalled. */
 static void keep_beating(struct wm_node *node)
 {
     if (wm_worker_record(&node->worker) != NULL) {
@@ -302,10 +302,10 @@ static void keep_beating(struct wm_node *node)
     }
 }
 
-/* Each round: the count of releases first, then a try, then a sleep that a
- * release in between does not let begin. The limits are looked at between the
- * two: one for the whole wait, one for each holder, so that a waiter may stand
- * behind any number of short callbacks, but not behind one that hangs. */
+/* Each round loads the count of releases, tries, and sleeps, unless a release
+ * was counted since. Before the sleep it checks two limits, one for the whole
+ * wait and one for each holder: a waiter may stand behind any number of short
+ * callbacks, but not behind one that hangs. */
 int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
 {
     WM_REQUIRE(node);
@@ -327,7 +327,7 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
         return result;
     }
     for (;;) {
-        /* Before the try: a release in between makes the sleep return. */
+        /* Loaded first: a release from here on makes the sleep return. */
         uint32_t wake = lock_wake_acquire(lock);
         uint64_t ms = PROBE_MS;
 
@@ -353,8 +353,8 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
     }
 }
 
-/* The beat, the word, the count, the wake: if the process dies after the word,
- * the lock is free and the next to look takes it; sleepers look within
+/* Beats, frees the word, counts, wakes. If the process dies after it has freed
+ * the word, the next contender that looks takes the lock; sleepers look within
  * PROBE_MS. */
 int wm_lock_release(struct wm_node *node)
 {
@@ -370,8 +370,8 @@ int wm_lock_release(struct wm_node *node)
     if (held == 0) {
         return -EPERM;
     }
-    /* First: once it has released the lock, this worker is judged by time
-     * again. */
+    /* The worker beats first: once it has released the lock, sweepers judge it
+     * by time again. */
     /* Safeguard: holder_beats_before_it_releases */
     keep_beating(node);
     wm_node_set_held(node, 0);
@@ -388,8 +388,8 @@ void wm_lock_hold_note(struct wm_node *node, struct wm_lock_hold *hold)
     hold->word = wm_node_held(node);
 }
 
-/* For a cleanup handler, which may run long after: the word of a holding is
- * never that of a later one, as long as fewer than 2^24 lie between. */
+/* For a cleanup handler, which may run long after the holding: its word is
+ * never that of a later holding, as long as fewer than 2^24 lie between. */
 void wm_lock_hold_release(void *hold)
 {
     const struct wm_lock_hold *h = hold;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
+/* The lock, as a sweep asks about it. */
+
 #ifndef WM_LOCK_H
 #define WM_LOCK_H
 

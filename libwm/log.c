@@ -3,17 +3,18 @@
 
 /* The event log: a ring that anybody may write to at any time.
  *
- * A number taken from a counter says whose entry it is; after the fields comes
- * a checksum over them and the number, and that is all the synchronisation
- * there is. A reader that finds the checksum it computes has found one
- * writer's fields, whole; any other finding is an entry being written, never
- * finished, overwritten, or spoilt by a writer that slept while the ring went
- * round: a missed entry, not a wrong one.
+ * A writer takes a number from a counter, and the entry of that number is its
+ * own. After the fields it writes a checksum over them and the number; there is
+ * no other synchronisation. If a reader finds the checksum that it computes, it
+ * has found the fields of one writer, and all of them. If not, the entry is
+ * being written, was never finished, was overwritten, or was spoilt by a writer
+ * that slept while the ring went round: the reader misses an entry, but gets no
+ * wrong one.
  *
- * Nobody can tell an entry that is being written from one that never will be:
- * it names its writer last. A reader stops before it while what follows it is
- * young, so that a slow writer's entry is told in its place, and passes over it
- * then. */
+ * A reader cannot tell an entry that is being written from one that never will
+ * be finished: its checksum comes last. So the reader stops before it while the
+ * entry that follows is young, and a slow writer's entry is told in its place;
+ * later the reader passes over it. */
 
 #include "log.h"
 
@@ -42,7 +43,7 @@ static uint64_t fold(uint64_t sum, uint64_t value)
     return sum ^ sum >> 29;
 }
 
-/* Never 0, which is what a fresh ring holds. */
+/* Never 0, since a fresh ring holds 0. */
 static uint64_t checksum(uint64_t number, const uint64_t field[WM_LOG_FIELDS])
 {
     /* Safeguard: checksum_covers_the_number */
@@ -60,9 +61,10 @@ static struct wm_log_record *record_of(const struct wm_node *node,
     return wm_log_at(&node->segment, number);
 }
 
-/* The epoch is the number of entries, as far as a futex can look at it: every
- * change of the membership makes its entry after it was made, and a wait for
- * another epoch than the one before a look misses none. */
+/* The epoch is the low half of the number of entries, which a futex can look
+ * at. A process that changes the membership makes the entry after the change.
+ * So a process that loads the epoch, looks, and then waits for another epoch
+ * misses no change. */
 static uint32_t *epoch_word(const struct wm_node *node)
 {
     uint32_t *half = (uint32_t *)(void *)&node->segment.header->log_next;
@@ -142,7 +144,7 @@ static bool read_entry(const struct wm_node *node, uint64_t number,
     return true;
 }
 
-/* Patient with an entry that is just being written, but not for long. */
+/* Reads an entry, with some patience if it is just being written. */
 static bool await_entry(const struct wm_node *node, uint64_t number,
                         struct wm_log_entry *entry)
 {
@@ -166,7 +168,7 @@ static bool is_overwritten(const struct wm_node *node, uint64_t number)
 static bool find_next(const struct wm_node *node, uint64_t number,
                       uint64_t newest, struct wm_log_entry *next)
 {
-    while (number++ < newest) { /* which may be the last number there is */
+    while (number++ < newest) { /* newest may be the last number there is */
         if (read_entry(node, number, next)) {
             return true;
         }
@@ -174,8 +176,9 @@ static bool find_next(const struct wm_node *node, uint64_t number,
     return false;
 }
 
-/* Whether an entry is that old; one as far ahead is from before the clock was
- * set. Asked after it was read, so that it is not ahead by itself. */
+/* Whether an entry is that old. An entry that lies as far ahead counts as well:
+ * it is from before the clock was set back. The clock is read after the entry
+ * was, so an entry is not ahead without that. */
 static bool is_old(const struct wm_log_entry *entry, uint32_t ms)
 {
     uint64_t age = realtime_ms() - entry->time;
@@ -199,7 +202,7 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
         return result;
     }
     *count = 0;
-    /* Numbers that the ring has no room for; `since` of another life. */
+    /* `since` may be of another life; the ring has no room for all numbers. */
     if (number > newest) {
         number = newest;
     } else if (newest - number > entries) {
@@ -216,7 +219,7 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
         } else if (is_overwritten(node, number + 1)) {
             lost++;
         } else {
-            /* Once for all the gaps before the same one. */
+            /* One search serves all gaps before the same entry. */
             if (number + 1 >= next.number &&
                 !find_next(node, number + 1, newest, &next)) {
                 break; /* its writer may be at it: a later call tells */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Nodes in a process: the registry, what a fork changes, attach and open.
+/* Nodes in a process: the registry, fork, attach and open.
  *
  * A reload loads a fresh configuration into a process that lives on. So the
  * process keeps a registry: a process that attaches to an instance again gets
  * the handle that is there. The library is never unloaded for the same reason.
- * Each attach is given back once; what a master attached is inherited by its
- * children with the count, and each gives it back for itself (release.c). */
+ * Each attach is given back once. A child inherits the attaches of its master
+ * with their count, and gives them back for itself (release.c). */
 
 #include "node.h"
 
@@ -38,7 +38,7 @@ static void before_fork(void)
     for (struct wm_node *n = registry; n != NULL; n = n->next) {
         wm_segment_keep_private(&n->segment);
     }
-    /* Whatever is to be adopted has been: a server forks when it is set up. */
+    /* A server forks once it is set up, so it has adopted its nodes by now. */
     if (is_heir) {
         is_heir = false;
         wm_segment_disown();
@@ -54,8 +54,8 @@ static void after_fork_in_parent(void)
 }
 
 /* The child takes part in the node, but the worker and the lock are its
- * parent's. nginx execs its next binary from a child of the master: there, and
- * only there, the descriptor is to be inherited. What a worker forks may exec
+ * parent's. nginx execs its next binary from a child of the master, and only
+ * there the descriptor is to be inherited. A child of a worker may exec
  * anything, and is no next binary. */
 static void after_fork_in_child(void)
 {

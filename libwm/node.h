@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The handles: what a process knows of a node and of its own worker. */
+/* The handles: all that a process knows of a node and of its own worker. */
 
 #ifndef WM_NODE_H
 #define WM_NODE_H
@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How far a start or an exit has come: what wm_start_next() or wm_exit_next()
- * does next. */
+/* How far a start or an exit has come: the step that wm_start_next() or
+ * wm_exit_next() does next. */
 enum wm_step {
     WM_STEP_NONE,
     WM_STEP_START,
@@ -23,11 +23,11 @@ enum wm_step {
     WM_STEP_RECOVERIES, /* its own */
     WM_STEP_EXIT,
     WM_STEP_DRAIN,      /* and the close */
-    WM_STEP_OWED_AFTER, /* what the exit has found of others */
+    WM_STEP_OWED_AFTER, /* events of others that the exit has found */
     WM_STEP_ENDS        /* of its generation */
 };
 
-/* The process's own worker. `record` is NULL while none is held; the fork
+/* The process's own worker. `record` is NULL while it has none; the fork
  * handler clears it in the child. */
 struct wm_worker {
     struct wm_record *_Atomic record;
@@ -44,7 +44,7 @@ struct wm_worker {
     uint32_t role;
     _Atomic uint32_t recovered; /* of its stalls, how many were taken */
     enum wm_step step;
-    uint32_t kinds; /* that its start or exit gives */
+    uint32_t kinds; /* of events that its start or exit gives */
     uint32_t most;  /* events that its exit may still give */
     bool start_given;
     bool exit_given;
@@ -64,7 +64,7 @@ struct wm_node {
     int not_adopted; /* the errno that forbade to take over, or 0 */
     bool adopted;
     bool joined;     /* this process is or was a worker */
-    bool of_worker;  /* a process before this one was */
+    bool of_worker;  /* an ancestor of this process was */
     uint64_t forker; /* ident of the process that forked this one, 0 */
     uint64_t begun;  /* the generation begun last by begun_by */
     uint64_t begun_by;
@@ -85,9 +85,9 @@ static inline bool wm_node_writable(const struct wm_node *node)
     return node->segment.writable;
 }
 
-/* 0, or why nothing may be changed: -EROFS; -EUCLEAN where somebody has written
- * over what never changes, so that nothing that lies there is to be believed.
- */
+/* 0, or why this process may change nothing: -EROFS; -EUCLEAN if a process has
+ * written over the bytes that never change: then nothing in the segment can be
+ * believed. */
 static inline int wm_node_usable(const struct wm_node *node)
 {
     const struct wm_segment *s = &node->segment;
@@ -103,15 +103,16 @@ static inline int wm_node_usable(const struct wm_node *node)
  * another thread may look at them while its owner changes them (wm.h,
  * "Threads"). */
 
-/* The record of the process's worker, or NULL. Relaxed: what it points to is
- * shared memory, whose fields have orders of their own. */
+/* The record of the process's worker, or NULL. Relaxed: it points to shared
+ * memory, whose fields have orders of their own. */
 static inline struct wm_record *wm_worker_record(const struct wm_worker *w)
 {
     return atomic_load_explicit(&w->record, memory_order_relaxed);
 }
 
 /* The same for another thread of the process. Acquire: pairs with
- * wm_worker_set_record(), so that the handle is seen as its owner filled it. */
+ * wm_worker_set_record(), so that the thread sees the handle as its owner
+ * filled it in. */
 static inline struct wm_record *
 wm_worker_record_acquire(const struct wm_worker *w)
 {
@@ -151,8 +152,8 @@ static inline bool wm_worker_take_late(struct wm_worker *w)
     return atomic_exchange_explicit(&w->late, false, memory_order_relaxed);
 }
 
-/* The lock's word while this process has it, else 0. Relaxed: what it stands
- * for, the lock itself, has the orders. */
+/* The lock's word while this process has it, else 0. Relaxed: the lock itself
+ * has the orders. */
 static inline uint64_t wm_node_held(const struct wm_node *node)
 {
     return atomic_load_explicit(&node->held, memory_order_relaxed);
@@ -165,8 +166,7 @@ static inline void wm_node_set_held(struct wm_node *node, uint64_t word)
 }
 
 /* Whether the process that has begun its generation has forked since. Relaxed:
- * a thread that forks and one that abandons a generation are the caller's to
- * order. */
+ * the caller orders a thread that forks and one that abandons a generation. */
 static inline bool wm_node_has_forked(const struct wm_node *node)
 {
     return atomic_load_explicit(&node->forked, memory_order_relaxed);
@@ -178,7 +178,7 @@ static inline void wm_node_set_forked(struct wm_node *node, bool forked)
     atomic_store_explicit(&node->forked, forked, memory_order_relaxed);
 }
 
-/* How many slots need a look: none from here on was ever used [I]. */
+/* How many slots need a look: no slot from there on was ever used [I]. */
 static inline uint32_t wm_node_high(const struct wm_node *node)
 {
     uint32_t high = header_high_acquire(node->segment.header);

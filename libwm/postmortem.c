@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What a dead segment tells. Nobody takes part in it, so nothing changes while
- * it is read, and what lies there may be anything [I10]. */
+/* The facts that a dead segment tells. Nobody takes part in it, so nothing
+ * changes while it is read; but any bytes may lie there [I10]. */
 
 #include "postmortem.h"
 
@@ -11,8 +11,8 @@
 
 #include <errno.h>
 
-/* Whether a record tells of a worker that has not left, and whose end nobody
- * was told of. */
+/* Whether a record tells of a worker that has not left, and whose end was not
+ * given. */
 static bool is_untold(const struct wm_segment *s, uint32_t slot, uint64_t word)
 {
     const struct wm_record *r = wm_record_at(s, slot);
@@ -32,7 +32,7 @@ static bool is_untold(const struct wm_segment *s, uint32_t slot, uint64_t word)
     }
 }
 
-/* What an unclean end left to tell. */
+/* Adds the facts that an unclean end has left. */
 static void add_postmortem(struct wm_postmortem *p, const struct wm_segment *s)
 {
     for (uint32_t i = 0; i < s->geometry.capacity; i++) {
@@ -58,8 +58,8 @@ static void add_postmortem(struct wm_postmortem *p, const struct wm_segment *s)
     }
 }
 
-/* Judges a dead segment of an earlier life: what can be read is told, what is
- * no segment goes as well, what is another's stays. */
+/* Judges a dead segment of an earlier life: tells what it can read of it; a
+ * file that is no segment goes as well, another user's file stays. */
 bool wm_postmortem_judge(const struct wm_segment *segment, int error,
                          void *argument)
 {
@@ -82,7 +82,7 @@ bool wm_postmortem_judge(const struct wm_segment *segment, int error,
     case -EPERM:
         p->foreign++;
         return false;
-    default: /* we could not look: the next start may */
+    default: /* this process could not look; the next start may */
         return false;
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What a dead segment tells of the life that it was. */
+/* The facts that a dead segment tells of its life. */
 
 #ifndef WM_POSTMORTEM_H
 #define WM_POSTMORTEM_H
@@ -10,9 +10,9 @@
 
 /* Judges for wm_segment_unlink(). */
 
-/* Of a dead segment of an earlier life: what can be read is added to the
- * struct wm_postmortem `argument`; what is no segment goes as well, what is
- * another user's stays. */
+/* Judges a dead segment of an earlier life: adds what it can read of it to
+ * `argument`, a struct wm_postmortem; a file that is no segment goes as well,
+ * another user's file stays. */
 bool wm_postmortem_judge(const struct wm_segment *segment, int error,
                          void *argument);
 

@@ -3,10 +3,10 @@
 
 /* Liveness, proven and never timed.
  *
- * A process is dead when its pid is gone, when it is a zombie (whoever should
- * reap it may sleep for hours), or when the pid belongs to a process with
- * another start time. pidfd_open tells the first two without /proc; it may be
- * forbidden, or there may be no descriptor left, so that kill and /proc stand
+ * A process is dead when its pid is gone, when it is a zombie (the process that
+ * should reap it may sleep for hours), or when the pid belongs to a process
+ * with another start time. pidfd_open tells the first two without /proc. It may
+ * be forbidden, or there may be no descriptor left; then kill and /proc stand
  * in. A file in /proc that cannot be seen proves nothing (hidepid). */
 
 #include "process.h"
@@ -34,7 +34,7 @@ uint64_t wm_now(void)
     return wm_clock_ms(CLOCK_MONOTONIC_COARSE);
 }
 
-/* What /proc/PID/stat says. */
+/* The facts that /proc/PID/stat tells. */
 struct stat_facts {
     bool ended;
     uint64_t start; /* clock ticks since boot */
@@ -52,8 +52,8 @@ static const char *skip_fields(const char *at, int fields)
 
 /* Fields 3 (state), 20 (threads) and 22 (start). The second field is the
  * command in parentheses and may hold anything, so parsing starts behind the
- * last one that closes. The state is that of the first thread, which may have
- * ended while others run on: a zombie has one thread. */
+ * last closing one. The state is that of the first thread, which may have ended
+ * while other threads run on; a zombie has one thread. */
 static bool read_stat(uint32_t pid, struct stat_facts *facts)
 {
     char path[32];
@@ -123,9 +123,10 @@ void wm_self_forget(void)
 }
 
 /* Whether a process with this start time began after claimed_ms. The start is
- * counted from boot, suspension included; the claim is not. The difference
- * between the two clocks only grows, so taking it now makes the start look
- * earlier at most: no living claimant is ever taken for a later process. */
+ * counted from boot, suspension included; the claim is counted without
+ * suspension. The difference between the two clocks only grows; so if it is
+ * taken now, the start can only look earlier than it was, and no living
+ * claimant is ever taken for a later process. */
 static bool began_after(uint64_t start, uint64_t claimed_ms)
 {
     /* In this order: a pause in between makes the start look earlier, too. */
@@ -135,13 +136,14 @@ static bool began_after(uint64_t start, uint64_t claimed_ms)
     uint64_t hertz = (uint64_t)sysconf(_SC_CLK_TCK);
     uint64_t start_ms = start * 1000u / hertz;
 
-    /* The claim is cut to the bits of a beat, those above are of now. One from
-     * before they last changed seems to lie ahead, and proves nothing. */
+    /* The claim is cut to the bits of a beat; the bits above are those of now.
+     * A claim from before they last changed seems to lie ahead, and proves
+     * nothing. */
     claimed_ms = wm_beat_at_full(claimed_ms, awake);
     return start_ms > asleep && start_ms - asleep > claimed_ms + 10;
 }
 
-/* 1: gone or a zombie; 0: alive; -1: not to be told this way. */
+/* Asks through a pidfd. 1: gone or a zombie; 0: alive; -1: it does not tell. */
 static int ask_pidfd(uint32_t pid)
 {
     struct pollfd p = {.events = POLLIN};

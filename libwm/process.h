@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What the kernel says of processes and of time. */
+/* Processes and time, as the kernel tells them. */
 
 #ifndef WM_PROCESS_H
 #define WM_PROCESS_H
@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* In whole milliseconds. */
+/* The time of a clock in whole milliseconds. */
 static inline uint64_t wm_clock_ms(clockid_t id)
 {
     struct timespec ts;
@@ -27,7 +27,7 @@ uint64_t wm_self_ident(void);
 /* Forgets what wm_self_ident knows: to be called in a fork's child. */
 void wm_self_forget(void);
 
-/* Another process as pid and start time; start is 0 where not to be seen. */
+/* Another process as pid and start time; start is 0 if it cannot be seen. */
 uint64_t wm_process_ident(uint32_t pid);
 
 enum wm_proof {
@@ -35,9 +35,9 @@ enum wm_proof {
     WM_PROOF_FULL   /* or the pid is another process's now: reads /proc */
 };
 
-/* True only where it is proven that the process `ident` is dead. Where its
- * start time is unknown (0), a process of that pid that began later than
- * claimed_ms (CLOCK_MONOTONIC, 0 unknown) proves it as well. */
+/* True only if it is proven that the process `ident` is dead. If its start time
+ * is unknown (0), a process with its pid that began later than claimed_ms
+ * (CLOCK_MONOTONIC; 0: unknown) proves that as well. */
 bool wm_process_dead(uint64_t ident, uint64_t claimed_ms, enum wm_proof proof);
 
 #endif

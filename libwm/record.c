@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* A worker's record: the one way to read whose it is, and the acts on its word
- * that other parts rest on: the beat, the recovery from a stall, the worker's
- * own change of state.
+/* A worker's record: the one way to read which worker has it, and the acts on
+ * its word that other parts rest on: the beat, the recovery from a stall, the
+ * worker's own change of state.
  *
  * Reading. A record changes hands while others look at it. Let W be the load
  * of the word, I the loads of the identity (generation, join, role, ...), and
@@ -21,11 +21,12 @@
  *    it succeeds, or if the word is loaded once more and has the same state
  *    and pid, then all that I returned is of the occupant that W found.
  *
- * Writing. Only the process of a record changes its word, but for two marks of
- * a sweeper: LIVE to STALLED, and anything to CRASHED or FREE once the process
- * is proven dead. So a swap of the worker's own that fails has met the first
- * of these marks, or another thread of its process, or the record is not this
- * worker's any more; the word that is seen then says which. */
+ * Writing. Only the process of a record changes the record's word, but for two
+ * marks of a sweeper: LIVE to STALLED, and anything to CRASHED or FREE once the
+ * process is proven dead. So if the worker's own swap fails, it has met the
+ * first of these marks, or a swap of another thread of its process, or the
+ * record is not this worker's any more. The word that it then finds says
+ * which. */
 
 #include "record.h"
 
@@ -40,9 +41,10 @@ bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
     uint64_t ident =
         record_cold_ident_acquire(wm_cold_at(&node->segment, slot));
 
-    /* The start time is of this occupant only together with its pid: a record
-     * that is CLAIMED may still have the former occupant's. Without one, the
-     * time in the word has to prove that the process began later. */
+    /* The start time is this occupant's only if it stands beside this
+     * occupant's pid; a record that is CLAIMED may still have the former
+     * occupant's. Without a start time, the time in the word has to prove that
+     * the process began later. */
     /* Safeguard: start_time_is_of_this_occupant */
     if (wm_ident_pid(ident) != pid || wm_word_state(word) == WM_CLAIMED) {
         ident = wm_ident(pid, 0);
@@ -52,13 +54,14 @@ bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
 
 /* --------------------------------------------------------------- recovery */
 
-/* Counts the stall that this worker came back from. It comes after the swap
- * out of STALLED, so that a process which loads the count first and the word
- * second never counts one stall twice (events.c).
+/* Counts the stall that this worker came back from. The count comes after the
+ * swap out of STALLED, so that a process which loads the count first and the
+ * word second never counts one stall twice (events.c).
  *
  * Between that swap and this one another thread of the process may drain, and
  * the record may be the next worker's, or of another joining of this process.
- * The count carries the join number that it is of: then it is left alone.
+ * The count carries the join number that it is of; another joining's is left
+ * alone.
  *
  * stalls: loaded before the swap out of STALLED, and so of this joining. */
 static void count_recovery(struct wm_worker *w, struct wm_record *r,
@@ -75,8 +78,8 @@ static void count_recovery(struct wm_worker *w, struct wm_record *r,
     wm_log_worker(w, WM_LOG_WORKER_RECOVERED);
 }
 
-/* Out of STALLED, by the worker itself. The clock is read here: the caller's
- * time may be from before the stall. */
+/* The worker itself swaps its word out of STALLED. It reads the clock here,
+ * since the caller's time may be from before the stall. */
 static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
 {
     uint64_t stalls = record_own_stalls(r);
@@ -123,8 +126,9 @@ int wm_record_change_state(struct wm_worker *w, unsigned state)
         }
         /* Safeguard: stall_is_counted_before_the_drain */
         if (from == WM_STALLED && state != WM_FREE) {
-            /* First, so that the stall is counted while nobody else may have
-             * the record: a draining one may make room for another. */
+            /* It recovers first, so that the stall is counted while no other
+             * worker may have the record: a draining worker may make room for
+             * another. */
             recover(w, r, word);
         } else if (record_swap_own(r, &word,
                                    state == WM_FREE
@@ -145,20 +149,22 @@ int wm_worker_has_record(const struct wm_worker *worker)
 
 /* ------------------------------------------------------------------- beat */
 
-/* Any beat but the usual one, below, which this is to stay out of. */
+/* Any beat but the usual one. It stays out of line, so that the usual one below
+ * is short. */
 __attribute__((cold, noinline)) static int
 beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
 {
     uint64_t word = record_own_word(r);
 
-    /* A worker that beats this late was stopped, and so may all have been: its
-     * next sweep is patient. */
+    /* A worker that beats this late was stopped, and so may all others have
+     * been: its next sweep is patient. */
     /* Safeguard: late_worker_notes_it */
     if (wm_word_overdue(word, now_ms, record_own_overdue_ms(r))) {
         wm_worker_note_late(worker);
     }
-    /* One try: a sweeper marks it stalled meanwhile, or another thread beats,
-     * and the word that is seen then says which. */
+    /* One try is enough. If it fails, a sweeper has marked this worker as
+     * stalled meanwhile, or another thread has beaten; the word that the swap
+     * finds says which. */
     if (wm_word_pid(word) == worker->pid && wm_word_state(word) != WM_STALLED &&
         (wm_word_age(word, now_ms) <= 0 ||
          record_swap_beat(r, &word,
@@ -171,9 +177,9 @@ beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
     return wm_word_state(word) == WM_STALLED ? recover(worker, r, word) : 0;
 }
 
-/* Nearly every beat finds its worker LIVE, and in time: one load, and one swap
- * where a millisecond has passed. It stands twice in the object, so that
- * neither of its callers calls anything but the clock. */
+/* Nearly every beat finds its worker LIVE, and in time. It takes one load, and
+ * one swap if a millisecond has passed since the last beat. The compiler puts
+ * it into both of its callers, so that neither calls anything but the clock. */
 static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
 {
     struct wm_record *r = wm_worker_record(worker);

@@ -10,7 +10,7 @@
 #include "process.h"
 #include "record_fields.h"
 
-/* Who has a record, as one look found it. */
+/* The occupant of a record, as one look found it. */
 struct wm_occupant {
     uint64_t word;
     uint64_t generation;
@@ -18,9 +18,9 @@ struct wm_occupant {
     uint32_t role;
 };
 
-/* What stands beside a word that was loaded before. Whether all of it belongs
- * together is decided afterwards: by a swap from that very word, or by
- * wm_occupant_is_whole(). record.c argues why. */
+/* Loads the fields beside a word that was loaded before. The caller decides
+ * afterwards whether word and fields belong together: by a swap from that very
+ * word, or by wm_occupant_is_whole(). record.c argues why. */
 static inline struct wm_occupant wm_occupant_of(const struct wm_record *r,
                                                 uint64_t word)
 {
@@ -45,7 +45,7 @@ static inline bool wm_occupant_is_whole(const struct wm_record *r,
 bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
                          uint64_t word, enum wm_proof proof);
 
-/* Whether no beat came for longer than the record's worker has asked for. */
+/* Whether no beat has come for longer than the record's worker allows. */
 static inline bool wm_record_is_overdue(const struct wm_record *r,
                                         uint64_t word, uint64_t now)
 {

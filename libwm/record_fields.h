@@ -4,9 +4,10 @@
 /* The fields of a worker's record, each with the orders that it is loaded and
  * stored with. Letters in brackets are the ordering guarantees of protocol.md.
  *
- * The identity of a record is all but word, stalls and given: who joined, to
- * what, and when. The joiner stores it between the swaps to CLAIMED and to
- * JOINING, and it stays until the next occupant's claim. */
+ * The identity of a record is all of it but word, stalls and given: which
+ * process joined, to which generation, and when. The joiner stores it between
+ * the swaps to CLAIMED and to JOINING, and it stays until the next occupant's
+ * claim. */
 
 #ifndef WM_RECORD_FIELDS_H
 #define WM_RECORD_FIELDS_H
@@ -16,9 +17,9 @@
 
 /* -------------------------------------------------------------- identity */
 
-/* Loads acquire and stores release, so that a load which returns something of
- * a new occupant comes after that one's claim [A]: a later load of the word or
- * of the join number then finds the new occupant's, too. */
+/* Loads acquire and stores release. So a load that returns anything of a new
+ * occupant comes after that occupant's claim [A]: a later load of the word or
+ * of the join number then returns the new occupant's, too. */
 #define IDENTITY(record, type, field)                                          \
     static inline type record##_##field##_acquire(const struct wm_##record *r) \
     {                                                                          \
@@ -39,7 +40,7 @@ IDENTITY(record_cold, uint64_t, spell)
 
 #undef IDENTITY
 
-/* Relaxed: a worker reads what it has itself stored. */
+/* Relaxed: a worker reads a field that it has itself stored. */
 static inline uint32_t record_own_overdue_ms(const struct wm_record *r)
 {
     return atomic_load_explicit(&r->overdue_ms, memory_order_relaxed);
@@ -47,33 +48,32 @@ static inline uint32_t record_own_overdue_ms(const struct wm_record *r)
 
 /* ------------------------------------------------------------------ word */
 
-/* Acquire: what is read of the record next is of this occupant, or of a later
- * one [A, B]; a mark brings what its sweeper saw [C]. */
+/* Acquire: all that is read of the record next is of this occupant, or of a
+ * later one [A, B]; with a mark comes all that its sweeper saw [C]. */
 static inline uint64_t record_word_acquire(const struct wm_record *r)
 {
     return atomic_load_explicit(&r->word, memory_order_acquire);
 }
 
 /* Sequentially consistent, as record_swap_own() is: of two workers that drain
- * and then each look for the other, one at least finds the other drained [D].
- */
+ * and then look for each other, at least one finds the other drained [D]. */
 static inline uint64_t record_word_ordered(const struct wm_record *r)
 {
     return atomic_load_explicit(&r->word, memory_order_seq_cst);
 }
 
-/* Relaxed: a worker looks at its own word. Nothing of the record that it reads
- * afterwards was stored by anybody else, and a swap decides whether the word
- * still is what was seen. */
+/* Relaxed: a worker looks at its own word. No other process has stored the
+ * fields that it reads afterwards, and a swap decides whether the word is still
+ * the same. */
 static inline uint64_t record_own_word(const struct wm_record *r)
 {
     return atomic_load_explicit(&r->word, memory_order_relaxed);
 }
 
 /* A worker's or claimant's own change of state: CLAIMED, JOINING, LIVE,
- * DRAINING, FREE. Release publishes what it stored before [B]; sequentially
- * consistent for the sake of the drain [D]. The failing load acquires as
- * record_word_acquire() does. */
+ * DRAINING, FREE. Release publishes all that it stored before [B]; the swap is
+ * sequentially consistent for the sake of the drain [D]. If it fails, it
+ * acquires as record_word_acquire() does. */
 static inline bool record_swap_own(struct wm_record *r, uint64_t *from,
                                    uint64_t to)
 {
@@ -82,10 +82,10 @@ static inline bool record_swap_own(struct wm_record *r, uint64_t *from,
         &r->word, from, to, memory_order_seq_cst, memory_order_acquire);
 }
 
-/* What others make of a record: STALLED, CRASHED, FREE; and out of STALLED, by
- * the worker itself. Acquire of the word that is replaced, release of the mark
- * for those who load it [C]. Relaxed where it fails: the caller looks at the
- * record no more, or only at the word. */
+/* A sweeper's mark: to STALLED, CRASHED or FREE; also the worker's own swap out
+ * of STALLED. It acquires the word that it replaces, and releases the mark to
+ * processes that load it [C]. Relaxed where it fails: the caller does not look
+ * at the record any more, or only at the word. */
 static inline bool record_swap_mark(struct wm_record *r, uint64_t *from,
                                     uint64_t to)
 {
@@ -105,8 +105,8 @@ static inline bool record_swap_beat(struct wm_record *r, uint64_t *from,
 
 /* ---------------------------------------------------------------- stalls */
 
-/* Acquire, and before the word: a worker leaves STALLED before it counts the
- * stall [H]. */
+/* Acquire, and loaded before the word: a worker leaves STALLED before it counts
+ * the stall [H]. */
 static inline uint64_t record_stalls_acquire(const struct wm_record *r)
 {
     return atomic_load_explicit(&r->stalls, memory_order_acquire);
@@ -118,14 +118,14 @@ static inline uint64_t record_own_stalls(const struct wm_record *r)
     return atomic_load_explicit(&r->stalls, memory_order_relaxed);
 }
 
-/* Of the claimant: release, as the identity [A]. */
+/* The claimant stores it. Release, as for the identity [A]. */
 static inline void record_set_stalls(struct wm_record *r, uint64_t stalls)
 {
     atomic_store_explicit(&r->stalls, stalls, memory_order_release);
 }
 
 /* Release: a reader of the new count finds the swap out of STALLED, too [H].
- * Relaxed where it fails: only the value is looked at. */
+ * Relaxed where it fails: the caller looks at the value only. */
 static inline bool record_swap_stalls(struct wm_record *r, uint64_t *from,
                                       uint64_t to)
 {
@@ -135,14 +135,14 @@ static inline bool record_swap_stalls(struct wm_record *r, uint64_t *from,
 
 /* ----------------------------------------------------------------- given */
 
-/* Acquire, and first: the joiner stores it last of all, so that what is read
- * next is of the joining that it names, or of a later one [G]. */
+/* Acquire, and loaded first: the joiner stores it last of all, so all that is
+ * read next is of the joining that it names, or of a later one [G]. */
 static inline uint64_t record_cold_given_acquire(const struct wm_record_cold *c)
 {
     return atomic_load_explicit(&c->given, memory_order_acquire);
 }
 
-/* Of the claimant, last: release of all that it stored before [G]. */
+/* The claimant stores it last. Release of all that it stored before [G]. */
 static inline void record_cold_set_given(struct wm_record_cold *c,
                                          uint64_t given)
 {

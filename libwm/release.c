@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The end of a handle, the one act that needs all the rest: a record and a lock
- * that the process still has are given back first.
+/* The end of a handle, the one act that needs all other parts: the process
+ * first gives back a record and a lock that it still has.
  *
- * Unlinking is not a matter of which process is the master: each that gives up
- * its last share tries, and succeeds only if nobody else takes part and there
- * is nothing to tell to a later life. */
+ * It does not matter which process is the master: each process that gives up
+ * its last share tries to unlink the file, and succeeds only if nobody else
+ * takes part and there is nothing to tell to a later life. */
 
 #include "node.h"
 #include "postmortem.h"
@@ -15,9 +15,9 @@
 #include <time.h>
 
 /* A process that only checks whether the segment is in use may hold a share for
- * a moment, and cannot be told from a participant then. So a refusal is worth
- * another try, for a process that is likely to be the last: a worker is not,
- * as its master outlives it. */
+ * a moment, and then looks like a participant. So after a refusal a process
+ * tries again if it is likely to be the last one. A worker is not, since its
+ * master outlives it. */
 static void try_unlink(const struct wm_node *n)
 {
     const struct timespec pause = {.tv_nsec = 2000000};

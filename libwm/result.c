@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The version, a sentence for each result, the word for a missing handle. */
+/* The version, a sentence for each result, the message for a NULL handle. */
 
 #include "sized.h"
 #include "wm.h"

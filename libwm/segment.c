@@ -3,8 +3,9 @@
 
 /* The segment as a mapping: made, checked, opened, closed.
  *
- * Who takes part in it is in share.c, what a next binary inherits of it in
- * inherit.c. Nothing here looks into records; protocol.md has the argument. */
+ * share.c tells which processes take part in it, inherit.c how a next binary
+ * takes it over. Nothing here looks into records; protocol.md has the
+ * argument. */
 
 #include "segment.h"
 
@@ -70,8 +71,8 @@ static int map(struct wm_segment *segment, int fd, bool writable)
     return 0;
 }
 
-/* A second, read-only open of the same file, share-locked: what a later
- * binary of the same node may inherit. Failing is no error: then an upgrade
+/* A second, read-only open of the same file, share-locked, which a later binary
+ * of the same node may inherit. If it fails, that is no error: an upgrade then
  * starts a node of its own. */
 static int keep_descriptor(int fd)
 {
@@ -115,8 +116,8 @@ static void fill_header(struct wm_segment *segment, const char *instance,
     memcpy(segment->constants, h, WM_CONSTANTS);
 }
 
-/* Reserves the space, so that a full file system is an error here and not a
- * SIGBUS later, maps and fills it. */
+/* Reserves the space, maps it and fills it. Since the space is reserved, a full
+ * file system is an error here, and not a SIGBUS later. */
 static int furnish(struct wm_segment *segment, int fd, const char *instance,
                    uint32_t mode)
 {
@@ -140,7 +141,7 @@ static int furnish(struct wm_segment *segment, int fd, const char *instance,
     return 0;
 }
 
-/* One attempt; -EAGAIN if somebody tidied the file up before it was locked. */
+/* One attempt; -EAGAIN if another process unlinked the file before the lock. */
 static int create_once(struct wm_segment *segment, int dir,
                        const char *instance, uint32_t mode)
 {
@@ -158,7 +159,7 @@ static int create_once(struct wm_segment *segment, int dir,
     if (fd < 0) {
         return errno == EEXIST ? -EAGAIN : -errno;
     }
-    /* Refused where a tidier or a tool is just asking who uses the file. */
+    /* Refused while another process just checks whether the file is in use. */
     error = flock(fd, LOCK_SH | LOCK_NB) == 0 ? 0 : -EAGAIN;
     if (error == 0) {
         error = furnish(segment, fd, instance, mode);
@@ -221,7 +222,7 @@ int wm_segment_create_anonymous(struct wm_segment *segment,
     return error;
 }
 
-/* What can be said of a file without reading it. */
+/* Checks a file without reading it. */
 static int check_file(const struct stat *st)
 {
     /* Safeguard: plain_files_alone_are_believed */
@@ -235,9 +236,9 @@ static int check_file(const struct stat *st)
     return st->st_size < (off_t)WM_HEADER_LEAST ? -ENODATA : 0;
 }
 
-/* Copies the constants, magic first. What is checked must not change between
- * check and use, so nobody reads them in the file again: nor may the compiler,
- * which the fence forbids. */
+/* Copies the constants, magic first. They must not change between check and
+ * use, so no code reads them in the file again; the fence forbids it to the
+ * compiler, too. */
 static void copy_constants(struct wm_segment *segment,
                            const struct wm_segment_header *h)
 {
@@ -255,7 +256,7 @@ static bool is_whole(uint32_t size, uint32_t least)
     return size >= least && size <= WM_STRIDE_MOST && size % WM_LINE == 0;
 }
 
-/* What the header says of how the segment is made; computes the geometry. */
+/* Checks how the segment is made, by its header; computes the geometry. */
 static int check_make(struct wm_geometry *g, const struct wm_segment_header *h)
 {
     *g = (struct wm_geometry){
@@ -282,11 +283,11 @@ static int check_make(struct wm_geometry *g, const struct wm_segment_header *h)
     if (h->size != g->size || h->generations != g->generations) {
         return -EUCLEAN;
     }
-    /* Where addresses have 32 bits, not every size is one. */
+    /* An address space of 32 bits cannot hold every size. */
     return g->size <= PTRDIFF_MAX ? 0 : -ENOMEM;
 }
 
-/* What the header says of itself. */
+/* Checks the constants. */
 static int check_header(struct wm_segment *segment,
                         const struct wm_segment_header *h,
                         const struct stat *st)

@@ -28,7 +28,7 @@ struct wm_segment {
     char name[WM_NAME_SIZE]; /* "" for anonymous memory */
 };
 
-/* The records of a slot, of an index, of a number; by the segment's strides. */
+/* The record of a slot, an index or a number, by the segment's strides. */
 static inline struct wm_record *wm_record_at(const struct wm_segment *s,
                                              uint32_t slot)
 {
@@ -37,9 +37,9 @@ static inline struct wm_record *wm_record_at(const struct wm_segment *s,
                                             s->geometry.record_stride);
 }
 
-/* The record of the slot after this one, for passes over all. stride: the
- * geometry's, in a variable of the caller's, so that the compiler need not load
- * it anew after each atomic. */
+/* The record of the next slot, for a pass over all. stride: the geometry's; the
+ * caller keeps it in a variable, so that the compiler need not load it again
+ * after each atomic. */
 static inline const struct wm_record *wm_record_after(const struct wm_record *r,
                                                       size_t stride)
 {
@@ -70,7 +70,7 @@ static inline struct wm_log_record *wm_log_at(const struct wm_segment *s,
                                                 s->geometry.log_stride);
 }
 
-/* Makes a new one in the directory, mapped and share-locked. */
+/* Makes a new segment in the directory, mapped and share-locked. */
 int wm_segment_create(struct wm_segment *segment, const char *directory,
                       const char *instance, struct wm_geometry geometry,
                       uint32_t mode);
@@ -80,7 +80,7 @@ int wm_segment_create_anonymous(struct wm_segment *segment,
                                 const char *instance,
                                 struct wm_geometry geometry);
 
-/* Opens by file name for reading, without a lock. */
+/* Opens a segment by its file name, for reading and without a lock. */
 int wm_segment_open(struct wm_segment *segment, const char *directory,
                     const char *name);
 
@@ -89,14 +89,14 @@ void wm_segment_close(struct wm_segment *segment);
 
 /* For share.c and inherit.c. */
 
-/* No segment. */
+/* Sets the struct to no segment. */
 void wm_segment_clear(struct wm_segment *segment);
 
 /* An O_PATH descriptor of a directory, or a negative errno. */
 int wm_directory_open(const char *directory);
 
-/* Opens a file of a segment's name for reading; a negative errno, -EBADMSG for
- * a symbolic link. */
+/* Opens a file that has the name of a segment, for reading. Returns the
+ * descriptor, or a negative errno, -EBADMSG for a symbolic link. */
 int wm_segment_open_file(const char *directory, const char *name);
 
 /* Checks the file, and maps it; the descriptor stays the caller's. */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Who takes part in a segment, and when it goes.
+/* The processes that take part in a segment, and the end of its file.
  *
  * Each participant holds a share of flock through its mapping: the mapping
- * keeps the open file, and with it the lock, over fork and after the
- * descriptor is closed; exec and death give it up, also a zombie's. A process
- * that gets the exclusive lock from a fresh open therefore knows that nobody
- * takes part, and alone may unlink. A creator takes its share after the file
- * is made, so it checks afterwards that the file is still linked, and begins
- * again if it is not (segment.c). */
+ * keeps the open file, and with it the lock, over fork and after the descriptor
+ * is closed. Exec and death give it up, also if the dead process stays a
+ * zombie. A process that gets the exclusive lock from a fresh open therefore
+ * knows that nobody takes part, and only such a process may unlink the file. A
+ * creator takes its share after the file is made, so it checks afterwards that
+ * the file is still linked, and begins again if it is not (segment.c). */
 
 #include "share.h"
 
@@ -26,9 +26,10 @@
 
 /* Takes the exclusive lock, which proves that nobody takes part: 0, -EBUSY, or
  * an error of flock(2). A process that only checks usage holds it for a moment,
- * too, and must not be mistaken for a participant: unlike one, it refuses a
- * shared lock as well, and is waited for. A shared lock that is granted here is
- * given up by the next attempt. */
+ * too, and must not be mistaken for a participant. While it has the exclusive
+ * lock, a shared lock is refused as well, which a participant's lock allows;
+ * then this function waits. If it is granted a shared lock, the next attempt
+ * gives that up. */
 static int lock_alone(int fd)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
@@ -95,7 +96,7 @@ int wm_segment_unlink(const char *directory, const char *name,
         }
     }
     wm_segment_close(&segment);
-    close(fd); /* and with it the lock: after the unlink */
+    close(fd); /* this gives the lock up, so it follows the unlink */
     return result;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What crosses the public interface: structs that carry their size, lists that
- * have the size of their elements, and handles.
+/* All that crosses the public interface: structs that carry their size, lists
+ * that come with the size of their elements, and handles.
  *
  * A caller may have been compiled with an earlier or a later header than the
  * library. The rules are those of wm.h, "Sizes". */
@@ -15,15 +15,15 @@
 #include <stdint.h>
 #include <string.h>
 
-/* How long a struct was in its first version: up to and with this member. */
+/* The length of a struct in its first version: it ended with this member. */
 #define WM_LEAST(type, last)                                                   \
     (offsetof(struct type, last) + sizeof(((struct type *)NULL)->last))
 
-/* No struct of any version is longer: a size that is was never set, and would
- * have the library read or write far beyond it. */
+/* No struct of any version is longer. A larger size is one that the caller did
+ * not set, and would make the library read or write far beyond the struct. */
 #define WM_SIZE_MOST 4096u
 
-/* Whether a size is one that some version's struct has: 0 or -EINVAL. */
+/* Checks that the struct of some version has this size: 0 or -EINVAL. */
 static inline int wm_size_check(uint32_t size, size_t least)
 {
     return size < least || size > WM_SIZE_MOST ? -EINVAL : 0;
@@ -34,10 +34,10 @@ static inline size_t wm_lesser(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Reads a caller's struct into the library's, whose defaults are there already.
- * Its first member is its size.
- * Returns 0; -EINVAL: no version's size; -E2BIG: it sets what this library does
- * not know. */
+/* Reads a caller's struct, whose first member is its size, into the library's,
+ * which has its defaults already.
+ * Returns 0; -EINVAL: no version has this size; -E2BIG: it sets fields that
+ * this library does not know. */
 static inline int wm_sized_read(void *own, size_t own_size, size_t least,
                                 const void *theirs)
 {
@@ -56,7 +56,7 @@ static inline int wm_sized_read(void *own, size_t own_size, size_t least,
     return 0;
 }
 
-/* Whether a caller's struct is long enough to be filled in: 0 or -EINVAL. */
+/* Checks that a caller's struct can be filled in, by its size: 0 or -EINVAL. */
 static inline int wm_sized_check(const void *theirs, size_t least)
 {
     uint32_t size;
@@ -65,8 +65,8 @@ static inline int wm_sized_check(const void *theirs, size_t least)
     return wm_size_check(size, least);
 }
 
-/* Fills a caller's struct in: what fits, and 0 beyond what the library knows.
- * Its size stays. */
+/* Fills a caller's struct in: writes the fields that fit, and 0 beyond those
+ * that the library knows. Its size stays. */
 static inline void wm_sized_write(void *theirs, const void *own,
                                   size_t own_size)
 {
@@ -80,7 +80,7 @@ static inline void wm_sized_write(void *theirs, const void *own,
     memset((char *)theirs + known, 0, size - known);
 }
 
-/* Whether a list can have elements of that size: 0 or -EINVAL. */
+/* Checks that a list can have elements of this size: 0 or -EINVAL. */
 static inline int wm_element_check(uint32_t element, size_t least)
 {
     return wm_size_check(element, least);
@@ -100,8 +100,8 @@ static inline void wm_element_write(void *theirs, uint32_t element,
     memset((char *)theirs + known, 0, element - known);
 }
 
-/* A handle must be there. A build without NDEBUG names the function that was
- * given none; with NDEBUG it is the caller's fault, and a fault. */
+/* A handle must not be NULL. If it is, a build without NDEBUG names the
+ * function, and aborts; a build with NDEBUG does not check, and faults. */
 #ifdef NDEBUG
 #define WM_REQUIRE(handle) ((void)(handle))
 #else

@@ -5,23 +5,24 @@
  *
  * The order of an exit, and why it is this one:
  *
- * 1. What is owed of others comes first: this worker may be the last that can
- *    give it. Its own recoveries follow the stalls that they end.
+ * 1. Events that are owed of others come first: this worker may be the last
+ *    that can give them. Its own recoveries follow the stalls that they end.
  * 2. The exit's counts are taken, and its callback runs, while the worker still
- *    counts: two workers that exit one after the other, under the lock, see
- *    each other as 2 and 1.
+ *    counts: two workers that exit one after the other, under the lock, count 2
+ *    and 1.
  * 3. The worker drains after its callback and before the lock is released, so
  *    that the next one to exit does not count it.
- * 4. It closes the generation after it has drained, since a closer finds itself
- *    otherwise, and in the same step: if its thread is ended in a callback from
- *    then on, the end is owed, and another gives it. It takes the ends that are
- *    owed before it releases the lock, so that a worker which leaves meanwhile,
- *    and cannot give them, takes nothing from it.
+ * 4. It closes the generation after it has drained, since a closer that has not
+ *    drained finds itself. It does so in the same step: if its thread is ended
+ *    in a callback from then on, the end is owed, and another process gives it.
+ *    It takes the owed ends before it releases the lock; so a worker that
+ *    leaves meanwhile, and cannot give them, does not take them away.
  *
- * A worker that dies between two steps leaves what protocol.md lists: an event
- * that it took is not given, everything else is found by a sweep. Without the
- * lock the states change all the same [the lock orders callbacks and nothing
- * else], and what is not given stays owed to another. */
+ * A worker that dies between two steps leaves one of the states that
+ * protocol.md lists: an event that it took is not given, and a sweep finds
+ * everything else. Without the lock the worker's state changes all the same,
+ * since the lock orders callbacks and nothing else; events that it does not
+ * give stay owed to another process. */
 
 #include "events.h"
 #include "record.h"
@@ -98,14 +99,14 @@ int wm_exit_begin(struct wm_worker *worker, uint32_t kinds)
     const struct wm_geometry *g = &worker->node->segment.geometry;
 
     wm_beat(worker);
-    /* Where it seems to owe more than that, somebody scribbled, or another
-     * gives the rest. */
+    /* If the node seems to owe more than that, a process has scribbled, or
+     * another worker gives the rest. */
     worker->most = g->capacity + g->generations + 2; /* its exit, its drain */
     return begin(worker, WM_STEP_OWED, kinds);
 }
 
-/* A helper, and a worker that lost its record, are counted by nobody: they
- * count themselves in, and are not the last. */
+/* No count includes a helper, or a worker that lost its record. So it counts
+ * itself in, and is not the last. */
 static void count_exit(struct wm_worker *w, struct wm_counts *counts)
 {
     if (wm_worker_exit_counts(w, counts) == 0 && w->role == WM_ROLE_WORKER) {
@@ -125,7 +126,7 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event)
     case WM_STEP_OWED_AFTER:
         if (w->kinds != 0 && w->most > 0 &&
             wm_event_take(w->node, w->kinds, event) > 0) {
-            /* Its own end may be among them. */
+            /* The end of its own generation may be among them. */
             w->end_owed =
                 w->end_owed && !(event->kind == WM_EVENT_MASTER_EXIT &&
                                  event->generation == w->generation);
@@ -144,7 +145,8 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event)
         if (w->exit_given) {
             return false;
         }
-        /* The mark comes first: whatever the callback does, there is one. */
+        /* The mark comes first, so the exit is given once, whatever the
+         * callback does. */
         w->exit_given = true;
         *event = own_event(w, WM_EVENT_WORKER_EXIT);
         if (gives(w, WM_EVENT_WORKER_EXIT)) {
@@ -155,8 +157,8 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event)
     case WM_STEP_DRAIN:
         w->step++;
         wm_worker_drain(w);
-        /* At once: if the callback's thread is ended, the end is owed, and
-         * another gives it. */
+        /* It closes at once: if the callback's thread is ended, the end is
+         * owed, and another process gives it. */
         if (wm_generation_close(w->node, w->generation) == WM_CLOSED) {
             w->end_owed = true;
         }
@@ -235,13 +237,13 @@ int wm_exit_next(struct wm_worker *worker, struct wm_event *event)
 
 /* --------------------------------------------------------------- in one go */
 
-/* A start or an exit: how it begins, and what comes next. */
+/* A start or an exit: its begin function and its next function. */
 struct act {
     int (*begin)(struct wm_worker *worker, uint32_t kinds);
     int (*next)(struct wm_worker *worker, struct wm_event *event);
 };
 
-/* Gives all that next returns. */
+/* Gives all events that the next function returns. */
 static int give_all(struct wm_worker *w, const struct act *act, uint32_t kinds,
                     wm_event_fn *give, void *argument)
 {
@@ -259,7 +261,7 @@ static int give_all(struct wm_worker *w, const struct act *act, uint32_t kinds,
     return result < 0 ? result : 0;
 }
 
-/* With the lock, or without it where it is not to be had in time. */
+/* Does the act with the lock, or without it if it does not get it in time. */
 static int run(struct wm_worker *w, const struct wm_lock_options *options,
                const struct act *act, wm_event_fn *give, void *argument)
 {

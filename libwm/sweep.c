@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The sweep: what a node finds out about its workers without their help.
+/* The sweep: a process finds out about the workers without their help.
  *
- * A sweeper looks at a record, judges the word that it has loaded, and marks
- * by a swap from that very word. The three things that may happen in between:
+ * A sweeper looks at a record, judges the word that it has loaded, and marks it
+ * by a swap from that very word. Three things may happen in between:
  *
  * 1. The worker beats, drains or leaves. Its word has changed, and the mark
  *    fails: it was alive after the judgement began.
  * 2. Another sweeper marks it. The word has changed, and one of the two marks
  *    fails: a death is counted once, by the sweeper whose swap succeeded [I3].
  * 3. The sweeper dies or is stopped. Nothing has changed, and the next sweeper
- *    judges anew; or the mark is made, and what follows from it is owed.
+ *    judges anew; or the mark is made, and the event that follows from it is
+ *    owed.
  *
- * Only a process whose end the kernel proves is marked CRASHED; only time
- * marks STALLED, and a stall is a guess that the worker itself corrects. Two
- * rules keep that guess from being made where time stood still for all:
+ * A worker is marked CRASHED only if the kernel proves the end of its process.
+ * A worker is marked STALLED by time alone, which is a guess that the worker
+ * itself corrects. Two rules keep a sweeper from that guess where it cannot be
+ * right:
  *
  * - A sweeper that was itself overdue marks nobody in that round (`patient`):
- *   the machine was stopped, not the others.
+ *   the whole machine was stopped, and not only the others.
  * - The holder of the lock runs a callback and cannot beat. It is not judged by
  *   time; it beats before it releases the lock. The holder is looked up before
  *   the records are, so that a holder which releases meanwhile has beaten. */
@@ -30,7 +32,7 @@
 #include "log.h"
 #include "record.h"
 
-/* What a sweep knows before it looks at a record. */
+/* All that a sweep knows before it looks at a record. */
 struct sweep {
     struct wm_node *node;
     const struct wm_record *own; /* record of the caller, or NULL */
@@ -40,9 +42,9 @@ struct sweep {
     bool patient;    /* the caller was late, as all may be, or cannot tell */
 };
 
-/* While a worker beats, its pid is not another process's, and three system
- * calls tell whether it has ended. The sweeper's own pid may be: then the
- * record is that of a worker that had the pid before. */
+/* While a worker beats, no other process has its pid, and three system calls
+ * tell whether it has ended. A record with the sweeper's own pid is different:
+ * it may be that of a worker that had the pid before. */
 static bool is_dead(const struct sweep *s, uint32_t slot, uint64_t word,
                     bool overdue)
 {
@@ -55,8 +57,8 @@ static bool is_dead(const struct sweep *s, uint32_t slot, uint64_t word,
     return wm_occupant_is_dead(s->node, slot, word, proof);
 }
 
-/* The generation's record may be another generation's by now: the count says
- * whose it is, and is left alone then. */
+/* The generation's record may be another generation's by now. The count says
+ * which generation it is of; another one's is left alone. */
 static void count_death(struct wm_node *node, uint64_t id)
 {
     struct wm_generation_record *g = wm_generation_find(node, id);
@@ -72,8 +74,8 @@ static void count_death(struct wm_node *node, uint64_t id)
     }
 }
 
-/* Marks what the record's worker has come to, and logs it. The swap is from
- * the word that was judged, so that all that was read is its occupant's. */
+/* Marks a record with its new word, and logs that. The swap is from the word
+ * that was judged, so all that was read is of that word's occupant. */
 static bool mark(const struct sweep *s, uint32_t slot, uint64_t word,
                  uint64_t to, enum wm_log_kind kind)
 {
@@ -106,7 +108,7 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
     }
 }
 
-/* What becomes of a record, by the word that was loaded:
+/* Changes a record, by the word that was loaded:
  *
  *   FREE, or the caller's own       nothing
  *   CRASHED, given and expired      FREE: it may be forgotten
@@ -146,9 +148,10 @@ static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
                 WM_LOG_WORKER_STALLED);
 }
 
-/* All records but those of workers that have beaten within fresh_ms, and so
- * lived then: the next interval's sweep is early enough for what befell them
- * since. A beat as far ahead is no clock's, and proves nothing. */
+/* Sweeps all records but those of workers that have beaten within fresh_ms.
+ * These lived then, and the next interval's sweep is early enough to find what
+ * has happened to them since. A beat that lies further ahead is no clock's, and
+ * proves nothing. */
 static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
 {
     const size_t stride = s->node->segment.geometry.record_stride;
@@ -188,8 +191,8 @@ int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,
     if (wm_node_usable(node) != 0) {
         return 0;
     }
-    /* A worker that has drained may have lost its record to another, which may
-     * have died in it: that is not passed over. */
+    /* A worker that has drained may have lost its record to another worker,
+     * which may have died since: that record is not passed over. */
     /* Safeguard: lost_record_is_not_passed_over */
     s.own = wm_worker_has_record(&node->worker)
                 ? wm_worker_record(&node->worker)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Every packed word of the segment: how it is made, and what is in it. Shifts
- * and masks of packed words stand here and nowhere else.
+/* Every packed word of the segment, and the functions that pack and unpack it.
+ * Shifts and masks of packed words stand here and nowhere else.
  *
  *   record      state:3 | pid:22 | time of last beat in ms:39
  *   process     pid:22 | start time in clock ticks:42
@@ -86,7 +86,7 @@ static inline int64_t wm_word_age(uint64_t word, uint64_t now)
            (64 - WM_BEAT_BITS);
 }
 
-/* Whether no beat came for longer than that. */
+/* Whether no beat has come for longer than `ms`. */
 static inline bool wm_word_overdue(uint64_t word, uint64_t now, uint32_t ms)
 {
     return wm_word_age(word, now) > (int64_t)ms;
@@ -99,8 +99,8 @@ static inline bool wm_word_beat_within(uint64_t word, uint64_t latest,
     return ((latest - word) & WM_BEAT_MASK) < span;
 }
 
-/* A beat as the full time that it was cut from. One from before the cut bits
- * last changed comes out as a time after `now`. */
+/* The full time that a beat was cut from. A beat from before the cut bits last
+ * changed comes out as a time after `now`. */
 static inline uint64_t wm_beat_at_full(uint64_t beat, uint64_t now)
 {
     return beat + (now & ~WM_BEAT_MASK);
@@ -153,7 +153,7 @@ static inline uint32_t wm_stalls_count(uint64_t stalls)
     return (uint32_t)stalls;
 }
 
-/* The join number's low bits, as a number to make another such count of. */
+/* The join number's low bits, from which another such count can be made. */
 static inline uint64_t wm_stalls_join(uint64_t stalls)
 {
     return stalls >> 32;
@@ -272,7 +272,7 @@ static inline uint32_t wm_gen_owed(uint64_t word)
     return wm_spell(wm_gen_spell(word) - open - wm_gen_given(word));
 }
 
-/* A count of 20 bits below 12 bits that say what it is of. */
+/* A count of 20 bits, below 12 bits of its generation's or spell's number. */
 #define WM_DEATHS_BITS 20
 
 static inline uint32_t wm_tagged(uint32_t tag, uint32_t count)
@@ -300,8 +300,8 @@ static inline bool wm_deaths_are_of(uint32_t deaths, uint64_t id)
     return wm_is_tagged(deaths, (uint32_t)id);
 }
 
-/* Workers that entered in a spell: one more than `joined` says, which starts
- * from 1 where that is of another spell. */
+/* Counts one more worker that has entered in a spell. The count begins with 1
+ * if `joined` is of another spell. */
 static inline uint32_t wm_joined_and_one(uint32_t joined, uint32_t spell)
 {
     return wm_tagged(
@@ -318,7 +318,7 @@ static inline uint32_t wm_joined_count(uint32_t joined)
 #define WM_LOCK_START_BITS 18
 #define WM_LOCK_SEQUENCE_BITS 24
 
-/* Never 0, which is unknown, for a start time that is known. */
+/* Not 0 for a start time that is known, since 0 means unknown. */
 static inline uint64_t wm_lock_start_of(uint64_t start)
 {
     uint64_t low = wm_low(start, WM_LOCK_START_BITS);
@@ -374,7 +374,7 @@ static inline uint32_t wm_leader_who(uint64_t word)
     return (uint32_t)word;
 }
 
-/* Never 0; the same again only after 2^32 - 1 joins. */
+/* Never 0; it comes again only after 2^32 - 1 joins. */
 static inline uint32_t wm_leader_of_join(uint64_t join)
 {
     return (uint32_t)(join % UINT32_MAX) + 1;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* A worker's own acts: join, start, tick, drain, leave. What others do to its
- * record is in sweep.c; the order of its start and exit is in
- * steps.c. */
+/* A worker's own acts: join, start, tick, drain, leave. sweep.c has the acts of
+ * others on its record, steps.c the order of its start and exit. */
 
 #include "census.h"
 #include "generation.h"
@@ -18,8 +17,9 @@
 /* ------------------------------------------------------------------ join */
 
 /* CLAIMED holds pid and time in the same word, so that a claimant that dies
- * before it has written who it is can still be proven dead. By the fine clock:
- * the coarse one may be behind, and the claim before its process began. */
+ * before it has written its identity can still be proven dead. The time is the
+ * fine clock's: by the coarse one, which may be behind, the claim might seem
+ * older than its process. */
 static bool claim_slot(struct wm_node *node, uint32_t slot, uint64_t seen,
                        uint64_t *claimed)
 {
@@ -30,8 +30,8 @@ static bool claim_slot(struct wm_node *node, uint32_t slot, uint64_t seen,
     return record_swap_own(wm_record_at(&node->segment, slot), &seen, *claimed);
 }
 
-/* A record that may make room in a full table: 1 draining, 2 crashed and
- * told. The oldest among equals is the one that joined first. */
+/* Whether a record may make room in a full table: 1 if it is draining, 2 if it
+ * is crashed and its crash was given, else 0. */
 static int spare_rank(const struct wm_node *node, uint32_t slot, uint64_t word)
 {
     if (wm_word_state(word) == WM_DRAINING) {
@@ -46,8 +46,8 @@ static int spare_rank(const struct wm_node *node, uint32_t slot, uint64_t word)
     return 0;
 }
 
-/* The best record to claim in one pass: a free one, else one that makes room.
- * False: all are of the living. */
+/* Finds the best record to claim in one pass: a free one, else one that makes
+ * room; among equals, the one that joined first. False: there is none. */
 static bool choose_slot(const struct wm_node *node, uint32_t *slot,
                         uint64_t *seen)
 {
@@ -76,8 +76,7 @@ static bool choose_slot(const struct wm_node *node, uint32_t *slot,
     return rank != 0;
 }
 
-/* The occupant that made room gives its record up, and with it its end in the
- * log. */
+/* Logs the end of an occupant that made room. */
 static void note_evicted(struct wm_node *node, uint32_t slot,
                          const struct wm_occupant *o)
 {
@@ -93,8 +92,8 @@ static void note_evicted(struct wm_node *node, uint32_t slot,
                   o->generation, o->join, wm_word_pid(o->word), slot);
 }
 
-/* A swap that fails has met another joiner's, or a worker's end: somebody gets
- * on each time. */
+/* A swap that fails has met another joiner's, or a worker's end: some process
+ * makes progress each time. */
 static bool claim_any(struct wm_node *node, uint32_t *slot, uint64_t *claimed)
 {
     uint64_t word;
@@ -111,14 +110,14 @@ static bool claim_any(struct wm_node *node, uint32_t *slot, uint64_t *claimed)
     return false;
 }
 
-/* Stores who the worker is, and then, with the word, that it is there. */
+/* Stores the identity of the worker, and then publishes it with the word. */
 static bool publish(struct wm_worker *w, struct wm_record *r,
                     uint32_t overdue_ms, uint64_t claimed)
 {
     uint64_t now = wm_now();
 
-    /* First: a process that sees any other field of this worker sees its
-     * number [A]; a count's two passes rest on it (census.c). */
+    /* Stored first: a process that sees any other field of this worker sees its
+     * number [A]; a count's two passes rest on this (census.c). */
     /* Safeguard: join_number_is_stored_first */
     record_set_join(r, w->join);
     record_set_generation(r, w->generation);
@@ -211,7 +210,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     }
     error = join_as(w, g, own.overdue_ms);
     if (error == -ENOBUFS) {
-        wm_sweep(node, NULL); /* or another has made room meanwhile */
+        wm_sweep(node, NULL); /* or another process has made room */
         error = join_as(w, g, own.overdue_ms);
     }
     if (error == 0) {
@@ -235,7 +234,8 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
         return error;
     }
     /* The sweep comes before the beat, so that it sees whether this worker is
-     * late. A time too far off is garbage, and not waited for. */
+     * late. A due time that is too far off is garbage, and is not waited
+     * for. */
     if ((now >= due || due - now > 2 * (uint64_t)interval_ms) &&
         header_take_sweep(h, due, now + (uint64_t)interval_ms * 9 / 10)) {
         wm_sweep_stale(node, worker, interval_ms);
@@ -245,10 +245,11 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
 
 /* ------------------------------------------------------ start, exit, leave */
 
-/* What a start is called. Only the name depends on this. A respawn makes up for
- * a death, or for a worker that had left by itself: then there are more than
- * were expected. Where another master has begun a newer generation, a further
- * spell, or more workers in the first, mean that this one is rolled back to. */
+/* The name of a start; nothing else depends on it. A respawn replaces a worker
+ * that died, or one that left by itself: then there are more than were
+ * expected. If another master has begun a newer generation, then a further
+ * spell of this one, or more workers in its first one, mean that the server has
+ * rolled back to it. */
 static uint32_t start_reason(const struct wm_worker *w)
 {
     const struct wm_node *node = w->node;
@@ -359,11 +360,11 @@ uint32_t wm_worker_recoveries(const struct wm_worker *worker)
     /* Safeguard: recoveries_are_of_one_joining */
     if (!wm_is_of_join(counted, worker->join) ||
         !wm_is_of_join(given, worker->join)) {
-        return 0; /* another's record by now */
+        return 0; /* another worker's record by now */
     }
     stalls = wm_stalls_count(counted);
     if (wm_stalls_reach(stalls, wm_given_stalls(given))) {
-        stalls = wm_given_stalls(given); /* those alone that were given */
+        stalls = wm_given_stalls(given); /* only those that were given */
     }
     return wm_stalls_between(wm_worker_recovered(worker), stalls);
 }

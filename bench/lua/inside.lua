@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- What calls cost inside an nginx worker, in nanoseconds of its CPU: the median
--- of some rounds, after the compiler has seen the loop.
+-- The costs of calls inside an nginx worker, in nanoseconds of its CPU: the
+-- median of some rounds, after the compiler has seen the loop.
 
 local ffi = require("ffi")
 local old = require("old")
@@ -29,7 +29,7 @@ function _M.now()
     return read(MONOTONIC)
 end
 
--- run(calls): a loop of its own for each, so that it is compiled for that.
+-- run(calls): each has a loop of its own, which is then compiled for it.
 local function cost(run, calls)
     local rounds = {}
     run(math.min(calls, 1000))

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- The way that a heartbeat takes without libwm: all workers in one entry of a
--- shared dictionary, as JSON, read and written as a whole under a lock that is
--- an entry, too.
+-- A heartbeat without libwm: all workers lie in one entry of a shared
+-- dictionary, as JSON, which is read and written as a whole under a lock that
+-- is an entry, too.
 
 local json = require("cjson")
 
@@ -15,7 +15,7 @@ local function lock(dict)
     end
 end
 
--- A table of so many workers, as they would have made it.
+-- A table of so many workers, as the workers would have made it.
 function _M.fill(dict, count)
     local workers = {}
     for i = 1, count do

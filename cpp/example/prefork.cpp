@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// prefork: an HTTP server of several processes, as one writes it on libwm. A
-// master holds the listening socket and forks workers; each accepts and serves
-// by itself, in one event loop. HUP starts a generation, which takes over when
-// all its workers are ready; TERM and INT end the server when its connections
-// have ended. (1) to (9) mark what it needs libwm for; see README.md.
+// prefork: an HTTP server of several processes, written on libwm. A master
+// holds the listening socket and forks workers; each accepts and serves by
+// itself, in one event loop. HUP starts a generation, which takes over when all
+// its workers are ready; TERM and INT end the server when its connections have
+// ended. (1) to (9) mark its uses of libwm; see README.md.
 
 #include <wm.hpp>
 
@@ -58,11 +58,11 @@ int checked(ssize_t result, const char *what)
     return static_cast<int>(result);
 }
 
-sigset_t signals; // what all wait for; blocked, so that none is missed
+sigset_t signals; // all processes wait for these; blocked, so none is missed
 constexpr timespec second = {1, 0};
 
-// (7) What a callback is given, under the lock, by one process, once. Here the
-// log is told.
+// (7) A callback gets each event once, from one process, under the lock. This
+// one writes to the log.
 void report(const wm_event &event)
 {
     const char *const failed[] = {"", "dead generation of", "crashed",
@@ -88,18 +88,18 @@ public:
     worker_process(wm::node_ref node, std::uint64_t generation, int listener)
         : node_(node), listener_(listener),
           // (3) From here on it is JOINING: no sibling takes itself for the
-          // last. Without a beat for four intervals it counts as stalled.
+          // last. After four intervals without a beat it counts as stalled.
           worker_(wm::worker::join(node, generation,
                                    {.overdue = 4ms * settings.beat_ms}))
     {
         watch(EPOLL_CTL_ADD, signals_);
         watch(EPOLL_CTL_ADD, listener_, EPOLLET);
 
-        // (4) LIVE now, and its start is given, one process of the node at a
-        // time. A process that dies with the lock is no obstacle; one that is
-        // stuck, for a while: no state depends on it.
+        // (4) Now it is LIVE, and its start is given, one process at a time. A
+        // process that dies with the lock is no obstacle, and one that is stuck
+        // is one for 5 s only: no state depends on the lock.
         wm::run_start(worker_, report, {.wait = 5s}, gone_);
-        kill(settings.master, SIGUSR1); // it may count again
+        kill(settings.master, SIGUSR1); // the master may count again
     }
 
     void run()
@@ -114,13 +114,13 @@ public:
                 handle(event.data.fd);
             }
         }
-        worker_.close(gone_); // a full table may have forgotten it: no matter
+        worker_.close(gone_); // it does not matter if a full table forgot it
         say("leaves");
     }
 
 private:
     // (5) A thread would go on beating while this loop is stuck. tick() beats,
-    // and once an interval one of the workers looks after all the others.
+    // and once in an interval one worker also sweeps all others.
     void beat()
     {
         beat_at_ = clock::now() + 1ms * settings.beat_ms;
@@ -128,7 +128,7 @@ private:
             wm::condition::recovered) {
             say("has recovered");
         }
-        // (7) What befell others.
+        // (7) Events of others.
         if (node_.events_owed() > 0) {
             node_.give_events(worker_, report);
         }
@@ -137,9 +137,9 @@ private:
         } else if (clock::now() > deadline_) {
             connections_.clear(); // the end of the process closes them
         }
-        // (6) Each stands for the lead. Over reloads and crashes one worker
-        // has it, and does a job of one alone. If that wrote to somewhere, it
-        // would hand the term along: a lower one is a former leader's.
+        // (6) Each worker stands for the lead. Over reloads and crashes one has
+        // it, and does a job for one worker. If the job wrote anywhere, it
+        // would hand the term along: a lower term is a former leader's.
         if (const wm_leader leader = worker_.stand(gone_);
             leader.mine && beats_++ % 4 == 0) {
             const auto live = std::ranges::count(
@@ -148,8 +148,8 @@ private:
         }
     }
 
-    // (8) No new connections but those that have come already: in a stop nobody
-    // else takes them. The open ones are served until they end.
+    // (8) Takes no new connections but those that wait already: in a stop no
+    // other worker takes them. It serves the open ones until they end.
     void drain()
     {
         draining_ = true;
@@ -158,8 +158,8 @@ private:
         watch(EPOLL_CTL_DEL, listener_);
         close(listener_);
 
-        // (9) Its exit, and of several that end at once, one is given the end
-        // of the generation.
+        // (9) Gives its exit. If several workers end at once, one of them gives
+        // the end of the generation.
         const auto give = [](const wm_event &e) {
             e.kind == WM_EVENT_MASTER_EXIT
                 ? say("generation ", e.generation, " ends")
@@ -175,8 +175,8 @@ private:
         checked(epoll_ctl(epoll_, operation, fd, &e), "epoll_ctl");
     }
 
-    // Of all idle workers that are woken, one gets it. What none could take,
-    // for want of descriptors, wakes nobody again: it waits for a beat.
+    // Of all idle workers that wake, one gets a connection. If none has a
+    // descriptor for it, it wakes nobody again, and waits for a beat.
     void take()
     {
         for (int fd; (fd = accept4(listener_, 0, 0, SOCK_NONBLOCK)) >= 0;) {
@@ -204,29 +204,29 @@ private:
         }
     }
 
-    // Answers what is there; false when the connection has ended.
+    // Answers the requests that are there; false if the connection has ended.
     bool serve(int fd, connection &c)
     {
         char room[4096];
         const ssize_t n = recv(fd, room, sizeof(room), 0);
 
-        if (n <= 0 || c.last) { // after the last answer, its end alone matters
+        if (n <= 0 || c.last) { // after the last answer, only its end matters
             return n > 0 || (n < 0 && errno == EAGAIN);
         }
         c.in.append(room, static_cast<std::size_t>(n));
         const std::string out = answer(c);
         if (send(fd, out.data(), out.size(), 0) !=
             static_cast<ssize_t>(out.size())) {
-            return false; // it asks and asks, and never reads
+            return false; // the client asks and asks, and never reads
         }
         if (c.last) {
-            shutdown(fd, SHUT_WR); // close() may destroy what is on its way
+            shutdown(fd, SHUT_WR); // close() may destroy bytes on their way
         }
         return true;
     }
 
-    // To all requests that are complete; here, none has a body. While we drain,
-    // the client is told to go elsewhere with the next: so none is lost.
+    // Answers all complete requests; here, none has a body. A worker that
+    // drains tells the client to go elsewhere with the next: so none is lost.
     std::string answer(connection &c)
     {
         const auto body = "generation " + std::to_string(worker_.generation()) +
@@ -253,7 +253,7 @@ private:
     wm::worker worker_;
     std::map<int, connection> connections_;
     clock::time_point beat_at_, deadline_;
-    std::error_code gone_; // why it has no record any more; it serves on
+    std::error_code gone_; // why it lost its record, if so; it serves on
     unsigned beats_ = 0;
     bool draining_ = false;
 };
@@ -270,7 +270,7 @@ public:
         auto *const a = reinterpret_cast<sockaddr *>(&address);
 
         say("last time, ", node_.postmortem().workers, " were left");
-        // SIGPIPE: a client may go, and so may the log's reader.
+        // SIGPIPE: a client may go away, and so may the log's reader.
         for (int n : {SIGHUP, SIGTERM, SIGINT, SIGCHLD, SIGUSR1, SIGPIPE}) {
             sigaddset(&signals, n);
         }
@@ -296,14 +296,14 @@ public:
 
 private:
     // (2) The former generation serves on until all workers of this one are
-    // ready. If that never happens, nothing was lost.
+    // ready. If that never happens, nothing is lost.
     void reload()
     {
         generation_ = wm::generation::begin(node_); // and read a configuration
         fill_at_ = clock::now();
     }
 
-    // Forks the workers that the generation lacks. Not again within a second:
+    // Forks the workers that the generation lacks, once in a second at most:
     // they may die as fast as they are born.
     void fill()
     {
@@ -312,7 +312,7 @@ private:
         for (auto i = there; i < settings.workers; i++) {
             const pid_t pid = fork();
             if (pid == 0) {
-                // By _Exit: what its parent owns is not a child's to destroy.
+                // _Exit, so that the child destroys nothing of its parent's.
                 prctl(PR_SET_PDEATHSIG, SIGTERM);
                 std::_Exit(getppid() == settings.master ? work() : 1);
             }
@@ -344,7 +344,7 @@ private:
             for (pid_t pid; (pid = waitpid(-1, nullptr, WNOHANG)) > 0;) {
                 children_.erase(pid);
             }
-            node_.give_events({}, report); // (7) the master may ask as well
+            node_.give_events({}, report); // (7) the master may do it, too
         } else if ((signal == SIGTERM || signal == SIGINT) && !stopping_) {
             stopping_ = true;
             deadline_ = clock::now() + settings.drain + 5s;
@@ -364,7 +364,7 @@ private:
         }
     }
 
-    // (1) Made once, before the first fork; the children have it, too.
+    // (1) The node is made once, before the first fork; children inherit it.
     wm::node node_ = wm::node::attach({.instance = settings.instance});
     wm::generation generation_;
     int listener_ =

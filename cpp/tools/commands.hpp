@@ -2,7 +2,7 @@
 // Copyright The libwm authors
 
 // The commands, a file each. They write their answer to standard output, and
-// throw a failure where there is none.
+// throw a failure if there is none.
 
 #ifndef WMCTL_COMMANDS_HPP
 #define WMCTL_COMMANDS_HPP

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// wmctl events: the event log, and with -f what comes.
+// wmctl events: the event log, and with -f also later entries.
 
 #include "commands.hpp"
 
@@ -21,9 +21,9 @@ namespace
 using std::chrono::milliseconds;
 
 constexpr std::uint32_t room = 256;         // entries of a page
-constexpr milliseconds longest_sleep{1000}; // then: is it still that life?
+constexpr milliseconds longest_sleep{1000}; // then it checks for a new life
 constexpr milliseconds between_reads{10};   // an entry is being written
-constexpr milliseconds patience{2000};      // with all who write
+constexpr milliseconds patience{2000};      // with all writers together
 
 // The reader's place in the log.
 class reader
@@ -31,9 +31,9 @@ class reader
 public:
     reader(wm::node_ref node, bool as_json) : node_(node), json_(as_json) {}
 
-    // All that there is now. Where some wait behind one that is being written,
-    // they come the next time; or with `patient` they are waited for, which
-    // takes a second at most, unless more and more are being written.
+    // Returns all entries that there are now. If some wait behind one that is
+    // being written, they come the next time. With `patient` it waits for them,
+    // which takes a second at most, unless more and more are being written.
     std::string read(bool patient)
     {
         std::string text;
@@ -81,15 +81,15 @@ void tell_life(const options &o, const segment &s)
     put(o.json ? json::life(s) : text::life(s));
 }
 
-// What comes, until the life has ended.
+// Prints later entries, until the life has ended.
 void follow(const options &o, opened &node, reader &log)
 {
-    std::error_code early; // it is as well to look
+    std::error_code early; // an early look does no harm
 
     while (node.of.live) {
         const std::uint32_t epoch = node.node.epoch();
 
-        // Asked before reading: what is written after that is not missed.
+        // This is asked before reading, so no later entry is missed.
         node.of.live = is_live(o, node.of);
         put(log.read(!node.of.live));
         if (node.of.live) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// Names come from a directory that anybody may write to. They are compared and
-// handed on as they are; who prints them cleans them first (words.hpp).
+// Names come from a directory that anybody may write to. This file compares
+// them and hands them on as they are; code that prints them cleans them first
+// (words.hpp).
 
 #include "find.hpp"
 
@@ -22,7 +23,7 @@ namespace
 
 constexpr std::chrono::seconds denied_for_good{1};
 
-// The file is called wm.<instance>.<digits>.
+// A segment's file is called wm.<instance>.<digits>.
 std::string instance_of(const std::string &file)
 {
     const auto first = file.find('.'), last = file.rfind('.');
@@ -52,7 +53,7 @@ status status_of(int error)
     }
 }
 
-// Whose it is, and what may be done about that.
+// The owner of a segment's file, and the remedy.
 std::string owner(const options &o, const segment &s)
 {
     const std::string path = o.directory + "/" + s.file;
@@ -118,7 +119,7 @@ bool opens(const options &o, const segment &s)
     return !ec;
 }
 
-// Whether it may be a live node for all that can be told.
+// Whether this may be a live node, as far as wmctl can know.
 bool may_live(const segment &s)
 {
     const status why = status_of(s.error);
@@ -126,8 +127,8 @@ bool may_live(const segment &s)
     return s.error != 0 && (why == status::denied || why == status::failed);
 }
 
-// Those that can be meant: the live ones; else, where one is named, the dead
-// ones; else those of which it cannot be told. live: no dead ones.
+// The segments that the user may mean: live ones; else, if the user named one,
+// dead ones; else those that may be live. live: no dead ones.
 std::vector<segment> candidates(const options &o, bool live)
 {
     const std::vector<segment> all = segments(o);
@@ -246,8 +247,8 @@ std::optional<opened> search::one()
                          : std::optional(std::move(lives.front()));
 }
 
-// A segment that is just being made looks damaged, and is its maker's alone
-// for a moment.
+// A segment that is just being made looks damaged, and for a moment only its
+// maker may open it.
 bool search::may_pass(status s)
 {
     const auto now = std::chrono::steady_clock::now();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// Which segments there are, and which of them is meant.
+// Finds the segments that there are, and the one that the user means.
 
 #ifndef WMCTL_FIND_HPP
 #define WMCTL_FIND_HPP
@@ -22,8 +22,8 @@ namespace wmctl
 struct segment {
     std::string file;
     std::string instance;
-    bool live = false; // somebody takes part
-    int error = 0;     // an errno: why that cannot be told
+    bool live = false; // a process takes part
+    int error = 0;     // an errno: why `live` is not known
 };
 
 // A segment and a reader's handle of it.
@@ -35,22 +35,22 @@ struct opened {
 // All segments in the directory, by name; those of `o.node` if it is given.
 std::vector<segment> segments(const options &o);
 
-// The one that is meant.
+// Finds and opens the segment that the user means.
 opened find(const options &o);
 
-// Looks again and again for a node in service that may be yet to come.
+// Looks again and again for a node in service, which may not exist yet.
 class search
 {
 public:
-    // The one that is meant, or, of a life that has ended, the next one.
+    // For the node that the user means; or for the next life after `last`.
     explicit search(const options &o) : o_(o) {}
     search(const options &o, const segment &last);
 
-    // Its lives; two, where one has begun and the last one still drains. None:
-    // why() says why, and it is worth another look.
+    // The node's lives: two if one has begun and the last one still drains. If
+    // there is none, why() says why, and it is worth another look.
     std::vector<opened> all();
 
-    // The same where no two will do.
+    // As all(), for a caller that cannot use two.
     std::optional<opened> one();
 
     const failure &why() const { return *why_; }
@@ -60,16 +60,16 @@ private:
 
     options o_;
     std::optional<failure> why_;
-    std::optional<std::chrono::steady_clock::time_point> denied_; // since then
+    std::optional<std::chrono::steady_clock::time_point> denied_; // since when
 };
 
-// Opens it; throws a failure that says what to do.
+// Opens a segment; throws a failure that says what to do.
 wm::node open(const options &o, const segment &s);
 
-// The meaning of an error for a segment's file, and what to do.
+// The meaning of an error of a segment's file, and the remedy.
 std::string cause(const options &o, const segment &s, int error);
 
-// Throws where that cannot be told.
+// Whether a process takes part; throws a failure if that is not known.
 bool is_live(const options &o, const segment &s);
 
 } // namespace wmctl

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// wmctl gc: unlinks the segments that nobody takes part in. Whether anybody
-// does is the kernel's word, asked anew by the library as it unlinks.
+// wmctl gc: unlinks the segments that nobody takes part in. The kernel tells
+// whether a process does; the library asks it anew as it unlinks.
 
 #include "commands.hpp"
 
@@ -27,8 +27,8 @@ constexpr const char *would = "would be unlinked";
 constexpr const char *kept = "kept";
 constexpr const char *in_use = "in use";
 
-// By the file's own facts, so that a dry run says the same: why it has to stay,
-// or "".
+// Why a file has to stay, or "". Only the file's own facts count, so that a dry
+// run says the same.
 std::string obstacle(const options &o, const segment &s)
 {
     const std::string path = o.directory + "/" + s.file;
@@ -74,7 +74,7 @@ json::disposal dispose(const options &o, const segment &s)
     return {s, o.dry_run ? would : unlinked, ""};
 }
 
-// Whether it had to stay though nobody takes part in it.
+// Whether a file had to stay though nobody takes part in it.
 bool is_refused(const json::disposal &d)
 {
     return d.action == kept && d.reason != in_use;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// The output for programs: one JSON document a line. Its fields stand in the
-// man page; new ones may come, none goes.
+// The output for programs: one JSON document a line. The man page lists its
+// fields; later versions may add fields, and remove none.
 
 #ifndef WMCTL_JSON_HPP
 #define WMCTL_JSON_HPP
@@ -16,26 +16,26 @@
 namespace wmctl::json
 {
 
-// A segment of the list: what was seen, or why it could not be opened.
+// A segment of the list: the look at it, or why it could not be opened.
 struct listed {
     segment of;
     std::optional<model> seen;
     std::optional<failure> why;
 };
 
-// The end of a segment that was to go.
+// A segment that was to go, and whether it went.
 struct disposal {
     segment of;
     const char *action;
     std::string reason;
 };
 
-// The condition of a wait, and how it stands.
+// The condition of a wait, and how far it is met.
 struct wait_result {
     bool ready = false;
     std::uint32_t wanted = 0;
     unsigned live = 0;
-    bool settled = true;          // the look that this was seen at
+    bool settled = true;          // whether the look was settled
     std::uint64_t generation = 0; // 0: there is none
     std::string file;             // "": there is no node
 };

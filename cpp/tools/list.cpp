@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// wmctl list: all nodes of this machine, those that nobody is left of, too.
+// wmctl list: all nodes of this machine, also those that have ended.
 
 #include "commands.hpp"
 
@@ -49,7 +49,7 @@ status list(const options &o)
     for (const segment &s : segments(o)) {
         json::listed l = examine(o, s);
 
-        // gone since the directory was read
+        // the file went away after the directory was read
         if (!l.why || l.why->why() != status::no_node) {
             all.push_back(std::move(l));
         }

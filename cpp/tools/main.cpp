@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// wmctl: what the segments of libwm on this machine tell. It only looks, but
-// for gc; nothing that it does is seen by a node.
+// wmctl: tells what lies in the segments of libwm on this machine. All commands
+// but gc only look; a node sees nothing of what wmctl does.
 
 #include "commands.hpp"
 #include "screen.hpp"
@@ -53,8 +53,8 @@ void add_node(CLI::App *app, options &o)
         ->check(not_empty);
 }
 
-// Reads an option's number, which is all of its text and in base 10. CLI11
-// would read more than that, and take "" for none.
+// Reads an option's number: the whole text, in base 10. CLI11 would accept more
+// than that, and take "" for no option.
 template <typename Number, typename Option>
 auto number(Option &to, Number least, Number most)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// The lists are read one after the other, so a node that changes meanwhile may
-// show a worker whose generation is not listed any more: it gets one made up,
-// in state WM_GENERATION_NONE ("forgotten").
+// The lists are read one after the other. So if a node changes meanwhile, a
+// worker may be listed whose generation is not listed any more: it gets a
+// made-up generation, in state WM_GENERATION_NONE ("forgotten").
 
 #include "model.hpp"
 
@@ -22,8 +22,8 @@ namespace wmctl
 namespace
 {
 
-// Whether the kernel proves that a process has ended. The library's sweepers
-// find out, too, but at their next turn. A zombie has ended.
+// Whether the kernel proves that a process has ended. The node's sweepers find
+// that out, too, but only at their next turn. A zombie has ended.
 bool has_ended(std::int32_t pid)
 {
     const auto fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
@@ -45,7 +45,7 @@ std::uint64_t since(std::uint64_t then)
     return now > then ? now - then : 0;
 }
 
-// Whether a list has all that there was. It may have less where anything but
+// Whether a list has all its entries. It may have fewer if something else than
 // memory was missing: a broken process may have written over the segment.
 bool is_whole(const std::error_code &ec)
 {
@@ -55,7 +55,7 @@ bool is_whole(const std::error_code &ec)
     return !ec;
 }
 
-// The newest that serves or is about to; else the newest that has served.
+// The newest generation that serves or is about to; else the newest that has.
 std::uint64_t current_of(const std::map<std::uint64_t, generation> &all)
 {
     std::uint64_t serves = 0, served = 0;

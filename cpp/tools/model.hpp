@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// A node as it was at one look, in plain structs: what text and JSON show.
+// A node as it was at one look, in plain structs, for text and JSON.
 
 #ifndef WMCTL_MODEL_HPP
 #define WMCTL_MODEL_HPP
@@ -18,15 +18,15 @@ namespace wmctl
 
 struct worker {
     wm_worker_info facts{};
-    bool gone = false; // its process has ended, whatever the record says
+    bool gone = false; // the process has ended, whatever the record says
     bool leads = false;
     bool has_lock = false;
     std::uint64_t age_ms = 0;
     std::uint64_t beat_age_ms = 0;
 };
 
-// How many workers are in which state; those that are gone count as that
-// alone, and helpers count nowhere.
+// The number of workers in each state. A worker that is gone counts only as
+// gone, and a helper counts nowhere.
 struct tally {
     unsigned joining = 0;
     unsigned live = 0;
@@ -46,7 +46,7 @@ struct generation {
 
 struct model {
     segment of;
-    bool settled = true; // else it kept changing, and this was never so
+    bool settled = true; // else it kept changing, and may never have been so
     std::uint32_t capacity = 0;
     std::uint64_t current = 0; // number of a generation; 0: there is none
     wm_lock_holder lock{};

@@ -21,9 +21,9 @@ namespace wmctl
 namespace
 {
 
-constexpr const char *clear_all = "\033[H\033[2J\033[?25l"; // and no cursor
+constexpr const char *clear_all = "\033[H\033[2J\033[?25l"; // hides the cursor
 constexpr const char *home = "\033[H";
-// First: at the end it would take the last character of a full line away.
+// It comes first: behind a full line it would erase the last character.
 constexpr const char *clear_line = "\033[K";
 constexpr const char *plain = "\033[0m";
 constexpr const char *rest_of_screen = "\033[J";
@@ -108,7 +108,7 @@ void screen::take()
 void screen::give_back() noexcept
 {
     if (cursor_hidden != 0 && write(STDOUT_FILENO, show_cursor, 6) < 0) {
-        return; // the terminal is gone, and its cursor with it
+        return; // the terminal is gone, and so is its cursor
     }
     cursor_hidden = 0;
 }

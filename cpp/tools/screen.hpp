@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// The terminal: whether there is one, its colours, and drawing in place.
+// The terminal: whether there is one, its colours, and a drawing in place.
 
 #ifndef WMCTL_SCREEN_HPP
 #define WMCTL_SCREEN_HPP
@@ -19,7 +19,7 @@ class palette
 public:
     explicit palette(bool on) : on_(on) {}
 
-    // Of this output: only on a terminal, and only if nobody objects.
+    // For this output: colours only on a terminal, and only if the user allows.
     static palette of(const options &o);
 
     std::string good(const std::string &s) const { return in("32", s); }
@@ -40,8 +40,8 @@ private:
 // Writes to standard output, at once; throws a failure if it cannot.
 void put(const std::string &text);
 
-// Shows one frame over the other, cut to the terminal's size. Where the output
-// is no terminal, or it is not wanted, one after the other.
+// Shows one frame over the other, cut to the terminal's size. If the output is
+// no terminal, or if the caller wants that, it shows one after the other.
 class screen
 {
 public:
@@ -50,11 +50,11 @@ public:
     screen(const screen &) = delete;
     screen &operator=(const screen &) = delete;
 
-    // Takes the terminal, again after others have had it.
+    // Takes the terminal, and takes it again after others have had it.
     void take();
     void draw(const std::string &frame);
 
-    // The cursor, of whatever screen there is. Async-signal-safe.
+    // Shows the cursor of any screen again. Async-signal-safe.
     static void give_back() noexcept;
 
 private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// How wmctl ends: its exit status, and the one line that says why.
+// The end of wmctl: its exit status, and the one line that says why.
 
 #ifndef WMCTL_STATUS_HPP
 #define WMCTL_STATUS_HPP
@@ -16,12 +16,12 @@ namespace wmctl
 enum class status {
     ok = 0,
     not_ready = 1, // the time is over
-    usage = 2,     // also: several nodes, and no word which
+    usage = 2,     // also: several nodes, and none is named
     no_node = 3,
     denied = 4,
     damaged = 5, // not a segment, or not a whole one
     foreign = 6, // of another ABI or pid namespace
-    failed = 7   // the system: memory, descriptors, the output
+    failed = 7   // the system failed: memory, descriptors, the output
 };
 
 class failure : public std::runtime_error

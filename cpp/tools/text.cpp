@@ -143,7 +143,7 @@ std::string generation_line(const generation &g, const palette &p)
     return (g.current ? p.strong(line) : line) + "\n";
 }
 
-// Of the many that were, those that still mean something.
+// The generations that still mean something, of the many that there were.
 bool matters(const generation &g)
 {
     return g.current || !g.workers.empty() ||

@@ -2,7 +2,8 @@
 // Copyright The libwm authors
 
 // The output for people. Lines that begin with # are headings and facts of the
-// node; the others are rows of columns that stay as they are.
+// node. The others are rows of columns, which do not change from version to
+// version.
 
 #ifndef WMCTL_TEXT_HPP
 #define WMCTL_TEXT_HPP
@@ -22,12 +23,12 @@ std::string list_row(const model &m, const palette &p);
 std::string list_row(const segment &s, const failure &why, const palette &p);
 
 std::string event_heading(const palette &p);
-std::string life(const segment &s); // it has begun, or has ended
+std::string life(const segment &s); // the life has begun, or has ended
 std::string event(const wm_log_entry &e);
 std::string missed(std::uint64_t number);
 
 // The line below an answer that may never have been true.
-std::string unsettled(const std::string &file); // it kept changing
+std::string unsettled(const std::string &file); // the node kept changing
 std::string log_unsettled(); // entries wait behind one that is being written
 
 } // namespace wmctl::text

@@ -3,8 +3,8 @@
 
 // wmctl wait: until so many workers are ready, for scripts that deploy.
 //
-// The node may be yet to come, or to come again: until the time is over it is
-// looked for. What stays forbidden ends the wait.
+// The node may not exist yet, or may start again: wmctl looks for it until the
+// time is over. A segment that stays forbidden ends the wait.
 
 #include "commands.hpp"
 
@@ -26,7 +26,7 @@ namespace
 using clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds longest_sleep{1000}; // then: is it still that node?
+constexpr milliseconds longest_sleep{1000}; // then it checks for a new life
 constexpr milliseconds between_searches{50};
 
 json::wait_result judge(const options &o, const model &m)
@@ -47,7 +47,7 @@ json::wait_result judge(const options &o, const model &m)
     return r;
 }
 
-// Of the lives of a node: the one that comes closest.
+// The life of a node that comes closest to the condition.
 json::wait_result judge(const options &o, const std::vector<opened> &lives)
 {
     json::wait_result best = judge(o, look(lives.front()));
@@ -104,7 +104,7 @@ status wait(const options &o)
             throw failure(node.why());
         }
         if (lives.size() == 1 && r.settled) {
-            std::error_code early; // it is as well to look
+            std::error_code early; // an early look does no harm
 
             lives.front().node.wait_for(epoch, std::min(left, longest_sleep),
                                         early);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// wmctl watch: show, again after each change, and each second for the ages and
-// for the node's next life.
+// wmctl watch: shows a node again after each change, and each second for the
+// ages and for the node's next life.
 //
-// It sleeps on the segment's epoch, taken before the look, so no change is
-// missed. A signal that comes between the question whether one came and the
-// sleep is answered with the next second.
+// It sleeps on the segment's epoch, which it takes before the look, so it
+// misses no change. If a signal comes after wmctl has asked for one and before
+// it sleeps, wmctl answers it in the next second.
 
 #include "commands.hpp"
 
@@ -32,7 +32,7 @@ constexpr std::chrono::milliseconds shortest{40};
 volatile std::sig_atomic_t end_asked = 0;
 volatile std::sig_atomic_t stop_asked = 0;
 volatile std::sig_atomic_t continued = 0;
-volatile std::sig_atomic_t woken = 0; // by any of them, or a new size
+volatile std::sig_atomic_t woken = 0; // by any of these, or a new size
 
 void note(int number)
 {
@@ -51,8 +51,8 @@ void note(int number)
     woken = 1;
 }
 
-// Without SA_RESTART: the sleep is to end. What is ignored, as nohup does it,
-// stays so.
+// Without SA_RESTART, so that the sleep ends. A signal that is ignored, as
+// nohup sets it, stays ignored.
 void on(int number, void (*handler)(int))
 {
     struct sigaction action {
@@ -66,14 +66,14 @@ void on(int number, void (*handler)(int))
     }
 }
 
-// As any program stops. It goes on where SIGCONT has come.
+// Stops as any program does, and goes on when SIGCONT has come.
 void stop()
 {
     screen::give_back();
     on(SIGTSTP, SIG_DFL);
     raise(SIGTSTP);
     on(SIGTSTP, note);
-    continued = 1; // also where nothing could stop it
+    continued = 1; // also if nothing could stop it
 }
 
 // Leaves the terminal to others, and takes it back from them.
@@ -92,13 +92,14 @@ void draw(screen &s, const options &o, const model &m)
     s.draw(o.json ? json::node(m) : text::node(m, palette::of(o), o.all));
 }
 
-// Until it is to stop, or the only life that is meant has ended: true.
+// Shows the node until a signal stops it, or the only life that it is to show
+// has ended: then true.
 bool follow(opened node, const options &o)
 {
     screen s(!o.json);
     search next(o, node.of);
-    const bool alone = o.node == node.of.file; // no other life is meant
-    std::error_code early;                     // it is as well to look
+    const bool alone = o.node == node.of.file; // the user means no other life
+    std::error_code early;                     // an early look does no harm
 
     while (end_asked == 0) {
         woken = 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// Numbers that the library does not name (a newer one may) are "?", and so is
-// what no look meets: free records, and reasons that are no generation's.
+// A number that this library does not name (a newer one may) is "?". So is a
+// number that no look meets: a free record, or a reason that no generation has.
 
 #include "words.hpp"
 
@@ -133,7 +133,7 @@ std::string clean(const std::string &name)
     std::string text = name;
 
     for (char &c : text) {
-        if (c < ' ' || c > '~') { // what is above is negative, or DEL
+        if (c < ' ' || c > '~') { // a char above that is negative, or DEL
             c = '?';
         }
     }

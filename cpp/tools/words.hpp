@@ -27,7 +27,7 @@ std::string moment(std::uint64_t ms);
 
 std::string user_name(uid_t uid);
 
-// A name as it may be shown: a stranger's file name moves no cursor.
+// A name that is safe to show: a stranger's file name moves no cursor.
 std::string clean(const std::string &name);
 
 } // namespace wmctl

@@ -19,7 +19,7 @@ template <class Struct>
 class elements
 {
 public:
-    /// Goes from one to the next.
+    /// Goes from one struct to the next.
     class iterator
     {
     public:
@@ -59,14 +59,14 @@ public:
     };
 
     elements() noexcept = default;
-    /// first: of `count` structs, each of `size` bytes.
+    /// first: the first of `count` structs, each of `size` bytes.
     elements(const Struct *first, std::size_t count, std::size_t size) noexcept
         : first_(first), count_(count), size_(size)
     {
     }
     /// The first one.
     iterator begin() const noexcept { return iterator(first_, size_); }
-    /// Behind the last one.
+    /// The end, behind the last one.
     iterator end() const noexcept
     {
         return iterator(reinterpret_cast<const std::byte *>(first_) +

@@ -49,18 +49,18 @@ inline wm_event_kind kind(const wm_event &event) noexcept
     return static_cast<wm_event_kind>(event.kind);
 }
 
-/// The slot of the worker that an entry tells of, or nothing if it tells of
-/// none.
+/// The slot of the worker that an entry tells of, or nothing if it tells of no
+/// worker.
 inline std::optional<std::uint32_t> slot(const wm_log_entry &entry) noexcept
 {
     return entry.slot == WM_NO_SLOT ? std::nullopt : std::optional(entry.slot);
 }
 
 /// The workers of a node as they were at one moment. A loop over the workers of
-/// a temporary one is well: `for (auto &w : node.snapshot().workers)`.
+/// a temporary snapshot is safe: `for (auto &w : node.snapshot().workers)`.
 struct snapshot {
     std::vector<wm_worker_info> workers; ///< all records in use, by slot
-    /// False: two looks never agreed, the last is told (WM_UNSETTLED).
+    /// False: two looks never agreed, and this is the last (WM_UNSETTLED).
     bool settled = true;
 };
 
@@ -68,7 +68,8 @@ struct snapshot {
 struct log_page {
     std::vector<wm_log_entry> entries; ///< oldest first
     std::uint64_t missed = 0; ///< in between, overwritten or unfinished
-    /// False: more wait behind one that is still being written (WM_UNSETTLED).
+    /// False: more entries wait behind one that is still being written
+    /// (WM_UNSETTLED).
     bool settled = true;
 };
 
@@ -76,7 +77,7 @@ struct log_page {
 struct node_entry {
     std::string name;  ///< of the file; wm::node::open() takes it
     bool live = false; ///< a process takes part
-    /// Not live: no error, or why it cannot be told.
+    /// No error, or why `live` is not known.
     std::error_code error;
 };
 

@@ -18,13 +18,14 @@ namespace wm
 {
 
 /// Owns a generation in the process that began it. When it is closed or
-/// destroyed, its configuration is gone from this process: one that never had
-/// a worker counts as never begun, for another it makes no difference. That is
-/// not wm_generation_close(), which is node_calls::close_generation().
+/// destroyed, its configuration is gone from this process. A generation that
+/// never had a worker then counts as never begun; to another it makes no
+/// difference. close() is not wm_generation_close(), which is
+/// node_calls::close_generation().
 class generation final
 {
 public:
-    /// None.
+    /// An empty one.
     generation() noexcept = default;
     /// The other is empty then.
     generation(generation &&other) noexcept : generation() { swap(other); }
@@ -36,7 +37,7 @@ public:
         swap(moved);
         return *this;
     }
-    /// As close(), and silent.
+    /// As close(), but reports no error.
     ~generation()
     {
         std::error_code ec;
@@ -70,20 +71,21 @@ public:
         return g;
     }
 
-    /// Its number, from 1.
+    /// The number of the generation, from 1.
     std::uint64_t id() const noexcept { return id_; }
     /// Why it began.
     wm_reason reason() const noexcept { return reason_; }
-    /// False: this process is a worker of it, and nothing has begun
+    /// False: this process is a worker of the generation, and nothing has begun
     /// (WM_IS_WORKER).
     bool begun() const noexcept { return begun_; }
-    /// Its node.
+    /// The node of the generation.
     node_ref node() const noexcept { return node_; }
 
-    /// node_calls::counts() of this one.
+    /// node_calls::counts() of this generation.
     wm_counts counts() const noexcept { return node_.counts(id_); }
 
-    /// Abandons it; empty then. Maps wm_generation_abandon().
+    /// Abandons the generation; the owner is empty afterwards. Maps
+    /// wm_generation_abandon().
     /// Returns condition::closed if it never had a worker, and so counts as
     /// never begun.
     condition close()
@@ -102,8 +104,8 @@ public:
         return mine ? n.abandon_generation(id, ec) : condition::none;
     }
 
-    /// Lets go of it without an end, as where the process goes on to exec;
-    /// empty then.
+    /// Lets go of the generation without an end, for example before exec; the
+    /// owner is empty afterwards.
     /// Returns its number.
     std::uint64_t release() noexcept
     {
@@ -115,7 +117,7 @@ public:
 
     /// Whether there is one.
     explicit operator bool() const noexcept { return id_ != 0; }
-    /// For the C functions: a generation's handle is its number.
+    /// The handle for the C functions: the generation's number.
     std::uint64_t handle() const noexcept { return id_; }
 
 private:

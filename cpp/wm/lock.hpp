@@ -2,7 +2,7 @@
 // Copyright The libwm authors
 
 /// @file
-/// The node's lifecycle lock, as the standard library knows locks.
+/// The node's lifecycle lock, in the shape of a standard lock.
 
 #ifndef WM_LOCK_HPP
 #define WM_LOCK_HPP
@@ -20,7 +20,7 @@
 namespace wm
 {
 
-/// How the lock is waited for: wm_lock_options with its defaults.
+/// The way to wait for the lock: wm_lock_options with its defaults.
 struct lock_options {
     std::uint32_t purpose = 0;         ///< the caller's own number
     std::chrono::milliseconds hold{0}; ///< give up on one holder; 0: never
@@ -44,26 +44,27 @@ inline wm_lock_options c(const lock_options &options) noexcept
 } // namespace detail
 /// @endcond
 
-/// The node's lifecycle lock as the standard library knows locks: Lockable and
+/// The node's lifecycle lock in the shape of a standard lock: Lockable and
 /// TimedLockable, for std::unique_lock, std::scoped_lock and std::lock. The
-/// lock is the process's, so of several such objects one at most owns it, and
-/// that one releases it when destroyed.
+/// lock belongs to the process, so at most one of several such objects owns it;
+/// that one releases it when it is destroyed.
 class lifecycle_lock final
 {
 public:
-    /// Of a node, not locked.
+    /// The lock of a node, not taken yet.
     explicit lifecycle_lock(node_ref node,
                             const lock_options &options = {}) noexcept
         : node_(node), options_(options)
     {
     }
-    /// The other owns it no more. Not while a guard refers to the other.
+    /// The other does not own the lock any more. No guard may refer to the
+    /// other.
     lifecycle_lock(lifecycle_lock &&other) noexcept
         : node_(other.node_), options_(other.options_),
           hold_(std::exchange(other.hold_, {}))
     {
     }
-    /// Releases what it had; the other owns it no more.
+    /// Releases the lock that it had; the other does not own its lock any more.
     lifecycle_lock &operator=(lifecycle_lock &&other) noexcept
     {
         if (this != &other) {
@@ -74,11 +75,12 @@ public:
         }
         return *this;
     }
-    /// Releases it if it is owned.
+    /// Releases the lock if this object owns it.
     ~lifecycle_lock() { unlock(); }
 
-    /// Waits for it. Maps wm_lock_acquire().
-    /// Returns condition::recovered if the former holder died with it.
+    /// Waits for the lock. Maps wm_lock_acquire().
+    /// Returns condition::recovered if the former holder died while it had the
+    /// lock.
     condition lock()
     {
         return detail::thrown("wm_lock_acquire",
@@ -97,15 +99,16 @@ public:
         return taken(ec, "wm_lock_try");
     }
     /// As try_lock(), noexcept: std::errc::device_or_resource_busy if another
-    /// has it. With `queue` it is announced that the caller tries again within
-    /// 50 ms, and std::errc::operation_in_progress says that it is the next.
+    /// process has it. With `queue` the caller announces that it will try again
+    /// within 50 ms, and std::errc::operation_in_progress says that it is the
+    /// next.
     condition try_lock(std::error_code &ec, bool queue = false) noexcept
     {
         return owned(wm_lock_try(node_.handle(), options_.purpose, queue), ec);
     }
 
-    /// Waits for so long at most; one that is not positive is a try. Maps
-    /// wm_lock_acquire().
+    /// Waits for so long at most; with a time that is not positive, it tries
+    /// once. Maps wm_lock_acquire().
     template <class Rep, class Period>
     bool try_lock_for(const std::chrono::duration<Rep, Period> &timeout)
     {
@@ -124,7 +127,7 @@ public:
         limited.wait = detail::rounded(timeout);
         return limited.wait.count() > 0 ? lock(limited, ec) : try_lock(ec);
     }
-    /// Waits until then at most.
+    /// Waits until this time at most.
     template <class Clock, class Duration>
     bool try_lock_until(const std::chrono::time_point<Clock, Duration> &time)
     {
@@ -141,19 +144,19 @@ public:
     {
         const auto now = Clock::now();
 
-        // A time that is past, however long, is one try.
+        // If the time is past, by however much, this tries once.
         return time > now ? try_lock_for(time - now, ec) : try_lock(ec);
     }
 
-    /// Releases it. Nothing happens if it is not owned. Maps wm_lock_release().
+    /// Releases the lock if this object owns it. Maps wm_lock_release().
     void unlock() noexcept
     {
         std::error_code ec;
 
         unlock(ec);
     }
-    /// The same, and says what went wrong: std::errc::operation_not_permitted
-    /// if it is not owned.
+    /// As unlock(), and reports an error: std::errc::operation_not_permitted if
+    /// this object does not own the lock.
     condition unlock(std::error_code &ec) noexcept
     {
         const bool mine = owns();
@@ -163,8 +166,8 @@ public:
                              ec);
     }
 
-    /// The present holding of this process, for a cleanup handler where a
-    /// thread may be ended under its owner. Maps wm_lock_hold_note().
+    /// The present holding of this process, for a cleanup handler of a thread
+    /// that may be ended while the lock is held. Maps wm_lock_hold_note().
     wm_lock_hold note_hold() const noexcept
     {
         wm_lock_hold noted{};
@@ -179,15 +182,15 @@ public:
         wm_lock_hold_release(&hold);
     }
 
-    /// Whether it was taken through this object, and nothing has released it
-    /// since; false in a child of the process that took it.
+    /// Whether the lock was taken through this object, and has not been
+    /// released since; false in a child of the process that took it.
     bool owns() const noexcept
     {
         return hold_.word != 0 && hold_.word == note_hold().word;
     }
     /// The options that a wait for it takes.
     const lock_options &options() const noexcept { return options_; }
-    /// For the C functions: the lock's handle is its node's.
+    /// The handle for the C functions: that of the node.
     wm_node *handle() const noexcept { return node_.handle(); }
 
 private:
@@ -206,7 +209,7 @@ private:
         return detail::noted(result, ec);
     }
 
-    // That it is not to be had now is an answer, the rest are errors.
+    // A lock that is held by another is an answer; everything else is an error.
     static bool taken(const std::error_code &ec, const char *what)
     {
         if (ec && ec != std::errc::device_or_resource_busy &&

@@ -3,32 +3,33 @@
 
 /// @file
 /// The owners and the guard of libwm-monitor, one to one with wm_monitor.h,
-/// which is the reference. What wm.hpp says of errors and owners goes for them
-/// as well.
+/// which is the reference. The rules of wm.hpp for errors and owners hold for
+/// them as well.
 ///
-///     wm::monitor        owns one; its thread ends with it
+///     wm::monitor        owns a monitor; its thread ends with it
 ///     wm::monitor_view   a guard: the latest view, for a few instructions
-///     wm::subscription   owns one; nobody is called after its end
+///     wm::subscription   owns a subscription; no call comes after its end
 ///
 /// A view is a range of its workers:
 ///
 ///     for (const wm_worker_info &w : monitor.view()) ...
 ///
-/// Its view is good as long as the guard, and a temporary guard ends with its
-/// expression: give it a name to go through its generations, or to keep
+/// The view is good as long as its guard, and a temporary guard ends with its
+/// expression: give the guard a name to go through the generations, or to keep
 /// `*view`.
 ///
 /// Between a view's beginning and end do not sleep, do not fork, and end no
 /// monitor and no subscription. Guards do not move: they belong to the thread
 /// and the scope that made them.
 ///
-/// close() refuses that, and the owner still owns. A destructor or an
-/// assignment there leaks what it would have ended, which is safe.
+/// close() of a monitor or a subscription fails there, and the owner still owns
+/// it. A destructor or an assignment there leaks what it would have ended,
+/// which is safe.
 ///
 /// The monitor's thread calls a subscription's function, maybe before
-/// subscribe() has returned: a function that ends its own subscription, which
-/// it may, must not look for that too early, and a lock keeps it from that. It
-/// must not throw: std::terminate is called then.
+/// subscribe() has returned. A function may end its own subscription, but the
+/// owner is not there before subscribe() has returned it; use a lock to wait
+/// for that. A function must not throw: std::terminate is called then.
 
 #ifndef WM_MONITOR_FACADE_HPP
 #define WM_MONITOR_FACADE_HPP
@@ -50,8 +51,8 @@ namespace wm
 
 /// Maps wm_monitor_options.
 struct monitor_options {
-    /// How often to look for the segment; 0: the library's default. What is
-    /// too long for the library, 49 days, is as long as can be.
+    /// How often to look for the segment; 0: the library's default. A time
+    /// beyond 49 days is cut to that.
     std::chrono::milliseconds check{0};
 };
 
@@ -61,7 +62,7 @@ inline elements<wm_worker_info> workers(const wm_view &view) noexcept
     return {view.workers, view.worker_count, view.worker_size};
 }
 
-/// Its generations, oldest first.
+/// The generations of a view, oldest first.
 inline elements<wm_generation_info> generations(const wm_view &view) noexcept
 {
     return {view.generations, view.generation_count, view.generation_size};
@@ -72,7 +73,7 @@ inline elements<wm_generation_info> generations(const wm_view &view) noexcept
 class [[nodiscard]] monitor_view
 {
 public:
-    /// Begins to look. m: a monitor that outlives the guard.
+    /// Begins a look. m: a monitor that outlives the guard.
     explicit monitor_view(const wm_monitor *m) noexcept
         : view_(wm_monitor_view_begin(m))
     {
@@ -86,9 +87,9 @@ public:
     {
         return workers(*view_).begin();
     }
-    /// A temporary would be gone before what it gives is used.
+    /// A temporary guard would be gone before its iterator is used.
     elements<wm_worker_info>::iterator begin() const && = delete;
-    /// Behind the last worker.
+    /// The end, behind the last worker.
     elements<wm_worker_info>::iterator end() const & noexcept
     {
         return workers(*view_).end();
@@ -106,16 +107,16 @@ public:
     /// As begin().
     elements<wm_generation_info> generations() const && = delete;
 
-    /// Whether somebody takes part in the node.
+    /// Whether a process takes part in the node.
     bool live() const noexcept { return view_->live != 0; }
 
-    /// Why it is not live; no error if it is.
+    /// Why the node is not live; no error if it is.
     std::error_code error() const noexcept
     {
         return {-view_->error, category()};
     }
 
-    /// The view itself; of a temporary, until the end of the expression.
+    /// The view itself; it is good as long as the guard.
     const wm_view &operator*() const noexcept { return *view_; }
     /// The view itself.
     const wm_view *operator->() const noexcept { return view_; }
@@ -126,12 +127,13 @@ private:
     const wm_view *view_;
 };
 
-/// A subscriber: the view that was the latest, and the one that is; both good
-/// until it returns. Called as wm_monitor_fn says; it must not throw.
+/// A subscriber. It gets the view that was the latest, and the one that is now;
+/// both are good until it returns. The rules are those of wm_monitor_fn; it
+/// must not throw.
 using monitor_function =
     std::function<void(const wm_view &before, const wm_view &now)>;
 
-/// Owns a subscription. Must end before its monitor.
+/// Owns a subscription, which must end before its monitor.
 class subscription
 {
 public:
@@ -152,7 +154,7 @@ public:
         std::swap(function_, moved.function_);
         return *this;
     }
-    /// As close(), and silent.
+    /// As close(), but reports no error.
     ~subscription()
     {
         std::error_code ec;
@@ -168,7 +170,8 @@ public:
             return subscribed(m, std::move(function), ec);
         });
     }
-    /// As make(), noexcept: no memory is an error as well; empty if it failed.
+    /// As make(), noexcept: a lack of memory is an error as well; empty if it
+    /// failed.
     [[nodiscard]] static subscription
     make(wm_monitor *m, monitor_function function, std::error_code &ec) noexcept
     {
@@ -176,16 +179,17 @@ public:
             ec, [&] { return subscribed(m, std::move(function), ec); });
     }
 
-    /// Ends it; empty then. After it the function is neither running nor
-    /// called, unless the function itself calls this: then the call that runs
-    /// is the last. Maps wm_monitor_unsubscribe(). Blocking.
+    /// Ends the subscription; the owner is empty afterwards. The function is
+    /// then neither running nor called again; if the function itself calls
+    /// this, the call that runs is the last. Maps wm_monitor_unsubscribe().
+    /// Blocking.
     condition close()
     {
         return detail::thrown("wm_monitor_unsubscribe",
                               [this](auto &ec) { return close(ec); });
     }
     /// As close(), noexcept; std::errc::resource_deadlock_would_occur inside a
-    /// view, and it is still subscribed.
+    /// view: the function is still subscribed.
     condition close(std::error_code &ec) noexcept
     {
         const condition c = detail::noted(wm_monitor_unsubscribe(handle_), ec);
@@ -200,12 +204,12 @@ public:
 
     /// Whether there is one.
     explicit operator bool() const noexcept { return handle_ != nullptr; }
-    /// For the C functions; still owned.
+    /// The handle for the C functions; the owner keeps it.
     wm_subscription *handle() const noexcept { return handle_; }
 
 private:
-    // It keeps itself while it is subscribed, and its call keeps it while that
-    // runs: a function may end its own subscription.
+    // The state keeps itself while it is subscribed, and a call keeps it while
+    // the call runs: a function may end its own subscription.
     struct state {
         explicit state(monitor_function f) : function(std::move(f)) {}
         monitor_function function;
@@ -260,7 +264,7 @@ public:
         std::swap(handle_, moved.handle_);
         return *this;
     }
-    /// As close(), and silent. Blocking.
+    /// As close(), but reports no error. Blocking.
     ~monitor()
     {
         std::error_code ec;
@@ -268,7 +272,7 @@ public:
         close(ec);
     }
 
-    /// Starts one. Maps wm_monitor_create().
+    /// Creates a monitor and starts its thread. Maps wm_monitor_create().
     [[nodiscard]] static monitor create(const char *instance,
                                         const char *directory = nullptr,
                                         const monitor_options &options = {})
@@ -294,30 +298,31 @@ public:
         return m;
     }
 
-    /// Begins to look at the latest view.
+    /// Begins a look at the latest view.
     monitor_view view() const noexcept { return monitor_view(handle_); }
 
-    /// The function is called for each new view from now on.
+    /// Subscribes a function: from now on it is called for each new view.
     [[nodiscard]] subscription subscribe(monitor_function function)
     {
         return subscription::make(handle_, std::move(function));
     }
 
-    /// As subscribe(), noexcept: no memory is an error as well.
+    /// As subscribe(), noexcept: a lack of memory is an error as well.
     [[nodiscard]] subscription subscribe(monitor_function function,
                                          std::error_code &ec) noexcept
     {
         return subscription::make(handle_, std::move(function), ec);
     }
 
-    /// Ends it; empty then. Maps wm_monitor_destroy(). Blocking.
+    /// Ends the monitor; the owner is empty afterwards. Maps
+    /// wm_monitor_destroy(). Blocking.
     condition close()
     {
         return detail::thrown("wm_monitor_destroy",
                               [this](auto &ec) { return close(ec); });
     }
     /// As close(), noexcept; std::errc::resource_deadlock_would_occur inside a
-    /// view or a subscriber, and it is still there.
+    /// view or a subscriber: the monitor still exists.
     condition close(std::error_code &ec) noexcept
     {
         const condition c = detail::noted(wm_monitor_destroy(handle_), ec);
@@ -330,7 +335,7 @@ public:
 
     /// Whether there is one.
     explicit operator bool() const noexcept { return handle_ != nullptr; }
-    /// For the C functions; still owned.
+    /// The handle for the C functions; the owner keeps it.
     wm_monitor *handle() const noexcept { return handle_; }
 
 private:

@@ -2,7 +2,7 @@
 // Copyright The libwm authors
 
 /// @file
-/// The owner of an attach to a node, and what needs none: the list of segments.
+/// The owner of an attach to a node; also the list of segments.
 
 #ifndef WM_NODE_HPP
 #define WM_NODE_HPP
@@ -33,7 +33,7 @@ struct node_options {
 class node final : public node_calls
 {
 public:
-    /// None.
+    /// An empty one.
     node() noexcept = default;
     /// Takes over a handle that no other owner will release.
     explicit node(wm_node *handle) noexcept : node_calls(handle) {}
@@ -47,7 +47,7 @@ public:
         std::swap(handle_, moved.handle_);
         return *this;
     }
-    /// As close(), and silent.
+    /// As close(), but reports no error.
     ~node()
     {
         std::error_code ec;
@@ -81,7 +81,8 @@ public:
         return n;
     }
 
-    /// Opens for reading, by file name or by instance. Maps wm_node_open().
+    /// Opens a node for reading, by file name or by instance. Maps
+    /// wm_node_open().
     [[nodiscard]] static node open(const char *name,
                                    const char *directory = nullptr)
     {
@@ -99,7 +100,7 @@ public:
         return n;
     }
 
-    /// The segments of an instance, all if none is given. Maps wm_node_list().
+    /// The segments of an instance, or all segments. Maps wm_node_list().
     [[nodiscard]] static std::vector<node_entry>
     list(const char *instance = nullptr, const char *directory = nullptr)
     {
@@ -107,7 +108,7 @@ public:
             return list_all(instance, directory, ec);
         });
     }
-    /// As list(), noexcept: no memory is an error as well.
+    /// As list(), noexcept: a lack of memory is an error as well.
     [[nodiscard]] static std::vector<node_entry>
     list(const char *instance, const char *directory,
          std::error_code &ec) noexcept
@@ -130,8 +131,8 @@ public:
         return detail::noted(wm_node_unlink(name, directory), ec);
     }
 
-    /// Gives the attach back; empty then. Maps wm_node_release(), which as of
-    /// now cannot fail.
+    /// Gives the attach back; the owner is empty afterwards. Maps
+    /// wm_node_release(), which as of now cannot fail.
     condition close()
     {
         return detail::thrown("wm_node_release",
@@ -145,7 +146,8 @@ public:
         return detail::noted(h == nullptr ? 0 : wm_node_release(h), ec);
     }
 
-    /// Lets go of the handle without giving it back; empty then.
+    /// Lets go of the handle without giving it back; the owner is empty
+    /// afterwards.
     [[nodiscard]] wm_node *release() noexcept
     {
         return std::exchange(handle_, nullptr);

@@ -30,7 +30,7 @@ namespace wm
 class node_calls
 {
 public:
-    /// Facts of the node; the strings live as long as it. Maps
+    /// Facts of the node; the strings live as long as its handle. Maps
     /// wm_node_describe().
     wm_node_info describe() const noexcept
     {
@@ -40,8 +40,8 @@ public:
         return info;
     }
 
-    /// The facts of dead segments, read as this process attached. Maps
-    /// wm_node_postmortem().
+    /// The facts that this process found in dead segments when it attached.
+    /// Maps wm_node_postmortem().
     wm_postmortem postmortem() const noexcept
     {
         auto told = detail::blank<wm_postmortem>();
@@ -58,8 +58,8 @@ public:
 
     // --- generations, by number
 
-    /// Its configuration is gone from this process. Maps
-    /// wm_generation_abandon().
+    /// Says that the configuration of a generation is gone from this process.
+    /// Maps wm_generation_abandon().
     /// Returns condition::closed if it counts as never begun, else none.
     condition abandon_generation(std::uint64_t id)
     {
@@ -73,8 +73,7 @@ public:
         return detail::noted(wm_generation_abandon(handle_, id), ec);
     }
 
-    /// Closes a generation that no worker is left of. Maps
-    /// wm_generation_close().
+    /// Closes a generation that has no worker left. Maps wm_generation_close().
     /// Returns condition::closed if its end is owed now, else none.
     condition close_generation(std::uint64_t id)
     {
@@ -88,7 +87,7 @@ public:
         return detail::noted(wm_generation_close(handle_, id), ec);
     }
 
-    /// Takes an end that is owed. Maps wm_generation_take_exit().
+    /// Takes an owed end of a generation. Maps wm_generation_take_exit().
     /// Returns its spell, or nothing if none is owed.
     std::optional<std::uint32_t> take_exit(std::uint64_t id)
     {
@@ -107,8 +106,8 @@ public:
         return taken == 1 ? std::optional(spell) : std::nullopt;
     }
 
-    /// The counts as callbacks of its master would see them; `unsettled`
-    /// is set where it kept changing. Maps wm_generation_counts().
+    /// The counts as callbacks of the generation's master would see them;
+    /// `unsettled` is set if they kept changing. Maps wm_generation_counts().
     wm_counts counts(std::uint64_t id) const noexcept
     {
         auto counts = detail::blank<wm_counts>();
@@ -117,14 +116,15 @@ public:
         return counts;
     }
 
-    /// Those that are remembered, oldest first. Maps wm_generations().
+    /// The generations that are remembered, oldest first. Maps
+    /// wm_generations().
     std::vector<wm_generation_info> generations() const
     {
         return detail::thrown("wm_generations", [this](auto &ec) {
             return list_generations(ec);
         });
     }
-    /// As generations(), noexcept: no memory is an error as well. With
+    /// As generations(), noexcept: a lack of memory is an error as well. With
     /// std::errc::no_space_on_device it returns those that it had room for.
     std::vector<wm_generation_info>
     generations(std::error_code &ec) const noexcept
@@ -140,33 +140,33 @@ public:
         return detail::thrown("wm_snapshot",
                               [this](auto &ec) { return take_snapshot(ec); });
     }
-    /// As snapshot(), noexcept: no memory is an error as well.
+    /// As snapshot(), noexcept: a lack of memory is an error as well.
     wm::snapshot snapshot(std::error_code &ec) const noexcept
     {
         return detail::filled(ec, [&] { return take_snapshot(ec); });
     }
 
     /// The next part of the event log. Maps wm_log_read().
-    /// @param since  the number read last, 0 from the oldest; is moved on
-    /// @param room   how many entries at most
+    /// @param since the number that was read last; 0: from the oldest; moved on
+    /// @param room how many entries at most
     log_page log(std::uint64_t &since, std::uint32_t room = 256) const
     {
         return detail::thrown("wm_log_read", [&, this](auto &ec) {
             return read_log(since, room, ec);
         });
     }
-    /// As log(), noexcept: no memory is an error as well.
+    /// As log(), noexcept: a lack of memory is an error as well.
     log_page log(std::uint64_t &since, std::uint32_t room,
                  std::error_code &ec) const noexcept
     {
         return detail::filled(ec, [&] { return read_log(since, room, ec); });
     }
 
-    /// Another number after each change. Maps wm_epoch().
+    /// A number that differs after each change. Maps wm_epoch().
     std::uint32_t epoch() const noexcept { return wm_epoch(handle_); }
 
-    /// Sleeps until the epoch is not this one; may return early, also for a
-    /// signal. Maps wm_wait() without a limit.
+    /// Sleeps until the epoch differs from this one; may return early, also for
+    /// a signal. Maps wm_wait() without a limit.
     void wait(std::uint32_t epoch) const
     {
         std::error_code ec;
@@ -182,9 +182,9 @@ public:
         return detail::noted(wm_wait(handle_, epoch, 0), ec);
     }
 
-    /// The same for a limited time; one that is not positive is a look. Maps
-    /// wm_wait().
-    /// Returns false if it is over.
+    /// As wait(), for a limited time; with a time that is not positive, it only
+    /// looks. Maps wm_wait().
+    /// Returns false if the time is over.
     template <class Rep, class Period>
     bool wait_for(std::uint32_t epoch,
                   const std::chrono::duration<Rep, Period> &timeout) const
@@ -197,7 +197,7 @@ public:
         }
         return ec != std::errc::timed_out;
     }
-    /// As wait_for(), noexcept; std::errc::timed_out: it is over.
+    /// As wait_for(), noexcept; std::errc::timed_out: the time is over.
     template <class Rep, class Period>
     condition wait_for(std::uint32_t epoch,
                        const std::chrono::duration<Rep, Period> &timeout,
@@ -211,11 +211,12 @@ public:
         }
         return detail::noted(wm_epoch(handle_) == epoch ? -ETIMEDOUT : 0, ec);
     }
-    /// Wakes all who wait, as if early. Maps wm_wake().
+    /// Wakes all threads that wait, which return early. Maps wm_wake().
     /// Returns how many there were.
     int wake() const noexcept { return wm_wake(handle_); }
 
-    /// Who leads, without standing. Maps wm_leader_inspect().
+    /// The worker that leads; the caller does not stand. Maps
+    /// wm_leader_inspect().
     wm_leader leader() const noexcept
     {
         auto leader = detail::blank<wm_leader>();
@@ -224,7 +225,7 @@ public:
         return leader;
     }
 
-    /// Which process has the lock. Maps wm_lock_inspect().
+    /// The process that has the lock. Maps wm_lock_inspect().
     wm_lock_holder lock_holder() const noexcept
     {
         auto holder = detail::blank<wm_lock_holder>();
@@ -242,16 +243,15 @@ public:
         return wm_sweep(handle_, self.handle());
     }
 
-    /// How many events of these kinds are to be given out. Maps
-    /// wm_events_owed().
+    /// How many events of these kinds are owed. Maps wm_events_owed().
     int events_owed(std::uint32_t kinds = all_events) const noexcept
     {
         return wm_events_owed(handle_, kinds);
     }
 
-    /// Takes an event for the caller to give out, under the lock. Maps
+    /// Takes an owed event; the caller, which has the lock, then gives it. Maps
     /// wm_event_take().
-    /// Returns it, or nothing if none is owed.
+    /// Returns the event, or nothing if none is owed.
     std::optional<wm_event> take_event(std::uint32_t kinds = all_events)
     {
         return detail::thrown("wm_event_take", [=, this](auto &ec) {
@@ -269,16 +269,16 @@ public:
         return taken == 1 ? std::optional(event) : std::nullopt;
     }
 
-    /// Sweeps, and takes what is owed without telling anybody. Maps
+    /// Sweeps, and takes all owed events without giving them. Maps
     /// wm_events_give().
     /// Returns how many events were taken.
     int give_events(worker_ref self = {}) noexcept
     {
         return wm_events_give(handle_, self.handle(), nullptr, nullptr);
     }
-    /// Sweeps, and gives what is owed to the function, under the lock. Where
-    /// that throws, the other events are given all the same, and the first
-    /// exception comes out when the lock is released.
+    /// Sweeps, and gives all owed events to the function, under the lock. If
+    /// the function throws, the other events are given all the same, and the
+    /// first exception comes out when the lock is released.
     template <class Give>
         requires std::invocable<Give &, const wm_event &>
     int give_events(worker_ref self, Give &&give)
@@ -294,7 +294,7 @@ public:
 
     /// Whether there is a node.
     explicit operator bool() const noexcept { return handle_ != nullptr; }
-    /// For the C functions.
+    /// The handle for the C functions.
     wm_node *handle() const noexcept { return handle_; }
 
 protected:
@@ -360,13 +360,13 @@ private:
 class node_ref final : public node_calls
 {
 public:
-    /// Of none.
+    /// Refers to no node.
     node_ref() noexcept = default;
-    /// Of a handle of the C library's.
+    /// Refers to the node of a C handle.
     explicit node_ref(wm_node *handle) noexcept : node_calls(handle) {}
-    /// Of an owner's node.
+    /// Refers to an owner's node.
     node_ref(const node_calls &node) noexcept : node_calls(node) {}
-    /// Not of an owner that ends with the expression.
+    /// An owner that ends with the expression gives no reference.
     template <class Owner>
         requires(!std::same_as<Owner, node_ref> &&
                  std::derived_from<Owner, node_calls>)

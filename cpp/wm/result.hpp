@@ -20,14 +20,14 @@
 namespace wm
 {
 
-/// The library's positive results: a caller must know them, none is an error.
+/// The library's positive results. A caller must know them; none is an error.
 /// Mirrors wm_condition.
 enum class condition : int {
     none = 0,
-    recovered = WM_RECOVERED, ///< taken from a dead holder; no more stalled
+    recovered = WM_RECOVERED, ///< from a dead holder, or from a stall
     is_worker = WM_IS_WORKER, ///< this process is a worker, nothing has begun
     closed = WM_CLOSED,       ///< this call did it
-    unsettled = WM_UNSETTLED  ///< kept changing while it was looked at
+    unsettled = WM_UNSETTLED  ///< the data kept changing during the look
 };
 
 /// A sentence for a result of the C library or, cast, for a condition.
@@ -65,7 +65,7 @@ inline const std::error_category &category() noexcept
 class error : public std::system_error
 {
 public:
-    /// From an error code of category(), and the name of what failed.
+    /// From an error code of category(), and the name of the call that failed.
     error(std::error_code code, const char *what)
         : std::system_error(code, what)
     {
@@ -83,7 +83,7 @@ inline std::uint32_t version() noexcept
 namespace detail
 {
 
-// A struct for the library to fill in, which tells its size where it has one.
+// A struct for the library to fill in; if it has a size, that is set.
 template <class Struct>
 Struct blank() noexcept
 {
@@ -119,7 +119,8 @@ auto thrown(const char *what, Call call)
     return result;
 }
 
-// Makes the noexcept form of a call that allocates: no memory is an error, too.
+// Makes the noexcept form of a call that allocates: a lack of memory is an
+// error, too.
 template <class Call>
 auto filled(std::error_code &ec, Call call) noexcept -> decltype(call())
 {

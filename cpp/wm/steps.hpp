@@ -78,9 +78,9 @@ void run_start(worker_ref worker, Give &&give, const lock_options &options,
     detail::run(wm_start_run, worker, give, options, ec);
 }
 
-/// Waits for the lock, gives all of the worker's exit to the function, releases
-/// the lock; the worker has drained then. std::errc::timed_out: it has drained,
-/// and nothing was given. Maps wm_exit_run().
+/// Waits for the lock, gives all events of the worker's exit to the function,
+/// releases the lock; the worker has drained afterwards. std::errc::timed_out:
+/// it has drained, and nothing was given. Maps wm_exit_run().
 template <class Give>
     requires std::invocable<Give &, const wm_event &>
 void run_exit(worker_ref worker, Give &&give, const lock_options &options = {})
@@ -101,28 +101,28 @@ void run_exit(worker_ref worker, Give &&give, const lock_options &options,
     detail::run(wm_exit_run, worker, give, options, ec);
 }
 
-/// Begins a start, for a caller that has the lock and gives by itself; kinds: 0
-/// where it has not. Maps wm_start_begin().
+/// Begins a start, for a caller that has the lock and gives the events itself;
+/// kinds: 0 if it does not have the lock. Maps wm_start_begin().
 inline condition begin_start(worker_ref worker, std::uint32_t kinds,
                              std::error_code &ec) noexcept
 {
     return detail::noted(wm_start_begin(worker.handle(), kinds), ec);
 }
-/// The start to give, then nothing. Maps wm_start_next().
+/// Returns the start to give, then nothing. Maps wm_start_next().
 inline std::optional<wm_event> next_of_start(worker_ref worker,
                                              std::error_code &ec) noexcept
 {
     return detail::next(wm_start_next, worker, ec);
 }
 
-/// Begins an exit, for a caller that has the lock and gives by itself; kinds: 0
-/// where it has not. Maps wm_exit_begin().
+/// Begins an exit, for a caller that has the lock and gives the events itself;
+/// kinds: 0 if it does not have the lock. Maps wm_exit_begin().
 inline condition begin_exit(worker_ref worker, std::uint32_t kinds,
                             std::error_code &ec) noexcept
 {
     return detail::noted(wm_exit_begin(worker.handle(), kinds), ec);
 }
-/// The event to give next, nothing at the end. Maps wm_exit_next().
+/// Returns the next event to give, and nothing at the end. Maps wm_exit_next().
 inline std::optional<wm_event> next_of_exit(worker_ref worker,
                                             std::error_code &ec) noexcept
 {

@@ -25,13 +25,13 @@ using time_point = std::chrono::time_point<std::chrono::steady_clock,
 /// A time of CLOCK_REALTIME, as the event log has it.
 using wall_time_point = std::chrono::sys_time<std::chrono::milliseconds>;
 
-/// The time of a member of a C struct such as wm_worker_info.beat_at.
+/// The time in a member of a C struct, such as wm_worker_info.beat_at.
 inline time_point at(std::uint64_t ms) noexcept
 {
     return time_point(std::chrono::milliseconds(static_cast<std::int64_t>(ms)));
 }
 
-/// The time of wm_log_entry.time.
+/// The time in wm_log_entry.time.
 inline wall_time_point wall_at(std::uint64_t ms) noexcept
 {
     return wall_time_point(
@@ -48,8 +48,8 @@ inline time_point now() noexcept
 namespace detail
 {
 
-// As the C structs want it. A duration that is over is not the 0 that stands
-// for "no limit", and one that is too long is as long as can be.
+// A duration as the C structs have it. One that is over does not become the 0
+// that stands for "no limit"; one that is too long is cut.
 inline std::uint32_t ms(std::chrono::milliseconds d) noexcept
 {
     constexpr auto most = std::numeric_limits<std::uint32_t>::max();
@@ -66,8 +66,8 @@ rounded(const std::chrono::duration<Rep, Period> &d) noexcept
 {
     using std::chrono::milliseconds;
 
-    // A duration that is over is like one that is no number, and all beyond 49
-    // days are alike: neither must overflow.
+    // A duration that is over, or that is no number, becomes 0, and one beyond
+    // 50 days is cut: neither must overflow.
     if (!(d > d.zero())) {
         return milliseconds::zero();
     }

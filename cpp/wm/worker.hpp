@@ -23,26 +23,26 @@ namespace wm
 /// The options of a join: wm_join_options with its defaults.
 struct join_options {
     wm_role role = WM_ROLE_WORKER;
-    /// Without a beat for so long it is stalled; 0: 15 s.
+    /// It is stalled after so long without a beat; 0: 15 s.
     std::chrono::milliseconds overdue{0};
     std::uint32_t expected = 0; ///< workers of the generation; 0: unknown
 };
 
-/// Owns this process's record in a node. There is one for each node and
-/// process, and so is the handle: of several owners of one node in a process,
-/// as a child may have that joins beside its inherited one, any leaves with the
-/// one record.
+/// Owns this process's record in a node. A process has one record in each node,
+/// and one handle for it. A process may have several owners of that handle: a
+/// child that joins has its own beside the one that it inherited. Any of them
+/// then leaves with the one record.
 class worker final : public worker_calls
 {
 public:
-    /// None.
+    /// An empty one.
     worker() noexcept = default;
-    /// Takes over a handle that no other owner will leave with.
+    /// Takes over a handle with which no other owner will leave.
     explicit worker(wm_worker *handle) noexcept : worker_calls(handle) {}
     /// The other is empty then.
     worker(worker &&other) noexcept : worker_calls(other.release()) {}
-    /// Closes what it had, unless that was inherited from the parent and the
-    /// other is what this process has joined with; the other is empty then.
+    /// Closes what it had, unless it had inherited that from the parent and
+    /// this process has joined with the other; the other is empty then.
     worker &operator=(worker &&other) noexcept
     {
         worker moved(std::move(other));
@@ -53,7 +53,7 @@ public:
         }
         return *this;
     }
-    /// As close(), and silent.
+    /// As close(), but reports no error.
     ~worker()
     {
         std::error_code ec;
@@ -87,8 +87,8 @@ public:
         return w;
     }
 
-    /// Gives the record back; empty then, also where that fails. Maps
-    /// wm_worker_leave().
+    /// Gives the record back; the owner is empty afterwards, also if this
+    /// fails. Maps wm_worker_leave().
     condition close()
     {
         return detail::thrown("wm_worker_leave",
@@ -102,7 +102,7 @@ public:
         return detail::noted(h == nullptr ? 0 : wm_worker_leave(h), ec);
     }
 
-    /// Lets go of the handle without leaving; empty then.
+    /// Lets go of the handle without leaving; the owner is empty afterwards.
     [[nodiscard]] wm_worker *release() noexcept
     {
         return std::exchange(handle_, nullptr);

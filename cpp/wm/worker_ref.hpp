@@ -23,7 +23,7 @@ namespace wm
 class worker_calls
 {
 public:
-    /// JOINING to LIVE. Maps wm_worker_start().
+    /// Changes the worker from JOINING to LIVE. Maps wm_worker_start().
     wm_counts start()
     {
         return detail::thrown("wm_worker_start",
@@ -38,8 +38,7 @@ public:
         return counts;
     }
 
-    /// The counts that its exit callback is to see. Maps
-    /// wm_worker_exit_counts().
+    /// The counts for the worker's exit callback. Maps wm_worker_exit_counts().
     wm_counts exit_counts()
     {
         return detail::thrown("wm_worker_exit_counts",
@@ -54,7 +53,7 @@ public:
         return counts;
     }
 
-    /// To DRAINING. Maps wm_worker_drain().
+    /// Changes the worker to DRAINING. Maps wm_worker_drain().
     condition drain()
     {
         return detail::thrown("wm_worker_drain",
@@ -66,8 +65,8 @@ public:
         return detail::noted(wm_worker_drain(handle_), ec);
     }
 
-    /// Heartbeat; condition::recovered: had been marked stalled. In a signal
-    /// handler call wm_beat(handle()). Maps wm_beat().
+    /// Gives a heartbeat; condition::recovered: the worker had been marked
+    /// stalled. In a signal handler call wm_beat(handle()). Maps wm_beat().
     condition beat()
     {
         return detail::thrown("wm_beat", [this](auto &ec) { return beat(ec); });
@@ -78,7 +77,8 @@ public:
         return detail::noted(wm_beat(handle_), ec);
     }
 
-    /// The same at a time that the caller has at hand. Maps wm_beat_at().
+    /// Gives a heartbeat at a time that the caller has at hand. Maps
+    /// wm_beat_at().
     condition beat_at(std::chrono::steady_clock::time_point time)
     {
         return detail::thrown(
@@ -96,7 +96,7 @@ public:
             ec);
     }
 
-    /// The timer's work: a beat, and the node's sweep if it is due. Maps
+    /// Does the timer's work: a beat, and the node's sweep if it is due. Maps
     /// wm_tick().
     condition tick(std::chrono::milliseconds interval)
     {
@@ -132,31 +132,33 @@ public:
     {
         return wm_worker_recoveries(handle_);
     }
-    /// Takes one of these for the caller to give: false if none is owed. Maps
-    /// wm_worker_recovery_take().
+    /// Takes one owed recovery, which the caller then gives; false if none is
+    /// owed. Maps wm_worker_recovery_take().
     bool take_recovery() noexcept
     {
         return wm_worker_recovery_take(handle_) == 1;
     }
 
-    /// Whether the record is this process's. Maps wm_worker_has_record().
+    /// Whether the worker has its record, and belongs to this process. Maps
+    /// wm_worker_has_record().
     bool has_record() const noexcept
     {
         return wm_worker_has_record(handle_) != 0;
     }
-    /// Unique among all that hold a record. Maps wm_worker_slot().
+    /// The slot, unique among all workers that have a record. Maps
+    /// wm_worker_slot().
     std::uint32_t slot() const noexcept { return wm_worker_slot(handle_); }
-    /// Maps wm_worker_generation().
+    /// The generation. Maps wm_worker_generation().
     std::uint64_t generation() const noexcept
     {
         return wm_worker_generation(handle_);
     }
-    /// Of the generation, from 1. Maps wm_worker_spell().
+    /// The spell of the generation, from 1. Maps wm_worker_spell().
     std::uint32_t spell() const noexcept { return wm_worker_spell(handle_); }
 
     /// Whether there is a worker.
     explicit operator bool() const noexcept { return handle_ != nullptr; }
-    /// For the C functions.
+    /// The handle for the C functions.
     wm_worker *handle() const noexcept { return handle_; }
 
 protected:
@@ -171,18 +173,18 @@ protected:
     /// @endcond
 };
 
-/// A worker that another owner leaves with. It is as large as a pointer, and
+/// A worker with which another owner leaves. It is as large as a pointer, and
 /// good as long as the worker's node.
 class worker_ref final : public worker_calls
 {
 public:
-    /// Of none.
+    /// Refers to no worker.
     worker_ref() noexcept = default;
-    /// Of a handle of the C library's.
+    /// Refers to the worker of a C handle.
     explicit worker_ref(wm_worker *handle) noexcept : worker_calls(handle) {}
-    /// Of an owner's worker.
+    /// Refers to an owner's worker.
     worker_ref(const worker_calls &worker) noexcept : worker_calls(worker) {}
-    /// Not of an owner that ends with the expression.
+    /// An owner that ends with the expression gives no reference.
     template <class Owner>
         requires(!std::same_as<Owner, worker_ref> &&
                  std::derived_from<Owner, worker_calls>)

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Which segment a monitor looks at.
+/* The segment that a monitor looks at.
  *
- * An instance may have several: that of the life that runs, dead ones that the
- * next start will tidy up, and two live ones where an upgrade could not take
- * the old node over. A process that holds a share of the file's lock takes
- * part, and wm_node_list() asks for that. The monitor stays with its segment
- * while it is live, else moves to a live one, and where there is none keeps to
- * the dead one that it has or finds: its last state is worth seeing. A file
- * that cannot be opened gives the error that the view will carry; files that
- * are no segments hide none that is one, however many there are.
+ * An instance may have several segments: that of the life that runs, dead ones
+ * that the next start will tidy up, and two live ones if an upgrade could not
+ * take the old node over. wm_node_list() tells whether a process takes part in
+ * one, that is, holds a share of the file's lock. The monitor stays with its
+ * segment while that one is live. Else it moves to a live one, and if there is
+ * none, it keeps the dead one that it has, or takes a dead one that it finds:
+ * the last state is worth seeing. If a file cannot be opened, the view will
+ * carry the error. Files that are no segments do not hide one that is, however
+ * many there are.
  *
- * One pass over the directory does: until its own is known to be live, a
- * search opens another live one and another dead one, and what it does not
- * need is released.
+ * One pass over the directory is enough. Until the search knows that the
+ * monitor's own segment is live, it opens one other live segment and one other
+ * dead one; in the end it releases those that it does not need.
  *
- * Where its own cannot be asked for want of descriptors or memory, that is no
- * news: the monitor keeps to what it knew, until the next look.
+ * If the search lacks descriptors or memory to check the monitor's own segment,
+ * that is no news: the monitor keeps to what it knew, until the next look.
  *
  * All this looks at names and locks, one after the other. A segment that comes
  * or goes meanwhile, or is just being made, is found at the next look. */
@@ -27,7 +28,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* The first of its kind that could be opened, or else an error, or neither. */
+/* The first segment of a kind that could be opened, or else an error, or
+ * neither. */
 struct find {
     struct wm_node *node;
     int error; /* of the last one that could not be opened */
@@ -38,7 +40,7 @@ struct search {
     const char *own; /* name of the segment that is followed, or "" */
     bool own_listed;
     bool own_live;
-    int own_error; /* why it cannot be told, or 0 */
+    int own_error; /* why own_live is not known, or 0 */
     struct find live, dead;
 };
 
@@ -56,7 +58,7 @@ static void visit(const struct wm_node_entry *entry, void *argument)
     }
 }
 
-/* Under the mutex, so that a fork finds it whole. */
+/* Changes the node under the mutex, so that a fork finds it whole. */
 static struct wm_node *exchange(struct wm_monitor *m, struct wm_node *node)
 {
     struct wm_node *old;
@@ -80,7 +82,7 @@ void wm_monitor_unfollow(struct wm_monitor *m)
     release(exchange(m, NULL));
 }
 
-/* Takes the node over from the search. */
+/* Moves to a node that the search has found. */
 static int move_to(struct wm_monitor *m, struct find *f)
 {
     struct wm_node_info info = {.size = sizeof(info)};
@@ -96,7 +98,8 @@ static int move_to(struct wm_monitor *m, struct find *f)
     return error;
 }
 
-/* After a search: what to follow from now on. 0: it is live. */
+/* Decides after a search which segment to follow. Returns 0 if that one is
+ * live, else the error that the view will carry. */
 static int settle(struct wm_monitor *m, struct search *s)
 {
     int error;

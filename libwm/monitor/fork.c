@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What fork() does to monitors.
+/* fork(), as far as it concerns monitors.
  *
- * The child has the forking thread alone. So that it finds everything whole,
- * fork() waits until nobody is inside: liburcu first (a grace period that has
- * begun ends: its readers may want a mutex, which is free then), those who look
- * for segments, the list of monitors, each monitor's mutex. In the child
- * liburcu forgets the readers that are gone, and the monitors are marked: no
- * thread, no calls.
+ * The child has only the thread that forked, and must find everything whole. So
+ * fork() waits until no other thread is inside. It waits first for liburcu,
+ * until a grace period that has begun has ended (the readers that it waits for
+ * may want a mutex, which is still free then); then for a thread that looks for
+ * segments, for the list of monitors, and for each monitor's mutex. In the
+ * child liburcu forgets the readers that are gone, and each monitor is marked:
+ * it has no thread, and calls no subscriber.
  *
- * Who looks for segments has them open, and tries their locks: a child that
- * inherited such a descriptor would hold the lock as long as it lives, and a
- * dead segment would seem to be in use.
+ * A thread that looks for segments has their files open, and tries their locks.
+ * A child that inherited such a descriptor would hold the lock as long as it
+ * lives, and a dead segment would seem to be in use.
  *
- * What the monitor's thread had just allocated and put nowhere yet is lost in
- * the child: a view at most, and two open segments. Conditions are made anew:
- * whoever waited there is not in the child. */
+ * The child loses what the monitor's thread had allocated and had stored
+ * nowhere yet: at most a view and two open segments. Conditions are made anew,
+ * since the threads that waited there are not in the child. */
 
 #include "monitor.h"
 
@@ -87,7 +88,7 @@ void wm_monitor_end_files(void)
     pthread_mutex_unlock(&files_mutex);
 }
 
-/* All but those of faults: see thread.c. */
+/* Blocks all signals but those of faults; thread.c says why. */
 static void block_signals(sigset_t *old)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,

@@ -4,12 +4,13 @@
 /* The monitor's inside, in the order of README.md: each part calls those
  * above it in this file, and none below.
  *
- * Locks, in their order: liburcu's own, that of who looks for segments and the
- * list of monitors (fork.c), a monitor's mutex. While one of ours is held
- * nothing waits for a grace period, no read begins, no subscriber is called,
- * and no function of libwm that takes its registry's lock: fork() takes all of
- * them, and whether that one comes before or after ours is not ours to choose.
- * A mutex may be taken inside a read. */
+ * Locks, in the order in which they are taken: liburcu's own; the one of a
+ * thread that looks for segments, and the one of the list of monitors (fork.c);
+ * a monitor's mutex. A thread that holds one of ours waits for no grace period,
+ * begins no read, calls no subscriber, and calls no function of libwm that
+ * takes the lock of its registry: fork() takes all these locks, and we cannot
+ * choose whether it takes the registry's before or after ours. A thread may
+ * take a mutex inside a read. */
 
 #ifndef WM_MONITOR_INSIDE_H
 #define WM_MONITOR_INSIDE_H
@@ -26,13 +27,12 @@
 /* In wm_subscription.state. */
 #define WM_CALLING 1u /* the thread is in the function, or about to be */
 #define WM_GONE 2u    /* unsubscribed: not to be called again */
-#define WM_ORPHAN 4u  /* by its own call: the thread frees it */
+#define WM_ORPHAN 4u  /* unsubscribed in its own call: the thread frees it */
 
 struct wm_subscription {
-    /* Written under the mutex; followed by the thread, inside a read. */
+    /* Written under the mutex; the thread follows it, inside a read. */
     struct wm_subscription *_Atomic next;
-    /* CALLING is the thread's to set and clear, the others the
-     * unsubscriber's. */
+    /* The thread sets and clears CALLING, the unsubscriber sets the others. */
     _Atomic uint32_t state;
     uint64_t number; /* in the order of subscription, from 1 */
     wm_monitor_fn *call;
@@ -42,8 +42,8 @@ struct wm_subscription {
 };
 
 struct wm_monitor {
-    /* Written by the thread, under the mutex; read by all who look, and
-     * alone on its line so that nothing else disturbs them. */
+    /* The thread writes it, under the mutex; all threads that look read it. It
+     * is alone on its lines, so that nothing else disturbs them. */
     alignas(WM_MONITOR_LINE) struct wm_view *_Atomic view;
 
     alignas(WM_MONITOR_LINE) pthread_mutex_t mutex;
@@ -55,8 +55,9 @@ struct wm_monitor {
     uint64_t subscribed;    /* number of the last subscription */
     struct wm_subscription *_Atomic list; /* as their `next` */
 
-    /* The thread's own; create's before there is one, destroy's after.
-     * Pointers change under the mutex, so that a fork finds them whole. */
+    /* Only the thread uses these; create does before it runs, and destroy after
+     * it has ended. Pointers change under the mutex, so that a fork finds them
+     * whole. */
     struct wm_node *node;            /* NULL: nothing that can be read */
     struct wm_view *look;            /* room for one, and its lists */
     struct wm_view *retired;         /* replaced, not freed yet */
@@ -82,31 +83,32 @@ extern _Thread_local struct wm_monitor *wm_monitor_here;
 /* wake.c: a condition whose time is CLOCK_MONOTONIC. */
 int wm_monitor_init_condition(pthread_cond_t *condition);
 
-/* subscribe.c: calls those up to this number. In the thread. */
+/* subscribe.c: calls the subscribers up to this number. In the thread. */
 void wm_monitor_tell(struct wm_monitor *monitor, const struct wm_view *before,
                      const struct wm_view *now, uint64_t last);
-/* Frees those that unsubscribed in their own call. After a grace period. */
+/* Frees subscriptions that ended in their own call. After a grace period. */
 void wm_monitor_free_orphans(struct wm_monitor *monitor);
-/* Frees all. After a grace period, with the thread gone. */
+/* Frees all subscriptions. After a grace period, with the thread gone. */
 void wm_monitor_free_subscriptions(struct wm_monitor *monitor);
-/* In a child: calls that were running have no thread any more. */
+/* In a child: forgets calls that were running, which have no thread there. */
 void wm_monitor_forget_calls(struct wm_monitor *monitor);
 
-/* fork.c: between these no fork comes. Without a mutex. */
+/* fork.c: no fork happens between these two. The caller holds no mutex. */
 void wm_monitor_begin_files(void);
 void wm_monitor_end_files(void);
-/* Starts the thread and notes the monitor, with no fork in between;
- * forgets it. */
+/* Starts the thread and adds the monitor to the list, with no fork in between;
+ * takes it off the list. */
 int wm_monitor_enlist(struct wm_monitor *monitor, void *(*run)(void *));
 void wm_monitor_delist(struct wm_monitor *monitor);
 
 /* view.c: looks at the node; if there is anything new, publishes it, tells the
  * subscribers and returns true. In the thread, or before there is one. */
 bool wm_monitor_look(struct wm_monitor *monitor);
-/* Room for what can be seen in the node; -ENOMEM. */
+/* Makes room for all that can be seen in a node of this capacity; -ENOMEM. */
 int wm_monitor_make_room(struct wm_monitor *monitor, uint32_t capacity);
 
-/* follow.c: settles node and error. Blocking (file system). */
+/* follow.c: finds the segment to look at, and sets node and error; lets it go.
+ * Blocking (file system). */
 void wm_monitor_follow(struct wm_monitor *monitor);
 void wm_monitor_unfollow(struct wm_monitor *monitor);
 

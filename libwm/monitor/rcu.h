@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What the monitor uses of liburcu, and how the thread sanitizer learns of it.
+/* The part of liburcu that the monitor uses, and how the thread sanitizer
+ * learns of it.
  *
  * The flavour is urcu-bp, "bulletproof". The threads that look at views are
  * the program's, not ours: we are not there when they begin and cannot make
@@ -11,7 +12,7 @@
  * the library uses by itself, no flavour's readers execute a barrier.
  *
  * _LGPL_SOURCE has the read side inlined, which makes it three times as fast;
- * what that means for the licence is in the README. It is defined here and
+ * the README says what that means for the licence. It is defined here and
  * nowhere else, and this header is not installed.
  *
  * Pointers are published and followed with C11 atomics, release and acquire.
@@ -19,14 +20,15 @@
  * machine code on our machines, but volatile accesses in C, which are no
  * synchronisation to the sanitizer.
  *
- * A grace period it does not see either: the library is not instrumented, and
- * its readers use plain stores and compiler barriers. So the edge that a grace
- * period stands for is told to it: the end of each read is a release, the end
- * of a wait an acquire, on one address that only the sanitizer looks at. What
- * a reader did before it ended happens before what follows the wait; a reader
- * that has not ended yet has no such edge, and a free that did not wait for
- * it is reported. Nothing is suppressed. The edge is too strong in one point:
- * it also orders readers that began after the wait did. */
+ * The sanitizer does not see a grace period either: liburcu is not
+ * instrumented, and its readers use plain stores and compiler barriers. So this
+ * file tells the sanitizer of the edge that a grace period stands for: the end
+ * of each read is a release, and the end of a wait is an acquire, on one
+ * address that only the sanitizer looks at. So all that a reader did before it
+ * ended happens before all that follows the wait. A reader that has not ended
+ * yet has no such edge, and the sanitizer reports a free that did not wait for
+ * it. Nothing is suppressed. The edge is too strong in one point: it also
+ * orders readers that began after the wait did. */
 
 #ifndef WM_MONITOR_RCU_H
 #define WM_MONITOR_RCU_H
@@ -57,8 +59,8 @@ extern char wm_rcu_edge;
 #define WM_RCU_ACQUIRE() ((void)0)
 #endif
 
-/* Begins a read: what is reached through published pointers stays until the
- * matching end. Wait-free but for a thread's first. */
+/* Begins a read: all that the thread reaches through published pointers stays
+ * until the matching end. Wait-free, but for the first read of a thread. */
 static inline void wm_rcu_begin(void)
 {
     urcu_bp_read_lock();
@@ -76,8 +78,8 @@ static inline bool wm_rcu_reads(void)
     return urcu_bp_read_ongoing() != 0;
 }
 
-/* Waits for all reads that have begun. Not inside a read, nor with a lock that
- * a reader may want. */
+/* Waits for all reads that have begun. The caller is not inside a read, and
+ * holds no lock that a reader may want. */
 static inline void wm_rcu_wait(void)
 {
     urcu_bp_synchronize_rcu();

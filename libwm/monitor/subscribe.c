@@ -1,47 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Who is told of a new view: a list that the thread walks while others change
- * it.
+/* The subscribers: a list that the thread walks while other threads change it.
  *
- * Writers, one at a time under the mutex, append at the end and unlink; the
- * thread alone walks, inside an RCU read. It leaves the read for the time of a
- * call, which may be long. What keeps its place meanwhile is the mark CALLING
- * on the subscription, and its number:
+ * Writers append at the end and unlink, one at a time under the mutex. Only the
+ * thread walks, inside an RCU read. It leaves the read for the time of a call,
+ * which may be long. Meanwhile the mark CALLING on the subscription, and its
+ * number, keep the thread's place:
  *
  * - The thread sets CALLING by a swap that fails if GONE is set. An
  *   unsubscriber sets GONE first, unlinks then, and waits while CALLING is
  *   set. So either the swap came before GONE, and the unsubscriber waits for
  *   the end of the call, or it came after, and there is no call.
- * - The thread begins a read again *before* it clears CALLING: what the
- *   unsubscriber frees after its grace period is there until that read ends.
+ * - The thread begins a read again *before* it clears CALLING: so the memory
+ *   that the unsubscriber frees after its grace period is there until that read
+ *   ends.
  * - If GONE was not set when CALLING was cleared, the subscription was in the
- *   list at a moment of this read, so its `next` can be followed: what is
- *   unlinked from behind it later is not freed before the read ends. If it was
- *   set, `next` may be stale, and the walk begins anew at the head, passing
- *   over the numbers that it has called. Numbers ascend along the list.
+ *   list at a moment of this read, so the thread can follow its `next`: a
+ *   subscription that is unlinked from behind it later is not freed before the
+ *   read ends. If GONE was set, `next` may be stale: the thread walks again
+ *   from the head, and passes over the numbers that it has called. Numbers
+ *   ascend along the list.
  *
- * Numbers above that of the moment of publication are not called: they can
- * look themselves, and a subscriber that subscribes another in each call does
- * not keep the walk from ending.
+ * A subscriber whose number is above that of the moment of publication is not
+ * called: it can look itself. So the walk ends, also if a subscriber subscribes
+ * another one in each call.
  *
- * Who unsubscribes inside its own call cannot wait for its end: it leaves the
- * mark ORPHAN, and the thread frees the subscription later. */
+ * A subscriber that unsubscribes inside its own call cannot wait for the end of
+ * that call: it leaves the mark ORPHAN, and the thread frees the subscription
+ * later. */
 
 #include "monitor.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* In a read or under the mutex. Acquire: what it points to is there. Pairs with
- * set_link(). */
+/* Called in a read or under the mutex. Acquire: the subscription that it points
+ * to is filled in. Pairs with set_link(). */
 static struct wm_subscription *load_link(struct wm_subscription *_Atomic *link)
 {
     return atomic_load_explicit(link, memory_order_acquire);
 }
 
-/* Under the mutex. Release: a thread that follows the link finds the fields of
- * the subscription. Pairs with load_link(). */
+/* Called under the mutex. Release: a thread that follows the link finds the
+ * fields of the subscription. Pairs with load_link(). */
 static void set_link(struct wm_subscription *_Atomic *link,
                      struct wm_subscription *to)
 {
@@ -50,8 +52,9 @@ static void set_link(struct wm_subscription *_Atomic *link,
 
 /* ------------------------------------------------------------- the thread */
 
-/* It fails once GONE is set. Acquire: pairs with wm_monitor_unsubscribe(), so
- * that nothing of the call happens before the mark. */
+/* Sets CALLING; fails once GONE is set. Acquire: pairs with
+ * wm_monitor_unsubscribe(), so that nothing of the call happens before the
+ * mark. */
 static bool begin_call(struct wm_subscription *s)
 {
     uint32_t state = 0;
@@ -61,7 +64,7 @@ static bool begin_call(struct wm_subscription *s)
         memory_order_relaxed);
 }
 
-/* Returns whether it is still in the list. */
+/* Clears CALLING. Returns whether the subscription is still in the list. */
 static bool end_call(struct wm_monitor *m, struct wm_subscription *s)
 {
     /* Release: the call ends before what the unsubscriber does next. Pairs
@@ -69,7 +72,8 @@ static bool end_call(struct wm_monitor *m, struct wm_subscription *s)
     uint32_t state =
         atomic_fetch_and_explicit(&s->state, ~WM_CALLING, memory_order_acq_rel);
 
-    /* From here on `s` is there because this is a read, or as an orphan. */
+    /* From here on `s` is safe because this is a read, or because it is an
+     * orphan. */
     if ((state & WM_GONE) == 0) {
         return true;
     }
@@ -145,7 +149,7 @@ void wm_monitor_forget_calls(struct wm_monitor *m)
 
 /* ----------------------------------------------------------- all the others */
 
-/* Under the mutex. */
+/* Called under the mutex. */
 static void append(struct wm_monitor *m, struct wm_subscription *s)
 {
     struct wm_subscription *_Atomic *link = &m->list;
@@ -158,7 +162,8 @@ static void append(struct wm_monitor *m, struct wm_subscription *s)
     set_link(link, s);
 }
 
-/* Under the mutex. `s` keeps its own link: the thread may stand on it. */
+/* Called under the mutex. `s` keeps its own link: the thread may stand on
+ * it. */
 static void unlink_from(struct wm_monitor *m, struct wm_subscription *s)
 {
     struct wm_subscription *_Atomic *link = &m->list;
@@ -201,8 +206,8 @@ int wm_monitor_subscribe(struct wm_monitor *m, wm_monitor_fn *call,
     return 0;
 }
 
-/* Under the mutex: waits for the end of a call that is running. Acquire: pairs
- * with end_call(). */
+/* Called under the mutex: waits for the end of a call that is running. Acquire:
+ * pairs with end_call(). */
 static void await_end(struct wm_monitor *m, struct wm_subscription *s)
 {
     while ((atomic_load_explicit(&s->state, memory_order_acquire) &

@@ -3,25 +3,29 @@
 
 /* The thread: when it sleeps, what wakes it, and how it ends.
  *
- * It sleeps in the kernel on the word of the segment that every change
- * changes, and so costs nothing while nothing happens. There are things of
- * which that word tells nothing: processes that were killed (the last of a
- * node has nobody left to say so), and a segment that is made later. For these
- * it wakes check_ms after the last change, and again. Where there is no live
- * node it sleeps on a condition of its own until then.
+ * It sleeps in the kernel on the epoch's word of the segment, which every
+ * change changes. So it costs nothing while nothing happens. Two things do not
+ * change that word: the end of a process that is killed (if it is the last one
+ * of the node, no other is left to say so), and a segment that is made later.
+ * For these the thread wakes check_ms after the last change, and then again and
+ * again. If there is no live node, it sleeps until then on a condition of its
+ * own.
  *
- * To ask whether a segment is in use is to hold its lock for a moment, which
- * can keep the last of a node that ends from unlinking it just then. So a node
- * that changes is not asked, and one that ends has changed just before.
+ * To find out whether a segment is in use, the thread has to hold its lock for
+ * a moment. That can keep the last process of a node from unlinking the segment
+ * just then. So the thread does not try the lock of a node that has just
+ * changed, and a node that ends has changed just before.
  *
- * To be ended it must be woken. One futex call waits on one word, and the word
- * is not ours to write: so wm_wake() wakes all who sleep on it, which does the
- * others no harm, and is repeated until the thread has answered, for it may
- * have been on its way to sleep.
+ * To end the thread, destroy must wake it. A futex call waits on one word, and
+ * a monitor must not write to this one. So destroy calls wm_wake(), which wakes
+ * all threads that sleep on the word, and does the others no harm. It repeats
+ * this until the thread has answered, since the thread may have been about to
+ * sleep.
  *
- * Signals are blocked in the thread: they are for the program's own. Those that
- * a fault raises are not: they come to the thread that made it, and kill the
- * process past its handler for them if they are blocked there. */
+ * Signals are blocked in the thread: the program's own threads are to take
+ * them. Those that a fault raises are not blocked: the kernel sends them to the
+ * thread that made the fault, and if they are blocked there, it kills the
+ * process without calling a handler. */
 
 #include "monitor.h"
 
@@ -37,8 +41,8 @@
 
 /* ------------------------------------------------------------------- time */
 
-/* Not wm_now(), which lags by up to a tick: a deadline made from it may be over
- * by the clock that it is waited for on, and the thread would not rest. */
+/* Not wm_now(), which lags by up to a tick: a deadline that is made from it may
+ * be over already by the clock of the wait, and the thread would not rest. */
 static uint64_t now_ms(void)
 {
     struct timespec t;
@@ -47,7 +51,7 @@ static uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Under the mutex. Returns whether the time is over. */
+/* Called under the mutex. Returns whether the time is over. */
 static bool wait_for_change(struct wm_monitor *m, uint64_t until_ms)
 {
     const struct timespec until = {
@@ -66,15 +70,15 @@ static void check(struct wm_monitor *m)
     m->check_at = now_ms() + m->check_ms;
 }
 
-/* Under the mutex: sleeps until it is time to look for a segment. */
+/* Called under the mutex: sleeps until it is time to look for a segment. */
 static void pause_until_check(struct wm_monitor *m)
 {
     while (!m->stop && !wait_for_change(m, m->check_at)) {
     }
 }
 
-/* Under the mutex, which it gives up meanwhile. Relaxed: this thread has itself
- * stored the view. Returns as wm_wait(). */
+/* Called under the mutex, which it gives up while it sleeps. Relaxed: this
+ * thread has itself stored the view. Returns as wm_wait(). */
 static int sleep_on_node(struct wm_monitor *m)
 {
     const struct wm_view *view =
@@ -92,8 +96,9 @@ static int sleep_on_node(struct wm_monitor *m)
     return result;
 }
 
-/* Returns when there may be news, or false to end. A futex that does not work
- * must not make it spin, nor a view that there was no memory for. */
+/* Returns true when there may be news, and false when the thread is to end. The
+ * thread must not spin, neither if the futex does not work nor if there was no
+ * memory for a view. */
 static bool rest(struct wm_monitor *m)
 {
     int result = -ENOTSUP;
@@ -119,7 +124,7 @@ static void *run(void *argument)
     pthread_setname_np(pthread_self(), "wm-monitor");
     while (rest(m)) {
         if (m->error == 0 && wm_monitor_look(m)) {
-            /* Whoever made a change lives. */
+            /* The process that made a change lives. */
             m->check_at = now_ms() + m->check_ms;
         } else if (m->error != 0 || now_ms() >= m->check_at) {
             check(m);
@@ -131,7 +136,7 @@ static void *run(void *argument)
 
 /* ---------------------------------------------------------- begin and end */
 
-/* As wm_node_attach() has them: no other node can be there. */
+/* The rule is that of wm_node_attach(): no node can have another name. */
 static bool is_instance(const char *name)
 {
     size_t n = strlen(name);
@@ -142,8 +147,8 @@ static bool is_instance(const char *name)
                         "0123456789_.-") == n;
 }
 
-/* All that the monitor has, but for the thread. Takes what is there. Relaxed:
- * the thread has been joined, or never was. */
+/* Frees all that the monitor has, also if it is half made. Relaxed: the thread
+ * has been joined, or never ran. */
 static void discard(struct wm_monitor *m)
 {
     wm_monitor_unfollow(m);
@@ -233,7 +238,7 @@ int wm_monitor_create(const char *instance, const char *directory,
     return 0;
 }
 
-/* Has the thread end, unless this is a child, which has none. */
+/* Ends the thread, unless this is a child, which has none. */
 static void end_thread(struct wm_monitor *m)
 {
     bool child;

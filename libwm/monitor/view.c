@@ -3,24 +3,26 @@
 
 /* Views: taken, compared, published, given up.
  *
- * A view is one block of memory, the lists behind the header, that nobody
- * changes after it was published. Taking one: first the epoch, then the look,
- * so that what changed during the look makes another epoch than the view's,
- * and the thread will not sleep on it but look again. A look during which
- * the epoch stays is one; after a few that do not, the last counts, marked as
- * unsettled. (A change comes shortly before its epoch, so a settled view may
- * hold one that its lists do not agree on yet; its epoch follows, and with it
- * another view.)
+ * A view is one block of memory, with the lists behind the header. No thread
+ * changes it after it was published.
  *
- * Publishing: the pointer is stored with release, and so the contents are
- * there for whoever loads it with acquire. The subscribers are told while the
- * old view still is; then a grace period passes, after which nobody can have
- * the old one any more, and it is freed. One that waits there is waiting for
- * readers that look for a few instructions. call_rcu would spare the thread
- * that wait and cost a second thread, and memory without a bound where views
- * are made faster than they end.
+ * Taking. The thread loads the epoch first, and looks then. If something
+ * changes during the look, the node's epoch is not the view's any more, so the
+ * thread will not sleep on it, but look again. A look during which the epoch
+ * stays is settled; after a few that are not, the last one counts, and is
+ * marked as unsettled. (A change comes shortly before its epoch. So a settled
+ * view may hold a change that its lists do not agree on yet; the epoch of that
+ * change follows, and with it another view.)
  *
- * A view that would say the same as the last is not published. */
+ * Publishing. The thread stores the pointer with release, so a reader that
+ * loads it with acquire finds the contents. It calls the subscribers while the
+ * old view still exists. Then it waits for a grace period, after which no
+ * reader can have the old view any more, and frees it. It waits there for
+ * readers that look for a few instructions only. With call_rcu it would not
+ * have to wait, but that costs a second thread, and memory without a bound if
+ * views are made faster than they end.
+ *
+ * A view that would say the same as the last one is not published. */
 
 #include "monitor.h"
 
@@ -76,7 +78,7 @@ static const struct wm_leader no_leader = {
     .slot = WM_NO_SLOT,
 };
 
-/* Behind the view: its leader, its workers, its generations. */
+/* Behind the view lie its leader, its workers and its generations. */
 static struct wm_leader *leader_of(struct wm_view *v)
 {
     return (struct wm_leader *)(void *)(v + 1);
@@ -87,7 +89,7 @@ static struct wm_worker_info *workers_of(struct wm_view *v)
     return (struct wm_worker_info *)(void *)(leader_of(v) + 1);
 }
 
-/* One look into the room; v->workers and the like point there. */
+/* Looks once, and writes into the room; v->workers and the like point there. */
 static void look_once(const struct wm_monitor *m, struct wm_view *v)
 {
     struct wm_worker_info *workers = workers_of(v);
@@ -102,14 +104,14 @@ static void look_once(const struct wm_monitor *m, struct wm_view *v)
     v->generation_count = count < room ? count : room;
     *leader_of(v) = no_leader;
     wm_leader_inspect(m->node, leader_of(v));
-    leader_of(v)->mine = 0; /* nobody's that the monitor knows */
+    leader_of(v)->mine = 0; /* the monitor is no worker */
     v->leader = leader_of(v);
     v->workers = workers;
     v->generations = generations;
     v->unsettled |= wm_epoch(m->node) != v->epoch;
 }
 
-/* A copy that takes no more than it needs. */
+/* A copy that takes no more memory than it needs. */
 static struct wm_view *copy_of(const struct wm_view *from)
 {
     struct wm_view *v =
@@ -197,7 +199,7 @@ static void publish(struct wm_monitor *m, struct wm_view *last,
 
 bool wm_monitor_look(struct wm_monitor *m)
 {
-    /* Relaxed: nobody else writes it. */
+    /* Relaxed: no other thread writes it. */
     struct wm_view *last = atomic_load_explicit(&m->view, memory_order_relaxed);
     struct wm_view *now;
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What all parts of the monitor wait with, and how they know its thread. */
+/* The condition that all parts of the monitor wait with, and the mark by which
+ * they know its thread. */
 
 #include "monitor.h"
 
-/* Set by the thread itself, and so its own; a forked child of the thread keeps
- * it, and is no monitor's thread all the same (monitor->child). */
+/* The thread itself sets it. A forked child of the thread keeps it, and is no
+ * monitor's thread all the same (monitor->child). */
 _Thread_local struct wm_monitor *wm_monitor_here;
 
 int wm_monitor_init_condition(pthread_cond_t *condition)

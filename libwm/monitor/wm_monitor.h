@@ -19,37 +19,38 @@
  *
  * Views are protected by RCU (liburcu's "bulletproof" flavour; no thread needs
  * to be registered): begin and end write to a cache line of the thread's own,
- * take no lock and wait for nobody. The price is that an old view is kept
- * until all who may see it have ended theirs, and the monitor's thread, with
- * everybody else who waits for a grace period of that flavour, waits for them.
- * So between begin and end do not sleep, do not fork, and do not call the
- * functions below that say so.
+ * take no lock and wait for nobody. The price: the monitor's thread keeps an
+ * old view until every thread that may see it has ended its look, and waits for
+ * these threads; so does every other thread that waits for a grace period of
+ * that flavour. So do not sleep and do not fork between begin and end, and do
+ * not call the functions below that return -EDEADLK there.
  *
- * Where there is no node to follow there is a view as well, which says why;
- * the monitor goes on to look for one. A node that ends and begins again has a
- * new segment, and the monitor follows the name to it.
+ * If there is no node to follow, there is a view as well, which says why, and
+ * the monitor goes on looking for a node. A node that ends and begins again has
+ * a new segment, and the monitor follows the name to it.
  *
  * Results are those of wm.h: 0, or a negative errno; wm_strerror() knows them.
  *
  * Processes. A monitor belongs to the process that made it. In a forked child
- * it is stopped: the last view stays what it is, nobody is called any more, and
- * subscribing returns -ECHILD. Unsubscribing and destroying work there, but not
- * inside the call of a subscriber that has forked. fork() waits
+ * it is stopped: the last view stays what it is, no subscriber is called any
+ * more, and subscribing returns -ECHILD. Unsubscribing and destroying work
+ * there, but not inside the call of a subscriber that has forked. fork() waits
  * for a grace period that has begun, and for a look at the directory. A program
  * that itself calls urcu_bp_before_fork() around fork() must not use this
- * library, which does it for everybody in the process by pthread_atfork();
- * children made in another way than fork() must not use an inherited monitor.
+ * library, since the library does so for the whole process by pthread_atfork().
+ * A child that was made in another way than fork() must not use an inherited
+ * monitor.
  *
- * Threads. Any thread may call any function at any time, from inside a
- * subscriber as well, if there is no word to the contrary. Of create and
- * destroy of one monitor, and of subscribe and unsubscribe of one subscription,
- * each is called once, and a handle is dead when its second was called.
+ * Threads. Any thread may call any function at any time, also from inside a
+ * subscriber, unless the function says otherwise. A monitor is created once and
+ * destroyed once; a subscription is made once and ended once. The handle is
+ * dead afterwards.
  *
- * Signals. Nothing here is async-signal-safe. The monitor's own thread takes
- * none but those that a fault in it raises (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
- * SIGTRAP, SIGSYS, SIGABRT).
+ * Signals. Nothing here is async-signal-safe. The monitor's own thread blocks
+ * all signals but those that a fault in it raises (SIGSEGV, SIGBUS, SIGFPE,
+ * SIGILL, SIGTRAP, SIGSYS, SIGABRT).
  *
- * What may run against what, over all threads:
+ * This table says which functions may run at the same time, over all threads:
  *
  *                   view  subscribe  unsubscribe  create  destroy    fork
  *     view          yes   yes        yes          yes     yes: it    yes
@@ -57,7 +58,8 @@
  *     subscribe     yes   yes        yes          yes     no         yes
  *     unsubscribe   yes   yes        others'      yes     no         yes
  *
- * where a view may have begun, but must not begin, when destroy is called. */
+ * A view may have begun when destroy is called, but none may begin from then
+ * on. */
 
 #ifndef WM_MONITOR_H
 #define WM_MONITOR_H
@@ -71,27 +73,26 @@ extern "C" {
 struct wm_monitor;
 struct wm_subscription;
 
-/* What wm_monitor_create() is to mind. */
+/* Options of wm_monitor_create(). */
 struct wm_monitor_options {
     uint32_t size;     /* sizeof(struct wm_monitor_options) */
     uint32_t check_ms; /* see wm_monitor_create(); 0: 1,000 */
 };
 
-/* What there was to see at one moment, and nothing that came later: a beat
- * makes no view, so that beat_at of a worker is as of taken_at and goes stale,
- * and neither does the end of a generation that is given out (exits_given). A
- * worker that was killed is seen to be dead when a process of the node sweeps.
- * A view that is not live tells of the dead segment, if there is one that can
- * be read. */
+/* A node as it was at one moment. Two changes make no new view: a beat, so that
+ * beat_at of a worker is as old as taken_at; and an end of a generation that is
+ * given (exits_given). A worker that was killed shows as dead once a process of
+ * the node has swept. A view that is not live tells of the dead segment, if
+ * there is one that can be read. */
 struct wm_view {
     uint64_t number;    /* of the view, counts up from 1 */
     uint64_t taken_at;  /* ms, as wm_now() */
     uint32_t live;      /* 1: somebody takes part in the node */
-    int32_t error;      /* not live: why. -ENOENT: there is none; -ESRCH: only
-                           one that nobody takes part in any more; or what
-                           wm_node_list() or wm_node_open() said. Else 0 */
+    int32_t error;      /* 0 if live, else why not: -ENOENT: no segment;
+                           -ESRCH: nobody takes part in it any more; or an
+                           error of wm_node_list() or wm_node_open() */
     uint32_t epoch;     /* of the node, taken before the look */
-    uint32_t unsettled; /* 1: it kept changing; another view will follow */
+    uint32_t unsettled; /* 1: the node kept changing; a view will follow */
     uint32_t worker_count;
     uint32_t generation_count;
     uint32_t worker_size;                 /* of an element of workers */
@@ -102,8 +103,9 @@ struct wm_view {
     char name[128]; /* of the segment's file, "" if there is none */
 };
 
-/* A worker of a view, by slot, and a generation, oldest first: also where the
- * library's elements are longer than those of this header.
+/* An element of a view's lists: a worker, by slot, or a generation, oldest
+ * first. These two also work where the library's elements are longer than those
+ * of this header.
  * i: less than the view's count. Wait-free. */
 static inline const struct wm_worker_info *
 wm_view_worker(const struct wm_view *view, uint32_t i)
@@ -124,78 +126,82 @@ wm_view_generation(const struct wm_view *view, uint32_t i)
 
 /* Looks at the node for the first time and starts the thread.
  *
- * The thread sleeps on the node's epoch (wm_wait), and so is woken by each
- * change of the membership and by nothing else, heartbeats for one. The dead
- * wake nobody, and neither does a segment that is not there yet: so, when
- * nothing has changed for check_ms, it also looks whether anybody still takes
- * part in the segment, and, where nobody does, whether there is a new one.
- * That look reads the directory and tries the locks of the instance's segments:
- * some ten system calls, some ten microseconds, once a second by default, are
- * what a monitor costs while nothing happens.
+ * The thread sleeps on the node's epoch (wm_wait). So each change of the
+ * membership wakes it, and nothing else does; a heartbeat does not. A dead
+ * process wakes nobody, and neither does a segment that does not exist yet. So,
+ * when nothing has changed for check_ms, the thread also checks whether anybody
+ * still takes part in the segment, and, if nobody does, whether there is a new
+ * one. This check reads the directory and tries the locks of the instance's
+ * segments. It is all that a monitor costs while nothing happens: some ten
+ * system calls, some ten microseconds, once a second by default.
  *
- * It stays with a life until nobody takes part in it, even where the next one
- * is up: an old worker that drains is enough. A node in anonymous memory is in
- * no directory, and not to be found; one whose file was unlinked is given up at
- * the next such look. Where that look finds no descriptors or no memory to ask
- * with, the view stays what it is.
+ * The monitor stays with one life of the node until nobody takes part in it,
+ * even if the next life has begun: an old worker that drains is enough. It does
+ * not find a node in anonymous memory, which is in no directory. If the file of
+ * a node was unlinked, the monitor gives the node up at the next check. If the
+ * check lacks descriptors or memory, the view stays what it is.
  *
- * instance: as of wm_node_attach(). directory: NULL for /dev/shm; need not
+ * instance: as in wm_node_attach(). directory: NULL for /dev/shm; need not
  * exist yet. options: NULL for none. monitor: out.
- * Returns 0, also where there is no node, which the view says; -EINVAL; -E2BIG:
- * options of a later version; -ENOMEM; -EAGAIN: no thread to be had. Blocking
- * (file system). */
+ * Returns 0, also if there is no node: the view says so; -EINVAL; -E2BIG:
+ * options of a later version; -ENOMEM; -EAGAIN: the system grants no thread.
+ * Blocking (file system). */
 int wm_monitor_create(const char *instance, const char *directory,
                       const struct wm_monitor_options *options,
                       struct wm_monitor **monitor);
 
 /* Ends the thread, waits for it (and so for a subscriber that it is calling),
- * ends all subscriptions, waits for views that have begun, and frees all. What
- * wm_monitor_unsubscribe() says of waiting goes for it as well.
+ * ends all subscriptions, waits for views that have begun, and frees all. The
+ * rules for waiting are those of wm_monitor_unsubscribe().
  * monitor: NULL does nothing.
- * Returns 0; -EDEADLK, and has done nothing: called between begin and end of a
- * view, or by a subscriber of this monitor, also in a child that it has forked.
- * Blocking. */
+ * Returns 0; -EDEADLK, and has done nothing: it was called between begin and
+ * end of a view, or by a subscriber of this monitor, also in a child that the
+ * subscriber has forked. Blocking. */
 int wm_monitor_destroy(struct wm_monitor *monitor);
 
-/* Begins to look at the latest view, which will stay what it is until the
- * matching end, in the same thread. Views of one thread may be nested.
- * Returns it, never NULL. Wait-free, some nanoseconds; a thread's first call
- * takes a lock and memory. */
+/* Begins a look at the latest view, which stays what it is until the same
+ * thread calls the matching end. Looks of one thread may be nested.
+ * Returns the view, never NULL. Wait-free, some nanoseconds; the first call of
+ * a thread takes a lock and memory. */
 const struct wm_view *wm_monitor_view_begin(const struct wm_monitor *monitor);
 
-/* view: what begin has returned; not to be touched any more. Wait-free. */
+/* Ends a look.
+ * view: the view that begin has returned; do not touch it any more.
+ * Wait-free. */
 void wm_monitor_view_end(const struct wm_view *view);
 
-/* Called by the monitor's thread, one subscriber at a time in the order of
- * subscription. It may take its time (the next view is late then), may do all
- * that this header offers but destroy its monitor, and may fork: the child has
- * this thread alone, and ends when the function returns. The thread's signals
- * are blocked, and so are those of a child that it makes, in whatever way: set
- * the mask there (pthread_sigmask(), posix_spawnattr_setsigmask()), or SIGTERM
- * will not end it.
- * before, now: the view that was the latest, and the one that is; both good
- * until it returns. */
+/* A subscriber. The monitor's thread calls one subscriber at a time, in the
+ * order of subscription. A subscriber may take its time (the next view is then
+ * late), may call every function of this header but wm_monitor_destroy() for
+ * its own monitor, and may fork: the child has this thread alone, and ends when
+ * the function returns. Signals are blocked in the thread, and so in each child
+ * process that a subscriber makes, in whatever way: set the mask there
+ * (pthread_sigmask(), posix_spawnattr_setsigmask()), or SIGTERM will not end
+ * the child.
+ * before, now: the view that was the latest, and the one that is now; both stay
+ * good until the function returns. */
 typedef void wm_monitor_fn(const struct wm_view *before,
                            const struct wm_view *now, void *argument);
 
-/* From now on the function is called for each new view: look at the latest one
- * after subscribing, and nothing is missed.
- * call, argument: see there. subscription: out, written before the first call;
- * to be given back by unsubscribe, else it ends with the monitor.
+/* Subscribes a function: from now on it is called for each new view. A caller
+ * that looks at the latest view after subscribing misses nothing.
+ * call, argument: see wm_monitor_fn. subscription: out, written before the
+ * first call; wm_monitor_unsubscribe() ends it, else it ends with the monitor.
  * Returns 0; -EINVAL; -ENOMEM; -ECHILD: a forked child. Blocking (a short
  * lock). */
 int wm_monitor_subscribe(struct wm_monitor *monitor, wm_monitor_fn *call,
                          void *argument, struct wm_subscription **subscription);
 
-/* Ends a subscription. When it has returned, the function is not running and
- * will not be called again; only from inside this very function's call it
- * returns at once, and then that call is the last. It waits for a call that is
- * running, so do not hold what the function waits for, nor wait in a cycle:
- * subscribers of two monitors that each end the other's subscription, or the
- * other's monitor, at the same time, wait for ever.
+/* Ends a subscription. It waits for a call of the subscriber that is running;
+ * when it has returned, the subscriber is not running and will not be called
+ * again. From inside the subscriber's own call it returns at once, and that
+ * call is the last. Since it waits, do not hold anything that the subscriber
+ * waits for, and do not wait in a cycle: two subscribers of different monitors
+ * wait for ever if each ends the other's subscription, or the other's monitor,
+ * at the same time.
  * subscription: NULL does nothing.
- * Returns 0; -EDEADLK, and has done nothing: called between begin and end of a
- * view. Blocking. */
+ * Returns 0; -EDEADLK, and has done nothing: it was called between begin and
+ * end of a view. Blocking. */
 int wm_monitor_unsubscribe(struct wm_subscription *subscription);
 
 #ifdef __cplusplus

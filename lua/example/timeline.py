@@ -28,7 +28,7 @@ WORKERS = 2
 LINE = re.compile(r"\S+ \S+ \[(\w+)\] (\d+)#\d+: (.*)")
 RECORD = re.compile(r"recorder: ((?: ?\w+=[^ ,]+)+)")
 
-# What the synopsis itself logs in each callback.
+# The lines that the synopsis itself logs in each callback.
 BANNERS = {
     "master_start": "= Master start =",
     "master_exit": "= Master exit =",
@@ -159,8 +159,8 @@ class TimeLine:
                   f"error.log to say {pattern}")
 
     def settle(self):
-        """At the end of a life: no callback too many, none unseen, and the
-        numbers such as their order wants them."""
+        """At the end of a life: there is no callback too many, none is missing,
+        and the numbers fit the order."""
         self.expect([])
         try:
             model.Model(self.life).check().check_complete()
@@ -205,7 +205,7 @@ class Server(Nginx):
         super().signal(name, pid)
 
     def workers(self, master=None):
-        self.wait_titles()      # or one that has just started is overlooked
+        self.wait_titles()      # else a new worker may be overlooked
         return super().workers(master)
 
     def reload(self, old, new):

@@ -36,7 +36,7 @@ PATIENCE = 3            # seconds for what may not come at all
 # What may be drawn, and how often.
 STEPS = {"reload": 6, "failed_reload": 3, "end_workers": 7,
          "stop_a_process": 6, "trap": 9, "upgrade": 4, "failed_upgrade": 1,
-         "lose_a_generation": 2, "end_of_life": 2}
+         "end_of_life": 2}
 
 
 def pick(rng, among):
@@ -93,7 +93,6 @@ class Chaos:
         self.end_life("QUIT")
         self.record.readings = crowd.readings
         self.record.failures = [f for x in crowd.clients for f in x.failures]
-        self.record.leads = [sorted(x.leads) for x in crowd.clients]
         self.record.served = [x.served for x in crowd.clients]
 
     def step(self):
@@ -182,15 +181,6 @@ class Chaos:
         elif what != "nothing" and pid != self.n.master:
             self.end(what, pid)
         self.life.signal("CONT", pid)
-
-    def lose_a_generation(self, _):
-        """A reload whose old workers all die: survivors tell of its end."""
-        old = workers()
-        self.life.signal("STOP", *old)
-        self.hup()
-        if not comes(lambda: len(workers()) >= len(old) + life.WORKERS):
-            self.say("    one of the old has the lock")
-        self.end("KILL", *old)
 
     # --- traps --------------------------------------------------------------
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
 """Those who are there all the time: clients that note each request that
-failed, and wmctl, which reads and tidies up."""
+failed, and wmctl, which reads."""
 
 import http.client
-import json
 import subprocess
 import threading
 import time
@@ -13,13 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import conf
 import proc
+from nginx import TITLE
 
 PATIENCE = 60           # seconds for an answer: no stop is as long
 
 # A request that failed. pid: of the worker that the connection is known to be
-# with, or None; got: whether any answer; reused: not the connection's first.
-Failure = namedtuple("Failure", "since until pid reused got error")
-Reading = namedtuple("Reading", "since until command status said")
+# with, or None; idle: it was, but for a request that has got no answer; ending:
+# whether the worker is, which loses its title before its connections.
+Failure = namedtuple("Failure", "since until pid idle ending error")
+Reading = namedtuple("Reading", "since until command status")
 
 
 class Client:
@@ -34,7 +35,6 @@ class Client:
         self.pid = None
         self.served = 0
         self.failures = []
-        self.leads = set()      # (term, pid), as the leader itself said
 
     def ask(self):
         reused, got = self.connection.sock is not None, False
@@ -48,25 +48,22 @@ class Client:
             if answer.status != 200:
                 raise ValueError(answer.status)
             self.pid = int(answer.headers["x-pid"])
-            term = int(answer.read())
+            answer.read()
         except (OSError, ValueError, http.client.HTTPException) as error:
-            self.failures.append(Failure(since, time.monotonic(), self.pid,
-                                         reused, got, repr(error)))
+            self.failures.append(Failure(
+                since, time.monotonic(), self.pid, reused and not got,
+                self.pid and proc.title(self.pid) != TITLE, repr(error)))
             self.connection.close()
             time.sleep(0.005)
             return
         self.served += 1
-        if term:
-            self.leads.add((term, self.pid))
 
 
 def read(*command):
     since = time.monotonic()
     done = subprocess.run([conf.WMCTL, "--json", *command], capture_output=True,
                           text=True, check=False)
-    said = [json.loads(x) for x in done.stdout.splitlines()
-            if command[0] in ("gc", "show")]
-    return Reading(since, time.monotonic(), command[0], done.returncode, said)
+    return Reading(since, time.monotonic(), command[0], done.returncode)
 
 
 class Crowd:
@@ -83,7 +80,7 @@ class Crowd:
         self.threads = [pool.submit(self.go_on, f) for f in work]
 
     def read_all(self):
-        for command in (["gc"], ["show", "-a"], ["events"],
+        for command in (["show", "-a"], ["events"],
                         ["wait", "--ready", "1", "--timeout", "0"]):
             self.readings.append(read(*command, self.instance))
         self.readings.append(read("list"))

@@ -17,20 +17,18 @@ import segment
 from conf import EVENTS, Lua
 from traced import Traced
 
-HERE = os.path.dirname(os.path.realpath(__file__))
 WORKERS = 3
 OPTIONS = {"on_worker_failed": "worker_failed",
            "on_worker_recovered": "worker_recovered",
            "on_leader": "leader", "on_leader_lost": "leader_lost"}
 TRAPS = (*EVENTS, *OPTIONS.values())
 
-# An answer tells the worker's pid, and the term that it leads with.
+# An answer tells the worker's pid, and whether it leads.
 SERVER = "".join(f"""
         location = /{path} {{
             content_by_lua_block {{
-                local mine, term = require("resty.worker.manager").leader()
                 ngx.header.x_pid = ngx.worker.pid()
-                ngx.print(mine and term or 0)
+                ngx.print(tostring(require("resty.worker.manager").leader()))
                 ngx.flush(true)
                 ngx.sleep({seconds})
                 ngx.say()
@@ -39,16 +37,14 @@ SERVER = "".join(f"""
 
 
 def parameters(instance, port):
-    traced = {o: Lua(f'wmt.callback("{e}", function() '
-                     f'require("trap")("{e}") end)')
+    traced = {o: Lua(f'wmt.callback("{e}", function() wmt.trap("{e}") end)')
               for o, e in OPTIONS.items()}
     return {
         "daemon": True,         # or nginx would take no USR2
         "workers": WORKERS,
         "listen": f"127.0.0.1:{port}",
         "server": SERVER,
-        "lua_path": conf.LUA_PATH + ";" + os.path.join(HERE, "?.lua"),
-        "callbacks": {e: f'require("trap")("{e}")' for e in EVENTS},
+        "callbacks": {e: f'wmt.trap("{e}")' for e in EVENTS},
         # Nothing of the log is to be overwritten before it is read.
         "opts": {**traced, "interval": 0.1, "failed": 0.4,
                  "name": instance, "log_entries": 65536,
@@ -86,8 +82,7 @@ class Life:
         """Signals processes by which they end: at once, but for QUIT."""
         if name != "QUIT":
             self.record.felled.append(record.Felled(
-                time.monotonic(), pids=list(pids),
-                newest=segment.newest(self.segment.fileno())))
+                time.monotonic(), pids=list(pids)))
         if name != "KILL":
             self.signal(name, *pids)
             return
@@ -122,13 +117,12 @@ class Life:
         self.n.master = None
         self.follower.wait(timeout=proc.DEADLINE)
         self.output.seek(0)
-        self.record.followed = [json.loads(x) for x in self.output]
-        self.record.events = segment.log(self.segment.fileno())
+        *self.record.events, self.record.ending = map(json.loads, self.output)
+        self.record.newest = segment.newest(self.segment.fileno())
         self.record.trace = self.n.trace()
         self.record.log = self.n.log().splitlines()
         self.record.left = [os.path.basename(p) for p in self.n.segments()]
         self.record.file = self.file
-        self.record.clock = time.time() - time.monotonic()
         (self.record.instance,) = self.n.instances
         self.output.close()
         self.segment.close()

@@ -4,12 +4,8 @@
 
 import math
 import re
-import time
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
-
-LEAVING = re.compile(r"(\S+ \S+) \[notice\] (\d+)#\d+: "
-                     r"(?:gracefully shutting down|exiting)$")
 
 
 @dataclass
@@ -28,15 +24,15 @@ class Window:
 class Felled(Window):
     """By a signal upon which processes end at once, until they are gone."""
     pids: list = field(default_factory=list)
-    newest: int = 0             # entry of the event log until then
 
 
 @dataclass
 class Life:
     """What one life of the node left."""
     trace: list = field(default_factory=list)   # of the callbacks
-    events: list = field(default_factory=list)  # the event log
-    followed: list = field(default_factory=list)    # as wmctl told it
+    events: list = field(default_factory=list)  # the log, as wmctl follows it
+    ending: dict = field(default_factory=dict)  # wmctl's last word on it
+    newest: int = 0             # the last number that a writer of it took
     log: list = field(default_factory=list)     # nginx's error.log
     killed: set = field(default_factory=set)    # by chaos
     holders: set = field(default_factory=set)   # died with the lock
@@ -44,7 +40,6 @@ class Life:
     left: list = field(default_factory=list)    # segments when all had ended
     file: str = ""
     instance: str = ""
-    clock: float = 0            # real time less monotonic time, seconds
     gentle: bool = False        # all was up, and nothing hindered the end
 
     def named(self, *names):
@@ -64,7 +59,8 @@ class Life:
             rf"not given: {what} of ([\d-]+): "))
 
     def missed(self):
-        """Entries that their writers died over."""
+        """Entries over which their writers died, or were stopped too long for
+        one who follows."""
         return sum(e.get("missed", 0) for e in self.events)
 
     def pids(self, pattern):
@@ -77,43 +73,17 @@ class Life:
     def felled_pids(self):
         return {pid for x in self.felled for pid in x.pids}
 
-    def masters(self):
-        """{worker: the master that started it}."""
-        return {int(m[2]): int(m[1]) for m in self.search(
-            r"\[notice\] (\d+)#\d+: start worker process (\d+)")}
-
     def hurried(self):
         """Workers whose master was felled, started too late to be known."""
-        masters = self.masters()
+        masters = {int(m[2]): int(m[1]) for m in self.search(
+            r"\[notice\] (\d+)#\d+: start worker process (\d+)")}
         fast = self.pids(r"\[notice\] (\d+)#\d+: exiting$") - self.pids(
             r"\[notice\] (\d+)#\d+: gracefully shutting down")
         return {p for p in fast if masters.get(p) in self.felled_pids()}
 
-    def falls(self):
-        """{pid: what felled it}; of the hurried, what felled their master."""
-        found = defaultdict(list)
-        for x in self.felled:
-            for pid in x.pids:
-                found[pid].append(x)
-        masters = self.masters()
-        for pid in self.hurried():
-            found[pid] += found[masters[pid]]
-        return found
-
     def ended_at_once(self):
         return (self.dead() | self.felled_pids() | self.hurried()
                 | self.pids(r" (\d+) exited on signal 15\b"))
-
-    def ends(self):
-        """{pid: from when on its idle connections may end}: when it is felled,
-        or leaves, and a second before: the clocks are not that far apart."""
-        found = {pid: min(x.since for x in falls)
-                 for pid, falls in self.falls().items() if falls}
-        for m in self.search(LEAVING):
-            since = time.mktime(time.strptime(m[1], "%Y/%m/%d %H:%M:%S"))
-            found[int(m[2])] = min(since - self.clock - 1,
-                                   found.get(int(m[2]), math.inf))
-        return found
 
     def unfinished(self):
         """Processes whose callback never ended: they told what they took."""
@@ -152,27 +122,6 @@ class Life:
         return {g: n - given[g] - silent[str(g)]
                 for g, n in self.spells().items()}
 
-    def overdue(self):
-        """Of these, those that a worker must have given as it exited: they were
-        owed a second before, by clocks that are not that far apart."""
-        last = self.clock - 1 + max((
-            x.get("t", 0) / 1e6 for x in self.begins("worker_exit")), default=0)
-        closed = Counter(
-            e["generation"] for e in self.named("generation-exited")
-            if e.get("time_ms", 0) / 1e3 < last)
-        given = self.spells()
-        given.subtract(self.owed())
-        return {g: n - given[g] for g, n in closed.items() if n > given[g]}
-
-    def untold(self):
-        """How many workers' ends nobody was told of."""
-        drained = {e["value"] for e in self.named("worker-draining")}
-        told = {x["id"] for x in self.begins("worker_failed")
-                if x["info"]["reason"] == "crashed"}
-        crashed = set(self.ids("worker-crashed"))
-        return len([e for e in self.endless() if e["value"] not in drained]) + (
-            len(crashed - told))
-
 
 @dataclass
 class Run:
@@ -181,23 +130,8 @@ class Run:
     down: list = field(default_factory=list)    # windows without an nginx
     failures: list = field(default_factory=list)
     served: list = field(default_factory=list)
-    leads: list = field(default_factory=list)   # (term, pid), as served
     readings: list = field(default_factory=list)    # of wmctl
     errors: list = field(default_factory=list)  # of the clients themselves
-
-    def told(self, index):
-        """What the next life was told of this one; None if nobody was."""
-        if index + 1 >= len(self.lives) or self.tidied(index):
-            return None
-        starts = self.lives[index + 1].begins("master_start")
-        return starts[0]["info"].get("unclean", {}) if starts else None
-
-    def tidied(self, index):
-        """Whether wmctl gc took away what there was to tell."""
-        return any(s["file"] == self.lives[index].file
-                   and s["action"] == "unlinked"
-                   for r in self.readings if r.command == "gc"
-                   for document in r.said for s in document["segments"])
 
     def summary(self):
         """What there was to judge."""

@@ -4,7 +4,6 @@
 with one thing changed."""
 
 import copy
-import time
 
 import pytest
 
@@ -16,14 +15,9 @@ from record import Felled, Window
 A, B, C = 11, 12, 13        # A leads, B is killed, C makes up for it
 
 
-def stamp(seconds):
-    """As nginx writes it."""
-    return time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(seconds))
-
-
 def event(name, pid, value, generation=1):
     return {"event": name, "generation": generation, "pid": pid,
-            "value": value, "time_ms": 0}
+            "value": value}
 
 
 def call(name, by, id_, mine, pid=None, reason="start", n_next=None):
@@ -60,30 +54,24 @@ def good_life():
                 event("leader", C, 2),
                 event("worker-left", C, 3), event("generation-exited", 10, 1)],
         log=["[alert] 10#10: worker process 12 exited on signal 9",
-             "[error] 13#13: worker manager: worker 1-12 crashed",
-             stamp(6) + " [notice] 11#11: gracefully shutting down",
-             stamp(7) + " [notice] 13#13: gracefully shutting down"],
-        killed={B}, felled=[Felled(2, 3, [B], 7)], file="wm.a.1",
+             "[error] 13#13: worker manager: worker 1-12 crashed"],
+        killed={B}, felled=[Felled(2, 3, [B])], file="wm.a.1",
         instance="a", gentle=True)
     for number, e in enumerate(life.events, 1):
         e["number"] = number
-        e["time_ms"] = 500 * number     # A leaves at 6 s, C at 7 s
-    life.followed = [*life.events, {"file": "wm.a.1", "instance": "a",
-                                    "live": False}]
+    life.newest = len(life.events)
+    life.ending = {"file": "wm.a.1", "instance": "a", "live": False}
     return life
 
 
 def good_run():
     return record.Run(
         lives=[good_life()], down=[Window(9, 10)], served=[5],
-        failures=[Failure(1, 2, B, True, True, "reset"),
-                  Failure(3.5, 4, B, True, False, "reset"),
-                  Failure(1, 2.5, None, False, False, "reset"),
-                  Failure(4, 5.5, A, True, False, "the connection ended"),
-                  Failure(9, 9.1, None, False, False, "Refused")],
-        leads=[[(1, A)]],
-        readings=[Reading(1, 2, "wait", 1, []),
-                  Reading(9, 9.5, "show", 3, [])])
+        failures=[Failure(1, 2, B, False, True, "reset"),
+                  Failure(1, 2.5, None, False, None, "reset"),
+                  Failure(4, 5.5, A, True, True, "the connection ended"),
+                  Failure(9, 9.1, None, False, None, "Refused")],
+        readings=[Reading(1, 2, "wait", 1), Reading(9, 9.5, "show", 3)])
 
 
 # --- changes: functions of the run and of its life ----------------------------
@@ -132,7 +120,6 @@ CHANGED = {
         ("no end", cut("events", event="worker-left", pid=A)),
         ("two ends", more("events", event("worker-crashed", A, 1))),
         ("nobody killed", lambda r, v: (v.killed.clear(), v.log.pop(0))),
-        ("only then killed", lambda r, v: setattr(v.felled[0], "newest", 8)),
         ("an end of nobody", more("events", event("worker-left", 14, 4))),
     ],
     "each_start_has_one_exit": [
@@ -149,9 +136,6 @@ CHANGED = {
         ("which no worker joined", cut("events", event="generation-active")),
         ("exits more than spells",
          more("log", "not given: master_exit of 1: why")),
-        ("closed 2 times", more("events", event("generation-exited", 10, 1))),
-        ("by a worker that exited later",
-         all_of(uncalled("master_exit", C), traced(-2, t=1e7))),
     ],
     "callbacks_do_not_overlap": [
         ("overlap", lambda r, v: v.trace.insert(
@@ -162,8 +146,6 @@ CHANGED = {
         ("term 1 of", more("events", event("leader", C, 1))),
         ("told after", more("trace", *lead(A, 1))),
         ("lost by another", more("events", event("leader-lost", A, 2))),
-        ("of 11 after 4",
-         more("events", event("leader", A, 4), event("leader", A, 3))),
     ],
     "counts_are_possible": [
         ("out of range", traced(2, n_next=-1)),
@@ -176,10 +158,8 @@ CHANGED = {
             x.update(n_mine=1) for x in v.begins("worker_exit")]),
     ],
     "generations_are_new": [
-        ("begun twice", more("events", event("generation-begun", 10, 0))),
         ("do not grow", more("trace", *call("master_start", 10, 1, 0))),
         ("never begun", cut("events", event="generation-begun")),
-        ("spells", more("events", event("generation-active", 10, 1))),
     ],
     "failures_are_told_once": [
         ("told 2 times",
@@ -208,36 +188,24 @@ CHANGED = {
         ("a call failed", more("trace", {"what": "call", "n": 2, "by": A})),
     ],
     "a_follower_tells_the_log": [
-        ("14 of 15", lambda r, v: v.followed.pop(3)),
-        ("after 15", lambda r, v: v.followed.insert(15, v.followed[0])),
-        ("not {",
-         lambda r, v: v.followed.__setitem__(3, {**v.followed[3], "pid": 99})),
-        ("15 of 15", lambda r, v: v.followed[-1].update(live=True)),
+        ("14 of 15", lambda r, v: v.events.pop(3)),
+        ("not in order", lambda r, v: v.events.append(v.events[0])),
+        ("15 of 15", lambda r, v: v.ending.update(live=True)),
     ],
     "the_next_life_is_told": [
         ("told was", told_of({"exits_owed": 1})),
-        ("told was", told_of({"workers": 1})),
-        ("told was", all_of(uncalled("worker_failed", C), told_of({}))),
         ("told was", all_of(uncalled("master_exit", C), told_of({}))),
     ],
     "only_ended_workers_fail_requests": [
         (text, more("failures", Failure(*facts, text))) for text, *facts in (
-            ("reset", 1, 2, A, True, True),
-            ("early", 1, 1.5, B, True, True),
+            ("early", 1, 1.5, B, False, False),
             ("early, idle", 1, 1.5, B, True, False),
-            ("late", 3.5, 4, B, True, True),
-            ("not leaving", 4, 4.5, A, True, False),
-            ("not idle", 6, 6.5, A, True, True),
-            ("of nobody", 3.5, 4, None, False, False),
-            ("Refused", 1, 2, None, False, False))
-    ],
-    "served_terms_have_one_holder": [
-        ("served with term 1", more("leads", [(1, C)])),
+            ("not idle", 6, 6.5, A, False, True),
+            ("of nobody", 3.5, 4, None, False, None),
+            ("Refused", 1, 2, None, False, None))
     ],
     "readers_always_get_an_answer": [
-        ("show", more("readings", Reading(1, 2, "show", 3, []))),
-        ("counts", more("readings", Reading(
-            1, 2, "show", 0, [{"capacity": 8, "count": {"live": 9}}]))),
+        ("show", more("readings", Reading(1, 2, "show", 3))),
         ("a client ended", more("errors", "KeyError")),
     ],
     "the_run_is_worth_it": [
@@ -261,28 +229,14 @@ def test_a_changed_record_is_found_out(rule, why, change):
 
 
 def test_a_worker_of_a_felled_master_ends_at_once():
-    run = good_run()
-    run.failures.append(Failure(1, 2, 15, False, True, "reset"))
-    run.lives[0].log += ["[notice] 10#10: start worker process 15",
-                         "[notice] 15#15: exiting"]
-    rule = rules.only_ended_workers_fail_requests
-    assert list(rule(run))
-    run.lives[0].felled.append(Felled(3, 4, [10]))
-    assert list(rule(run))
-    run.lives[0].felled[-1].since = 1.5
-    assert not list(rule(run))
-    run.lives[0].log.append("[notice] 15#15: gracefully shutting down")
-    assert list(rule(run))
-
-
-def test_a_killed_worker_breaks_what_was_idle_as_it_left():
-    run = good_run()
-    run.failures.append(Failure(0.5, 1.5, B, True, False, "reset"))
-    rule = rules.only_ended_workers_fail_requests
-    assert list(rule(run))
-    run.lives[0].log.append(
-        stamp(1) + " [notice] 12#12: gracefully shutting down")
-    assert not list(rule(run))
+    life = good_life()
+    life.log += ["[notice] 10#10: start worker process 15",
+                 "[notice] 15#15: exiting"]
+    assert 15 not in life.ended_at_once()
+    life.felled.append(Felled(3, 4, [10]))
+    assert 15 in life.ended_at_once()
+    life.log.append("[notice] 15#15: gracefully shutting down")
+    assert 15 not in life.ended_at_once()
 
 
 def test_each_rule_is_seen_to_break():

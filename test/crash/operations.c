@@ -14,48 +14,6 @@ static void run_kill(struct run *r, struct process *p)
     process_kill(p);
 }
 
-/* ------------------------------------------------- the stepped, beforehand */
-
-static struct wm_worker *own(void)
-{
-    return wm_node_worker(node);
-}
-
-static void join(struct run *r)
-{
-    do_join(&r->self, r->id);
-}
-
-static void live(struct run *r)
-{
-    join(r);
-    do_start(&r->self, 0);
-}
-
-static long stand(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    struct wm_leader leader = {.size = sizeof(leader)};
-
-    return wm_leader_stand(own(), &leader);
-}
-
-static void lead(struct run *r)
-{
-    live(r);
-    stand(NULL, 0);
-}
-
-static void drained(struct run *r)
-{
-    live(r);
-    do_drain(&r->self, 0);
-}
-
-static void begun(struct run *r)
-{
-    do_begin(&r->self, 0);
-}
-
 /* -------------------------------------------------- the others, beforehand */
 
 static void set_nobody(struct run *r)
@@ -236,7 +194,7 @@ static void after_begin(UNUSED struct run *r)
 
 static long give(UNUSED struct process *self, UNUSED uint64_t none)
 {
-    return wm_events_give(node, own(), ledger_note, NULL);
+    return wm_events_give(node, wm_node_worker(node), ledger_note, NULL);
 }
 
 static long take_stall(UNUSED struct process *self, UNUSED uint64_t none)
@@ -268,7 +226,7 @@ static long try_once(struct process *self, UNUSED uint64_t none)
 
 static long append(UNUSED struct process *self, UNUSED uint64_t none)
 {
-    wm_log_worker(own(), WM_LOG_WORKER_LIVE);
+    wm_log_worker(wm_node_worker(node), WM_LOG_WORKER_LIVE);
     return 0;
 }
 
@@ -294,6 +252,13 @@ static long end(struct process *self, UNUSED uint64_t none)
     return result;
 }
 
+/* What the stepped has done before. */
+#define JOINED .prepare = {do_join}
+#define LIVE .prepare = {do_join, do_start}
+#define LEADS .prepare = {do_join, do_start, do_stand}
+#define DRAINED .prepare = {do_join, do_start, do_drain}
+#define BEGUN .prepare = {do_begin}
+
 #define OPERATION(its_name, ...)                                               \
     {                                                                          \
         .name = #its_name, .act = __VA_ARGS__                                  \
@@ -309,35 +274,32 @@ const struct operation operations[] = {
     OPERATION(join_into_a_full_table, do_join, .set = set_full),
     OPERATION(join_that_finds_no_room, do_join, .set = set_packed),
     OPERATION(join_into_a_slot_never_used, do_join, .set = set_next),
-    OPERATION(start, do_start, .prepare = join),
-    OPERATION(beat, do_beat, .prepare = live),
-    OPERATION(beat_out_of_a_stall, do_beat, .prepare = live,
-              .ready = ready_stalled),
-    OPERATION(drain_of_a_leader, do_drain, .prepare = lead),
+    OPERATION(start, do_start, JOINED),
+    OPERATION(beat, do_beat, LIVE),
+    OPERATION(beat_out_of_a_stall, do_beat, LIVE, .ready = ready_stalled),
+    OPERATION(drain_of_a_leader, do_drain, LEADS),
     OPERATION(drain_out_of_a_stall_where_room_is_wanted, do_drain,
-              .set = set_crowd, .prepare = live, .ready = ready_stalled),
-    OPERATION(leave, do_leave, .prepare = live),
-    OPERATION(leave_where_room_is_wanted, do_leave, .set = set_crowd,
-              .prepare = drained),
-    OPERATION(sweep_of_dead_and_stalled, do_sweep, .set = set_ends,
-              .prepare = join, .after = after_stall),
-    OPERATION(sweep_of_remains, do_sweep, .set = set_remains, .prepare = join),
+              .set = set_crowd, LIVE, .ready = ready_stalled),
+    OPERATION(leave, do_leave, LIVE),
+    OPERATION(leave_where_room_is_wanted, do_leave, .set = set_crowd, DRAINED),
+    OPERATION(sweep_of_dead_and_stalled, do_sweep, .set = set_ends, JOINED,
+              .after = after_stall),
+    OPERATION(sweep_of_remains, do_sweep, .set = set_remains, JOINED),
     OPERATION(sweep_of_an_orphaned_generation, do_sweep, .set = set_orphans,
-              .prepare = join),
-    OPERATION(giving_of_all_that_is_owed, give, .set = set_owed,
-              .prepare = live, .after = after_stall),
+              JOINED),
+    OPERATION(giving_of_all_that_is_owed, give, .set = set_owed, LIVE,
+              .after = after_stall),
     OPERATION(taking_of_a_stall_that_was_told, take_stall, .set = set_told,
-              .prepare = live, .after = after_stall, .is_short = true),
-    OPERATION(lock, lock_once, .prepare = live),
+              LIVE, .after = after_stall, .is_short = true),
+    OPERATION(lock, lock_once, LIVE),
     OPERATION(lock_after_a_dead_holder, lock_once, .set = set_dead_holder,
-              .prepare = live),
-    OPERATION(try_at_a_held_lock, try_once, .set = set_holder, .prepare = live,
+              LIVE),
+    OPERATION(try_at_a_held_lock, try_once, .set = set_holder, LIVE,
               .after = after_holder),
-    OPERATION(entry_in_the_log, append, .prepare = live, .entries = 1),
-    OPERATION(lead_after_a_dead_leader, stand, .set = set_dead_leader,
-              .prepare = live),
+    OPERATION(entry_in_the_log, append, LIVE, .entries = 1),
+    OPERATION(lead_after_a_dead_leader, do_stand, .set = set_dead_leader, LIVE),
     OPERATION(begin_of_a_generation, do_begin, .after = after_begin),
-    OPERATION(abort_of_a_generation, abandon, .prepare = begun),
-    OPERATION(end_of_a_generation, end, .prepare = live, .ready = set_nobody),
+    OPERATION(abort_of_a_generation, abandon, BEGUN),
+    OPERATION(end_of_a_generation, end, LIVE, .ready = set_nobody),
 };
 const size_t operation_count = COUNT(operations);

@@ -88,8 +88,8 @@ static void prepare(void *argument)
     struct run *r = argument;
 
     wm_self_ident(); /* reads /proc once in each process */
-    if (r->operation->prepare != NULL) {
-        r->operation->prepare(r);
+    for (int i = 0; r->operation->prepare[i] != NULL; i++) {
+        r->operation->prepare[i](&r->self, r->id);
     }
     own_now = wm_now();
 }
@@ -114,10 +114,10 @@ static void depart(UNUSED void *argument)
 }
 
 /* Each run is to meet the same changes: what it writes is not there yet. */
-static void turn_clocks(const struct run *r)
+static void turn_clocks(void)
 {
     header()->lock.holder_since = 1;
-    for (uint32_t i = 0; i < r->capacity; i++) {
+    for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
         record(i)->joined_at = 1;
         if (word_at(i) == 0) {
             record(i)->generation = 99;
@@ -131,6 +131,7 @@ static void turn_clocks(const struct run *r)
 void fork_stepped(struct run *r, int number)
 {
     r->self.seen = &ledger->seen[number];
+    r->self.seen->leader.size = sizeof(r->self.seen->leader);
     r->result = &ledger->result[number];
     step_fork(&r->stepped, prepare, act, depart, r);
     if (record_of(r->stepped.pid) != NULL) {
@@ -140,7 +141,7 @@ void fork_stepped(struct run *r, int number)
         r->operation->ready(r);
     }
     if (number == 0) {
-        turn_clocks(r); /* after all that others do to them */
+        turn_clocks(); /* after all that others do to them */
     }
     step_watch(&r->stepped, header(), node->segment.geometry.size);
     step_watch(&r->stepped, ledger, sizeof(*ledger));
@@ -154,7 +155,6 @@ void begin_run(const struct operation *operation, uint32_t capacity)
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(ledger != MAP_FAILED);
     run.operation = operation;
-    run.capacity = capacity;
     run.id = begin();
     assert_int_equal(run.id, 1);
     run.sibling = new_worker(1);
@@ -174,13 +174,4 @@ int end_run(UNUSED void **state)
         munmap(ledger, sizeof(*ledger));
     }
     return 0;
-}
-
-void look_after(struct run *r)
-{
-    check_swept();
-    if (r->operation->after != NULL) {
-        r->operation->after(r);
-    }
-    others_tell();
 }

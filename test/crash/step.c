@@ -185,9 +185,8 @@ bool step_to(struct stepped *s, struct moment moment)
     return s->at.change == moment.change;
 }
 
-static bool is_stopped_or_asleep(void *argument)
+static bool is_stopped_or_asleep(const struct stepped *s)
 {
-    const struct stepped *s = argument;
     siginfo_t info = {0};
 
     assert_ok(waitid(P_PID, (id_t)s->pid, &info, WSTOPPED | WNOHANG | WNOWAIT));
@@ -197,7 +196,7 @@ static bool is_stopped_or_asleep(void *argument)
 void step_resume(struct stepped *s)
 {
     assert_ok(ptrace(PTRACE_CONT, s->pid, NULL, NULL));
-    await(is_stopped_or_asleep, s, "an operation to end");
+    await(is_stopped_or_asleep(s));
 }
 
 void step_finish(struct stepped *s)

@@ -81,6 +81,16 @@ static uint32_t count_lost(uint32_t marked, uint32_t told)
     return lost;
 }
 
+/* The others find what came of it, when it was killed or is over. */
+static void look_after(struct run *r)
+{
+    check_swept();
+    if (r->operation->after != NULL) {
+        r->operation->after(r);
+    }
+    others_tell();
+}
+
 static void kill_at(const struct operation *o, struct moment m, bool zombie)
 {
     uint32_t given, told, lost;
@@ -223,7 +233,7 @@ static bool can_be_second(const struct operation *o,
 
 static void begin_pair(const struct operation *o, const struct operation *other)
 {
-    bool wants_same = other->set != NULL && other->prepare == NULL;
+    bool wants_same = other->set != NULL && other->prepare[0] == NULL;
 
     /* A record more, but where both want the same one. */
     begin_run(o, wants_same ? CAPACITY : CAPACITY + 1);

@@ -18,7 +18,6 @@
 
 struct run {
     const struct operation *operation;
-    uint32_t capacity;
     uint64_t id;         /* of the generation that the stepped joins */
     long *result;        /* of the stepped, in the ledger */
     struct process self; /* the stepped, as it sees itself */
@@ -47,9 +46,6 @@ int end_run(void **state);
  * the second, 1. */
 void fork_stepped(struct run *r, int number);
 
-/* The others find what came of it, when it was killed or is over. */
-void look_after(struct run *r);
-
 /* The state of a process's record, WM_FREE if it has none; of one that is just
  * claimed as well. */
 unsigned run_state(pid_t pid);
@@ -69,13 +65,13 @@ void run_set_back(pid_t pid, uint32_t overdue_ms);
 
 struct operation {
     const char *name;
-    void (*set)(struct run *);     /* the others, before the stepped is there */
-    void (*prepare)(struct run *); /* the stepped; NULL: it is no worker yet */
-    void (*ready)(struct run *);   /* the others, when it is prepared */
-    call_fn *act;                  /* the stepped, with the id it joins */
-    void (*after)(struct run *);   /* the others, when they have swept */
-    uint32_t entries; /* of the log that no change of state wants */
-    bool is_short;    /* it can be paused after each of its instructions */
+    void (*set)(struct run *);   /* the others, before the stepped is there */
+    call_fn *prepare[4];         /* the stepped; none: it is no worker yet */
+    void (*ready)(struct run *); /* the others, when it is prepared */
+    call_fn *act;                /* the stepped, with the id it joins */
+    void (*after)(struct run *); /* the others, when they have swept */
+    uint32_t entries;            /* of the log that no change of state wants */
+    bool is_short; /* it can be paused after each of its instructions */
 };
 
 extern const struct operation operations[];
@@ -135,10 +131,6 @@ void ledger_note_end(uint64_t id, uint32_t spell);
 
 /* Marks in a state of the segment that something was given. */
 uint32_t ledger_marks(const void *memory);
-
-/* When all workers have left. */
-void ledger_check(const struct run *r, uint32_t lost);
-void ledger_check_log(uint32_t unfinished);
 
 /* Stalls that were marked, of one joining or, with 0, of all; as long as
  * nobody has died that marked one. */

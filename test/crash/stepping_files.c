@@ -157,7 +157,7 @@ static uint32_t next_life(void)
 }
 
 /* All lives after it have been told all of it, and leave nothing. */
-static void check_end(const struct operation *o, uint32_t exits)
+static void expect_end(const struct operation *o, uint32_t exits)
 {
     assert_int_equal(directory_files(), 0);
     assert_int_equal(exits, o->exits);
@@ -183,7 +183,7 @@ static void kill_at(const struct operation *o, struct moment m, bool zombie)
     step_kill(&stepped, zombie);
     assert_in_range(directory_files(), 0, 1);
     wm_node_list(INSTANCE, test_directory, check_reader, NULL);
-    check_end(o, next_life());
+    expect_end(o, next_life());
 }
 
 static void pause_at(const struct operation *o, struct moment m)
@@ -198,7 +198,7 @@ static void pause_at(const struct operation *o, struct moment m)
     /* I9: nobody else has unlinked what it takes part in. */
     assert_true(result->name[0] == '\0' || is_there(result->name));
     step_depart(&stepped);
-    check_end(o, exits + next_life());
+    expect_end(o, exits + next_life());
 }
 
 static void can_be_killed_and_paused(void **state)
@@ -217,24 +217,19 @@ static void can_be_killed_and_paused(void **state)
     print_message("# killed and paused after %u instructions\n", n);
 }
 
-static int set_up(void **state)
-{
-    result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE,
-                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return result == MAP_FAILED ? -1 : directory_set_up(state);
-}
-
 static int tear_down(void **state)
 {
     clear();
-    munmap(result, sizeof(*result));
     return directory_tear_down(state);
 }
 
 int main(void)
 {
+    result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(result != MAP_FAILED);
     for (size_t i = 0; i < COUNT(operations); i++) {
-        test_add(operations[i].name, can_be_killed_and_paused, set_up,
+        test_add(operations[i].name, can_be_killed_and_paused, directory_set_up,
                  tear_down, &operations[i]);
     }
     return step_run();

@@ -11,11 +11,6 @@
 
 #include <sys/time.h>
 
-static void fill_segment(int byte)
-{
-    memset(header(), byte, node->segment.geometry.size);
-}
-
 /* What goes by the square of a size would take hours; of the processor's time,
  * which another load is not. All tests together take seconds. */
 __attribute__((constructor)) static void limit_time(void)
@@ -74,7 +69,7 @@ EMPTY_NODE_TEST(a_segment_that_was_written_over_is_noticed_by_all)
         forget_joining();
         worker = own_worker(begin());
         memcpy(kept, header(), size);
-        fill_segment(fill[i]);
+        memset(header(), fill[i], size);
         expect_nothing_is_done(worker);
         memcpy(header(), kept, size);
     }
@@ -103,10 +98,12 @@ EMPTY_NODE_TEST(a_reader_is_given_what_is_there_within_bounds)
     struct wm_worker_info list[8];
     struct wm_node *reader = open_reader();
     struct wm_node_info info = {.size = sizeof(info)};
+    struct wm_log_entry entry;
     struct wm_counts counts;
+    uint64_t since = UINT64_MAX - 3, missed;
     uint32_t count;
 
-    fill_segment(0xff);
+    memset(header(), 0xff, node->segment.geometry.size);
     wm_node_describe(reader, &info);
     assert_string_equal(info.instance, test_instance);
     assert_int_equal(info.capacity, 8);
@@ -114,6 +111,11 @@ EMPTY_NODE_TEST(a_reader_is_given_what_is_there_within_bounds)
     assert_true(count <= 8);
     wm_generation_counts(reader, 1, &counts);
     assert_true(counts.mine >= 0 && counts.mine <= 8);
+    /* All bits set, there is no number after the log's newest. */
+    assert_ok(
+        wm_log_read(reader, &since, &entry, sizeof(entry), 1, &count, &missed));
+    assert_int_equal(count, 0);
+    assert_true(since == UINT64_MAX - 3);
     wm_node_release(reader);
 }
 
@@ -262,20 +264,6 @@ NODE_TEST(garbage_for_generations_is_gone_through_once)
     assert_ok(wm_worker_leave(worker));
     assert_int_equal(wm_generation_close(node, generation), WM_CLOSED);
     assert_int_equal(wm_generation_take_exit(node, generation, NULL), 1);
-}
-
-/* All bits set, there is no number after the newest. */
-EMPTY_NODE_TEST(a_log_at_the_last_number_is_read_to_its_end)
-{
-    uint64_t since = UINT64_MAX - 3, missed;
-    struct wm_log_entry entry;
-    uint32_t count;
-
-    fill_segment(0xff);
-    assert_ok(
-        wm_log_read(node, &since, &entry, sizeof(entry), 1, &count, &missed));
-    assert_int_equal(count, 0);
-    assert_true(since == UINT64_MAX - 3);
 }
 
 /* It is a hint, and a number from the segment. */

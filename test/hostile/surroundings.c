@@ -1,49 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Where the machine, or another user of it, is in the way: links, pids that
- * are another's by now, another pid namespace, no /proc. What is not here is
- * beside the code that it tests, in test/unit; libwm/security.md names all. */
+/* Where the machine, or another user of it, is in the way: links, no /proc.
+ * What is not here is beside the code that it tests, in test/unit;
+ * libwm/security.md names all. */
 
 #include "process.h"
 #include "segment_directory.h"
 #include "share.h"
 
-#include <linux/sched.h>
-#include <sched.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 
 #define INSTANCE "test-hostile"
 #define FORMER "wm." INSTANCE ".0123456789abcdef"
 
 static struct wm_node *node;
-
-static void begin(void)
-{
-    node = node_attach(INSTANCE);
-}
-
-static void end(void)
-{
-    if (node != NULL) {
-        wm_node_release(node);
-        node = NULL;
-    }
-}
-
-static int tear_down(void **state)
-{
-    end();
-    return directory_tear_down(state);
-}
-
-#define LIFE_TEST(name) TEST_WITH(directory_set_up, tear_down, name)
-
-static uint32_t damaged(void)
-{
-    return node_postmortem(node).damaged;
-}
 
 /* ------------------------------------------------------------------- links */
 
@@ -67,8 +38,9 @@ static void expect_precious(void)
     struct stat st;
     int fd;
 
-    begin();
-    assert_int_equal(damaged(), 1);
+    node = node_attach(INSTANCE);
+    assert_int_equal(node_postmortem(node).damaged, 1);
+    assert_ok(wm_node_release(node));
     fd = open(precious, O_RDONLY | O_CLOEXEC);
     assert_int_equal(read(fd, text, sizeof(text)), 8);
     assert_string_equal(text, "precious");
@@ -79,7 +51,7 @@ static void expect_precious(void)
 
 /* Another user may give any file of ours the name of a segment: the name goes,
  * the file is not touched. */
-LIFE_TEST(a_hard_link_costs_the_file_nothing)
+DIRECTORY_TEST(a_hard_link_costs_the_file_nothing)
 {
     make_precious();
     assert_ok(link(precious, directory_path(FORMER)));
@@ -87,7 +59,7 @@ LIFE_TEST(a_hard_link_costs_the_file_nothing)
     assert_int_equal(access(directory_path(FORMER), F_OK), -1);
 }
 
-LIFE_TEST(a_symbolic_link_is_not_followed)
+DIRECTORY_TEST(a_symbolic_link_is_not_followed)
 {
     struct wm_node *reader;
 
@@ -100,101 +72,27 @@ LIFE_TEST(a_symbolic_link_is_not_followed)
 
 /* Its own name for our segment keeps the file, and nothing else: it is dead
  * when we are, and the next start takes that name away, too. */
-LIFE_TEST(a_second_name_of_a_segment_is_no_second_life)
+DIRECTORY_TEST(a_second_name_of_a_segment_is_no_second_life)
 {
     char own[400];
 
-    begin();
+    node = node_attach(INSTANCE);
     snprintf(own, sizeof(own), "%s", directory_path(node->segment.name));
     assert_ok(link(own, directory_path(FORMER)));
     assert_int_equal(wm_segment_use(test_directory, FORMER), 1);
-    end();
+    assert_ok(wm_node_release(node));
     assert_int_equal(wm_segment_use(test_directory, FORMER), 0);
-    begin();
-    assert_int_equal(damaged(), 0);
+    node = node_attach(INSTANCE);
+    assert_int_equal(node_postmortem(node).damaged, 0);
     assert_int_equal(directory_files(), 1);
-}
-
-/* -------------------------------------------------------------- namespaces */
-
-static int is_of_another_namespace(UNUSED const void *argument)
-{
-    struct wm_node *reader;
-
-    HOLDS(wm_node_open(INSTANCE, test_directory, &reader) == -EXDEV);
-    return 0;
-}
-
-static int opens_in_another_namespace(UNUSED const void *argument)
-{
-    /* Its child is the first process there. */
-    return enter_namespaces(CLONE_NEWPID)
-               ? run_check(is_of_another_namespace, NULL)
-               : CHECK_IMPOSSIBLE;
-}
-
-LIFE_TEST(another_pid_namespace_is_told)
-{
-    begin();
-    assert_or_skip(run_check(opens_in_another_namespace, NULL),
-                   "no pid namespace for us here");
-}
-
-/* A child with this pid, which must be free. */
-static pid_t fork_as(pid_t pid)
-{
-    struct clone_args args = {.exit_signal = SIGCHLD,
-                              .set_tid = (uint64_t)(uintptr_t)&pid,
-                              .set_tid_size = 1};
-    const pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-
-    if (child == 0) {
-        pause(); /* it dies with its namespace at the latest */
-        _exit(0);
-    }
-    return child;
-}
-
-/* The first process of a pid namespace, with a /proc of its own. */
-static int tells_a_reused_pid(UNUSED const void *argument)
-{
-    const struct timespec two_ticks = {.tv_nsec = 20000000};
-    const pid_t pid = 300;
-    uint64_t first, second;
-
-    wm_self_forget();
-    HOLDS(mount("proc", "/proc", "proc", 0, NULL) == 0);
-    HOLDS(fork_as(pid) == pid);
-    first = wm_process_ident((uint32_t)pid);
-    HOLDS(!wm_process_dead(first, 0, WM_PROOF_FULL));
-    kill_and_reap(pid);
-    HOLDS(wm_process_dead(first, 0, WM_PROOF_QUICK));
-    nanosleep(&two_ticks, NULL); /* another start time: that is the claim */
-    HOLDS(fork_as(pid) == pid);
-    second = wm_process_ident((uint32_t)pid);
-    HOLDS(wm_ident_pid(first) == wm_ident_pid(second) && first != second);
-    HOLDS(!wm_process_dead(first, 0, WM_PROOF_QUICK)); /* it asks no more */
-    HOLDS(wm_process_dead(first, 0, WM_PROOF_FULL));
-    HOLDS(!wm_process_dead(second, 0, WM_PROOF_FULL));
-    return 0;
-}
-
-CHILD_TEST_WITH(NULL, NULL,
-                "no pid namespace for us here, or no pid of our choice",
-                a_pid_that_the_kernel_gave_again_is_another_process)
-{
-    if ((syscall(SYS_clone3, NULL, 0) != 0 && errno == ENOSYS) ||
-        !enter_namespaces(CLONE_NEWPID | CLONE_NEWNS)) {
-        return CHECK_IMPOSSIBLE;
-    }
-    return run_check(tells_a_reused_pid, NULL);
+    assert_ok(wm_node_release(node));
 }
 
 /* -------------------------------------------------------------------- /proc */
 
 static bool hide_proc(void)
 {
-    return enter_namespaces(CLONE_NEWNS) &&
+    return enter_mount_namespace() &&
            mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0;
 }
 
@@ -236,7 +134,7 @@ CHILD_TEST_WITH(directory_set_up, directory_tear_down,
         return CHECK_IMPOSSIBLE;
     }
     wm_self_forget();
-    begin();
+    node = node_attach(INSTANCE);
     node_begin(node);
     HOLDS(wm_lock_acquire(node, NULL) == 0);
     HOLDS(node_join(node) == 0);

@@ -6,12 +6,13 @@ the documents say of the files and of the tests."""
 import glob
 import os
 import re
+import subprocess
 
 import pytest
 
 import conf
 from conf import MODULE
-from nginx import Nginx
+from nginx import Nginx, running
 from nginx_fixtures import prefix
 from proc import wait
 
@@ -37,22 +38,19 @@ def block(text, begin):
     return "\n".join(x[4:] for x in lines[:end])
 
 
-@pytest.fixture
-def lead(request):
+def lead(request, text, env):
     """Leads a configuration through a start, a reload and a stop, and looks at
     what its callbacks say in the error log."""
     n = Nginx(prefix(request.node))
     os.symlink(conf.MODULES, n.path("modules"))
-
-    def leader(text, env):
-        text = re.sub(r"listen 127\.0\.0\.1:\d+", "listen unix:s", text)
-        text = text.replace(
-            "http {", "http {\naccess_log off;\n" + conf.TEMPORARY, 1)
-        n.write(text.replace("/var/log/nginx/error.log", "error.log"))
-        n.options = ["-g", "daemon off; pid nginx.pid;" + (
-            "" if "error_log" in text else " error_log error.log notice;")]
-        n.env = {**os.environ, **env}
-        n.start()
+    text = re.sub(r"listen 127\.0\.0\.1:\d+", "listen unix:s", text)
+    text = text.replace(
+        "http {", "http {\naccess_log off;\n" + conf.TEMPORARY, 1)
+    n.write(text.replace("/var/log/nginx/error.log", "error.log"))
+    n.options = ["-g", "daemon off; pid nginx.pid;" + (
+        "" if "error_log" in text else " error_log error.log notice;")]
+    n.env = {**os.environ, **env}
+    with running(n):
         wait(lambda: len(n.current()) == 2, "two workers")
         old = n.current()
         n.signal("HUP")
@@ -63,12 +61,10 @@ def lead(request):
         assert re.findall(r"generation \d+ (?:begins|ends): \w+", n.log()) == [
             "generation 1 begins: start", "generation 2 begins: reload",
             "generation 1 ends: reload", "generation 2 ends: stop"]
-    yield leader
-    n.kill_all()
 
 
 @pytest.mark.parametrize("own_paths", [False, True])
-def test_the_readmes_configuration(lead, own_paths):
+def test_the_readmes_configuration(request, own_paths):
     """As it is, and with both lines that it names for files that the loader
     does not find."""
     readme, env = document("README.md"), SYSTEM
@@ -80,10 +76,10 @@ def test_the_readmes_configuration(lead, own_paths):
         paths = paths.replace("/opt/libwm", ROOT)
         text = text.replace("http {", "http {\n" + paths, 1)
         env = {"LUA_PATH": f"{conf.DEB}/usr/share/lua/5.1/?.lua;;"}
-    lead(text, env)
+    lead(request, text, env)
 
 
-def test_the_readmes_drop_in(lead):
+def test_the_readmes_drop_in(request):
     """Its lines, with functions for the names that they mention."""
     text = block(document("README.md"), "init_by_lua_block")
     verbs = {"on_master_start": "begins", "on_master_exit": "ends",
@@ -94,7 +90,8 @@ def test_the_readmes_drop_in(lead):
         text, found = re.subn(
             rf"\b{name}\b", f"function(id, p, m, n, info) {body} end", text)
         assert found, name
-    lead("load_module modules/ndk_http_module.so;\n"
+    lead(request,
+         "load_module modules/ndk_http_module.so;\n"
          "load_module modules/ngx_http_lua_module.so;\n"
          f"worker_processes 2;\nevents {{}}\nhttp {{\n{text}\n"
          "server { listen unix:s; }\n}\n", SYSTEM)
@@ -187,6 +184,15 @@ def test_no_file_of_the_module_requires_one_beside_or_above_it():
     assert upward == []
     seen = set().union(*map(required, named))
     assert set(named) - seen == {"manager.lua"}, "a require is not seen"
+
+
+# --- nginx --------------------------------------------------------------------
+
+def test_debians_nginx_is_the_one_that_was_looked_at():
+    """What the module rests on may differ in another, and wants a new look."""
+    out = subprocess.run([conf.NGINX, "-v"], capture_output=True, text=True,
+                         check=True).stderr
+    assert re.search(r"nginx/1\.22\.", out)
 
 
 # --- the security page --------------------------------------------------------

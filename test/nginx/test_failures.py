@@ -4,11 +4,11 @@
 worker is told, when, and how often. That one worker leads by terms that grow is
 tested in test/unit, and by the rules of the chaos."""
 
+import conf
 import segment
 from rows import exits, life, master_exit, reloads, respawn, starts
-from test_views import ANSWERS
-from told import JUDGED, QUICK, check_leads, failure, lead, leads, opts, told
-from traced import LATE_JOIN, line_server
+from told import JUDGED, QUICK, failure, lead, opts, told
+from traced import ANSWERING
 
 HOUR = {"interval": 3600, "failed": 3600}   # no timer comes in between
 
@@ -38,21 +38,6 @@ def test_a_crash_is_told_to_one_survivor_as_the_replacement_comes_up(
     assert x["info"] == {
         "event": "worker_failed", "reason": "crashed", "generation": 1,
         "pid": pid, "spell": 1, "slot": first["info"]["slot"]}
-
-
-def test_a_crash_right_before_a_stop_is_told_by_one_that_is_left(make, both):
-    """No timer comes in between; the respawn is held up."""
-    n = make(opts=opts(**HOUR), before_join=LATE_JOIN, **both).start()
-    n.open_gate("late")
-    pid, other = n.started(1)
-    n.kill(pid)
-    n.wait_note("gate")
-    n.signal("QUIT")
-    n.wait_events("master_exit", 1)
-    assert told(n, "failed") == [(other, f"1-{pid}", "crashed")]
-    n.open_gate("join")
-    n.wait_end()
-    assert len(n.notes("failed")) == 1
 
 
 def test_ends_of_others_are_given_as_the_node_stops(make, both):
@@ -92,10 +77,10 @@ def test_a_stopped_leader_is_stalled_and_comes_back(make, both):
     assert told(n, "failed")[:3] == [(other, name, "stalled")] * 3
     assert [x[1:] for x in told(n, "failed")[3:]] == [(name, "crashed")]
     assert told(n, "recovered") == [(pid, name, "recovered")] * 2
-    assert [x for x in leads(n) if x[0] == pid] == [
-        (pid, "leader", 1), (pid, "lost", 1)]
-    assert (other, "leader", 2) in leads(n)
-    check_leads(n)
+    led = [(x["by"], x["term"]) for x in n.notes("leader")]
+    lost = [(x["by"], x["term"]) for x in n.notes("lost")]
+    assert led[:2] == [(pid, 1), (other, 2)] and lost[0] == (pid, 1)
+    assert pid not in dict(led[1:] + lost[1:])
 
 
 def test_a_stalled_worker_that_is_told_to_leave_recovers_first(make, both):
@@ -135,11 +120,11 @@ def test_a_helper_is_visible_and_runs_no_callback_unasked(make):
     """Not those of failures, either: it never sweeps for them. Its own are
     told with its role."""
     n = make(workers=3, opts=opts(**QUICK), before_join=agent(2),
-             after_join=ANSWERS).start()
+             after_join=ANSWERING).start()
     helper, a, b = by_id(n, 2), by_id(n, 0), by_id(n, 1)
     n.expect(JUDGED)
-    seen = n.ask(a, "workers")["list"]
-    assert {w["pid"]: w["role"] for k, w in seen.items() if k != "n"} == {
+    seen = n.ask(a, "return M.workers()")
+    assert {w["pid"]: w["role"] for w in seen} == {
         helper: "helper", a: "worker", b: "worker"}
     for turn, pid in enumerate((a, b, helper), 1):
         n.pause([pid])
@@ -181,24 +166,23 @@ def test_a_helper_that_was_asked_for_runs_callbacks(make, both):
 def test_one_leads_from_the_start_and_all_agree(make, both):
     """A draining worker does not lead; a worker of the next generation does,
     at the latest with its next heartbeat."""
-    n = make(workers=3, opts=opts(interval=0.1), after_join=ANSWERS,
-             server=line_server("""
-        tostring(require("resty.worker.manager").leader())"""), **both).start()
+    n = make(workers=3, opts=opts(interval=0.1), after_join=ANSWERING,
+             **both).start()
     (leader,) = n.wait_note("leader")
     for pid in n.current():
-        seen = n.ask(pid, "leader")
-        assert (seen["mine"], seen["term"], seen["id"]) == (
-            pid == leader, 1, f"1-{leader}")
-    held = n.lines()
-    assert {p: n.say(s) for p, s in held.items()} == {
+        assert n.ask(pid, "return { M.leader() }") == [
+            pid == leader, 1, f"1-{leader}"]
+    held, ask = n.hold_all(), f"return ({conf.MODULE}.leader())"
+    assert {p: n.say(s, ask) for p, s in held.items()} == {
         p: "true" if p == leader else "false" for p in held}
     n.reload(old_gone=False)
     n.wait_events("master_exit", 1)
-    assert {n.say(s) for s in held.values()} == {"false"}
+    assert {n.say(s, ask) for s in held.values()} == {"false"}
     assert n.wait_note("leader", 2)[1] in n.current()
     n.let_go(held)
     n.stop()
-    check_leads(n)
+    assert n.notes("leader")[-1]["term"] > 1
+    assert {x["nargs"] for x in n.notes("leader") + n.notes("lost")} == {1}
 
 
 def test_a_replacement_and_a_new_generation_lead_at_once(make, both):
@@ -218,21 +202,26 @@ def test_a_replacement_and_a_new_generation_lead_at_once(make, both):
     assert terms == sorted(set(terms))
 
 
-def test_a_lost_lead_is_logged_where_it_cannot_be_told(make):
-    """The leader gives up waiting for the lock as it exits."""
+def test_a_holder_past_lock_timeout_is_named_by_each_waiter(make):
+    """As it exits; of the leader, it is logged besides that its lead is not
+    told."""
     n = make(workers=3, opts=opts(interval=0.1, lock_timeout=0.3),
              callbacks={"worker_exit": """
         if not wmt.opened("exit") and wmt.opened("armed") then
             wmt.gate("exit") end"""}).start()
     n.modelled = n.succeeds = n.complete = False
     leader = n.wait_note("leader")[0]
-    others = [p for p in n.current() if p != leader]
+    holder, waiter = [p for p in n.current() if p != leader]
     n.open_gate("armed")
-    n.signal("QUIT", others[0])
+    n.signal("QUIT", holder)
     n.wait_note("gate")
-    n.signal("QUIT", leader)
-    n.wait_gone([leader])
     n.expect("not given|is to be told waits|stay owed")
+    for pid in (waiter, leader):
+        n.signal("QUIT", pid)
+        n.wait_gone([pid])
+        assert len(n.log_lines(
+            rf"not given: worker_exit of 1-{pid}: pid {holder} has held the"
+            r" lock for \d+\.\d s \(worker exit\)")) == 1
     assert n.log_lines("not given: leader_lost of 1: ")
     n.open_gate("exit")
     n.stop()

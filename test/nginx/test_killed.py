@@ -16,9 +16,8 @@ from conf import NO_CALLBACK
 from proc import wait
 from rows import (exits, life, master_exit, master_start, reloads, respawn,
                   starts, stopped, worker_exit, worker_exits)
-from test_views import ANSWERS, states
 from told import opts, told
-from traced import LATE_JOIN
+from traced import ANSWERING, LATE_JOIN
 
 OFTEN = {"interval": 0.1}       # a survivor sweeps ten times a second
 
@@ -69,22 +68,6 @@ def test_a_stop_with_no_worker_left(make):
     unclean = n.start_again(unclean=True)
     assert (unclean["exits_owed"], unclean["workers"]) == (1, 1)
     n.stop(starts(1, 1) + worker_exit(1, 1) + life(1))
-
-
-def test_killed_in_its_start_callback(make, both):
-    """The lock passes on; the node does not hang."""
-    n = make(callbacks={"worker_start": """
-        if not wmt.opened("free") then wmt.gate("start") end"""}, **both)
-    n.start(ready=False)
-    pids = n.wait_note("gate")
-    n.open_gate("free")
-    n.kill(*pids)
-    n.wait_events("worker_start", 1, 2)
-    n.note_segments()
-    n.stop()
-    rows = n.rows()
-    assert rows[:2] == starts(1, 1) and rows[4:] == exits(1, 2)
-    assert [r.event for r in rows[2:4]] == ["worker_start"] * 2
 
 
 def test_killed_in_an_exit_callback(make, both):
@@ -140,7 +123,7 @@ def test_a_survivor_without_a_callback_leaves_it_owed(make):
 def test_thirty_reloads_with_connections_that_stay(make, both):
     """As fast as they come up, a connection held on each worker, or on the one
     before if that still answers: nobody spins, and each end is given."""
-    n = make(opts=OFTEN, after_join=ANSWERS, **both).start()
+    n = make(opts=OFTEN, after_join=ANSWERING, **both).start()
     held = []
     for gen in range(2, 32):
         held.append(n.hold())
@@ -148,7 +131,7 @@ def test_thirty_reloads_with_connections_that_stay(make, both):
         n.wait_events("worker_start", gen, 2)
     wait(lambda: len(n.events("master_exit")) == 30, "the ends of the old")
     n.wait_up()
-    seen = Counter(states(n, n.started(31)[0]).values())
+    seen = Counter(n.states(n.started(31)[0]).values())
     old = {pid for pid, _ in held} - set(n.current())
     assert seen["live"] == 2 and seen["draining"] >= len(old) >= 20
     pids = [*old, *n.current()]     # those that stay

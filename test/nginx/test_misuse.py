@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
 """Options and calls that are wrong raise, where they were made, and harm
-nothing; what is unknown is warned of."""
+nothing; what is unknown is warned of. A libwm.so that does not fit is refused.
+"""
+
+import ctypes.util
+import os
+import shutil
+import subprocess
 
 import pytest
 
+import conf
 from conf import EVENTS, MODULE, Lua, lua, options
 from rows import life
 
@@ -81,26 +88,20 @@ def test_worker_callbacks_that_are_no_functions_raise(make):
                f"worker {name.split()[0]}")
 
 
-def test_an_unknown_option_is_one_warning(make, both):
-    n = make(opts={"intervall": 5}, **both).start()
-    assert len(n.log_lines(r"\[warn\].*worker manager: .*'intervall'")) == 1
-    n.expect(r"\[warn\].*worker manager: .*'intervall'", 2)
-    n.reload()      # its configuration is read anew
-    n.stop(life(2, 2))
-
-
 def test_unknown_keys_of_any_type_are_only_warned_of(make):
-    """And the table is left as it was."""
+    """By one line for each reading, and the table is left as it was."""
     n = make(init=f"""
         local opts = {{ shm = "my_shm", interval = "1", "stray", [print] = 1,
-                        [true] = 2 }}
+                        [true] = 2, intervall = 5 }}
         wmt.call("on_init", {MODULE}.on_init_by_lua, opts,
                  wmt.callback("master_start"), wmt.callback("master_exit"))
         local keys = 0
         for _ in pairs(opts) do keys = keys + 1 end
-        assert(keys == 5 and opts.interval == "1")""").start()
-    n.expect("worker manager: unknown option", 1)
-    n.stop(life(2))
+        assert(keys == 6 and opts.interval == "1")""").start()
+    assert len(n.log_lines(r"\[warn\].*worker manager: .*'intervall'")) == 1
+    n.expect("worker manager: unknown option", 2)
+    n.reload()
+    n.stop(life(2, 2))
 
 
 def test_numbers_may_be_strings_fractions_or_left_out(make, dict_):
@@ -124,7 +125,8 @@ def all_in(phase):
 
 
 def test_the_wrong_phase_raises_and_harms_nothing(make, dict_):
-    """So does a second call in the right one: the first stands."""
+    """So does a second call in the right one: the first stands. Of exits on a
+    fast stop, the second repeats nothing."""
     wmt = 'local wmt = require "wmt"'
     leave = "exit_worker"
     n = make(dict=dict_, user="root", after_init=all_in("init")
@@ -141,7 +143,7 @@ def test_the_wrong_phase_raises_and_harms_nothing(make, dict_):
         wmt.call("on_exit_worker", {MODULE}.on_exit_worker_by_lua)""").start()
     assert n.get("/lua") == 200
     n.wait_note("timer", 2)
-    n.stop(life(2))
+    n.stop_fast(life(2))
     tries = n.tries()
     assert tries.pop(f"exit in {leave}")["first"] is True
     assert len(tries) == 5 * len(CALLS)
@@ -162,13 +164,6 @@ def test_a_worker_without_on_init_raises(make, dict_):
     assert [x["name"] for x in calls] == ["on_exit_worker"] * 2
 
 
-def test_exit_worker_twice_repeats_nothing(make, dict_):
-    call = f'wmt.call("on_exit_worker", {MODULE}.on_exit_worker_by_lua)'
-    n = make(dict=dict_,
-             leave=f'local wmt = require "wmt"\n{call}\n{call}').start()
-    n.stop_fast(life(2))
-
-
 @pytest.mark.parametrize("unloaded", [False, True])
 def test_on_init_without_any_worker_call(make, both, unloaded):
     """Only the master's part is used: no exits, and a clean end. A module that
@@ -184,3 +179,81 @@ def test_on_init_without_any_worker_call(make, both, unloaded):
     n.stop()
     assert [r[:2] for r in n.rows()] == [
         ("master_start", 1), ("master_start", 2)]
+
+
+# --- libwm.so: where it is looked for, and whether it fits --------------------
+
+@pytest.fixture
+def no_installed_library():
+    if ctypes.util.find_library("wm"):
+        pytest.fail("libwm is installed here, which hides what is tested")
+
+
+def version(number):
+    return f"unsigned wm_version(void) {{ return {number}; }}"
+
+
+# libwm.so in the prefix, as C or not; what the log has, beside its path.
+REFUSED = {
+    "none": (None, "worker manager: libwm"),
+    "no library": ("not a library", ""),
+    "no version": ("int other;", "worker manager: .*version"),
+    "version 2": (version("2u << 16"), "major version"),
+    "version 0": (version("0u"), "major version"),
+    "version 99.7": (version("99u << 16 | 7"), "major version"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_library_that_will_not_do_is_named(
+        make, dict_, no_installed_library, what):
+    """And, where there is none, every path that was tried."""
+    source, said = REFUSED[what]
+    n = make(dict=dict_, opts={"name": conf.own("test-library")})
+    library = n.path("libwm.so")
+    n.params["lua_cpath"] = f"/nowhere/lib?.so.1;{n.prefix}/?.so"
+    if what == "no library":
+        with open(library, "w", encoding="ascii") as f:
+            f.write(source)
+    elif source:
+        subprocess.run(["gcc", "-shared", "-fPIC", "-xc", "-o", library, "-"],
+                       input=source, text=True, check=True)
+    assert n.start_fails() == 1
+    n.expect("worker manager|init_by_lua error")
+    (line,) = n.log_lines("init_by_lua error")
+    assert library in n.log() and n.log_lines(said)
+    if said == "major version":
+        assert said in line and library in line
+    if not source:
+        assert "/nowhere/liblibwm.so.1" in n.log()
+    assert n.rows() == [] and n.segments() == []
+
+
+def test_a_reload_finds_the_one_that_is_loaded(make, both):
+    """It is never unloaded, and the node is known to it alone: wherever the
+    path leads by now, to another copy or nowhere."""
+    n = make(**both).start()
+    copy = shutil.copy(conf.LIBRARY, n.path("libwm.so"))
+    n.reload(lua_cpath=n.prefix + "/?.so")
+    with open(f"/proc/{n.master}/maps", encoding="utf-8") as f:
+        assert copy not in f.read()
+    n.reload(lua_cpath="/nowhere/?.so")
+    n.stop(life(2, 2, 2))
+
+
+def test_a_module_of_another_major_version_on_reload_leaves_the_node_alone(
+        make, both):
+    n = make(**both).start()
+    shutil.copytree(os.path.join(conf.ROOT, "lua/resty"), n.path("lua/resty"))
+    path = n.path("lua/resty/worker/manager/libwm.lua")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    assert "local MAJOR = 1\n" in text
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text.replace("local MAJOR = 1\n", "local MAJOR = 2\n"))
+    n.reload_fails("major version 1, .*restart nginx",
+                   lua_path=n.prefix + "/lua/?.lua;" + conf.LUA_PATH)
+    n.wait_log("init_by_lua error")
+    n.expect("worker manager: .*major version|stack traceback")
+    n.reload()
+    n.stop(life(2, 2))

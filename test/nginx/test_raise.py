@@ -27,7 +27,7 @@ def check_logged(n, event, times=1):
 
 def test_in_the_masters_start_the_reload_fails(make, both):
     """The node serves on, and the next reload is a good one. (A start that
-    fails by it: test_reload.py.)"""
+    fails by it: test_lives.py.)"""
     n = make(**both).start()
     n.reload_fails("raised on purpose", callbacks={"master_start": RAISE})
     n.wait_log("init_by_lua.*raised on purpose")
@@ -124,14 +124,6 @@ def test_a_callback_that_is_nil_is_passed_over(make, missing):
     n.stop_fast([r for r in life(2, 2) if r[0] != missing])
 
 
-def test_no_callbacks(make, both):
-    n = make(callbacks=dict.fromkeys(EVENTS, NO_CALLBACK), **both).start()
-    n.reload()
-    n.kill(n.current()[0])
-    n.wait_up()
-    n.stop([])
-
-
 # --- callbacks that would end their thread ------------------------------------
 
 ENDS = ["ngx.exit(ngx.OK)", "ngx.exit(ngx.ERROR)", "ngx.exit(444)",
@@ -159,24 +151,15 @@ def test_a_callback_cannot_end_its_thread(make, how):
            + stopped(2, 2))
 
 
-def test_elsewhere_ngx_exit_works_meanwhile(make):
-    """A request is served while a callback sleeps in the same worker."""
+def test_elsewhere_ngx_exit_works_meanwhile_and_later(make):
+    """A request is served while a callback sleeps in the same worker. What has
+    kept the function from within, as a module that was loaded meanwhile, may
+    call it: other timers get the memory of the request that it slept in."""
     n = make(workers=1, opts={"interval": 0.1, "on_worker_failed": failure(
-        "failed", 'require("wmt").await("failed")')}, server="""
-        location /exit { content_by_lua_block { ngx.exit(403) } }""").start()
-    n.kill(*n.started(1))
-    n.wait_note("gate")
-    assert n.get("/exit") == 403
-    n.open_gate("failed")
-    n.wait_up()
-    assert n.get("/exit") == 403
-
-
-def test_what_kept_ngx_exit_from_within_may_call_it_later(make):
-    """A module that was loaded while a callback slept; other timers get the
-    memory of the request that it slept in."""
-    n = make(workers=1, opts={"interval": 0.1, "on_worker_failed": failure(
-        "failed", "package.loaded.kept = ngx.exit")}, after_join="""
+        "failed", """package.loaded.kept = ngx.exit
+            require("wmt").await("failed")""")}, server="""
+        location /exit { content_by_lua_block { ngx.exit(403) } }""",
+             after_join="""
         ngx.timer.every(0.005, function(premature)
             local kept = package.loaded.kept
             if premature or not kept then return end
@@ -184,8 +167,12 @@ def test_what_kept_ngx_exit_from_within_may_call_it_later(make):
             wmt.try("refused", function() kept(ngx.OK) end)
         end)""").start()
     n.kill(*n.started(1))
-    n.wait_note("failed")
+    n.wait_note("gate")
+    assert n.get("/exit") == 403
+    n.wait_note("calls", 25)
+    n.open_gate("failed")
     n.wait_up()
+    assert n.get("/exit") == 403
     n.wait_note("calls", 50)
     n.stop()
     assert n.tries() == {}      # each that calls it, ends

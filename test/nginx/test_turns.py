@@ -9,10 +9,9 @@ import leftovers
 import proc
 import segment
 from proc import wait
-from rows import (exits, life, master_exit, master_start, respawn, starts,
+from rows import (exits, life, master_exit, master_start, starts,
                   worker_exits, worker_start)
-from told import failure, opts, told
-from traced import line_server
+from told import opts, told
 
 # Overdue after 2 s, in a callback for 3; nobody waits longer than 5 s for one
 # of them, but the third waits for two.
@@ -53,17 +52,16 @@ def test_other_event_loops_go_on(make, how):
     """While one is in its exit callback: those that wait for their own, and
     those of the next generation."""
     n = make(callbacks={"worker_exit": f"""
-        if info.generation == 1 and n_mine == 2 then {how} end"""},
-        server=line_server("ngx.worker.pid()")).start()
-    lines = n.lines()
+        if info.generation == 1 and n_mine == 2 then {how} end"""}).start()
+    lines, ask = n.hold_all(), "return ngx.worker.pid()"
     n.reload(old_gone=False)
     (holder,) = n.wait_note("gate")
     (waiter,) = set(lines) - {holder}
     for _ in range(20):
-        assert n.say(lines[waiter]) == str(waiter)
+        assert n.say(lines[waiter], ask) == str(waiter)
         assert n.get() == 204
         if "await" in how:
-            assert n.say(lines[holder]) == str(holder)
+            assert n.say(lines[holder], ask) == str(holder)
     assert len(n.events("worker_exit", 1)) == 1, "still in its callback"
     n.open_gate("exit")
     n.let_go(lines)
@@ -153,23 +151,6 @@ def test_a_master_start_waits_for_its_turn(make, both, patient):
     assert [r[:2] for r in n.rows()].count(("master_exit", 1)) == 1
 
 
-def test_a_holder_past_lock_timeout_is_named_by_each_waiter(make, both):
-    n = make(workers=4, opts={"lock_timeout": 0.3}, callbacks={
-        "worker_exit": 'if n_mine == 4 then wmt.gate("exit") end'},
-        **both).start()
-    n.modelled = n.succeeds = False
-    pids = n.current()
-    n.signal("QUIT")
-    (holder,) = n.wait_note("gate")
-    n.wait_log("not given.*worker_exit", 3)
-    n.expect(rf"not given: worker_exit of 1-\d+: pid {holder} has held the"
-             r" lock for \d+\.\d s \(worker exit\)", 3)
-    n.wait_gone([p for p in pids if p != holder])
-    n.open_gate("exit")
-    n.wait_end()
-    n.check_rows(starts(1, 4) + worker_exits(1, 4)[:1] + master_exit(1))
-
-
 # --- overtaken by a fast stop -------------------------------------------------
 
 @pytest.mark.parametrize("event", ["worker_exit", "master_exit"])
@@ -187,18 +168,6 @@ def test_a_yielding_callback_overtaken_by_term(make, dict_, event):
     else:
         rows = exits(1, 2)
     n.stop_fast(starts(1, 2) + rows, first=sleepers)
-
-
-def test_a_failure_callback_overtaken_by_term(make, dict_):
-    """It is the replacement's, which has started then: no survivor's timer is
-    due for an hour."""
-    n = make(dict=dict_, opts=opts(interval=3600, on_worker_failed=failure(
-        "failed", "ngx.sleep(600)"))).start()
-    n.kill(n.started(1)[0])
-    sleepers = n.wait_note("failed")
-    n.wait_up()
-    n.stop_fast(starts(1, 2) + respawn(3) + exits(1, 2), first=sleepers)
-    assert len(n.notes("failed")) == 1
 
 
 def test_one_that_waits_to_start_hears_of_a_fast_stop(make, dict_):
@@ -220,23 +189,31 @@ def test_one_that_waits_to_start_hears_of_a_fast_stop(make, dict_):
     leftovers.remove(n.segments())      # the next start would be told
 
 
-def test_the_rest_of_a_slow_fast_stop(make, dict_):
-    """nginx kills those that are still there after a second or so."""
-    n = make(workers=4, dict=dict_, callbacks={
-        "worker_exit": 'wmt.gate("never")'}).start()
-    n.modelled = n.complete = n.succeeds = False
-    pids = n.current()
-    n.killed.update(pids)
-    n.expect("exited on signal 9")
-    n.expect("worker manager: .*(not given|crashed)")
-    n.stop(how="TERM")
-    given = {x["by"] for x in n.events("worker_exit")}
-    assert len(given) <= 1
-    untold = {p for p in pids if p not in given}
-    logged = {p for p in untold
-              if n.log_lines(f"not given.*worker_exit of 1-{p}")}
-    if n.segments():
-        n.open_gate("never")
-        assert n.start_again(unclean=True)
-    else:
-        assert logged == untold
+# --- one look at the lock, of many --------------------------------------------
+
+@pytest.fixture
+def waited(make):
+    """Runs a function of lua/waiting.lua in a worker: what it returns."""
+    def wait_so(how, jit="on"):
+        n = make(workers=1, before_init=f'jit.{jit}() require("waiting")',
+                 after_join=f"""
+            ngx.timer.at(0, function()
+                wmt.note("waited", {{ result = require("waiting").{how}() }})
+            end)""").start()
+        n.wait_note("waited")
+        return n.notes("waited")[0]["result"]
+    return wait_so
+
+
+@pytest.mark.parametrize("how, numbers", [("asleep", 5), ("polling", 2)])
+def test_a_slice_of_a_wait_allocates_nothing(waited, how, numbers):
+    """In 10,000 slices; the least that there is has 16 bytes. The interpreter
+    boxes numbers of 64 bits that C returns or a struct has, 24 bytes each, and
+    allocates nothing else."""
+    assert waited(how) < 10000 * 16 / 4
+    assert waited(how, "off") == 10000 * 24 * numbers
+
+
+def test_two_waits_that_take_turns_have_a_patience_each(waited):
+    """Each ends when it has seen one holder for longer than lock_timeout."""
+    assert waited("interleaved") == "first after 1100ULL, second after 1600ULL"

@@ -6,17 +6,21 @@ nginx ignores USR2 as long as the parent that started it lives, so that most
 of this is done with daemon on.
 """
 
+import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
 import conf
+import later
 import proc
 import segment
 from proc import wait
 from rows import (born, exits, life, master_start, reloads, starts,
                   worker_start, worker_starts)
+from told import opts, told
 from traced import LATE_INIT
 
 
@@ -137,39 +141,19 @@ def test_a_roll_back(node, both, workers, then):
     assert [x["info"]["spell"] for x in n.events("master_exit", 1)] == [1, 2]
 
 
-def test_more_workers_of_the_old_one_without_winch(node):
-    """Its spell goes on; they say rollback all the same."""
-    n = node().start()
-    old, new = n.new_binary()
-    n.signal("HUP", old)
-    n.wait_events("worker_start", 1, 4)
-    n.end_master(new)
-    n.master = old
-    wait(lambda: len(n.current()) == 4, "workers")
-    n.stop(UPGRADE[:6] + [worker_start(1, k, None, 2, "rollback")[0]
-                          for k in (3, 4)]
-           + exits(2, 2, 4, 4) + exits(1, 4))
-
-
 @pytest.mark.parametrize("name", ["QUIT", "TERM"])
-@pytest.mark.parametrize("winch", [False, True])
-def test_the_new_one_is_stopped_at_once(node, dict_, winch, name):
-    """Where the old one has sent its workers away, nginx then starts them
-    again by itself."""
+def test_the_new_one_is_stopped_at_once(node, dict_, name):
+    """The old one has sent its workers away; nginx then starts them again by
+    itself."""
     n = node(dict=dict_).start()
     old, new = n.new_binary()
-    if winch:
-        n.winch(old)
+    n.winch(old)
     n.end_master(new, name)
     n.master = old
-    if winch:
-        n.wait_events("worker_start", 1, 4)
-        wait(lambda: len(n.current()) == 2, "workers")
-        rows = UPGRADE + exits(2, 2, 0, 0) + spell(1, 2)
-    else:
-        rows = UPGRADE[:6] + exits(2, 2, 2, 2)
+    n.wait_events("worker_start", 1, 4)
+    wait(lambda: len(n.current()) == 2, "workers")
     n.reload()
-    n.stop(rows + GONE_ON)
+    n.stop(UPGRADE + exits(2, 2, 0, 0) + spell(1, 2) + GONE_ON)
 
 
 # --- the new one fails --------------------------------------------------------
@@ -194,36 +178,6 @@ def test_the_new_one_is_killed(node, where, rows):
     n.stop(rows)
 
 
-def test_its_start_callback_raises(node):
-    n = node(callbacks={"master_start": """
-        if wmt.opened("late") then error("no") end"""}).start()
-    n.succeeds = False
-    n.open_gate("late")
-    n.signal("USR2")
-    n.expect("callback of 2 raised|init_by_lua error|stack traceback")
-    n.wait_log("new binary process .* exited|exited with code 1")
-    n.close_gate("late")
-    n.reload()
-    n.stop(BEGUN + GONE_ON)
-
-
-def test_a_binary_that_cannot_be_run(node):
-    n = node()
-    n.binary = n.path("nginx-copy")
-    shutil.copy(conf.NGINX, n.binary)
-    n.start()
-    with open(n.binary + ".new", "w", encoding="ascii") as f:
-        f.write("no program")
-    os.chmod(n.binary + ".new", 0o755)
-    os.rename(n.binary + ".new", n.binary)
-    n.signal("USR2")
-    n.expect(r"\[alert\].*(execve|exited)")
-    n.wait_log(r"execve\(\) failed")
-    wait(lambda: proc.children(n.master) == n.workers(), "it to be gone")
-    n.reload()
-    n.stop(life(2, 2))
-
-
 # --- onto another node --------------------------------------------------------
 
 def test_onto_another_abi(node):
@@ -245,15 +199,88 @@ def test_onto_another_abi(node):
     n.stop(starts(1, 2) + life(2) + life(2, 2)[3:])
 
 
-def test_all_killed_during_it_then_a_start(node):
-    n = node().start()
+# --- onto another minor version, whose records are longer or shorter ----------
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory):
+    """{version: path of its libwm.so}"""
+    return {"this": conf.LIBRARY,
+            "later": later.build(str(tmp_path_factory.mktemp("later")))}
+
+
+def install(n, library):
+    shutil.copy(library, n.path("libwm.so.new"))
+    os.rename(n.path("libwm.so.new"), n.path("libwm.so"))
+
+
+def has_loaded_it(n):
+    """Whether the master has loaded what is installed now."""
+    path = n.path("libwm.so")
+    with open(f"/proc/{n.master}/maps", encoding="utf-8") as f:
+        (inode,) = {x.split()[4] for x in f if path in x}
+    return int(inode) == os.stat(path).st_ino
+
+
+def check_log(n):
+    """The workers of both libraries have written to it."""
+    (instance,) = n.instances
+    said = subprocess.run([conf.WMCTL, "--json", "events", instance],
+                          check=True, stdout=subprocess.PIPE).stdout
+    entries = [json.loads(x) for x in said.splitlines()]
+    assert [x["generation"] for x in entries
+            if x.get("event") == "generation-begun"][:2] == [1, 2]
+    assert set(n.workers()) <= {x["pid"] for x in entries
+                                if x.get("event") == "worker-live"}
+
+
+def told_by_another(n, master, other):
+    """Kills a worker of a master, which is stopped with the rest of its own,
+    so that the other master's alone can tell of it: (the teller, the dead)."""
+    pid, *rest = n.workers(master)
+    failures, starts_ = len(n.notes("failed")), len(n.events("worker_start"))
+    n.pause([master, *rest])
+    n.kill(pid)
+    teller = n.wait_note("failed", failures + 1)[-1]
+    assert teller in n.workers(other)
+    n.resume([master, *rest])
+    n.wait_events("worker_start", count=starts_ + 1)
+    wait(lambda: len(n.workers(master)) == 2, "the respawn")
+    return teller, pid
+
+
+@pytest.mark.parametrize("leaves", ["the old", "the new"])
+@pytest.mark.parametrize("versions", [("this", "later"), ("later", "this")],
+                         ids="-then-".join)
+def test_a_library_with_other_records_takes_over(
+        node, libraries, versions, leaves):
+    """It is the node that the first one made, as it made it. A death of a
+    worker with either is told by one with the other, and by no second; either
+    master may be the one that goes on, and reload."""
+    # The first on the path that exists is loaded.
+    n = node(opts=opts(interval=0.1))
+    n.params["lua_cpath"] = f"/nowhere/?.so;{n.prefix}/?.so;{conf.LIBRARY}"
+    install(n, libraries[versions[0]])
+    n.start()
+    segments, made = n.segments(), n.look(segment.strides)
+    grown = later.LINE if versions[0] == "later" else 0
+    assert made == [x + grown for x in (768, 64, 128, 64, 64)]
+    install(n, libraries[versions[1]])
     old, new = n.new_binary()
-    pids = [old, new, *n.workers(old), *n.workers(new)]
-    n.killed.update(pids)
-    n.pause(pids)       # or one might notice another's end
-    proc.kill(*pids)
-    n.expect("exited on signal 9|crashed")
-    told = n.start_again(unclean=True)
-    assert (told["workers"], told["exits_owed"], told["generation"]) == (
-        4, 2, 2)
-    n.stop(UPGRADE[:6] + life(2))
+    assert has_loaded_it(n)
+    failures = [told_by_another(n, old, new), told_by_another(n, new, old)]
+    check_log(n)
+    rows = (UPGRADE[:6] + worker_start(1, 3, None, 2, "respawn")
+            + worker_start(2, 3, 2, None, "respawn"))
+    if leaves == "the old":
+        n.end_master(old)
+        rows += exits(1, 2, None, 2) + RELOADED
+    else:
+        n.end_master(new)
+        n.master = old
+        rows += exits(2, 2, 2, 2) + GONE_ON
+    assert n.segments() == segments and n.look(segment.strides) == made
+    n.reload()
+    n.stop(rows)
+    assert told(n, "failed") == [
+        (teller, f"{g}-{pid}", "crashed")
+        for g, (teller, pid) in enumerate(failures, 1)]

@@ -4,80 +4,31 @@
 
 import time
 
-import pytest
-
 from proc import wait
 from told import JUDGED, QUICK, opts, told
-
-ANSWERS = """
-    local M = require("resty.worker.manager")
-    local function indexed(list)
-        local t = {}
-        for i, x in ipairs(list) do t[i] = x end
-        t.n = #list
-        return t
-    end
-    wmt.answer {
-        workers = function() return { list = indexed(M.workers()) } end,
-        generations = function()
-            return { list = indexed(M.generations()) }
-        end,
-        counts = function()
-            local p, m, x = M.counts()
-            return { n_prev = p, n_mine = m, n_next = x }
-        end,
-        events = function()
-            local list, last, missed = M.events()
-            local rest, again, more = M.events(last)
-            return { list = indexed(list), last = last, missed = missed,
-                     rest = #rest, again = again, more = more }
-        end,
-        leader = function()
-            local mine, term, id = M.leader()
-            return { mine = mine, term = term, id = id }
-        end,
-    }"""
-
-
-@pytest.fixture
-def asked(make):
-    """An nginx whose workers answer."""
-    def maker(**params):
-        return make(**{"after_join": ANSWERS, **params})
-    return maker
-
-
-def listed(answer):
-    """The list of an answer, which came as a JSON object."""
-    return [answer["list"][str(i + 1)] for i in range(int(answer["list"]["n"]))]
-
-
-def states(n, pid):
-    """What a worker sees: {pid: state}."""
-    return {w["pid"]: w["state"] for w in listed(n.ask(pid, "workers"))}
-
+from traced import ANSWERING, receive
 
 # --- what is told -------------------------------------------------------------
 
-def test_workers_counts_and_generations_are_told_as_they_are(asked, both):
+def test_workers_counts_and_generations_are_told_as_they_are(make, both):
     """Draining workers stay in sight, but are not counted; slots are unique."""
-    n = asked(**both).start()
+    n = make(after_join=ANSWERING, **both).start()
 
     def counts(gen):
-        seen = [n.ask(pid, "counts") for pid in n.started(gen)]
-        return {tuple(x.get(k) for k in ("n_prev", "n_mine", "n_next"))
-                for x in seen}
-    assert counts(1) == {(None, 2, None)}
+        return {n.ask(pid, """
+            local p, m, x = M.counts()
+            return ("%s %s %s"):format(p, m, x)""") for pid in n.started(gen)}
+    assert counts(1) == {"nil 2 nil"}
     held = n.hold_all()
     old = n.reload_unheard(until=2)
-    assert counts(2) == {(2, 2, None)}
+    assert counts(2) == {"2 2 nil"}
     n.resume(old)
     n.wait_events("master_exit", 1)
-    assert counts(2) == {(0, 2, None)}
+    assert counts(2) == {"0 2 nil"}
 
     n.bind_fails()
     pid = n.current()[0]
-    seen = {w["pid"]: w for w in listed(n.ask(pid, "workers"))}
+    seen = {w["pid"]: w for w in n.ask(pid, "return M.workers()")}
     assert set(seen) == set(n.workers()) and len(seen) == 4
     for pid, w in seen.items():
         gen, state = (1, "draining") if pid in held else (2, "live")
@@ -88,7 +39,7 @@ def test_workers_counts_and_generations_are_told_as_they_are(asked, both):
     assert len(set(slots)) == 4 and max(slots) < 8
 
     pid = n.current()[0]
-    seen = wait(lambda: [g for g in [listed(n.ask(pid, "generations"))]
+    seen = wait(lambda: [g for g in [n.ask(pid, "return M.generations()")]
                          if len(g) == 3 and g[2]["state"] == "aborted"],
                 "the aborted one")[0]
     assert [(g["id"], g["state"], g["reason"], g["spell"], g["exits_given"])
@@ -98,42 +49,50 @@ def test_workers_counts_and_generations_are_told_as_they_are(asked, both):
     assert {g["master"] for g in seen} == {n.master}
     assert all(g["begun_at"] > 1.6e9 and g["crashes"] == 0 for g in seen)
     n.let_go(held)
-    assert set(states(n, pid)) == set(n.current())
+    assert set(n.states(pid)) == set(n.current())
 
 
-def test_each_state_of_a_worker_has_its_word(asked):
+def test_each_state_of_a_worker_has_its_word(make):
     """Joining, as it waits for its turn; stalled and live again, which is
     logged, as no callback is told; crashed."""
-    n = asked(workers=3, opts=QUICK, callbacks={"worker_start": """
+    n = make(workers=3, opts=QUICK, after_join=ANSWERING,
+             callbacks={"worker_start": """
         if n_mine == 2 then wmt.gate("start") end"""})
     n.start(ready=False)
     n.expect(JUDGED)
     n.wait_note("gate")
     n.note_segments()
     first = n.started(1)[0]
-    wait(lambda: "joining" in states(n, first).values(), "a joining one")
+    wait(lambda: "joining" in n.states(first).values(), "a joining one")
     n.open_gate("start")
     n.wait_up()
     other = n.started(1)[1]
     n.pause([other])
     n.wait_log(rf"worker 1-{other} stalled")
-    assert states(n, first)[other] == "stalled"
+    assert n.states(first)[other] == "stalled"
     n.resume([other])
     n.wait_log(rf"worker 1-{other} recovered")
-    assert states(n, first)[other] == "live"
+    assert n.states(first)[other] == "live"
     n.replace(other)
-    assert states(n, first)[other] == "crashed"
+    assert n.states(first)[other] == "crashed"
 
 
-def test_events_tell_a_life_in_order(asked, both):
-    n = asked(workers=1, **both).start()
+EVENTS = """
+    local list, last, missed = M.events()
+    local rest, again, more = M.events(last)
+    return { list = list, last = last, missed = missed, rest = #rest,
+             again = again, more = more }"""
+
+
+def test_events_tell_a_life_in_order(make, both):
+    n = make(workers=1, after_join=ANSWERING, **both).start()
     n.reload()
     n.kill(n.current()[0])
     n.wait_up()
     pid = n.current()[0]
-    answer = wait(lambda: [x for x in [n.ask(pid, "events")] if "crashed" in [
-        e["event"].partition("_")[2] for e in listed(x)]], "the crash")[0]
-    seen = listed(answer)
+    answer = wait(lambda: [x for x in [n.ask(pid, EVENTS)] if "crashed" in [
+        e["event"].partition("_")[2] for e in x["list"]]], "the crash")[0]
+    seen = answer["list"]
     assert [e["number"] for e in seen] == list(range(1, len(seen) + 1))
     assert answer["last"] == answer["again"] == len(seen)
     assert answer["missed"] == answer["rest"] == answer["more"] == 0
@@ -153,11 +112,11 @@ def test_events_tell_a_life_in_order(asked, both):
     assert joins == [1, 2, 3]
 
 
-def test_a_short_log_tells_how_many_it_has_lost(asked):
-    n = asked(opts={"log_entries": 4}).start()
+def test_a_short_log_tells_how_many_it_has_lost(make):
+    n = make(opts={"log_entries": 4}, after_join=ANSWERING).start()
     n.reload()
-    answer = n.ask(n.current()[0], "events")
-    assert len(listed(answer)) == 4
+    answer = n.ask(n.current()[0], EVENTS)
+    assert len(answer["list"]) == 4
     assert answer["missed"] == answer["last"] - 4 > 0
 
 
@@ -234,42 +193,34 @@ def test_a_beat_is_compiled_and_allocates_nothing(make):
     assert seen["grown"] < 1, "kilobytes"
 
 
+LOOP = """
+    local wmt, M = require("wmt"), require("resty.worker.manager")
+    wmt.note("loop")
+    while not wmt.opened("end%d") do %s wmt.usleep(1000) end
+    return "done" """
+
+
 def test_a_loop_is_a_stall_unless_it_beats(make):
     """No timer runs in a loop that never yields; the beats do."""
-    n = make(opts=opts(**QUICK), server="""
-        location /loop { content_by_lua_block {
-            local wmt = require "wmt"
-            local beats = ngx.var.arg_beats
-            wmt.note("loop")
-            while not wmt.opened("end" .. (beats or "")) do
-                if beats then require("resty.worker.manager").beat() end
-                wmt.usleep(1000)
-            end
-            ngx.say("done")
-        } }""").start()
+    n = make(opts=opts(**QUICK)).start()
+    busy, s = n.hold()
+    (other,) = set(n.current()) - {busy}
 
-    def loop(args, turn):
-        s = n.connect()
-        s.sendall(f"GET /loop{args} HTTP/1.0\r\n\r\n".encode())
-        return s, n.wait_note("loop", turn)[-1]
-
-    def end(s, gate):
-        n.open_gate(gate)
-        assert b"done" in s.recv(4096)
-        s.close()
-
-    s, busy = loop("?beats=1", 1)
+    def loop(turn, beat=""):
+        n.send(s, LOOP % (turn, beat))
+        n.wait_note("loop", turn)
+    loop(1, "M.beat()")
     until = time.monotonic() + sum(QUICK.values()) + 0.5
     wait(lambda: time.monotonic() > until, "its timers to be overdue")
-    (other,) = set(n.current()) - {busy}
     n.replace(other)        # what takes its place looks at all as it starts
-    end(s, "end1")
-    assert not n.log_lines(JUDGED)
+    n.open_gate("end1")
+    assert receive(s) == "done" and not n.log_lines(JUDGED)
 
     n.expect(JUDGED)
-    s, busy = loop("", 2)
+    loop(2)
     wait(lambda: f"1-{busy}" in [x["id"] for x in n.notes("failed")], "a stall")
-    end(s, "end")
+    n.open_gate("end2")
     n.wait_note("recovered")
     assert [x[1:] for x in told(n, "failed")][1:] == [(f"1-{busy}", "stalled")]
     assert told(n, "recovered") == [(busy, f"1-{busy}", "recovered")]
+    s.close()

@@ -33,22 +33,3 @@ def opts(**kw):
 def told(n, name):
     """The worker that was told, the one it was told of, and why."""
     return [(x["by"], x["id"], x["info"]["reason"]) for x in n.notes(name)]
-
-
-def leads(n):
-    """The leadership, as it was told: (who, what, term)."""
-    return [(x["by"], x["note"], x["term"]) for x in n.trace()
-            if x["what"] == "note" and x["note"] in ("leader", "lost")]
-
-
-def check_leads(n, unended=()):
-    """Terms grow; each is had by one worker, which loses it in the end."""
-    now, last = {}, 0
-    for pid, what, term in leads(n):
-        if what == "leader":
-            assert term > last, leads(n)
-            now[pid] = last = term
-        else:
-            assert now.pop(pid, None) == term, leads(n)
-    assert set(now) <= set(unended), (now, leads(n))
-    assert all(x["nargs"] == 1 for x in n.notes("leader") + n.notes("lost"))

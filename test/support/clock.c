@@ -15,7 +15,7 @@ int clock_gettime(clockid_t id, struct timespec *ts)
     uint64_t ms = c->passed_ms + (id == CLOCK_BOOTTIME ? c->asleep_ms : 0);
     uint64_t frozen = c->frozen_ms;
 
-    if (id == CLOCK_MONOTONIC && frozen != 0) {
+    if (frozen != 0) {
         ts->tv_sec = (time_t)(frozen / 1000);
         ts->tv_nsec = (long)(frozen % 1000) * 1000000;
         return 0;

@@ -16,7 +16,7 @@ struct clock {
     uint64_t asleep_ms;         /* that the machine pretends to have been */
     uint64_t pause_ms;          /* that pass with each answer */
     uint64_t passed_ms;         /* so far */
-    _Atomic uint64_t frozen_ms; /* CLOCK_MONOTONIC; 0: it goes on */
+    _Atomic uint64_t frozen_ms; /* what all clocks show; 0: they go on */
 };
 
 extern struct clock fake_clock;

@@ -98,14 +98,18 @@ http {{
 {tail}
 """
 
+# A connection gets the worker's pid, and answers to lines of Lua for ever; an
+# exiting worker's, too.
 HOLD = """
         location /hold {
             lua_check_client_abort on;
-            lua_http10_buffering off;
             content_by_lua_block {
-                ngx.print(ngx.worker.pid(), "\\n")
-                ngx.flush(true)
-                while true do ngx.sleep(0.01) end
+                local sock = assert(ngx.req.socket(true))
+                sock:settimeout(600000)
+                sock:send(ngx.worker.pid() .. "\\n")
+                for line in function() return sock:receive("*l") end do
+                    sock:send(tostring(loadstring(line)()) .. "\\n")
+                end
             }
         }"""
 
@@ -197,4 +201,4 @@ def render_traced(prefix, **params):
         "join": 'local wmt = require "wmt"\n'
                 f'{around["before_join"]}\n{p["join"]}\n'
                 f'{around["after_join"]}\nwmt.note("up", '
-                '{ ppid = wmt.ppid(), id = ngx.worker.id() })'})
+                '{ id = ngx.worker.id() })'})

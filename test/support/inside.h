@@ -9,39 +9,135 @@
 
 #include "processes.h"
 
-struct wm_segment_header *header(void);
-struct wm_record *record(uint32_t slot);
-struct wm_record_cold *cold(uint32_t slot);
-struct wm_generation_record *generation_record(uint64_t id);
+static inline struct wm_segment_header *header(void)
+{
+    return node->segment.header;
+}
 
-/* The record of the worker with this pid, or NULL; and its slot. */
-struct wm_record *record_of(pid_t pid);
-uint32_t slot_of(const struct wm_record *r);
+static inline struct wm_record *record(uint32_t slot)
+{
+    return &node->segment.records[slot];
+}
 
-uint64_t word_at(uint32_t slot);
-unsigned state_at(uint32_t slot);
-uint64_t beat_at(uint32_t slot);
+static inline struct wm_record_cold *cold(uint32_t slot)
+{
+    return &node->segment.colds[slot];
+}
+
+static inline struct wm_generation_record *generation_record(uint64_t id)
+{
+    return &node->segment.generations[id % node->segment.geometry.generations];
+}
+
+static inline uint64_t word_at(uint32_t slot)
+{
+    return record(slot)->word;
+}
+
+/* The record of the worker with this pid, or NULL. */
+static inline struct wm_record *record_of(pid_t pid)
+{
+    for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
+        if (word_at(i) != 0 && wm_word_pid(word_at(i)) == (uint32_t)pid) {
+            return record(i);
+        }
+    }
+    return NULL;
+}
+
+static inline uint32_t slot_of(const struct wm_record *r)
+{
+    return (uint32_t)(r - record(0));
+}
+
+static inline unsigned state_at(uint32_t slot)
+{
+    return wm_word_state(word_at(slot));
+}
+
+static inline uint64_t beat_at(uint32_t slot)
+{
+    return wm_word_beat(word_at(slot));
+}
+
 /* Stalls that its worker came back from. */
-uint32_t stalls_at(uint32_t slot);
+static inline uint32_t stalls_at(uint32_t slot)
+{
+    return (uint32_t)record(slot)->stalls;
+}
+
+static inline void store_word(uint32_t slot, uint64_t word)
+{
+    if (header()->high <= slot) {
+        header()->high = slot + 1;
+    }
+    record(slot)->word = word;
+}
 
 /* Writes state, pid and beat into a record, which is then in use. */
-void set_word(uint32_t slot, unsigned state, pid_t pid, uint64_t beat);
-void set_state(uint32_t slot, unsigned state);
-void set_free(uint32_t slot);
+static inline void set_word(uint32_t slot, unsigned state, pid_t pid,
+                            uint64_t beat)
+{
+    store_word(slot, wm_word(state, (uint32_t)pid, beat));
+}
+
+static inline void set_state(uint32_t slot, unsigned state)
+{
+    store_word(slot, wm_word_with_state(word_at(slot), state));
+}
+
+static inline void set_free(uint32_t slot)
+{
+    store_word(slot, 0);
+}
+
 /* A live worker that is no process. */
-void set_live(uint32_t slot, uint64_t join, uint64_t id);
-void set_overdue(uint32_t slot, uint32_t ms);
+static inline void set_live(uint32_t slot, uint64_t join, uint64_t id)
+{
+    record(slot)->join = join;
+    record(slot)->generation = id;
+    set_word(slot, WM_LIVE, (pid_t)(1 + slot), 1);
+}
+
+static inline void set_overdue(uint32_t slot, uint32_t ms)
+{
+    record(slot)->overdue_ms = ms;
+}
+
 /* Its last beat was so much longer ago. */
-void set_back(uint32_t slot, uint64_t ms);
+static inline void set_back(uint32_t slot, uint64_t ms)
+{
+    atomic_fetch_sub(&record(slot)->word, ms);
+}
+
 /* It is overdue: its last beat is as long ago as can be. */
-void make_late(uint32_t slot);
+static inline void make_late(uint32_t slot)
+{
+    set_overdue(slot, 1);
+    store_word(slot, word_at(slot) - wm_word_beat(word_at(slot)) + 1);
+}
+
 /* Has a sweep mark a worker as stalled. */
-void stall(const struct process *p);
+static inline void stall(const struct process *p)
+{
+    const uint32_t slot = slot_of(record_of(p->pid));
+
+    make_late(slot);
+    sweep();
+    assert_int_equal(state_of(p->pid), WM_STALLED);
+    set_overdue(slot, NEVER_OVERDUE);
+}
 
 /* As if `count` writers of the log had died before they wrote an entry. */
-void lose_log_entries(uint32_t count);
+static inline void lose_log_entries(uint32_t count)
+{
+    atomic_fetch_add(&header()->log_next, count);
+}
 
 /* Not a worker any more: may begin and join again. */
-void forget_joining(void);
+static inline void forget_joining(void)
+{
+    node->joined = false;
+}
 
 #endif

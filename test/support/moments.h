@@ -52,46 +52,37 @@ moment_fn stop_here;
 #undef atomic_store_explicit
 #undef atomic_exchange_explicit
 #undef atomic_fetch_add_explicit
-#undef atomic_fetch_sub_explicit
 #undef atomic_fetch_or_explicit
 #undef atomic_fetch_and_explicit
 #undef atomic_compare_exchange_strong_explicit
 #undef atomic_compare_exchange_weak_explicit
 
 #ifdef __clang__
-#define MOMENT_BUILTIN(name) __c11_atomic_##name
-#define MOMENT_COMPARE(o, expected, value, order, failed)                      \
-    __c11_atomic_compare_exchange_strong(o, expected, value, order, failed)
-#define MOMENT_LOAD_OF(o, order) __c11_atomic_load(o, order)
-#define MOMENT_STORE_OF(o, value, order) __c11_atomic_store(o, value, order)
-#define MOMENT_EXCHANGE(o, value, order) __c11_atomic_exchange(o, value, order)
+#define MOMENT_N(name) __c11_atomic_##name
+#define MOMENT_FETCH(name) __c11_atomic_##name
+#define MOMENT_COMPARE(o, expected, value, ...)                                \
+    __c11_atomic_compare_exchange_strong(o, expected, value, __VA_ARGS__)
 #else
-#define MOMENT_BUILTIN(name) __atomic_##name
-#define MOMENT_COMPARE(o, expected, value, order, failed)                      \
-    __atomic_compare_exchange_n(o, expected, value, 0, order, failed)
-#define MOMENT_LOAD_OF(o, order) __atomic_load_n(o, order)
-#define MOMENT_STORE_OF(o, value, order) __atomic_store_n(o, value, order)
-#define MOMENT_EXCHANGE(o, value, order) __atomic_exchange_n(o, value, order)
+#define MOMENT_N(name) __atomic_##name##_n
+#define MOMENT_FETCH(name) __atomic_##name
+#define MOMENT_COMPARE(o, expected, value, ...)                                \
+    __atomic_compare_exchange_n(o, expected, value, 0, __VA_ARGS__)
 #endif
 
 #define atomic_load_explicit(o, order)                                         \
-    (moment_reach(MOMENT_LOAD, o), MOMENT_LOAD_OF(o, order))
-#define atomic_store_explicit(o, value, order)                                 \
-    (moment_reach(MOMENT_STORE, o), MOMENT_STORE_OF(o, value, order))
-#define atomic_exchange_explicit(o, value, order)                              \
-    (moment_reach(MOMENT_ADD, o), MOMENT_EXCHANGE(o, value, order))
-#define atomic_fetch_add_explicit(o, value, order)                             \
-    (moment_reach(MOMENT_ADD, o), MOMENT_BUILTIN(fetch_add)(o, value, order))
-#define atomic_fetch_sub_explicit(o, value, order)                             \
-    (moment_reach(MOMENT_ADD, o), MOMENT_BUILTIN(fetch_sub)(o, value, order))
-#define atomic_fetch_or_explicit(o, value, order)                              \
-    (moment_reach(MOMENT_ADD, o), MOMENT_BUILTIN(fetch_or)(o, value, order))
-#define atomic_fetch_and_explicit(o, value, order)                             \
-    (moment_reach(MOMENT_ADD, o), MOMENT_BUILTIN(fetch_and)(o, value, order))
-#define atomic_compare_exchange_strong_explicit(o, expected, value, order,     \
-                                                failed)                        \
-    (moment_reach(MOMENT_SWAP, o),                                             \
-     MOMENT_COMPARE(o, expected, value, order, failed))
+    (moment_reach(MOMENT_LOAD, o), MOMENT_N(load)(o, order))
+#define atomic_store_explicit(o, ...)                                          \
+    (moment_reach(MOMENT_STORE, o), MOMENT_N(store)(o, __VA_ARGS__))
+#define atomic_exchange_explicit(o, ...)                                       \
+    (moment_reach(MOMENT_ADD, o), MOMENT_N(exchange)(o, __VA_ARGS__))
+#define atomic_fetch_add_explicit(o, ...)                                      \
+    (moment_reach(MOMENT_ADD, o), MOMENT_FETCH(fetch_add)(o, __VA_ARGS__))
+#define atomic_fetch_or_explicit(o, ...)                                       \
+    (moment_reach(MOMENT_ADD, o), MOMENT_FETCH(fetch_or)(o, __VA_ARGS__))
+#define atomic_fetch_and_explicit(o, ...)                                      \
+    (moment_reach(MOMENT_ADD, o), MOMENT_FETCH(fetch_and)(o, __VA_ARGS__))
+#define atomic_compare_exchange_strong_explicit(o, ...)                        \
+    (moment_reach(MOMENT_SWAP, o), MOMENT_COMPARE(o, __VA_ARGS__))
 #define atomic_compare_exchange_weak_explicit                                  \
     atomic_compare_exchange_strong_explicit
 

@@ -47,7 +47,6 @@ class Nginx:
         self.instances = set()
         self.mark = 0               # where the log stood at the last act
         self.wrap = []              # a command to start nginx under
-        self.binary = conf.NGINX
         self.options = []
         self.env = None
         os.makedirs(self.path("tmp"), exist_ok=True)
@@ -72,7 +71,7 @@ class Nginx:
     # --- starting -------------------------------------------------------
 
     def command(self, *args):
-        return [self.binary, "-p", self.prefix + "/", "-c",
+        return [conf.NGINX, "-p", self.prefix + "/", "-c",
                 self.name + ".conf", "-e", "error.log", *self.options, *args]
 
     def run(self, *args):

@@ -37,10 +37,11 @@ struct process {
     struct process *parent; /* NULL: the test's own process */
     struct seen *seen;
     pid_t pid; /* 0: none, or ended */
-    int to[2];
-    int from[2];
+    int ours;  /* where the test tells it what to call, and hears the result */
+    int its;   /* the other end */
 };
 
+extern struct process processes[PROCESSES];
 extern struct wm_node *node;   /* also in each process */
 extern char test_instance[64]; /* its name */
 extern uint64_t generation;    /* that the fixture has begun */
@@ -55,6 +56,8 @@ int generation_set_up(void **state);
 
 #define EMPTY_NODE_TEST(name) TEST_WITH(node_set_up, node_tear_down, name)
 #define NODE_TEST(name) TEST_WITH(generation_set_up, node_tear_down, name)
+#define NODE_TEST_EACH(rows, test)                                             \
+    TEST_EACH(generation_set_up, node_tear_down, rows, test)
 
 /* A fresh node with another capacity; with a generation if there was one. */
 void node_restart(uint32_t capacity);
@@ -71,8 +74,6 @@ int node_files(void);
 struct process *new_process(void);
 void new_processes(struct process **p, int count);
 struct process *process_fork(struct process *parent);
-/* Those of the test, by their order. NULL: no more. */
-struct process *process_at(uint32_t index);
 
 /* Has the process call function(itself, argument) and returns what that
  * returned. */
@@ -102,12 +103,9 @@ call_fn do_join_helper;  /* the same as a helper */
 call_fn do_join_overdue; /* the same, overdue after 1 ms */
 call_fn do_start;        /* counts */
 call_fn do_exit;         /* counts */
-call_fn do_drain;
-call_fn do_close;     /* a generation */
-call_fn do_take_exit; /* of a generation; number: the spell */
-call_fn do_leave;
-call_fn do_beat;
-call_fn do_sweep;
+call_fn do_drain, do_leave, do_beat, do_sweep;
+call_fn do_close;      /* a generation */
+call_fn do_take_exit;  /* of a generation; number: the spell */
 call_fn do_take_event; /* of these kinds; event */
 call_fn do_stand;      /* leader */
 call_fn do_lock;       /* waits for so many ms, 0: for ever */
@@ -149,6 +147,7 @@ uint64_t begin(void);
 /* The state of the worker with this pid, WM_FREE if it has no record. */
 enum wm_state state_of(pid_t pid);
 struct wm_generation_info generation_of(uint64_t id);
+struct wm_counts counts_of(uint64_t id);
 void assert_generation(uint64_t id, enum wm_generation_state state,
                        uint32_t spell);
 

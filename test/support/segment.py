@@ -1,11 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""A segment as its bytes lie (protocol.md): the only Python that knows where.
-
-The event log is read when all have ended: an entry that was never finished
-then was its writer's death. A follower reads while others write, and passes
-over an entry whose writer was stopped for a second in the middle of it.
-"""
+"""A segment as its bytes lie (protocol.md): no other Python knows where."""
 
 import os
 import struct
@@ -14,13 +9,6 @@ ABI, HEADER_SIZE, CAPACITY, NAMESPACE = 8, 12, 24, 32
 INCOMPATIBLE, STRIDES = 136, 144
 LOCK, NEXT, NEWEST, RECORDS = 448, 456, 640, 768    # RECORDS: of version 1.0
 LIVE, STALLED = 3, 4        # states, in a record's three top bits
-MASK = (1 << 64) - 1
-NO_SLOT = (1 << 32) - 1
-KINDS = (
-    "generation-begun", "generation-active", "generation-aborted",
-    "generation-exited", "worker-joined", "worker-live", "worker-stalled",
-    "worker-recovered", "worker-draining", "worker-left", "worker-crashed",
-    "leader", "leader-lost", "lock-recovered", "worker-forgotten")
 
 
 def word(fd, offset):
@@ -79,27 +67,6 @@ def mark_stalled(path, slot):
         f.write((seen & ~(7 << 61) | STALLED << 61).to_bytes(8, "little"))
 
 
-# --- the event log ------------------------------------------------------------
-
-def checksum(number, fields):
-    total = 0x6c6f67
-    for value in (number, *fields):
-        total = (total ^ value) * 0x9e3779b97f4a7c15 & MASK
-        total ^= total >> 29
-    return total | 1
-
-
-def entry(number, check, *fields):
-    """In wmctl's words; None if it was never finished, or is overwritten."""
-    if check != checksum(number, fields):
-        return None
-    time_ms, generation, value, subject, kind = fields
-    slot = subject & NO_SLOT
-    return {"number": number, "time_ms": time_ms, "event": KINDS[kind - 1],
-            "generation": generation or None, "pid": subject >> 32 or None,
-            "slot": None if slot == NO_SLOT else slot, "value": value}
-
-
 def entry_at(fd, number):
     """Where an entry lies."""
     head = os.pread(fd, 512, 0)
@@ -108,13 +75,3 @@ def entry_at(fd, number):
     header, hot, cold, generation, stride = strides(fd)
     return (header + (hot + cold) * capacity + generation * generations
             + stride * (number % length))
-
-
-def log(fd):
-    """All entries, and {"missed": 1} for each that is none."""
-    found = []
-    for number in range(1, newest(fd) + 1):
-        record = os.pread(fd, 48, entry_at(fd, number))
-        found.append(entry(number, *struct.unpack("<6Q", record))
-                     or {"missed": 1})
-    return found

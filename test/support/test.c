@@ -3,6 +3,7 @@
 
 #include "test.h"
 
+#include <glob.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
@@ -52,6 +53,12 @@ int test_run(void)
     return _cmocka_run_group_tests("tests", tests, test_count, NULL, NULL);
 }
 
+/* Where a program has no main() of its own. */
+__attribute__((weak)) int main(void)
+{
+    return test_run();
+}
+
 void test_skip_named(const char *test, const char *why)
 {
     bool may = getenv("WM_MAY_SKIP") != NULL;
@@ -60,56 +67,61 @@ void test_skip_named(const char *test, const char *why)
     skip();
 }
 
-void await(bool (*condition)(void *), void *argument, const char *what)
+void await_again(int tries, const char *condition)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
 
-    for (int ms = 0; ms < PATIENCE_MS; ms++) {
-        if (condition(argument)) {
-            return;
-        }
-        nanosleep(&pause, NULL);
+    if (tries == PATIENCE_MS) {
+        fail_msg("timed out waiting for %s", condition);
     }
-    fail_msg("timed out waiting for %s", what);
+    nanosleep(&pause, NULL);
 }
 
-/* State and number of threads, fields 3 and 20. */
-static char read_stat(pid_t pid, long *threads)
+/* Its state, and how many threads it has. */
+static char read_status(pid_t pid, int *threads)
 {
-    char path[40], text[512] = "";
-    const char *at;
+    char line[128], state = 0;
     FILE *f;
 
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    f = fopen(path, "r");
-    if (f == NULL) {
-        return 0;
+    snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
+    f = fopen(line, "r");
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        sscanf(line, "State: %c", &state);
+        sscanf(line, "Threads: %d", threads);
     }
-    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
-    fclose(f);
-    at = strrchr(text, ')');
-    if (at == NULL || at[1] != ' ') {
-        return 0;
+    if (f != NULL) {
+        fclose(f);
     }
-    sscanf(at + 2,
-           "%*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-           "%*s %ld",
-           threads);
-    return at[2];
+    return state;
 }
 
 char process_state(pid_t pid)
 {
-    long threads;
+    int threads;
 
-    return read_stat(pid, &threads);
+    return read_status(pid, &threads);
 }
 
 bool is_zombie(pid_t pid)
 {
-    long threads = 0;
+    int threads = 0;
 
-    return read_stat(pid, &threads) == 'Z' && threads == 1;
+    return read_status(pid, &threads) == 'Z' && threads == 1;
+}
+
+int files_matching(const char *pattern, bool remove_them)
+{
+    glob_t files;
+    int count = 0;
+
+    if (glob(pattern, remove_them ? GLOB_PERIOD : 0, NULL, &files) == 0) {
+        count = (int)files.gl_pathc;
+        for (int i = 0; remove_them && i < count; i++) {
+            remove(files.gl_pathv[i]); /* "." and ".." refuse */
+        }
+        globfree(&files);
+    }
+    return count;
 }
 
 const char *program_path(void)
@@ -210,12 +222,12 @@ static bool write_text(const char *path, const char *text)
     return n == (ssize_t)strlen(text);
 }
 
-bool enter_namespaces(int flags)
+bool enter_mount_namespace(void)
 {
     const unsigned uid = getuid(), gid = getgid();
     char map[64];
 
-    if (unshare(CLONE_NEWUSER | flags) == 0) {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) {
         snprintf(map, sizeof(map), "%u %u 1", uid, uid);
         write_text("/proc/self/setgroups", "deny");
         if (!write_text("/proc/self/uid_map", map)) {
@@ -223,11 +235,10 @@ bool enter_namespaces(int flags)
         }
         snprintf(map, sizeof(map), "%u %u 1", gid, gid);
         write_text("/proc/self/gid_map", map);
-    } else if (unshare(flags) != 0) {
+    } else if (unshare(CLONE_NEWNS) != 0) {
         return false;
     }
-    return (flags & CLONE_NEWNS) == 0 ||
-           mount("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0;
+    return mount("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
 /* The hard limit stays: valgrind knows no other. */

@@ -41,6 +41,16 @@
     static void name(UNUSED void **state)
 #define TEST(name) TEST_WITH(NULL, NULL, name)
 
+/* Each row of a table is a test: its first member is its name, and test() finds
+ * it in *state. */
+#define TEST_EACH(set_up, tear_down, rows, test)                               \
+    __attribute__((constructor)) static void add_##rows(void)                  \
+    {                                                                          \
+        for (size_t i = 0; i < COUNT(rows); i++) {                             \
+            test_add(rows[i].name, test, set_up, tear_down, &rows[i]);         \
+        }                                                                      \
+    }
+
 void test_add(const char *name, CMUnitTestFunction test,
               CMFixtureFunction set_up, CMFixtureFunction tear_down,
               const void *initial_state);
@@ -55,13 +65,22 @@ int test_run(void);
 #define test_skip(why) test_skip_named(__func__, why)
 void test_skip_named(const char *test, const char *why);
 
-/* Ends the test if condition() does not become true within some 20 s. */
-void await(bool (*condition)(void *), void *argument, const char *what);
+/* Looks each ms whether this has become true; ends the test if it has not
+ * within some 20 s. */
+#define await(condition)                                                       \
+    for (int tries_ = 0; !(condition); tries_++) {                             \
+        await_again(tries_, #condition);                                       \
+    }
+void await_again(int tries, const char *condition);
 
 /* R, S, T, t, Z or another, as proc(5) has it; 0: there is no such process. */
 char process_state(pid_t pid);
 /* A zombie whose other threads are gone as well: a sanitizer has one. */
 bool is_zombie(pid_t pid);
+
+/* Counts the files that glob(7) finds; or those and hidden ones, and removes
+ * them. */
+int files_matching(const char *pattern, bool remove_them);
 
 /* The path of this program, to exec it: /proc/self/exe is that of valgrind,
  * where that runs it. */
@@ -109,15 +128,14 @@ int run_check(check_fn *check, const void *argument);
         assert_or_skip(run_check(check_##name, NULL), why);                    \
     }                                                                          \
     static int check_##name(UNUSED const void *argument)
-#define CHILD_TEST(name) CHILD_TEST_WITH(NULL, NULL, "", name)
 
 /* Ends the test unless a check held; skips it if it could not look. */
 #define assert_or_skip(result, why) assert_or_skip_named(__func__, result, why)
 void assert_or_skip_named(const char *test, int result, const char *why);
 
-/* In a check: leaves for new namespaces, as any user where the kernel lets
- * users have some, else as root. No mount is seen outside. */
-bool enter_namespaces(int flags);
+/* In a check: leaves for a new mount namespace, as any user where the kernel
+ * lets users have some, else as root. No mount is seen outside. */
+bool enter_mount_namespace(void);
 
 /* In a check: no descriptor from this number on; 0 if that can be had. */
 int limit_descriptors(unsigned first);

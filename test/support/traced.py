@@ -8,9 +8,8 @@ import os
 import re
 
 import conf
+import model
 import proc
-import traces
-from model import Model
 from nginx import REFUSED, TITLE, Nginx
 from proc import wait
 
@@ -20,24 +19,8 @@ NEVER = re.compile(r"attempt to |thread aborted|traceback|exited on signal"
 LOUD = ("warn", "error", "crit", "alert", "emerg")
 WORKER = 3                  # ngx_process of a worker
 UNHEARD = 'if wmt.opened("late") then wmt.gate("{}") end'
+ANSWERING = "wmt.answer()"
 LATE_JOIN, LATE_INIT = UNHEARD.format("join"), UNHEARD.format("init")
-
-
-def line_server(answer):
-    """A location whose connections answer each line with this, for ever; an
-    exiting worker, too. The first answer is the worker's pid."""
-    return f"""
-        location /lines {{
-            lua_check_client_abort on;
-            content_by_lua_block {{
-                local sock = assert(ngx.req.socket(true))
-                sock:settimeout(600000)
-                sock:send(ngx.worker.pid() .. "\\n")
-                while sock:receive("*l") do
-                    sock:send({answer} .. "\\n")
-                end
-            }}
-        }}"""
 
 
 class Traced(Nginx):
@@ -215,10 +198,10 @@ class Traced(Nginx):
         os.close(fd)
 
     def trace(self):
-        return traces.read(self.file(".jsonl"))
+        return model.read(self.file(".jsonl"))
 
     def rows(self):
-        return traces.rows(self.trace())
+        return model.rows(self.trace())
 
     def notes(self, name):
         return [x for x in self.trace()
@@ -233,7 +216,7 @@ class Traced(Nginx):
         lines = self.trace()
         ends = {(x["by"], x["vm"], x["call"]) for x in lines
                 if x["what"] == "end"}
-        return [x for x in traces.begins(lines) if x["event"] == event
+        return [x for x in model.begins(lines) if x["event"] == event
                 and gen in (None, x["info"]["generation"])
                 and (not ended or (x["by"], x["vm"], x["call"]) in ends)]
 
@@ -260,38 +243,36 @@ class Traced(Nginx):
     def close_gate(self, gate):
         os.unlink(self.path("gate." + gate))
 
-    def ask(self, pid, name):
-        """What a worker with wmt.answer() says to this."""
+    def ask(self, pid, chunk):
+        """What this very worker, with ANSWERING, returns from Lua in which M is
+        the module."""
         def answers():
             return [x for x in self.notes("answer") if x["by"] == pid]
         asked = len(answers())
-        self.open_gate(f"ask.{pid}.{asked}.{name}")
-        wait(lambda: len(answers()) > asked, f"{pid} to answer {name}")
-        return answers()[-1]
+        path = self.path(f"ask.{pid}.{asked}")
+        with open(path + ".new", "w", encoding="ascii") as f:
+            f.write(f"local M = {conf.MODULE} {chunk}")
+        os.rename(path + ".new", path)
+        wait(lambda: len(answers()) > asked, f"{pid} to answer {chunk}")
+        return answers()[-1]["answer"]
+
+    def states(self, pid):
+        """What such a worker sees: {pid: state}."""
+        return {w["pid"]: w["state"]
+                for w in self.ask(pid, "return M.workers()")}
 
     def hold(self):
         """Opens a request that never ends: (the worker's pid, socket)."""
         s = self.connect()
-        s.sendall(b"GET /hold HTTP/1.0\r\n\r\n")
-        return int(receive(s, rb"\r\n\r\n(\d+)\n")), s
+        s.sendall(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
+        return int(receive(s)), s
 
     def hold_all(self):
-        return self.one_each(self.hold)
-
-    def lines(self):
-        """A connection of line_server() to each worker: {pid: socket}."""
-        def one():
-            s = self.connect()
-            s.sendall(b"GET /lines HTTP/1.1\r\nHost: a\r\n\r\n")
-            return int(receive(s, rb"(\d+)\n$")), s
-        return self.one_each(one)
-
-    def one_each(self, connect):
-        """A connection to each current worker: {pid: socket}."""
+        """One to each current worker: {pid: socket}."""
         found, spare, workers = {}, [], set(self.current())
 
         def one_more():
-            pid, s = connect()
+            pid, s = self.hold()
             if pid in found:
                 spare.append(s)
             found.setdefault(pid, s)
@@ -301,10 +282,14 @@ class Traced(Nginx):
             s.close()
         return found
 
-    def say(self, s):
-        """Sends a line: the answer to it."""
-        s.sendall(b"?\n")
-        return receive(s, rb"(.*)\n$").decode()
+    def send(self, s, chunk):
+        """Sends Lua over such a connection, as one line."""
+        s.sendall(" ".join(chunk.split()).encode() + b"\n")
+
+    def say(self, s, chunk):
+        """The same: the answer to it."""
+        self.send(s, chunk)
+        return receive(s)
 
     # --- the judgement ------------------------------------------------------
 
@@ -315,18 +300,18 @@ class Traced(Nginx):
 
     def check(self):
         """What holds for every life that ended as its test wanted."""
-        for lines in traces.lives(self.trace()):
+        for lines in model.lives(self.trace()):
             self.check_life(lines)
         self.check_log()
         assert not self.segments(), f"segments left: {self.segments()}"
 
     def check_life(self, lines):
-        traces.check(lines, self.killed, self.succeeds)
+        model.check(lines, self.killed, self.succeeds)
         if self.modelled:
             silent = self.param("callbacks").get("master_exit")
-            model = Model(lines, silent != conf.NO_CALLBACK).check()
+            judge = model.Model(lines, silent != conf.NO_CALLBACK).check()
             if self.complete:
-                model.check_complete()
+                judge.check_complete()
 
     def check_log(self):
         """No trouble and no loud line but what the test expects."""
@@ -346,11 +331,11 @@ class Traced(Nginx):
                 f"{n} lines like {pattern}, not {times}")
 
 
-def receive(s, pattern):
-    """Reads until it matches: its first group."""
+def receive(s):
+    """Reads a line, which nothing follows."""
     answer = b""
-    while not (m := re.search(pattern, answer)):
+    while not answer.endswith(b"\n"):
         chunk = s.recv(4096)
         assert chunk, f"the connection ended: {answer!r}"
         answer += chunk
-    return m[1]
+    return answer.decode().strip()

@@ -7,7 +7,7 @@
 
 #include "processes.h"
 
-#include <dirent.h>
+#include <sys/syscall.h>
 
 int watch_check(const struct wm_view *v)
 {
@@ -67,148 +67,108 @@ void watch_come_last(struct watch *w)
     assert_ok(wm_monitor_subscribe(w->monitor, be_told, w, &w->subscription));
 }
 
-struct awaited {
-    struct watch *watch;
-    watch_holds *holds;
-    long argument;
-};
-
-static bool is_seen(void *argument)
-{
-    const struct awaited *a = argument;
-    const struct wm_view *v = wm_monitor_view_begin(a->watch->monitor);
-    bool result = a->holds(v, a->argument);
-
-    wm_monitor_view_end(v);
-    return result;
-}
-
-void watch_await_named(struct watch *w, watch_holds *holds, long argument,
-                       const char *name)
-{
-    struct awaited a = {w, holds, argument};
-
-    await(is_seen, &a, name);
-}
-
-static bool is_told(void *argument)
-{
-    const struct awaited *a = argument;
-
-    return a->watch->last >= (uint64_t)a->argument;
-}
-
 void watch_await_told(struct watch *w, uint64_t number)
 {
-    struct awaited a = {.watch = w, .argument = (long)number};
-
-    await(is_told, &a, "a view to be told of");
+    await(w->last >= number);
 }
 
-bool watch_live(const struct wm_view *view, long live)
-{
-    return (long)view->live == live;
-}
-
-bool watch_error(const struct wm_view *view, long error)
-{
-    return view->error == error;
-}
-
-bool watch_workers(const struct wm_view *view, long count)
-{
-    return (long)view->worker_count == count;
-}
-
-bool watch_worker(const struct wm_view *view, long pid)
-{
-    return view->live == 1 && view->worker_count == 1 &&
-           view->workers[0].pid == pid && view->workers[0].state == WM_LIVE;
-}
-
-bool watch_generations(const struct wm_view *view, long count)
-{
-    return view->unsettled == 0 && (long)view->generation_count == count;
-}
-
-bool watch_leader(const struct wm_view *view, long pid)
-{
-    return view->leader->pid == pid;
-}
-
-uint64_t watch_number(const struct watch *w)
+struct watch_seen watch_look(const struct watch *w)
 {
     const struct wm_view *v = wm_monitor_view_begin(w->monitor);
-    uint64_t number = v->number;
+    struct watch_seen seen = {.number = v->number,
+                              .live = v->live,
+                              .error = v->error,
+                              .unsettled = v->unsettled,
+                              .workers = v->worker_count,
+                              .generations = v->generation_count,
+                              .leader = v->leader->pid};
 
+    snprintf(seen.name, sizeof(seen.name), "%s", v->name);
+    if (v->worker_count == 1) {
+        seen.state = v->workers[0].state;
+        seen.worker = v->live && seen.state == WM_LIVE ? v->workers[0].pid : 0;
+    }
     wm_monitor_view_end(v);
-    return number;
+    return seen;
 }
 
-bool watch_status(pid_t thread, const char *format, void *value)
+static bool is_asleep_or_gone(pid_t thread)
 {
-    char path[64], line[128];
-    bool found = false;
-    FILE *f;
+    const char state = process_state(thread);
 
-    snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)thread);
-    f = fopen(path, "re");
-    if (f == NULL) {
-        return false;
-    }
-    while (!found && fgets(line, sizeof(line), f) != NULL) {
-        found = sscanf(line, format, value) == 1;
-    }
-    fclose(f);
-    return found;
-}
-
-static bool is_there(void *thread)
-{
-    pid_t *found = thread;
-    DIR *tasks = opendir("/proc/self/task");
-    const struct dirent *entry;
-    char name[32] = "";
-
-    assert_non_null(tasks);
-    while (strcmp(name, "wm-monitor") != 0 &&
-           (entry = readdir(tasks)) != NULL) {
-        *found = (pid_t)strtol(entry->d_name, NULL, 10);
-        watch_status(*found, "Name: %31s", name);
-    }
-    closedir(tasks);
-    return strcmp(name, "wm-monitor") == 0;
-}
-
-pid_t watch_thread(void)
-{
-    pid_t thread;
-
-    await(is_there, &thread, "the monitor's thread");
-    return thread;
+    return state == 'S' || state == 0;
 }
 
 /* Sleep may be that on a lock on the way: only several looks in a row count. */
-struct sleeper {
-    pid_t thread;
-    int looks;
-};
-
-static bool has_slept(void *argument)
-{
-    struct sleeper *s = argument;
-    char state;
-
-    s->looks++;
-    if (watch_status(s->thread, "State: %c", &state) && state != 'S') {
-        s->looks = 0;
-    }
-    return s->looks == 5;
-}
-
 void watch_await_asleep(pid_t thread)
 {
-    struct sleeper s = {thread, 0};
+    int looks = 0;
 
-    await(has_slept, &s, "a thread to sleep");
+    await((looks = is_asleep_or_gone(thread) ? looks + 1 : 0) == 5);
+}
+
+/* ---------------------------------------------------------------- the gate */
+
+void gate_pass(const struct wm_view *before, UNUSED const struct wm_view *now,
+               void *argument)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct gate *g = argument;
+
+    g->before = before;
+    while (!g->is_open) {
+        nanosleep(&pause, NULL);
+    }
+    g->is_left = true;
+}
+
+void gate_create(struct gate *g)
+{
+    memset(g, 0, sizeof(*g));
+    assert_ok(wm_monitor_create(test_instance, NULL, NULL, &g->monitor));
+}
+
+void gate_enter(struct gate *g)
+{
+    assert_ok(wm_monitor_subscribe(g->monitor, gate_pass, g, &g->subscription));
+    begin();
+    await(g->before != NULL);
+}
+
+int gate_unsubscribe(struct gate *g)
+{
+    return wm_monitor_unsubscribe(g->subscription);
+}
+
+int gate_destroy(struct gate *g)
+{
+    return wm_monitor_destroy(g->monitor);
+}
+
+static gate_wait_fn *waits_by; /* of the thread that is started last */
+
+static void *wait_in_a_thread(void *argument)
+{
+    struct gate *g = argument;
+
+    g->waiter = (int)syscall(SYS_gettid);
+    g->seen = waits_by(g) == 0 && g->is_left;
+    return NULL;
+}
+
+void gate_wait(struct gate *g, gate_wait_fn *wait)
+{
+    waits_by = wait;
+    assert_ok(pthread_create(&g->thread, NULL, wait_in_a_thread, g));
+    await(g->waiter != 0);
+    watch_await_asleep((pid_t)g->waiter);
+}
+
+void gate_open(struct gate *g)
+{
+    g->is_open = true;
+    if (g->waiter != 0) {
+        pthread_join(g->thread, NULL);
+        assert_true(g->seen);
+    }
 }

@@ -2,7 +2,7 @@
  * Copyright The libwm authors */
 
 /* A monitor and a subscriber that checks what it is told, for tests that wait
- * for what they want to see. */
+ * for what they want to see; and one whose subscriber stays in its call. */
 
 #ifndef WATCH_H
 #define WATCH_H
@@ -32,40 +32,60 @@ void watch_node(struct watch *watch);
 /* Asserts that nothing was wrong. */
 void watch_end(struct watch *watch);
 
-/* Waits until the latest view is such. */
-typedef bool watch_holds(const struct wm_view *view, long argument);
-#define watch_await(watch, holds, argument)                                    \
-    watch_await_named(watch, holds, argument, #holds "(" #argument ")")
-void watch_await_named(struct watch *watch, watch_holds *holds, long argument,
-                       const char *name);
+/* What the latest view tells. */
+struct watch_seen {
+    uint64_t number;
+    uint32_t live;
+    int error;
+    uint32_t unsettled;
+    uint32_t workers; /* how many */
+    uint32_t generations;
+    uint32_t state; /* of the only worker */
+    pid_t worker;   /* the only one, if it and the node are live */
+    pid_t leader;
+    char name[sizeof(((struct wm_view *)NULL)->name)];
+};
+struct watch_seen watch_look(const struct watch *watch);
 
 /* Waits until its subscriber was told of a view of this number or later. */
 void watch_await_told(struct watch *watch, uint64_t number);
 /* From now on the watch is the last to be told. */
 void watch_come_last(struct watch *watch);
 
-/* Some that are wanted often. */
-watch_holds watch_live;    /* argument: 1 or 0 */
-watch_holds watch_error;   /* argument: the error */
-watch_holds watch_workers; /* argument: how many */
-watch_holds watch_worker;  /* argument: pid of the only one, which is live */
-watch_holds watch_generations; /* argument: how many, in a look that settled */
-watch_holds watch_leader;      /* argument: its pid */
-
-/* The latest view's number. */
-uint64_t watch_number(const struct watch *watch);
-
 /* Whether a view can be: lists in order, counts in range, 0 if so. */
 int watch_check(const struct wm_view *view);
 
-/* The monitor's thread, as soon as it is there. */
-pid_t watch_thread(void);
-
-/* Reads a value from the status of a thread of this process, as proc(5) has it:
- * false if there is none. */
-bool watch_status(pid_t thread, const char *format, void *value);
-
 /* Waits until a thread of this process sleeps, or has ended. */
 void watch_await_asleep(pid_t thread);
+
+/* A monitor whose subscriber stays in its call until a gate is opened, and a
+ * thread that waits for the end of that call. */
+struct gate {
+    struct wm_monitor *monitor;
+    struct wm_subscription *subscription;
+    const struct wm_view *_Atomic before; /* of the call; NULL: none yet */
+    atomic_bool is_open;
+    atomic_bool is_left; /* the call is over */
+    pthread_t thread;    /* that waits */
+    atomic_int waiter;   /* its id */
+    bool seen;           /* by it: that the call had been left */
+};
+
+/* A subscriber; its argument is the gate. */
+wm_monitor_fn gate_pass;
+
+/* Makes the monitor; subscribes, changes the node, and waits until the call has
+ * begun. */
+void gate_create(struct gate *gate);
+void gate_enter(struct gate *gate);
+
+/* Starts a thread that calls wait(gate), and waits until it sleeps. */
+typedef int gate_wait_fn(struct gate *gate);
+void gate_wait(struct gate *gate, gate_wait_fn *wait);
+gate_wait_fn gate_unsubscribe;
+gate_wait_fn gate_destroy;
+
+/* Lets the call end; the thread that waits must have seen its end. */
+void gate_open(struct gate *gate);
 
 #endif

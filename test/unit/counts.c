@@ -6,9 +6,9 @@
 
 #include "inside.h"
 
-/* What a process has seen last. */
-static void expect(const struct process *p, int previous, int mine, int next,
-                   enum wm_reason reason)
+/* What the worker has seen last; returns it. */
+static struct process *expect(struct process *p, int previous, int mine,
+                              int next, enum wm_reason reason)
 {
     const struct wm_counts *c = &p->seen->counts;
 
@@ -17,170 +17,138 @@ static void expect(const struct process *p, int previous, int mine, int next,
     assert_int_equal(c->next, next);
     assert_int_equal(c->reason, reason);
     assert_int_equal(c->unsettled, 0);
+    return p;
+}
+
+/* The same as it stops, and takes the end if it is the last. */
+static void expect_stop(struct process *p, uint64_t id, int previous, int mine,
+                        int next, enum wm_reason reason)
+{
+    int exits;
+
+    shut_down(p, id, &exits);
+    expect(p, previous, mine, next, reason);
+    assert_int_equal(exits, mine == 1);
 }
 
 static void expect_of(uint64_t id, int previous, int next)
 {
-    struct wm_counts c;
+    const struct wm_counts c = counts_of(id);
 
-    assert_ok(wm_generation_counts(node, id, &c));
     assert_int_equal(c.previous, previous);
     assert_int_equal(c.next, next);
+    assert_int_equal(c.unsettled, 0);
 }
 
-static void expect_mine(struct process *p, int mine)
+NODE_TEST(a_start_a_reload_and_a_stop)
 {
-    assert_ok(call(p, do_exit, 0));
-    assert_int_equal(p->seen->counts.mine, mine);
-}
-
-NODE_TEST(a_start_and_a_stop)
-{
-    struct process *a, *b;
-    int exits;
+    struct process *a, *b, *c;
+    uint64_t next;
 
     expect_of(generation, -1, -1);
-    a = new_worker(generation);
-    expect(a, -1, 1, -1, WM_REASON_START);
-    b = new_worker(generation);
-    expect(b, -1, 2, -1, WM_REASON_START);
-    assert_int_equal(shut_down(b, generation, &exits), 2);
-    expect(b, -1, 2, -1, WM_REASON_STOP);
-    assert_int_equal(exits, 0);
-    shut_down_last(a, generation);
-    expect(a, -1, 1, -1, WM_REASON_STOP);
-    expect_of(generation, -1, -1);
-}
-
-NODE_TEST(a_reload)
-{
-    struct process *a = new_worker(generation), *b = new_worker(generation);
-    struct process *c, *d;
-    uint64_t next = begin();
-    int exits;
-
+    a = expect(new_worker(generation), -1, 1, -1, WM_REASON_START);
+    b = expect(new_worker(generation), -1, 2, -1, WM_REASON_START);
+    next = begin();
     expect_of(next, 2, -1);
     expect_of(generation, -1, 0);
-    c = new_worker(next);
-    expect(c, 2, 1, -1, WM_REASON_RELOAD);
-    shut_down(a, generation, &exits);
-    expect(a, -1, 2, 1, WM_REASON_RELOAD);
-    d = new_worker(next);
-    expect(d, 1, 2, -1, WM_REASON_RELOAD);
-    shut_down(b, generation, &exits);
-    expect(b, -1, 1, 2, WM_REASON_RELOAD);
+    c = expect(new_worker(next), 2, 1, -1, WM_REASON_RELOAD);
+    expect_stop(a, generation, -1, 2, 1, WM_REASON_RELOAD);
+    expect(new_worker(next), 1, 2, -1, WM_REASON_RELOAD);
+    expect_stop(b, generation, -1, 1, 2, WM_REASON_RELOAD);
     expect_of(generation, -1, 2);
     expect_of(next, 0, -1);
-    shut_down(c, next, &exits);
-    expect(c, 0, 2, -1, WM_REASON_STOP);
+    expect_stop(c, next, 0, 2, -1, WM_REASON_STOP);
 }
 
 NODE_TEST(three_generations_at_once)
 {
-    struct process *a = new_worker(generation), *b, *c;
+    struct process *a = new_worker(generation), *b;
     uint64_t second = begin(), third;
-    int exits;
 
     b = new_worker(second);
     new_worker(second);
     third = begin();
-    c = new_worker(third);
-    expect(c, 2, 1, -1, WM_REASON_RELOAD);
+    expect(new_worker(third), 2, 1, -1, WM_REASON_RELOAD);
     expect_of(generation, -1, 2);
     expect_of(second, 1, 1);
-    shut_down(b, second, &exits);
-    expect(b, 1, 2, 1, WM_REASON_RELOAD);
+    expect_stop(b, second, 1, 2, 1, WM_REASON_RELOAD);
     expect_of(third, 1, -1);
-    shut_down(a, generation, &exits);
-    expect(a, -1, 1, 1, WM_REASON_RELOAD);
+    expect_stop(a, generation, -1, 1, 1, WM_REASON_RELOAD);
 }
 
-NODE_TEST(n_prev_is_of_the_nearest_that_has_workers)
+NODE_TEST(n_prev_is_of_the_nearest_that_has_workers_past_failed_reloads)
 {
     uint64_t next = begin();
 
     new_worker(generation);
     shut_down_last(new_worker(next), next);
-    expect_of(begin(), 1, -1); /* of the first, as the second has none */
+    assert_int_equal(wm_generation_abandon(node, begin()), WM_CLOSED);
+    expect_of(begin(), 1, -1); /* of the first: no other has any */
+    expect_of(generation, -1, 0);
 }
 
-NODE_TEST(a_respawn_sees_the_crashed_until_it_is_forgotten)
+static void join(uint64_t id)
 {
-    struct process *a = new_worker(generation), *b;
-
-    new_worker(generation);
-    process_kill(a);
-    b = new_worker(generation);
-    expect(b, -1, 3, -1, WM_REASON_RESPAWN);
-    /* In no other count. */
-    assert_ok(call(b, do_exit, 0));
-    expect(b, -1, 2, -1, WM_REASON_STOP);
-    expect_of(begin(), 2, -1);
+    assert_ok(call(new_process(), do_join, id));
 }
 
-NODE_TEST(a_forgotten_crash_is_counted_no_more)
+static void stay_away(uint64_t id)
 {
-    process_kill(new_worker(generation));
-    sweep();
-    take(CRASHED);
-    set_overdue(0, 1);
-    set_word(0, WM_CRASHED, 77, 1);
-    expect(new_worker(generation), -1, 1, -1, WM_REASON_RESPAWN);
+    stall(new_worker(id));
 }
 
-NODE_TEST(a_joining_worker_counts_for_exits_only)
+static void drain(uint64_t id)
 {
-    struct process *a = new_worker(generation), *b = new_process();
-
-    assert_ok(call(b, do_join, generation));
-    expect_of(begin(), 1, -1);
-    expect_mine(a, 2);
-    assert_ok(call(b, do_start, 0));
-    assert_int_equal(b->seen->counts.mine, 2);
+    assert_ok(call(new_worker(id), do_drain, 0));
 }
 
-NODE_TEST(a_draining_worker_counts_nowhere)
+static void die(uint64_t id)
 {
-    struct process *a = new_worker(generation), *b = new_worker(generation);
-
-    assert_ok(call(b, do_drain, 0));
-    expect_mine(a, 1);
-    expect_of(begin(), 1, -1);
-    assert_int_equal(new_worker(generation)->seen->counts.mine, 2);
+    process_kill(new_worker(id));
 }
 
-NODE_TEST(helpers_count_nowhere_and_are_visible)
+static void help(uint64_t id)
 {
+    new_helper(id);
+}
+
+/* How one of another worker's generation counts: in n_mine of that worker's
+ * exit, where all that count keep the generation open; in n_prev of the next
+ * one; and in n_mine of a third worker's start. */
+static const struct sibling {
+    const char *name;
+    void (*act)(uint64_t id);
+    int at_exit, as_previous, at_start;
+} siblings[] = {
+    {"a_joining_worker_counts_for_exits_only", join, 2, 1, 2},
+    {"a_stalled_worker_counts", stay_away, 2, 2, 3},
+    {"a_draining_worker_counts_nowhere", drain, 1, 1, 2},
+    {"a_crashed_worker_counts_for_starts_only", die, 1, 1, 3},
+    {"helpers_count_nowhere", help, 1, 1, 2},
+};
+
+static void counts_as_said(void **state)
+{
+    const struct sibling *s = *state;
     struct process *a = new_worker(generation);
-    struct wm_worker_info list[8];
-    uint32_t count;
+    uint64_t next;
+    int exits;
 
-    new_helper(generation);
-    expect_of(begin(), 1, -1);
-    wm_snapshot(node, list, sizeof(*list), 8, &count);
-    assert_int_equal(count, 2);
-    assert_int_equal(list[1].role, WM_ROLE_HELPER);
-    shut_down_last(a, generation);
+    s->act(generation);
+    assert_int_equal(shut_down(a, generation, &exits), s->at_exit);
+    assert_int_equal(exits, s->at_exit == 1);
+    next = begin();
+    new_worker(next);
+    s->act(next);
+    a = new_worker(next);
+    assert_int_equal(a->seen->counts.mine, s->at_start);
+    process_leave(a);
+    expect_of(begin(), s->as_previous, -1);
 }
 
-NODE_TEST(the_dead_are_found_before_an_exit_counts)
-{
-    struct process *a = new_worker(generation), *b = new_worker(generation);
+NODE_TEST_EACH(siblings, counts_as_said)
 
-    process_zombify(new_worker(generation));
-    process_kill(b);
-    expect_mine(a, 1);
-}
-
-NODE_TEST(a_stalled_worker_counts)
-{
-    struct process *a = new_worker(generation);
-
-    stall(new_worker(generation));
-    expect_mine(a, 2);
-}
-
-/* The binary upgrade and its roll-back: two masters. */
+/* The binary upgrade and its roll-back. */
 EMPTY_NODE_TEST(an_upgrade_that_is_rolled_back)
 {
     struct process *old_master = new_process(), *new_master = new_process();
@@ -190,18 +158,14 @@ EMPTY_NODE_TEST(an_upgrade_that_is_rolled_back)
     a = new_worker_of(old_master, 1);
     assert_ok(call(new_master, do_begin, 0));
     expect_of(2, 1, -1);
-    b = new_worker_of(new_master, 2);
-    expect(b, 1, 1, -1, WM_REASON_START);
-    shut_down_last(a, 1); /* WINCH */
-    expect(a, -1, 1, 1, WM_REASON_RELOAD);
+    b = expect(new_worker_of(new_master, 2), 1, 1, -1, WM_REASON_START);
+    expect_stop(a, 1, -1, 1, 1, WM_REASON_RELOAD); /* WINCH */
     process_kill(a);
-    c = new_worker_of(old_master, 1); /* HUP to it: it starts anew */
-    expect(c, -1, 1, 1, WM_REASON_ROLLBACK);
+    /* HUP to it: it starts anew. */
+    c = expect(new_worker_of(old_master, 1), -1, 1, 1, WM_REASON_ROLLBACK);
     assert_int_equal(c->seen->counts.spell, 2);
-    shut_down_last(b, 2); /* QUIT to the new one */
-    expect(b, 1, 1, 1, WM_REASON_RELOAD);
+    expect_stop(b, 2, 1, 1, 1, WM_REASON_RELOAD); /* QUIT to the new one */
     process_kill(b);
     process_kill(new_master);
-    shut_down_last(c, 1);
-    expect(c, -1, 1, -1, WM_REASON_STOP);
+    expect_stop(c, 1, -1, 1, -1, WM_REASON_STOP);
 }

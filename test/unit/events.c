@@ -6,6 +6,8 @@
 #include "inside.h"
 #include "log.h"
 
+#define MINUTE ((uint64_t)60 * 1000)
+
 /* Kills a worker, which a sweep finds. */
 static void crash(struct process *p)
 {
@@ -19,7 +21,7 @@ NODE_TEST(a_crash_is_owed_once_and_says_whose)
 {
     struct process *a = new_worker(generation);
     pid_t pid = a->pid;
-    struct wm_event e = {.size = sizeof(e)};
+    struct wm_event e;
 
     process_kill(a);
     assert_int_equal(wm_events_owed(node, ~0u), 0);
@@ -37,8 +39,8 @@ NODE_TEST(a_crash_is_owed_once_and_says_whose)
     assert_none_to_take(~0u);
 }
 
-/* Whether the log tells that the first worker was forgotten. */
-static bool was_forgotten(uint64_t since)
+/* The log tells that the first worker was forgotten. */
+static void assert_forgotten(uint64_t since)
 {
     struct wm_log_entry list[16];
     uint32_t count, told = 0;
@@ -48,7 +50,7 @@ static bool was_forgotten(uint64_t since)
         told += list[i].kind == WM_LOG_WORKER_FORGOTTEN && list[i].slot == 0 &&
                 list[i].value == 1;
     }
-    return told == 1;
+    assert_int_equal(told, 1);
 }
 
 NODE_TEST(a_crash_is_kept_until_it_was_told_and_has_expired)
@@ -66,97 +68,83 @@ NODE_TEST(a_crash_is_kept_until_it_was_told_and_has_expired)
     epoch = wm_epoch(node);
     assert_int_equal(sweep(), 1);
     assert_int_equal(state_at(0), WM_FREE);
-    assert_true(was_forgotten(epoch)); /* and those who wait are woken */
+    assert_forgotten(epoch); /* and those who wait are woken */
 }
 
-NODE_TEST(a_crash_that_makes_room_is_logged_as_forgotten)
+NODE_TEST(a_crash_makes_room_only_when_it_was_told)
 {
+    struct process *b;
     uint32_t epoch;
 
-    crash(new_only_worker());
+    process_kill(new_only_worker());
+    b = new_process();
+    assert_int_equal(call(b, do_join, generation), -ENOBUFS);
+    assert_int_equal(state_at(0), WM_CRASHED);
     take(CRASHED);
     epoch = wm_epoch(node);
-    new_worker(generation);
-    assert_true(was_forgotten(epoch));
+    assert_ok(call(b, do_join, generation));
+    assert_forgotten(epoch);
 }
 
 /* A tick that sweeps. */
-static void tick(struct wm_worker *own, uint32_t interval_ms)
+static void tick(struct wm_worker *own)
 {
     header()->next_sweep = 0;
-    assert_ok(wm_tick(own, interval_ms));
+    assert_ok(wm_tick(own, MINUTE));
 }
 
 NODE_TEST(an_intervals_sweep_believes_the_beats_of_the_interval)
 {
     enum {
-        MINUTE = 60 * 1000,
-        FRESH = 0,
+        FRESH,
         OLD,
         AHEAD,
-        LATE /* which lives */
+        LATE, /* which lives */
+        ALL
     };
-    struct process *a[LATE + 1];
+    static const uint64_t back[] = {0, MINUTE + 1, (uint64_t)-2 * MINUTE,
+                                    MINUTE + 1};
+    struct process *a[ALL];
     struct wm_worker *own;
 
-    for (int i = FRESH; i <= LATE; i++) {
+    for (uint32_t i = 0; i < ALL; i++) {
         a[i] = new_worker(generation);
+        set_back(i, back[i]);
     }
+    set_overdue(LATE, 1);
     own = own_worker(generation);
     for (int i = FRESH; i < LATE; i++) {
         process_kill(a[i]);
     }
-    set_back(OLD, MINUTE + 1);
-    set_back(AHEAD, (uint64_t)-2 * MINUTE);
-    set_overdue(LATE, 1);
-    set_back(LATE, MINUTE + 1);
-
-    tick(own, MINUTE);
+    tick(own);
     assert_int_equal(state_at(FRESH), WM_LIVE);
     assert_int_equal(state_at(OLD), WM_CRASHED);
     assert_int_equal(state_at(AHEAD), WM_CRASHED);
     assert_int_equal(state_at(LATE), WM_STALLED);
-    /* In the second interval it has not beaten. */
     set_back(FRESH, MINUTE);
-    tick(own, MINUTE);
+    tick(own); /* in the second interval it has not beaten */
     assert_int_equal(state_at(FRESH), WM_CRASHED);
 }
 
-NODE_TEST(a_crash_in_each_state_before_it_drains_is_owed)
+NODE_TEST(a_helpers_crash_is_no_workers_death_nor_its_start_a_respawn)
 {
-    struct process *joining = new_process(), *live = new_worker(generation),
-                   *stalled = new_worker(generation);
+    struct wm_worker_info list[8];
+    struct process *a, *helper = new_helper(generation);
+    uint32_t count;
 
-    assert_ok(call(joining, do_join, generation));
-    stall(stalled);
-    process_kill(joining);
-    process_kill(live);
-    crash(stalled);
-    assert_int_equal(wm_events_owed(node, CRASHED), 3);
-    assert_int_equal(wm_events_owed(node, STALLED), 0);
-}
-
-NODE_TEST(a_helpers_crash_says_so_and_is_no_workers_death)
-{
-    struct process *a;
-
-    process_kill(new_helper(generation));
+    assert_ok(wm_snapshot(node, list, sizeof(*list), COUNT(list), &count));
+    assert_int_equal(list[0].role, WM_ROLE_HELPER);
+    process_kill(helper);
     a = new_worker(generation);
     assert_int_equal(a->seen->counts.reason, WM_REASON_START);
     assert_int_equal(take(CRASHED).role, WM_ROLE_HELPER);
     assert_int_equal(generation_of(generation).deaths, 0);
     crash(a);
     assert_int_equal(take(CRASHED).role, WM_ROLE_WORKER);
-}
-
-NODE_TEST(a_helpers_start_makes_up_for_no_death)
-{
-    new_worker(generation);
-    crash(new_worker(generation));
-    assert_int_equal(new_helper(generation)->seen->counts.reason,
-                     WM_REASON_START);
-    assert_int_equal(new_worker(generation)->seen->counts.reason,
-                     WM_REASON_RESPAWN);
+    helper = new_helper(generation);
+    assert_int_equal(helper->seen->counts.reason, WM_REASON_START);
+    a = new_worker(generation);
+    assert_int_equal(a->seen->counts.reason, WM_REASON_RESPAWN);
 }
 
 NODE_TEST(a_sweep_without_a_callback_lets_crashes_go)
@@ -165,16 +153,8 @@ NODE_TEST(a_sweep_without_a_callback_lets_crashes_go)
     for (int i = 0; i < 5; i++) {
         process_kill(new_worker(generation)); /* would not find room */
         assert_int_equal(wm_events_give(node, NULL, NULL, NULL), 1);
+        assert_none_to_take(CRASHED);
     }
-}
-
-NODE_TEST(a_mark_does_not_fall_on_a_later_occupant)
-{
-    crash(new_only_worker());
-    take(CRASHED);
-    crash(new_worker(generation));
-    take(CRASHED);
-    assert_none_to_take(CRASHED);
 }
 
 /* ------------------------------------------------------------------ stalls */
@@ -245,50 +225,29 @@ NODE_TEST(a_worker_that_lost_its_record_has_nothing_to_recover_from)
     assert_int_equal(call(a, do_recoveries, 0), 0);
 }
 
-/* It cannot tell whether it was late, as all may have been. */
-NODE_TEST(a_worker_that_lost_its_record_calls_nobody_stalled)
+/* It cannot tell whether it was late, as all may have been; the dead it finds,
+ * also where its own record was. */
+NODE_TEST(a_worker_that_lost_its_record_calls_nobody_stalled_but_the_dead_dead)
 {
-    struct wm_worker *own;
-    struct process *a;
+    struct process *former, *a, *next;
 
     node_restart(2);
-    own = own_worker(generation);
+    former = new_worker(generation);
     a = new_worker(generation);
-    assert_ok(wm_worker_drain(own));
-    new_worker(generation); /* takes its record */
+    assert_ok(call(former, do_drain, 0));
+    next = new_worker(generation); /* takes its record */
     set_overdue(1, 1000);
     set_back(1, 5000);
-    assert_int_equal(wm_sweep(node, own), 0);
+    assert_int_equal(call(former, do_sweep, 0), 0);
+    process_kill(next);
+    assert_int_equal(call(former, do_sweep, 0), 1);
+    assert_int_equal(take(CRASHED).slot, 0);
     assert_int_equal(state_of(a->pid), WM_LIVE);
     assert_int_equal(sweep(), 1);
     assert_int_equal(state_of(a->pid), WM_STALLED);
 }
 
-NODE_TEST(a_worker_that_lost_its_record_finds_the_next_one_dead_in_it)
-{
-    struct process *a = new_only_worker();
-
-    assert_ok(call(a, do_drain, 0));
-    process_kill(new_worker(generation)); /* took the only record */
-    assert_true(call(a, do_sweep, 0) >= 1);
-    take(CRASHED);
-}
-
 /* ------------------------------------------------------------------ giving */
-
-NODE_TEST(what_a_dead_giver_left_is_given_by_the_next)
-{
-    struct process *dead = new_worker(generation),
-                   *giver = new_worker(generation);
-
-    process_kill(dead);
-    call(giver, do_sweep, 0);
-    assert_ok(call(giver, do_lock, 0));
-    process_kill(giver); /* it had found it and was about to tell */
-    assert_int_equal(wm_lock_try(node, 0, 0), WM_RECOVERED);
-    take(CRASHED);
-    wm_lock_release(node);
-}
 
 struct told {
     int count;
@@ -319,18 +278,4 @@ NODE_TEST(a_sweep_with_a_callback_gives_under_the_lock)
     assert_int_equal(told.count, 1);
     assert_true(told.locked);
     assert_int_equal(wm_events_give(node, NULL, tell, &told), 0);
-}
-
-NODE_TEST(an_end_of_each_spell_is_given_once_and_the_oldest_first)
-{
-    for (int i = 0; i < 2; i++) {
-        struct process *a = new_worker(generation);
-
-        close_untaken(a, generation);
-        process_kill(a);
-    }
-    assert_int_equal(wm_events_owed(node, MASTER_EXIT), 2);
-    assert_int_equal(take(MASTER_EXIT).spell, 1);
-    assert_int_equal(take(MASTER_EXIT).spell, 2);
-    assert_none_to_take(MASTER_EXIT);
 }

@@ -48,7 +48,7 @@ FACADE_TEST(an_error_has_a_sentence_and_names_the_call)
     }
     n = wm::node::attach({.instance = instance().c_str(), .capacity = 4}, ec);
     assert_true(bool(n) && !ec);
-    assert_int_equal(wm::version() >> 16, WM_VERSION_MAJOR);
+    assert_int_equal(wm::version(), WM_VERSION_MAJOR << 16 | WM_VERSION_MINOR);
 }
 
 FACADE_TEST(every_call_that_fails_says_so)
@@ -96,7 +96,7 @@ FACADE_TEST(every_call_that_fails_says_so)
     assert_true(wm::node::list(nullptr, "/none", ec).empty());
 }
 
-FACADE_TEST(a_worker_beats_and_tells_of_itself)
+FACADE_TEST(a_worker_acts_and_is_told_of_in_snapshot_and_log)
 {
     live_node l({.role = WM_ROLE_WORKER, .overdue = 1h, .expected = 1});
     wm::worker &w = l.w;
@@ -112,9 +112,12 @@ FACADE_TEST(a_worker_beats_and_tells_of_itself)
     ASSERT_WELL(w.tick(1s, ec...));
     assert_int_equal(w.exit_counts(ec).mine, 1);
 
+    assert_int_equal(w.stand().mine, 1);
+    assert_int_equal(l.n.leader().pid, getpid());
+
     const auto later = wm::now() + 1min;
     w.beat_at(later);
-    const auto list = l.n.snapshot().workers;
+    const auto list = l.n.snapshot(ec).workers;
     assert_int_equal(list.size(), 1);
     assert_true(wm::at(list[0].beat_at) == later);
     assert_int_equal(list[0].overdue_ms, 3'600'000);
@@ -122,20 +125,17 @@ FACADE_TEST(a_worker_beats_and_tells_of_itself)
     assert_int_equal(list[0].pid, getpid());
     assert_true(wm::state(list[0]) == WM_LIVE);
     assert_int_equal(list[0].role, WM_ROLE_WORKER);
+
+    std::uint64_t since = 0;
+    const auto log = l.n.log(since, 9, ec).entries;
+    assert_int_equal(log.back().number, since);
+    assert_true(wm::kind(log[1]) == WM_LOG_WORKER_JOINED);
+    assert_false(wm::slot(log[0]).has_value());
+    assert_int_equal(wm::slot(log[1]).value_or(9), w.slot());
+    const auto age =
+        std::chrono::system_clock::now() - wm::wall_at(log[1].time);
+    assert_true(age < 1h && age > -1h);
     ASSERT_WELL(w.drain(ec...));
-}
-
-FACADE_TEST(one_of_the_workers_leads)
-{
-    live_node l;
-
-    assert_int_equal(l.n.leader().generation, 0);
-    const wm_leader leader = l.w.stand();
-    assert_int_equal(leader.mine, 1);
-    assert_int_equal(l.n.leader().term, leader.term);
-    assert_int_equal(l.n.leader().pid, getpid());
-    l.w.drain();
-    assert_int_equal(l.n.leader().generation, 0);
 }
 
 FACADE_TEST(durations_do_not_wrap_into_no_limit)
@@ -159,32 +159,6 @@ FACADE_TEST(durations_do_not_wrap_into_no_limit)
 }
 
 // --- what it tells
-
-FACADE_TEST(workers_and_log_entries_are_told)
-{
-    const live_node l;
-    std::uint64_t since = 0;
-    std::error_code ec;
-    int seen = 0;
-
-    // A snapshot that nobody keeps lives as long as the loop.
-    for (const auto &i : l.n.snapshot().workers) {
-        seen += i.pid == getpid() && i.generation == l.g.id();
-    }
-    assert_int_equal(seen, 1);
-    assert_true(l.n.snapshot(ec).settled && !ec);
-
-    const wm::log_page page = l.n.log(since, 9, ec);
-    assert_true(page.settled && page.missed == 0 && !ec);
-    assert_int_equal(page.entries.back().number, since);
-    assert_true(l.n.log(since).entries.empty());
-    assert_true(wm::kind(page.entries[1]) == WM_LOG_WORKER_JOINED);
-    assert_false(wm::slot(page.entries[0]).has_value());
-    assert_int_equal(wm::slot(page.entries[1]).value_or(9), l.w.slot());
-    const auto age =
-        std::chrono::system_clock::now() - wm::wall_at(page.entries[1].time);
-    assert_true(age < 1h && age > -1h);
-}
 
 FACADE_TEST(a_change_ends_the_wait)
 {

@@ -2,8 +2,13 @@
 // Copyright The libwm authors
 
 // The C++ facade's owners over a real node: they release what they own, once.
+// So does its lock, which is a standard one.
 
 #include "facade.hpp"
+
+#include <mutex>
+
+using namespace std::chrono_literals;
 
 static_assert(owner<wm::node> && owner<wm::generation> && owner<wm::worker>);
 static_assert(sizeof(wm::node) == sizeof(void *) &&
@@ -31,6 +36,9 @@ inline constexpr bool refers_to =
     !std::is_constructible_v<Owner, Reference>;
 static_assert(refers_to<wm::node_ref, wm::node, wm_node> &&
               refers_to<wm::worker_ref, wm::worker, wm_worker>);
+// That it is Lockable and TimedLockable is for the guards below to say.
+static_assert(noexcept(std::declval<wm::lifecycle_lock &>().unlock()));
+static_assert(moves<wm::lifecycle_lock>);
 static_assert(!std::is_constructible_v<wm::lifecycle_lock, wm::node> &&
               !std::is_constructible_v<wm::lifecycle_lock, const wm::node>);
 
@@ -91,9 +99,12 @@ FACADE_TEST(references_do_what_owners_do)
     assert_true(w.beat() == wm::condition::none);
     w = n.worker();
     assert_true(w.has_record());
+    // A worker begins no generation: it is given its own.
+    const auto same = wm::generation::begin(n);
+    assert_true(!same.begun() && same.id() == l.g.id());
 }
 
-FACADE_TEST(owners_move)
+FACADE_TEST(owners_move_and_are_closed_once)
 {
     live_node l;
 
@@ -101,15 +112,6 @@ FACADE_TEST(owners_move)
     move_around(l.g);
     move_around(l.w);
     assert_true(l.g.begun() && l.w.has_record());
-    assert_int_equal(l.g.counts().mine, 1);
-    (void)wm::generation(std::move(l.g));
-    assert_int_equal(l.g.id(), 0);
-}
-
-FACADE_TEST(closing_twice_is_closing_once)
-{
-    live_node l;
-
     finish(l.n, l.w);
     ASSERT_WELL(l.w.close(ec...));
     ASSERT_WELL(l.g.close(ec...));
@@ -176,15 +178,6 @@ FACADE_TEST(a_generation_without_workers_counts_as_never_begun)
     }
 }
 
-FACADE_TEST(a_worker_begins_nothing)
-{
-    live_node l;
-    const wm::generation same = wm::generation::begin(l.n);
-
-    assert_false(same.begun());
-    assert_int_equal(same.id(), l.g.id());
-}
-
 FACADE_TEST(a_child_joins_over_its_copy_of_a_worker_which_does_nothing)
 {
     live_node l;
@@ -202,6 +195,163 @@ FACADE_TEST(a_child_joins_over_its_copy_of_a_worker_which_does_nothing)
     }));
     assert_true(l.w.beat() == wm::condition::none);
     assert_ptr_equal(l.n.worker().handle(), l.w.handle());
+}
+
+// --- the lock
+
+FACADE_TEST(the_lock_serves_standard_guards)
+{
+    wm::node n = attach();
+    wm::node other = attach(instance("-other"));
+    wm::lifecycle_lock lock(n, {.purpose = 7, .hold = 1s});
+    wm::lifecycle_lock second(other);
+
+    {
+        const std::unique_lock guard(lock);
+        const auto holder = n.lock_holder();
+
+        assert_true(guard.owns_lock() && lock.owns());
+        assert_int_equal(holder.pid, getpid());
+        assert_int_equal(holder.purpose, 7);
+        assert_int_equal(holder.own, 1);
+        assert_false(lock.try_lock());
+        ASSERT_FAILS(std::errc::resource_deadlock_would_occur,
+                     lock.lock(ec...));
+        assert_true(lock.owns());
+    }
+    assert_int_equal(n.lock_holder().pid, 0);
+    {
+        const std::scoped_lock both(lock, second);
+
+        assert_true(lock.owns() && second.owns());
+    }
+    std::unique_lock guard(lock, 1ms);
+    assert_true(guard.owns_lock());
+    guard.unlock();
+    assert_true(guard.try_lock());
+    guard.unlock();
+    assert_true(guard.try_lock_until(std::chrono::steady_clock::now()));
+    guard.unlock();
+    assert_false(lock.owns());
+    assert_int_equal(lock.options().purpose, 7);
+    assert_ptr_equal(lock.handle(), n.handle());
+}
+
+FACADE_TEST(a_lock_that_is_held_is_not_to_be_had)
+{
+    constexpr auto past = std::chrono::steady_clock::time_point::min();
+    wm::node n = attach();
+    wm::lifecycle_lock lock(n);
+    const std::lock_guard guard(lock);
+
+    assert_true(child_says([&] {
+        wm::lifecycle_lock mine(n);
+        wm::lifecycle_lock hasty(n, {.wait = 1ms});
+        wm::lifecycle_lock impatient(n, {.hold = 1ms});
+        const auto busy = std::errc::device_or_resource_busy;
+        const auto late = std::errc::timed_out;
+        std::error_code ec[5];
+
+        mine.try_lock(ec[0]);
+        mine.try_lock_until(past, ec[1]);
+        mine.try_lock_for(1ms, ec[2]);
+        hasty.lock(ec[3]);
+        impatient.lock(ec[4]);
+        return ec[0] == busy && ec[1] == busy && ec[2] == late &&
+               ec[3] == late && ec[4] == late && !mine.try_lock() &&
+               !mine.try_lock_for(1ms) && !mine.try_lock_for(-1h) &&
+               !mine.try_lock_until(wm::now() + 1ms) &&
+               !mine.try_lock_until(past) && !mine.owns();
+    }));
+    assert_true(lock.owns());
+}
+
+FACADE_TEST(a_lock_releases_what_was_taken_through_it_alone_and_once)
+{
+    wm::node n = attach();
+    wm::lifecycle_lock other(n);
+    std::error_code ec;
+
+    {
+        wm::lifecycle_lock first(n);
+        wm_lock_hold none = first.note_hold();
+
+        assert_true(first.lock() == wm::condition::none);
+        wm::lifecycle_lock::release_hold(none);
+        assert_true(first.owns());
+        other.unlock(ec);
+        assert_true(ec == std::errc::operation_not_permitted);
+        other.unlock();
+        assert_true(first.owns());
+        move_to(first, first);
+        wm::lifecycle_lock second = std::move(first);
+        assert_true(second.owns() && !first.owns());
+        first.unlock();
+        assert_int_equal(n.lock_holder().own, 1);
+        first = std::move(second);
+        assert_true(first.owns() && !second.owns());
+        first = wm::lifecycle_lock(n);
+        assert_int_equal(n.lock_holder().pid, 0);
+
+        first.lock();
+        wm_lock_hold held = first.note_hold();
+        wm_lock_hold same = held;
+        wm::lifecycle_lock::release_hold(held); // its thread was ended, say
+        assert_false(first.owns());
+        other.lock();
+        wm::lifecycle_lock::release_hold(same);
+        assert_false(first.owns());
+    }
+    assert_true(other.owns() && n.lock_holder().own);
+    {
+        const wm::lifecycle_lock ends = std::move(other);
+    }
+    assert_int_equal(n.lock_holder().pid, 0);
+}
+
+// Neither its parent's lock, nor its own that it has taken meanwhile.
+FACADE_TEST(a_childs_copy_of_a_lock_releases_nothing)
+{
+    wm::node n = attach();
+    wm::lifecycle_lock lock(n);
+
+    lock.lock();
+    assert_true(child_says([&] {
+        wm::lifecycle_lock mine(n);
+        {
+            const wm::lifecycle_lock copy = std::move(lock);
+        }
+        return n.lock_holder().pid == getppid();
+    }));
+    assert_true(lock.owns());
+    const pid_t child = fork_child();
+    if (child == 0) {
+        wm::lifecycle_lock mine(n);
+
+        mine.lock();
+        {
+            const wm::lifecycle_lock copy = std::move(lock);
+        }
+        _exit(mine.owns() && n.lock_holder().own ? 0 : 1);
+    }
+    lock.unlock();
+    assert_ok(child_status(child));
+}
+
+FACADE_TEST(the_lock_of_a_dead_holder_is_recovered)
+{
+    wm::node n = attach();
+    wm::lifecycle_lock lock(n);
+    std::error_code ec;
+    const auto take = [&] {
+        return lock.lock();
+    };
+
+    die_after(take);
+    assert_true(lock.lock() == wm::condition::recovered);
+    assert_true(lock.unlock(ec) == wm::condition::none && !ec);
+    die_after(take);
+    assert_true(lock.try_lock(ec, true) == wm::condition::recovered);
 }
 
 } // namespace

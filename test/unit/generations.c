@@ -6,66 +6,20 @@
 
 #include "inside.h"
 
-static void assert_open(int mine, struct process *p)
-{
-    int exits;
-
-    assert_int_equal(shut_down(p, generation, &exits), mine);
-    assert_int_equal(exits, 0);
-}
-
 /* ---------------------------------------------------------- begun, aborted */
-
-NODE_TEST(it_is_begun_entered_and_exited)
-{
-    struct process *a;
-
-    assert_int_equal(generation, 1);
-    assert_generation(1, WM_GENERATION_BEGUN, 0);
-    a = new_worker(1);
-    assert_generation(1, WM_GENERATION_ACTIVE, 1);
-    assert_int_equal(generation_of(1).master, getpid());
-    shut_down_last(a, 1);
-    assert_int_equal(a->seen->number, 1);
-    assert_generation(1, WM_GENERATION_EXITED, 1);
-    process_quit(a);
-    assert_int_equal(begin(), 2);
-}
 
 NODE_TEST(a_failed_start_is_as_if_it_had_never_been)
 {
-    struct wm_counts c;
     uint64_t next;
 
     assert_int_equal(wm_generation_abandon(node, generation), WM_CLOSED);
     assert_generation(generation, WM_GENERATION_ABORTED, 0);
     next = begin();
-    wm_generation_counts(node, next, &c);
-    assert_int_equal(c.previous, -1);
+    assert_int_equal(next, generation + 1);
+    assert_int_equal(counts_of(next).previous, -1);
     wm_generation_abandon(node, next);
     node_give_up();
     assert_int_equal(node_files(), 0);
-}
-
-NODE_TEST(a_failed_reload_is_skipped_by_the_good_one)
-{
-    struct wm_counts c;
-
-    new_worker(generation);
-    new_worker(generation);
-    assert_int_equal(wm_generation_abandon(node, begin()), WM_CLOSED);
-    wm_generation_counts(node, begin(), &c);
-    assert_int_equal(c.previous, 2);
-    assert_int_equal(c.next, -1);
-    wm_generation_counts(node, generation, &c);
-    assert_int_equal(c.next, 0);
-}
-
-NODE_TEST(ending_a_generation_that_has_workers_changes_nothing)
-{
-    new_worker(generation);
-    assert_int_equal(wm_generation_abandon(node, generation), 0);
-    assert_generation(generation, WM_GENERATION_ACTIVE, 1);
 }
 
 /* The process that began it forks the master, closes its VM, and goes. */
@@ -96,13 +50,11 @@ EMPTY_NODE_TEST(a_daemonizing_parent_aborts_nothing)
 EMPTY_NODE_TEST(a_daemon_that_reloads_before_any_worker_has_two)
 {
     struct process *master = daemonize();
-    struct wm_counts c;
 
     assert_ok(call(master, do_begin, 0));
     assert_generation(1, WM_GENERATION_BEGUN, 0);
     assert_int_equal(generation_of(1).master, master->pid);
-    wm_generation_counts(node, 2, &c);
-    assert_int_equal(c.previous, 0);
+    assert_int_equal(counts_of(2).previous, 0);
 }
 
 EMPTY_NODE_TEST(one_whose_master_died_before_any_worker_is_aborted)
@@ -135,10 +87,12 @@ EMPTY_NODE_TEST(one_that_was_overtaken_is_aborted_and_revived_by_a_late_join)
     shut_down_last(late, 1);
 }
 
-NODE_TEST(a_worker_begins_none)
+NODE_TEST(one_that_has_a_worker_is_not_abandoned_and_its_worker_begins_none)
 {
     struct process *a = new_worker(generation);
 
+    assert_int_equal(wm_generation_abandon(node, generation), 0);
+    assert_generation(generation, WM_GENERATION_ACTIVE, 1);
     assert_int_equal(call(a, do_begin, 0), WM_IS_WORKER);
     assert_int_equal(a->seen->id, generation);
     assert_int_equal(begin(), generation + 1);
@@ -146,68 +100,30 @@ NODE_TEST(a_worker_begins_none)
 
 /* ------------------------------------------------------------------ closed */
 
-NODE_TEST(a_late_sibling_opens_another_spell)
+NODE_TEST(each_late_sibling_opens_a_spell_whose_end_is_given_once)
 {
-    struct process *b;
+    uint32_t spell;
 
-    shut_down_last(new_worker(generation), generation);
-    b = new_worker(generation);
-    assert_generation(generation, WM_GENERATION_ACTIVE, 2);
-    assert_int_equal(b->seen->counts.spell, 2);
-    shut_down_last(b, generation);
-    assert_int_equal(b->seen->number, 2);
-    assert_generation(generation, WM_GENERATION_EXITED, 2);
-}
-
-NODE_TEST(ends_that_nobody_took_add_up_over_spells)
-{
-    uint32_t spell = 0;
-
-    for (int i = 0; i < 3; i++) {
+    for (uint32_t i = 1; i <= 3; i++) {
         struct process *a = new_worker(generation);
 
+        assert_int_equal(a->seen->counts.spell, i);
+        assert_generation(generation, WM_GENERATION_ACTIVE, i);
         close_untaken(a, generation);
         assert_int_equal(call(a, do_close, generation), 0);
+        assert_generation(generation, WM_GENERATION_EXITED, i);
         process_kill(a);
     }
-    for (uint32_t i = 1; i <= 3; i++) {
-        assert_int_equal(wm_generation_take_exit(node, generation, &spell), 1);
-        assert_int_equal(spell, i);
-    }
+    assert_int_equal(wm_events_owed(node, MASTER_EXIT), 3);
+    assert_int_equal(take(MASTER_EXIT).spell, 1); /* the oldest first */
+    assert_int_equal(wm_generation_take_exit(node, generation, &spell), 1);
+    assert_int_equal(spell, 2);
+    assert_int_equal(take(MASTER_EXIT).spell, 3);
+    assert_none_to_take(MASTER_EXIT);
     assert_int_equal(wm_generation_take_exit(node, generation, &spell), 0);
 }
 
-NODE_TEST(a_joining_worker_keeps_it_open)
-{
-    struct process *a = new_worker(generation), *b = new_process();
-
-    assert_ok(call(b, do_join, generation));
-    assert_open(2, a);
-    assert_ok(call(b, do_start, 0));
-    shut_down_last(b, generation);
-}
-
-NODE_TEST(a_stalled_sibling_keeps_it_open)
-{
-    struct process *a = new_worker(generation), *b = new_worker(generation);
-
-    stall(b);
-    assert_open(2, a);
-    shut_down_last(b, generation);
-}
-
-NODE_TEST(a_dead_sibling_does_not_keep_it_open)
-{
-    struct process *a = new_worker(generation), *live = new_worker(generation),
-                   *joining = new_process();
-
-    assert_ok(call(joining, do_join, generation));
-    process_zombify(joining);
-    process_kill(live);
-    shut_down_last(a, generation);
-}
-
-NODE_TEST(one_that_no_sweep_has_found_dead_does_not_either)
+NODE_TEST(one_that_no_sweep_has_found_dead_does_not_keep_it_open)
 {
     struct process *a = new_worker(generation), *b = new_worker(generation);
 
@@ -220,7 +136,7 @@ NODE_TEST(one_that_no_sweep_has_found_dead_does_not_either)
 NODE_TEST(a_survivor_closes_what_its_master_has_replaced)
 {
     struct process *a = new_worker(generation);
-    struct wm_event event = {.size = sizeof(event)};
+    struct wm_event event;
     uint64_t next;
 
     process_kill(a);
@@ -254,34 +170,55 @@ EMPTY_NODE_TEST(a_survivor_closes_what_a_dead_master_left)
 
 /* ----------------------------------------------------------------- records */
 
-NODE_TEST(there_is_room_for_more_than_there_are_records)
+static void live(uint64_t id)
 {
-    uint64_t id = generation;
+    struct process *a = new_worker(id);
 
-    node_restart(1);
-    for (int i = 0; i < 200; i++, id = begin()) {
-        struct process *a = new_worker(id);
-
-        shut_down_last(a, id);
-        assert_generation(id, WM_GENERATION_EXITED, 1);
-        process_depart(a);
-    }
-    assert_int_equal(id, 201);
-}
-
-/* Whose workers never join: each reload leaves one that is BEGUN. */
-EMPTY_NODE_TEST(those_that_never_had_a_worker_make_room)
-{
-    uint64_t id = 0;
-
-    node_restart(1);
-    for (int i = 0; i < 300; i++) {
-        id = begin();
-    }
-    assert_generation(id, WM_GENERATION_BEGUN, 0);
-    new_worker(id);
     assert_generation(id, WM_GENERATION_ACTIVE, 1);
+    assert_int_equal(generation_of(id).master, getpid());
+    shut_down_last(a, id);
+    assert_int_equal(a->seen->number, 1);
+    assert_generation(id, WM_GENERATION_EXITED, 1);
+    process_depart(a);
 }
+
+static void live_untaken(uint64_t id)
+{
+    struct process *a = new_worker(id);
+
+    close_untaken(a, id);
+    process_depart(a);
+}
+
+static void never_join(UNUSED uint64_t id) {}
+
+/* More than there are records, of which a table of one worker has 65. Of ends
+ * that nobody takes, the oldest are lost. */
+static const struct many {
+    const char *name;
+    void (*act)(uint64_t id);
+    uint32_t ends_owed;
+} many[] = {
+    {"each_is_begun_entered_and_exited_and_makes_room", live, 0},
+    {"ends_that_nobody_takes_do_not_stop_it_from_beginning", live_untaken, 64},
+    {"those_that_never_had_a_worker_make_room", never_join, 0},
+};
+
+static void make_room(void **state)
+{
+    const struct many *m = *state;
+
+    node_restart(1);
+    for (int i = 0; i < 150; i++, generation = begin()) {
+        assert_generation(generation, WM_GENERATION_BEGUN, 0);
+        m->act(generation);
+    }
+    assert_int_equal(wm_events_owed(node, MASTER_EXIT), m->ends_owed);
+    new_worker(generation);
+    assert_generation(generation, WM_GENERATION_ACTIVE, 1);
+}
+
+NODE_TEST_EACH(many, make_room)
 
 static void live_and_crash(uint64_t id)
 {
@@ -315,22 +252,6 @@ NODE_TEST(a_closer_of_another_life_closes_nothing)
     assert_int_equal(wm_generation_close(node, generation), 0);
     assert_int_equal(wm_generation_take_exit(node, generation, NULL), 0);
     assert_generation(next, WM_GENERATION_ACTIVE, 1);
-}
-
-NODE_TEST(ends_that_nobody_takes_do_not_stop_it_from_beginning)
-{
-    uint64_t id = generation;
-
-    node_restart(1);
-    for (int i = 0; i < 100; i++, id = begin()) {
-        struct process *a = new_worker(id);
-
-        close_untaken(a, id);
-        process_depart(a);
-    }
-    assert_true(id >= 100);
-    /* The oldest were lost; of each that is there, one end is owed. */
-    assert_int_equal(wm_events_owed(node, MASTER_EXIT), 65 - 1);
 }
 
 /* Begins, and aborts all but the last, until the next number falls on the

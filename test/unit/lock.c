@@ -3,18 +3,20 @@
 
 /* The lifecycle lock between processes: one holder at a time, the dead give it
  * up, the living never do. A process that cannot be had (its pid used again) is
- * written into the segment. Turns are in lock_turns.c. */
+ * written into the segment. A process that polls gets a turn among those that
+ * sleep, and a worker beats meanwhile. */
 
+#include "clock.h"
 #include "inside.h"
 #include "process.h"
 
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/syscall.h>
 
 #define PATIENT 20000 /* ms: more than any load makes a try last */
+#define LIMIT (UINT64_C(1) << WM_BEAT_BITS) /* of a beat: 17 years */
 
 static struct wm_lock_holder holder(void)
 {
@@ -53,7 +55,7 @@ static long do_is_own(UNUSED struct process *self, UNUSED uint64_t none)
 
 /* Those that sleep on the lock are moved from its futex to the same one, which
  * says how many they are. */
-static bool one_sleeps(UNUSED void *argument)
+static bool one_sleeps(void)
 {
     _Atomic uint32_t *wake = &header()->lock.wake;
 
@@ -74,7 +76,7 @@ EMPTY_NODE_TEST(a_release_wakes_a_sleeper_and_gives_a_waiter_the_lock)
 
     lock();
     call_begin(a, do_lock, 0);
-    await(one_sleeps, NULL, "the waiter to sleep on the futex");
+    await(one_sleeps());
     unlock();
     assert_ok(call_end(a));
     assert_int_equal(holder().pid, a->pid);
@@ -82,43 +84,29 @@ EMPTY_NODE_TEST(a_release_wakes_a_sleeper_and_gives_a_waiter_the_lock)
     assert_ok(call(a, do_unlock, 0));
     lock();
     call_begin(a, do_sleep_on_the_lock, header()->lock.wake);
-    await(one_sleeps, NULL, "the sleeper");
+    await(one_sleeps());
     unlock();
     assert_ok(call_end(a));
 }
 
-static atomic_int refused, wrong;
-
-static void *try_and_look(UNUSED void *argument)
+static void *try_to_queue(void *refused)
 {
-    refused = wm_lock_try(node, 0, 1);
-    for (int i = 0; i < 2000; i++) {
-        const struct wm_lock_holder h = holder();
-
-        wrong += h.pid != 0 && h.pid != getpid();
-    }
+    *(int *)refused = wm_lock_try(node, 0, 1);
     return NULL;
 }
 
-EMPTY_NODE_TEST(the_holder_is_refused_again_in_any_thread_which_may_look)
+EMPTY_NODE_TEST(the_holder_is_refused_again_in_any_thread)
 {
     pthread_t thread;
+    int refused = 0;
 
     lock();
     assert_int_equal(wm_lock_acquire(node, NULL), -EDEADLK);
     try_to_lock(-EDEADLK);
-    assert_int_equal(wm_lock_try(node, 0, 1), -EDEADLK);
-    assert_ok(pthread_create(&thread, NULL, try_and_look, NULL));
-    while (refused == 0) {
-    }
+    assert_ok(pthread_create(&thread, NULL, try_to_queue, &refused));
+    pthread_join(thread, NULL);
     assert_int_equal(refused, -EDEADLK);
     unlock();
-    for (int i = 0; i < 2000; i++) {
-        lock();
-        unlock();
-    }
-    pthread_join(thread, NULL);
-    assert_int_equal(wrong, 0);
 }
 
 EMPTY_NODE_TEST(only_the_holder_can_unlock_and_no_forked_child_of_it)
@@ -220,26 +208,6 @@ EMPTY_NODE_TEST(another_process_with_the_holders_pid_is_not_the_holder)
     try_to_lock(WM_RECOVERED);
 }
 
-EMPTY_NODE_TEST(a_noted_holding_is_ended_once_and_no_other)
-{
-    struct wm_lock_hold first, second, none;
-
-    wm_lock_hold_note(node, &none);
-    lock();
-    wm_lock_hold_note(node, &first);
-    wm_lock_hold_release(&none);
-    assert_int_equal(holder().own, 1);
-    wm_lock_hold_release(&first);
-    assert_int_equal(holder().pid, 0);
-    lock();
-    wm_lock_hold_note(node, &second);
-    wm_lock_hold_release(&first); /* long over */
-    assert_int_equal(holder().own, 1);
-    unlock();
-    wm_lock_hold_release(&second);
-    assert_int_equal(wm_lock_release(node), -EPERM);
-}
-
 /* -------------------------------------------------------------- inspection */
 
 static void assert_holder(pid_t pid, uint32_t purpose, int own)
@@ -252,8 +220,6 @@ static void assert_holder(pid_t pid, uint32_t purpose, int own)
 EMPTY_NODE_TEST(inspection_tells_who_why_which_time_and_for_which_generation)
 {
     struct process *a;
-    struct wm_node *reader = open_reader();
-    struct wm_lock_holder h = {.size = sizeof(h)};
     uint32_t first;
 
     assert_holder(0, 0, 0);
@@ -262,9 +228,6 @@ EMPTY_NODE_TEST(inspection_tells_who_why_which_time_and_for_which_generation)
     assert_int_equal(holder().generation, 0);
     assert_true(holder().held_ms < 3600000);
     first = holder().sequence;
-    wm_lock_inspect(reader, &h);
-    assert_int_equal(h.pid, getpid());
-    assert_int_equal(h.purpose, 42);
     unlock();
     assert_holder(0, 0, 0);
     a = new_worker(begin());
@@ -272,7 +235,6 @@ EMPTY_NODE_TEST(inspection_tells_who_why_which_time_and_for_which_generation)
     assert_holder(a->pid, 1, 0);
     assert_int_equal(holder().generation, 1);
     assert_int_equal(holder().sequence, first + 1);
-    assert_ok(wm_node_release(reader));
 }
 
 EMPTY_NODE_TEST(what_an_earlier_holder_said_is_not_told)
@@ -295,4 +257,87 @@ EMPTY_NODE_TEST(the_sequence_wraps_without_touching_the_rest)
     assert_int_equal(holder().sequence, 0);
     unlock();
     assert_true(header()->lock.word == 0);
+}
+
+/* ------------------------------------------------------------------- turns */
+
+/* The clock is frozen: a signature is fresh for so long as a test wants, however
+ * slow the machine is. */
+#define TURN_TEST(name) TEST_WITH(generation_set_up, clock_tear_down, name)
+
+TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
+{
+    static const uint64_t times[] = {5000, LIMIT - 50, LIMIT + 60000};
+    struct process *a = new_process();
+
+    for (size_t i = 0; i < COUNT(times); i++) {
+        header()->lock.next = wm_word(0, (uint32_t)a->pid, times[i]);
+        fake_clock.frozen_ms = times[i];
+        assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
+        fake_clock.frozen_ms += 100;
+        assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
+        fake_clock.frozen_ms += 1;
+        assert_ok(wm_lock_try(node, 0, 0));
+        assert_ok(wm_lock_release(node));
+    }
+    assert_ok(call(a, do_try, 0));
+    assert_true(header()->lock.next == 0); /* it has had its turn */
+}
+
+TURN_TEST(a_try_that_queues_signs_until_its_turn_comes_or_it_dies)
+{
+    struct process *a = new_process(), *b = new_process();
+
+    assert_ok(wm_lock_acquire(node, NULL));
+    assert_int_equal(call(a, do_try, 0), -EBUSY);
+    assert_true(header()->lock.next == 0);
+    assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
+    assert_int_equal(wm_word_pid(header()->lock.next), a->pid);
+    assert_int_equal(call(b, do_try, 1), -EBUSY); /* a is the next */
+    assert_int_equal(call(a, do_try, 0), -EBUSY);
+    assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
+    assert_ok(wm_lock_release(node));
+    assert_ok(call(a, do_try, 1));
+    assert_int_equal(call(b, do_try, 1), -EINPROGRESS);
+    process_kill(b);
+    assert_ok(call(a, do_unlock, 0));
+    assert_ok(do_lock(NULL, PATIENT));
+}
+
+/* Else it would starve: each release wakes one that sleeps. */
+TURN_TEST(a_sleeper_that_is_woken_leaves_the_lock_to_a_poller_that_has_signed)
+{
+    struct process *a, *b;
+
+    fake_clock.frozen_ms = 5000; /* a signature is always fresh */
+    a = new_process();
+    b = new_process();
+    assert_ok(wm_lock_acquire(node, NULL));
+    assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
+    call_begin(b, do_lock, 0);
+    await(one_sleeps());
+    assert_ok(wm_lock_release(node));
+    await(one_sleeps()); /* again */
+    assert_int_equal(holder().pid, 0);
+    assert_ok(call(a, do_try, 1));
+    assert_ok(call(a, do_unlock, 0));
+    assert_ok(call_end(b));
+}
+
+TURN_TEST(a_worker_beats_while_it_waits_and_as_it_unlocks)
+{
+    struct process *a = new_worker(generation);
+
+    assert_ok(wm_lock_acquire(node, NULL));
+    call_begin(a, do_lock, 0);
+    for (int i = 0; i < 3; i++) {
+        const uint64_t since = beat_at(0);
+
+        await(beat_at(0) > since);
+    }
+    assert_ok(wm_lock_release(node));
+    assert_ok(call_end(a));
+    set_word(0, WM_LIVE, a->pid, 1);
+    assert_ok(call(a, do_unlock, 0));
+    assert_true(beat_at(0) > 1);
 }

@@ -5,6 +5,7 @@
  * sleep that wait for a change. */
 
 #include "log.h"
+#include "clock.h"
 #include "inside.h"
 
 #define HOUR_MS 3600000
@@ -20,7 +21,7 @@ static int start_reading(void **state)
     return node_set_up(state);
 }
 
-#define LOG_TEST(name) TEST_WITH(start_reading, node_tear_down, name)
+#define LOG_TEST(name) TEST_WITH(start_reading, clock_tear_down, name)
 
 /* Reads that much more, with that patience; expects so many, and so many
  * missed. */
@@ -50,7 +51,8 @@ static long do_write(UNUSED struct process *self, uint64_t pairs)
     return 0;
 }
 
-LOG_TEST(the_log_tells_a_life_in_order)
+/* In the log, and by the epoch. Neither a beat nor a sweep is a change. */
+LOG_TEST(each_change_of_a_life_is_logged_in_order_and_makes_another_epoch)
 {
     static const uint32_t expected[] = {WM_LOG_GENERATION_BEGUN,
                                         WM_LOG_WORKER_JOINED,
@@ -66,14 +68,26 @@ LOG_TEST(the_log_tells_a_life_in_order)
                                         WM_LOG_GENERATION_BEGUN,
                                         WM_LOG_GENERATION_ABORTED,
                                         WM_LOG_LOCK_RECOVERED};
-    uint64_t id = begin();
-    struct process *a = new_worker(id), *b = new_process();
+    struct process *a = new_process(), *b = new_process();
+    uint32_t epoch = wm_epoch(node);
 
-    call(a, do_stand, 0);
-    stall(a);
+#define CHANGES(act)                                                           \
+    act;                                                                       \
+    assert_int_not_equal(wm_epoch(node), epoch);                               \
+    epoch = wm_epoch(node)
+
+    CHANGES(begin());
+    CHANGES(call(a, do_join, 1));
+    CHANGES(call(a, do_start, 0));
+    CHANGES(call(a, do_stand, 0));
     call(a, do_beat, 0);
-    close_untaken(a, id);
-    call(a, do_leave, 0);
+    call(a, do_sweep, 0);
+    assert_int_equal(wm_epoch(node), epoch);
+    CHANGES(stall(a));
+    CHANGES(call(a, do_beat, 0));
+    CHANGES(call(a, do_drain, 0));
+    CHANGES(call(a, do_close, 1));
+    CHANGES(call(a, do_leave, 0));
     assert_ok(do_write(NULL, 1));
     assert_ok(call(b, do_lock, 0));
     process_kill(b);
@@ -85,12 +99,20 @@ LOG_TEST(the_log_tells_a_life_in_order)
         assert_int_equal(r.list[i].number, i + 1);
         assert_int_equal(r.list[i].kind, expected[i]);
     }
-    assert_int_equal(r.list[1].pid, a->pid);
     assert_int_equal(r.list[1].slot, 0);
-    assert_int_equal(r.list[1].value, 1); /* join number */
-    assert_int_equal(r.list[4].value, 1); /* term */
     assert_int_equal(r.list[0].slot, WM_NO_SLOT);
-    expect_log(32, HOUR_MS, 0, 0, 0);
+
+    /* A crash is forgotten where nothing else happens. */
+    b = new_worker(begin());
+    new_worker(3);
+    process_kill(b);
+    sweep();
+    take(CRASHED);
+    make_late(0);
+    epoch = wm_epoch(node);
+    CHANGES(sweep());
+    assert_int_equal(state_at(0), WM_FREE);
+#undef CHANGES
 }
 
 LOG_TEST(the_log_tells_how_many_were_missed)
@@ -194,32 +216,39 @@ LOG_TEST(what_is_read_while_it_is_written_is_whole_and_missed_if_overwritten)
     read_while_they_write(a, 750, true);
 }
 
-/* ------------------------------------------------------------------- epoch */
-
-EMPTY_NODE_TEST(every_change_makes_another_epoch_and_a_beat_does_not)
+/* Else nothing would be told until the clock came to where it was. */
+LOG_TEST(a_dead_writer_or_a_clock_set_back_holds_readers_up_for_a_while)
 {
-    struct process *a = new_process();
-    uint32_t epoch = wm_epoch(node);
+    static const struct {
+        time_t shift_s; /* how much more the clock shows than it should */
+        int result;
+        uint32_t entries;
+        uint64_t missed;
+    } table[] = {{1800, WM_UNSETTLED, 1, 0},
+                 {3601, 0, 2, 2},
+                 {-1800, WM_UNSETTLED, 1, 0},
+                 {-7200, 0, 2, 2}};
+    uint32_t count;
 
-#define CHANGES(act)                                                           \
-    act;                                                                       \
-    assert_int_not_equal(wm_epoch(node), epoch);                               \
-    epoch = wm_epoch(node)
-
-    CHANGES(begin());
-    CHANGES(call(a, do_join, 1));
-    CHANGES(call(a, do_start, 0));
-    CHANGES(call(a, do_stand, 0));
-    call(a, do_beat, 0);
-    call(a, do_sweep, 0);
-    assert_int_equal(wm_epoch(node), epoch);
-    CHANGES(stall(a));
-    CHANGES(call(a, do_beat, 0));
-    CHANGES(call(a, do_drain, 0));
-    CHANGES(call(a, do_close, 1));
-    CHANGES(call(a, do_leave, 0));
-#undef CHANGES
+    begin();
+    lose_log_entries(2);
+    begin();
+    for (size_t i = 0; i < COUNT(table); i++) {
+        fake_clock.shift_s = table[i].shift_s;
+        r.since = 0;
+        expect_log(8, HOUR_MS, table[i].result, table[i].entries,
+                   table[i].missed);
+    }
+    fake_clock.shift_s = 1; /* of which it takes no more */
+    r.since = 0;
+    assert_ok(wm_log_read(node, &r.since, r.list, sizeof(*r.list), 8, &count,
+                          &r.missed));
+    assert_int_equal(count, 2);
+    assert_int_equal(r.list[1].number, 4);
+    assert_int_equal(r.missed, 2);
 }
+
+/* ------------------------------------------------------------------- epoch */
 
 /* Woken by a change, it sees one; 1: it is woken without one. */
 static long do_wait(UNUSED struct process *self, uint64_t epoch)
@@ -229,7 +258,7 @@ static long do_wait(UNUSED struct process *self, uint64_t epoch)
     return result == 0 ? wm_epoch(node) == (uint32_t)epoch : result;
 }
 
-static bool all_are_woken(void *reader)
+static bool all_are_woken(const struct wm_node *reader)
 {
     shared->number += (uint32_t)wm_wake(reader);
     return shared->number == 2;
@@ -247,7 +276,7 @@ EMPTY_NODE_TEST(a_wait_ends_in_time_or_by_another_epoch_or_by_a_reader)
     assert_int_equal(wm_wake(reader), 0);
     call_begin(a[0], do_wait, epoch);
     call_begin(a[1], do_wait, epoch);
-    await(all_are_woken, reader, "two sleepers to be woken");
+    await(all_are_woken(reader));
     assert_int_equal(call_end(a[0]), 1);
     assert_int_equal(call_end(a[1]), 1);
     assert_int_equal(wm_epoch(node), epoch);

@@ -8,27 +8,18 @@
 #include "inside.h"
 #include "moments.h"
 
-static uint64_t joins;
 static int stops; /* that are to come */
-static struct process *late;
-
-static int start(void **state)
-{
-    joins = 0;
-    return generation_set_up(state);
-}
-
-#define TABLE_TEST(name) TEST_WITH(start, node_tear_down, name)
+static struct process *late, *master, *rival;
 
 static void before_a_look_at(uint32_t slot, moment_fn *act)
 {
     BEFORE(MOMENT_LOAD, *record(slot), act);
 }
 
-/* --------------------------------------------------------------- counting */
-
 static void appear(uint32_t slot)
 {
+    static uint64_t joins;
+
     set_live(slot, ++joins, generation);
 }
 
@@ -44,33 +35,33 @@ static void move(void)
     }
 }
 
-/* Both passes of the first pair come to where the worker is not any more. */
-static void set_mover(void)
+static int counted(void)
 {
-    appear(1);
-    stops = 3;
-    before_a_look_at(1, move);
+    return counts_of(generation).mine;
 }
 
-TABLE_TEST(a_worker_that_moves_during_each_pass_is_counted)
+static int listed(void)
 {
-    struct wm_counts counts;
-
-    set_mover();
-    assert_ok(wm_generation_counts(node, generation, &counts));
-    assert_int_equal(stops, 0);
-    assert_int_equal(counts.mine, 1);
-}
-
-TABLE_TEST(a_worker_that_moves_during_each_pass_is_listed)
-{
-    struct wm_worker_info list[2];
+    struct wm_worker_info list[8];
     uint32_t count;
 
-    set_mover();
-    assert_ok(wm_snapshot(node, list, sizeof(*list), 2, &count));
-    assert_int_equal(stops, 0);
-    assert_int_equal(count, 1);
+    wm_snapshot(node, list, sizeof(*list), COUNT(list), &count);
+    return (int)count;
+}
+
+/* Both passes of the first pair come to where the worker is not any more. */
+NODE_TEST(a_worker_that_moves_during_each_pass_is_counted_and_listed)
+{
+    static int (*const looks[])(void) = {counted, listed};
+
+    for (size_t i = 0; i < COUNT(looks); i++) {
+        set_free(0);
+        appear(1);
+        stops = 3;
+        before_a_look_at(1, move);
+        assert_int_equal(looks[i](), 1);
+        assert_int_equal(stops, 0);
+    }
 }
 
 /* It is claimed anew by the same process, which has written no number yet; the
@@ -88,17 +79,14 @@ static void live_meanwhile(void)
     before_a_look_at(1, claim_again);
 }
 
-TABLE_TEST(a_worker_between_two_claims_is_not_missed)
+NODE_TEST(a_worker_between_two_claims_is_not_missed)
 {
-    struct wm_counts counts;
-
     appear(1);
     set_state(1, WM_CLAIMED);
     appear(2);
     before_a_look_at(2, live_meanwhile);
-    wm_generation_counts(node, generation, &counts);
+    assert_int_equal(counts_of(generation).mine, 1);
     assert_int_equal(state_at(0), WM_LIVE);
-    assert_int_equal(counts.mine, 1);
 }
 
 /* A helper comes and goes all the time, so that no two passes agree; a worker
@@ -115,7 +103,7 @@ static void never_settle(void)
     }
 }
 
-TABLE_TEST(where_nothing_settles_nobody_is_told_to_be_the_last)
+NODE_TEST(where_nothing_settles_nobody_is_told_to_be_the_last)
 {
     struct wm_counts counts;
 
@@ -128,8 +116,6 @@ TABLE_TEST(where_nothing_settles_nobody_is_told_to_be_the_last)
     assert_int_equal(counts.unsettled, 1);
     assert_int_equal(counts.mine, 2);
 }
-
-/* ------------------------------------------------------------ generations */
 
 static void join_late(void)
 {
@@ -144,7 +130,7 @@ static void assert_joined_late(void)
     assert_int_equal(generation_of(generation).state, WM_GENERATION_ACTIVE);
 }
 
-TABLE_TEST(a_join_where_the_closer_has_looked_keeps_it_open)
+NODE_TEST(a_join_where_the_closer_has_looked_keeps_it_open)
 {
     struct process *last = new_worker(generation);
 
@@ -164,7 +150,7 @@ static void live(uint64_t id)
     process_depart(p);
 }
 
-TABLE_TEST(one_that_is_revived_meanwhile_keeps_its_record)
+NODE_TEST(one_that_is_revived_meanwhile_keeps_its_record)
 {
     const uint32_t count = node->segment.geometry.generations;
     uint64_t id;
@@ -181,8 +167,6 @@ TABLE_TEST(one_that_is_revived_meanwhile_keeps_its_record)
     assert_int_equal(begin(), generation + count + 2);
     assert_joined_late();
 }
-
-static struct process *master, *rival;
 
 /* Until one has the record of generation 1. */
 static uint64_t begin_until_the_record_comes_again(struct process *p)

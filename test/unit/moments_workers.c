@@ -14,8 +14,6 @@
 static struct wm_worker *own;
 static struct process *other, *rival;
 
-/* ------------------------------------------------------------------ claims */
-
 static long do_join_and_stop(struct process *self, uint64_t id)
 {
     fake_clock.coarse_s = -1;
@@ -35,8 +33,6 @@ MOMENT_TEST(a_claimant_lives_though_a_clock_lags)
     process_continue(other);
     assert_ok(call_end(other));
 }
-
-/* ------------------------------------------------------------------- beats */
 
 static int other_beat;
 
@@ -116,16 +112,6 @@ MOMENT_TEST(a_worker_that_leaves_while_it_beats_has_left)
     assert_int_equal(state_at(0), WM_FREE);
 }
 
-/* ------------------------------------------------------------------ events */
-
-static moment_fn *claim;
-
-static void leave_to_another(void)
-{
-    assert_ok(call(other, do_leave, 0));
-    claim();
-}
-
 static void die(void)
 {
     _exit(0);
@@ -138,23 +124,18 @@ static long do_die_claiming(struct process *self, uint64_t id)
     return do_join_helper(self, id);
 }
 
-static void claim_and_die(void)
+static void leave_to_one_that_dies_claiming(void)
 {
+    assert_ok(call(other, do_leave, 0));
     call_begin(rival, do_die_claiming, generation);
     process_quit(rival);
     assert_int_equal(state_at(0), WM_CLAIMED);
 }
 
-static void claim_and_join(void)
-{
-    assert_ok(call(rival, do_join_helper, generation));
-    assert_int_equal(state_at(0), WM_JOINING);
-}
-
 /* Takes a stall, whose worker leaves its record to another before the taker's
  * step of that number. False: it has no such step any more. If there is an
  * event, all of it is the stalled worker's. */
-static bool take_beside(uint32_t step, moment_fn *act, int *taken)
+static bool take_beside(uint32_t step, int *taken)
 {
     struct wm_event e = {.size = sizeof(e)};
     uint64_t join, spell;
@@ -162,14 +143,13 @@ static bool take_beside(uint32_t step, moment_fn *act, int *taken)
 
     other = new_worker(generation);
     rival = new_process();
-    claim = act;
     stall(other);
     pid = other->pid;
     join = record(0)->join;
     spell = cold(0)->spell;
     moment_set(MOMENT_ANY, record(0),
                (size_t)((char *)(cold(0) + 1) - (char *)record(0)),
-               leave_to_another);
+               leave_to_one_that_dies_claiming);
     moment_skip(step);
     *taken = wm_event_take(node, STALLED, &e);
     if (*taken == 1) {
@@ -186,7 +166,7 @@ MOMENT_TEST(nothing_is_told_of_two_while_the_second_claims)
     uint32_t step = 0;
     int taken;
 
-    while (take_beside(step, claim_and_die, &taken)) {
+    while (take_beside(step, &taken)) {
         sweep();
         assert_int_equal(state_at(0), WM_FREE);
         process_kill(other);
@@ -195,21 +175,6 @@ MOMENT_TEST(nothing_is_told_of_two_while_the_second_claims)
     assert_int_equal(taken, 1);
     assert_true(step >= 5);
 }
-
-MOMENT_TEST(a_stall_is_not_told_of_a_worker_that_joins_meanwhile)
-{
-    int taken;
-
-    for (uint32_t step = 0; take_beside(step, claim_and_join, &taken); step++) {
-        assert_int_equal(taken, 0);
-        assert_int_equal(wm_given_stalls(cold(0)->given), 0);
-        process_depart(rival);
-        process_kill(other);
-    }
-    assert_int_equal(taken, 1);
-}
-
-/* -------------------------------------------------------------------- lead */
 
 /* To one that gives it up, twice, then to one that keeps it. */
 static void pass_the_lead_on(void)
@@ -274,8 +239,6 @@ MOMENT_TEST(a_claimant_for_a_newer_generation_is_not_live)
     assert_true(moment_came());
     assert_int_equal(state_at(1), WM_CLAIMED);
 }
-
-/* ----------------------------------------------------------- lock and log */
 
 static void pass_the_lock_on(void)
 {

@@ -110,12 +110,14 @@ FACADE_TEST(a_view_is_a_range_of_its_workers)
 
 FACADE_TEST(a_node_that_is_not_there_is_an_error_of_the_view)
 {
-    const wm::monitor m = wm::monitor::create("test-none");
-    const auto view = m.view();
+    for (const char *directory : {"/dev/shm", "/dev/shm/test-none"}) {
+        const auto m = wm::monitor::create("test-none", directory);
+        const auto view = m.view();
 
-    assert_false(view.live());
-    assert_true(view.error() == std::errc::no_such_file_or_directory);
-    assert_true(view.begin() == view.end());
+        assert_false(view.live());
+        assert_true(view.error() == std::errc::no_such_file_or_directory);
+        assert_true(view.begin() == view.end());
+    }
 }
 
 FACADE_TEST(a_failure_throws_or_fills_the_code)

@@ -38,17 +38,12 @@ int __wrap_wm_node_list(const char *instance, const char *directory,
     return error;
 }
 
-static bool has_checked(void *number)
-{
-    return checks >= *(int *)number;
-}
-
 /* So many that have begun after this was called. */
 static void await_checks(int count)
 {
-    int number = checks + count + 1;
+    const int number = checks + count + 1;
 
-    await(has_checked, &number, "a check");
+    await(checks >= number);
 }
 
 /* A process that leads a life of its own: a node's master, and its worker. */
@@ -60,70 +55,55 @@ static struct process *new_life(uint32_t capacity)
     return p;
 }
 
-static void expect_view(int live, int error, uint32_t workers)
+/* There is none to look at, and the view says why. */
+static void await_none(int error)
 {
-    const struct wm_view *v = wm_monitor_view_begin(w.monitor);
-
-    assert_int_equal(v->live, live);
-    assert_int_equal(v->error, error);
-    assert_int_equal(v->worker_count, workers);
-    assert_int_equal(v->name[0] == '\0',
-                     error != 0 && error != -ESRCH); /* of none */
-    wm_monitor_view_end(v);
-}
-
-/* The name of the segment that is followed, until the next call. */
-static const char *followed(void)
-{
-    static char name[128];
-    const struct wm_view *v = wm_monitor_view_begin(w.monitor);
-
-    snprintf(name, sizeof(name), "%s", v->name);
-    wm_monitor_view_end(v);
-    return name;
+    await(watch_look(&w).error == error);
+    assert_int_equal(watch_look(&w).live, 0);
+    assert_int_equal(watch_look(&w).workers, 0);
+    assert_string_equal(watch_look(&w).name, "");
 }
 
 /* ------------------------------------------------------- nodes come and go */
 
-TEST(a_directory_that_is_not_there_is_an_error_in_the_view)
+EMPTY_NODE_TEST(a_node_is_followed_through_births_deaths_and_ends)
 {
-    watch_begin(&w, "test-none", "/dev/shm/test-none", WATCH_NEVER);
-    expect_view(0, -ENOENT, 0);
-    watch_await_asleep(watch_thread());
-    watch_end(&w); /* wakes it: there is no check within the test's time */
-}
-
-EMPTY_NODE_TEST(a_node_is_followed_through_birth_death_rebirth_and_end)
-{
+    struct watch_seen dead;
     struct process *p;
-    char first[128];
 
     node_give_up();
     watch_begin(&w, test_instance, NULL, 100);
-    expect_view(0, -ENOENT, 0);
+    await_none(-ENOENT);
     p = new_life(4);
-    watch_await(&w, watch_worker, p->pid);
+    await(watch_look(&w).worker == p->pid);
 
     /* Dead: its last state stays to be seen. */
     process_kill(p);
-    watch_await(&w, watch_error, -ESRCH);
-    expect_view(0, -ESRCH, 1);
-    snprintf(first, sizeof(first), "%s", followed());
+    await(watch_look(&w).error == -ESRCH);
+    dead = watch_look(&w);
+    assert_int_equal(dead.live, 0);
+    assert_int_equal(dead.workers, 1);
 
     /* Born again: another segment, which is followed as closely. */
     p = new_life(4);
-    watch_await(&w, watch_worker, p->pid);
-    assert_string_not_equal(followed(), first);
+    await(watch_look(&w).worker == p->pid);
+    assert_string_not_equal(watch_look(&w).name, dead.name);
     call(p, do_stand, 0);
-    watch_await(&w, watch_leader, p->pid);
+    await(watch_look(&w).leader == p->pid);
 
     /* A clean end leaves nothing. */
     shut_down_last(p, 1);
     assert_ok(call(p, do_leave, 0));
     assert_ok(call(p, do_release, 0));
-    watch_await(&w, watch_error, -ENOENT);
+    await_none(-ENOENT);
     assert_int_equal(node_files(), 0);
-    expect_view(0, -ENOENT, 0);
+
+    /* In a larger life there is room for all its workers. */
+    p = new_life(1000);
+    for (int i = 0; i < 12; i++) {
+        assert_ok(call(process_fork(p), do_join, 1));
+    }
+    await(watch_look(&w).workers == 13);
     watch_end(&w);
 }
 
@@ -142,62 +122,13 @@ static void find_paths(void)
     assert_ok(wm_node_list(test_instance, NULL, note, NULL));
 }
 
-/* Live ones that must not or cannot be read. */
-EMPTY_NODE_TEST(what_cannot_be_opened_says_why)
-{
-    static const struct {
-        int error;
-        off_t at;
-        const char *bytes;
-    } cases[] = {
-        {-ENOTSUP, 0, ""}, /* others may write it */
-        {-EPROTO, 8, "abi"},
-        {-EBADMSG, 0, "spoilt"},
-    };
-    struct watch old;
-    int fd;
-
-    find_paths();
-    fd = open(paths[0], O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0);
-    watch_begin(&old, test_instance, NULL, 1);
-    assert_ok(fchmod(fd, 0666));
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        const size_t size = strlen(cases[i].bytes);
-
-        watch_await(&old, watch_live, 1);
-        assert_int_equal(pwrite(fd, cases[i].bytes, size, cases[i].at), size);
-        watch_begin(&w, test_instance, NULL, 1);
-        expect_view(0, cases[i].error, 0);
-        watch_end(&w);
-    }
-    watch_end(&old);
-    close(fd);
-}
-
 /* --------------------------------------------------------- several segments */
-
-/* Whichever of the two the directory names first. */
-EMPTY_NODE_TEST(a_dead_life_beside_a_live_one_is_passed_over)
-{
-    node_give_up();
-    for (int dead = 0; dead < 2; dead++) {
-        struct process *p[2] = {new_life(4), new_life(4)};
-
-        process_kill(p[dead]);
-        assert_int_equal(node_files(), 2);
-        watch_node(&w);
-        watch_await(&w, watch_worker, p[!dead]->pid);
-        assert_int_equal(watch_number(&w), 1);
-        watch_end(&w);
-        process_kill(p[!dead]);
-    }
-}
 
 /* Whichever it is: the other cannot be opened at first. */
 EMPTY_NODE_TEST(of_two_lives_one_is_followed_until_it_ends)
 {
     struct process *p[2];
+    struct watch late;
 
     node_give_up();
     p[0] = new_life(4);
@@ -208,16 +139,29 @@ EMPTY_NODE_TEST(of_two_lives_one_is_followed_until_it_ends)
         watch_begin(&w, test_instance, NULL, 1);
         assert_ok(chmod(paths[i], 0600));
         await_checks(3);
-        assert_string_equal(followed(), strrchr(paths[!i], '/') + 1);
-        assert_int_equal(watch_number(&w), 1);
+        assert_string_equal(watch_look(&w).name, strrchr(paths[!i], '/') + 1);
+        assert_int_equal(watch_look(&w).number, 1);
         if (i == 0) {
             watch_end(&w);
         }
     }
     process_kill(p[0]);
-    watch_await(&w, watch_worker, p[1]->pid);
+    await(watch_look(&w).worker == p[1]->pid);
+    /* One that comes now passes the dead one over. */
+    watch_begin(&late, test_instance, NULL, WATCH_NEVER);
+    await(watch_look(&late).worker == p[1]->pid);
+    assert_int_equal(watch_look(&late).number, 1);
+    watch_end(&late);
+    /* What a monitor has open it follows; to others the view says why not. */
+    snprintf(paths[0], sizeof(paths[0]), "/dev/shm/%s", watch_look(&w).name);
+    assert_ok(chmod(paths[0], 0666));
+    await_checks(3);
+    watch_begin(&late, test_instance, NULL, 1);
+    await(watch_look(&late).error == -ENOTSUP);
+    watch_end(&late);
+    await(watch_look(&w).worker == p[1]->pid);
     process_kill(p[1]);
-    watch_await(&w, watch_error, -ESRCH);
+    await(watch_look(&w).error == -ESRCH);
     watch_end(&w);
 }
 
@@ -238,71 +182,51 @@ EMPTY_NODE_TEST(a_live_node_that_lost_its_name_is_given_up)
         } else {
             assert_ok(unlink(paths[0]));
         }
-        watch_await(&w, watch_error, errors[replaced]);
-        expect_view(0, errors[replaced], 0);
+        await_none(errors[replaced]);
         watch_end(&w);
     }
 }
 
-EMPTY_NODE_TEST(a_larger_life_has_room_for_all_its_workers)
-{
-    struct process *p;
-
-    node_give_up();
-    watch_begin(&w, test_instance, NULL, 5);
-    p = new_life(4);
-    watch_await(&w, watch_worker, p->pid);
-    process_kill(p);
-    watch_await(&w, watch_error, -ESRCH);
-    p = new_life(1000);
-    for (int i = 0; i < 12; i++) {
-        assert_ok(call(process_fork(p), do_join, 1));
-    }
-    watch_await(&w, watch_workers, 13);
-    watch_end(&w);
-}
-
-#define JUNK 40
-
-/* Files that are no segments, by the names of some. Locked, they seem to be in
- * use, and no start of a node removes them. */
-static void litter(int fd[], int from, int to)
+/* A file that is no segment, by the name of one. Locked, it seems to be in use,
+ * and no start of a node removes it. */
+static int litter(int number)
 {
     char path[300];
+    int fd;
 
-    for (int i = from; i < to; i++) {
-        snprintf(path, sizeof(path), "/dev/shm/wm.%s.%016d", test_instance, i);
-        fd[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        assert_true(fd[i] >= 0);
-        assert_ok(flock(fd[i], LOCK_SH));
-    }
+    snprintf(path, sizeof(path), "/dev/shm/wm.%s.%016d", test_instance, number);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_ok(flock(fd, LOCK_SH));
+    return fd;
 }
 
+/* Whether the directory names it before the segment or after. */
 EMPTY_NODE_TEST(junk_hides_no_segment)
 {
     struct process *p;
-    int fd[JUNK];
+    int before, after;
 
     node_give_up();
     p = new_process();
-    /* Some that the directory names before, some after. */
-    litter(fd, 0, JUNK / 2);
+    before = litter(0);
     assert_ok(call(p, do_live, 4));
-    litter(fd, JUNK / 2, JUNK);
+    after = litter(1);
     for (int locked = 1; locked >= 0; locked--) {
         watch_begin(&w, test_instance, NULL, 1);
-        watch_await(&w, watch_worker, p->pid);
-        assert_int_equal(watch_number(&w), 1);
+        await(watch_look(&w).worker == p->pid);
+        assert_int_equal(watch_look(&w).number, 1);
         watch_end(&w);
-        for (int i = 0; i < JUNK && locked == 1; i++) {
-            close(fd[i]);
+        if (locked) {
+            close(before);
+            close(after);
         }
     }
     /* Nor a dead one. */
     process_kill(p);
     watch_begin(&w, test_instance, NULL, 1);
-    watch_await(&w, watch_error, -ESRCH);
-    watch_await(&w, watch_workers, 1);
+    await(watch_look(&w).error == -ESRCH);
+    await(watch_look(&w).workers == 1);
     watch_end(&w);
 }
 
@@ -342,18 +266,13 @@ EMPTY_NODE_TEST(where_descriptors_are_short_a_live_node_stays_live)
         limit.rlim_cur = lowest + some;
         assert_ok(setrlimit(RLIMIT_NOFILE, &limit));
         await_checks(3);
-        assert_int_equal(watch_number(&w), 1);
+        assert_int_equal(watch_look(&w).number, 1);
     }
     assert_ok(setrlimit(RLIMIT_NOFILE, &old));
-    watch_await(&w, watch_worker, p->pid);
+    await(watch_look(&w).worker == p->pid);
     process_kill(p);
-    watch_await(&w, watch_error, -ESRCH);
+    await(watch_look(&w).error == -ESRCH);
     watch_end(&w);
-}
-
-static bool is_held(UNUSED void *argument)
-{
-    return held >= 0;
 }
 
 static int has_inherited(UNUSED const void *argument)
@@ -368,7 +287,7 @@ TEST(a_child_inherits_no_descriptor_of_a_look_for_segments)
     forker = getpid();
     watch_begin(&w, "test-none", NULL, 1);
     hold = true;
-    await(is_held, NULL, "a look");
+    await(held >= 0);
     assert_check(has_inherited, NULL); /* the fork sleeps until it is over */
     watch_end(&w);
 }

@@ -4,8 +4,8 @@
 /* The monitor in a process that forks: the child has one that is stopped, and
  * waits for nobody; also when a subscriber forks. */
 
-#include "gate.h"
 #include "inside.h"
+#include "watch.h"
 
 #define HANG_S 60 /* an alarm rather than a hang */
 
@@ -48,36 +48,22 @@ static int has_a_stopped_monitor(const void *argument)
     return 0;
 }
 
-NODE_TEST(a_child_has_a_monitor_that_is_stopped)
-{
-    struct gate g;
-
-    new_worker(generation);
-    watch_node(&watch);
-    g.monitor = watch.monitor;
-    g.subscription = watch.subscription;
-    assert_check(has_a_stopped_monitor, &g);
-    /* The parent's goes on. */
-    begin();
-    watch_await_told(&watch, 2);
-    watch_end(&watch);
-}
-
 static int destroys(const void *gate)
 {
     alarm(HANG_S);
     return wm_monitor_destroy(((const struct gate *)gate)->monitor);
 }
 
-/* The call will never end in the child, nor does any thread wait for it there,
- * as one of the parent's does in the end. */
-NODE_TEST(a_child_made_during_a_call_does_not_wait_for_it)
+/* A call that runs meanwhile will never end in the child, nor does any thread
+ * wait for it there, as one of the parent's does in the end. */
+NODE_TEST(a_child_has_a_monitor_that_is_stopped_and_waits_for_no_call)
 {
     struct gate g;
 
     new_worker(generation);
     gate_create(&g);
-    gate_enter(&g);
+    assert_check(has_a_stopped_monitor, &g);
+    gate_enter(&g); /* the parent's goes on */
     assert_check(has_a_stopped_monitor, &g);
     gate_wait(&g, gate_unsubscribe);
     assert_check(destroys, &g);

@@ -7,10 +7,10 @@
  * memory to be refused. */
 
 #include "clock.h"
-#include "gate.h"
 #include "inside.h"
 #include "moments.h"
 #include "monitor.h"
+#include "watch.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -25,6 +25,7 @@ static struct watch w;
 
 static atomic_int checks; /* whether anybody lives, so far */
 static atomic_int rests;  /* on the node's epoch */
+static _Atomic uint32_t rest_ms;
 static atomic_bool no_memory;
 static atomic_int refused;
 static const void *_Atomic watched[2];
@@ -47,6 +48,7 @@ int __wrap_wm_node_list(const char *instance, const char *directory,
 int __wrap_wm_wait(const struct wm_node *n, uint32_t epoch, uint32_t ms)
 {
     rests++;
+    rest_ms = ms;
     return __real_wm_wait(n, epoch, ms);
 }
 
@@ -93,23 +95,30 @@ static void begin_while_it_looks(void)
     }
 }
 
+static bool has_seen(uint32_t generations)
+{
+    const struct watch_seen seen = watch_look(&w);
+
+    return seen.unsettled == 0 && seen.generations == generations;
+}
+
 /* Another process begins a generation, and `count` more begin while the monitor
  * looks. Returns how many views were unsettled until it has seen all. */
-static int look_amid(int count)
+static int look_amid(uint32_t count)
 {
     watch_node(&w);
-    intrusions = count;
+    intrusions = (int)count;
     await_look();
     assert_ok(call(new_process(), do_begin, 0));
-    watch_await(&w, watch_generations, count + 1);
-    watch_await_told(&w, watch_number(&w));
+    await(has_seen(count + 1));
+    watch_await_told(&w, watch_look(&w).number);
     return w.unsettled;
 }
 
 MONITOR_TEST(what_changes_during_a_look_is_in_its_view)
 {
     assert_int_equal(look_amid(1), 0);
-    assert_int_equal(watch_number(&w), 2);
+    assert_int_equal(watch_look(&w).number, 2);
     watch_end(&w);
 }
 
@@ -121,26 +130,27 @@ MONITOR_TEST(a_look_that_never_settles_says_so_and_another_follows)
 
 /* -------------------------------------------------------------------- time */
 
-static bool has_gone_round(void *until)
+static bool has_rested(int times)
 {
     wm_wake(node);
-    return rests >= *(int *)until;
+    return rests >= times;
 }
 
 /* Time passes; the thread wakes, finds out what time it is, and rests again.
  * So many checks have been made by then. */
 static void pass_time(uint64_t ms, int expected)
 {
-    int until = rests + 2;
+    int times = rests + 2;
 
     fake_clock.frozen_ms += ms;
-    await(has_gone_round, &until, "the thread");
-    until = rests + 2;
-    await(has_gone_round, &until, "the thread");
+    await(has_rested(times));
+    times = rests + 2;
+    await(has_rested(times));
     assert_int_equal(checks, expected);
 }
 
-/* A node that changes lives. */
+/* A node that changes lives. Nothing wakes the thread but another epoch, which
+ * a heartbeat does not make, and the time of the next check. */
 MONITOR_TEST(a_check_comes_so_long_after_the_last_change)
 {
     int before;
@@ -152,7 +162,9 @@ MONITOR_TEST(a_check_comes_so_long_after_the_last_change)
     begin();
     watch_await_told(&w, 2);
     pass_time(0, before);
+    assert_int_equal(rest_ms, HOUR_MS);
     pass_time(HOUR_MS - 1, before);
+    assert_int_equal(rest_ms, 1);
     pass_time(1, before + 1);
     pass_time(HOUR_MS - 1, before + 1);
     watch_end(&w);
@@ -177,11 +189,6 @@ MONITOR_TEST(without_a_time_there_is_a_check_each_second)
 
 /* ------------------------------------------------------------------ memory */
 
-static bool has_checked_five_times(UNUSED void *argument)
-{
-    return checks >= 5;
-}
-
 /* At most once after a change, and twice at each check. */
 MONITOR_TEST(without_memory_for_a_view_the_thread_tries_at_each_check)
 {
@@ -193,12 +200,12 @@ MONITOR_TEST(without_memory_for_a_view_the_thread_tries_at_each_check)
     checks = 0;
     no_memory = true;
     assert_ok(call(a, do_begin, 0));
-    await(has_checked_five_times, NULL, "checks");
+    await(checks >= 5);
     tries = refused;
     assert_true(tries > 0 && tries <= 1 + 2 * (checks + 1));
-    assert_int_equal(watch_number(&w), 1);
+    assert_int_equal(watch_look(&w).number, 1);
     no_memory = false;
-    watch_await(&w, watch_generations, 1);
+    await(has_seen(1));
     watch_end(&w);
 }
 
@@ -223,16 +230,11 @@ static void leave(UNUSED const struct wm_view *before,
     }
 }
 
-static bool are_freed(UNUSED void *argument)
-{
-    return freed == 2;
-}
-
 static int frees_both(const void *gate)
 {
     alarm(60); /* rather than a hang */
     HOLDS(wm_monitor_destroy(((const struct gate *)gate)->monitor) == 0);
-    HOLDS(are_freed(NULL));
+    HOLDS(freed == 2);
     return 0;
 }
 
@@ -251,6 +253,6 @@ MONITOR_TEST(what_waits_for_the_end_of_a_call_is_freed_after_it)
     assert_check(frees_both, &g);
     assert_int_equal(freed, 0);
     gate_open(&g);
-    await(are_freed, NULL, "the end of both");
+    await(freed == 2);
     assert_ok(wm_monitor_destroy(g.monitor));
 }

@@ -123,105 +123,50 @@ DIRECTORY_TEST(two_instances_in_one_process_do_not_mix)
 
 /* ---------------------------------------------------- the living and the dead */
 
-static int dies_with_a_worker(UNUSED const void *argument)
+DIRECTORY_TEST(the_dead_may_be_unlinked_and_nothing_else)
 {
-    struct wm_node *n = node_attach("a");
+    const char *dead = segment_leave_dead("a");
+    struct wm_node_info info;
 
-    node_begin(n);
-    return node_join(n);
-}
-
-/* What was told of each segment; the name of the last dead one. */
-static struct {
-    int live, dead, error;
-    char name[128];
-} listed;
-
-static void note(const struct wm_node_entry *entry, UNUSED void *argument)
-{
-    listed.live += entry->live != 0;
-    listed.dead += entry->live == 0;
-    listed.error = entry->error;
-    if (entry->live == 0) {
-        snprintf(listed.name, sizeof(listed.name), "%s", entry->name);
-    }
-}
-
-static void list(const char *instance)
-{
-    memset(&listed, 0, sizeof(listed));
-    assert_ok(wm_node_list(instance, test_directory, note, NULL));
-}
-
-static void expect_unlink(const char *name, int error)
-{
-    assert_int_equal(wm_node_unlink(name, test_directory), error);
-}
-
-DIRECTORY_TEST(the_dead_and_the_living_are_listed_and_the_dead_may_be_unlinked)
-{
-    assert_check(dies_with_a_worker, NULL);
     node = node_attach("b");
+    info = node_info(node);
     assert_ok(mknod(directory_path("other"), S_IFREG | 0600, 0));
-    list("b");
-    assert_int_equal(listed.dead, 0);
-    assert_int_equal(listed.live, 1);
-    list(NULL);
-    assert_int_equal(listed.dead, 1);
-    assert_int_equal(listed.live, 1);
-    assert_int_equal(wm_node_list(NULL, directory_path("none"), note, NULL),
-                     -ENOENT);
+    const struct {
+        const char *name;
+        int error;
+    } table[] = {{info.name, -EBUSY},   {dead, 0},
+                 {dead, -ENOENT},       {"other", -EINVAL},
+                 {"wm.other", -EINVAL}, {"wm.../a.0123456789abcdef", -ENOENT},
+                 {NULL, -EINVAL}};
 
-    expect_unlink(node_info(node).name, -EBUSY);
-    expect_unlink(listed.name, 0);
-    expect_unlink(listed.name, -ENOENT);
-    expect_unlink("other", -EINVAL);
-    expect_unlink("wm.other", -EINVAL);
-    expect_unlink("wm.../a.0123456789abcdef", -ENOENT);
-    expect_unlink(NULL, -EINVAL);
+    for (size_t i = 0; i < COUNT(table); i++) {
+        assert_int_equal(wm_node_unlink(table[i].name, test_directory),
+                         table[i].error);
+    }
     assert_int_equal(directory_files(), 2);
     release(node);
+}
+
+static void expect_found(const char *instance, const char *name)
+{
+    struct wm_node *reader;
+
+    assert_ok(wm_node_open(instance, test_directory, &reader));
+    assert_string_equal(node_info(reader).instance, instance);
+    assert_string_equal(node_info(reader).name, name);
+    assert_int_equal(node_info(reader).read_only, 1);
+    release(reader);
 }
 
 DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
 {
     struct wm_node *reader;
 
-    assert_check(dies_with_a_worker, NULL);
-    assert_ok(wm_node_open("a", test_directory, &reader));
-    assert_int_equal(node_info(reader).generation, 1); /* there is no other */
-    release(reader);
+    expect_found("a", segment_leave_dead("a")); /* there is no other */
     node = node_attach("b");
     segment_leave_dead("b");
-    assert_ok(wm_node_open("b", test_directory, &reader));
-    assert_string_equal(node_info(reader).instance, "b");
-    assert_string_equal(node_info(reader).name, node_info(node).name);
-    assert_int_equal(node_info(reader).read_only, 1);
-    release(reader);
+    expect_found("b", node_info(node).name);
     release(node);
-    assert_int_equal(directory_files(), 2);
     assert_int_equal(wm_node_open("c", test_directory, &reader), -ENOENT);
     assert_int_equal(wm_node_open(NULL, test_directory, &reader), -EINVAL);
-}
-
-/* With room for the directory, and none for a file in it. */
-static int cannot_tell_without_descriptors(UNUSED const void *argument)
-{
-    for (int fd = 3; fd < 64; fd++) {
-        close(fd);
-    }
-    HOLDS(limit_descriptors(4) == 0);
-    list("a");
-    HOLDS(listed.error == -EMFILE && listed.live == 0);
-    return 0;
-}
-
-DIRECTORY_TEST(a_segment_that_cannot_be_asked_is_not_called_dead)
-{
-    node = node_attach("a");
-    assert_check(cannot_tell_without_descriptors, NULL);
-    release(node);
-    assert_ok(symlink("nowhere", directory_path("wm.a.0123456789abcdef")));
-    list("a");
-    assert_int_equal(listed.error, -EBADMSG);
 }

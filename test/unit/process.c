@@ -3,10 +3,13 @@
 
 /* Which process lives: real ones, alive, zombies, reaped, stopped, and what is
  * left of the proof where the kernel refuses its better answers. Death is
- * proven, so that a process that cannot be seen is alive. */
+ * proven, so that a process that cannot be seen is alive. And what the clocks
+ * may show: a pause between two looks, a sleep of the machine, the moments after
+ * boot and after 17 years. */
 
 #include "process.h"
-#include "test.h"
+#include "clock.h"
+#include "inside.h"
 #include "word.h"
 
 #include <linux/filter.h>
@@ -180,11 +183,6 @@ static void *sleep_in_a_thread(UNUSED void *argument)
     return NULL;
 }
 
-static bool has_lost_first_thread(void *pid)
-{
-    return process_state(*(pid_t *)pid) == 'Z';
-}
-
 TEST(a_process_that_lost_its_first_thread_is_alive)
 {
     pthread_t thread;
@@ -198,7 +196,7 @@ TEST(a_process_that_lost_its_first_thread_is_alive)
         _exit(1);
     }
     ident = ident_of(pid);
-    await(has_lost_first_thread, &pid, "its first thread to end");
+    await(process_state(pid) == 'Z');
     assert_dead(ident, false);
     assert_check(lives_without_pidfd, &ident);
     kill_and_reap(pid);
@@ -282,4 +280,80 @@ TEST(another_users_process_is_alive)
         test_skip("only root can be two users");
     }
     assert_check(spares_one_that_may_not_be_signalled, &self);
+}
+
+/* ------------------------------------------------------------------- clocks */
+
+#define LIMIT (UINT64_C(1) << WM_BEAT_BITS) /* of a beat: 17 years */
+
+#define CLOCK_TEST(name) TEST_WITH(node_set_up, clock_tear_down, name)
+
+static bool is_claimant_dead(uint32_t pid, uint64_t claimed_ms)
+{
+    return wm_process_dead(wm_ident(pid, 0), claimed_ms, WM_PROOF_FULL);
+}
+
+/* Judged by the clock alone: a claimant whose start time is not known. The
+ * machine was once asleep, and the judge is stopped between two looks at the
+ * clock. */
+CLOCK_TEST(a_pause_of_the_judge_kills_no_living_claimant)
+{
+    const uint32_t pid = (uint32_t)new_process()->pid;
+    const uint64_t start_ms = wm_ident_start(wm_process_ident(pid)) * 1000 /
+                              (uint64_t)sysconf(_SC_CLK_TCK);
+    const uint64_t claimed_ms = start_ms - 2000 + 5;
+
+    assert_true(start_ms > 3000);
+    fake_clock.asleep_ms = 2000;
+    assert_false(is_claimant_dead(pid, claimed_ms));
+    /* One that claimed long before this process began is another. */
+    assert_true(is_claimant_dead(pid, claimed_ms - 505));
+    fake_clock.pause_ms = 1000;
+    assert_false(is_claimant_dead(pid, claimed_ms));
+}
+
+CLOCK_TEST(a_life_is_led_just_after_boot_and_after_17_years)
+{
+    static const uint64_t times[] = {0, LIMIT - 1000, LIMIT, LIMIT + 1000};
+
+    for (size_t i = 0; i < COUNT(times); i++) {
+        struct wm_counts counts;
+        struct wm_worker *worker;
+
+        clock_set(times[i]);
+        forget_joining();
+        worker = own_worker(begin());
+        assert_ok(wm_tick(worker, 1));
+        assert_int_equal(wm_sweep(node, worker), 0);
+        assert_ok(wm_lock_acquire(node, NULL));
+        assert_ok(wm_worker_exit_counts(worker, &counts));
+        assert_int_equal(counts.mine, 1);
+        assert_ok(wm_lock_release(node));
+        assert_ok(wm_worker_leave(worker));
+    }
+}
+
+CLOCK_TEST(a_beat_over_the_limit_is_no_stall)
+{
+    struct wm_worker *worker;
+
+    clock_set(LIMIT - 2000);
+    worker = own_worker(begin());
+    set_overdue(0, 60000);
+    clock_set(LIMIT + 2000);
+    assert_int_equal(sweep(), 0);
+    assert_ok(wm_beat(worker));
+    assert_true(beat_at(0) < 60000);
+    assert_int_equal(sweep(), 0);
+    assert_ok(wm_worker_leave(worker));
+}
+
+/* The bits of its claim are a moment long before it began. */
+CLOCK_TEST(after_17_years_a_living_claimant_is_not_called_dead)
+{
+    const uint32_t pid = (uint32_t)new_process()->pid;
+
+    assert_true(wm_now() > 3000);
+    clock_set(LIMIT + 1000);
+    assert_false(is_claimant_dead(pid, wm_word_beat(wm_now())));
 }

@@ -7,7 +7,6 @@
 #include "segment_directory.h"
 
 #include "share.h"
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
@@ -111,7 +110,7 @@ static bool mount_here(unsigned long flags)
 
 DIRECTORY_CHILD_TEST(a_full_or_read_only_directory_is_told_and_nothing_left)
 {
-    if (!enter_namespaces(CLONE_NEWNS) || !mount_here(0)) {
+    if (!enter_mount_namespace() || !mount_here(0)) {
         return CHECK_IMPOSSIBLE;
     }
     HOLDS(create_with(1024, 1024, 0600) == -ENOSPC);

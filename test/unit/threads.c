@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What threads of one process may do at once, and readers against processes
- * that come and go: bounded work, for the thread sanitizer as much as for the
- * assertions. */
+/* What threads of one process may do at once, also beside processes that come
+ * and go; and many processes that do the same at once, again and again: what is
+ * one's to do is done by one. Bounded work, for the thread sanitizer as much as
+ * for the assertions. All interleavings of a few steps are in test/model and
+ * test/crash; here the machine chooses. */
 
 #include "inside.h"
 
@@ -11,67 +13,68 @@
 #include <stdatomic.h>
 
 #define ROUNDS 10000
-#define LARGE 4096 /* capacity */
+#define MANY 6
+#define TIMES 30
 
 /* Made from the pid, so that a record that mixes two shows. */
 #define OVERDUE_OF(pid) ((uint32_t)(pid) + 1000000)
 
 static atomic_int wrong;
 
-static void *beat(UNUSED void *argument)
+static void beat(void)
 {
-    for (int i = 0; i < ROUNDS; i++) {
-        wrong += wm_beat(wm_node_worker(node)) < 0;
-    }
-    return NULL;
+    wrong += wm_beat(wm_node_worker(node)) < 0;
 }
 
-static void *count(UNUSED void *argument)
+static void count(void)
 {
-    for (int i = 0; i < ROUNDS; i++) {
-        struct wm_counts c;
+    struct wm_counts c;
 
-        wm_generation_counts(node, 1, &c);
-        wrong += c.mine < 1 || c.mine > 5 || c.previous != -1 || c.next != -1;
-    }
-    return NULL;
+    wm_generation_counts(node, 1, &c);
+    wrong += c.mine < 1 || c.mine > 5 || c.previous != -1 || c.next != -1;
 }
 
-static void *look(UNUSED void *argument)
+static void look(void)
 {
-    for (int i = 0; i < ROUNDS; i++) {
-        struct wm_worker_info list[8];
-        uint32_t n = 0;
-        int settled = wm_snapshot(node, list, sizeof(*list), 8, &n);
+    struct wm_worker_info list[8];
+    uint32_t n = 0;
+    int settled = wm_snapshot(node, list, sizeof(*list), 8, &n);
 
-        for (uint32_t k = 0; k < n && settled == 0; k++) {
-            wrong += list[k].overdue_ms != NEVER_OVERDUE &&
-                     list[k].overdue_ms != OVERDUE_OF(list[k].pid);
-        }
+    for (uint32_t i = 0; i < n && settled == 0; i++) {
+        wrong += list[i].overdue_ms != NEVER_OVERDUE &&
+                 list[i].overdue_ms != OVERDUE_OF(list[i].pid);
     }
-    return NULL;
 }
 
-static void *stand(UNUSED void *argument)
+static void stand(void)
 {
-    uint32_t term = 0;
+    static uint32_t term; /* of one thread */
+    struct wm_leader leader = {.size = sizeof(leader)};
+    struct wm_lock_holder holder = {.size = sizeof(holder)};
 
-    for (int i = 0; i < ROUNDS; i++) {
-        struct wm_leader leader = {.size = sizeof(leader)};
-        struct wm_lock_holder holder = {.size = sizeof(holder)};
-
-        wm_leader_stand(wm_node_worker(node), &leader);
-        wrong += leader.term < term;
-        term = leader.term;
-        wm_lock_inspect(node, &holder);
-    }
-    return NULL;
+    wm_leader_stand(wm_node_worker(node), &leader);
+    wrong += leader.term < term;
+    term = leader.term;
+    wm_lock_inspect(node, &holder);
 }
 
-static void *sweep_often(UNUSED void *argument)
+static void sweep_at_times(void)
 {
-    for (int i = 0; i < ROUNDS / 20; i++) {
+    static int calls;
+
+    if (calls++ % 20 == 0) {
         sweep();
+    }
+}
+
+static void (*const work[])(void) = {beat, count, look, stand, sweep_at_times};
+
+static void *repeat(void *its_work)
+{
+    void (*const *do_it)(void) = its_work;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        (*do_it)();
     }
     return NULL;
 }
@@ -96,8 +99,6 @@ static long do_come_and_go(struct process *self, uint64_t rounds)
 
 NODE_TEST(threads_beat_count_look_and_sweep_at_once)
 {
-    static void *(*const work[])(void *) = {beat, count, look, stand,
-                                            sweep_often};
     struct process *a[3];
     pthread_t thread[COUNT(work)];
     struct wm_worker *w;
@@ -108,7 +109,7 @@ NODE_TEST(threads_beat_count_look_and_sweep_at_once)
         call_begin(a[i], do_come_and_go, ROUNDS);
     }
     for (size_t i = 0; i < COUNT(work); i++) {
-        assert_ok(pthread_create(&thread[i], NULL, work[i], NULL));
+        assert_ok(pthread_create(&thread[i], NULL, repeat, (void *)&work[i]));
     }
     for (size_t i = 0; i < COUNT(work); i++) {
         pthread_join(thread[i], NULL);
@@ -122,45 +123,7 @@ NODE_TEST(threads_beat_count_look_and_sweep_at_once)
     assert_int_equal(wm_generation_take_exit(node, generation, NULL), 1);
 }
 
-/* Two workers at the ends of a long table, of which one at least is there at
- * any time: each comes before the other goes. */
-static const uint32_t ends[] = {0, LARGE - 1};
 static atomic_bool stop;
-
-static void *take_turns(UNUSED void *argument)
-{
-    for (uint64_t join = 1; !stop; join++) {
-        set_live(ends[join % 2], join, generation);
-        set_free(ends[(join + 1) % 2]);
-    }
-    return NULL;
-}
-
-NODE_TEST(what_is_settled_was_so_at_one_moment)
-{
-    static struct wm_worker_info list[LARGE];
-    pthread_t thread;
-
-    node_restart(LARGE);
-    set_free(LARGE - 1);
-    set_live(0, 0, generation);
-    assert_ok(pthread_create(&thread, NULL, take_turns, NULL));
-    for (int i = 0; i < 3000; i++) {
-        struct wm_counts c;
-        uint32_t n = 0;
-
-        wrong += wm_generation_counts(node, generation, &c) == 0 &&
-                 (c.mine < 1 || c.mine > 2);
-        wrong += wm_snapshot(node, list, sizeof(*list), LARGE, &n) == 0 &&
-                 (n < 1 || n > 2);
-    }
-    stop = true;
-    pthread_join(thread, NULL);
-    set_free(ends[0]);
-    set_free(ends[1]);
-    assert_int_equal(wrong, 0);
-}
-
 static atomic_int asked;
 
 static void *ask(UNUSED void *argument)
@@ -189,7 +152,6 @@ NODE_TEST(a_thread_may_ask_while_another_joins_and_takes)
     struct wm_worker *w;
     pthread_t thread;
 
-    stop = false;
     assert_ok(pthread_create(&thread, NULL, ask, NULL));
     await_asking();
     w = own_worker(generation);
@@ -205,41 +167,70 @@ NODE_TEST(a_thread_may_ask_while_another_joins_and_takes)
     assert_int_equal(leader.mine, 1);
 }
 
-NODE_TEST(a_reader_sees_what_the_writers_see)
+/* Returns 1 if it closed. */
+static long do_race_to_the_end(struct process *self, uint64_t id)
 {
-    struct wm_worker_info mine[8], theirs[8];
-    struct wm_generation_info info;
-    struct wm_leader leader = {.size = sizeof(leader)};
-    struct wm_node *reader;
-    struct wm_counts c;
-    uint32_t n;
-    struct process *a = new_worker(generation);
-
-    new_worker(generation);
-    call(a, do_stand, 0);
-    reader = open_reader();
-    assert_ok(wm_snapshot(node, mine, sizeof(*mine), 8, &n));
-    assert_int_equal(n, 2);
-    assert_ok(wm_snapshot(reader, theirs, sizeof(*theirs), 8, &n));
-    assert_int_equal(n, 2);
-    assert_memory_equal(mine, theirs, 2 * sizeof(*mine));
-    assert_ok(wm_generation_counts(reader, generation, &c));
-    assert_int_equal(c.mine, 2);
-    assert_ok(wm_generations(reader, &info, sizeof(info), 1, &n));
-    assert_int_equal(n, 1);
-    assert_int_equal(info.state, WM_GENERATION_ACTIVE);
-    wm_leader_inspect(reader, &leader);
-    assert_int_equal(leader.pid, a->pid);
-    assert_ok(wm_node_release(reader));
+    do_drain(self, 0);
+    return do_close(self, id) == WM_CLOSED;
 }
 
-NODE_TEST(too_small_a_list_is_an_error)
+/* And 100 if it was told to be the last. */
+static long do_end_under_the_lock(struct process *self, uint64_t id)
 {
-    struct wm_worker_info list[1];
-    uint32_t n;
+    long result;
 
-    new_worker(generation);
-    assert_ok(wm_snapshot(node, list, sizeof(*list), 1, &n));
-    new_worker(generation);
-    assert_int_equal(wm_snapshot(node, list, sizeof(*list), 1, &n), -ENOSPC);
+    if (do_lock(self, 0) < 0 || do_exit(self, 0) != 0) {
+        return -1;
+    }
+    result = do_race_to_the_end(self, id);
+    do_unlock(self, 0);
+    return result + (self->seen->counts.mine == 1 ? 100 : 0);
+}
+
+/* They join, stand, drain and close all at once: each has a record, one leads,
+ * one closes, and with the lock one is told to be the last. */
+EMPTY_NODE_TEST(of_many_that_come_and_go_at_once_one_leads_and_one_is_the_last)
+{
+    for (int round = 0; round < TIMES; round++) {
+        const bool ordered = round % 2 == 0;
+        struct process *a[MANY];
+        uint64_t id = begin();
+
+        new_processes(a, MANY);
+        assert_ok(call_all(a, MANY, do_join, id));
+        for (int i = 0; i < MANY; i++) {
+            assert_non_null(record_of(a[i]->pid));
+        }
+        assert_ok(call_all(a, MANY, do_start, 0));
+        assert_int_equal(call_all(a, MANY, do_stand, 0), 1);
+        assert_int_equal(
+            call_all(a, MANY,
+                     ordered ? do_end_under_the_lock : do_race_to_the_end, id),
+            ordered ? 101 : 1);
+        assert_generation(id, WM_GENERATION_EXITED, 1);
+        assert_int_equal(wm_generation_take_exit(node, id, NULL), 1);
+        assert_int_equal(wm_generation_take_exit(node, id, NULL), 0);
+        for (int i = 0; i < MANY; i++) {
+            process_depart(a[i]);
+        }
+    }
+}
+
+NODE_TEST(of_many_that_sweep_and_take_one_gets_each_death)
+{
+    struct process *a[4], *dead[4];
+
+    new_processes(a, 4);
+    for (uint32_t round = 1; round <= TIMES; round++) {
+        for (int i = 0; i < 4; i++) {
+            dead[i] = new_worker(generation);
+        }
+        for (int i = 0; i < 4; i++) {
+            process_kill(dead[i]);
+        }
+        assert_int_equal(call_all(a, 4, do_sweep, 0), 4);
+        assert_int_equal(generation_of(generation).deaths, 4 * round);
+        assert_int_equal(call_all(a, 4, do_take_event, CRASHED), 4);
+        assert_none_to_take(CRASHED);
+    }
 }

@@ -28,31 +28,26 @@ NODE_TEST(it_goes_through_its_states_in_order)
     assert_ok(call(a, do_join, generation));
 }
 
-NODE_TEST(a_worker_that_has_drained_starts_no_more)
-{
-    struct process *a = new_worker(generation);
-
-    close_untaken(a, generation);
-    assert_ok(call(a, do_drain, 0));
-    assert_int_equal(call(a, do_start, 0), -ESTALE);
-    assert_int_equal(state_of(a->pid), WM_DRAINING);
-}
-
-/* It would be told of the one that is left, and that one as well. */
-NODE_TEST(a_worker_that_has_drained_is_not_told_that_it_is_the_last)
+/* It would be told that it is the last, and the one that is left as well. */
+NODE_TEST(a_worker_that_has_drained_starts_no_more_and_exits_no_more)
 {
     struct process *a = new_worker(generation), *b = new_worker(generation);
 
     assert_ok(call(a, do_drain, 0));
+    assert_ok(call(a, do_drain, 0));
     assert_int_equal(call(a, do_exit, 0), -ESTALE);
     assert_ok(call(b, do_exit, 0));
     assert_int_equal(b->seen->counts.mine, 1);
+    assert_int_equal(call(a, do_start, 0), -ESTALE);
+    assert_int_equal(state_of(a->pid), WM_DRAINING);
 }
 
-static int uses_its_parents_worker(const void *process)
+/* A forked child, or a process that has left. */
+static int has_no_worker(const void *process)
 {
     struct process *self = (struct process *)(uintptr_t)process;
     struct wm_worker *w = &node->worker;
+    struct wm_event event = {.size = sizeof(event)};
     struct wm_counts c;
 
     HOLDS(wm_node_worker(node) == NULL);
@@ -62,24 +57,30 @@ static int uses_its_parents_worker(const void *process)
     HOLDS(wm_worker_exit_counts(w, &c) == -ECHILD);
     HOLDS(wm_worker_drain(w) == -ECHILD);
     HOLDS(wm_worker_leave(w) == -ECHILD);
+    HOLDS(wm_start_begin(w, WM_EVENTS_ALL) == -ECHILD);
+    HOLDS(wm_start_run(w, NULL, NULL, NULL) == -ECHILD);
+    HOLDS(wm_exit_begin(w, WM_EVENTS_ALL) == -ECHILD);
+    HOLDS(wm_exit_next(w, &event) == -ECHILD);
+    HOLDS(wm_exit_run(w, NULL, NULL, NULL) == -ECHILD);
     HOLDS(wm_lock_release(node) == -EPERM);
     HOLDS(do_join(self, 1) == 0);
     HOLDS(do_leave(self, 0) == 0);
     return 0;
 }
 
-static long do_use_it_in_a_child(struct process *self, UNUSED uint64_t none)
+static long do_fork_and_leave(struct process *self, UNUSED uint64_t none)
 {
-    return run_check(uses_its_parents_worker, self);
+    HOLDS(wm_exit_begin(wm_node_worker(node), WM_EVENTS_ALL) == 0);
+    HOLDS(run_check(has_no_worker, self) == 0);
+    HOLDS(do_beat(self, 0) == 0);
+    HOLDS(state_of(getpid()) == WM_LIVE);
+    HOLDS(do_leave(self, 0) == 0);
+    return has_no_worker(self);
 }
 
 NODE_TEST(a_forked_child_has_none_and_may_join_itself)
 {
-    struct process *a = new_worker(generation);
-
-    assert_ok(call(a, do_use_it_in_a_child, 0));
-    assert_ok(call(a, do_beat, 0));
-    assert_int_equal(state_of(a->pid), WM_LIVE);
+    assert_ok(call(new_worker(generation), do_fork_and_leave, 0));
 }
 
 NODE_TEST(a_beat_never_moves_back)
@@ -96,13 +97,83 @@ NODE_TEST(a_beat_never_moves_back)
     assert_ok(wm_worker_leave(w));
 }
 
-/* --------------------------------------------------------- judged by time */
+/* ------------------------------------------------------------------ judged */
 
-static bool has_stalled(void *process)
+static void be_late(UNUSED struct process *p)
 {
-    sweep();
-    return state_of(((struct process *)process)->pid) == WM_STALLED;
+    make_late(0);
 }
+
+static void lock_and_be_late(struct process *p)
+{
+    assert_ok(call(p, do_lock, 0));
+    make_late(0);
+}
+
+static void have_the_line_of_another(struct process *p)
+{
+    cold(0)->ident = wm_ident((uint32_t)p->pid + 1, 1);
+}
+
+static void have_a_pid_of_before(struct process *p)
+{
+    const uint64_t start = wm_ident_start(cold(0)->ident);
+
+    cold(0)->ident = wm_ident((uint32_t)p->pid, start - 1);
+}
+
+/* When it is overdue, the start time decides. */
+static void be_another_process(struct process *p)
+{
+    have_a_pid_of_before(p);
+    make_late(0);
+}
+
+/* What happens to a worker in that state, and the state that a sweep leaves it
+ * in. It owes an event if it has crashed. */
+static const struct judged {
+    const char *name;
+    void (*happens)(struct process *);
+    enum wm_state state, then;
+} judged[] = {
+    {"a_joining_worker_is_not_judged_by_time", be_late, WM_JOINING, WM_JOINING},
+    {"a_draining_worker_is_not_judged_by_time", be_late, WM_DRAINING,
+     WM_DRAINING},
+    {"the_holder_of_the_lock_is_not_judged_by_time", lock_and_be_late, WM_LIVE,
+     WM_LIVE},
+    {"a_stopped_process_is_not_dead", process_stop, WM_LIVE, WM_LIVE},
+    {"a_zombie_is_dead", process_zombify, WM_LIVE, WM_CRASHED},
+    {"a_death_while_joining_is_a_crash", process_kill, WM_JOINING, WM_CRASHED},
+    {"a_death_while_live_is_a_crash", process_kill, WM_LIVE, WM_CRASHED},
+    {"a_death_while_stalled_is_a_crash", process_kill, WM_STALLED, WM_CRASHED},
+    {"a_death_while_draining_is_no_crash", process_kill, WM_DRAINING, WM_FREE},
+    {"a_dead_claim_is_freed_and_owes_nothing", process_kill, WM_CLAIMED,
+     WM_FREE},
+    {"a_pid_that_is_another_process_now_is_dead", be_another_process, WM_LIVE,
+     WM_CRASHED},
+    /* It is published, but its line is still the one before's. */
+    {"a_former_occupants_start_time_proves_nothing", have_the_line_of_another,
+     WM_JOINING, WM_JOINING},
+    {"a_claim_is_not_judged_by_a_former_start_time", have_a_pid_of_before,
+     WM_CLAIMED, WM_CLAIMED},
+    /* Claimed just after boot by a process that began long after it. */
+    {"a_claim_whose_pid_began_later_is_dead", be_late, WM_CLAIMED, WM_FREE},
+};
+
+static void is_judged(void **state)
+{
+    const struct judged *j = *state;
+    struct process *p = new_worker(generation);
+
+    set_state(0, j->state);
+    j->happens(p);
+    assert_int_equal(sweep(), j->state != j->then);
+    assert_int_equal(state_at(0), j->then);
+    assert_int_equal(wm_events_owed(node, ~0u), j->then == WM_CRASHED);
+    assert_int_equal(sweep(), 0);
+}
+
+NODE_TEST_EACH(judged, is_judged)
 
 NODE_TEST(an_overdue_one_is_stalled_and_comes_back_by_its_beat)
 {
@@ -110,127 +181,49 @@ NODE_TEST(an_overdue_one_is_stalled_and_comes_back_by_its_beat)
 
     assert_ok(call(a, do_join_overdue, generation));
     assert_ok(call(a, do_start, 0));
-    await(has_stalled, a, "a stall");
+    set_back(0, 2);
+    assert_int_equal(sweep(), 1);
+    assert_int_equal(state_at(0), WM_STALLED);
     assert_int_equal(call(a, do_beat, 0), WM_RECOVERED);
     assert_int_equal(state_at(0), WM_LIVE);
 }
 
-NODE_TEST(a_joining_or_draining_worker_is_not_judged_by_time)
-{
-    new_worker(generation);
-    new_worker(generation);
-    set_state(0, WM_JOINING);
-    set_state(1, WM_DRAINING);
-    make_late(0);
-    make_late(1);
-    assert_int_equal(sweep(), 0);
-}
-
-NODE_TEST(the_holder_of_the_lock_is_not_judged_by_time)
-{
-    struct process *a = new_worker(generation);
-
-    assert_ok(call(a, do_lock, 0));
-    make_late(0);
-    assert_int_equal(sweep(), 0);
-    /* And has beaten before it is released. */
-    assert_ok(call(a, do_unlock, 0));
-    assert_true(beat_at(0) > 1);
-}
-
-NODE_TEST(a_sweeper_that_is_late_itself_marks_nobody)
+/* Of two that are late the first may beat, and sweeps: once it is patient. */
+static void is_patient(bool beats_first)
 {
     struct process *a = new_worker(generation), *b = new_worker(generation);
 
     make_late(0);
     make_late(1);
+    if (beats_first) {
+        assert_ok(call(a, do_beat, 0));
+        set_overdue(0, NEVER_OVERDUE);
+    }
     assert_int_equal(call(a, do_sweep, 0), 0);
     assert_int_equal(state_of(b->pid), WM_LIVE);
     set_overdue(0, NEVER_OVERDUE);
-    call(a, do_beat, 0);
+    assert_ok(call(a, do_beat, 0));
     assert_int_equal(call(a, do_sweep, 0), 1);
     assert_int_equal(state_of(b->pid), WM_STALLED);
+}
+
+NODE_TEST(a_sweeper_that_is_late_itself_marks_nobody)
+{
+    is_patient(false);
 }
 
 /* The first that runs after the machine stood still may be a beat, which hides
  * how late it comes from the sweep after it. */
 NODE_TEST(a_late_beat_makes_the_next_sweep_patient)
 {
-    struct process *a = new_worker(generation), *b = new_worker(generation);
-
-    make_late(0);
-    make_late(1);
-    assert_ok(call(a, do_beat, 0));
-    set_overdue(0, NEVER_OVERDUE);
-    assert_int_equal(call(a, do_sweep, 0), 0);
-    assert_int_equal(state_of(b->pid), WM_LIVE);
-    assert_int_equal(call(a, do_sweep, 0), 1); /* one round only */
-    assert_int_equal(state_of(b->pid), WM_STALLED);
-}
-
-NODE_TEST(a_sweepers_mark_fails_if_the_worker_beat_meanwhile)
-{
-    struct process *a = new_worker(generation);
-    uint64_t seen;
-
-    set_word(0, WM_LIVE, a->pid, 1);
-    seen = word_at(0);
-    assert_ok(call(a, do_beat, 0));
-    /* What a sweeper does that has judged `seen`. */
-    assert_false(atomic_compare_exchange_strong(
-        &record(0)->word, &seen, wm_word_with_state(seen, WM_STALLED)));
-}
-
-/* --------------------------------------------------------------- the dead */
-
-NODE_TEST(the_killed_and_the_zombie_are_found)
-{
-    struct process *a = new_worker(generation), *b = new_worker(generation);
-    pid_t pid = a->pid;
-
-    process_kill(a);
-    process_zombify(b);
-    assert_int_equal(sweep(), 2);
-    assert_int_equal(state_of(pid), WM_CRASHED);
-    assert_int_equal(state_of(b->pid), WM_CRASHED);
-    assert_int_equal(sweep(), 0);
-}
-
-NODE_TEST(a_stopped_process_is_not_dead)
-{
-    struct process *a = new_worker(generation);
-
-    process_stop(a);
-    assert_int_equal(sweep(), 0);
-    process_continue(a);
-    assert_ok(call(a, do_beat, 0));
-}
-
-static void set_ident(pid_t pid, uint64_t start)
-{
-    cold(0)->ident = wm_ident((uint32_t)pid, start);
-}
-
-NODE_TEST(a_pid_that_is_another_process_now_is_dead)
-{
-    struct process *a = new_worker(generation);
-
-    /* A quick look, if there is one, cannot see it while the worker seems to
-     * beat; when it is overdue, the start time decides. */
-    set_ident(a->pid, wm_ident_start(cold(0)->ident) - 1);
-    if (has_pidfd()) {
-        assert_int_equal(sweep(), 0);
-    }
-    make_late(0);
-    assert_int_equal(sweep(), 1);
-    assert_int_equal(state_at(0), WM_CRASHED);
+    is_patient(true);
 }
 
 /* Where pids are few, one worker's is soon another's. */
 static long do_inherit_a_pid(struct process *self, uint64_t id)
 {
     set_word(0, WM_LIVE, getpid(), 5);
-    set_ident(getpid(), 7);
+    cold(0)->ident = wm_ident((uint32_t)getpid(), 7);
     do_join(self, id);
     do_start(self, 0);
     return do_exit(self, 0);
@@ -247,75 +240,7 @@ NODE_TEST(a_worker_with_the_pid_of_a_dead_one_finds_it_dead)
     assert_int_equal(wm_events_owed(node, CRASHED), 1);
 }
 
-NODE_TEST(a_former_occupants_start_time_proves_nothing)
-{
-    struct process *a = new_process();
-
-    /* Published, but with the line of the one before: another pid's ident. */
-    assert_ok(call(a, do_join, generation));
-    set_ident(a->pid + 1, 1);
-    sweep();
-    assert_int_equal(state_at(0), WM_JOINING);
-}
-
-NODE_TEST(a_dead_claim_is_freed_and_owes_nothing)
-{
-    struct process *a = new_process();
-
-    set_word(0, WM_CLAIMED, a->pid, wm_now());
-    assert_int_equal(sweep(), 0);
-    process_kill(a);
-    assert_int_equal(sweep(), 1);
-    assert_int_equal(state_at(0), WM_FREE);
-    assert_int_equal(wm_events_owed(node, ~0u), 0);
-}
-
-/* A former occupant had the claimant's pid. */
-NODE_TEST(a_claim_is_not_judged_by_a_former_start_time)
-{
-    pid_t pid = new_process()->pid;
-
-    set_ident(pid, 1);
-    set_word(0, WM_CLAIMED, pid, wm_now());
-    assert_int_equal(sweep(), 0);
-    assert_int_equal(state_at(0), WM_CLAIMED);
-}
-
-NODE_TEST(a_claim_whose_pid_began_later_is_dead)
-{
-    /* Claimed at 1 ms after boot by a process that began long after it. */
-    set_word(0, WM_CLAIMED, new_process()->pid, 1);
-    assert_int_equal(sweep(), 1);
-    assert_int_equal(state_at(0), WM_FREE);
-}
-
-NODE_TEST(a_death_while_draining_is_no_crash)
-{
-    struct process *a = new_worker(generation);
-
-    assert_ok(call(a, do_drain, 0));
-    process_kill(a);
-    assert_int_equal(sweep(), 1);
-    assert_int_equal(state_at(0), WM_FREE);
-    assert_int_equal(wm_events_owed(node, CRASHED), 0);
-}
-
 /* --------------------------------------------------------------- the table */
-
-static long do_slot(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_worker_slot(wm_node_worker(node));
-}
-
-NODE_TEST(a_full_table_of_the_living_refuses)
-{
-    struct process *a = new_only_worker(), *b = new_process();
-
-    assert_int_equal(call(b, do_join, generation), -ENOBUFS);
-    assert_ok(call(a, do_beat, 0));
-    process_leave(a);
-    assert_ok(call(b, do_join, generation));
-}
 
 NODE_TEST(the_oldest_that_drains_makes_room)
 {
@@ -329,25 +254,13 @@ NODE_TEST(the_oldest_that_drains_makes_room)
     assert_ok(call(a, do_drain, 0));
     assert_ok(call(b, do_drain, 0));
     c = new_worker(generation);
-    assert_int_equal(call(c, do_slot, 0), 1);
+    assert_int_equal(slot_of(record_of(c->pid)), 1);
     assert_int_equal(state_of(a->pid), WM_DRAINING);
     /* It does nothing to its successor. */
     assert_int_equal(call(b, do_beat, 0), -ESTALE);
     assert_int_equal(call(b, do_leave, 0), -ESTALE);
     assert_int_equal(state_of(c->pid), WM_LIVE);
     assert_int_equal(header()->dropped, 1);
-}
-
-NODE_TEST(a_crash_makes_room_only_when_it_was_told)
-{
-    struct process *b;
-
-    process_kill(new_only_worker());
-    b = new_process();
-    assert_int_equal(call(b, do_join, generation), -ENOBUFS);
-    assert_int_equal(state_at(0), WM_CRASHED);
-    take(CRASHED);
-    assert_ok(call(b, do_join, generation));
 }
 
 NODE_TEST(the_smallest_and_the_largest_table_work)

@@ -8,10 +8,6 @@
 
 local ffi = require "ffi"
 
--- Finalizers trace, too, and there this LuaJIT may run a compiled pairs() loop
--- for ever: its trace leaves at its own start, enters anew, and leaves.
-jit.off(true, true)
-
 ffi.cdef [[
 int wmt_open(const char *path, int flags, ...) __asm__("open");
 long wmt_write(int fd, const void *buf, size_t len) __asm__("write");
@@ -20,8 +16,6 @@ int wmt_faccessat(int dir, const char *path, int mode, int flags)
 int wmt_clock_gettime(int clock, int64_t *ts) __asm__("clock_gettime");
 int wmt_usleep(unsigned us) __asm__("usleep");
 int wmt_getpid(void) __asm__("getpid");
-int wmt_getppid(void) __asm__("getppid");
-int wmt_geteuid(void) __asm__("geteuid");
 extern uintptr_t wmt_ngx_process __asm__("ngx_process");
 ]]
 
@@ -32,7 +26,7 @@ local CLOCK_MONOTONIC = 1
 
 local M = {}
 
-local trace_fd, prefix_fd
+local folder, trace_fd, prefix_fd
 local ts = ffi.new("int64_t[2]")
 local calls = 0
 
@@ -57,6 +51,12 @@ local function json(v)
         return string.format("%.17g", v)
     elseif kind == "table" then
         local out = {}
+        for i, x in ipairs(v) do
+            out[i] = json(x)
+        end
+        if #out > 0 then
+            return "[" .. table.concat(out, ",") .. "]"
+        end
         for k, x in pairs(v) do
             out[#out + 1] = json(tostring(k)) .. ":" .. json(x)
         end
@@ -76,6 +76,7 @@ end
 -- called first in init_by_lua*
 function M.open(prefix, file)
     local mode = ffi.new("int", 438)        -- 0666
+    folder = prefix
     trace_fd = C.wmt_open(prefix .. "/" .. file, O_TRACE, mode)
     prefix_fd = C.wmt_open(prefix, O_DIR)
     assert(trace_fd >= 0 and prefix_fd >= 0, "cannot open the trace")
@@ -86,9 +87,6 @@ end
 function M.process()
     return tonumber(C.wmt_ngx_process)
 end
-
-M.ppid = C.wmt_getppid
-M.euid = C.wmt_geteuid
 
 function M.note(name, facts)
     local row = facts or {}
@@ -126,31 +124,35 @@ function M.await(gate)
     end
 end
 
--- Answers the test, which asks this very worker: acts[name]() returns a table
--- of facts. A timer looks, so that the worker is idle or busy as it likes.
-function M.answer(acts)
-    local asked = 0
-    ngx.timer.every(0.005, function(premature)
-        for name, act in pairs(acts) do
-            local gate = ("ask.%d.%d.%s"):format(C.wmt_getpid(), asked, name)
-            if not premature and M.opened(gate) then
-                asked = asked + 1
-                local row = act()
-                row.asked = asked
-                M.note("answer", row)
-                return
-            end
+-- A callback stays in here as long as the trap for its event is set. In a timer
+-- it may yield meanwhile, so that its worker serves on, with the lock held.
+function M.trap(event)
+    local gate = "trap." .. event
+    if not M.opened(gate) then
+        return
+    end
+    M.note("trapped", { event = event })
+    while M.opened(gate) do
+        if ngx.get_phase() == "timer" and M.opened("yield") then
+            ngx.sleep(0.005)
+        else
+            M.usleep(2000)
         end
-    end)
+    end
 end
 
--- a finalizer that traces the closing of this VM
-function M.watch_vm()
-    local canary = newproxy(true)
-    getmetatable(canary).__gc = function()
-        M.note("vm closed")
-    end
-    debug.getregistry()["wmt.canary"] = canary
+-- Answers the test, which asks this very worker by a file of Lua. A timer
+-- looks, so that the worker is idle or busy as it likes.
+function M.answer()
+    local asked = 0
+    ngx.timer.every(0.005, function(premature)
+        local chunk = not premature and loadfile(
+            ("%s/ask.%d.%d"):format(folder, C.wmt_getpid(), asked))
+        if chunk then
+            asked = asked + 1
+            M.note("answer", { answer = chunk() })
+        end
+    end)
 end
 
 local function finish(call, event, ok, ...)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- How a user's function is called: whatever it does, its caller goes on.
+-- Calls a user's function: whatever the function does, its caller goes on.
 
 local log = require "resty.worker.manager.log"
 
@@ -12,9 +12,9 @@ local _M = {}
 local has_base, base = pcall(require, "resty.core.base")
 local request = has_base and base.get_request or coroutine.running
 
--- ngx.exit() would end the light thread, and with it what has to follow on the
--- callback. While the callback runs, it works in other threads; afterwards, it
--- works in this one, too.
+-- ngx.exit() would end the light thread, and with it the steps that have to
+-- follow the callback. While the callback runs, ngx.exit() works in other
+-- threads only; afterwards, it works in this one, too.
 -- luacheck: globals ngx.exit
 local function refuse_exit()
     local own, exit, active = request(), ngx.exit, true
@@ -34,8 +34,8 @@ local function refuse_exit()
     end
 end
 
--- In a light thread of its own: an error in a coroutine.wrap() passes by every
--- xpcall and ends the thread that it is in.
+-- Calls the function in a light thread of its own: an error in a
+-- coroutine.wrap() passes by every xpcall and ends the thread that it is in.
 local function in_thread(fn, complain, ...)
     local ran, ok, err = ngx.thread.wait(ngx.thread.spawn(function(...)
         return xpcall(fn, complain, ...)
@@ -47,7 +47,7 @@ local function in_thread(fn, complain, ...)
 end
 
 -- Calls fn with the arguments that follow. Returns true, or false and the error
--- that it raised; that is logged with `name`.
+-- that fn raised, which is logged with `name`.
 function _M.run(fn, name, ...)
     if not fn then
         return true

@@ -29,7 +29,7 @@ for _, declaration in ipairs {
     pcall(ffi.cdef, declaration)
 end
 
--- Asked once: each failure would make an error message.
+-- This is tried once only, since each failure makes an error message.
 local is_visible = pcall(function()
     return C.ngx_channel
 end)

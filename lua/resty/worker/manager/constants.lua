@@ -16,9 +16,9 @@ end
 
 local _M = strict({}, "constant")
 
--- Defines an enum whose first member has the number `first`. Returns what the
--- module's users read in place of each number: the member's name without the
--- prefix, in small letters.
+-- Defines an enum whose first member has the number `first`. Returns the names
+-- that the module's users read in place of the numbers: the members' names
+-- without the prefix, in small letters.
 local function enum(first, prefix, members)
     local names = {}
     for i, member in ipairs(members) do
@@ -70,10 +70,10 @@ _M.LOG_KINDS = enum(1, "LOG_", { -- enum wm_log_kind
     "LOG_LOCK_RECOVERED", "LOG_WORKER_FORGOTTEN",
 })
 
--- In wm_log_entry.slot.
+-- Stands in wm_log_entry.slot if there is no worker.
 _M.NO_SLOT = 0xffffffff
 
--- What wm.h says in words: the largest options that wm_node_attach() takes.
+-- The largest options that wm_node_attach() takes, as wm.h says in words.
 _M.limits = strict({
     CAPACITY = 65535,
     LOG_ENTRIES = 1048576,

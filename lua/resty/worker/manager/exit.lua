@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- A worker's exit. The library says what is to be told, one event at a time,
--- and changes the state of the worker's record in between (wm_exit_next). The
--- callbacks run under the lock, in a timer as the shutdown begins, or else in
--- exit_worker_by_lua*; the state changes whether or not the lock is to be had.
+-- A worker's exit. The library returns the events that are to be told, one at a
+-- time, and changes the state of the worker's record in between (wm_exit_next).
+-- The callbacks run under the lock, in a timer as the shutdown begins, or else
+-- in exit_worker_by_lua*; the state changes even if the worker does not get the
+-- lock.
 
 local constants = require "resty.worker.manager.constants"
 local counts = require "resty.worker.manager.counts"
@@ -34,7 +35,7 @@ local event = libwm.sized("struct wm_event")
 local _M = {}
 
 local function tell_worker_exit(...)
-    -- The mark comes first: whatever the callback does, it runs once.
+    -- The mark comes first, so the callback runs once, whatever it does.
     vm.exit_told = true
     tell.worker_exit(...)
 end
@@ -61,9 +62,9 @@ local function tell_event()
     end
 end
 
--- In a generation without a function for ends, no worker can tell of its own.
--- Left owed, such an end would keep the segment after the last process has
--- ended, and the next start of nginx would report it as lost.
+-- If a generation has no function for its end, no worker of it can tell of the
+-- end. If such an end stayed owed, it would keep the segment after the last
+-- process has ended, and the next start of nginx would report it as lost.
 local function drop_ends()
     repeat
         local rc = lib.wm_generation_take_exit(vm.node, vm.generation, nil)
@@ -84,13 +85,13 @@ local function tell_all()
             drop_ends()
         end
     end
-    -- Of an untracked worker, or where the segment was damaged just now.
+    -- The worker is untracked, or the segment was damaged just now.
     if not vm.exit_told then
         tell_uncounted_exit()
     end
 end
 
--- The lock is not to be had.
+-- The worker exits without the lock.
 local function exit_untold(err)
     if not vm.exit_told then
         vm.exit_told = true
@@ -108,7 +109,7 @@ end
 
 local shutting_down = false
 
--- In a timer that fires as the shutdown begins.
+-- Runs the exit in a timer that fires as the shutdown begins.
 function _M.on_shutdown()
     if shutting_down or vm.left then
         return
@@ -159,8 +160,8 @@ end
 
 local exiting = false
 
--- In exit_worker_by_lua*: tells what the timer could not tell, and leaves. A
--- callback that calls it does not run it again.
+-- Runs in exit_worker_by_lua*: tells the events that the timer could not tell,
+-- and leaves. A callback that calls it does not run it again.
 function _M.exit()
     if exiting then
         return true

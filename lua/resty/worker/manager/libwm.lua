@@ -3,7 +3,7 @@
 
 -- The C library, found and declared. Returns a table: `lib` (its functions);
 -- `sized` and `bit_of`, which make its structs and masks; `strerror`, `reason`
--- and `worker_id`, which put into words what it says; and `nginx`, which reads
+-- and `worker_id`, which put its numbers into words; and `nginx`, which reads
 -- nginx's own exported variables.
 
 local ffi = require "ffi"
@@ -139,7 +139,7 @@ for _, declaration in ipairs {
     pcall(ffi.cdef, declaration)
 end
 
--- The value of an nginx variable, nil where this build hides it.
+-- The value of an nginx variable, nil if this build hides it.
 local function nginx(name)
     local ok, value = pcall(function()
         return tonumber(ffi.C[name])
@@ -155,8 +155,8 @@ local function exists(path)
     return file ~= nil
 end
 
--- The copy that this process has loaded, if any: a reload keeps it, wherever
--- the path leads by now, because the node is known to it alone.
+-- Whether this process has loaded a copy. A reload keeps that copy, wherever
+-- the path leads by now, because no other copy knows the node.
 local RTLD_FLAGS = constants.system.RTLD_LAZY + constants.system.RTLD_NOLOAD
 pcall(ffi.cdef, "void *wm_dlopen(const char *, int) __asm__(\"dlopen\");")
 
@@ -177,7 +177,7 @@ local function check_loaded()
     end
 end
 
--- Along package.cpath as `require` would, then wherever the loader looks.
+-- Searches package.cpath as `require` would, then the places of the loader.
 local function load()
     local tried = {}
     local soname = "libwm.so." .. MAJOR
@@ -234,7 +234,7 @@ return {
         struct.size = ffi.sizeof(name)
         return struct
     end,
-    -- In a mask of kinds of events.
+    -- The bit of a kind in a mask of kinds of events.
     bit_of = function(kind)
         return 2 ^ kind
     end,

@@ -9,9 +9,9 @@
 -- A wait is a row of looks at the lock. A look allocates nothing, but that the
 -- interpreter boxes numbers of 64 bits, as compiled code does not. The two
 -- structs below serve all waits, since no other coroutine runs between the
--- moment that one is filled and the moment that it is read. What a wait
--- remembers from one look to the next is in its own locals: a timer that polls
--- sleeps in between, and another wait may look meanwhile.
+-- moment that one is filled and the moment that it is read. A wait keeps all
+-- that it remembers from one look to the next in its own locals: a timer that
+-- polls sleeps in between, and another wait may look meanwhile.
 
 local ffi = require "ffi"
 local channel = require "resty.worker.manager.channel"
@@ -28,7 +28,7 @@ local EINPROGRESS = constants.errno.EINPROGRESS
 local EUCLEAN = constants.errno.EUCLEAN
 
 local _M = {
-    -- What the lock is wanted for, as tools show it.
+    -- The purposes of the lock, as tools show them.
     MASTER_START = 1, WORKER_START = 2, WORKER_EXIT = 3, EVENTS = 4,
     OWN_EVENTS = 5,
 }
@@ -40,7 +40,7 @@ local PURPOSES = {
 local POLL_SECONDS = 0.02
 local NEXT_SECONDS = 0.001 -- at first, if the next turn is this worker's
 local SLICE_MS = 100 -- of a sleep; then the worker looks whether it must end
-local LAST_MS = 400 -- to wait from then on
+local LAST_MS = 400 -- to wait once it must end
 
 local holder = sized("struct wm_lock_holder")
 local options = sized("struct wm_lock_options")
@@ -58,8 +58,8 @@ end
 
 -- Whether one holding of the lock is longer than lock_timeout. The caller keeps
 -- the two values that follow and hands them in again: the sequence number of
--- the holding, and when the caller first saw it. That counts as its beginning
--- if the holder has not said its own yet.
+-- the holding, and the time when the caller first saw it. That time counts as
+-- the holding's beginning if the holder has not said when it began.
 local function is_held_too_long(now, sequence, since)
     lib.wm_lock_inspect(vm.node, holder)
     if holder.pid == 0 or holder.sequence ~= sequence then
@@ -69,8 +69,8 @@ local function is_held_too_long(now, sequence, since)
     return held > vm.lock_timeout, sequence, since
 end
 
--- Sleeps in the kernel, in a phase in which no event loop waits for us.
--- wait_ms: how long at most; 0: without such a limit.
+-- Acquires the lock, asleep in the kernel, in a phase in which no event loop
+-- waits for this thread. wait_ms: the longest wait; 0: no such limit.
 function _M.acquire_asleep(purpose, wait_ms)
     local now = tonumber(lib.wm_now())
     local limit = wait_ms > 0 and now + wait_ms or huge
@@ -80,9 +80,9 @@ function _M.acquire_asleep(purpose, wait_ms)
         options.wait_ms = min(SLICE_MS, max(limit - now, 1))
         local rc = lib.wm_lock_acquire(vm.node, options)
         if rc >= 0 or rc == -EDEADLK then
-            -- The latter: a coroutine of this very process has the lock, and
+            -- -EDEADLK: a coroutine of this very process has the lock, and
             -- never goes on, since no other light thread runs in these phases.
-            -- Its turn is ours.
+            -- So this one takes its turn.
             return true
         end
         if rc ~= -ETIMEDOUT then
@@ -100,9 +100,9 @@ function _M.acquire_asleep(purpose, wait_ms)
     end
 end
 
--- A callback's author may have kept the real ngx.exit() from before, and it may
--- end the light thread that has the lock. Then the end of the thread's request
--- releases it.
+-- A callback may have kept the real ngx.exit() from before, and so may end the
+-- light thread that has the lock. Then the end of the thread's request releases
+-- the lock.
 local has_base, base = pcall(require, "resty.core.base")
 pcall(ffi.cdef, [[
 typedef struct {
@@ -128,9 +128,9 @@ local function guard_hold()
     end
 end
 
-local polled = 0 -- when a timer of this process last tried
+local polled = 0 -- time of the last try by a timer of this process
 
--- In a timer: the event loop goes on between two looks.
+-- Acquires the lock in a timer: the event loop goes on between two looks.
 function _M.acquire_polling(purpose)
     local nap = NEXT_SECONDS
     local past, sequence, since

@@ -23,7 +23,7 @@ end
 
 -- The same while the VM is closed. No ngx.* function may be called there: the
 -- request that it would use is gone. nginx leads standard error into its log.
--- It is one write, so that the lines of two processes do not mix.
+-- The line is one write, so that the lines of two processes do not mix.
 function _M.not_given_at_close(what, id)
     io.stderr:write(("worker manager: not given: %s of %s: the process ended"
                      .. " without a chance to\n"):format(what, tostring(id)))

@@ -2,8 +2,8 @@
 -- Copyright The libwm authors
 
 -- The master's part: it attaches to the node, begins a generation, reports what
--- an operator should know, and tells of its start; and what any process does
--- as its VM is closed.
+-- an operator should know, and tells of its start. This file also has the last
+-- acts of any process, as its VM is closed.
 
 local ffi = require "ffi"
 local constants = require "resty.worker.manager.constants"
@@ -53,8 +53,8 @@ local function attach(opts)
 end
 
 -- If this worker is the last, nobody else says that the generation has ended.
--- Another that has the lock may be in its exit, drained and about to close the
--- generation: then that one says so.
+-- Another worker that has the lock may be in its exit, drained and about to
+-- close the generation: then that worker says so.
 local function close_generation()
     if not lock.acquire_asleep(lock.WORKER_EXIT, LAST_WAIT_MS) then
         return
@@ -68,7 +68,7 @@ end
 
 -- Runs as the VM is closed. There, a compiled pairs() loop may never end in
 -- some LuaJITs, Debian 12's too (its trace leaves at its own start, is entered
--- anew, and leaves); so there is none in here.
+-- anew, and leaves); so this code has none.
 local function close_worker()
     if vm.id and vm.called_back and not vm.exit_told then
         log.not_given_at_close("worker_exit", vm.id)
@@ -85,7 +85,7 @@ local function close_worker()
     vm.worker = nil
 end
 
--- In the master after a reload or at the end, in a worker at its end.
+-- Runs in the master after a reload or at its end, in a worker at its end.
 local function close()
     close_worker()
     lib.wm_generation_abandon(vm.node, vm.generation)
@@ -100,9 +100,9 @@ local function on_vm_close(fn)
     debug.getregistry()[anchor] = anchor
 end
 
--- Begins a generation. Returns true; false where this process is a worker
--- already (lua_code_cache off, a reload of a single process), so that none
--- begins; nil and an error.
+-- Begins a generation. Returns true; false if this process is a worker already
+-- (lua_code_cache off, a reload of a single process), and then none begins; or
+-- nil and an error.
 function _M.begin(opts)
     local err
     vm.node, err = attach(opts)
@@ -156,8 +156,8 @@ local function report_postmortem(instance)
     }
 end
 
--- Warns of what an operator should know. Returns what the first start callback
--- is told of an unclean end, or nil.
+-- Warns of facts that an operator should know. Returns the facts of an unclean
+-- end for the first start callback, or nil.
 function _M.report(opts)
     local info = sized("struct wm_node_info")
     lib.wm_node_describe(vm.node, info)
@@ -180,7 +180,7 @@ function _M.report(opts)
     return report_postmortem(info.instance)
 end
 
--- unclean: as report() returned it. An error of the callback goes on.
+-- unclean: as report() returned it. An error of the callback is raised again.
 function _M.start(start_cb, unclean)
     local held, why = lock.acquire_asleep(lock.MASTER_START, 0)
     if not held then

@@ -7,7 +7,7 @@ local limits = require("resty.worker.manager.constants").limits
 
 local _M = {}
 
--- What may be given, and what stands where it is not. Times in seconds.
+-- The options with their defaults. Times are in seconds.
 local defaults = {
     shm = false,
     name = false,

@@ -23,7 +23,7 @@ local FAILURES = CRASHES + bit_of(constants.EVENT_STALLED)
 
 local event = libwm.sized("struct wm_event")
 local taken = {} -- failures that are still to be told
-local telling = false -- by a thread that may have been ended
+local telling = false -- true: a thread tells, or was ended while it did
 
 local _M = {}
 
@@ -41,8 +41,8 @@ local function make_failure(e)
     return failure
 end
 
--- The mask of the kinds that this worker tells. Without a function for ends, it
--- leaves them to those that have one.
+-- The mask of the kinds that this worker tells. A worker without a function for
+-- ends leaves them to a worker that has one.
 function _M.kinds()
     return FAILURES + (vm.master_exit and bit_of(MASTER_EXIT) or 0)
 end
@@ -50,8 +50,8 @@ end
 -- Tells an event of one of these kinds. The caller has the lock.
 function _M.tell_event(e)
     if e.kind == MASTER_EXIT then
-        -- An end of this worker's own generation is its own work, or was left
-        -- by a sibling, and is no crash.
+        -- If the end is of this worker's own generation, this worker or a
+        -- sibling has made it, and it is no crash.
         tell.master_exit(e.generation, e.spell, e.generation ~= vm.generation)
     else
         tell.worker_failed(make_failure(e))
@@ -72,7 +72,7 @@ local function tell_all()
     end
 end
 
--- Tells all that is owed: in a timer, which waits for the lock.
+-- Tells all events that are owed, in a timer, which waits for the lock.
 function _M.tell()
     if (telling and lock.is_in_use())
        or (not taken[1] and lib.wm_events_owed(vm.node, _M.kinds()) == 0) then
@@ -89,8 +89,8 @@ function _M.tell()
     telling = false
 end
 
--- A crash keeps its record until it is taken. Where the table is full, this
--- takes all crashes at once; the first timer tells of them.
+-- A crash keeps its record until it is taken. If the table is full, this
+-- function takes all crashes at once; the first timer tells of them.
 function _M.make_room()
     while lib.wm_event_take(vm.node, CRASHES, event) == 1 do
         taken[#taken + 1] = make_failure(event)

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- What a worker is told of itself between its start and its exit: that it came
--- back from a stall, that it leads, that it leads no more.
+-- The events of a worker itself between its start and its exit: it came back
+-- from a stall, it leads, it leads no more.
 
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
@@ -13,11 +13,11 @@ local vm = require "resty.worker.manager.vm"
 local lib = libwm.lib
 
 local leader = libwm.sized("struct wm_leader")
-local telling = false -- by a thread that may have been ended
+local telling = false -- true: a thread tells, or was ended while it did
 
 local _M = {}
 
--- The term that this worker leads with, or nil. By asking, it stands.
+-- The term that this worker leads with, or nil. The worker stands as it asks.
 local function term()
     if vm.worker and lib.wm_leader_stand(vm.worker, leader) == 1 then
         return leader.term
@@ -61,7 +61,7 @@ local function tell_leader()
     end
 end
 
--- This worker exits, and could not have the lock.
+-- Logs the events of a worker that exits without the lock.
 function _M.not_given(err)
     while lib.wm_worker_recovery_take(vm.worker) == 1 do
         log.not_given("worker_recovered", vm.id, err)
@@ -72,8 +72,8 @@ function _M.not_given(err)
     end
 end
 
--- In a timer of a tracked worker, after each beat. The worker stands for the
--- lead whether or not there is a callback for it.
+-- Runs in a timer of a tracked worker, after each beat. The worker stands for
+-- the lead whether or not there is a callback for it.
 function _M.tell()
     local changed = term() ~= vm.leading and is_asked_for()
     if (telling and lock.is_in_use())

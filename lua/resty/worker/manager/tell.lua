@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- One function for each kind of event: it is handed what has happened, and
+-- One function for each kind of event: it gets the facts of the event, and
 -- calls the user's function for it. The caller has the lock, and sees to it
 -- that each event is told once.
 
@@ -16,7 +16,7 @@ local tonumber = tonumber
 
 local _M = {}
 
--- What the four arguments before it cannot say.
+-- The fifth argument of a callback: facts that the first four do not tell.
 local function make_info(event, generation, reason, spell)
     return {
         event = event, reason = reason,
@@ -94,7 +94,7 @@ function _M.leader(term)
     run_with_term("on_leader", term)
 end
 
--- It leads no more.
+-- This worker leads no more.
 function _M.leader_lost(term)
     run_with_term("on_leader_lost", term)
 end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- What a user may ask at any time, in any process of the node.
+-- The functions that a user may call at any time, in any process of the node.
 
 local ffi = require "ffi"
 local constants = require "resty.worker.manager.constants"
@@ -19,7 +19,7 @@ local BATCH = 64 -- entries of the event log that are read at a time
 local STATES, ROLES = constants.STATES, constants.ROLES
 local GENERATION_STATES = constants.GENERATION_STATES
 local EVENTS = constants.LOG_KINDS
--- What the value of an event is, by the first word of its name.
+-- The name of an event's value, by the first word of the event's name.
 local VALUES = {
     generation = "spell", worker = "join", leader = "term", lock = "holder",
 }
@@ -169,8 +169,8 @@ function _M.leader()
     return leader.mine == 1, leader.term, id
 end
 
--- For every request: it is compiled and allocates nothing. A worker that is not
--- tracked has no record to beat in.
+-- A user may call this for every request: it is compiled and allocates nothing.
+-- A worker that is not tracked has no record to beat in.
 function _M.beat()
     local worker = vm.worker or vm.host
     if not worker then

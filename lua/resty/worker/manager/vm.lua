@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- What this VM knows of its node and of its own worker: one table, filled in
--- init_by_lua*, inherited by the workers with the VM, shared by all files.
+-- All that this VM knows of its node and of its own worker. It is one table,
+-- which is filled in init_by_lua*. The workers inherit it with the VM, and all
+-- files share it.
 --
---   node          the library's handle; nil where this process takes no part
+--   node          the library's handle; nil if this process takes no part
 --   generation    number (uint64_t), begun in this VM
---   reason        what that generation is: "start", "reload", "upgrade"
+--   reason        why that generation began: "start", "reload", "upgrade"
 --   interval, overdue, lock_timeout   in ms
 --   master_exit, on_worker_failed, on_worker_recovered, on_leader,
 --   on_leader_lost   callbacks or nil
@@ -15,7 +16,7 @@
 -- and in a worker:
 --
 --   id            "<generation>-<pid>"
---   worker        the library's handle; nil where it is untracked or has left
+--   worker        the library's handle; nil if it is untracked or has left
 --   host          in a VM that lua_code_cache off makes for one request: the
 --                 handle of the worker that it runs in, which is not its own
 --   counted       it is a worker, not a helper
@@ -23,9 +24,9 @@
 --                 option privileged_agent asks
 --   worker_exit   callback or nil
 --   leading       the term that on_leader was told of, until it is lost
---   exit_told     its exit callback was begun, or cannot be
---   terminated    nginx told it to end at once while it waited: it waits for
---                 the lock no more
+--   exit_told     its exit callback has begun, or cannot begin
+--   terminated    nginx told it to end at once while it waited: it does not
+--                 wait for the lock any more
 --   left          exit_worker_by_lua* has ended it
 
 return {}

@@ -2,7 +2,7 @@
 -- Copyright The libwm authors
 
 -- A worker's life up to its exit: it joins, starts, and beats in a timer, which
--- also tells it what there is to tell.
+-- also tells its callbacks of events.
 
 local ffi = require "ffi"
 local constants = require "resty.worker.manager.constants"
@@ -115,7 +115,8 @@ local function become_live(kinds)
     return rc == 1
 end
 
--- What the start callback of a worker sees that the library does not count.
+-- The numbers for the start callback of a worker that the library does not
+-- count.
 local function own_counts()
     local n_prev, n_mine, n_next, _, spell = counts.with_me(1)
     return n_prev, n_mine, n_next, vm.reason, spell

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* What processes call when they are told, lives that consist of these calls,
+ * and what the test sees of the node. */
+
+#include "processes.h"
+
+static struct wm_worker *own(void)
+{
+    return wm_node_worker(node);
+}
+
+static long join_as(uint64_t id, uint32_t role, uint32_t overdue_ms)
+{
+    const struct wm_join_options options = {
+        .size = sizeof(options), .role = role, .overdue_ms = overdue_ms};
+    struct wm_worker *worker;
+
+    return wm_worker_join(node, id, &options, &worker);
+}
+
+static long lock_within(uint32_t wait_ms)
+{
+    const struct wm_lock_options options = {
+        .size = sizeof(options), .purpose = 1, .wait_ms = wait_ms};
+
+    return wm_lock_acquire(node, &options);
+}
+
+#define CALL(name, expression)                                                 \
+    long do_##name(UNUSED struct process *self, UNUSED uint64_t argument)      \
+    {                                                                          \
+        return expression;                                                     \
+    }
+
+CALL(begin, wm_generation_begin(node, &self->seen->id, &self->seen->number))
+CALL(abandon, wm_generation_abandon(node, argument))
+CALL(join, join_as(argument, WM_ROLE_WORKER, NEVER_OVERDUE))
+CALL(join_helper, join_as(argument, WM_ROLE_HELPER, NEVER_OVERDUE))
+CALL(join_overdue, join_as(argument, WM_ROLE_WORKER, 1))
+CALL(start, wm_worker_start(own(), &self->seen->counts))
+CALL(exit, wm_worker_exit_counts(own(), &self->seen->counts))
+CALL(drain, wm_worker_drain(own()))
+CALL(close, wm_generation_close(node, argument))
+CALL(take_exit, wm_generation_take_exit(node, argument, &self->seen->number))
+CALL(leave, wm_worker_leave(own()))
+CALL(beat, wm_beat(own()))
+CALL(sweep, wm_sweep(node, own()))
+CALL(take_event, wm_event_take(node, (uint32_t)argument, &self->seen->event))
+CALL(stand, wm_leader_stand(own(), &self->seen->leader))
+CALL(lock, lock_within((uint32_t)argument))
+CALL(try, wm_lock_try(node, 2, (int)argument))
+CALL(unlock, wm_lock_release(node))
+CALL(release, wm_node_release(node))
+
+long do_attach(struct process *self, uint64_t capacity)
+{
+    long error = node_return((uint32_t)capacity);
+
+    return error != 0 ? error : do_begin(self, 0);
+}
+
+long do_live(struct process *self, uint64_t capacity)
+{
+    long error = do_attach(self, capacity);
+
+    error = error != 0 ? error : do_join(self, self->seen->id);
+    return error != 0 ? error : do_start(self, 0);
+}
+
+/* ----------------------------------------------------------------- workers */
+
+static struct process *start(struct process *p, call_fn *join, uint64_t id)
+{
+    assert_ok(call(p, join, id));
+    assert_ok(call(p, do_start, 0));
+    return p;
+}
+
+struct process *new_worker(uint64_t id)
+{
+    return start(new_process(), do_join, id);
+}
+
+struct process *new_worker_of(struct process *master, uint64_t id)
+{
+    return start(process_fork(master), do_join, id);
+}
+
+struct process *new_helper(uint64_t id)
+{
+    return start(new_process(), do_join_helper, id);
+}
+
+struct process *new_only_worker(void)
+{
+    node_restart(1);
+    return new_worker(generation);
+}
+
+struct wm_worker *own_worker(uint64_t id)
+{
+    struct wm_counts counts;
+
+    assert_ok(join_as(id, WM_ROLE_WORKER, NEVER_OVERDUE));
+    assert_ok(wm_worker_start(own(), &counts));
+    return own();
+}
+
+int shut_down(struct process *p, uint64_t id, int *exits)
+{
+    assert_ok(call(p, do_exit, 0));
+    assert_ok(call(p, do_drain, 0));
+    call(p, do_close, id);
+    *exits = 0;
+    while (call(p, do_take_exit, id) == 1) {
+        ++*exits;
+    }
+    return p->seen->counts.mine;
+}
+
+void shut_down_last(struct process *p, uint64_t id)
+{
+    int exits;
+
+    assert_int_equal(shut_down(p, id, &exits), 1);
+    assert_int_equal(exits, 1);
+}
+
+void close_untaken(struct process *p, uint64_t id)
+{
+    assert_ok(call(p, do_drain, 0));
+    assert_int_equal(call(p, do_close, id), WM_CLOSED);
+}
+
+void process_depart(struct process *p)
+{
+    assert_ok(call(p, do_leave, 0));
+    process_quit(p);
+}
+
+void process_leave(struct process *p)
+{
+    assert_ok(call(p, do_drain, 0));
+    process_depart(p);
+}
+
+/* ----------------------------------------------------------------- looking */
+
+uint64_t begin(void)
+{
+    uint64_t id = 0;
+
+    assert_ok(wm_generation_begin(node, &id, NULL));
+    return id;
+}
+
+enum wm_state state_of(pid_t pid)
+{
+    struct wm_worker_info list[64];
+    uint32_t count;
+
+    assert_ok(wm_snapshot(node, list, sizeof(*list), COUNT(list), &count));
+    for (uint32_t i = 0; i < count; i++) {
+        if (list[i].pid == pid) {
+            return (enum wm_state)list[i].state;
+        }
+    }
+    return WM_FREE;
+}
+
+struct wm_generation_info generation_of(uint64_t id)
+{
+    struct wm_generation_info list[256];
+    uint32_t count = 0;
+
+    wm_generations(node, list, sizeof(*list), COUNT(list), &count);
+    for (uint32_t i = 0; i < count && i < COUNT(list); i++) {
+        if (list[i].id == id) {
+            return list[i];
+        }
+    }
+    return (struct wm_generation_info){0};
+}
+
+struct wm_counts counts_of(uint64_t id)
+{
+    struct wm_counts counts;
+
+    assert_true(wm_generation_counts(node, id, &counts) >= 0);
+    return counts;
+}
+
+void assert_generation(uint64_t id, enum wm_generation_state state,
+                       uint32_t spell)
+{
+    assert_int_equal(generation_of(id).state, state);
+    assert_int_equal(generation_of(id).spell, spell);
+}
+
+int sweep(void)
+{
+    return wm_sweep(node, NULL);
+}
+
+struct wm_event take(uint32_t kinds)
+{
+    struct wm_event event = {.size = sizeof(event)};
+
+    assert_int_equal(wm_event_take(node, kinds, &event), 1);
+    return event;
+}
+
+void assert_none_to_take(uint32_t kinds)
+{
+    struct wm_event event = {.size = sizeof(event)};
+
+    assert_int_equal(wm_event_take(node, kinds, &event), 0);
+}
+
+struct wm_node *open_reader(void)
+{
+    struct wm_node *reader = NULL;
+
+    assert_ok(wm_node_open(test_instance, NULL, &reader));
+    return reader;
+}
