@@ -89,6 +89,7 @@ static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
     }
     o = wm_occupant_of(r, word);
     *event = (struct wm_event){
+        .size = sizeof(*event),
         .kind = kind,
         .spell = (uint32_t)record_cold_spell_acquire(c),
         .generation = o.generation,
@@ -115,6 +116,7 @@ bool wm_event_take_end(struct wm_node *node, uint64_t id,
         return false;
     }
     *event = (struct wm_event){
+        .size = sizeof(*event),
         .kind = WM_EVENT_MASTER_EXIT,
         .spell = spell,
         .generation = id,

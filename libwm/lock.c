@@ -323,10 +323,7 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
             return error;
         }
     }
-    if (result != 0) {
-        return result;
-    }
-    for (;;) {
+    while (result == 0) {
         /* Loaded first: a release from here on makes the sleep return. */
         uint32_t wake = lock_wake_acquire(lock);
         uint64_t ms = PROBE_MS;
@@ -350,7 +347,9 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
             return -ETIMEDOUT;
         }
         sleep_on(&lock->wake, wake, ms);
+        result = wm_node_usable(node); /* still */
     }
+    return result;
 }
 
 /* Beats, frees the word, counts, wakes. If the process dies after it has freed

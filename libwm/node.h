@@ -43,9 +43,11 @@ struct wm_worker {
     uint32_t expected;
     uint32_t role;
     _Atomic uint32_t recovered; /* of its stalls, how many were taken */
+    uint32_t reason;            /* of its start */
     enum wm_step step;
     uint32_t kinds; /* of events that its start or exit gives */
     uint32_t most;  /* events that its exit may still give */
+    bool exit_begun;
     bool start_given;
     bool exit_given;
     bool drained_given;

@@ -50,7 +50,15 @@ static struct wm_event own_event(const struct wm_worker *w, uint32_t kind)
     };
 }
 
-/* ------------------------------------------------------------------ start */
+/* What both next functions look at first. */
+static int may_go_on(struct wm_worker *w)
+{
+    if (wm_worker_record(w) == NULL) {
+        w->step = WM_STEP_NONE;
+        return -ECHILD;
+    }
+    return wm_node_usable(w->node);
+}
 
 static int begin(struct wm_worker *w, enum wm_step step, uint32_t kinds)
 {
@@ -62,28 +70,36 @@ static int begin(struct wm_worker *w, enum wm_step step, uint32_t kinds)
     return 0;
 }
 
+/* ------------------------------------------------------------------ start */
+
 int wm_start_begin(struct wm_worker *worker, uint32_t kinds)
 {
     WM_REQUIRE(worker);
-    if (worker->step >= WM_STEP_OWED && wm_worker_record(worker) != NULL) {
-        return -ESTALE; /* its exit has begun */
+    if (worker->exit_begun && wm_worker_record(worker) != NULL) {
+        return -ESTALE;
     }
     return begin(worker, WM_STEP_START, kinds);
 }
 
 static int start_next(struct wm_worker *worker, struct wm_event *event)
 {
-    int error;
+    int error = may_go_on(worker);
 
+    if (error != 0) {
+        return error;
+    }
+    if (worker->exit_begun) {
+        return -ESTALE;
+    }
     if (worker->step != WM_STEP_START) {
         return 0;
     }
-    worker->step = WM_STEP_NONE;
     *event = own_event(worker, WM_EVENT_WORKER_START);
     error = wm_worker_start(worker, &event->counts);
     if (error < 0) {
-        return error;
+        return error; /* again, if it is called again */
     }
+    worker->step = WM_STEP_NONE;
     if (worker->start_given || !gives(worker, WM_EVENT_WORKER_START)) {
         return 0;
     }
@@ -102,6 +118,7 @@ int wm_exit_begin(struct wm_worker *worker, uint32_t kinds)
     /* If the node seems to owe more than that, a process has scribbled, or
      * another worker gives the rest. */
     worker->most = g->capacity + g->generations + 2; /* its exit, its drain */
+    worker->exit_begun = true;
     return begin(worker, WM_STEP_OWED, kinds);
 }
 
@@ -183,12 +200,8 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event)
 
 static int exit_next(struct wm_worker *worker, struct wm_event *event)
 {
-    int error = wm_node_usable(worker->node);
+    int error = may_go_on(worker);
 
-    if (wm_worker_record(worker) == NULL) {
-        worker->step = WM_STEP_NONE;
-        return -ECHILD;
-    }
     if (error != 0) {
         return error;
     }

@@ -385,8 +385,8 @@ struct wm_join_options {
 
 /* Joins the calling process to generation id. The worker is JOINING afterwards,
  * so that no other worker takes itself for the last one. A process has at most
- * one worker in each node; once it has joined, it cannot begin a generation
- * there.
+ * one worker in each node; once it has joined, or found no room, it cannot
+ * begin a generation there.
  * worker: out; the handle is the node's, and ends with it.
  * Returns 0; -EINVAL; -EALREADY: this process is a worker already; -ENOBUFS:
  * the table is full of living workers, and of crashes that nobody has taken
@@ -778,9 +778,10 @@ int wm_start_begin(struct wm_worker *worker, uint32_t kinds);
 
 /* Makes the worker LIVE, as wm_worker_start() does, and returns its start.
  * event: size in; out, WM_EVENT_WORKER_START with its counts.
- * Returns 1: give this event; 0: done; -ECHILD; -ESTALE: the worker has
- * drained, or lost its record; -EINVAL: the size. The worker's own act.
- * Lock-free; asks the kernel about each worker. */
+ * Returns 1: give this event; 0: done; -ECHILD; -ESTALE: the worker's exit has
+ * begun, it has drained, or lost its record; -EUCLEAN; -EINVAL: the size. After
+ * an error the worker has not started: a further call tries again. The worker's
+ * own act. Lock-free; asks the kernel about each worker. */
 int wm_start_next(struct wm_worker *worker, struct wm_event *event);
 
 /* Waits for the lock, starts the worker, gives its start, releases the lock.

@@ -188,8 +188,6 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     if (wm_worker_record(w) != NULL) {
         return -EALREADY;
     }
-    /* From here on this process is a worker, tracked or not. */
-    node->joined = true;
     w->pid = wm_ident_pid(wm_self_ident());
     w->live = wm_word(WM_LIVE, w->pid, 0);
     w->generation = id;
@@ -198,6 +196,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->spell = 0;
     wm_worker_set_recovered(w, 0);
     w->step = WM_STEP_NONE;
+    w->exit_begun = false;
     w->start_given = false;
     w->exit_given = false;
     w->end_owed = false;
@@ -216,6 +215,8 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     if (error == 0) {
         *worker = w;
     }
+    /* From here on this process is a worker, tracked or not. */
+    node->joined = node->joined || error == 0 || error == -ENOBUFS;
     return error;
 }
 
@@ -285,11 +286,12 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
     error = wm_record_change_state(worker, WM_LIVE);
     if (error == 0) {
         wm_log_worker(worker, WM_LOG_WORKER_LIVE);
+        worker->reason = start_reason(worker);
     }
     if (error >= 0) {
         wm_counts_of(worker->node, worker->generation, WM_COUNT_START, counts);
         counts->spell = worker->spell;
-        counts->reason = start_reason(worker);
+        counts->reason = worker->reason;
     }
     return error < 0 ? error : 0;
 }

@@ -41,6 +41,10 @@ static void expect_nothing_is_done(struct wm_worker *worker)
     assert_int_equal(wm_event_take(node, ~0u, &event), -EUCLEAN);
     assert_int_equal(wm_leader_stand(worker, &leader), -EUCLEAN);
     assert_int_equal(wm_worker_start(worker, &counts), -EUCLEAN);
+    assert_ok(wm_start_begin(worker, WM_EVENTS_ALL));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(wm_start_next(worker, &event), -EUCLEAN);
+    }
     assert_int_equal(wm_worker_exit_counts(worker, &counts), -EUCLEAN);
     assert_int_equal(wm_worker_drain(worker), -EUCLEAN);
     assert_ok(wm_exit_begin(worker, WM_EVENTS_ALL));

@@ -147,6 +147,17 @@ NODE_TEST(a_helpers_crash_is_no_workers_death_nor_its_start_a_respawn)
     assert_int_equal(a->seen->counts.reason, WM_REASON_RESPAWN);
 }
 
+NODE_TEST(a_start_that_is_asked_for_again_replaces_nobody)
+{
+    struct process *a = new_worker(generation);
+
+    crash(new_worker(generation));
+    assert_ok(call(a, do_start, 0));
+    assert_int_equal(a->seen->counts.reason, WM_REASON_START);
+    a = new_worker(generation);
+    assert_int_equal(a->seen->counts.reason, WM_REASON_RESPAWN);
+}
+
 NODE_TEST(a_sweep_without_a_callback_lets_crashes_go)
 {
     node_restart(1);

@@ -290,6 +290,16 @@ EMPTY_NODE_TEST(the_current_one_of_a_living_master_keeps_its_record)
     assert_ok(call(a, do_join, 1));
 }
 
+/* The process may still be a master. */
+EMPTY_NODE_TEST(a_failed_join_makes_no_worker)
+{
+    const struct wm_join_options options = {.size = sizeof(options)};
+    struct wm_worker *w;
+
+    assert_int_equal(wm_worker_join(node, 99, &options, &w), -ESTALE);
+    assert_int_equal(begin(), 1);
+}
+
 EMPTY_NODE_TEST(a_forgotten_one_cannot_be_joined)
 {
     assert_int_equal(call(new_process(), do_join, 7), -ESTALE);

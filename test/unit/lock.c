@@ -261,8 +261,8 @@ EMPTY_NODE_TEST(the_sequence_wraps_without_touching_the_rest)
 
 /* ------------------------------------------------------------------- turns */
 
-/* The clock is frozen: a signature is fresh for so long as a test wants, however
- * slow the machine is. */
+/* The clock is frozen: a signature is fresh for so long as a test wants,
+ * however slow the machine is. */
 #define TURN_TEST(name) TEST_WITH(generation_set_up, clock_tear_down, name)
 
 TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
@@ -322,6 +322,19 @@ TURN_TEST(a_sleeper_that_is_woken_leaves_the_lock_to_a_poller_that_has_signed)
     assert_ok(call(a, do_try, 1));
     assert_ok(call(a, do_unlock, 0));
     assert_ok(call_end(b));
+}
+
+NODE_TEST(a_waiter_gives_up_when_the_segment_is_spoilt)
+{
+    struct process *a = new_process(), *b = new_process();
+
+    assert_ok(call(a, do_lock, 0));
+    call_begin(b, do_lock, 0);
+    await(one_sleeps());
+    header()->magic ^= 1;
+    assert_int_equal(call_end(b), -EUCLEAN);
+    header()->magic ^= 1;
+    assert_ok(call(a, do_unlock, 0));
 }
 
 TURN_TEST(a_worker_beats_while_it_waits_and_as_it_unlocks)

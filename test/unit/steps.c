@@ -26,6 +26,7 @@ static void note(const struct wm_event *event, UNUSED void *argument)
 {
     const size_t n = strlen(given.text);
 
+    assert_int_equal(event->size, sizeof(*event));
     snprintf(given.text + n, sizeof(given.text) - n, "%s%s", n > 0 ? " " : "",
              names[event->kind]);
     given.is_drained |= event->kind == WM_EVENT_DRAINED;
@@ -114,6 +115,46 @@ NODE_TEST(a_start_without_the_lock_gives_nothing_and_one_begun_anew_does_once)
         assert_ok(give_rest(wm_start_next));
     }
     assert_given("start");
+}
+
+/* Also if it is asked again. */
+static void assert_no_start(int error)
+{
+    struct wm_event event = {.size = sizeof(event)};
+
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(wm_start_next(w, &event), error);
+    }
+}
+
+NODE_TEST(a_start_that_cannot_be_is_never_said_to_be_done)
+{
+    join_and_start();
+    assert_ok(wm_exit_run(w, NULL, note, NULL));
+    assert_int_equal(wm_start_begin(w, WM_EVENTS_ALL), -ESTALE);
+    assert_no_start(-ESTALE);
+    assert_ok(wm_worker_leave(w));
+    assert_int_equal(wm_start_begin(w, WM_EVENTS_ALL), -ECHILD);
+    assert_no_start(-ECHILD);
+}
+
+static void fork_now(UNUSED const struct wm_event *event, void *pid)
+{
+    *(pid_t *)pid = fork_child();
+}
+
+NODE_TEST(a_child_that_is_forked_in_a_start_has_not_started)
+{
+    pid_t pid = -1;
+    int result;
+
+    join();
+    result = wm_start_run(w, NULL, fork_now, &pid);
+    if (pid == 0) {
+        _exit(result == -ECHILD ? 0 : 1);
+    }
+    assert_ok(result);
+    assert_ok(child_status(pid));
 }
 
 static void be_two(void)
