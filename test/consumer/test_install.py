@@ -61,7 +61,8 @@ def test_a_header_compiles_alone(stage, compiler, header, language):
     *names("test/unit/*facade*.cpp"), "cpp/example/prefork.cpp"])
 def test_what_uses_the_facade_compiles_clean(stage, compiler, program):
     stage.run(compiler, "-std=c++20", *STRICT, "-fsyntax-only",
-              os.path.join(ROOT, program), "-I", stage.include)
+              os.path.join(ROOT, program), "-I", stage.include,
+              "-I", os.path.join(ROOT, "test/support"))
 
 
 def test_the_facades_example_compiles_clean(stage):

@@ -123,7 +123,7 @@ extern struct ledger {
     struct wm_event event[LEDGER_SIZE];
     long result[2]; /* of the operations of a pair */
     struct seen seen[2];
-} * ledger;
+} *ledger;
 
 /* Notes one event, as a wm_event_fn; or the end of a spell. */
 void ledger_note(const struct wm_event *event, void *unused);

@@ -27,7 +27,7 @@ struct operation {
 static struct result {
     int error;
     char name[WM_NAME_SIZE]; /* of the file that it takes part in */
-} * result;
+} *result;
 
 static struct stepped stepped;
 static struct wm_node *node; /* the child's */

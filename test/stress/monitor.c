@@ -5,10 +5,10 @@
  * that look all the time, subscribers that come and go, forks in between.
  *
  * Every view proves itself: pids can be, lists are in order, numbers count up.
- * Freed memory is overwritten, so that a view or a subscriber that is used after
- * its end does not look like one, and the sanitizers see it in their own way.
- * The work is bounded by the node's: so
- * many lives, so many joins in each. The moments are random. */
+ * Freed memory is overwritten, so that a view or a subscriber does not look
+ * like one after its end, and the sanitizers see that it is used. The work is
+ * bounded by the node's: so many lives, so many joins in each. The moments are
+ * random. */
 
 #include "processes.h"
 #include "watch.h"
@@ -103,9 +103,9 @@ struct subscriber {
     uint64_t last;
 };
 
-/* A thread, and its subscribers. Those that leave by themselves stay here, as no
- * call tells when their last one is over. None of them is allocated: a child has
- * no thread that would free it. */
+/* A thread, and its subscribers. Those that leave by themselves stay here, as
+ * no call tells when their last one is over. None of them is allocated: a child
+ * has no thread that would free it. */
 struct owner {
     unsigned seed;
     struct subscriber present;

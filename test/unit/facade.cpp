@@ -17,7 +17,7 @@ static_assert(std::is_base_of_v<std::system_error, wm::error>);
 // The forms that fill a code do not throw.
 static_assert(noexcept(std::declval<wm::node &>().snapshot(
                   std::declval<std::error_code &>()))
-                  &&noexcept(std::declval<wm::worker &>().beat(
+                  && noexcept(std::declval<wm::worker &>().beat(
                       std::declval<std::error_code &>())) &&
               !noexcept(std::declval<wm::worker &>().beat()));
 
@@ -61,38 +61,38 @@ FACADE_TEST(every_call_that_fails_says_so)
     std::error_code ec;
 
     const auto read_only = std::errc::read_only_file_system;
-    ASSERT_FAILS(read_only, wm::generation::begin(reader, ec...));
+    ASSERT_FAILS(read_only, wm::generation::begin(reader, into...));
     assert_false(bool(wm::generation::begin(reader, ec)));
-    ASSERT_FAILS(read_only, wm::worker::join(reader, 1, {}, ec...));
-    ASSERT_FAILS(read_only, reader.close_generation(1, ec...));
-    ASSERT_FAILS(read_only, foreign.lock(ec...));
-    ASSERT_FAILS(read_only, foreign.try_lock(ec...));
-    ASSERT_FAILS(read_only, foreign.try_lock_for(1ms, ec...));
+    ASSERT_FAILS(read_only, wm::worker::join(reader, 1, {}, into...));
+    ASSERT_FAILS(read_only, reader.close_generation(1, into...));
+    ASSERT_FAILS(read_only, foreign.lock(into...));
+    ASSERT_FAILS(read_only, foreign.try_lock(into...));
+    ASSERT_FAILS(read_only, foreign.try_lock_for(1ms, into...));
     assert_false(foreign.owns());
 
     const auto already = std::errc::connection_already_in_progress;
-    ASSERT_FAILS(already, wm::worker::join(n, l.g.id(), {}, ec...));
+    ASSERT_FAILS(already, wm::worker::join(n, l.g.id(), {}, into...));
     assert_false(bool(wm::worker::join(n, l.g.id(), {}, ec)));
 
     finish(n, l.w);
-    ASSERT_FAILS(stale, gone.start(ec...));
+    ASSERT_FAILS(stale, gone.start(into...));
     l.w.close();
     const auto child = std::errc::no_child_process;
-    ASSERT_FAILS(child, gone.exit_counts(ec...));
-    ASSERT_FAILS(child, gone.drain(ec...));
-    ASSERT_FAILS(child, gone.stand(ec...));
-    ASSERT_FAILS(stale, gone.beat(ec...));
-    ASSERT_FAILS(stale, gone.beat_at(wm::now(), ec...));
-    ASSERT_FAILS(stale, gone.tick(1s, ec...));
+    ASSERT_FAILS(child, gone.exit_counts(into...));
+    ASSERT_FAILS(child, gone.drain(into...));
+    ASSERT_FAILS(child, gone.stand(into...));
+    ASSERT_FAILS(stale, gone.beat(into...));
+    ASSERT_FAILS(stale, gone.beat_at(wm::now(), into...));
+    ASSERT_FAILS(stale, gone.tick(1s, into...));
     wm::worker twice(gone.handle());
     twice.close(ec);
     assert_true(ec == child && !twice);
 
     const auto missing = std::errc::no_such_file_or_directory;
     const char *const file = "wm.x.0123456789abcdef";
-    ASSERT_FAILS(missing, wm::node::open("x", "/none", ec...));
-    ASSERT_FAILS(missing, wm::node::unlink(file, "/none", ec...));
-    ASSERT_FAILS(missing, wm::node::list(nullptr, "/none", ec...));
+    ASSERT_FAILS(missing, wm::node::open("x", "/none", into...));
+    ASSERT_FAILS(missing, wm::node::unlink(file, "/none", into...));
+    ASSERT_FAILS(missing, wm::node::list(nullptr, "/none", into...));
     assert_true(wm::node::list(nullptr, "/none", ec).empty());
 }
 
@@ -107,9 +107,9 @@ FACADE_TEST(a_worker_acts_and_is_told_of_in_snapshot_and_log)
     assert_int_equal(w.generation(), l.g.id());
     assert_int_equal(w.spell(), 1);
     assert_int_equal(w.recoveries(), 0);
-    ASSERT_WELL(w.beat(ec...));
-    ASSERT_WELL(w.beat_at(std::chrono::steady_clock::now(), ec...));
-    ASSERT_WELL(w.tick(1s, ec...));
+    ASSERT_WELL(w.beat(into...));
+    ASSERT_WELL(w.beat_at(std::chrono::steady_clock::now(), into...));
+    ASSERT_WELL(w.tick(1s, into...));
     assert_int_equal(w.exit_counts(ec).mine, 1);
 
     assert_int_equal(w.stand().mine, 1);
@@ -135,7 +135,7 @@ FACADE_TEST(a_worker_acts_and_is_told_of_in_snapshot_and_log)
     const auto age =
         std::chrono::system_clock::now() - wm::wall_at(log[1].time);
     assert_true(age < 1h && age > -1h);
-    ASSERT_WELL(w.drain(ec...));
+    ASSERT_WELL(w.drain(into...));
 }
 
 FACADE_TEST(durations_do_not_wrap_into_no_limit)

@@ -91,7 +91,7 @@ inline bool add_test(const char *name, CMUnitTestFunction test)
     void name(void **)
 
 // Whether both forms of a call fail so: the one that throws, and the one that
-// fills a code. It is given as an expression with `ec...` as its last argument.
+// fills a code. It is an expression with `into...` as its last argument.
 template <class Code, class Call>
 bool fails(Code why, Call call)
 {
@@ -106,7 +106,7 @@ bool fails(Code why, Call call)
     return false;
 }
 #define ASSERT_FAILS(why, ...)                                                 \
-    assert_true(fails(why, [&](auto &...ec) { (void)(__VA_ARGS__); }))
+    assert_true(fails(why, [&](auto &...into) { (void)(__VA_ARGS__); }))
 
 // Whether both forms go well, and the caller need not know of a condition.
 template <class Call>
@@ -118,7 +118,7 @@ bool is_well(Call call)
            call() == wm::condition::none;
 }
 #define ASSERT_WELL(...)                                                       \
-    assert_true(is_well([&](auto &...ec) { return __VA_ARGS__; }))
+    assert_true(is_well([&](auto &...into) { return __VA_ARGS__; }))
 
 // Moved, never copied, by no step that can throw.
 template <class T>
@@ -129,17 +129,15 @@ inline constexpr bool moves =
 
 // Owners are so, and closed in two forms.
 template <class T>
-concept owner = requires(T &t, std::error_code &ec)
-{
+concept owner = requires(T &t, std::error_code &ec) {
     requires moves<T> && std::is_nothrow_default_constructible_v<T>;
     requires !noexcept(t.close());
     {
         t.close()
-        } -> std::same_as<wm::condition>;
+    } -> std::same_as<wm::condition>;
     {
         t.close(ec)
-    }
-    noexcept->std::same_as<wm::condition>;
+    } noexcept -> std::same_as<wm::condition>;
 };
 
 // Takes the object twice, so that no compiler sees that it is the same.
@@ -158,7 +156,7 @@ void move_around(T &t)
     T other = std::move(t);
 
     assert_false(bool(t));
-    ASSERT_WELL(t.close(ec...));
+    ASSERT_WELL(t.close(into...));
     assert_true(other && other.handle() == handle);
     move_to(t, other);
     assert_false(bool(other));

@@ -22,11 +22,11 @@ template <class Reference, class Owner, class Handle>
 inline constexpr bool refers_to =
     std::is_trivially_copyable_v<Reference> &&
     sizeof(Reference) == sizeof(void *) &&
-    std::is_nothrow_default_constructible_v<
-        Reference> &&std::is_nothrow_convertible_v<Owner &, Reference>
-        &&std::is_nothrow_convertible_v<const Owner &, Reference>
-            &&std::is_nothrow_convertible_v<Reference, Reference>
-                &&std::is_nothrow_convertible_v<const Reference, Reference> &&
+    std::is_nothrow_default_constructible_v<Reference> &&
+    std::is_nothrow_convertible_v<Owner &, Reference> &&
+    std::is_nothrow_convertible_v<const Owner &, Reference> &&
+    std::is_nothrow_convertible_v<Reference, Reference> &&
+    std::is_nothrow_convertible_v<const Reference, Reference> &&
     !std::is_convertible_v<Handle *, Reference> &&
     std::is_nothrow_constructible_v<Reference, Handle *> &&
     !std::is_constructible_v<Reference, Owner> &&
@@ -113,9 +113,9 @@ FACADE_TEST(owners_move_and_are_closed_once)
     move_around(l.w);
     assert_true(l.g.begun() && l.w.has_record());
     finish(l.n, l.w);
-    ASSERT_WELL(l.w.close(ec...));
-    ASSERT_WELL(l.g.close(ec...));
-    ASSERT_WELL(l.n.close(ec...));
+    ASSERT_WELL(l.w.close(into...));
+    ASSERT_WELL(l.g.close(into...));
+    ASSERT_WELL(l.n.close(into...));
     assert_false(bool(l.n) || bool(l.g) || bool(l.w));
 }
 
@@ -216,7 +216,7 @@ FACADE_TEST(the_lock_serves_standard_guards)
         assert_int_equal(holder.own, 1);
         assert_false(lock.try_lock());
         ASSERT_FAILS(std::errc::resource_deadlock_would_occur,
-                     lock.lock(ec...));
+                     lock.lock(into...));
         assert_true(lock.owns());
     }
     assert_int_equal(n.lock_holder().pid, 0);

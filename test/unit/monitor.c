@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The monitor: what a view tells, and when there is a new one; which subscribers
- * are told and in what order, as they come and go, also in their own calls; what
- * waits for the end of a call; how the thread ends. */
+/* The monitor: what a view tells, and when there is a new one; which
+ * subscribers are told and in what order, as they come and go, also in their
+ * own calls; what waits for the end of a call; how the thread ends. */
 
 #include "inside.h"
 #include "watch.h"

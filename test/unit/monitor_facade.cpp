@@ -18,15 +18,10 @@ static_assert(std::ranges::sized_range<wm::monitor_view>);
 
 // A temporary view may be gone through, but gives nothing that outlives it.
 template <class View>
-concept gives_generations = requires(View &&v)
-{
-    std::forward<View>(v).generations();
-};
+concept gives_generations =
+    requires(View &&v) { std::forward<View>(v).generations(); };
 template <class View>
-concept gives_workers = requires(View &&v)
-{
-    std::forward<View>(v).begin();
-};
+concept gives_workers = requires(View &&v) { std::forward<View>(v).begin(); };
 static_assert(gives_generations<const wm::monitor_view &> &&
               gives_workers<const wm::monitor_view &>);
 static_assert(!gives_generations<wm::monitor_view> &&
@@ -125,7 +120,7 @@ FACADE_TEST(a_failure_throws_or_fills_the_code)
     std::error_code ec;
 
     ASSERT_FAILS(std::errc::invalid_argument,
-                 wm::monitor::create("", nullptr, {}, ec...));
+                 wm::monitor::create("", nullptr, {}, into...));
     assert_false(bool(wm::monitor::create("", nullptr, {}, ec)));
 }
 
@@ -156,7 +151,7 @@ FACADE_TEST(a_subscriber_is_told_until_its_subscription_ends)
     assert_true(s.m.view().live());
     s.w.stand();
     told.wait(0);
-    ASSERT_WELL(a.close(ec...));
+    ASSERT_WELL(a.close(into...));
     assert_false(bool(a));
 
     const int before = told;
@@ -202,12 +197,12 @@ FACADE_TEST(what_would_wait_for_itself_is_refused)
         const auto view = s.m.view();
         const auto deadlock = std::errc::resource_deadlock_would_occur;
 
-        ASSERT_FAILS(deadlock, a.close(ec...));
-        ASSERT_FAILS(deadlock, s.m.close(ec...));
+        ASSERT_FAILS(deadlock, a.close(into...));
+        ASSERT_FAILS(deadlock, s.m.close(into...));
         assert_true(bool(a) && bool(s.m));
     }
-    ASSERT_WELL(a.close(ec...));
-    ASSERT_WELL(s.m.close(ec...));
+    ASSERT_WELL(a.close(into...));
+    ASSERT_WELL(s.m.close(into...));
     assert_false(bool(a) || bool(s.m));
 }
 

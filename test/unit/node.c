@@ -121,7 +121,7 @@ DIRECTORY_TEST(two_instances_in_one_process_do_not_mix)
     }
 }
 
-/* ---------------------------------------------------- the living and the dead */
+/* -------------------------------------------------- the living and the dead */
 
 DIRECTORY_TEST(the_dead_may_be_unlinked_and_nothing_else)
 {

@@ -4,8 +4,8 @@
 /* Which process lives: real ones, alive, zombies, reaped, stopped, and what is
  * left of the proof where the kernel refuses its better answers. Death is
  * proven, so that a process that cannot be seen is alive. And what the clocks
- * may show: a pause between two looks, a sleep of the machine, the moments after
- * boot and after 17 years. */
+ * may show: a pause between two looks, a sleep of the machine, the moments
+ * after boot and after 17 years. */
 
 #include "process.h"
 #include "clock.h"
