@@ -43,13 +43,19 @@ condition run(Run run, worker_ref worker, Give &give,
 }
 
 template <class Next>
-std::optional<wm_event> next(Next next, worker_ref worker, std::error_code &ec)
+std::optional<wm_event> next(Next next, worker_ref worker, std::error_code &ec,
+                             condition *end = nullptr)
 {
     auto event = blank<wm_event>();
+    const condition result = noted(next(worker.handle(), &event), ec);
 
-    return noted(next(worker.handle(), &event), ec) == condition{1}
-               ? std::optional(event)
-               : std::nullopt;
+    if (result == condition{1}) {
+        return event;
+    }
+    if (end != nullptr) {
+        *end = result;
+    }
+    return std::nullopt;
 }
 
 } // namespace detail
@@ -57,7 +63,8 @@ std::optional<wm_event> next(Next next, worker_ref worker, std::error_code &ec)
 
 /// Waits for the lock, makes the worker live, gives its start to the function,
 /// releases the lock. std::errc::timed_out: the worker is live, and its start
-/// was not given. Maps wm_start_run().
+/// was not given. The thread must not be cancelled in the function, since no
+/// unwinding passes through C. Maps wm_start_run().
 template <class Give>
     requires std::invocable<Give &, const wm_event &>
 void run_start(worker_ref worker, Give &&give, const lock_options &options = {})
@@ -80,7 +87,8 @@ void run_start(worker_ref worker, Give &&give, const lock_options &options,
 
 /// Waits for the lock, gives all events of the worker's exit to the function,
 /// releases the lock; the worker has drained afterwards. std::errc::timed_out:
-/// it has drained, and nothing was given. Maps wm_exit_run().
+/// it has drained, and nothing was given. As with run_start(), the thread must
+/// not be cancelled in the function. Maps wm_exit_run().
 template <class Give>
     requires std::invocable<Give &, const wm_event &>
 void run_exit(worker_ref worker, Give &&give, const lock_options &options = {})
@@ -122,11 +130,14 @@ inline condition begin_exit(worker_ref worker, std::uint32_t kinds,
 {
     return detail::noted(wm_exit_begin(worker.handle(), kinds), ec);
 }
-/// Returns the next event to give, and nothing at the end. Maps wm_exit_next().
+/// Returns the next event to give, and nothing at the end; then *end, if it is
+/// given, is condition::closed if this worker has closed its generation, whose
+/// end stays owed to another. Maps wm_exit_next().
 inline std::optional<wm_event> next_of_exit(worker_ref worker,
-                                            std::error_code &ec) noexcept
+                                            std::error_code &ec,
+                                            condition *end = nullptr) noexcept
 {
-    return detail::next(wm_exit_next, worker, ec);
+    return detail::next(wm_exit_next, worker, ec, end);
 }
 
 } // namespace wm

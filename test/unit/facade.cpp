@@ -7,6 +7,7 @@
 #include "facade.hpp"
 
 #include <cmath>
+#include <mutex>
 #include <stdexcept>
 #include <vector>
 
@@ -214,6 +215,41 @@ FACADE_TEST(events_are_taken_or_given)
     n.close_generation(g.id());
     assert_int_equal(n.events_owed(1u << WM_EVENT_MASTER_EXIT), 1);
     assert_int_equal(n.take_event()->kind, WM_EVENT_MASTER_EXIT);
+}
+
+// What next returns is given, until nothing is left.
+template <class Next>
+std::vector<std::uint32_t> kinds_of(Next next)
+{
+    std::vector<std::uint32_t> told;
+
+    while (const auto event = next()) {
+        told.push_back(event->kind);
+    }
+    return told;
+}
+
+FACADE_TEST(a_start_and_an_exit_are_stepped_through)
+{
+    wm::node n = attach();
+    const wm::generation g = wm::generation::begin(n);
+    const wm::worker w = wm::worker::join(n, g.id());
+    wm::lifecycle_lock lock(n);
+    const std::lock_guard guard(lock);
+    wm::condition end = wm::condition::none;
+    std::error_code ec;
+
+    wm::begin_start(w, WM_EVENTS_ALL, ec);
+    assert_true(kinds_of([&] { return wm::next_of_start(w, ec); }) ==
+                std::vector<std::uint32_t>{WM_EVENT_WORKER_START});
+    wm::begin_exit(w, 1u << WM_EVENT_WORKER_EXIT, ec);
+    assert_true(kinds_of([&] { return wm::next_of_exit(w, ec, &end); }) ==
+                std::vector<std::uint32_t>{WM_EVENT_WORKER_EXIT});
+    assert_false(bool(ec));
+    assert_true(end == wm::condition::closed);
+    assert_int_equal(n.take_event()->kind, WM_EVENT_MASTER_EXIT);
+    wm::begin_start(w, WM_EVENTS_ALL, ec);
+    assert_true(ec == stale);
 }
 
 FACADE_TEST(an_exception_of_the_giver_comes_out_after_the_lock)
