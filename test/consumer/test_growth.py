@@ -21,7 +21,7 @@ from conftest import BUILD, ROOT, run, source
 
 SANITIZED = "-fsanitize=address"
 PROGRAMS = [f"{ROOT}/test/unit/{x}.cpp"
-            for x in ("facade", "facade_lock", "monitor_facade")]
+            for x in ("facade", "facade_owners", "monitor_facade")]
 
 
 @pytest.fixture(scope="module", name="versions")
