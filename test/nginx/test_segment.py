@@ -13,6 +13,7 @@ import pytest
 import conf
 import proc
 import segment
+from conf import NO_CALLBACK, Lua
 from proc import wait
 from rows import born, life, master_exit, master_start, respawn, stopped
 
@@ -271,3 +272,83 @@ def test_every_worker_says_once_that_the_segment_is_lost_and_serves_on(
     before = n.rows()
     n.start_again()
     n.stop(before + life(3))
+
+
+# --- a worker that makes countless events up ----------------------------------
+
+MOST = 64       # of a kind that one timer, or one exit, tells
+NOT_GIVEN = "worker manager: not given: "
+
+
+def told_in_turn(event):
+    """Lua of a callback that notes the how many-th of its timer it is."""
+    return f"""
+        local ctx = ngx.ctx
+        ctx.{event} = (ctx.{event} or 0) + 1
+        require("wmt").note("{event}", {{ turn = ctx.{event} }})"""
+
+
+@pytest.mark.parametrize("owed, events", [
+    ({"slot": 0}, ("failed", "recovered")), ({"generation": 1}, ("ended",))])
+def test_events_without_number_keep_no_worker_in_its_timer(make, owed, events):
+    """It tells some and goes on; the rest is told at the next interval. Of
+    ends, the next start says how many are left."""
+    n = make(opts={
+        "interval": 0.1,
+        "on_worker_failed": Lua(f'function() {told_in_turn("failed")} end'),
+        "on_worker_recovered": Lua(
+            f'function() {told_in_turn("recovered")} end')},
+             callbacks={"master_exit": f"""
+        if not ngx.worker.exiting() then {told_in_turn("ended")} end"""})
+    n.start()
+    n.modelled = n.complete = False
+    n.expect(r"worker 1-\d+ (stalled|recovered)")
+    segment.owe(n.segments()[0], **owed)
+    for event in events:
+        n.wait_note(event, 2 * MOST + 1)
+        assert max(x["turn"] for x in n.notes(event)) == MOST
+    assert n.get() == 204
+    if "slot" in owed:      # they end with their worker
+        n.replace(next(x["by"] for x in n.events("worker_start")
+                       if x["info"]["slot"] == 0))
+        n.stop()
+    else:
+        n.end("QUIT")
+        assert n.start_again(unclean=True)["exits_owed"] > 1000
+
+
+def test_recoveries_without_number_are_not_told_of_without_end(make):
+    """By a worker that exits without the lock."""
+    n = make(opts={"interval": 3600, "failed": 3600, "lock_timeout": 0.3},
+             exit_worker=False, callbacks={"worker_exit": """
+        if not wmt.opened("exit") then wmt.gate("exit") end"""}).start()
+    n.modelled = n.complete = n.succeeds = False
+    n.expect(NOT_GIVEN)
+    first, second = n.events("worker_start", 1)
+    n.signal("QUIT", second["by"])
+    n.wait_note("gate")
+    segment.owe(n.segments()[0], slot=first["info"]["slot"])
+    n.signal("QUIT", first["by"])
+    n.wait_gone([first["by"]])
+    assert len(n.log_lines(NOT_GIVEN + "worker_recovered")) == MOST
+    n.open_gate("exit")
+
+
+def test_ends_without_number_are_not_told_of_without_end(make):
+    """As the VM is closed without a chance to."""
+    n = make(workers=1, exit_worker=False).start()
+    n.modelled = n.complete = False
+    n.expect(NOT_GIVEN)
+    segment.owe(n.segments()[0], generation=1)
+    n.end("TERM")
+    assert len(n.log_lines(NOT_GIVEN + "master_exit of 1")) == MOST
+    assert n.start_again(unclean=True)["exits_owed"] > 1000
+
+
+def test_ends_without_number_are_not_dropped_without_end(make):
+    """Where no function is told of them; the next start says how many."""
+    n = make(workers=1, callbacks={"master_exit": NO_CALLBACK}).start()
+    n.modelled = n.complete = False
+    segment.owe(n.segments()[0], generation=1)
+    n.end("QUIT")
+    assert n.start_again(unclean=True)["exits_owed"] > 1000

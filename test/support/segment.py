@@ -67,6 +67,26 @@ def mark_stalled(path, slot):
         f.write((seen & ~(7 << 61) | STALLED << 61).to_bytes(8, "little"))
 
 
+def owe(path, slot=None, generation=None, times=1 << 16):
+    """As a broken worker may: so many stalls of a live one, which it came back
+    from; so many ends of an active generation."""
+    with open(path, "r+b", buffering=0) as f:
+        fd = f.fileno()
+        capacity, generations = struct.unpack("<II", os.pread(fd, 8, CAPACITY))
+        header, hot, cold, stride, _ = strides(fd)
+        if slot is not None:
+            record, colds = header + hot * slot, header + hot * capacity
+            join = word(fd, record + 16) << 32
+            for at, value in ((record + 40, join | 2 * times),
+                              (colds + cold * slot + 16, join | times << 1)):
+                os.pwrite(fd, (value & (1 << 64) - 1).to_bytes(8, "little"), at)
+        if generation is not None:
+            at = (header + (hot + cold) * capacity
+                  + stride * (generation % generations))
+            os.pwrite(fd, (word(fd, at) | times << 41).to_bytes(8, "little"),
+                      at)
+
+
 def entry_at(fd, number):
     """Where an entry lies."""
     head = os.pread(fd, 512, 0)

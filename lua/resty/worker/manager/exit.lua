@@ -18,6 +18,7 @@ local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
 local lib, nginx, bit_of = libwm.lib, libwm.nginx, libwm.bit_of
+local MOST = libwm.MOST
 local tonumber = tonumber
 
 local CLOSED = constants.CLOSED
@@ -66,9 +67,11 @@ end
 -- end. If such an end stayed owed, it would keep the segment after the last
 -- process has ended, and the next start of nginx would report it as lost.
 local function drop_ends()
-    repeat
-        local rc = lib.wm_generation_take_exit(vm.node, vm.generation, nil)
-    until rc ~= 1
+    for _ = 1, MOST do
+        if lib.wm_generation_take_exit(vm.node, vm.generation, nil) ~= 1 then
+            return
+        end
+    end
 end
 
 -- The caller has the lock.

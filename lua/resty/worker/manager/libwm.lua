@@ -226,6 +226,12 @@ end
 check_version()
 
 return {
+    -- A loop that takes what the library owes ends after so many; the rest
+    -- waits for the next interval. If a broken worker has written over a count,
+    -- 2^31 may seem to be owed, and the worker that tells of them has the lock
+    -- and serves nobody meanwhile. If more workers than this crash at once,
+    -- each replacement tells of some in its first timer.
+    MOST = 64,
     lib = lib,
     nginx = nginx,
     -- A struct of wm.h that says its own size. fields: table or nil.

@@ -14,7 +14,7 @@ local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
 local lib, nginx, strerror = libwm.lib, libwm.nginx, libwm.strerror
-local sized = libwm.sized
+local sized, MOST = libwm.sized, libwm.MOST
 local tonumber, error = tonumber, error
 
 local ADOPT, ANONYMOUS = constants.NODE_ADOPT, constants.NODE_ANONYMOUS
@@ -52,6 +52,15 @@ local function attach(opts)
     return node[0]
 end
 
+local function ends_not_given()
+    for _ = 1, MOST do
+        if lib.wm_generation_take_exit(vm.node, vm.generation, nil) ~= 1 then
+            return
+        end
+        log.not_given_at_close("master_exit", tonumber(vm.generation))
+    end
+end
+
 -- If this worker is the last, nobody else says that the generation has ended.
 -- Another worker that has the lock may be in its exit, drained and about to
 -- close the generation: then that worker says so.
@@ -60,9 +69,7 @@ local function close_generation()
         return
     end
     lib.wm_generation_close(vm.node, vm.generation)
-    while lib.wm_generation_take_exit(vm.node, vm.generation, nil) == 1 do
-        log.not_given_at_close("master_exit", tonumber(vm.generation))
-    end
+    ends_not_given()
     lock.release()
 end
 

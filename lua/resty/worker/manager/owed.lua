@@ -12,7 +12,7 @@ local log = require "resty.worker.manager.log"
 local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
-local lib, bit_of = libwm.lib, libwm.bit_of
+local lib, bit_of, MOST = libwm.lib, libwm.bit_of, libwm.MOST
 local tonumber = tonumber
 
 local MASTER_EXIT = constants.EVENT_MASTER_EXIT
@@ -67,12 +67,15 @@ end
 
 local function tell_all()
     _M.tell_taken()
-    while lib.wm_event_take(vm.node, _M.kinds(), event) == 1 do
+    for _ = 1, MOST do
+        if lib.wm_event_take(vm.node, _M.kinds(), event) ~= 1 then
+            return
+        end
         _M.tell_event(event)
     end
 end
 
--- Tells all events that are owed, in a timer, which waits for the lock.
+-- Tells the events that are owed, in a timer, which waits for the lock.
 function _M.tell()
     if (telling and lock.is_in_use())
        or (not taken[1] and lib.wm_events_owed(vm.node, _M.kinds()) == 0) then
@@ -90,9 +93,12 @@ function _M.tell()
 end
 
 -- A crash keeps its record until it is taken. If the table is full, this
--- function takes all crashes at once; the first timer tells of them.
+-- function takes crashes at once; the first timer tells of them.
 function _M.make_room()
-    while lib.wm_event_take(vm.node, CRASHES, event) == 1 do
+    for _ = 1, MOST do
+        if lib.wm_event_take(vm.node, CRASHES, event) ~= 1 then
+            return
+        end
         taken[#taken + 1] = make_failure(event)
     end
 end

@@ -10,7 +10,7 @@ local log = require "resty.worker.manager.log"
 local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
-local lib = libwm.lib
+local lib, MOST = libwm.lib, libwm.MOST
 
 local leader = libwm.sized("struct wm_leader")
 local telling = false -- true: a thread tells, or was ended while it did
@@ -29,7 +29,10 @@ end
 -- vm.worker up. The handle itself stays good.
 local function tell_recoveries()
     local worker = vm.worker
-    while lib.wm_worker_recovery_take(worker) == 1 do
+    for _ = 1, MOST do
+        if lib.wm_worker_recovery_take(worker) ~= 1 then
+            return
+        end
         tell.worker_recovered()
     end
 end
@@ -50,7 +53,10 @@ end
 -- The lead may change while a callback runs.
 local function tell_leader()
     local now = term()
-    while is_asked_for() and now ~= vm.leading do
+    for _ = 1, MOST do
+        if not is_asked_for() or now == vm.leading then
+            return
+        end
         if vm.leading then
             _M.tell_leader_lost()
         else
@@ -61,11 +67,18 @@ local function tell_leader()
     end
 end
 
--- Logs the events of a worker that exits without the lock.
-function _M.not_given(err)
-    while lib.wm_worker_recovery_take(vm.worker) == 1 do
+local function recoveries_not_given(err)
+    for _ = 1, MOST do
+        if lib.wm_worker_recovery_take(vm.worker) ~= 1 then
+            return
+        end
         log.not_given("worker_recovered", vm.id, err)
     end
+end
+
+-- Logs the events of a worker that exits without the lock.
+function _M.not_given(err)
+    recoveries_not_given(err)
     if is_asked_for() and vm.leading then
         log.not_given("leader_lost", vm.leading, err)
         vm.leading = nil
