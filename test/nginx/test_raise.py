@@ -5,7 +5,7 @@
 import pytest
 
 import conf
-from conf import EVENTS, NO_CALLBACK
+from conf import EVENTS, NO_CALLBACK, Lua
 from proc import wait
 from rows import exits, life, master_exit, reloads, starts, stopped
 from told import failure
@@ -79,13 +79,21 @@ def test_on_a_survivor_it_ends_there(make):
 
 
 def test_errors_that_are_no_strings(make):
-    """An error value is logged as it can be, and ends there."""
-    n = make(workers=4, callbacks={"worker_exit": """
-        local values = { {}, nil, { code = 7 }, 42 }
+    """An error value is logged as it can be, and ends there; so is one that
+    cannot be made a text."""
+    n = make(workers=6, callbacks={"worker_exit": """
+        local function speaking(f)
+            return setmetatable({}, { __tostring = f })
+        end
+        local values = {
+            {}, nil, { code = 7 }, 42,
+            speaking(function() error("x") end),
+            speaking(function() return {} end),
+        }
         error(values[n_mine])"""}).start()
-    n.stop(life(4))
+    n.stop(life(6))
     n.expect("stack traceback")
-    n.expect("worker manager: the worker_exit callback of .* raised", 4)
+    n.expect("worker manager: the worker_exit callback of .* raised", 6)
 
 
 def test_a_string_error_of_a_start_goes_on_unchanged(make):
@@ -174,6 +182,23 @@ def test_elsewhere_ngx_exit_works_meanwhile_and_later(make):
     n.wait_up()
     assert n.get("/exit") == 403
     n.wait_note("calls", 50)
+    n.stop()
+    assert n.tries() == {}      # each that calls it, ends
+
+
+def test_an_exit_that_was_kept_from_before_refuses_nobody_else_later(make):
+    """Other timers get the memory of the request that has ended."""
+    n = make(workers=1, before_init="kept = ngx.exit", opts={
+        "interval": 0.1, "on_leader": Lua("""function()
+            require("wmt").note("leader")
+            kept(0) end""")}, after_join="""
+        ngx.timer.every(0.005, function(premature)
+            if premature then return end
+            wmt.note("calls")
+            wmt.try("refused", function() ngx.exit(ngx.OK) end)
+        end)""").start()
+    n.wait_note("leader")
+    n.wait_note("calls", len(n.notes("calls")) + 50)
     n.stop()
     assert n.tries() == {}      # each that calls it, ends
 
