@@ -56,14 +56,16 @@ def test_a_full_table_is_loud_and_the_callback_still_runs(make, both):
         local ok, err = require("resty.worker.manager")
             .on_init_worker_by_lua(wmt.callback("worker_start"),
                                    wmt.callback("worker_exit"))
-        wmt.note("joined", { ok = tostring(ok), err = err })
+        local _, no_beat = require("resty.worker.manager").beat()
+        wmt.note("joined", { ok = tostring(ok), err = err, no_beat = no_beat })
         """, **both).start()
     n.modelled = n.complete = False
     n.expect(r"\[error\].*manager: worker 1-\d+ is not tracked.*capacity", 1)
     assert len(n.events("worker_start")) == 2
     refused, tracked = sorted(n.notes("joined"), key=lambda x: x["ok"])
     assert (refused["ok"], tracked["ok"]) == ("nil", "true")
-    assert refused["err"]
+    assert refused["err"] and "no_beat" not in tracked
+    assert refused["no_beat"].startswith("this worker is not tracked")
     n.stop()
     assert n.rows()[:1] == master_start(1)
     assert n.rows().count(master_exit(1)[0]) == 1

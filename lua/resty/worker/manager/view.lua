@@ -13,6 +13,10 @@ local lib, strerror, sized = libwm.lib, libwm.strerror, libwm.sized
 local tonumber, error, type = tonumber, error, type
 
 local NO_NODE = "no node: on_init_by_lua was not called, or failed"
+local NOT_JOINED = "this process is no tracked worker:"
+                   .. " on_init_worker_by_lua was not called, or failed"
+local NOT_TRACKED = "this worker is not tracked: it has left, or the log says"
+                    .. " why"
 local NO_SLOT = constants.NO_SLOT
 local BATCH = 64 -- entries of the event log that are read at a time
 
@@ -169,12 +173,20 @@ function _M.leader()
     return leader.mine == 1, leader.term, id
 end
 
+-- Why this process has no record to beat in.
+local function untracked()
+    if not vm.node then
+        return NO_NODE
+    end
+    return vm.id and NOT_TRACKED or NOT_JOINED
+end
+
 -- A user may call this for every request: it is compiled and allocates nothing.
 -- A worker that is not tracked has no record to beat in.
 function _M.beat()
     local worker = vm.worker or vm.host
     if not worker then
-        return nil, "this process is no tracked worker"
+        return nil, untracked()
     end
     local rc = lib.wm_beat(worker)
     if rc < 0 then
