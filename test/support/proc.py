@@ -8,6 +8,7 @@ import ctypes
 import os
 import re
 import signal
+import threading
 import time
 
 # Seconds; generous, since only a failure ever waits it out.
@@ -32,7 +33,10 @@ def interrupt(number, _):
 
 def end_politely(handler=interrupt):
     """Signals that ask for an end raise Interrupted, so that each `finally` is
-    gone through."""
+    gone through. A worker of xdist may have begun in a thread that cannot say
+    so; it ends as the signal has it."""
+    if threading.current_thread() is not threading.main_thread():
+        return
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handler)
 
