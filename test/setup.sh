@@ -221,6 +221,16 @@ configure() {
     [[ $# -eq 0 ]] || echo "$*" >"$dir/.options"
 }
 
+# offer DIR FILE OPTION: sets the directory up with Meson's defaults, or anew
+# with the option if nothing there builds the file: packages may have come since.
+offer() {
+    if ! configured "$1"; then
+        configure "$1"
+    elif ! grep -q "^build $2:" "$1/build.ninja"; then
+        quietly "$1/setup.log" meson setup --reconfigure "$3" "$1" "$root"
+    fi
+}
+
 # compile DIR [TARGET...]
 compile() {
     local dir=$1

@@ -72,7 +72,7 @@ def test_the_readmes_configuration(request, own_paths):
     if own_paths:
         lines = re.findall(r'lua_package_\w+ +".*";', readme)
         assert len(lines) == 2
-        paths = "\n".join(lines).replace("/opt/libwm/build", conf.BUILD)
+        paths = "\n".join(lines).replace("/opt/libwm/build-release", conf.BUILD)
         paths = paths.replace("/opt/libwm", ROOT)
         text = text.replace("http {", "http {\n" + paths, 1)
         env = {"LUA_PATH": f"{conf.DEB}/usr/share/lua/5.1/?.lua;;"}
