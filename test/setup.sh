@@ -41,6 +41,22 @@ fail() {
     exit 1
 }
 
+# answer USAGE OPTIONS ARGUMENT...: ends the script with its usage for --help,
+# or with an error if an argument is none of the options, which all have values.
+answer() {
+    local usage=$1 options=" $2 "
+    shift 2
+    if [[ ${1-} == --help ]]; then
+        printf '%s\n' "$usage"
+        exit
+    fi
+    while (($#)); do
+        [[ $options == *" $1 "* ]] || fail "$1 is no option; see $0 --help"
+        (($# > 1)) || fail "$1 wants a value; see $0 --help"
+        shift 2
+    done
+}
+
 # --- commands and signals -----------------------------------------------------
 
 # A command runs in a process group of its own while the shell only waits, so
@@ -222,7 +238,7 @@ configure() {
 }
 
 # offer DIR FILE OPTION: sets the directory up with Meson's defaults, or anew
-# with the option if nothing there builds the file: packages may have come since.
+# with the option if nothing there builds the file: its packages may be new.
 offer() {
     if ! configured "$1"; then
         configure "$1"
