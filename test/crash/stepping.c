@@ -303,17 +303,22 @@ int main(int argc, char **argv)
 {
     static char names[64][96];
     const char *how = argc > 1 ? argv[1] : "killed";
-    CMUnitTestFunction test = strcmp(how, "paused") == 0   ? can_be_paused
+    CMUnitTestFunction test = strcmp(how, "killed") == 0   ? can_be_killed
+                              : strcmp(how, "paused") == 0 ? can_be_paused
                               : strcmp(how, "paired") == 0 ? can_be_paired
-                                                           : can_be_killed;
+                                                           : NULL;
 
+    if (test == NULL || argc > 3) {
+        fprintf(stderr, "usage: %s [killed|paused|paired [TESTS]]\n", argv[0]);
+        return 2;
+    }
     for (size_t i = 0; i < operation_count; i++) {
         snprintf(names[i], sizeof(names[i]), "%s_can_be_%s", operations[i].name,
                  how);
         test_add(names[i], test, NULL, end_run, &operations[i]);
     }
     if (argc > 2) {
-        cmocka_set_test_filter(argv[2]); /* with wildcards */
+        test_filter(argv[2]);
     }
     return step_run();
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
 """Each script tells its usage, and what is wrong with its arguments, before it
-builds anything."""
+builds anything; and no test is run where none of that name is."""
 
 import os
 import subprocess
@@ -61,3 +61,20 @@ def test_the_linter_names_a_file_that_is_not_compiled():
     (line,) = done.stderr.splitlines()
     assert (done.returncode, done.stdout) == (2, "")
     assert "nonesuch.c" in line and "does not compile" in line
+
+
+@pytest.mark.parametrize("program, arguments, tests, status, says", [
+    ("unit/test-lock", [], "nope", 1, "no test matches nope"),
+    ("crash/test-stepping", ["paused", "nope*"], None, 1,
+     "no test matches nope*"),
+    ("crash/test-stepping", ["bogus"], None, 2, "killed|paused|paired"),
+])
+def test_a_name_without_a_test_is_a_failure(program, arguments, tests, status,
+                                            says):
+    env = {x: y for x, y in os.environ.items() if x != "WM_TESTS"}
+    done = subprocess.run(
+        [os.path.join(conf.BUILD, "test", program), *arguments],
+        env={**env, **({"WM_TESTS": tests} if tests else {})}, check=False,
+        capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert says in done.stderr
