@@ -78,3 +78,15 @@ def test_a_name_without_a_test_is_a_failure(program, arguments, tests, status,
         capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (status, "")
     assert says in done.stderr
+
+
+@pytest.mark.parametrize("folder", ["nginx", "tools"])
+def test_without_a_build_pytest_says_so_once(tmp_path, folder):
+    done = subprocess.run(
+        ["pytest-3", "-q", os.path.join(conf.ROOT, "test", folder)],
+        env={**os.environ, "WM_BUILD": str(tmp_path)}, check=False,
+        capture_output=True, text=True, timeout=60)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"nothing is built in {tmp_path}: meson compile -C" in (
+        done.stdout + done.stderr)
+    assert " failed" not in done.stdout
