@@ -45,8 +45,7 @@ void say(const Part &...part)
 {
     std::ostringstream line;
 
-    line << "prefork[" << getpid() << "]: ";
-    (line << ... << part) << '\n';
+    ((line << "prefork[" << getpid() << "]: ") << ... << part) << '\n';
     std::cerr << line.str();
 }
 
@@ -61,19 +60,17 @@ int checked(ssize_t result, const char *what)
 sigset_t signals; // all processes wait for these; blocked, so none is missed
 constexpr timespec second = {1, 0};
 
-// (7) A callback gets each event once, from one process, under the lock. This
-// one writes to the log.
-void report(const wm_event &event)
+// (7) A callback gets each event once, from one process, under the lock.
+void report(const wm_event &e)
 {
-    const char *const failed[] = {"", "dead generation of", "crashed",
-                                  "stalled"};
-    if (event.kind <= WM_EVENT_STALLED) {
-        say(failed[event.kind], ": process ", event.pid);
-    } else if (event.kind == WM_EVENT_WORKER_EXIT) {
-        say("drains, one of ", event.counts.mine);
-    } else if (event.kind == WM_EVENT_WORKER_START) {
-        say("starts in generation ", event.generation, " as number ",
-            event.counts.mine);
+    const char *const how[] = {"", "dead generation of", "crashed", "stalled"};
+    if (e.kind <= WM_EVENT_STALLED) {
+        say(how[e.kind], ": process ", e.pid);
+    } else if (e.kind == WM_EVENT_WORKER_EXIT) {
+        say("drains, one of ", e.counts.mine);
+    } else if (e.kind == WM_EVENT_WORKER_START) {
+        say("starts in generation ", e.generation, " as number ",
+            e.counts.mine);
     }
 }
 
@@ -128,8 +125,7 @@ private:
             wm::condition::recovered) {
             say("has recovered");
         }
-        // (7) Events of others.
-        if (node_.events_owed() > 0) {
+        if (node_.events_owed() > 0) { // (7) of others
             node_.give_events(worker_, report);
         }
         if (!draining_) {
@@ -215,8 +211,7 @@ private:
         }
         c.in.append(room, static_cast<std::size_t>(n));
         const std::string out = answer(c);
-        if (send(fd, out.data(), out.size(), 0) !=
-            static_cast<ssize_t>(out.size())) {
+        if (send(fd, out.data(), out.size(), 0) != std::ssize(out)) {
             return false; // the client asks and asks, and never reads
         }
         if (c.last) {
@@ -269,7 +264,9 @@ public:
         const int on = 1;
         auto *const a = reinterpret_cast<sockaddr *>(&address);
 
-        say("last time, ", node_.postmortem().workers, " were left");
+        if (const auto left = node_.postmortem().workers; left > 0) {
+            say("last time, ", left, " were left");
+        }
         // SIGPIPE: a client may go away, and so may the log's reader.
         for (int n : {SIGHUP, SIGTERM, SIGINT, SIGCHLD, SIGUSR1, SIGPIPE}) {
             sigaddset(&signals, n);
@@ -303,8 +300,7 @@ private:
         fill_at_ = clock::now();
     }
 
-    // Forks the workers that the generation lacks, once in a second at most:
-    // they may die as fast as they are born.
+    // Forks the workers that the generation lacks, at most once in a second.
     void fill()
     {
         const auto there =
@@ -376,21 +372,25 @@ private:
 
 } // namespace
 
-// prefork [INSTANCE [PORT [WORKERS [BEAT_MS]]]]
 int main(int argc, char **argv)
 try {
-    int *const numbers[] = {&settings.port, &settings.workers,
-                            &settings.beat_ms};
+    int *const to[] = {&settings.port, &settings.workers, &settings.beat_ms};
+    const char *const names[] = {"PORT", "WORKERS", "BEAT_MS"};
 
+    if (argc > 5 || (argc > 1 && *argv[1] == '-')) {
+        std::cerr << "usage: prefork [INSTANCE [PORT [WORKERS [BEAT_MS]]]]\n";
+        return argc == 2 && !strcmp(argv[1], "--help") ? 0 : 1;
+    }
     settings.instance = argc > 1 ? argv[1] : settings.instance;
     for (int i = 2; i < argc; i++) {
         char *end;
         const long n = strtol(argv[i], &end, 10);
 
-        if (i > 4 || *end != '\0' || n < (i > 2) || n > 65535) {
-            throw std::out_of_range(argv[i] + std::string(" will not do"));
+        if (*end != '\0' || n < (i > 2) || n > 65535) {
+            say(names[i - 2], ": ", argv[i], " is not in ", i > 2, "..65535");
+            return 1;
         }
-        *numbers[i - 2] = static_cast<int>(n);
+        *to[i - 2] = static_cast<int>(n);
     }
     master().run();
     return 0;

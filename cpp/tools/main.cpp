@@ -46,11 +46,18 @@ std::string not_empty(const std::string &text)
     return text.empty() ? "it is empty" : "";
 }
 
+std::string name_of_node(const std::string &text)
+{
+    return text.find('/') == std::string::npos
+               ? not_empty(text)
+               : text + " is a path; name a node, or a file of --directory";
+}
+
 void add_node(CLI::App *app, options &o)
 {
     app->add_option("NODE", o.node, "Instance or file name")
         ->type_name("")
-        ->check(not_empty);
+        ->check(name_of_node);
 }
 
 // Reads an option's number: the whole text, in base 10. CLI11 would accept more
@@ -164,8 +171,13 @@ std::string complaint(const CLI::App &app, const CLI::ParseError &e)
     const bool no_command =
         app.get_subcommands().empty() &&
         e.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
+    const auto others = app.remaining();
 
-    return no_command ? "name a command" : e.what();
+    if (no_command && !others.empty() && !others.front().starts_with('-')) {
+        return others.front() + " is no command; wmctl --help lists them";
+    }
+    return (no_command ? "name a command" : e.what()) +
+           std::string("; see wmctl --help");
 }
 
 int run(int argc, char **argv)
@@ -182,7 +194,7 @@ int run(int argc, char **argv)
         return static_cast<int>(chosen(o));
     } catch (const CLI::ParseError &e) {
         if (e.get_exit_code() != 0) {
-            return say(status::usage, complaint(app, e) + "; see wmctl --help");
+            return say(status::usage, complaint(app, e));
         }
         std::ostringstream text; // --help, --version
 

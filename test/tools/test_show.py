@@ -276,6 +276,16 @@ def test_wrong_usage_names_the_help(place, args):
     assert "wmctl --help" in line and "subcommand" not in line
 
 
+def test_what_is_no_command_and_what_is_a_path_is_told(place):
+    assert place.refuses(USAGE, "frob", "demo") == (
+        "wmctl: frob is no command; wmctl --help lists them")
+    assert "name a command" in place.refuses(USAGE)
+    for command in (["show"], ["watch"], ["events"], ["gc"],
+                    ["wait", "--ready", "1"]):
+        line = place.refuses(USAGE, *command, "/etc/passwd")
+        assert "/etc/passwd is a path; name a node" in line
+
+
 @pytest.mark.parametrize("option, numbers", [
     ("--ready", ["0", "65536"]),
     ("--timeout", ["-0.1", "1000001", "nan", "inf"]),
