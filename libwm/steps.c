@@ -50,7 +50,7 @@ static struct wm_event own_event(const struct wm_worker *w, uint32_t kind)
     };
 }
 
-/* What both next functions look at first. */
+/* Both next functions look here first. */
 static int may_go_on(struct wm_worker *w)
 {
     if (wm_worker_record(w) == NULL) {
