@@ -165,7 +165,11 @@ def test_all_of_a_generation_die_in_init_worker(make, both, gen):
     n.note_segments()
     n.wait_up()
     n.wait_events("master_exit", gen)
+    # One that was forked before the reload may join after it, and die last.
+    wait(lambda: len(proc.children(n.master)) == 2, "the last to die")
     n.killed |= {x["by"] for x in n.notes("dies")}
+    wait(lambda: len(n.log_lines(rf"worker {gen}-\d+ crashed"))
+         == len(n.killed), "all crashes to be told")
     n.stop()
     # Its last spell may have its end told by one that is left at the stop.
     assert [r for r in n.rows() if r.gen == gen + 1][-3:] == exits(
