@@ -238,7 +238,8 @@ def meets(x, windows):
 
 def only_ended_workers_fail_requests(run):
     """One that leaves breaks those connections alone that are idle; one that
-    has not answered yet is not known, but something is felled meanwhile."""
+    ends at once may do so before it looks like it. One that has not answered
+    yet is not known, but something is felled meanwhile."""
     felled = [w for life in run.lives for w in life.felled]
     at_once = {p for life in run.lives for p in life.ended_at_once()}
     for f in run.failures:
@@ -247,7 +248,7 @@ def only_ended_workers_fail_requests(run):
         elif f.pid is None:
             ok = meets(f, felled + run.down)
         else:
-            ok = f.ending and (f.idle or f.pid in at_once)
+            ok = f.ending + f.idle + (f.pid in at_once) >= 2
         if not ok:
             yield f"{f}"
 

@@ -199,7 +199,7 @@ CHANGED = {
     "only_ended_workers_fail_requests": [
         (text, more("failures", Failure(*facts, text))) for text, *facts in (
             ("early", 1, 1.5, B, False, False),
-            ("early, idle", 1, 1.5, B, True, False),
+            ("idle, of one that ends gracefully", 1, 1.5, A, True, False),
             ("not idle", 6, 6.5, A, False, True),
             ("of nobody", 3.5, 4, None, False, None),
             ("Refused", 1, 2, None, False, None))
