@@ -25,15 +25,15 @@ local function term()
     return nil
 end
 
--- A callback may yield, and a heartbeat that finds the segment damaged gives
--- vm.worker up. The handle itself stays good.
-local function tell_recoveries()
-    local worker = vm.worker
+-- Takes the worker's recoveries, and calls fn(...) for each. A callback may
+-- yield, and a heartbeat that finds the segment damaged gives vm.worker up. The
+-- handle itself stays good.
+local function take_recoveries(worker, fn, ...)
     for _ = 1, MOST do
         if lib.wm_worker_recovery_take(worker) ~= 1 then
             return
         end
-        tell.worker_recovered()
+        fn(...)
     end
 end
 
@@ -67,18 +67,9 @@ local function tell_leader()
     end
 end
 
-local function recoveries_not_given(err)
-    for _ = 1, MOST do
-        if lib.wm_worker_recovery_take(vm.worker) ~= 1 then
-            return
-        end
-        log.not_given("worker_recovered", vm.id, err)
-    end
-end
-
 -- Logs the events of a worker that exits without the lock.
 function _M.not_given(err)
-    recoveries_not_given(err)
+    take_recoveries(vm.worker, log.not_given, "worker_recovered", vm.id, err)
     if is_asked_for() and vm.leading then
         log.not_given("leader_lost", vm.leading, err)
         vm.leading = nil
@@ -97,7 +88,7 @@ function _M.tell()
     local ok, err = lock.acquire_polling(lock.OWN_EVENTS)
     if ok then
         if vm.worker then
-            tell_recoveries()
+            take_recoveries(vm.worker, tell.worker_recovered)
             tell_leader()
         end
         lock.release()
