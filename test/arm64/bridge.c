@@ -8,7 +8,7 @@
  *   process that it began as: forked children have the parent's, and others do
  *   not know them by it. A path that it does not recognise reaches the kernel.
  * - It leaves exec to the kernel, which cannot execute another machine's
- *   program; another qemu has to. What that needs is in the environment. */
+ *   program; another qemu has to. The environment has all that it needs. */
 
 #include <fcntl.h>
 #include <stdarg.h>

@@ -33,7 +33,7 @@ BROKEN = ({"server": NO_SUCH_DIRECTORY}, {"tail": "nonsense;"},
           {"after_init": "error('chaos')"})
 PATIENCE = 3            # seconds for what may not come at all
 
-# What may be drawn, and how often.
+# The steps that may be drawn, and how often.
 STEPS = {"reload": 6, "failed_reload": 3, "end_workers": 7,
          "stop_a_process": 6, "trap": 9, "upgrade": 4, "failed_upgrade": 1,
          "end_of_life": 2}

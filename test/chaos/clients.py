@@ -91,7 +91,7 @@ class Crowd:
             time.sleep(0.003)
 
     def end(self):
-        """What the clients themselves failed at."""
+        """The errors of the clients themselves."""
         self.ending.set()
         errors = [thread.exception(PATIENCE + proc.DEADLINE)
                   for thread in self.threads]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""What a run has left in writing, and what follows from it at once."""
+"""All that a run has left in writing, and that follows from it at once."""
 
 import math
 import re
@@ -28,7 +28,7 @@ class Felled(Window):
 
 @dataclass
 class Life:
-    """What one life of the node left."""
+    """All that one life of the node left."""
     trace: list = field(default_factory=list)   # of the callbacks
     events: list = field(default_factory=list)  # the log, as wmctl follows it
     ending: dict = field(default_factory=dict)  # wmctl's last word on it
@@ -134,7 +134,7 @@ class Run:
     errors: list = field(default_factory=list)  # of the clients themselves
 
     def summary(self):
-        """What there was to judge."""
+        """How much there was to judge."""
         seen = Counter(e["event"] for x in self.lives for e in x.events
                        if "event" in e)
         told = Counter(x["event"] for life in self.lives for x in life.trace

@@ -40,7 +40,7 @@ def declarations(header):
 
 
 def run(*command, cwd=ROOT, **more_env):
-    """What a command says that must succeed."""
+    """The output of a command that must succeed."""
     done = subprocess.run(command, env={**os.environ, **more_env}, cwd=cwd,
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
@@ -48,7 +48,7 @@ def run(*command, cwd=ROOT, **more_env):
 
 
 class Stage:
-    """Where the files went, and how a user's build finds them."""
+    """The places of the files, and how a user's build finds them."""
 
     def __init__(self, path):
         self.path = path
@@ -81,7 +81,7 @@ class Stage:
         return path
 
     def run_c(self, text, *options):
-        """What a program of C says."""
+        """The output of a program of C."""
         path = self.write("program.c", text)
         self.run("gcc", path, "-o", "program", *options, *self.flags())
         return self.run("./program")

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def compare(baselines, place):
-    """What has changed since then; additions do not count."""
+    """All changes since then; additions do not count."""
     changes = ""
     for name in LIBRARIES:
         done = subprocess.run(

@@ -64,7 +64,7 @@ def test_as_a_subproject_nothing_else_is_built_or_installed(shop, place):
     targets = {x["name"]: x for x in json.loads(
         run("meson", "introspect", "--targets", build))}
     assert set(targets) == {"shop", "shop-cpp", "wm"}
-    # Who links with nothing of it builds nothing of it.
+    # A parent that links with nothing of it builds nothing of it.
     assert not targets["wm"]["build_by_default"]
     run("ninja", "-C", build)
     live(run, f"{build}/shop", f"{build}/shop-cpp")

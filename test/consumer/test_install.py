@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""What is installed, what it exports, and that strangers can compile it."""
+"""The installed files: their exports, and that strangers can compile them."""
 
 import itertools
 import os

@@ -30,7 +30,7 @@ static bool may_make_room(uint32_t slot, unsigned state)
             record_crash_given(&before.records[slot], &before.colds[slot]));
 }
 
-/* What a worker may do to its own word. */
+/* All that a worker may do to its own word. */
 static bool is_own_step(uint64_t from, uint64_t to)
 {
     static const unsigned next[] = {
@@ -50,7 +50,7 @@ static bool is_own_step(uint64_t from, uint64_t to)
             wm_word_age(from, to) >= 0);
 }
 
-/* What anybody may do to another's. */
+/* All that anybody may do to another's. */
 static bool is_sweep(uint32_t slot, uint64_t from, uint64_t to)
 {
     unsigned state = wm_word_state(from);

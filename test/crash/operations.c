@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The operations. What others need to have done before is done by processes
+/* The operations. All that others need to have done before is done by processes
  * of their own; only a clock is turned by writing to a record. */
 
 #include "stepping.h"
@@ -252,7 +252,7 @@ static long end(struct process *self, UNUSED uint64_t none)
     return result;
 }
 
-/* What the stepped has done before. */
+/* All that the stepped has done before. */
 #define JOINED .prepare = {do_join}
 #define LIVE .prepare = {do_join, do_start}
 #define LEADS .prepare = {do_join, do_start, do_stand}

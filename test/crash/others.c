@@ -4,7 +4,7 @@
 /* Those around the one that is stepped: survivors of its death, and those who
  * go on while it is stopped. They find what it left, and the ledger has who was
  * told what: nothing is told twice, nothing that is owed is lost, and the log
- * has an entry for each change. What they cannot do ends the test. */
+ * has an entry for each change. If they cannot go on, the test ends. */
 
 #include "stepping.h"
 

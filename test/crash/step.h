@@ -33,7 +33,7 @@ struct stepped {
     } area[2];
 };
 
-/* What an instruction has done. */
+/* The effect of an instruction. */
 enum step_kind {
     STEP_FOREIGN, /* nothing: it is not this program's own */
     STEP_QUIET,   /* nothing that anybody else can see */
@@ -78,7 +78,7 @@ void step_depart(struct stepped *s);
 /* Kills it, and may leave a zombie, as a master does that is busy. */
 void step_kill(struct stepped *s, bool zombie);
 
-/* Whatever came of it: neither the process nor the copies are left. */
+/* In any case neither the process nor the copies are left. */
 void step_clear(struct stepped *s);
 
 #endif

@@ -72,7 +72,7 @@ static void walk(bool quiet)
     end_run(NULL);
 }
 
-/* What was marked as given, and is not in the ledger. */
+/* Events that were marked as given, and are not in the ledger. */
 static uint32_t count_lost(uint32_t marked, uint32_t told)
 {
     const uint32_t lost = marked - (ledger->count - told);

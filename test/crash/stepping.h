@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What is stepped: one operation of one process, and those around it.
+/* The stepped: one operation of one process, and those around it.
  *
  * The test is the master of generation 1; `sibling` is a live worker of it,
  * and slot 1 still shows a worker that has left. A check that fails ends the
@@ -33,7 +33,7 @@ struct run {
 extern struct run run;    /* the one that is on */
 extern struct run second; /* in it, the other of a pair */
 
-/* Where the test is: a claim that fails says so, and ends it. */
+/* The place where the test is: a claim that fails says it, and ends it. */
 void at_moment(const char *what, struct moment m);
 void must(bool holds, const char *claim);
 
@@ -95,7 +95,7 @@ bool others_start(struct process *p);
 /* A worker's end in order; what it takes is told. Returns n_mine. */
 int others_shut_down(struct process *p, uint64_t id);
 
-/* What every run comes to: each slot is taken, each worker leaves, and what was
+/* The end of every run: each slot is taken, each worker leaves, and what was
  * told is what was owed. lost: events that the dead had marked as given, and
  * did not live to give; unfinished: entries that their death may have left. */
 void others_end(struct run *r, uint32_t lost, uint32_t unfinished);

@@ -2,7 +2,7 @@
  * Copyright The libwm authors */
 
 /* Death, and a pause, at every instruction that makes a segment or gives it
- * up. What others can see of these are files and their locks, which only
+ * up. Others can see of these only files and their locks, which only
  * system calls change, and the header while it is filled. After each, and
  * whatever came of it, the next life of the instance is told all there is to
  * tell, once, and no file stays behind. */

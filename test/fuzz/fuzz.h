@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What the two halves of the fuzz target share: one makes a segment of each
+/* Shared by the two halves of the fuzz target: one makes a segment of each
  * input, the other looks at it and acts on it. */
 
 #ifndef FUZZ_H
@@ -21,7 +21,7 @@
         abort();                                                               \
     }
 
-/* What an input begins with. */
+/* Each input begins with this. */
 struct head {
     uint8_t raw;    /* 1: its constants stay as they are; 2: it is cut short */
     uint8_t former; /* 7 modulo 8: it is also a former life's segment */

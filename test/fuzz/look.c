@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What is asked of a segment, and done to it, whatever its bytes are. */
+/* Looks at a segment, and acts on it, whatever its bytes are. */
 
 #include "fuzz.h"
 

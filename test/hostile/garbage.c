@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What a broken worker writes into the segment: the others notice, or are told
+/* A broken worker writes into the segment: the others notice, or are told
  * wrong numbers within bounds. test/fuzz has the bytes that nobody thought
  * of. */
 
@@ -11,7 +11,7 @@
 
 #include <sys/time.h>
 
-/* What goes by the square of a size would take hours; of the processor's time,
+/* Work by the square of a size would take hours; of the processor's time,
  * which another load is not. All tests together take seconds. */
 __attribute__((constructor)) static void limit_time(void)
 {
@@ -92,7 +92,7 @@ NODE_TEST(any_byte_of_the_constants_tells)
         bytes[i] ^= 1;
     }
     assert_ok(wm_tick(worker, 1000));
-    /* What lies behind them may change at any time. */
+    /* The bytes behind them may change at any time. */
     bytes[WM_CONSTANTS] ^= 1;
     assert_ok(wm_tick(worker, 1000));
 }

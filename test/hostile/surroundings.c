@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Where the machine, or another user of it, is in the way: links, no /proc.
- * What is not here is beside the code that it tests, in test/unit;
+/* The machine, or another user of it, is in the way: links, no /proc.
+ * The other such tests are beside the code that they test, in test/unit;
  * libwm/security.md names all. */
 
 #include "process.h"
@@ -118,7 +118,7 @@ CHILD_TEST_WITH(NULL, NULL, "no mount namespace for us here",
     HOLDS(!is_dead(living));
     HOLDS(is_dead(zombie));
     HOLDS(is_dead(gone));
-    /* What cannot be seen proves nothing. */
+    /* An unseen process proves nothing. */
     HOLDS(!is_dead(living + 1));
     return 0;
 }

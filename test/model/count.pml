@@ -30,7 +30,7 @@
 /* The word's state and pid, and what lies beside it. */
 byte state[SLOTS], holder[SLOTS], join[SLOTS], generation[SLOTS];
 
-/* What counts between the passes: live workers of each generation. */
+/* The true counts between the passes: live workers of each generation. */
 byte between[3];
 
 hidden byte settled_was_so;

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What befalls workers is told once: a crash and a stall are owed by the mark
+/* Each event of a worker is told once: a crash and a stall are owed by the mark
  * of a sweeper, taken by another mark, then given out; a worker asks for the
  * recoveries that it may tell (sweep.c, worker.c).
  *
  * One record, claimed by two processes, one after the other, or twice by one.
- * Whoever has it is marked as stalled, recovers, drains, leaves, stays, or dies
+ * Its occupant is marked as stalled, recovers, drains, leaves, stays, or dies
  * anywhere; the other may take it from one that drains, as in a full table. Two
  * survivors sweep and take. Either may go on no more, wherever it is, as if it
- * had died; in the check of liveness, the first does die. Where the record is
+ * had died; in the check of liveness, the first does die. If the record is
  * used again, the second takes all its steps at once.
  *
- * What is owed goes with its worker: a stall that nobody took before its worker
- * left, or crashed, is owed no more.
+ * An owed event goes with its worker: a stall that nobody took before its
+ * worker left, or crashed, is owed no more.
  *
  * Left out: the lock, which lets one survivor take at a time; time, which is up
  * at any moment; the beat in the word, so that words are equal more often than
@@ -215,8 +215,8 @@ inline sweep_record() {
 #define STAYS(w) \
     (STATE(w) >= LIVE && STATE(w) <= DRAINING && alive[PID(w)])
 
-/* kind: the state that is to be told of, 0 if none. Whoever finds nothing, once
- * the workers are done, has missed nothing. */
+/* kind: the state that is to be told of, 0 if none. If one finds nothing, once
+ * the workers are done, it has missed nothing. */
 inline owed_kind() {
     d_step { old = given; over = OVER }
     stalls_seen = COUNTED(stalls);
@@ -325,7 +325,7 @@ end_at_once:
     forget_event()
 }
 
-/* Whoever has no record has nothing to die with. */
+/* A process without a record has nothing to die with. */
 active proctype kernel()
 {
 end:

@@ -7,7 +7,7 @@
  * One record of a generation, used for two, one after the other. Workers join
  * the one or the other, drain, close, and take the end; the first ones die
  * anywhere. Survivors of other generations close in the same way, so that there
- * are none. Who began it ends it at any moment, as a failed start does, and
+ * are none. The master ends it at any moment, as a failed start does, and
  * begins the second once nothing of the first is needed.
  *
  * Left out: the steps of a worker's record (here a worker has one of its own,
@@ -46,7 +46,7 @@ byte id;
 byte state[WORKERS + 1], gen[WORKERS + 1];
 bool alive[WORKERS + 1];
 
-/* Who has entered and not drained; ends of each generation. */
+/* Workers that have entered and not drained; ends of each generation. */
 bool entered[WORKERS + 1];
 byte closed[3], taken[3];
 byte done;

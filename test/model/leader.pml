@@ -6,7 +6,7 @@
  *
  * Two slots, two workers, the second of a newer generation, who may come to the
  * slot that the first has left. Each asks, twice, and drains at any moment; the
- * first may be marked as stalled once, come back, or die. Where liveness is
+ * first may be marked as stalled once, come back, or die. If liveness is
  * asked for they ask for ever: terms need no bound, since a leader is followed
  * only when it has come to something. In the check of looks neither asks, and
  * one without a record looks at theirs.
@@ -34,7 +34,7 @@ bool alive[3];
 /* The leader's word. */
 byte term, who;
 
-/* Who took a term; what the resource has seen. */
+/* The taker of each term; the terms that the resource has seen. */
 byte leader_of[TERMS], written_term;
 
 hidden byte I11_one_leader_a_term, I11_terms_grow, writes_are_in_order,
@@ -80,7 +80,7 @@ inline take_the_lead() {
     }
 }
 
-/* What a leader does, and may do late: the term goes with it. */
+/* A leader's act, which may be late: the term goes with it. */
 inline write() {
     d_step {
         WHEN(t >= written_term,

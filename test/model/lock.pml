@@ -3,8 +3,8 @@
 
 /* The lifecycle lock: taken, released, taken over from the dead (lock.c).
  *
- * Three processes that poll, and die anywhere. Where no wake may be lost, three
- * that live, have two turns, and sleep until they are woken. Where liveness is
+ * Three processes that poll, and die anywhere. If no wake may be lost, three
+ * that live, have two turns, and sleep until they are woken. If liveness is
  * asked for, two pids, of which the first is given to two processes, one after
  * the other; the former dies anywhere, the latter does where a free lock is to
  * be taken, the second pid's lives; they sleep, or poll and sign `next`. Sleep
@@ -33,7 +33,7 @@ byte start[PIDS + 1];
 byte word, next, wake;
 bool fresh;
 
-/* Who believes to have it, and lives. */
+/* Processes that believe to have it, and live. */
 bool holds[PIDS + 1];
 
 hidden byte I8_one_holder;

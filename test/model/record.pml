@@ -9,7 +9,7 @@
  * order, and die anywhere. In the check `room` they run at once; in `reused`
  * the second begins when the first is dead, with the same pid. A sweeper looks
  * and marks step by step; in `reused` another is beside it, which judges in one
- * step and marks in the next. Where liveness is asked for, one joins, and of
+ * step and marks in the next. If liveness is asked for, one joins, and of
  * two sweepers one survives, which has the pid of the dead.
  *
  * Time is a few ticks: a beat of an earlier one is overdue, and in the last all
@@ -56,7 +56,7 @@ hidden byte I1_only_as_drawn, I2_the_living_keep_theirs,
     crash_is_told_first, no_stall_is_overlooked, only_the_overdue_stall,
     identity_is_the_occupants, two_tries_are_enough;
 
-/* What is written of the time. */
+/* The time as it is written. */
 #define STAMP (now == TICKS -> TICKS - 1 : now)
 
 /* The process that has a pid, or 0. */
@@ -219,7 +219,7 @@ end:
 
 #define IS_MINE(w) (PID(w) == PID_OF(me))
 
-/* Waits for room. Who had the record is logged. */
+/* Waits for room. The former occupant is logged. */
 inline claim_any() {
 end_no_room:
     do

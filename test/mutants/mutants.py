@@ -34,7 +34,7 @@ Test = namedtuple("Test", "program name says")
 
 
 class Unfit(Exception):
-    """What follows a marker is not what its operation wants."""
+    """The operation does not fit the code that follows its marker."""
 
 
 def hide(text):

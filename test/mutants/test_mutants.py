@@ -27,7 +27,7 @@ from mutants import Unfit, affected, change
 
 LIBRARY = os.path.join(conf.ROOT, "libwm")
 OUTPUT = os.path.join(conf.BUILD, "mutants")
-# What programs are linked with, and where its objects are made: the tests see
+# The archives of the programs, and where their objects are made: the tests see
 # the library's own ones, or those that tell of their moments.
 ARCHIVES = {"test/libwm-inside.a": "libwm/libwm.so",
             "test/libwm-moments.a": "test/libwm-moments.a"}

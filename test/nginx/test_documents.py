@@ -189,7 +189,7 @@ def test_no_file_of_the_module_requires_one_beside_or_above_it():
 # --- nginx --------------------------------------------------------------------
 
 def test_debians_nginx_is_the_one_that_was_looked_at():
-    """What the module rests on may differ in another, and wants a new look."""
+    """Another version may break facts that the module rests on: look anew."""
     out = subprocess.run([conf.NGINX, "-v"], capture_output=True, text=True,
                          check=True).stderr
     assert re.search(r"nginx/1\.22\.", out)

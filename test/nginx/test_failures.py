@@ -17,7 +17,7 @@ HOUR = {"interval": 3600, "failed": 3600}   # no timer comes in between
 
 def test_a_crash_is_told_to_one_survivor_as_the_replacement_comes_up(
         make, both):
-    """Whatever the interval is: no survivor's timer is waited for. The callback
+    """At any interval: no survivor's timer is waited for. The callback
     may sleep and use sockets."""
     n = make(opts=opts(**HOUR, on_worker_failed=failure("failed", """
         ngx.sleep(0.01)

@@ -154,7 +154,7 @@ def test_the_wrong_phase_raises_and_harms_nothing(make, dict_):
 
 
 def test_a_worker_without_on_init_raises(make, dict_):
-    """Where the module was never set up, on_exit_worker_by_lua is nothing."""
+    """If the module was never set up, on_exit_worker_by_lua does nothing."""
     n = make(dict=dict_, init="", join=tried(
         "worker", "on_init_worker_by_lua(print, print)")).start()
     n.stop([])

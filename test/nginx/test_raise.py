@@ -53,7 +53,7 @@ def test_in_a_workers_start_the_worker_lives_and_counts(make, both):
 
 @pytest.mark.parametrize("end", ["graceful", "fast", "no exit_worker"])
 def test_in_an_exit_it_ends_there(make, dict_, end):
-    """What comes after it is given: other exits, and the master's."""
+    """Later events are given: other exits, and the master's."""
     n = make(callbacks={"worker_exit": RAISE, "master_exit": RAISE},
              dict=dict_, exit_worker=end != "no exit_worker").start()
     stop = n.stop_fast if end == "fast" else n.stop
@@ -144,7 +144,7 @@ REFUSAL = ("callback of [12]-.* raised|traceback|ngx.exit\\(\\) in a callback"
 
 @pytest.mark.parametrize("how", ENDS)
 def test_a_callback_cannot_end_its_thread(make, how):
-    """What follows on it is done: on a draining worker, hours before its
+    """All that follows on it is done: on a draining worker, hours before its
     process ends; and after a failure's."""
     n = make(opts={"interval": 0.1, "on_worker_failed": failure(
         "failed", how)}, callbacks={"worker_exit": f"""

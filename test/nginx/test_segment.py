@@ -99,7 +99,7 @@ def draft(generation):
     return segment.draft(conf.own("test-stray"), generation)
 
 
-# What lies there, what is said of it, and whether it stays (None: it may). A
+# A stray file, the words about it, and whether it stays (None: it may). A
 # draft's layout is not today's, whether its last generation gives it away or
 # not.
 STRAYS = {
@@ -348,7 +348,7 @@ def test_ends_without_number_are_not_told_of_without_end(make):
 
 
 def test_ends_without_number_are_not_dropped_without_end(make):
-    """Where no function is told of them; the next start says how many."""
+    """No function is told of them; the next start says how many."""
     n = make(workers=1, callbacks={"master_exit": NO_CALLBACK}).start()
     n.modelled = n.complete = False
     segment.owe(n.segments()[0], generation=1)

@@ -93,7 +93,7 @@ NOTED = """
 
 
 def returned(n):
-    """What the calls of NOTED said: an error wherever they were not true."""
+    """The results of NOTED's calls: an error wherever they were not true."""
     assert all(x["err"] for x in n.notes("returned") if x["ok"] == "nil")
     return sorted(x["ok"] for x in n.notes("returned"))
 

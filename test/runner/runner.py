@@ -5,7 +5,7 @@
 report, looks for leftovers, and ends with a verdict whatever happens.
 
 A stage is a command. Within a lane one follows the other, and a build that
-fails ends its lane. What the tests of a stage report is TAP, which meson logs.
+fails ends its lane. The tests of a stage report in TAP, which meson logs.
 A skipped test is a failure in CI, unless the text of its skip allows it.
 """
 
@@ -107,7 +107,7 @@ def long_lane():
 # --- what the tests said ------------------------------------------------------
 
 def read_test(run):
-    """What meson has logged of one test, which may report many."""
+    """Reads meson's log of one test, which may report many."""
     name, output, outcome = run["name"], run.get("stdout", ""), run["result"]
     lines = output.splitlines()
     planned = sum(int(n) for n in re.findall(r"^1\.\.(\d+)", output, re.M))
@@ -146,7 +146,7 @@ def logs(stage):
 
 
 def read(stage, status):
-    """What a stage came to that has ended with this status."""
+    """The result of a stage that has ended with this status."""
     try:
         lines = []
         for path in logs(stage):
@@ -179,7 +179,7 @@ def summary(result):
 
 
 def files():
-    """What tests or tools may have left outside build/."""
+    """All that tests or tools may have left outside build/."""
     caches = [path for top in ("bench", "cpp", "libwm", "lua", "test")
               for name in ("__pycache__", ".pytest_cache")
               for path in glob.glob(f"{ROOT}/{top}/**/{name}", recursive=True)]
@@ -267,7 +267,7 @@ class Run:
                       if leftovers.dead(s))
 
     def look_for_leftovers(self):
-        """Whatever the run has left outside build/ is a failure."""
+        """All that the run has left outside build/ is a failure."""
         left = []
         for _ in leftovers.rounds(GRACE):   # a process may be about to end
             self.reap()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Where nginx and its files are, and the text of an nginx.conf."""
+"""The places of nginx and its files, and the text of an nginx.conf."""
 
 import json
 import os
@@ -46,7 +46,7 @@ DEFAULTS = {
     "leave": None,          # ... exit_worker_by_lua; None: without it
 }
 
-# What a traced one has besides; its phases may be None for the usual calls.
+# A traced one has these besides; its phases may be None for the usual calls.
 TRACED = {
     **DEFAULTS,
     "exit_worker": True,    # an exit_worker_by_lua_block

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What tests read and write of a segment behind the library's back: a pid that
+/* Tests read and write a segment behind the library's back: a pid that
  * is used again, a beat of long ago, and the like. */
 
 #ifndef INSIDE_H

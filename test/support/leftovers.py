@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""What a run must leave behind nowhere: processes, and their segments."""
+"""A run must leave these behind nowhere: processes, and their segments."""
 
 import contextlib
 import fcntl

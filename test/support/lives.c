@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What processes call when they are told, lives that consist of these calls,
- * and what the test sees of the node. */
+/* The calls of processes that are told to, lives that consist of these calls,
+ * and the test's view of the node. */
 
 #include "processes.h"
 

@@ -53,7 +53,7 @@ def rows(lines):
 
 
 def overlaps(lines, killed=()):
-    """What is wrong if callbacks run one at a time; the dead do not finish."""
+    """Faults, if callbacks run one at a time; the dead do not finish."""
     running = None
     for x in lines:
         if x["what"] == "begin":
@@ -91,7 +91,7 @@ def failed_calls(lines):
 
 
 def check(lines, killed, succeeds):
-    """What holds for every life. succeeds: so does each call."""
+    """Claims that hold for every life. succeeds: so does each call."""
     given = Counter()
     for x in begins(lines):
         spell = x["info"]["spell"] if x["event"] == "master_exit" else None

@@ -272,7 +272,7 @@ class Nginx:
                       for p in glob.glob(f"/dev/shm/wm.{i}.*"))
 
     def look(self, at):
-        """What a function of segment.py sees in the master's segment, which
+        """The view of a function of segment.py of the master's segment, which
         may be anonymous; 0 if there is none."""
         fds = f"/proc/{self.master}/fd"
         for fd in os.listdir(fds):

@@ -78,7 +78,7 @@ def prefix(item):
 
 @pytest.fixture
 def make(request):
-    """Makes a Traced from parameters; the test starts it. What still runs as
+    """Makes a Traced from parameters; the test starts it. One that runs as
     the test ends is stopped gracefully."""
     item = request.node
     item.nginxes = []

@@ -141,7 +141,7 @@ static long do_reap(UNUSED struct process *self, uint64_t pid)
     return waitpid((pid_t)pid, NULL, 0) == (pid_t)pid ? 0 : -errno;
 }
 
-/* What a killed process did not read, or nobody has heard: not for the next. */
+/* Bytes that a killed process did not read, or nobody has: not for the next. */
 static void empty(int fd)
 {
     char byte;

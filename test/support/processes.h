@@ -24,7 +24,7 @@
 #define CRASHED (1u << WM_EVENT_CRASHED)
 #define STALLED (1u << WM_EVENT_STALLED)
 
-/* What a process saw, in memory that it shares with the test. */
+/* A process's findings, in memory that it shares with the test. */
 struct seen {
     struct wm_counts counts;
     struct wm_event event;
@@ -94,7 +94,7 @@ void process_stop(struct process *p);
 void process_continue(struct process *p);
 void await_stop(struct process *p); /* that it stops by itself */
 
-/* Functions to call. Where one fills in what the process has seen, that is
+/* Functions to call. If one fills in what the process has seen, that is
  * named. */
 call_fn do_begin;        /* id, number: the reason */
 call_fn do_abandon;      /* of a generation */

@@ -88,7 +88,7 @@ def owe(path, slot=None, generation=None, times=1 << 16):
 
 
 def entry_at(fd, number):
-    """Where an entry lies."""
+    """The place of an entry."""
     head = os.pread(fd, 512, 0)
     capacity, generations = struct.unpack_from("<II", head, CAPACITY)
     (length,) = struct.unpack_from("<I", head, 48)

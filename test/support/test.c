@@ -29,7 +29,7 @@ void test_add(const char *name, CMUnitTestFunction test,
                                               (void *)(uintptr_t)initial_state};
 }
 
-/* What cmocka looks at when an assertion fails: 1 is to abort, else it jumps
+/* cmocka looks at this when an assertion fails: 1 is to abort, else it jumps
  * back to the loop over the tests. */
 static char in_a_child[] = "CMOCKA_TEST_ABORT=0";
 
@@ -70,7 +70,7 @@ int test_run(void)
     return _cmocka_run_group_tests("tests", tests, count, NULL, NULL);
 }
 
-/* Where a program has no main() of its own. */
+/* For a program that has no main() of its own. */
 __attribute__((weak)) int main(void)
 {
     return test_run();

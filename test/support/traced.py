@@ -244,7 +244,7 @@ class Traced(Nginx):
         os.unlink(self.path("gate." + gate))
 
     def ask(self, pid, chunk):
-        """What this very worker, with ANSWERING, returns from Lua in which M is
+        """This very worker's answer, with ANSWERING, from Lua in which M is
         the module."""
         def answers():
             return [x for x in self.notes("answer") if x["by"] == pid]
@@ -257,7 +257,7 @@ class Traced(Nginx):
         return answers()[-1]["answer"]
 
     def states(self, pid):
-        """What such a worker sees: {pid: state}."""
+        """Such a worker's view: {pid: state}."""
         return {w["pid"]: w["state"]
                 for w in self.ask(pid, "return M.workers()")}
 
@@ -299,7 +299,7 @@ class Traced(Nginx):
             self.expected.append((pattern, times))
 
     def check(self):
-        """What holds for every life that ended as its test wanted."""
+        """Claims that hold for every life that ended as its test wanted."""
         for lines in model.lives(self.trace()):
             self.check_life(lines)
         self.check_log()

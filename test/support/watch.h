@@ -32,7 +32,7 @@ void watch_node(struct watch *watch);
 /* Asserts that nothing was wrong. */
 void watch_end(struct watch *watch);
 
-/* What the latest view tells. */
+/* The facts of the latest view. */
 struct watch_seen {
     uint64_t number;
     uint32_t live;

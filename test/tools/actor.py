@@ -30,7 +30,7 @@ class NodeOptions(ctypes.Structure):
 
 
 class Inside:
-    """What an actor can be told to do; runs in its process."""
+    """The acts that an actor can be told to do; runs in its process."""
 
     def __init__(self, library):
         self.lib = ctypes.CDLL(library)

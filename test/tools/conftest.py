@@ -49,7 +49,7 @@ class Place(Command):
         return name
 
     def dead(self, instance="demo", workers=1, library=conf.LIBRARY):
-        """What is left of a node whose processes were all killed: its file."""
+        """The rest of a node whose processes were all killed: its file."""
         master = self.node(instance, library)
         generation = master.begin()
         for worker in [master.worker(generation) for _ in range(workers)]:

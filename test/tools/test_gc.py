@@ -12,7 +12,7 @@ from wmctl import DENIED, FAILED, NO_NODE, Command
 
 
 def told(place, *args):
-    """What became of each file: (action, reason)."""
+    """The fate of each file: (action, reason)."""
     answer = place.json("gc", *args)
     assert answer["dry_run"] == bool(args)
     return {x["file"]: (x["action"], x["reason"]) for x in answer["segments"]}

@@ -70,7 +70,7 @@ def test_a_file_name_cannot_move_the_cursor(place):
 
 
 def test_a_live_nodes_file_name_cannot_move_the_cursor(place, master):
-    """Who may write a whole segment may call it anything."""
+    """A user who may write a whole segment may call it anything."""
     name = f"wm.a\033]0;owned\007\033[31m\nfake.{'0123456789abcdef'}"
     os.rename(place.path(master.file), place.path(name))
     seen = name.translate(dict.fromkeys(range(32), "?"))

@@ -32,13 +32,13 @@ def section(name):
 
 
 def described(command):
-    """What the page says of a command."""
+    """The page's text about a command."""
     return re.search(rf"^\*{command}\*.*?(?=^\*|\Z)", section("COMMANDS"),
                      re.M | re.S)[0]
 
 
 def option(name):
-    """What the page says of an option."""
+    """The page's text about an option."""
     return re.search(rf"^\t*\*{name}\*.*\n((?:\t+.*\n|\n(?=\t))+)", PAGE,
                      re.M)[1]
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""What may not be read or cannot be: why, and an exit status of its own."""
+"""Segments that may not or cannot be read: why, and each kind's exit status."""
 
 import os
 import re

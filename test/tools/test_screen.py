@@ -17,7 +17,7 @@ S, M, H = 1000, 60_000, 3_600_000
 
 @pytest.fixture
 def painted(place, master):
-    """What a command writes to a terminal."""
+    """The output of a command to a terminal."""
     master.worker(master.begin())
 
     def run(*args, **env):
@@ -87,7 +87,7 @@ def test_a_number_without_a_word_is_a_question_mark(what, known):
     ("12345", "1234"), ("\033[1m12345\033[0m", "\033[1m1234\033[0m"),
     ("123\033[4", "123")])
 def test_a_line_is_cut_between_escape_sequences(line, cut):
-    """Whatever was begun ends with it: a colour, too."""
+    """All that was begun ends with it: a colour, too."""
     running = INSIDE.begin("frame", line + "\nnext\n", terminal=(9, 4))
     assert running.end() == (OK, "")
     frame = running.output.split("\033[H")[2]

@@ -26,7 +26,7 @@ def begin(place, count, *args):
 
 
 def answer_of(running):
-    """What one has written that ended well."""
+    """The output of one that ended well."""
     assert running.end() == (OK, "")
     return running.documents(1)[0]
 
@@ -81,7 +81,7 @@ def test_the_current_generation_is_meant_unless_one_is_named(place, master):
 
 
 def test_newer_than_waits_for_a_reload_that_has_not_begun(place, master):
-    """What a script needs that has only just asked for it."""
+    """A script that has only just asked for it needs this."""
     master.worker(master.begin())
     ready(place, 1, "--newer-than", "1", *ONCE, status=NOT_READY)
     waiting = begin(place, 1, "--newer-than", "1")
@@ -139,7 +139,7 @@ def test_a_new_life_is_ready_while_the_old_one_drains(place, named):
 
 
 def test_a_node_that_is_denied_for_a_moment_is_waited_for(public):
-    """Its maker sets the mode last. Who is slower than the second for which
+    """Its maker sets the mode last. A maker slower than the second for which
     that is believed tries again."""
     master = public.node(mode=0o644)
     master.worker(master.begin())

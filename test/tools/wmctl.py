@@ -19,8 +19,8 @@ import proc
 
 OK, NOT_READY, USAGE, NO_NODE, DENIED, DAMAGED, FOREIGN, FAILED = range(8)
 
-# What whoever started the tests ignores, as a shell does for its background,
-# wmctl would ignore as well.
+# A shell that started the tests may ignore some, as for its background;
+# would ignore them as well.
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM,
                signal.SIGTSTP):
     if signal.getsignal(number) == signal.SIG_IGN:

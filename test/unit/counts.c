@@ -6,7 +6,7 @@
 
 #include "inside.h"
 
-/* What the worker has seen last; returns it. */
+/* The worker's last counts; returns them. */
 static struct process *expect(struct process *p, int previous, int mine,
                               int next, enum wm_reason reason)
 {

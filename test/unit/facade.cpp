@@ -217,7 +217,7 @@ FACADE_TEST(events_are_taken_or_given)
     assert_int_equal(n.take_event()->kind, WM_EVENT_MASTER_EXIT);
 }
 
-// What next returns is given, until nothing is left.
+// Each event that next returns is given, until nothing is left.
 template <class Next>
 std::vector<std::uint32_t> kinds_of(Next next)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// What the tests of the C++ facades share: a node of their own, calls in both
+// Shared by the tests of the C++ facades: a node of their own, calls in both
 // forms, children that answer or die.
 
 #ifndef WM_TEST_FACADE_HPP

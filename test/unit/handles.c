@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What crosses the public interface: structs by their size, options that this
- * library does not know, results and their sentences, handles that are none. A
- * node's options are in node.c; test/consumer runs two versions with each
- * other, whose structs and elements differ. */
+/* All that crosses the public interface: structs by their size, options that
+ * this library does not know, results and their sentences, handles that are
+ * none. A node's options are in node.c; test/consumer runs two versions with
+ * each other, whose structs and elements differ. */
 
 #include "inside.h"
 
@@ -46,7 +46,7 @@ NODE_TEST(structs_that_are_passed_are_known_by_their_sizes)
     assert_int_equal(wm_event_take(node, WM_EVENTS_ALL, &event), -EINVAL);
 }
 
-/* What this library does not know is 0, what lies behind the list stays. The
+/* Fields that this library does not know are 0, bytes behind the list stay. The
  * number of a long-lived generation comes again at the end of the table. */
 NODE_TEST(a_list_is_in_order_in_elements_of_any_size_and_has_room)
 {
@@ -131,7 +131,7 @@ static int asserts_what_is_false(UNUSED const void *argument)
     return 0;
 }
 
-/* What the tests rest on: it does not go on with its parent's tests. */
+/* The tests rest on this: it does not go on with its parent's tests. */
 TEST(a_failed_assertion_ends_a_child)
 {
     assert_int_equal(run_check(asserts_what_is_false, NULL), -SIGABRT);

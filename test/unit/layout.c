@@ -103,7 +103,7 @@ TEST(the_documented_example_is_what_the_layout_says)
         #type "." #field, offsetof(struct type, field), should                 \
     }
 
-/* Where the example is 0, or equal to its neighbour. */
+/* Places where the example is 0, or equal to its neighbour. */
 static const struct {
     const char *what;
     size_t is, should;

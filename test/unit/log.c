@@ -140,7 +140,7 @@ LOG_TEST(a_slow_writers_entry_is_told_in_its_place)
     assert_int_equal(r.list[0].number, 2);
 }
 
-/* What the round before left there is whole, but of another number. */
+/* The entry of the round before is whole there, but of another number. */
 LOG_TEST(an_entry_of_the_round_before_is_not_taken_for_a_new_one)
 {
     r.since = 256;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What others do between two looks of one operation at the table: while it
+/* Others act between two looks of one operation at the table: while it
  * counts, closes a generation, or takes a record for another one. */
 
 #include "census.h"

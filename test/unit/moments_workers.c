@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What others do between two steps of one operation on a worker's record, the
+/* Others act between two steps of one operation on a worker's record, the
  * lead, the lock or the log. */
 
 #include "clock.h"

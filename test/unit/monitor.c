@@ -142,7 +142,7 @@ EMPTY_NODE_TEST(the_thread_takes_the_signals_of_faults_alone)
 
 /* ----------------------------------------------------------------- garbage */
 
-/* Whatever it tells of, a view keeps to what there can be. */
+/* A view tells of nothing that cannot be. */
 static uint64_t check_bounds(void)
 {
     const struct wm_view *v = wm_monitor_view_begin(watch.monitor);
@@ -195,7 +195,7 @@ struct subscriber {
 static struct subscriber all[SUBSCRIBERS];
 static int last_order;
 
-/* What orders a change before its calls is the segment, mapped twice, and a
+/* A change is ordered before its calls by the segment, mapped twice, and a
  * futex: the sanitizer sees none of it, and is given this number. */
 static atomic_int changes;
 

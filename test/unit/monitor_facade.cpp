@@ -33,7 +33,7 @@ static_assert(!std::is_move_constructible_v<wm::monitor_view> &&
 static_assert(sizeof(wm::monitor) == sizeof(void *) &&
               sizeof(wm::monitor_view) == sizeof(void *));
 
-// What the facade makes of the options: the linker has its calls go here.
+// The options as the facade makes them: the linker has its calls go here.
 namespace
 {
 std::uint32_t created_with;
@@ -161,7 +161,7 @@ FACADE_TEST(a_subscriber_is_told_until_its_subscription_ends)
     assert_int_equal(told, before);
 }
 
-// What the function has captured lives as long as its call.
+// The function's captures live as long as its call.
 FACADE_TEST(a_subscription_may_end_in_its_own_call)
 {
     watched_node s;

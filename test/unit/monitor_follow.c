@@ -152,7 +152,7 @@ EMPTY_NODE_TEST(of_two_lives_one_is_followed_until_it_ends)
     await(watch_look(&late).worker == p[1]->pid);
     assert_int_equal(watch_look(&late).number, 1);
     watch_end(&late);
-    /* What a monitor has open it follows; to others the view says why not. */
+    /* A monitor follows a file that it has open; else the view says why not. */
     snprintf(paths[0], sizeof(paths[0]), "/dev/shm/%s", watch_look(&w).name);
     assert_ok(chmod(paths[0], 0666));
     await_checks(3);

@@ -104,7 +104,7 @@ TEST(another_start_time_is_another_process)
     assert_true(is_dead(self + 1));
     /* That proof is the full one's, where there is a quicker one. */
     assert_int_equal(is_quickly_dead(self - 1), !has_pidfd());
-    /* Where the start is known the claim adds nothing. */
+    /* If the start is known, the claim adds nothing. */
     assert_false(wm_process_dead(self, 1, WM_PROOF_FULL));
 }
 
@@ -165,7 +165,7 @@ static bool forbid_pidfd(uint32_t error)
            syscall(SYS_pidfd_open, getpid(), 0) == -1 && errno == (int)error;
 }
 
-/* Where pidfd cannot be forbidden, the tests of the refusal itself say so. */
+/* If pidfd cannot be forbidden, the tests of the refusal itself say so. */
 static int lives_without_pidfd(const void *argument)
 {
     const uint64_t ident = *(const uint64_t *)argument;

@@ -77,7 +77,7 @@ static int unlink_if(bool agreed, const char *name)
     return wm_segment_unlink(test_directory, name, judge, NULL);
 }
 
-/* What the judge was told, and how many files there are now. */
+/* The facts that the judge was told, and how many files there are now. */
 static void expect_verdict(int error, uint32_t capacity, int files)
 {
     assert_int_equal(verdict.asked, 1);
@@ -176,7 +176,7 @@ DIRECTORY_TEST(another_users_is_not_ours_to_judge_even_for_root)
     expect_verdict(-EPERM, 0, 1);
 }
 
-/* What is handed on over exec is in node_lives.c. */
+/* Tests of a node handed on over exec are in node_lives.c. */
 DIRECTORY_TEST(a_process_does_not_adopt_what_it_opened_itself)
 {
     struct wm_segment s;

@@ -12,7 +12,7 @@ static const char *const names[] = {
     [WM_EVENT_WORKER_EXIT] = "exit",   [WM_EVENT_DRAINED] = "drain",
 };
 
-/* What was given, by these names and in its order. */
+/* All that was given, by these names and in its order. */
 static struct {
     char text[100];
     int32_t mine; /* of its start or its exit */
@@ -181,7 +181,7 @@ static void stay_away(void)
     assert_int_equal(wm_worker_recoveries(w), 0);
 }
 
-/* What happens while it is live, and what its start and its exit give, each in
+/* Acts while it is live, and all that its start and its exit give, each in
  * one go, which gives the lock back. */
 static const struct exiting {
     const char *name;

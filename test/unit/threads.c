@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* What threads of one process may do at once, also beside processes that come
- * and go; and many processes that do the same at once, again and again: what is
- * one's to do is done by one. Bounded work, for the thread sanitizer as much as
- * for the assertions. All interleavings of a few steps are in test/model and
+/* Threads of one process do all that they may at once, also beside processes
+ * that come and go; and many processes do the same at once, again and again:
+ * one does what is one's to do. Bounded work, for the thread sanitizer as much
+ * as for the assertions. All interleavings of a few steps are in test/model and
  * test/crash; here the machine chooses. */
 
 #include "inside.h"

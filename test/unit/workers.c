@@ -129,7 +129,7 @@ static void be_another_process(struct process *p)
     make_late(0);
 }
 
-/* What happens to a worker in that state, and the state that a sweep leaves it
+/* The fate of a worker in that state, and the state that a sweep leaves it
  * in. It owes an event if it has crashed. */
 static const struct judged {
     const char *name;
@@ -219,7 +219,7 @@ NODE_TEST(a_late_beat_makes_the_next_sweep_patient)
     is_patient(true);
 }
 
-/* Where pids are few, one worker's is soon another's. */
+/* If pids are few, one worker's is soon another's. */
 static long do_inherit_a_pid(struct process *self, uint64_t id)
 {
     set_word(0, WM_LIVE, getpid(), 5);

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- What the tests run inside nginx: one JSON line per thing that happened,
+-- Lua that the tests run inside nginx: one JSON line per thing that happened,
 -- appended to trace.jsonl by a single write(2). The file and the prefix are
 -- opened by the master and inherited, so any worker's user can use them.
 -- Every C name is aliased, so that nothing here meets another's cdef.
