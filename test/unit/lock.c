@@ -175,22 +175,6 @@ EMPTY_NODE_TEST(waiting_ends_when_limited_and_a_stopped_holder_is_not_robbed)
     assert_ok(wm_lock_acquire(node, &options));
 }
 
-/* The limit is one holder's, not the queue's: holders that change often keep
- * a waiter as long as it takes. */
-EMPTY_NODE_TEST(a_limit_on_holding_is_no_limit_on_waiting)
-{
-    const struct wm_lock_options options = {.size = sizeof(options),
-                                            .hold_ms = PATIENT};
-    struct process *a = new_process();
-
-    for (int i = 0; i < 1000; i++) {
-        call_begin(a, do_recover, 0);
-        assert_ok(wm_lock_acquire(node, &options));
-        unlock();
-        assert_ok(call_end(a));
-    }
-}
-
 EMPTY_NODE_TEST(another_process_with_the_holders_pid_is_not_the_holder)
 {
     const pid_t pid = new_process()->pid;

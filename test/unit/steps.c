@@ -117,27 +117,6 @@ NODE_TEST(a_start_without_the_lock_gives_nothing_and_one_begun_anew_does_once)
     assert_given("start");
 }
 
-/* Also if it is asked again. */
-static void assert_no_start(int error)
-{
-    struct wm_event event = {.size = sizeof(event)};
-
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(wm_start_next(w, &event), error);
-    }
-}
-
-NODE_TEST(a_start_that_cannot_be_is_never_said_to_be_done)
-{
-    join_and_start();
-    assert_ok(wm_exit_run(w, NULL, note, NULL));
-    assert_int_equal(wm_start_begin(w, WM_EVENTS_ALL), -ESTALE);
-    assert_no_start(-ESTALE);
-    assert_ok(wm_worker_leave(w));
-    assert_int_equal(wm_start_begin(w, WM_EVENTS_ALL), -ECHILD);
-    assert_no_start(-ECHILD);
-}
-
 static void fork_now(UNUSED const struct wm_event *event, void *pid)
 {
     *(pid_t *)pid = fork_child();
@@ -221,8 +200,7 @@ static void is_given(void **state)
 
 NODE_TEST_EACH(exits, is_given)
 
-/* Its thread is ended in the callback of each event, and the exit begun anew.
- */
+/* Its thread ends in the callback of each event, and the exit begins anew. */
 NODE_TEST(an_exit_cut_short_at_each_event_gives_each_once_and_starts_no_more)
 {
     struct wm_event event = {.size = sizeof(event)};
@@ -231,9 +209,13 @@ NODE_TEST(an_exit_cut_short_at_each_event_gives_each_once_and_starts_no_more)
     for (int i = 0; i < 5; i++) {
         begin_exit(WM_EVENTS_ALL);
         assert_int_equal(wm_start_begin(w, WM_EVENTS_ALL), -ESTALE);
+        assert_int_equal(wm_start_next(w, &event), -ESTALE);
         if (wm_exit_next(w, &event) == 1) {
             note(&event, NULL);
         }
+        /* From the drain on, no callback keeps the end from being given. */
+        assert_int_equal(wm_events_owed(node, MASTER_EXIT),
+                         event.kind == WM_EVENT_DRAINED);
         wm_lock_release(node);
     }
     assert_given("exit drain end");
@@ -254,17 +236,6 @@ NODE_TEST(an_exit_without_the_lock_leaves_the_end_to_another)
     assert_given("drain");
 }
 
-NODE_TEST(events_that_the_caller_cannot_give_stay_owed)
-{
-    join_and_start();
-    find_one_dead();
-    begin_exit(1u << WM_EVENT_WORKER_EXIT);
-    assert_int_equal(give_rest(wm_exit_next), WM_CLOSED);
-    assert_given("exit");
-    take(CRASHED);
-    take(MASTER_EXIT);
-}
-
 /* A table of one record, which another takes while this worker drains. */
 NODE_TEST(a_worker_that_lost_its_record_is_not_the_last)
 {
@@ -276,20 +247,6 @@ NODE_TEST(a_worker_that_lost_its_record_is_not_the_last)
     assert_ok(give_rest(wm_exit_next));
     assert_given("exit drain");
     assert_true(given.mine > 1);
-}
-
-/* From the drain on, no callback keeps the end from being given. */
-NODE_TEST(an_exit_that_is_cut_short_after_the_drain_leaves_the_end_owed)
-{
-    struct wm_event event = {.size = sizeof(event)};
-
-    join_and_start();
-    begin_exit(WM_EVENTS_ALL);
-    assert_int_equal(wm_exit_next(w, &event), 1);
-    assert_int_equal(wm_exit_next(w, &event), 1);
-    assert_int_equal(event.kind, WM_EVENT_DRAINED);
-    assert_ok(wm_worker_leave(w));
-    assert_int_equal(take(MASTER_EXIT).generation, generation);
 }
 
 NODE_TEST(a_process_that_has_the_lock_is_told_and_nothing_is_done)
