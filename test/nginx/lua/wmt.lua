@@ -37,18 +37,12 @@ end
 
 local vm = clock()
 
-local function escape(c)
-    return string.format("\\u%04x", c:byte())
-end
-
 local function json(v)
     local kind = type(v)
-    if kind == "nil" then
-        return "null"
-    elseif kind == "boolean" then
+    if kind == "boolean" then
         return tostring(v)
-    elseif kind == "number" and v == v and v - v == 0 then
-        return string.format("%.17g", v)
+    elseif kind == "number" then
+        return ("%.17g"):format(v)
     elseif kind == "table" then
         local out = {}
         for i, x in ipairs(v) do
@@ -62,7 +56,9 @@ local function json(v)
         end
         return "{" .. table.concat(out, ",") .. "}"
     end
-    return '"' .. tostring(v):gsub('[%c"\\\127-\255]', escape) .. '"'
+    return '"' .. tostring(v):gsub('[%c"\\\127-\255]', function(c)
+        return ("\\u%04x"):format(c:byte())
+    end) .. '"'
 end
 
 local function emit(row)
@@ -80,25 +76,19 @@ function M.open(prefix, file)
     trace_fd = C.wmt_open(prefix .. "/" .. file, O_TRACE, mode)
     prefix_fd = C.wmt_open(prefix, O_DIR)
     assert(trace_fd >= 0 and prefix_fd >= 0, "cannot open the trace")
-    emit { what = "note", note = "init", process = M.process() }
+    M.note("init")
 end
 
--- ngx_process: 0 single, 1 master, 2 signaller, 3 worker, 4 helper
-function M.process()
-    return tonumber(C.wmt_ngx_process)
-end
-
+-- process: 0 single, 1 master, 2 signaller, 3 worker, 4 helper
 function M.note(name, facts)
     local row = facts or {}
     row.what = "note"
     row.note = name
-    row.process = M.process()
+    row.process = tonumber(C.wmt_ngx_process)
     emit(row)
 end
 
-function M.usleep(us)
-    C.wmt_usleep(us)
-end
+M.usleep = C.wmt_usleep
 
 function M.opened(gate)
     return C.wmt_faccessat(prefix_fd, "gate." .. gate, 0, 0) == 0
@@ -136,7 +126,7 @@ function M.trap(event)
         if ngx.get_phase() == "timer" and M.opened("yield") then
             ngx.sleep(0.005)
         else
-            M.usleep(2000)
+            C.wmt_usleep(2000)
         end
     end
 end
@@ -155,15 +145,9 @@ function M.answer()
     end)
 end
 
-local function finish(call, event, ok, ...)
-    emit { what = ok and "end" or "raise", call = call, event = event }
-    if not ok then
-        error((...), 0)
-    end
-end
-
 -- a callback that traces its arguments, its end, and what `body` does
 function M.callback(event, body)
+    body = body or function() end
     return function(...)
         local id, n_prev, n_mine, n_next, info = ...
         calls = calls + 1
@@ -171,31 +155,28 @@ function M.callback(event, body)
         emit { what = "begin", call = call, event = event, id = id,
                n_prev = n_prev, n_mine = n_mine, n_next = n_next,
                info = info, nargs = select("#", ...) }
-        if body then
-            return finish(call, event, pcall(body, ...))
+        local ok, err = pcall(body, ...)
+        emit { what = ok and "end" or "raise", call = call, event = event }
+        if not ok then
+            error(err, 0)
         end
-        return finish(call, event, true)
     end
 end
 
-local function returned(name, ...)
-    emit { what = "call", name = name, n = select("#", ...),
+local function result(what, name, ok, ...)
+    emit { what = what, name = name, ok = ok, n = select("#", ...),
            first = (...), second = (select(2, ...)) }
     return ...
 end
 
 -- calls a function of the module and traces what it returned
 function M.call(name, f, ...)
-    return returned(name, f(...))
+    return result("call", name, true, f(...))
 end
 
 -- the same, but an error is traced and goes no further
 function M.try(name, f)
-    local function result(ok, ...)
-        emit { what = "try", name = name, ok = ok, n = select("#", ...),
-               first = (...), second = (select(2, ...)) }
-    end
-    result(pcall(f))
+    result("try", name, pcall(f))
 end
 
 return M
