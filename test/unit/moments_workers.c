@@ -261,6 +261,41 @@ MOMENT_TEST(a_lock_that_passes_on_meanwhile_is_one_holders)
     assert_int_equal(seen.sequence, 2);
 }
 
+static long do_hold_anew(struct process *self, uint64_t seconds)
+{
+    do_unlock(self, 0);
+    fake_clock.shift_s += (time_t)seconds;
+    return do_lock(self, 0);
+}
+
+static int holdings;
+
+/* Each holder keeps the lock for less than the waiter grants, all of them for
+ * longer. */
+static void hold_anew(void)
+{
+    fake_clock.shift_s += 1000;
+    if (++holdings < 4) {
+        assert_ok(call(other, do_hold_anew, 1000));
+        BEFORE(MOMENT_LOAD, header()->lock.wake, hold_anew);
+    } else {
+        assert_ok(call(other, do_unlock, 0));
+    }
+}
+
+MOMENT_TEST(the_limit_on_holding_is_each_holders)
+{
+    const struct wm_lock_options options = {.size = sizeof(options),
+                                            .hold_ms = 1500000};
+
+    other = new_process();
+    assert_ok(call(other, do_lock, 0));
+    BEFORE(MOMENT_LOAD, header()->lock.wake, hold_anew);
+    assert_ok(wm_lock_acquire(node, &options));
+    assert_int_equal(holdings, 4);
+    assert_ok(wm_lock_release(node));
+}
+
 static void write_an_entry(void)
 {
     wm_log_append(node, WM_LOG_LEADER, 1, 1, 1, WM_NO_SLOT);
