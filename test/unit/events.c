@@ -15,8 +15,6 @@ static void crash(struct process *p)
     sweep();
 }
 
-/* ----------------------------------------------------------------- crashes */
-
 NODE_TEST(a_crash_is_owed_once_and_says_whose)
 {
     struct process *a = new_worker(generation);
@@ -27,7 +25,6 @@ NODE_TEST(a_crash_is_owed_once_and_says_whose)
     assert_int_equal(wm_events_owed(node, ~0u), 0);
     sweep();
     assert_int_equal(wm_events_owed(node, ~0u), 1);
-    assert_int_equal(wm_events_owed(node, MASTER_EXIT | STALLED), 0);
     assert_none_to_take(MASTER_EXIT | STALLED);
     e = take(CRASHED);
     assert_int_equal(e.kind, WM_EVENT_CRASHED);
@@ -139,36 +136,14 @@ NODE_TEST(a_helpers_crash_is_no_workers_death_nor_its_start_a_respawn)
     assert_int_equal(a->seen->counts.reason, WM_REASON_START);
     assert_int_equal(take(CRASHED).role, WM_ROLE_HELPER);
     assert_int_equal(generation_of(generation).deaths, 0);
-    crash(a);
+    crash(new_worker(generation));
     assert_int_equal(take(CRASHED).role, WM_ROLE_WORKER);
     helper = new_helper(generation);
     assert_int_equal(helper->seen->counts.reason, WM_REASON_START);
+    assert_ok(call(a, do_start, 0)); /* asked for again, it is none either */
     a = new_worker(generation);
     assert_int_equal(a->seen->counts.reason, WM_REASON_RESPAWN);
 }
-
-NODE_TEST(a_start_that_is_asked_for_again_replaces_nobody)
-{
-    struct process *a = new_worker(generation);
-
-    crash(new_worker(generation));
-    assert_ok(call(a, do_start, 0));
-    assert_int_equal(a->seen->counts.reason, WM_REASON_START);
-    a = new_worker(generation);
-    assert_int_equal(a->seen->counts.reason, WM_REASON_RESPAWN);
-}
-
-NODE_TEST(a_sweep_without_a_callback_lets_crashes_go)
-{
-    node_restart(1);
-    for (int i = 0; i < 5; i++) {
-        process_kill(new_worker(generation)); /* would not find room */
-        assert_int_equal(wm_events_give(node, NULL, NULL, NULL), 1);
-        assert_none_to_take(CRASHED);
-    }
-}
-
-/* ------------------------------------------------------------------ stalls */
 
 static void recover(struct process *p)
 {
@@ -258,8 +233,6 @@ NODE_TEST(a_worker_that_lost_its_record_calls_nobody_stalled_but_the_dead_dead)
     assert_int_equal(state_of(a->pid), WM_STALLED);
 }
 
-/* ------------------------------------------------------------------ giving */
-
 struct told {
     int count;
     bool locked;
@@ -275,7 +248,7 @@ static void tell(UNUSED const struct wm_event *event, void *argument)
     told->count++;
 }
 
-NODE_TEST(a_sweep_with_a_callback_gives_under_the_lock)
+NODE_TEST(a_sweep_gives_under_the_lock_or_lets_go_without_a_callback)
 {
     struct process *a = new_worker(generation), *b = new_process();
     struct told told = {0};
@@ -288,5 +261,7 @@ NODE_TEST(a_sweep_with_a_callback_gives_under_the_lock)
     assert_int_equal(wm_events_give(node, NULL, tell, &told), 1);
     assert_int_equal(told.count, 1);
     assert_true(told.locked);
-    assert_int_equal(wm_events_give(node, NULL, tell, &told), 0);
+    crash(new_worker(generation));
+    assert_int_equal(wm_events_give(node, NULL, NULL, NULL), 1);
+    assert_none_to_take(~0u);
 }
