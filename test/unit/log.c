@@ -147,48 +147,6 @@ LOG_TEST(a_spoilt_entry_is_not_believed)
     assert_int_equal(r.since, 2);
 }
 
-/* Has all of them write so many, and reads what they write. */
-static void read_while_they_write(struct process *const writers[8],
-                                  uint64_t entries, bool may_miss)
-{
-    const uint64_t end = r.since + 8 * entries;
-
-    for (int i = 0; i < 8; i++) {
-        call_begin(writers[i], do_write, entries);
-    }
-    while (r.since < end) {
-        uint64_t last = r.since;
-        uint32_t n;
-        int result = wm_log_read_within(node, &r.since, r.list, sizeof(*r.list),
-                                        64, &n, &r.missed, HOUR_MS);
-
-        assert_true(result == 0 || result == WM_UNSETTLED);
-        assert_int_equal(last + n + r.missed, r.since);
-        assert_true(may_miss || r.missed == 0);
-        for (uint32_t i = 0; i < n; i++) {
-            assert_int_equal(r.list[i].kind, WM_LOG_LEADER);
-            assert_int_equal(r.list[i].generation, r.list[i].value);
-            assert_true(r.list[i].number > last);
-            last = r.list[i].number;
-        }
-        assert_true(last <= r.since);
-    }
-    for (int i = 0; i < 8; i++) {
-        assert_ok(call_end(writers[i]));
-    }
-}
-
-LOG_TEST(what_is_read_while_it_is_written_is_whole_and_missed_if_overwritten)
-{
-    struct process *a[8];
-
-    new_processes(a, 8);
-    for (int i = 0; i < 50; i++) {
-        read_while_they_write(a, 30, false); /* the ring has room for them */
-    }
-    read_while_they_write(a, 1500, true);
-}
-
 /* Else nothing would be told until the clock came to where it was. */
 LOG_TEST(a_dead_writer_or_a_clock_set_back_holds_readers_up_for_a_while)
 {

@@ -2,37 +2,36 @@
  * Copyright The libwm authors */
 
 /* Options, and handles: how many a process gets, and how readers find a node.
- * When a segment goes, what comes after it and who takes it over is in
- * node_lives.c. */
+ * Which processes take part in its segment, and when that is unlinked. What
+ * comes after it and who takes it over is in node_lives.c. */
 
+#include "inherit.h"
 #include "segment_directory.h"
+#include "share.h"
+
+#include <sys/file.h>
+#include <sys/mman.h>
+
+#define NOBODY 65534
 
 static struct wm_node *node; /* in a forked child as well */
 
-static void release(struct wm_node *n)
-{
-    assert_ok(wm_node_release(n));
-}
-
 DIRECTORY_TEST(bad_options_are_refused_and_nothing_made)
 {
-    struct wm_node_options good = node_options("a"), bad[12];
+    struct wm_node_options good = node_options("a"), bad[9];
 
     for (size_t i = 0; i < COUNT(bad); i++) {
         bad[i] = good;
     }
-    bad[0].size = 0;
-    bad[1].size = 4;
-    bad[2].size = sizeof(good) - 8;
-    bad[3].size = 0xa5a5a5a5; /* nobody's is that long: it was not set */
-    bad[4].instance = NULL;
-    bad[5].instance = "";
-    bad[6].instance = "a/b";
-    bad[7].flags = 4;
-    bad[8].capacity = 65536;
-    bad[9].mode = 01600;
-    bad[10].log_entries = 1048577;
-    bad[11].reserved = 1;
+    bad[0].size = sizeof(good) - 8;
+    bad[1].size = 0xa5a5a5a5; /* nobody's is that long: it was not set */
+    bad[2].instance = NULL;
+    bad[3].instance = "a/b";
+    bad[4].flags = 4;
+    bad[5].capacity = 65536;
+    bad[6].mode = 01600;
+    bad[7].log_entries = 1048577;
+    bad[8].reserved = 1;
     node = NULL;
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_int_equal(wm_node_attach(&bad[i], &node), -EINVAL);
@@ -58,7 +57,7 @@ DIRECTORY_TEST(options_that_are_not_given_or_not_known_have_defaults)
     assert_int_equal(node->segment.geometry.log_entries, 1024);
     assert_ok(stat(directory_path(node_info(node).name), &st));
     assert_int_equal(st.st_mode & 07777, 0600);
-    release(node);
+    wm_node_release(node);
     longer.unknown[3] = 1;
     assert_int_equal(wm_node_attach(&longer.is, &node), -E2BIG);
 }
@@ -76,7 +75,7 @@ DIRECTORY_TEST(a_directory_that_cannot_be_used_is_told)
     assert_ok(wm_node_attach(&o, &node));
     assert_int_equal(node_info(node).anonymous, ENOENT);
     assert_string_equal(node_info(node).name, "");
-    release(node);
+    wm_node_release(node);
     assert_int_equal(directory_files(), 1);
 }
 
@@ -85,10 +84,10 @@ DIRECTORY_TEST(an_instance_has_one_handle_in_a_process)
     node = node_attach("a");
     assert_ptr_equal(node, node_attach("a"));
     assert_int_equal(directory_files(), 1);
-    release(node);
+    wm_node_release(node);
     assert_int_equal(directory_files(), 1);
     assert_int_equal(node_begin(node), 1);
-    release(node);
+    wm_node_release(node);
     assert_int_equal(directory_files(), 0);
 }
 
@@ -116,12 +115,10 @@ DIRECTORY_TEST(two_instances_in_one_process_do_not_mix)
         wm_generation_counts(n[i], 1, &counts);
         assert_int_equal(counts.mine, 1);
         node_leave(n[i]);
-        release(n[i]);
+        wm_node_release(n[i]);
         assert_int_equal(directory_files(), 1 - i);
     }
 }
-
-/* -------------------------------------------------- the living and the dead */
 
 DIRECTORY_TEST(the_dead_may_be_unlinked_and_nothing_else)
 {
@@ -144,7 +141,7 @@ DIRECTORY_TEST(the_dead_may_be_unlinked_and_nothing_else)
                          table[i].error);
     }
     assert_int_equal(directory_files(), 2);
-    release(node);
+    wm_node_release(node);
 }
 
 static void expect_found(const char *instance, const char *name)
@@ -155,7 +152,7 @@ static void expect_found(const char *instance, const char *name)
     assert_string_equal(node_info(reader).instance, instance);
     assert_string_equal(node_info(reader).name, name);
     assert_int_equal(node_info(reader).read_only, 1);
-    release(reader);
+    wm_node_release(reader);
 }
 
 DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
@@ -166,7 +163,176 @@ DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
     node = node_attach("b");
     segment_leave_dead("b");
     expect_found("b", node_info(node).name);
-    release(node);
+    wm_node_release(node);
     assert_int_equal(wm_node_open("c", test_directory, &reader), -ENOENT);
     assert_int_equal(wm_node_open(NULL, test_directory, &reader), -EINVAL);
+}
+
+/* ------------------------------------------------------------ participants */
+
+static struct wm_segment *const segment = &test_segment;
+
+static int use(const char *name)
+{
+    return wm_segment_use(test_directory, name);
+}
+
+/* The name of the segment, which is used when that is closed. */
+static const char *create(void)
+{
+    static char name[WM_NAME_SIZE];
+
+    assert_ok(segment_create("a"));
+    memcpy(name, segment->name, sizeof(name));
+    return name;
+}
+
+/* A process that holds the lock while it asks who takes part, or -1: it lets go
+ * when somebody waits for it. */
+static int asker = -1;
+static int waits; /* how often somebody waited */
+
+int nanosleep(UNUSED const struct timespec *time, UNUSED struct timespec *left)
+{
+    waits++;
+    if (asker >= 0) {
+        close(asker);
+        asker = -1;
+    }
+    return 0;
+}
+
+static void have_one_ask(const char *name)
+{
+    asker = open(directory_path(name), O_RDONLY | O_CLOEXEC);
+    assert_true(asker >= 0);
+    assert_ok(flock(asker, LOCK_EX | LOCK_NB));
+}
+
+static struct verdict {
+    const char *name;
+    bool unlink;
+    int asked;
+    int use; /* as another finds it meanwhile */
+    int error;
+    uint32_t capacity;
+} verdict;
+
+static bool judge(const struct wm_segment *s, int error, UNUSED void *argument)
+{
+    verdict.asked++;
+    verdict.use = use(verdict.name);
+    verdict.error = error;
+    verdict.capacity = s == NULL ? 0 : s->geometry.capacity;
+    return verdict.unlink;
+}
+
+static int unlink_if(bool agreed, const char *name)
+{
+    verdict = (struct verdict){.name = name, .unlink = agreed};
+    return wm_segment_unlink(test_directory, name, judge, NULL);
+}
+
+/* The facts that the judge was told, and how many files there are now. */
+static void expect_verdict(int error, uint32_t capacity, int files)
+{
+    assert_int_equal(verdict.asked, 1);
+    assert_int_equal(verdict.use, 1); /* the lock is held meanwhile */
+    assert_int_equal(verdict.error, error);
+    assert_int_equal(verdict.capacity, capacity);
+    assert_int_equal(directory_files(), files);
+}
+
+DIRECTORY_TEST(what_is_in_use_is_never_unlinked_and_nobody_waits_for_it)
+{
+    const char *name = create();
+    struct wm_segment reader;
+
+    waits = 0;
+    assert_int_equal(use(name), 1);
+    assert_int_equal(use(name), 1); /* asking takes nothing */
+    assert_int_equal(unlink_if(true, name), -EBUSY);
+    assert_int_equal(verdict.asked, 0);
+    assert_int_equal(directory_files(), 1);
+    assert_int_equal(waits, 0);
+    /* A reader does not take part. */
+    assert_ok(wm_segment_open(&reader, test_directory, name));
+    wm_segment_close(segment);
+    assert_int_equal(use(name), 0);
+    wm_segment_close(&reader);
+    assert_int_equal(use("wm.a.0000000000000000"), -ENOENT);
+}
+
+DIRECTORY_TEST(the_mapping_of_a_forked_child_keeps_it_live)
+{
+    const char *name = create();
+    pid_t pid;
+
+    close(segment->fd); /* the child has the mapping alone */
+    segment->fd = -1;
+    pid = fork_sleeper();
+    wm_segment_close(segment);
+    assert_int_equal(use(name), 1);
+    kill_unreaped(pid);
+    assert_int_equal(use(name), 0); /* a zombie's share is gone */
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(use(name), 0);
+}
+
+DIRECTORY_TEST(the_kept_descriptor_cannot_write_and_holds_a_share)
+{
+    const int protection = PROT_READ | PROT_WRITE;
+    const char *name = create();
+
+    assert_int_equal(fcntl(segment->fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+    assert_ptr_equal(mmap(NULL, 512, protection, MAP_SHARED, segment->fd, 0),
+                     MAP_FAILED);
+    munmap(segment->header, segment->geometry.size);
+    segment->header = NULL;
+    assert_int_equal(use(name), 1);
+}
+
+DIRECTORY_TEST(one_that_just_asks_is_not_taken_for_a_participant)
+{
+    const char *name = segment_leave_dead("a");
+
+    have_one_ask(name);
+    assert_int_equal(use(name), 0);
+    have_one_ask(name);
+    assert_ok(unlink_if(true, name));
+    assert_int_equal(directory_files(), 0);
+}
+
+DIRECTORY_TEST(what_nobody_uses_is_unlinked_under_the_lock_if_the_judge_says_so)
+{
+    const char *name = segment_leave_dead("a");
+
+    assert_ok(unlink_if(false, name));
+    expect_verdict(0, 3, 1);
+    assert_int_equal(use(name), 0); /* its lock was given back */
+    assert_ok(unlink_if(true, name));
+    assert_int_equal(directory_files(), 0);
+    assert_int_equal(unlink_if(true, name), -ENOENT);
+}
+
+/* A user who could plant a file would speak for us. */
+DIRECTORY_TEST(another_users_is_not_ours_to_judge_even_for_root)
+{
+    const char *name = segment_leave_dead("a");
+
+    if (getuid() != 0) {
+        test_skip("only root can be two users");
+    }
+    assert_ok(chown(directory_path(name), NOBODY, NOBODY));
+    assert_ok(unlink_if(false, name));
+    expect_verdict(-EPERM, 0, 1);
+}
+
+/* Tests of a node handed on over exec are in node_lives.c. */
+DIRECTORY_TEST(a_process_does_not_adopt_what_it_opened_itself)
+{
+    struct wm_segment s;
+
+    create();
+    assert_int_equal(wm_segment_adopt(&s, "a"), -ENOENT);
 }

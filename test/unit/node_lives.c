@@ -9,11 +9,6 @@
 
 static struct wm_node *node; /* in a forked child as well */
 
-static void release(struct wm_node *n)
-{
-    assert_ok(wm_node_release(n));
-}
-
 static void begin_node(void)
 {
     node = node_attach("a");
@@ -27,11 +22,9 @@ static struct wm_postmortem next_life(void)
     const struct wm_postmortem told = node_postmortem(n);
 
     assert_int_equal(node_info(n).generation, 0);
-    release(n);
+    wm_node_release(n);
     return told;
 }
-
-/* ----------------------------------------------------------------- the end */
 
 DIRECTORY_TEST(the_last_process_unlinks_and_no_other_life_does)
 {
@@ -45,7 +38,7 @@ DIRECTORY_TEST(the_last_process_unlinks_and_no_other_life_does)
         _exit(wm_node_release(node));
     }
     assert_ok(waitid(P_PID, (id_t)pid, &info, WSTOPPED));
-    release(node);
+    wm_node_release(node);
     assert_int_equal(next_life().segments, 0);
     assert_int_equal(directory_files(), 1);
     kill(pid, SIGCONT);
@@ -82,12 +75,10 @@ DIRECTORY_TEST(releasing_leaves_the_record_and_the_lock_but_not_in_a_child)
     assert_check(releases, NULL);
     assert_int_equal(wm_worker_has_record(wm_node_worker(node)), 1);
     expect_kept(reader, true);
-    release(node);
+    wm_node_release(node);
     expect_kept(reader, false);
-    release(reader);
+    wm_node_release(reader);
 }
-
-/* ----------------------------------------------------------- a former life */
 
 static int joins(const void *role)
 {
@@ -273,7 +264,7 @@ DIRECTORY_TEST(the_next_binary_of_its_instance_takes_the_node_over)
         }
         expect_next_binary("a", "adopts", 3);
         assert_int_equal(directory_files(), !anonymous && !unlinked);
-        release(node);
+        wm_node_release(node);
         assert_int_equal(directory_files(), 0);
     }
 }
@@ -290,7 +281,7 @@ DIRECTORY_TEST(what_is_not_for_the_next_binary_is_not_taken_over)
     node->segment.header->abi--;
     memcpy(node->segment.header->instance, "b", 2); /* belies its name */
     expect_next_binary("a", "is another's", 1);
-    release(node);
+    wm_node_release(node);
 }
 
 DIRECTORY_TEST(what_a_worker_or_its_child_execs_takes_part_in_nothing)
@@ -304,7 +295,7 @@ DIRECTORY_TEST(what_a_worker_or_its_child_execs_takes_part_in_nothing)
     assert_check(has_a_child_that_execs, "is a worker's grandchild");
     node_leave(node);
     expect_next_binary("a", "is the child of one that was a worker", 1);
-    release(node);
+    wm_node_release(node);
 }
 
 int main(int argc, char **argv)
