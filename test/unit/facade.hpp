@@ -49,16 +49,15 @@ inline void finish(wm::node &n, wm::worker &w) noexcept
 
 // A node with a generation, whose live worker this process is until it ends.
 struct live_node {
-    wm::join_options options = {};
     wm::node n = attach();
     wm::generation g = wm::generation::begin(n);
-    wm::worker w = wm::worker::join(n, g.id(), options);
-    wm_counts started = w.start();
+    wm::worker w;
+    wm_counts started;
 
-    live_node() = default;
-    explicit live_node(const wm::join_options &o) : options(o) {}
-    live_node(const live_node &) = delete;
-    live_node &operator=(const live_node &) = delete;
+    explicit live_node(const wm::join_options &options = {})
+        : w(wm::worker::join(n, g.id(), options)), started(w.start())
+    {
+    }
     ~live_node()
     {
         if (w) {
@@ -78,17 +77,7 @@ inline int unlink_segments(void **)
     return 0;
 }
 
-inline bool add_test(const char *name, CMUnitTestFunction test)
-{
-    test_add(name, test, nullptr, unlink_segments, nullptr);
-    return true;
-}
-
-// As TEST() of test.h, in an unnamed namespace.
-#define FACADE_TEST(name)                                                      \
-    void name(void **);                                                        \
-    [[maybe_unused]] const bool name##_is_added = add_test(#name, name);       \
-    void name(void **)
+#define FACADE_TEST(name) TEST_WITH(nullptr, unlink_segments, name)
 
 // Whether both forms of a call fail so: the one that throws, and the one that
 // fills a code. It is an expression with `into...` as its last argument.
@@ -129,15 +118,17 @@ inline constexpr bool moves =
 
 // Owners are so, and closed in two forms.
 template <class T>
-concept owner = requires(T &t, std::error_code &ec) {
+concept owner = requires(T &t, std::error_code &ec)
+{
     requires moves<T> && std::is_nothrow_default_constructible_v<T>;
     requires !noexcept(t.close());
     {
         t.close()
-    } -> std::same_as<wm::condition>;
+        } -> std::same_as<wm::condition>;
     {
         t.close(ec)
-    } noexcept -> std::same_as<wm::condition>;
+    }
+    noexcept->std::same_as<wm::condition>;
 };
 
 // Takes the object twice, so that no compiler sees that it is the same.
