@@ -183,9 +183,9 @@ static long do_recoveries(UNUSED struct process *self, UNUSED uint64_t none)
     return taken == owed ? (long)taken : -1;
 }
 
-NODE_TEST(a_drain_out_of_a_stall_is_a_recovery)
+NODE_TEST(a_drain_out_of_a_stall_is_a_recovery_of_one_that_has_its_record)
 {
-    struct process *a = new_worker(generation);
+    struct process *a = new_only_worker();
 
     stall(a);
     assert_ok(call(a, do_drain, 0));
@@ -194,17 +194,6 @@ NODE_TEST(a_drain_out_of_a_stall_is_a_recovery)
     assert_none_to_take(STALLED);
     assert_int_equal(call(a, do_recoveries, 0), 1);
     assert_int_equal(call(a, do_recoveries, 0), 0);
-}
-
-NODE_TEST(a_worker_that_lost_its_record_has_nothing_to_recover_from)
-{
-    struct process *a = new_only_worker();
-
-    stall(a);
-    take(STALLED);
-    recover(a);
-    assert_int_equal(call(a, do_recoveries, 0), 1);
-    assert_ok(call(a, do_drain, 0));
     /* Another takes the only record, and has not written all of it. */
     set_word(0, WM_CLAIMED, getpid(), wm_now());
     record(0)->stalls = wm_stalls(2, 0);
