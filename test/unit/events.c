@@ -15,27 +15,6 @@ static void crash(struct process *p)
     sweep();
 }
 
-NODE_TEST(a_crash_is_owed_once_and_says_whose)
-{
-    struct process *a = new_worker(generation);
-    pid_t pid = a->pid;
-    struct wm_event e;
-
-    process_kill(a);
-    assert_int_equal(wm_events_owed(node, ~0u), 0);
-    sweep();
-    assert_int_equal(wm_events_owed(node, ~0u), 1);
-    assert_none_to_take(MASTER_EXIT | STALLED);
-    e = take(CRASHED);
-    assert_int_equal(e.kind, WM_EVENT_CRASHED);
-    assert_int_equal(e.pid, pid);
-    assert_int_equal(e.generation, generation);
-    assert_int_equal(e.slot, 0);
-    assert_int_equal(e.join, 1);
-    assert_int_equal(e.spell, 1);
-    assert_none_to_take(~0u);
-}
-
 /* The log tells that the first worker was forgotten. */
 static void assert_forgotten(uint64_t since)
 {

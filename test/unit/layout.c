@@ -81,9 +81,6 @@ TEST(the_documented_example_is_what_the_layout_says)
     int lines = 0;
     FILE *f;
 
-    if (root == NULL) {
-        fail_msg("WM_SOURCE_ROOT names no project: run it by meson test");
-    }
     snprintf(path, sizeof(path), "%s/libwm/protocol.md", root);
     f = fopen(path, "r");
     assert_non_null(f);

@@ -153,6 +153,9 @@ static bool take_beside(uint32_t step, int *taken)
     moment_skip(step);
     *taken = wm_event_take(node, STALLED, &e);
     if (*taken == 1) {
+        assert_int_equal(e.kind, WM_EVENT_STALLED);
+        assert_int_equal(e.slot, 0);
+        assert_int_equal(e.generation, generation);
         assert_int_equal(e.pid, pid);
         assert_int_equal(e.join, join);
         assert_int_equal(e.spell, spell);

@@ -53,11 +53,8 @@ DIRECTORY_TEST(a_new_file_has_its_mode_its_space_and_a_name_of_its_own)
         assert_ok(error);
         assert_ok(stat(directory_path(segment->name), &st));
         assert_int_equal(st.st_mode, S_IFREG | modes[i]);
-        assert_int_equal(st.st_size, segment->geometry.size);
         assert_true((size_t)st.st_blocks * 512 >= segment->geometry.size);
-        assert_memory_equal(segment->name, "wm.a.", 5);
-        assert_int_equal(strspn(segment->name + 5, "0123456789abcdef"), 16);
-        assert_int_equal(strlen(segment->name), 5 + 16);
+        assert_true(wm_name_matches(segment->name, "a"));
         assert_string_not_equal(segment->name, last);
         memcpy(last, segment->name, sizeof(last));
         wm_segment_close(segment);
