@@ -18,7 +18,7 @@ static_assert(std::is_base_of_v<std::system_error, wm::error>);
 // The forms that fill a code do not throw.
 static_assert(noexcept(std::declval<wm::node &>().snapshot(
                   std::declval<std::error_code &>()))
-                  &&noexcept(std::declval<wm::worker &>().beat(
+                  && noexcept(std::declval<wm::worker &>().beat(
                       std::declval<std::error_code &>())) &&
               !noexcept(std::declval<wm::worker &>().beat()));
 

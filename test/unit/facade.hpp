@@ -118,17 +118,15 @@ inline constexpr bool moves =
 
 // Owners are so, and closed in two forms.
 template <class T>
-concept owner = requires(T &t, std::error_code &ec)
-{
+concept owner = requires(T &t, std::error_code &ec) {
     requires moves<T> && std::is_nothrow_default_constructible_v<T>;
     requires !noexcept(t.close());
     {
         t.close()
-        } -> std::same_as<wm::condition>;
+    } -> std::same_as<wm::condition>;
     {
         t.close(ec)
-    }
-    noexcept->std::same_as<wm::condition>;
+    } noexcept -> std::same_as<wm::condition>;
 };
 
 // Takes the object twice, so that no compiler sees that it is the same.

@@ -22,11 +22,11 @@ template <class Reference, class Owner, class Handle>
 inline constexpr bool refers_to =
     std::is_trivially_copyable_v<Reference> &&
     sizeof(Reference) == sizeof(void *) &&
-    std::is_nothrow_default_constructible_v<
-        Reference> &&std::is_nothrow_convertible_v<Owner &, Reference>
-        &&std::is_nothrow_convertible_v<const Owner &, Reference>
-            &&std::is_nothrow_convertible_v<Reference, Reference>
-                &&std::is_nothrow_convertible_v<const Reference, Reference> &&
+    std::is_nothrow_default_constructible_v<Reference> &&
+    std::is_nothrow_convertible_v<Owner &, Reference> &&
+    std::is_nothrow_convertible_v<const Owner &, Reference> &&
+    std::is_nothrow_convertible_v<Reference, Reference> &&
+    std::is_nothrow_convertible_v<const Reference, Reference> &&
     !std::is_convertible_v<Handle *, Reference> &&
     std::is_nothrow_constructible_v<Reference, Handle *> &&
     !std::is_constructible_v<Reference, Owner> &&
@@ -115,21 +115,14 @@ FACADE_TEST(owners_move_and_are_closed_once)
 
 FACADE_TEST(assignment_releases_what_was_there)
 {
-    wm::node n = attach();
     wm::node other = attach(instance("-other"));
-    const std::string file = n.describe().name;
+    const std::string file = other.describe().name;
+    live_node l;
 
-    {
-        wm::generation g = wm::generation::begin(other);
-        wm::worker w = wm::worker::join(other, g.id());
-
-        w = wm::worker();
-        assert_true(other.snapshot().workers.empty());
-        other.close_generation(g.id());
-        other.take_exit(g.id());
-    }
-    n = std::move(other);
-    assert_false(bool(other));
+    l.w = wm::worker();
+    assert_true(l.n.snapshot().workers.empty());
+    other = std::move(l.n);
+    assert_false(bool(l.n));
     assert_false(is_there(file));
 }
 

@@ -97,8 +97,6 @@ DIRECTORY_TEST(two_instances_in_one_process_do_not_mix)
     struct wm_node *n[] = {node_attach("a-http"), node_attach("a-stream")};
     struct wm_counts counts;
 
-    assert_ptr_not_equal(n[0], n[1]);
-    assert_int_equal(directory_files(), 2);
     for (int i = 0; i < 2; i++) {
         uint32_t reason;
         uint64_t id;

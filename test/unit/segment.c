@@ -182,15 +182,13 @@ DIRECTORY_TEST(what_is_no_plain_file_of_a_segments_name_is_refused_at_once)
         int error;
     } table[] = {{"wm.link", -EBADMSG}, {"wm.fifo", -EBADMSG},
                  {"wm.", -EBADMSG},     {path, -ENOENT},
-                 {"xy.a", -ENOENT},     {name + 3, -ENOENT},
-                 {long_name, -ENOENT},  {"wm.a.0000000000000000", -ENOENT},
-                 {"", -ENOENT}};
+                 {name + 3, -ENOENT},   {long_name, -ENOENT},
+                 {"", -ENOENT},         {"wm.a.0000000000000000", -ENOENT}};
     struct wm_segment s;
 
     assert_ok(symlink(name, directory_path("wm.link")));
     assert_ok(mkfifo(directory_path("wm.fifo"), 0600));
     assert_ok(mkdir(directory_path("wm."), 0700));
-    assert_ok(mknod(directory_path("xy.a"), S_IFREG | 0600, 0));
     snprintf(path, sizeof(path), "wm./../%s", name);
     memset(long_name + 3, 'a', sizeof(long_name) - 4);
     for (size_t i = 0; i < COUNT(table); i++) {
@@ -229,8 +227,7 @@ DIRECTORY_TEST(what_more_may_write_than_when_it_was_made_is_refused)
     static const struct {
         mode_t mode;
         int error;
-    } table[] = {{0620, -ENOTSUP}, {0602, -ENOTSUP}, {0666, -ENOTSUP},
-                 {0777, -ENOTSUP}, {0600, 0},        {0644, 0}};
+    } table[] = {{0620, -ENOTSUP}, {0602, -ENOTSUP}, {0644, 0}};
     const char *name = segment_leave_dead("a");
 
     for (size_t i = 0; i < COUNT(table); i++) {
@@ -257,11 +254,9 @@ DIRECTORY_TEST(an_opened_segment_cannot_be_written)
 
 TEST(instance_names_are_plain)
 {
-    static const char *const good[] = {
-        "a", "Z", "9", "_", "-", "a.b", "nginx-http_1.2", "a..", &too_long[1]};
-    static const char *const bad[] = {"",   ".",   "..",  ".a",    "a/b",
-                                      "/",  "a b", "a\n", "a\x7f", "\xc3\xa4",
-                                      "a%", "a:b", "a~",  too_long};
+    static const char *const good[] = {"a", "Z9_-", "a..", &too_long[1]};
+    static const char *const bad[] = {"",    ".a",       "a/b", "a b",
+                                      "a\n", "\xc3\xa4", "a%",  too_long};
 
     for (size_t i = 0; i < COUNT(good); i++) {
         assert_true(wm_instance_valid(good[i]));
