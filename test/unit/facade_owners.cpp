@@ -79,25 +79,6 @@ FACADE_TEST(owners_release_in_order)
     assert_false(is_there(file));
 }
 
-FACADE_TEST(references_do_what_owners_do)
-{
-    live_node l;
-    const wm::node_ref n = l.n;
-    wm::worker_ref w = l.w;
-
-    assert_ptr_equal(n.handle(), l.n.handle());
-    assert_ptr_equal(w.handle(), l.w.handle());
-    assert_ptr_equal(n.worker().handle(), l.w.handle());
-    assert_false(bool(wm::node_ref()));
-    assert_false(bool(wm::worker_ref()));
-    assert_true(w.beat() == wm::condition::none);
-    w = n.worker();
-    assert_true(w.has_record());
-    // A worker begins no generation: it is given its own.
-    const auto same = wm::generation::begin(n);
-    assert_true(!same.begun() && same.id() == l.g.id());
-}
-
 FACADE_TEST(owners_move_and_are_closed_once)
 {
     live_node l;
@@ -126,18 +107,25 @@ FACADE_TEST(assignment_releases_what_was_there)
     assert_false(is_there(file));
 }
 
-FACADE_TEST(release_lets_go_and_a_handle_is_taken_over)
+FACADE_TEST(references_act_on_what_an_owner_has_or_has_let_go)
 {
     live_node l;
-    wm_worker *const handle = l.w.release();
-    wm_node *const same = l.n.release();
+    const wm::node_ref n = l.n;
+    wm::worker_ref w = l.w;
 
+    assert_false(bool(wm::node_ref()) || bool(wm::worker_ref()));
+    assert_ptr_equal(n.worker().handle(), l.w.handle());
+    // A worker begins no generation: it is given its own.
+    const auto same = wm::generation::begin(n);
+    assert_true(!same.begun() && same.id() == l.g.id());
+    assert_ptr_equal(l.w.release(), w.handle());
+    assert_ptr_equal(l.n.release(), n.handle());
     assert_false(bool(l.w) || bool(l.n));
-    assert_true(wm::worker_ref(handle).has_record());
-    l.n = wm::node(same);
-    l.w = wm::worker(handle);
-    assert_ptr_equal(l.n.handle(), same);
-    assert_true(l.w.beat() == wm::condition::none);
+    w = n.worker();
+    assert_true(w.has_record() && w.beat() == wm::condition::none);
+    l.n = wm::node(n.handle());
+    l.w = wm::worker(w.handle());
+    assert_true(l.n.worker().handle() == l.w.handle());
 }
 
 FACADE_TEST(a_generation_without_workers_counts_as_never_begun)
