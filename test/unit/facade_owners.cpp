@@ -53,45 +53,33 @@ bool is_there(const std::string &file)
     return n || ec != std::errc::no_such_file_or_directory;
 }
 
-FACADE_TEST(owners_release_in_order)
-{
-    std::error_code ec;
-    std::string file;
-
-    {
-        live_node l;
-
-        file = l.n.describe().name;
-        assert_true(l.g.begun());
-        assert_true(bool(l.g));
-        assert_int_equal(l.g.id(), 1);
-        assert_int_equal(l.g.handle(), 1);
-        assert_int_equal(l.g.reason(), WM_REASON_START);
-        assert_ptr_equal(l.g.node().handle(), l.n.handle());
-        assert_int_equal(l.g.counts().mine, 1);
-        assert_int_equal(l.n.counts(1).mine, 1);
-        l.w.drain();
-        assert_true(l.n.close_generation(1) == wm::condition::closed);
-        assert_int_equal(l.n.take_exit(1).value_or(0), 1);
-        assert_false(l.n.take_exit(1, ec).has_value());
-        assert_false(bool(ec));
-    }
-    assert_false(is_there(file));
-}
-
 FACADE_TEST(owners_move_and_are_closed_once)
 {
     live_node l;
+    const std::string file = l.n.describe().name;
+    std::error_code ec;
 
+    assert_true(bool(l.g));
+    assert_int_equal(l.g.id(), 1);
+    assert_int_equal(l.g.handle(), 1);
+    assert_int_equal(l.g.reason(), WM_REASON_START);
+    assert_ptr_equal(l.g.node().handle(), l.n.handle());
+    assert_int_equal(l.g.counts().mine, 1);
+    assert_int_equal(l.n.counts(1).mine, 1);
     move_around(l.n);
     move_around(l.g);
     move_around(l.w);
     assert_true(l.g.begun() && l.w.has_record());
-    finish(l.n, l.w);
+    l.w.drain();
+    assert_true(l.n.close_generation(1) == wm::condition::closed);
+    assert_int_equal(l.n.take_exit(1).value_or(0), 1);
+    assert_false(l.n.take_exit(1, ec).has_value());
+    assert_false(bool(ec));
     ASSERT_WELL(l.w.close(into...));
     ASSERT_WELL(l.g.close(into...));
     ASSERT_WELL(l.n.close(into...));
     assert_false(bool(l.n) || bool(l.g) || bool(l.w));
+    assert_false(is_there(file));
 }
 
 FACADE_TEST(assignment_releases_what_was_there)
