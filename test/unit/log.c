@@ -195,7 +195,6 @@ EMPTY_NODE_TEST(a_wait_ends_in_time_or_by_another_epoch_or_by_a_reader)
     new_processes(a, 2);
     assert_int_equal(wm_wait(node, epoch, 1), -ETIMEDOUT);
     assert_int_equal(wm_wait(reader, epoch, 1), -ETIMEDOUT);
-    assert_int_equal(wm_wake(reader), 0);
     call_begin(a[0], do_wait, epoch);
     call_begin(a[1], do_wait, epoch);
     await(all_are_woken(reader));
