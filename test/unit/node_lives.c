@@ -80,86 +80,63 @@ DIRECTORY_TEST(releasing_leaves_the_record_and_the_lock_but_not_in_a_child)
     wm_node_release(reader);
 }
 
-static int joins(const void *role)
+/* A life whose only worker dies, what it does before it dies itself, or ends by
+ * a release, and what the next one is told. */
+static const struct life {
+    const char *what;
+    bool helper, tells, closes, takes;
+    uint32_t workers, exits_owed;
+} lives[] = {
+    {"a worker", .workers = 1, .exits_owed = 1},
+    {"a told crash", .tells = true, .exits_owed = 1},
+    {"a helper", .helper = true},
+    {"an untold crash", .closes = true, .takes = true, .workers = 1},
+    {"an untold end", .tells = true, .closes = true, .exits_owed = 1},
+};
+
+static int joins(const void *life)
 {
-    const struct wm_join_options options = {
-        .size = sizeof(options),
-        .role = role == NULL ? WM_ROLE_WORKER : WM_ROLE_HELPER};
+    const struct wm_join_options options = {.size = sizeof(options),
+                                            .role = WM_ROLE_HELPER};
     struct wm_worker *worker;
 
-    return wm_worker_join(node, 1, &options, &worker);
+    return ((const struct life *)life)->helper
+               ? wm_worker_join(node, 1, &options, &worker)
+               : node_join(node);
 }
 
-/* Whole lives, each in a child. */
-
-static int dies_with_a_worker(UNUSED const void *argument)
+static int is_lived(const void *argument)
 {
-    begin_node();
-    return node_join(node);
-}
-
-static int dies_when_its_workers_crash_is_told(UNUSED const void *argument)
-{
+    const struct life *life = argument;
     struct wm_event event = {.size = sizeof(event)};
 
     begin_node();
-    HOLDS(run_check(joins, NULL) == 0);
-    wm_sweep(node, NULL);
-    HOLDS(wm_event_take(node, 1u << WM_EVENT_CRASHED, &event) == 1);
-    return 0;
-}
-
-static int dies_with_a_helper(UNUSED const void *argument)
-{
-    begin_node();
-    return run_check(joins, "helper");
-}
-
-static int ends_with_a_crash_untold(UNUSED const void *argument)
-{
-    begin_node();
-    HOLDS(run_check(joins, NULL) == 0);
-    wm_sweep(node, NULL);
-    HOLDS(wm_generation_close(node, 1) == WM_CLOSED);
-    HOLDS(wm_generation_take_exit(node, 1, NULL) == 1);
-    return wm_node_release(node);
-}
-
-static int ends_with_an_end_untold(UNUSED const void *argument)
-{
-    begin_node();
-    HOLDS(node_join(node) == 0);
-    wm_worker_drain(wm_node_worker(node));
-    HOLDS(wm_generation_close(node, 1) == WM_CLOSED);
-    wm_worker_leave(wm_node_worker(node));
-    return wm_node_release(node);
+    HOLDS(run_check(joins, life) == 0);
+    if (life->tells || life->closes) {
+        wm_sweep(node, NULL);
+    }
+    HOLDS(!life->tells ||
+          wm_event_take(node, 1u << WM_EVENT_CRASHED, &event) == 1);
+    HOLDS(!life->closes || wm_generation_close(node, 1) == WM_CLOSED);
+    HOLDS(!life->takes || wm_generation_take_exit(node, 1, NULL) == 1);
+    return life->closes ? wm_node_release(node) : 0;
 }
 
 DIRECTORY_TEST(what_nobody_was_told_of_is_told_to_the_next_life)
 {
-    static const struct {
-        const char *what;
-        check_fn *life;
-        uint32_t workers, exits_owed;
-    } table[] = {{"a worker", dies_with_a_worker, 1, 1},
-                 {"a told crash", dies_when_its_workers_crash_is_told, 0, 1},
-                 {"a helper", dies_with_a_helper, 0, 0},
-                 {"an untold crash", ends_with_a_crash_untold, 1, 0},
-                 {"an untold end", ends_with_an_end_untold, 0, 1}};
-
     segment_leave_dead("b"); /* not theirs to tell of, nor to tidy up */
-    for (size_t i = 0; i < COUNT(table); i++) {
+    for (size_t i = 0; i < COUNT(lives); i++) {
         struct wm_postmortem told;
 
-        assert_check(dies_with_a_worker, NULL); /* the next tidies that up */
-        assert_check(table[i].life, NULL);
+        assert_check(is_lived, &lives[0]); /* the next tidies that up */
+        assert_check(is_lived, &lives[i]);
         assert_int_equal(directory_files(), 2);
         told = next_life();
         if (told.segments != 1 || told.generation != 1 ||
-            told.workers != table[i].workers ||
-            told.exits_owed != table[i].exits_owed ||
+            told.workers != lives[i].workers ||
+            told.exits_owed != lives[i].exits_owed ||
             (told.pid > 0) != (told.workers > 0)) {
-            fail_msg("%s: %u workers, %u ends are told", table[i].what,
+            fail_msg("%s: %u workers, %u ends are told", lives[i].what,
                      told.workers, told.exits_owed);
         }
         assert_int_equal(directory_files(), 1);
