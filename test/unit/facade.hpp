@@ -11,7 +11,6 @@
 
 #include <concepts>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -69,11 +68,7 @@ struct live_node {
 // A test that fails jumps past its owners: their segments go here.
 inline int unlink_segments(void **)
 {
-    for (const auto &entry : wm::node::list()) {
-        if (entry.name.starts_with("wm." + instance())) {
-            unlink(("/dev/shm/" + entry.name).c_str());
-        }
-    }
+    files_matching(("/dev/shm/wm." + instance() + "[.-]*").c_str(), true);
     return 0;
 }
 
