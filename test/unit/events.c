@@ -60,13 +60,6 @@ NODE_TEST(a_crash_makes_room_only_when_it_was_told)
     assert_forgotten(epoch);
 }
 
-/* A tick that sweeps. */
-static void tick(struct wm_worker *own)
-{
-    header()->next_sweep = 0;
-    assert_ok(wm_tick(own, MINUTE));
-}
-
 NODE_TEST(an_intervals_sweep_believes_the_beats_of_the_interval)
 {
     enum {
@@ -90,13 +83,15 @@ NODE_TEST(an_intervals_sweep_believes_the_beats_of_the_interval)
     for (int i = FRESH; i < LATE; i++) {
         process_kill(a[i]);
     }
-    tick(own);
+    header()->next_sweep = 0;
+    assert_ok(wm_tick(own, MINUTE));
     assert_int_equal(state_at(FRESH), WM_LIVE);
     assert_int_equal(state_at(OLD), WM_CRASHED);
     assert_int_equal(state_at(AHEAD), WM_CRASHED);
     assert_int_equal(state_at(LATE), WM_STALLED);
     set_back(FRESH, MINUTE);
-    tick(own); /* in the second interval it has not beaten */
+    header()->next_sweep = 0;
+    assert_ok(wm_tick(own, MINUTE)); /* in this interval it has not beaten */
     assert_int_equal(state_at(FRESH), WM_CRASHED);
 }
 
@@ -122,11 +117,6 @@ NODE_TEST(a_helpers_crash_is_no_workers_death_nor_its_start_a_respawn)
     assert_int_equal(a->seen->counts.reason, WM_REASON_RESPAWN);
 }
 
-static void recover(struct process *p)
-{
-    assert_int_equal(call(p, do_beat, 0), WM_RECOVERED);
-}
-
 NODE_TEST(a_stall_is_told_once_and_then_its_recovery_counts)
 {
     struct process *a = new_worker(generation);
@@ -134,17 +124,17 @@ NODE_TEST(a_stall_is_told_once_and_then_its_recovery_counts)
     stall(a);
     assert_int_equal(take(STALLED).pid, a->pid);
     assert_none_to_take(STALLED);
-    recover(a);
+    assert_int_equal(call(a, do_beat, 0), WM_RECOVERED);
     assert_none_to_take(STALLED);
     /* Twice before anybody tells it. */
     stall(a);
-    recover(a);
+    assert_int_equal(call(a, do_beat, 0), WM_RECOVERED);
     stall(a);
     assert_int_equal(wm_events_owed(node, STALLED), 1);
     take(STALLED);
     take(STALLED);
     assert_none_to_take(STALLED);
-    recover(a);
+    assert_int_equal(call(a, do_beat, 0), WM_RECOVERED);
     assert_none_to_take(STALLED);
 }
 

@@ -143,7 +143,6 @@ FACADE_TEST(durations_do_not_wrap_into_no_limit)
     assert_true(rounded(1us) == 1ms);
     assert_true(rounded(std::chrono::hours::min()) == 0ms);
     assert_true(rounded(std::chrono::duration<double>(NAN)) == 0ms);
-    assert_true(rounded(std::chrono::hours::max()) > 24h * 49);
     assert_true(ms(rounded(std::chrono::years(9))) == UINT32_MAX);
 }
 
@@ -227,7 +226,6 @@ FACADE_TEST(an_exception_of_the_giver_comes_out_after_the_lock)
     wm::node n = attach();
     const wm::generation g = wm::generation::begin(n);
     int calls = 0;
-    std::string caught;
 
     crash_one(n, g.id());
     crash_one(n, g.id());
@@ -236,10 +234,10 @@ FACADE_TEST(an_exception_of_the_giver_comes_out_after_the_lock)
         n.give_events(n.worker(), [&](const wm_event &) {
             throw std::runtime_error(std::to_string(++calls));
         });
+        fail();
     } catch (const std::runtime_error &e) {
-        caught = e.what();
+        assert_string_equal(e.what(), "1");
     }
-    assert_string_equal(caught.c_str(), "1");
     assert_int_equal(calls, 3);
     assert_int_equal(n.events_owed(), 0);
     assert_int_equal(n.lock_holder().pid, 0);
