@@ -207,6 +207,19 @@ TEST(a_generations_word_gives_back_what_it_holds_and_no_more)
     assert_int_equal(wm_gen_version(claimed), 2);
 }
 
+TEST(an_age_is_right_over_the_wrap_of_the_beat)
+{
+    const uint64_t end = BEAT_MAX + 1;
+
+    assert_true(wm_beat_at_full(wm_word_beat(end + 5), end + 7) == end + 5);
+    assert_true(wm_beat_at_full(wm_word_beat(end - 5), end + 7) > end + 7);
+    assert_true(wm_word_age(wm_word(WM_LIVE, 1, 1000), 1000) == 0);
+    assert_true(wm_word_age(wm_word(WM_LIVE, 1, 1000), 1500) == 500);
+    assert_true(wm_word_age(wm_word(WM_LIVE, 1, 1500), 1000) == -500);
+    assert_true(wm_word_age(wm_word(WM_LIVE, 1, end - 5), end + 7) == 12);
+    assert_true(wm_word_age(wm_word(WM_LIVE, 1, end + 7), end - 5) == -12);
+}
+
 TEST(ends_owed_outlive_the_wrap_of_the_spell)
 {
     const unsigned active = WM_GENERATION_ACTIVE, over = WM_GENERATION_EXITED;
