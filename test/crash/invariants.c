@@ -44,10 +44,11 @@ static bool is_own_step(uint64_t from, uint64_t to)
     };
 
     return (next[wm_word_state(from)] & BIT(wm_word_state(to))) != 0 &&
-           (to == 0 || wm_word_pid(to) == wm_word_pid(from)) &&
-           /* A claim's time is of another clock, which may be ahead. */
-           (to == 0 || wm_word_state(from) == WM_CLAIMED ||
-            wm_word_age(from, to) >= 0);
+           (to == 0 ||
+            (wm_word_pid(to) == wm_word_pid(from) &&
+             /* A claim's time is of another clock, which may be ahead. */
+             (wm_word_state(from) == WM_CLAIMED ||
+              wm_word_age(from, to) >= 0)));
 }
 
 /* All that anybody may do to another's. */
@@ -164,32 +165,6 @@ static bool is_end(uint64_t from, uint64_t to, unsigned state)
            to == wm_gen_with_state(from, wm_gen_state(to));
 }
 
-static bool is_claim(uint64_t from, uint64_t to)
-{
-    return wm_gen_claimant(to) == self &&
-           wm_gen_version(to) ==
-               wm_low(wm_gen_version(from) + 1, WM_VERSION_BITS) &&
-           wm_gen_state(from) != WM_GENERATION_ACTIVE &&
-           (wm_gen_state(from) != WM_GENERATION_CLAIMED ||
-            has_ended(wm_gen_claimant(from)));
-}
-
-static bool is_entry(uint64_t from, uint64_t to)
-{
-    bool opened = wm_gen_state(from) != WM_GENERATION_ACTIVE;
-
-    return wm_gen_state(from) >= WM_GENERATION_BEGUN &&
-           to == wm_gen_word(WM_GENERATION_ACTIVE, wm_gen_spell(from) + opened,
-                             wm_gen_given(from), wm_gen_version(from) + 1);
-}
-
-static bool is_taking(uint64_t from, uint64_t to)
-{
-    return wm_gen_owed(from) > 0 &&
-           to == wm_gen_word(wm_gen_state(from), wm_gen_spell(from),
-                             wm_gen_given(from) + 1, wm_gen_version(from));
-}
-
 /* The stepper's own record before the step, if it is in this state. */
 static const struct wm_record *own_record(unsigned state)
 {
@@ -220,12 +195,20 @@ static uint32_t check_generation(uint32_t index)
             "a generation is described while it is claimed");
         return 0;
     }
-    if (is_taking(from, to)) {
-        return 0;
+    if (wm_gen_owed(from) > 0 &&
+        to == wm_gen_word(was, wm_gen_spell(from), wm_gen_given(from) + 1,
+                          wm_gen_version(from))) {
+        return 0; /* an end is taken */
     }
     switch (is) {
     case WM_GENERATION_CLAIMED:
-        must(is_claim(from, to), "only a spare record is claimed");
+        must(wm_gen_claimant(to) == self &&
+                 wm_gen_version(to) ==
+                     wm_low(wm_gen_version(from) + 1, WM_VERSION_BITS) &&
+                 was != WM_GENERATION_ACTIVE &&
+                 (was != WM_GENERATION_CLAIMED ||
+                  has_ended(wm_gen_claimant(from))),
+             "only a spare record is claimed");
         return 0;
     case WM_GENERATION_BEGUN:
         must(was == WM_GENERATION_CLAIMED && wm_gen_claimant(from) == self &&
@@ -233,7 +216,11 @@ static uint32_t check_generation(uint32_t index)
              "a generation begins without spells");
         return 1;
     case WM_GENERATION_ACTIVE:
-        must(is_entry(from, to), "each entry is another word");
+        must(was >= WM_GENERATION_BEGUN &&
+                 to == wm_gen_word(is, wm_gen_spell(from) + (was != is),
+                                   wm_gen_given(from),
+                                   wm_gen_version(from) + 1),
+             "each entry is another word");
         must(joining != NULL && joining->generation == g->id,
              "I5: a worker enters its generation when it can be seen");
         return was != is;
@@ -354,7 +341,7 @@ static void check_generation_now(uint32_t index)
 
 void check_moment(void)
 {
-    after = segment_at(header());
+    after = node->segment;
     for (uint32_t i = 0; i < after.geometry.capacity; i++) {
         check_record_now(i);
     }
@@ -365,10 +352,14 @@ void check_moment(void)
 
 uint32_t check_step(const struct stepped *s)
 {
+    char *const copy = s->area[0].copy;
     uint32_t entries = 0;
 
-    before = segment_at(s->area[0].copy);
-    after = segment_at(s->area[0].memory);
+    after = before = node->segment;
+    before.header = (void *)copy;
+    before.records = (void *)(copy + before.geometry.records);
+    before.colds = (void *)(copy + before.geometry.colds);
+    before.generations = (void *)(copy + before.geometry.generation_records);
     self = (uint32_t)s->pid;
     check_header();
     for (uint32_t i = 0; i < after.geometry.capacity; i++) {

@@ -6,7 +6,39 @@
 
 #include "stepping.h"
 
-#include "log.h"
+unsigned run_state(pid_t pid)
+{
+    const struct wm_record *r = record_of(pid);
+
+    return r == NULL ? WM_FREE : state_at(slot_of(r));
+}
+
+bool is_worker_state(unsigned state)
+{
+    return state >= WM_JOINING && state <= WM_STALLED;
+}
+
+bool has_ended(uint32_t pid)
+{
+    char state = process_state((pid_t)pid);
+
+    return state == 0 || state == 'Z' || state == 'X';
+}
+
+void run_expect_crash(struct run *r, pid_t pid)
+{
+    if (is_worker_state(run_state(pid))) {
+        r->ended[r->ends++ % LEDGER_SIZE] = record_of(pid)->join;
+    }
+}
+
+void run_set_back(pid_t pid, uint32_t overdue_ms)
+{
+    uint32_t slot = slot_of(record_of(pid));
+
+    set_overdue(slot, overdue_ms);
+    set_back(slot, LATE_MS);
+}
 
 static void run_kill(struct run *r, struct process *p)
 {
@@ -32,22 +64,11 @@ static void set_owed_end(struct run *r)
     r->sibling = NULL;
 }
 
-static void set_next(UNUSED struct run *r)
-{
-    new_worker(1);
-}
-
-/* Another generation waits for its first worker. */
+/* Another generation waits for its first worker, in a slot never used. */
 static void set_begun(struct run *r)
 {
+    new_worker(1);
     r->id = begin();
-}
-
-/* Nobody waits for one any more. */
-static void set_aborted(struct run *r)
-{
-    set_begun(r);
-    assert_int_equal(wm_generation_abandon(node, r->id), WM_CLOSED);
 }
 
 /* One record is left. */
@@ -60,29 +81,13 @@ static void set_crowd(UNUSED struct run *r)
 /* One that is draining makes room. */
 static void set_full(struct run *r)
 {
-    struct process *draining = new_worker(1);
-
     set_crowd(r);
-    assert_ok(call(draining, do_drain, 0));
-}
-
-/* All are of the living, but for a crash that nobody was told of. */
-static void set_packed(struct run *r)
-{
-    struct process *dead = new_worker(1);
-
-    set_crowd(r);
-    run_kill(r, dead);
+    assert_ok(call(new_worker(1), do_drain, 0));
 }
 
 static void ready_stalled(struct run *r)
 {
-    uint32_t slot = slot_of(record_of(r->stepped.pid));
-
-    set_overdue(slot, 1);
-    sweep();
-    set_overdue(slot, NEVER_OVERDUE);
-    assert_int_equal(state_at(slot), WM_STALLED);
+    stall(&(struct process){.pid = r->stepped.pid});
 }
 
 static void set_late_sibling(struct run *r)
@@ -224,12 +229,6 @@ static long try_once(struct process *self, UNUSED uint64_t none)
     return result;
 }
 
-static long append(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    wm_log_worker(wm_node_worker(node), WM_LOG_WORKER_LIVE);
-    return 0;
-}
-
 static long abandon(struct process *self, UNUSED uint64_t none)
 {
     return do_abandon(self, self->seen->id);
@@ -239,13 +238,12 @@ static long abandon(struct process *self, UNUSED uint64_t none)
 static long end(struct process *self, UNUSED uint64_t none)
 {
     long result = wm_lock_acquire(node, NULL);
-    uint32_t spell;
 
     do_exit(self, 0);
     do_drain(self, 0);
     do_close(self, 1);
-    while (wm_generation_take_exit(node, 1, &spell) == 1) {
-        ledger_note_end(1, spell);
+    while (do_take_exit(self, 1) == 1) {
+        ledger_note_end(1, self->seen->number);
     }
     do_unlock(self, 0);
     do_leave(self, 0);
@@ -266,14 +264,10 @@ static long end(struct process *self, UNUSED uint64_t none)
 
 const struct operation operations[] = {
     OPERATION(join, do_join),
-    OPERATION(join_of_a_generation_that_had_ended, do_join, .set = set_nobody),
     OPERATION(join_of_a_generation_whose_end_is_owed, do_join,
               .set = set_owed_end),
     OPERATION(join_that_activates_a_generation, do_join, .set = set_begun),
-    OPERATION(join_that_revives_a_generation, do_join, .set = set_aborted),
     OPERATION(join_into_a_full_table, do_join, .set = set_full),
-    OPERATION(join_that_finds_no_room, do_join, .set = set_packed),
-    OPERATION(join_into_a_slot_never_used, do_join, .set = set_next),
     OPERATION(start, do_start, JOINED),
     OPERATION(beat, do_beat, LIVE),
     OPERATION(beat_out_of_a_stall, do_beat, LIVE, .ready = ready_stalled),
@@ -296,7 +290,6 @@ const struct operation operations[] = {
               LIVE),
     OPERATION(try_at_a_held_lock, try_once, .set = set_holder, LIVE,
               .after = after_holder),
-    OPERATION(entry_in_the_log, append, LIVE, .entries = 1),
     OPERATION(lead_after_a_dead_leader, do_stand, .set = set_dead_leader, LIVE),
     OPERATION(begin_of_a_generation, do_begin, .after = after_begin),
     OPERATION(abort_of_a_generation, abandon, BEGUN),

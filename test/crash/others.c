@@ -27,30 +27,15 @@ void ledger_note_end(uint64_t id, uint32_t spell)
     ledger_note(&e, NULL);
 }
 
-struct wm_segment segment_at(const void *memory)
+uint32_t ledger_marks(void)
 {
-    struct wm_segment s = {.geometry = node->segment.geometry};
-    char *at = (char *)(uintptr_t)memory;
-
-    s.header = (void *)at;
-    s.records = (void *)(at + s.geometry.records);
-    s.colds = (void *)(at + s.geometry.colds);
-    s.generations = (void *)(at + s.geometry.generation_records);
-    return s;
-}
-
-uint32_t ledger_marks(const void *memory)
-{
-    const struct wm_segment s = segment_at(memory);
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < s.geometry.capacity; i++) {
-        uint64_t given = s.colds[i].given;
-
-        n += (uint32_t)(given & 1) + wm_given_stalls(given);
+    for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
+        n += (uint32_t)(cold(i)->given & 1) + wm_given_stalls(cold(i)->given);
     }
-    for (uint32_t i = 0; i < s.geometry.generations; i++) {
-        uint64_t word = s.generations[i].word;
+    for (uint32_t i = 0; i < node->segment.geometry.generations; i++) {
+        uint64_t word = generation_record(i)->word;
 
         n += wm_gen_state(word) >= WM_GENERATION_BEGUN ? wm_gen_given(word) : 0;
     }
@@ -118,37 +103,37 @@ static void check_told(const struct run *r, uint32_t lost)
 /* ------------------------------------------------------------------ the log */
 
 static struct wm_log_entry entries[256];
+static uint32_t entry_count; /* all that is whole, as it was read last */
 
-/* Reads all that is whole; returns the number of the last. */
-static uint64_t read_log(uint32_t *count, uint64_t *missed)
+/* Returns the number of the last. */
+static uint64_t read_log(uint64_t *missed)
 {
     uint64_t since = 0;
 
     *missed = 0;
     wm_log_read_within(node, &since, entries, sizeof(*entries), COUNT(entries),
-                       count, missed, 0);
+                       &entry_count, missed, 0);
     return since;
 }
 
 static void check_log(uint32_t unfinished)
 {
-    uint64_t terms[COUNT(entries)], missed;
-    uint32_t count, n = 0;
-    const uint64_t last = read_log(&count, &missed);
+    uint64_t missed;
+    const uint64_t last = read_log(&missed);
 
     must(missed <= unfinished, "an entry is missed only if its writer died");
-    must(count + missed == last && last == header()->log_next,
+    must(entry_count + missed == last && last == header()->log_next,
          "each number of the log has its entry");
     /* Not in order: a worker that took the lead makes its entry later. */
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < entry_count; i++) {
         if (entries[i].kind != WM_LOG_LEADER) {
             continue;
         }
-        terms[n++] = entries[i].value;
         must(entries[i].value <= wm_leader_term(header()->leader.word),
              "I11: terms grow");
-        for (uint32_t j = 0; j + 1 < n; j++) {
-            must(terms[j] != entries[i].value,
+        for (uint32_t j = 0; j < i; j++) {
+            must(entries[j].kind != WM_LOG_LEADER ||
+                     entries[j].value != entries[i].value,
                  "I11: each leader has a term of its own");
         }
     }
@@ -157,10 +142,10 @@ static void check_log(uint32_t unfinished)
 uint32_t ledger_stalls(uint64_t join)
 {
     uint64_t missed;
-    uint32_t count, n = 0;
+    uint32_t n = 0;
 
-    read_log(&count, &missed);
-    for (uint32_t i = 0; i < count; i++) {
+    read_log(&missed);
+    for (uint32_t i = 0; i < entry_count; i++) {
         n += entries[i].kind == WM_LOG_WORKER_STALLED &&
              (join == 0 || entries[i].value == join);
     }
@@ -298,58 +283,44 @@ void others_end(struct run *r, uint32_t lost, uint32_t unfinished)
     must(node_files() == 1, "I9: the segment is there while it is used");
 }
 
-/* Marked as stalled, if a sweep may do that: its beat is old enough as soon as
- * it may be. The word is not touched here. */
-static void stall_if_live(pid_t pid)
-{
-    struct wm_record *r = record_of(pid);
-    unsigned state = run_state(pid), after;
-
-    if (r != NULL && state >= WM_JOINING) {
-        set_overdue(slot_of(r), LATE_MS / 2);
-        sweep();
-        set_overdue(slot_of(r), NEVER_OVERDUE);
-    }
-    after = run_state(pid);
-    must(after == state || (state == WM_LIVE && after == WM_STALLED),
-         "I2: a process that is stopped keeps its record");
-}
-
-/* The sibling leaves, and its record is there for another. A stall that nobody
- * was told of by then goes with it. */
-static void leave(struct run *r)
-{
-    uint32_t slot = slot_of(record_of(r->sibling->pid));
-
-    r->untold = stalls_at(slot) - wm_given_stalls(cold(slot)->given);
-    process_leave(r->sibling);
-    r->sibling = NULL;
-}
-
 struct process *others_go_on(struct run *r, bool stay)
 {
-    struct process *comers[3] = {NULL};
+    struct wm_record *its = record_of(r->stepped.pid);
+    unsigned state = run_state(r->stepped.pid), now;
+    struct process *late;
+    uint32_t slot;
 
-    stall_if_live(r->stepped.pid);
+    /* It is stalled, if a sweep may mark that: its beat is old enough as soon
+     * as it may be. The word is not touched here. */
+    if (its != NULL && state >= WM_JOINING) {
+        set_overdue(slot_of(its), LATE_MS / 2);
+        sweep();
+        set_overdue(slot_of(its), NEVER_OVERDUE);
+    }
+    now = run_state(r->stepped.pid);
+    must(now == state || (state == WM_LIVE && now == WM_STALLED),
+         "I2: a process that is stopped keeps its record");
     wm_events_give(node, NULL, ledger_note, NULL);
     if (r->sibling != NULL) {
         call(r->sibling, do_beat, 0);
         if (!stay) {
-            leave(r);
+            /* A stall that nobody was told of by now goes with it. */
+            slot = slot_of(record_of(r->sibling->pid));
+            r->untold = stalls_at(slot) - wm_given_stalls(cold(slot)->given);
+            process_leave(r->sibling);
+            r->sibling = NULL;
         }
     }
-    comers[0] = join_if_room(1);
-    if (r->self.seen->id != 0) {
-        comers[1] = join_if_room(r->self.seen->id); /* which may be aborted */
-        others_start(comers[1]);
+    late = join_if_room(1);
+    if (r->self.seen->id != 0) { /* which may be aborted */
+        others_start(join_if_room(r->self.seen->id));
     }
-    comers[2] = join_if_room(begin());
-    others_start(comers[2]);
-    for (int i = 0; i < 3; i++) {
-        if (comers[i] != NULL && is_worker(comers[i])) {
-            call(comers[i], do_stand, 0);
+    others_start(join_if_room(begin()));
+    for (int i = 0; i < PROCESSES; i++) {
+        if (is_worker(&processes[i])) {
+            call(&processes[i], do_stand, 0);
         }
     }
     check_swept();
-    return comers[0];
+    return late;
 }

@@ -9,6 +9,7 @@
 
 #include "step.h"
 
+#include "process.h"
 #include "test.h"
 
 #include <sys/ptrace.h>
@@ -16,23 +17,20 @@
 /* A stop at a system call, as PTRACE_O_TRACESYSGOOD marks it. */
 #define CALL_STOP (SIGTRAP | 0x80)
 
+#define STRIDE 64 /* between pauses, where not all are wanted */
+
+/* The effect of an instruction. */
+enum step_kind {
+    STEP_FOREIGN, /* nothing: it is not this program's own */
+    STEP_QUIET,   /* nothing that anybody else can see */
+    STEP_CALL,    /* a system call has returned */
+    STEP_CHANGE,  /* the memory is another */
+    STEP_DONE     /* the operation is over */
+};
+
 /* Names of the linker. */
 extern const unsigned char program_begin[] __asm__("__executable_start");
 extern const unsigned char program_end[] __asm__("etext");
-
-static int asks(UNUSED const void *argument)
-{
-    return ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 0 : 1;
-}
-
-int step_run(void)
-{
-    if (run_check(asks, NULL) != 0) {
-        puts("# ptrace is not allowed here");
-        return 77;
-    }
-    return test_run();
-}
 
 /* Returns the signal of the next stop. */
 static int await_signal(struct stepped *s)
@@ -46,6 +44,9 @@ static int await_signal(struct stepped *s)
     assert_int_equal(pid, s->pid);
     if (!WIFSTOPPED(status)) {
         s->pid = 0;
+        if (WIFEXITED(status) && WEXITSTATUS(status) == CHECK_IMPOSSIBLE) {
+            test_skip("ptrace is not allowed here");
+        }
         fail_msg("the stepped child has ended with %#x", (unsigned)status);
     }
     return WSTOPSIG(status);
@@ -63,9 +64,12 @@ void step_fork(struct stepped *s, step_fn *prepare, step_fn *act,
     s->pid = fork_child();
     if (s->pid == 0) {
         if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) {
-            _exit(3);
+            _exit(CHECK_IMPOSSIBLE);
         }
-        prepare(argument);
+        wm_self_ident(); /* reads /proc once in each process */
+        if (prepare != NULL) {
+            prepare(argument);
+        }
         raise(SIGSTOP);
         act(argument);
         raise(SIGSTOP);
@@ -106,12 +110,6 @@ static bool is_call(const unsigned char *at)
 #endif
 }
 
-/* Of the program's text, the library included, which is linked into it. */
-static bool is_own(const unsigned char *at)
-{
-    return at >= program_begin && at < program_end;
-}
-
 static bool has_changed(const struct stepped *s)
 {
     for (uint32_t i = 0; i < s->areas; i++) {
@@ -122,17 +120,18 @@ static bool has_changed(const struct stepped *s)
     return false;
 }
 
-void step_note(struct stepped *s)
+static void note(struct stepped *s)
 {
     for (uint32_t i = 0; i < s->areas; i++) {
         memcpy(s->area[i].copy, s->area[i].memory, s->area[i].size);
     }
 }
 
-enum step_kind step_once(struct stepped *s)
+static enum step_kind step_once(struct stepped *s)
 {
     const unsigned char *at = next_instruction(s);
-    bool own = is_own(at);
+    /* Of the program's text, the library included, which is linked into it. */
+    bool own = at >= program_begin && at < program_end;
 
     if (resume(s, PTRACE_SINGLESTEP) == SIGSTOP) {
         return STEP_DONE;
@@ -150,36 +149,71 @@ enum step_kind step_once(struct stepped *s)
     return own ? STEP_QUIET : STEP_FOREIGN;
 }
 
-/* Past the call that comes next. */
-static bool run_past_call(struct stepped *s)
+struct moment step_trail[8192];
+uint32_t step_trail_length;
+
+void step_through(struct stepped *s, bool quiet, step_look *look)
 {
-    for (int stop = 0; stop < 2; stop++) {
-        if (resume(s, PTRACE_SYSCALL) != CALL_STOP) {
-            return false;
+    enum step_kind kind;
+
+    step_trail[0] = s->at;
+    step_trail_length = 1;
+    while ((kind = step_once(s)) != STEP_DONE) {
+        const bool is_visible = kind == STEP_CALL || kind == STEP_CHANGE;
+
+        if (is_visible && look != NULL) {
+            look(s);
+        }
+        if (is_visible || (quiet && kind == STEP_QUIET)) {
+            note(s);
+            assert_true(step_trail_length < COUNT(step_trail));
+            step_trail[step_trail_length++] = s->at;
         }
     }
-    s->at = (struct moment){.call = s->at.call + 1};
-    return true;
+}
+
+bool step_some(struct stepped *s, uint32_t visible, step_look *look)
+{
+    enum step_kind kind = STEP_QUIET;
+
+    note(s);
+    /* One that makes so many system calls waits for another. */
+    while (visible > 0 && s->at.call < 64 && kind != STEP_DONE) {
+        kind = step_once(s);
+        if (kind == STEP_CALL || kind == STEP_CHANGE) {
+            look(s);
+            note(s);
+            visible--;
+        }
+    }
+    return kind == STEP_DONE;
+}
+
+bool step_is_chosen(uint32_t i)
+{
+    return i + 1 == step_trail_length || step_trail[i].own == 0 ||
+           step_trail[i + 1].own == 0 || i % STRIDE == 0;
 }
 
 bool step_to(struct stepped *s, struct moment moment)
 {
     while (s->at.call < moment.call) {
-        if (!run_past_call(s)) {
+        for (int stop = 0; stop < 2; stop++) { /* before it and after it */
+            if (resume(s, PTRACE_SYSCALL) != CALL_STOP) {
+                return false;
+            }
+        }
+        s->at = (struct moment){.call = s->at.call + 1};
+    }
+    note(s);
+    while (s->at.change < moment.change || s->at.own < moment.own) {
+        const enum step_kind kind = step_once(s);
+
+        if (kind == STEP_CALL || kind == STEP_DONE) {
             return false;
         }
-    }
-    step_note(s);
-    while (s->at.change < moment.change || s->at.own < moment.own) {
-        switch (step_once(s)) {
-        case STEP_CHANGE:
-            step_note(s);
-            break;
-        case STEP_CALL:
-        case STEP_DONE:
-            return false;
-        default:
-            break;
+        if (kind == STEP_CHANGE) {
+            note(s);
         }
     }
     return s->at.change == moment.change;

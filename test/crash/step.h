@@ -33,26 +33,9 @@ struct stepped {
     } area[2];
 };
 
-/* The effect of an instruction. */
-enum step_kind {
-    STEP_FOREIGN, /* nothing: it is not this program's own */
-    STEP_QUIET,   /* nothing that anybody else can see */
-    STEP_CALL,    /* a system call has returned */
-    STEP_CHANGE,  /* the memory is another */
-    STEP_DONE     /* the operation is over */
-};
-
-static inline bool is_visible(enum step_kind kind)
-{
-    return kind == STEP_CALL || kind == STEP_CHANGE;
-}
-
-/* Runs all tests, if this process may trace its children: what main() is to
- * return. */
-int step_run(void);
-
-/* Forks a child that calls prepare(argument), and stops before it calls
- * act(argument), and before depart(argument), after which it exits. */
+/* Forks a child that calls prepare(argument), unless that is NULL, and stops
+ * before it calls act(argument), and before depart(argument), after which it
+ * exits. Skips the test if it may not trace its children. */
 typedef void step_fn(void *argument);
 void step_fork(struct stepped *s, step_fn *prepare, step_fn *act,
                step_fn *depart, void *argument);
@@ -60,10 +43,22 @@ void step_fork(struct stepped *s, step_fn *prepare, step_fn *act,
 /* Compares this memory, too, from now on. */
 void step_watch(struct stepped *s, const void *memory, size_t size);
 
-/* One instruction. The copies are left as they were before it, so that the
- * caller can tell what it did; step_note brings them up to date. */
-enum step_kind step_once(struct stepped *s);
-void step_note(struct stepped *s);
+/* Steps through the whole of it; look(), unless it is NULL, is called after each
+ * step that others can see: a system call has returned, or the memory is not
+ * what the copies show, which are of before the step. The trail is of these moments; with quiet, of all that are the
+ * program's own. */
+extern struct moment step_trail[8192];
+extern uint32_t step_trail_length;
+typedef void step_look(struct stepped *s);
+void step_through(struct stepped *s, bool quiet, step_look *look);
+
+/* So many of these steps; look() is called after each. Returns whether it is
+ * over. */
+bool step_some(struct stepped *s, uint32_t visible, step_look *look);
+
+/* Whether moment i of the trail is worth a pause where not all are: all that
+ * others can see, and the last before it, are. */
+bool step_is_chosen(uint32_t i);
 
 /* On to that moment. False: the operation was over before. */
 bool step_to(struct stepped *s, struct moment moment);

@@ -22,11 +22,136 @@
 
 #include "stepping.h"
 
-#define CAPACITY 4
-#define MOMENTS 8192
-#define WAITING 64 /* system calls: one that makes more waits for another */
-#define LASTS 53   /* visible steps of a second process: most have fewer */
-#define STRIDE 64  /* between pauses, where not all are wanted */
+#include "clock.h"
+
+#include <sys/mman.h>
+
+#define LASTS 53 /* visible steps of a second process: most have fewer */
+
+static struct run run, second; /* that is on; in it, the other of a pair */
+static char where[160];
+
+void must(bool holds, const char *claim)
+{
+    if (!holds) {
+        fail_msg("%s: %s", where, claim);
+    }
+}
+
+/* The place where the test is, for a claim that fails. */
+static void at_moment(const char *what, struct moment m)
+{
+    snprintf(where, sizeof(where),
+             "%s, %s after call %u, change %u, instruction %u",
+             run.operation->name, what, m.call, m.change, m.own);
+}
+
+/* ------------------------------------------------------------- the stepped */
+
+static void prepare(void *argument)
+{
+    struct run *r = argument;
+
+    for (int i = 0; r->operation->prepare[i] != NULL; i++) {
+        r->operation->prepare[i](&r->self, r->id);
+    }
+    /* The kernel's goes on by its ticks: of two beats the second would be
+     * another change in one run, if a tick came between them, and no change in
+     * the next. This one goes on at each look. */
+    fake_clock = (struct clock){.frozen_ms = wm_now(), .pause_ms = 1};
+}
+
+static void act(void *argument)
+{
+    struct run *r = argument;
+
+    ledger->result[r == &second] = r->operation->act(&r->self, r->id);
+}
+
+/* A worker's end, if it is one and nobody was quicker. */
+static void depart(UNUSED void *argument)
+{
+    struct wm_worker *worker = wm_node_worker(node);
+
+    wm_lock_release(node);
+    if (worker != NULL) {
+        wm_worker_drain(worker);
+        wm_worker_leave(worker);
+    }
+}
+
+/* Each run is to meet the same changes: what it writes is not there yet. */
+static void turn_clocks(void)
+{
+    header()->lock.holder_since = 1;
+    for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
+        record(i)->joined_at = 1;
+        if (word_at(i) == 0) {
+            record(i)->generation = 99;
+            record(i)->role = WM_ROLE_HELPER;
+            record(i)->stalls = 7;
+            cold(i)->spell = 9;
+        }
+    }
+}
+
+static void fork_stepped(struct run *r)
+{
+    r->self.seen->leader.size = sizeof(r->self.seen->leader);
+    step_fork(&r->stepped, prepare, act, depart, r);
+    if (record_of(r->stepped.pid) != NULL) {
+        run_set_back(r->stepped.pid, NEVER_OVERDUE);
+    }
+    if (r->operation->ready != NULL) {
+        r->operation->ready(r);
+    }
+}
+
+static void watch(struct stepped *s)
+{
+    step_watch(s, header(), node->segment.geometry.size);
+    step_watch(s, ledger, sizeof(*ledger));
+}
+
+/* A node, its others, and the process that is stepped; and a second one, unless
+ * that is NULL, which has a record more unless both want the same. */
+static void begin_run(const struct operation *o, const struct operation *other)
+{
+    bool wants_same =
+        other == NULL || (other->set != NULL && other->prepare[0] == NULL);
+
+    memset(ledger, 0, sizeof(*ledger));
+    assert_ok(node_set_up_with(wants_same ? 4 : 5));
+    run = (struct run){.operation = o, .id = begin(), .self.seen = shared};
+    run.sibling = new_worker(1);
+    process_leave(new_worker(1));
+    if (o->set != NULL) {
+        o->set(&run);
+    }
+    fork_stepped(&run);
+    turn_clocks(); /* after all that others do to them */
+    if (other != NULL) {
+        second = (struct run){.operation = other,
+                              .id = run.id,
+                              .self.seen = processes[PROCESSES - 1].seen,
+                              .sibling = run.sibling,
+                              .other = run.other};
+        fork_stepped(&second);
+        watch(&second.stepped);
+    }
+    watch(&run.stepped);
+}
+
+/* CMocka's teardown: none of it is left. */
+static int end_run(UNUSED void **state)
+{
+    step_clear(&second.stepped);
+    step_clear(&run.stepped);
+    if (node != NULL) {
+        node_tear_down(NULL);
+    }
+    return 0;
+}
 
 /* --------------------------------------------------------------- stepping */
 
@@ -36,40 +161,14 @@ static void step_to_moment(const char *what, struct moment m)
     must(step_to(&run.stepped, m), "each run comes to the same moments");
 }
 
-static struct moment trail[MOMENTS];
-static uint32_t trail_length;
+static uint64_t entries;
 
-static void note_moment(void)
+static void check_visible(struct stepped *s)
 {
-    assert_true(trail_length < MOMENTS);
-    trail[trail_length++] = run.stepped.at;
-}
-
-/* Steps through the whole of it, and checks each step. The trail is of those
- * that others can see; with quiet, of all that are the program's own. */
-static void walk(bool quiet)
-{
-    struct stepped *s = &run.stepped;
-    uint64_t entries = header()->log_next + run.operation->entries;
-    enum step_kind kind;
-
-    trail_length = 0;
-    note_moment();
-    while ((kind = step_once(s)) != STEP_DONE) {
-        if (is_visible(kind)) {
-            at_moment("stepped", s->at);
-            entries += check_step(s);
-            must(header()->log_next <= entries,
-                 "an entry in the log comes after its change");
-            step_note(s);
-            note_moment();
-        } else if (quiet && kind == STEP_QUIET) {
-            note_moment();
-        }
-    }
-    must(header()->log_next == entries,
-         "each change makes its entry in the log, and nothing else does");
-    end_run(NULL);
+    at_moment("stepped", s->at);
+    entries += check_step(s);
+    must(header()->log_next <= entries,
+         "an entry in the log comes after its change");
 }
 
 /* Events that were marked as given, and are not in the ledger. */
@@ -82,44 +181,27 @@ static uint32_t count_lost(uint32_t marked, uint32_t told)
 }
 
 /* The others find what came of it, when it was killed or is over. */
-static void look_after(struct run *r)
+static void look_after(void)
 {
     check_swept();
-    if (r->operation->after != NULL) {
-        r->operation->after(r);
+    if (run.operation->after != NULL) {
+        run.operation->after(&run);
     }
     others_tell();
 }
 
-static void kill_at(const struct operation *o, struct moment m, bool zombie)
+static void kill_at(struct moment m, uint32_t number)
 {
-    uint32_t given, told, lost;
+    uint32_t lost, given = ledger_marks(), told = ledger->count;
 
-    begin_run(o, CAPACITY);
-    given = ledger_marks(header());
-    told = ledger->count;
     step_to_moment("killed", m);
     check_moment();
     run_expect_crash(&run, run.stepped.pid);
-    step_kill(&run.stepped, zombie);
-    lost = count_lost(ledger_marks(header()) - given, told);
+    step_kill(&run.stepped, number % 2 == 1);
+    lost = count_lost(ledger_marks() - given, told);
     sweep();
-    look_after(&run);
+    look_after();
     others_end(&run, lost, 1);
-    end_run(NULL);
-}
-
-static void can_be_killed(void **state)
-{
-    const struct operation *o = *state;
-
-    begin_run(o, CAPACITY);
-    walk(false);
-    for (uint32_t i = 0; i < trail_length; i++) {
-        kill_at(o, trail[i], i % 2 == 1);
-    }
-    print_message("# %s: killed after %u instructions\n", o->name,
-                  trail_length);
 }
 
 /* ---------------------------------------------------------------- pausing */
@@ -129,22 +211,31 @@ static void finish(void)
     long result;
 
     step_finish(&run.stepped);
-    result = *run.result;
+    result = ledger->result[0];
     must(result >= 0 || result == -ESTALE || result == -ENOBUFS ||
              result == -EBUSY || result == -EINPROGRESS,
          "it goes on, or fails as it may");
 }
 
-/* hold: another has the lock when it goes on, if it may, and another waits for
- * it, as those do that have joined. */
-static void pause_at(const struct operation *o, struct moment m, bool hold)
+static void leave_and_tell(void)
 {
+    const pid_t pid = run.stepped.pid;
+
+    look_after();
+    step_depart(&run.stepped);
+    must(record_of(pid) == NULL, "it leaves as others do");
+    sweep();
+    others_tell();
+}
+
+/* At each second moment another has the lock when it goes on, if it may, and
+ * another waits for it, as those do that have joined. */
+static void pause_at(struct moment m, uint32_t number)
+{
+    bool hold = number % 2 == 0;
     struct process *late;
     uint32_t workers;
-    pid_t pid;
 
-    begin_run(o, CAPACITY);
-    pid = run.stepped.pid;
     step_to_moment("stopped", m);
     late = others_go_on(&run, hold);
     if (!hold) {
@@ -160,67 +251,22 @@ static void pause_at(const struct operation *o, struct moment m, bool hold)
     must(others_workers() == workers, "I2: nobody lost a record to it");
     others_start(late); /* no harm the second time */
     ledger_check_stalls();
-    look_after(&run);
-    step_depart(&run.stepped);
-    must(record_of(pid) == NULL, "it leaves as others do");
-    sweep();
-    others_tell();
+    leave_and_tell();
     run.stalls = ledger_stalls(0) - run.untold;
     others_end(&run, 0, 0);
-    end_run(NULL);
-}
-
-/* Whether this moment is worth a pause where not all are. */
-static bool is_chosen(uint32_t i)
-{
-    return i + 1 == trail_length || trail[i].own == 0 ||
-           trail[i + 1].own == 0 || i % STRIDE == 0;
-}
-
-static void can_be_paused(void **state)
-{
-    const struct operation *o = *state;
-    const char *mode = getenv("WM_STEPPING");
-    bool all = o->is_short || (mode != NULL && strcmp(mode, "all") == 0);
-    uint32_t count = 0;
-
-    begin_run(o, CAPACITY);
-    walk(true);
-    for (uint32_t i = 0; i < trail_length; i++) {
-        if (all || is_chosen(i)) {
-            pause_at(o, trail[i], i % 2 == 0);
-            count++;
-        }
-    }
-    print_message("# %s: paused after %u of %u instructions\n", o->name, count,
-                  trail_length);
 }
 
 /* ------------------------------------------------------------------ pairs */
 
-/* Steps through the operation of the second process, to its visible step number
- * `last`, or until it waits for what the first one has. False: it is not over;
- * and *lost is what it has marked as given, and given to nobody. */
-static bool step_second(uint32_t last, uint32_t *lost)
-{
-    struct stepped *s = &second.stepped;
-    uint32_t marked = 0, told = ledger->count;
-    enum step_kind kind;
+static uint32_t marked, marks;
 
-    while (last > 0 && s->at.call < WAITING &&
-           (kind = step_once(s)) != STEP_DONE) {
-        if (is_visible(kind)) {
-            at_moment("stepped beside another", s->at);
-            check_step(s);
-            /* A joiner wipes off the marks of a former occupant. */
-            marked +=
-                ledger_marks(s->area[0].memory) > ledger_marks(s->area[0].copy);
-            step_note(s);
-            last--;
-        }
-    }
-    *lost = count_lost(marked, told);
-    return last > 0 && s->at.call < WAITING;
+/* A joiner wipes off the marks of a former occupant. */
+static void check_beside(struct stepped *s)
+{
+    at_moment("stepped beside another", s->at);
+    check_step(s);
+    marked += ledger_marks() > marks;
+    marks = ledger_marks();
 }
 
 /* Whether what others do for the first, if anything, serves the second. */
@@ -231,31 +277,19 @@ static bool can_be_second(const struct operation *o,
            (other->ready == NULL || other->ready == o->ready);
 }
 
-static void begin_pair(const struct operation *o, const struct operation *other)
-{
-    bool wants_same = other->set != NULL && other->prepare[0] == NULL;
-
-    /* A record more, but where both want the same one. */
-    begin_run(o, wants_same ? CAPACITY : CAPACITY + 1);
-    second = run;
-    second.operation = other;
-    memset(&second.stepped, 0, sizeof(second.stepped));
-    fork_stepped(&second, 1);
-    step_note(&run.stepped);
-}
-
 /* The first is stopped at a moment; the second is stepped, and is over or dead
  * when the first goes on. */
-static void pair_at(const struct operation *o, struct moment m,
-                    const struct operation *other, uint32_t last)
+static void pair_at(struct moment m, uint32_t number)
 {
-    uint32_t lost, marked;
+    uint32_t lost, stalls, told;
     bool is_over;
 
-    begin_pair(o, other);
     step_to_moment("stopped beside another", m);
-    step_note(&second.stepped);
-    is_over = step_second(last, &lost);
+    marked = 0;
+    marks = ledger_marks();
+    told = ledger->count;
+    is_over = step_some(&second.stepped, number % LASTS, check_beside);
+    lost = count_lost(marked, told);
     run.untold = ledger_untold(second.stepped.pid);
     if (is_over) {
         step_depart(&second.stepped);
@@ -263,62 +297,81 @@ static void pair_at(const struct operation *o, struct moment m,
         run_expect_crash(&run, second.stepped.pid);
         step_kill(&second.stepped, false);
     }
-    at_moment(other->name, m);
+    at_moment(second.operation->name, m);
     step_resume(&run.stepped);
     finish();
     sweep();
-    look_after(&run);
-    step_depart(&run.stepped);
-    sweep();
-    others_tell();
-    marked = ledger_stalls(0);
-    run.stalls = (marked > run.stalls ? marked : run.stalls) - run.untold;
+    leave_and_tell();
+    stalls = ledger_stalls(0);
+    run.stalls = (stalls > run.stalls ? stalls : run.stalls) - run.untold;
     others_end(&run, lost, 1);
-    end_run(NULL);
-}
-
-static void can_be_paired(void **state)
-{
-    const struct operation *o = *state;
-    uint32_t count = 0;
-
-    for (size_t j = 0; j < operation_count; j++) {
-        if (!can_be_second(o, &operations[j])) {
-            continue;
-        }
-        begin_pair(o, &operations[j]);
-        walk(true);
-        for (uint32_t i = 0; i < trail_length; i++) {
-            if (is_chosen(i)) {
-                pair_at(o, trail[i], &operations[j], count++ % LASTS);
-            }
-        }
-    }
-    print_message("# %s: beside others at %u moments\n", o->name, count);
 }
 
 /* ------------------------------------------------------------------ tests */
 
+/* How an operation is interrupted; the moment's number chooses between ways. */
+static void (*interrupt)(struct moment m, uint32_t number);
+
+static uint32_t number;
+
+static void interrupt_beside(const struct operation *o,
+                             const struct operation *other)
+{
+    const bool all =
+        interrupt == pause_at && (o->is_short || getenv("WM_STEPPING") != NULL);
+
+    begin_run(o, other);
+    entries = header()->log_next;
+    step_through(&run.stepped, interrupt != kill_at, check_visible);
+    must(header()->log_next == entries,
+         "each change makes its entry in the log, and nothing else does");
+    end_run(NULL);
+    for (uint32_t i = 0; i < step_trail_length; i++) {
+        if (all || step_is_chosen(i)) {
+            begin_run(o, other);
+            interrupt(step_trail[i], number++);
+            end_run(NULL);
+        }
+    }
+}
+
+static void can_be_interrupted(void **state)
+{
+    number = 0;
+    if (interrupt != pair_at) {
+        interrupt_beside(*state, NULL);
+        return;
+    }
+    for (size_t i = 0; i < operation_count; i++) {
+        if (can_be_second(*state, &operations[i])) {
+            interrupt_beside(*state, &operations[i]);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     static char names[64][96];
-    const char *how = argc > 1 ? argv[1] : "killed";
-    CMUnitTestFunction test = strcmp(how, "killed") == 0   ? can_be_killed
-                              : strcmp(how, "paused") == 0 ? can_be_paused
-                              : strcmp(how, "paired") == 0 ? can_be_paired
-                                                           : NULL;
+    const char *how = argc > 1 ? argv[1] : "";
 
-    if (test == NULL || argc > 3) {
-        fprintf(stderr, "usage: %s [killed|paused|paired [TESTS]]\n", argv[0]);
+    interrupt = strcmp(how, "killed") == 0   ? kill_at
+                : strcmp(how, "paused") == 0 ? pause_at
+                : strcmp(how, "paired") == 0 ? pair_at
+                                             : NULL;
+    if (interrupt == NULL) {
+        fprintf(stderr, "usage: %s killed|paused|paired [TESTS]\n", argv[0]);
         return 2;
     }
+    ledger = mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(ledger != MAP_FAILED);
     for (size_t i = 0; i < operation_count; i++) {
         snprintf(names[i], sizeof(names[i]), "%s_can_be_%s", operations[i].name,
                  how);
-        test_add(names[i], test, NULL, end_run, &operations[i]);
+        test_add(names[i], can_be_interrupted, NULL, end_run, &operations[i]);
     }
     if (argc > 2) {
-        test_filter(argv[2]);
+        setenv("WM_TESTS", argv[2], 0);
     }
-    return step_run();
+    return test_run();
 }

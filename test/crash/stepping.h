@@ -19,7 +19,6 @@
 struct run {
     const struct operation *operation;
     uint64_t id;         /* of the generation that the stepped joins */
-    long *result;        /* of the stepped, in the ledger */
     struct process self; /* the stepped, as it sees itself */
     struct stepped stepped;
     struct process *sibling;     /* NULL: it is gone */
@@ -30,21 +29,8 @@ struct run {
     uint32_t untold; /* and those that are not, for the worker has left */
 };
 
-extern struct run run;    /* the one that is on */
-extern struct run second; /* in it, the other of a pair */
-
-/* The place where the test is: a claim that fails says it, and ends it. */
-void at_moment(const char *what, struct moment m);
+/* A claim that fails says where the test is, and ends it. */
 void must(bool holds, const char *claim);
-
-/* A node, its others, and the process that is stepped. CMocka's teardown: none
- * of it is left. */
-void begin_run(const struct operation *operation, uint32_t capacity);
-int end_run(void **state);
-
-/* Forks the process that is stepped, when the others are set: the first, 0, or
- * the second, 1. */
-void fork_stepped(struct run *r, int number);
 
 /* The state of a process's record, WM_FREE if it has none; of one that is just
  * claimed as well. */
@@ -70,7 +56,6 @@ struct operation {
     void (*ready)(struct run *); /* the others, when it is prepared */
     call_fn *act;                /* the stepped, with the id it joins */
     void (*after)(struct run *); /* the others, when they have swept */
-    uint32_t entries;            /* of the log that no change of state wants */
     bool is_short; /* it can be paused after each of its instructions */
 };
 
@@ -102,9 +87,6 @@ void others_end(struct run *r, uint32_t lost, uint32_t unfinished);
 
 /* -------------------------------------------------------------- invariants */
 
-/* The node's segment as it is in this memory, which may be a copy. */
-struct wm_segment segment_at(const void *memory);
-
 /* Of one step of a process, between the copies of before it and the memory:
  * that it changed nothing but what is its to change, and in the order that the
  * others rely on. Returns how many entries of the log this step wants. */
@@ -122,15 +104,14 @@ extern struct ledger {
     uint32_t count;
     struct wm_event event[LEDGER_SIZE];
     long result[2]; /* of the operations of a pair */
-    struct seen seen[2];
 } *ledger;
 
 /* Notes one event, as a wm_event_fn; or the end of a spell. */
 void ledger_note(const struct wm_event *event, void *unused);
 void ledger_note_end(uint64_t id, uint32_t spell);
 
-/* Marks in a state of the segment that something was given. */
-uint32_t ledger_marks(const void *memory);
+/* Marks in the segment that something was given. */
+uint32_t ledger_marks(void);
 
 /* Stalls that were marked, of one joining or, with 0, of all; as long as
  * nobody has died that marked one. */

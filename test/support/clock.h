@@ -11,12 +11,13 @@
 #include <time.h>
 
 struct clock {
-    time_t shift_s;             /* of all clocks */
-    time_t coarse_s;            /* of CLOCK_MONOTONIC_COARSE */
-    uint64_t asleep_ms;         /* that the machine pretends to have been */
-    uint64_t pause_ms;          /* that pass with each answer */
-    uint64_t passed_ms;         /* so far */
-    _Atomic uint64_t frozen_ms; /* what all clocks show; 0: they go on */
+    time_t shift_s;     /* of all clocks */
+    time_t coarse_s;    /* of CLOCK_MONOTONIC_COARSE */
+    uint64_t asleep_ms; /* that the machine pretends to have been */
+    uint64_t pause_ms;  /* that pass with each answer */
+    uint64_t passed_ms; /* so far */
+    _Atomic uint64_t
+        frozen_ms; /* where all clocks stop, but for pauses; or 0 */
 };
 
 extern struct clock fake_clock;

@@ -141,25 +141,20 @@ static long do_reap(UNUSED struct process *self, uint64_t pid)
     return waitpid((pid_t)pid, NULL, 0) == (pid_t)pid ? 0 : -errno;
 }
 
-/* Bytes that a killed process did not read, or nobody has: not for the next. */
-static void empty(int fd)
+static void reap(struct process *p)
 {
     char byte;
 
-    while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0) {
-    }
-}
-
-static void reap(struct process *p)
-{
     if (p->parent != NULL && p->parent->pid != 0) {
         assert_ok(call(p->parent, do_reap, (uint64_t)p->pid));
     } else {
         assert_int_equal(waitpid(p->pid, NULL, 0), p->pid);
     }
     p->pid = 0;
-    empty(p->its);
-    empty(p->ours);
+    /* What a killed process did not read, or nobody has: not for the next. */
+    while (recv(p->its, &byte, sizeof(byte), MSG_DONTWAIT) > 0 ||
+           recv(p->ours, &byte, sizeof(byte), MSG_DONTWAIT) > 0) {
+    }
 }
 
 void process_kill(struct process *p)
@@ -234,9 +229,7 @@ int node_set_up_with(uint32_t capacity)
         mmap(NULL, (PROCESSES + 1) * sizeof(*all), PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    if (all == MAP_FAILED) {
-        return -1;
-    }
+    assert_true(all != MAP_FAILED);
     /* The workers of a killed process become our children. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     snprintf(test_instance, sizeof(test_instance), "test-%d-%u", (int)getpid(),
@@ -246,9 +239,7 @@ int node_set_up_with(uint32_t capacity)
     for (int i = 0; i < PROCESSES; i++) {
         int ends[2];
 
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0) {
-            return -1;
-        }
+        assert_ok(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends));
         processes[i] =
             (struct process){.seen = &all[i], .ours = ends[0], .its = ends[1]};
     }
@@ -262,9 +253,9 @@ int node_set_up(UNUSED void **state)
 
 int generation_set_up(void **state)
 {
-    int error = node_set_up(state);
-
-    return error != 0 ? error : wm_generation_begin(node, &generation, NULL);
+    assert_ok(node_set_up(state));
+    generation = begin();
+    return 0;
 }
 
 int node_tear_down(UNUSED void **state)

@@ -65,8 +65,7 @@ void node_restart(uint32_t capacity);
 void node_give_up(void);
 /* And again: of a node of that capacity, if there is none. */
 int node_return(uint32_t capacity);
-/* How many files of this instance lie in the directory of segments. */
-int node_files(void);
+int node_files(void); /* that the instance has */
 
 /* ---------------------------------------------------------------- processes */
 
@@ -120,29 +119,23 @@ call_fn do_live;    /* the same, and joins and starts */
 /* Joins and starts in a new process: a live worker. */
 struct process *new_worker(uint64_t id);
 struct process *new_worker_of(struct process *master, uint64_t id);
-/* The same in a fresh table of one record. */
-struct process *new_only_worker(void);
-/* The same in the part of a helper. */
+struct process *new_only_worker(void); /* in a fresh table of one record */
 struct process *new_helper(uint64_t id);
-/* A live worker of the test's own process, never overdue. */
-struct wm_worker *own_worker(uint64_t id);
+struct wm_worker *own_worker(uint64_t id); /* the test's own process */
 
 /* Exit, drain, close, taking: returns n_mine, and *exits how many ends it
  * took. */
 int shut_down(struct process *p, uint64_t id, int *exits);
-/* The same of the last one, which takes an end. */
-void shut_down_last(struct process *p, uint64_t id);
-/* Drains and closes, and takes nothing: the end stays owed. */
-void close_untaken(struct process *p, uint64_t id);
-/* Drains, leaves and ends. */
-void process_leave(struct process *p);
-/* Leaves and ends. */
-void process_depart(struct process *p);
+void shut_down_last(struct process *p, uint64_t id); /* it takes an end */
+void close_untaken(struct process *p, uint64_t id);  /* the end stays owed */
+void process_depart(struct process *p);              /* leaves and ends */
+void process_leave(struct process *p);               /* drains before that */
 
 /* ------------------------------------------------------------------ looking */
 
-/* A generation of this process. */
-uint64_t begin(void);
+uint64_t begin(void); /* of a generation, by this process */
+int sweep(void);      /* without a worker */
+struct wm_node *open_reader(void);
 
 /* The state of the worker with this pid, WM_FREE if it has no record. */
 enum wm_state state_of(pid_t pid);
@@ -151,15 +144,9 @@ struct wm_counts counts_of(uint64_t id);
 void assert_generation(uint64_t id, enum wm_generation_state state,
                        uint32_t spell);
 
-/* Sweeps without a worker. */
-int sweep(void);
-
 /* Takes one event of these kinds here, of which there must be one; or asserts
  * that there is none to take. */
 struct wm_event take(uint32_t kinds);
 void assert_none_to_take(uint32_t kinds);
-
-/* A handle that reads the node. */
-struct wm_node *open_reader(void);
 
 #endif

@@ -55,13 +55,8 @@ void test_add(const char *name, CMUnitTestFunction test,
               CMFixtureFunction set_up, CMFixtureFunction tear_down,
               const void *initial_state);
 
-/* Only the tests of that name run, which may have wildcards; WM_TESTS comes
- * first. */
-void test_filter(const char *names);
-
 /* Runs the tests, and fails if none has that name; returns what main() is to
- * return. A program without a main() of its own has one that does nothing
- * else. */
+ * return. A program without one of its own has one that does nothing else. */
 int test_run(void);
 
 #define assert_ok(result) assert_int_equal(result, 0)
