@@ -135,7 +135,6 @@ static inline struct digest digest_pass(const struct wm_node *node,
  * limits"). */
 static bool is_same(const struct digest *a, const struct digest *b)
 {
-    /* Safeguard: two_passes_agree */
     return a->half[0] == b->half[0] && a->half[1] == b->half[1];
 }
 
@@ -159,7 +158,6 @@ static inline void tally_record(const struct question *q, struct tally *t,
     if (role != WM_ROLE_WORKER) {
         return;
     }
-    /* Safeguard: stalled_workers_count */
     if (state == WM_LIVE || state == WM_STALLED) {
         if (generation == q->id) {
             t->live++;

@@ -85,13 +85,13 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
     uint64_t stalls = record_own_stalls(r);
     uint64_t live = wm_word(WM_LIVE, w->pid, wm_now());
 
+    /* Safeguard: recovery_is_counted_after_its_swap */
     if (!record_swap_mark(r, &word, live)) {
         /* Another thread, or a signal handler, was quicker. */
         return wm_word_pid(word) == w->pid && wm_word_state(word) >= WM_JOINING
                    ? 0
                    : -ESTALE;
     }
-    /* Safeguard: recovery_is_counted_after_its_swap */
     count_recovery(w, r, stalls);
     return WM_RECOVERED;
 }

@@ -279,7 +279,6 @@ static int check_make(struct wm_geometry *g, const struct wm_segment_header *h)
         return -EUCLEAN;
     }
     wm_geometry_lay_out(g);
-    /* Safeguard: size_fits_the_tables */
     if (h->size != g->size || h->generations != g->generations) {
         return -EUCLEAN;
     }
@@ -298,7 +297,6 @@ static int check_header(struct wm_segment *segment,
     if (h->magic != WM_MAGIC) {
         return -EBADMSG;
     }
-    /* Safeguard: other_versions_are_refused */
     if (h->abi != WM_ABI ||
         (h->incompatible & ~WM_FEATURES_INCOMPATIBLE) != 0) {
         return -EPROTO;
@@ -319,7 +317,6 @@ static int check_header(struct wm_segment *segment,
     if ((st->st_mode & (S_IWGRP | S_IWOTH) & ~h->mode) != 0) {
         return -ENOTSUP;
     }
-    /* Safeguard: other_pid_namespaces_are_refused */
     return h->pid_namespace != 0 && namespace != 0 &&
                    h->pid_namespace != namespace
                ? -EXDEV

@@ -127,8 +127,8 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
     record_set_joined_at(r, now);
     record_cold_set_spell(w->cold, 0);
     record_set_stalls(r, wm_stalls(w->join, 0));
-    record_cold_set_given(w->cold, wm_given(w->join, 0, false)); /* last [G] */
     /* Safeguard: record_is_published_last */
+    record_cold_set_given(w->cold, wm_given(w->join, 0, false)); /* last [G] */
     return record_swap_own(r, &claimed, wm_word(WM_JOINING, w->pid, now));
 }
 
@@ -145,11 +145,11 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
     r = wm_record_at(&node->segment, w->slot);
     w->cold = wm_cold_at(&node->segment, w->slot);
     w->join = header_next(&node->segment.header->next_join);
+    /* Safeguard: generation_is_entered_when_published */
     if (!publish(w, r, overdue_ms, claimed)) {
         return -ESTALE;
     }
     wm_log_worker(w, WM_LOG_WORKER_JOINED);
-    /* Safeguard: generation_is_entered_when_published */
     if (w->role == WM_ROLE_WORKER && !wm_generation_enter(node, g, w)) {
         uint64_t word = record_own_word(r);
 
@@ -311,7 +311,6 @@ int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
     wm_sweep(worker->node, worker);
     /* A worker that has drained is not counted, and would take another for
      * itself. */
-    /* Safeguard: drained_worker_does_not_count_itself */
     if (wm_beat(worker) == -ESTALE ||
         wm_word_state(record_own_word(r)) == WM_DRAINING) {
         return -ESTALE;

@@ -3,57 +3,131 @@
 """Takes one safeguard after another out of the library: tests must notice.
 
 Each marker in libwm, a comment such as Safeguard: NAME, has an entry NAME in
-one of the tables beside this file, and each entry a marker. A mutant that
-survives, or that another claim finds, is a failure; so is a test that is red
-without a mutant.
+one of the tables beside this file, and each entry a marker; README.md says what
+stands in it. A mutant that survives, or that another claim finds, is a failure;
+so is a test that is red without a mutant.
+
+C is read no further than to its brackets, its operators and the ends of its
+statements, as clang-format writes them: a change that goes wrong does not
+compile, or is not found by the claim that its table names.
 """
 
 import contextlib
-import fcntl
 import glob
 import json
 import os
+import pathlib
 import re
 import shlex
 import shutil
 import signal
 import subprocess
+import tomllib
+from collections import defaultdict
 
 import pytest
 
 import conf
-import mutants
-from mutants import Unfit, affected, change
+import leftovers
 
 LIBRARY = os.path.join(conf.ROOT, "libwm")
-OUTPUT = os.path.join(conf.BUILD, "mutants")
 # The archives of the programs, and where their objects are made: the tests see
 # the library's own ones, or those that tell of their moments.
 ARCHIVES = {"test/libwm-inside.a": "libwm/libwm.so",
             "test/libwm-moments.a": "test/libwm-moments.a"}
 PATIENCE = 120                      # seconds for one test
 
-TEXTS = mutants.read_library(LIBRARY)
-MARKERS = mutants.read_markers(TEXTS)
-ENTRIES = mutants.read_tables(os.path.dirname(__file__))
+MARKER = re.compile(r"/\* Safeguard: (\w+) \*/")
+# Comments and directives become spaces, strings a name of the same length.
+HIDDEN = re.compile(
+    r"(?P<space>/\*.*?\*/|//[^\n]*|^[ \t]*#(?:\\\n|[^\n])*)"
+    r"|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL | re.MULTILINE)
+TOKEN = re.compile(r"[][(){};?:,]|&&|\|\||[=!<>]=|=")
+BLOCK_GOES_ON = re.compile(r"\s*(?:else\b|[;,.)])")
 
 
-def mutate(mutant, directory):
+# --- the change ---------------------------------------------------------------
+
+def hide(text):
+    return HIDDEN.sub(
+        lambda m: (" " if m["space"] else "_") * len(m[0]), text)
+
+
+def find(code, at, *wanted):
+    """The first of these tokens that is in no brackets, or the bracket that
+    closes those around it."""
+    depth = 0
+    for token in TOKEN.finditer(code, at):
+        depth += token[0] in "([{"
+        depth -= token[0] in ")]}"
+        if depth < 0 or depth == 0 and token[0] in wanted:
+            return token
+    raise ValueError(f"none of {wanted} follows")
+
+
+def after(code, at, count):
+    """Where so many statements end."""
+    for _ in range(count):
+        at = find(code, at, ";", "}").end()
+        while BLOCK_GOES_ON.match(code, at):
+            at = find(code, at, ";", "}").end()
+    return at
+
+
+def expression(code, at):
+    """A condition; what is returned, assigned or called; an operand."""
+    if not re.search(r"[{};:]\s*$", code[:at]):
+        end = find(code, at, "&&", "||", "?", ":", ";", ",").start()
+        return at, len(code[:end].rstrip())
+    word = re.compile(r"\w*").match(code, at)
+    if word[0] == "if":
+        at = code.index("(", at) + 1
+        return at, find(code, at).start()
+    equals = find(code, at, "=", ";")
+    begin = word.end() if word[0] == "return" else (
+        equals.end() if equals[0] == "=" else at)
+    return begin, find(code, begin, ";").start()
+
+
+def change(text, at, operation, argument):
+    """The text with the operation done at this position."""
+    code = hide(text)
+    if operation == "first":
+        return f"{text[:at]}{argument} {text[at:]}"
+    if operation == "becomes":
+        begin, end = expression(code, at)
+        return f"{text[:begin]} {argument}{text[end:]}"
+    if operation == "drop":
+        return f"{text[:at]};{text[after(code, at, argument):]}"
+    assert operation == "move", "README.md lists the operations"
+    begin, end = after(code, at, 1), after(code, at, 1 + argument)
+    moved, passed = text[at:begin], text[begin:end]
+    if passed.lstrip().startswith("return"):
+        passed = passed.replace("return", "__auto_type early =", 1)
+        moved += " return early;"
+    return f"{text[:at]};{passed} {moved}{text[end:]}"
+
+
+def affected(file):
+    """The sources that include it, or are it."""
+    found, more = set(), {file}
+    while more:
+        found |= more
+        more = {name for name, text in TEXTS.items() if name not in found
+                and more & set(re.findall(r'#include "(.*?)"', text))}
+    return sorted(name for name in found if name.endswith(".c"))
+
+
+def mutate(directory, file, at, fields):
     """Copies the library, with the change; returns what is to be compiled."""
     shutil.rmtree(directory, ignore_errors=True)
     copy = os.path.join(directory, "libwm")
     shutil.copytree(LIBRARY, copy, ignore=shutil.ignore_patterns("*.md"))
-    try:
-        text = change(TEXTS[mutant.file], mutant.at, mutant.operation,
-                      mutant.argument)
-    except Unfit as e:
-        pytest.fail(f"{mutant.file}: {mutant.operation} does not fit what "
-                    f"follows the marker: {e}. Move the marker, or choose "
-                    "another operation (README.md lists them)")
-    with open(os.path.join(copy, mutant.file), "w", encoding="utf-8") as f:
+    (operation,) = fields.keys() - {"harm", "red", "says"}
+    text = change(TEXTS[file], at, operation, fields[operation])
+    with open(os.path.join(copy, file), "w", encoding="utf-8") as f:
         f.write(text)
-    return [os.path.join(copy, name)
-            for name in affected(TEXTS, mutant.file)]
+    return [os.path.join(copy, name) for name in affected(file)]
 
 
 # --- building -----------------------------------------------------------------
@@ -97,57 +171,72 @@ def link(program, paths, directory, commands):
     at = command.index(archive)
     command[at:at] = [compile_source(path, archive, commands)
                       for path in paths]
-    if not os.path.exists(made):
-        call(command)
+    call(command)
     return made
 
 
 # --- running ------------------------------------------------------------------
 
-def clean_up(process):
-    """One that does not end would leave processes, and a segment."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    for path in glob.glob(f"/dev/shm/wm.test-{process.pid}-*"):
-        with contextlib.suppress(OSError), open(path, "rb") as f:
-            # Those who take part in it have been killed, and end by and by.
-            fcntl.flock(f, fcntl.LOCK_EX)
-            os.unlink(path)
-
-
-def run_test(program, test, log):
+def run_test(command, name, log):
     """Runs the one test alone: its exit status and what it said."""
-    env = {**os.environ, "CMOCKA_MESSAGE_OUTPUT": "TAP",
-           "WM_TESTS": test.name, "WM_SOURCE_ROOT": conf.ROOT}
+    env = {**os.environ, "CMOCKA_MESSAGE_OUTPUT": "TAP", "WM_TESTS": name,
+           "WM_SOURCE_ROOT": conf.ROOT}
     with open(log, "wb") as f:
         process = subprocess.Popen(
-            [program, *test.program.split()[1:]], env=env, stdout=f, stderr=f,
+            command, env=env, stdout=f, stderr=f,
             stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         status = process.wait(PATIENCE)
     finally:
-        clean_up(process)
+        # One that does not end would leave processes, and a segment.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        leftovers.remove(glob.glob(f"/dev/shm/wm.test-{process.pid}-*"))
     with open(log, encoding="utf-8", errors="replace") as f:
         return status, f.read()
 
 
+# --- markers and tables -------------------------------------------------------
+
+TEXTS = {path.name: path.read_text(encoding="utf-8")
+         for path in pathlib.Path(LIBRARY).glob("*.[ch]")}
+# Name -> its markers, each a file and the position after it; its entries.
+MARKERS, ENTRIES = defaultdict(list), defaultdict(list)
+for _file, _text in TEXTS.items():
+    for _m in MARKER.finditer(_text):
+        _gap = re.compile(r"\s*").match(hide(_text), _m.end())
+        MARKERS[_m[1]].append((_file, _gap.end()))
+for _path in pathlib.Path(__file__).parent.glob("*.toml"):
+    for _name, _fields in tomllib.loads(_path.read_text("utf-8")).items():
+        ENTRIES[_name].append(_fields)
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
 @pytest.mark.parametrize("name", sorted({*MARKERS, *ENTRIES}))
 def test_it_is_found(name, commands):
-    mutant = mutants.read_mutant(name, MARKERS[name], ENTRIES[name])
-    directory = os.path.join(OUTPUT, name)
-    paths = mutate(mutant, directory)
-    for test in mutant.tests:
-        target = "test/" + test.program.split()[0]
-        log = os.path.join(directory, test.name + ".log")
-        status, said = run_test(os.path.join(conf.BUILD, target), test, log)
+    assert len(MARKERS[name]) == len(ENTRIES[name]) == 1, (
+        "it must have one marker in libwm and one entry in a table")
+    (file, at), fields = MARKERS[name][0], ENTRIES[name][0]
+    directory = os.path.join(conf.BUILD, "mutants", name)
+    paths = mutate(directory, file, at, fields)
+    red, says = as_list(fields["red"]), as_list(fields.get("says", ""))
+    says = says * len(red) if len(says) == 1 else says
+    for what, text in zip(red, says, strict=True):
+        program, *arguments, test = what.split()
+        target = "test/" + program
+        log = os.path.join(directory, test + ".log")
+        status, said = run_test(
+            [os.path.join(conf.BUILD, target), *arguments], test, log)
         assert not status and re.search(
-            rf"^ok \d+ - {test.name}$", said, re.MULTILINE), (
+            rf"^ok \d+ - {test}$", said, re.MULTILINE), (
                 f"not green without a mutant:\n{said}")
-        program = link(target, paths, directory, commands)
-        status, said = run_test(program, test, log)
-        assert status, f"{test.name} does not notice: {mutant.harm}"
-        assert test.says in said and re.search(
-            rf"^not ok \d+ - {test.name}$", said, re.MULTILINE), (
-                f"it is not {test.name} that is red, saying "
-                f'"{test.says}":\n{said}')
+        mutant = link(target, paths, directory, commands)
+        status, said = run_test([mutant, *arguments], test, log)
+        assert status, f"{test} does not notice: {fields['harm']}"
+        assert text in said and re.search(
+            rf"^not ok \d+ - {test}$", said, re.MULTILINE), (
+                f'it is not {test} that is red, saying "{text}":\n{said}')
