@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""One life of the node, from its start to the end of its last process, and
-what it leaves on record."""
+"""One life of the node, from its start to the end of its last process, what it
+leaves on record, and the clients that are there all the time."""
 
+import http.client
 import json
 import math
 import os
 import signal
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import conf
 import proc
-import record
+import rules
 import segment
 from conf import EVENTS, Lua
+from nginx import TITLE
 from traced import Traced
 
 WORKERS = 3
+PATIENCE = 60           # seconds for an answer: no stop is as long
 OPTIONS = {"on_worker_failed": "worker_failed",
            "on_worker_recovered": "worker_recovered",
            "on_leader": "leader", "on_leader_lost": "leader_lost"}
@@ -64,7 +69,7 @@ class Life:
 
     def __init__(self, prefix, **params):
         self.n = Traced(prefix, **params)
-        self.record = record.Life()
+        self.record = rules.Life()
         self.n.killed = self.record.killed
         self.n.start()
         (path,) = [p for p in self.n.segments()
@@ -81,7 +86,7 @@ class Life:
     def end(self, name, *pids):
         """Signals processes by which they end: at once, but for QUIT."""
         if name != "QUIT":
-            self.record.felled.append(record.Felled(
+            self.record.felled.append(rules.Felled(
                 time.monotonic(), pids=list(pids)))
         if name != "KILL":
             self.signal(name, *pids)
@@ -127,3 +132,65 @@ class Life:
         self.output.close()
         self.segment.close()
         return self.record
+
+
+# --- clients ------------------------------------------------------------------
+
+class Client:
+    """One that asks again and again, on a connection for each request or on
+    one as long as it lasts."""
+
+    def __init__(self, port, path, keep):
+        self.path = path
+        self.headers = {} if keep else {"Connection": "close"}
+        self.connection = http.client.HTTPConnection("127.0.0.1", port,
+                                                     timeout=PATIENCE)
+        self.pid = None
+        self.served = 0
+        self.failures = []
+
+    def ask(self):
+        reused, got = self.connection.sock is not None, False
+        since = time.monotonic()
+        if not reused:
+            self.pid = None
+        try:
+            self.connection.request("GET", self.path, headers=self.headers)
+            answer = self.connection.getresponse()
+            got = True
+            if answer.status != 200:
+                raise ValueError(answer.status)
+            self.pid = int(answer.headers["x-pid"])
+            answer.read()
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            self.failures.append(rules.Failure(
+                since, time.monotonic(), self.pid, reused and not got,
+                self.pid and proc.title(self.pid) != TITLE, repr(error)))
+            self.connection.close()
+            time.sleep(0.005)
+            return
+        self.served += 1
+
+
+class Crowd:
+    """All of them, each in a thread of its own, without a pause."""
+
+    def __init__(self, port):
+        self.clients = [Client(port, path, keep) for keep in (True, False)
+                        for path in ("/who", "/who", "/slow")]
+        self.ending = threading.Event()
+        pool = ThreadPoolExecutor(len(self.clients))
+        self.threads = [pool.submit(self.go_on, client)
+                        for client in self.clients]
+
+    def go_on(self, client):
+        while not self.ending.is_set():
+            client.ask()
+            time.sleep(0.003)
+
+    def end(self):
+        self.ending.set()
+        for thread in self.threads:
+            thread.result(PATIENCE + proc.DEADLINE)
+        for client in self.clients:
+            client.connection.close()
