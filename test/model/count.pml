@@ -84,8 +84,6 @@ inline first_pass(s) {
     g = generation[s];
     j[s] = join[s]; */
     d_step {
-        /* Weaker by 0: free_left_out (settled: settled_was_so):
-        WHEN(word[s] == 0, j[s] = 0); */
         WHEN(COUNTS(STATE(word[s])), list[g]++);
         g = 0
     }
@@ -96,7 +94,6 @@ inline second_pass(s) {
     g = generation[s];
     d_step {
         jn = join[s];
-        /* Weaker by 0: free_left_out: WHEN(now == 0, jn = 0); */
         same = same && now == word[s] && jn == j[s] &&
                STATE(now) != CLAIMED;
         /* Weaker by 1: claimed_agrees (twice: settled_was_so):

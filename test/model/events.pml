@@ -75,11 +75,6 @@ inline publish() {
     stalls = STALLS_OF(mine, 0);
     /* Weaker by 1: stalls_of_the_former (reused: I4_stall_not_lost) */
     given = GIVEN(mine, 0, 0);
-    /* Weaker by 4: given_before_stalls (reused: I4_stall_told_once):
-    given = GIVEN(mine, 0, 0);
-    generation = mine;
-    spell = 0;
-    stalls = STALLS_OF(mine, 0); */
     word = WORD(JOINING, me);
     d_step { spell = mine; entered[mine] = true }
 }
@@ -87,8 +82,6 @@ inline publish() {
 inline count_recovery() {
     d_step {
         WHEN(COUNTER(stalls) == mine,
-        /* Weaker by 1: counts_for_the_next (reused: I4_stall_told_once):
-        WHEN(true, */
             stalls = STALLS_OF(COUNTER(stalls), COUNTED(stalls) + 1))
     }
 }
@@ -307,18 +300,10 @@ proctype survivor(byte me; bool at_once)
     bool ok, over, fits;
 
     {
-        if
-        :: !at_once ->
-end_step_by_step:
-            do
-            :: sweep_record(); take_of_record()
-            od
-        :: at_once ->
-end_at_once:
-            do
-            :: atomic { sweep_record(); take_of_record() }
-            od
-        fi
+end:    do
+        :: !at_once -> sweep_record(); take_of_record()
+        :: atomic { at_once -> sweep_record(); take_of_record() }
+        od
     } unless {
         !alive[me]
     };

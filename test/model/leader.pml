@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Who leads, by terms (leader.c), and what a term is good for: a resource that
- * refuses writes of an older term than it has seen.
+/* Who leads, by terms (leader.c).
  *
  * Two slots, two workers, the second of a newer generation, who may come to the
  * slot that the first has left. Each asks, twice, and drains at any moment; the
@@ -34,11 +33,10 @@ bool alive[3];
 /* The leader's word. */
 byte term, who;
 
-/* The taker of each term; the terms that the resource has seen. */
-byte leader_of[TERMS], written_term;
+/* The taker of each term. */
+byte leader_of[TERMS];
 
-hidden byte I11_one_leader_a_term, I11_terms_grow, writes_are_in_order,
-    seen_of_one_occupant;
+hidden byte I11_one_leader_a_term, I11_terms_grow, seen_of_one_occupant;
 
 #define WORD(state, w) ((state) << 2 | (w))
 #define STATE(word) ((word) >> 2)
@@ -80,16 +78,6 @@ inline take_the_lead() {
     }
 }
 
-/* A leader's act, which may be late: the term goes with it. */
-inline write() {
-    d_step {
-        WHEN(t >= written_term,
-        /* Weaker by 1: no_fencing (term: writes_are_in_order): WHEN(true, */
-            CHECK(writes_are_in_order, t >= written_term);
-            written_term = t)
-    }
-}
-
 inline wm_leader_stand() {
     live = STATE(word[my]) == LIVE && OF(word[my]) == me;
     d_step {
@@ -107,9 +95,10 @@ inline wm_leader_stand() {
         :: GENERATION(me) < newest || his != 0 */
         :: else -> take_the_lead()
         fi);
-    d_step { newest = 0; found = 0; his = 0; live = false }
-    WHEN(leads, write());
-    d_step { leads = false; t = 0 }
+    d_step {
+        newest = 0; found = 0; his = 0; t = 0;
+        live = false; leads = false
+    }
 }
 
 inline wm_leader_resign() {

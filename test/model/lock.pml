@@ -62,9 +62,6 @@ inline wm_lock_acquire() {
     do
     :: count = wake;
         try_once();
-        /* Weaker by 2: look_at_wake_after_the_try (wake: invalid end state):
-    :: try_once();
-        count = wake; */
         WHEN(ok, break);
         asleep[me] = wake == count;
         if

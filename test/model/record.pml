@@ -101,10 +101,10 @@ inline become(to) {
 
 /* --------------------------------------------------- what sweepers do to it */
 
-inline look() {
+inline look(by_this) {
     /* Weaker by 0: own_pid_passed_over (I7_dead_are_reaped):
     PID(word) != PID_OF(me) && */
-    STATE(word) != FREE && !(STATE(word) == CRASHED && BEAT(word) >= now) ->
+    by_this && STATE(word) != FREE && !(STATE(word) == CRASHED && BEAT(word) >= now) ->
     seen = word;
     overdue = BEAT(seen) < now
 }
@@ -168,13 +168,6 @@ inline mark() {
     }
 }
 
-inline sweep_record() {
-    d_step { look() }
-    id = COLD(seen);
-    d_step { judge() }
-    WHEN(seen != 0, j = join; mark())
-}
-
 proctype sweeper(byte me; bool at_once)
 {
     byte seen, to, id, j;
@@ -183,20 +176,15 @@ proctype sweeper(byte me; bool at_once)
 end_unborn:
     alive[me];
     {
-        if
-        :: !at_once ->
-end_step_by_step:
-            do
-            :: sweep_record()
-            od
-        :: at_once ->
-end_at_once:
-            do
-            :: d_step { look(); id = COLD(seen); judge();
-                        j = (seen == 0 -> 0 : join) }
-               WHEN(seen != 0, mark())
-            od
-        fi
+end:    do
+        :: d_step { look(!at_once) }
+           id = COLD(seen);
+           d_step { judge() }
+           WHEN(seen != 0, j = join; mark())
+        :: d_step { look(at_once); id = COLD(seen); judge();
+                    j = (seen == 0 -> 0 : join) }
+           WHEN(seen != 0, mark())
+        od
     } unless {
         !alive[me]
     };

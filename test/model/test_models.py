@@ -10,8 +10,8 @@ claim does not hold. One that survives, or that another claim finds, is a
 failure.
 """
 
-import glob
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -21,8 +21,7 @@ import pytest
 
 import conf
 
-HERE = os.path.dirname(os.path.realpath(__file__))
-DEPTH = "-m2000000"
+HERE = pathlib.Path(__file__).parent
 WEAKER = re.compile(r"^ */\* Weaker by (?P<lines>\d+): (?P<name>\w+)"
                     r"(?: \((?P<claim>.*?)\))?(?P<text>.*?) ?\*/\n",
                     re.MULTILINE | re.DOTALL)
@@ -47,9 +46,7 @@ def weaken(text, name):
 
 def read_model(path):
     """The checks of a model, and what weakens it."""
-    with open(path, encoding="utf-8") as f:
-        text = f.read()
-    model = os.path.basename(path).removesuffix(".pml")
+    text = path.read_text(encoding="utf-8")
     formulas = re.findall(r"^ltl (\w+)", text, re.M)
     checks = dict(re.findall(r"^ \* check (\w+):(.*?)(?: \*/)?$", text, re.M))
     wanted = [(check, "", "") for check in checks]
@@ -57,13 +54,12 @@ def read_model(path):
         if m["claim"]:
             check, _, claim = " ".join(m["claim"].split()).rpartition(": ")
             wanted.append((check or claim, m["name"], claim))
-    return [Job(f"{model}-{weaker or check}", weaken(text, weaker), check,
+    return [Job(f"{path.stem}-{weaker or check}", weaken(text, weaker), check,
                 checks[check].split(), claim, check in formulas)
             for check, weaker, claim in wanted]
 
 
-JOBS = [job for path in sorted(glob.glob(os.path.join(HERE, "*.pml")))
-        for job in read_model(path)]
+JOBS = [job for path in sorted(HERE.glob("*.pml")) for job in read_model(path)]
 JOBS.sort(key=lambda job: bool(job.claim))      # the longest first
 
 
@@ -76,23 +72,21 @@ def call(directory, *command):
 
 def what_is_red(report, check):
     """The name of what does not hold, or ""."""
-    error = re.search(r"^pan:\d+: (.*?)(?: \(at depth \d+\))?$", report, re.M)
+    error = re.search(r"^pan:\d+: (?:assertion violated \(?(\w+)|(.*?)"
+                      r"(?: \(at depth \d+\))?$)", report, re.M)
     if not error:
         return ""
-    violated = re.match(r"assertion violated \(?(\w+)\)?", error[1])
-    if violated:
-        return violated[1]
-    return check if "acceptance cycle" in error[1] else error[1].strip()
+    return error[1] or (
+        check if "acceptance cycle" in error[2] else error[2].strip())
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 def test_it_comes_out_as_it_must(job):
-    directory = os.path.join(conf.BUILD, "model", job.name)
+    directory = pathlib.Path(conf.BUILD, "model", job.name)
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
-    shutil.copy(os.path.join(HERE, "common.inc"), directory)
-    with open(os.path.join(directory, "model"), "w", encoding="utf-8") as f:
-        f.write(job.text)
+    shutil.copy(HERE / "common.inc", directory)
+    (directory / "model").write_text(job.text, encoding="utf-8")
     how, search = ["-DSAFETY", "-DNOCLAIM"], []
     if job.is_liveness:
         how, search = ["-DNFAIR=3"], ["-a", "-f", "-N", job.check]
@@ -101,9 +95,8 @@ def test_it_comes_out_as_it_must(job):
                      "-DMEMLIM=4000", *how, "pan.c"]):
         status, said = call(directory, *command)
         assert not status, said
-    status, report = call(directory, "./pan", DEPTH, *search)
-    with open(os.path.join(directory, "report"), "w", encoding="utf-8") as f:
-        f.write(report)
+    status, report = call(directory, "./pan", "-m2000000", *search)
+    (directory / "report").write_text(report, encoding="utf-8")
     red = what_is_red(report, job.check)
     assert red or not status and "states, stored" in report and not any(
         x in report for x in UNFINISHED), report
