@@ -167,6 +167,7 @@ static inline bool record_crash_given(const struct wm_record *r,
 {
     uint64_t given = record_cold_given_acquire(c);
 
+    /* Safeguard: crash_is_kept_until_it_is_given */
     return wm_is_of_join(given, record_join_acquire(r)) &&
            wm_given_crash(given);
 }

@@ -38,7 +38,6 @@ static int spare_rank(const struct wm_node *node, uint32_t slot, uint64_t word)
         return 1;
     }
     if (wm_word_state(word) == WM_CRASHED &&
-        /* Safeguard: untold_crash_makes_no_room */
         record_crash_given(wm_record_at(&node->segment, slot),
                            wm_cold_at(&node->segment, slot))) {
         return 2;

@@ -74,11 +74,10 @@ class Life:
         self.n.start()
         (path,) = [p for p in self.n.segments()
                    if os.path.basename(p) in self.n.mapped()]
-        self.file = os.path.basename(path)
         self.segment = open(path, "rb", buffering=0)
         self.output = open(self.n.path("events.jsonl"), "w+b")
         self.follower = subprocess.Popen(
-            [conf.WMCTL, "--json", "events", "-f", self.file],
+            [conf.WMCTL, "--json", "events", "-f", os.path.basename(path)],
             stdout=self.output)
 
     # --- ends ---------------------------------------------------------------
@@ -127,8 +126,6 @@ class Life:
         self.record.trace = self.n.trace()
         self.record.log = self.n.log().splitlines()
         self.record.left = [os.path.basename(p) for p in self.n.segments()]
-        self.record.file = self.file
-        (self.record.instance,) = self.n.instances
         self.output.close()
         self.segment.close()
         return self.record

@@ -51,12 +51,11 @@ def good_life():
                 event("worker-left", C, 3), event("generation-exited", 10, 1)],
         log=["[alert] 10#10: worker process 12 exited on signal 9",
              "[error] 13#13: worker manager: worker 1-12 crashed"],
-        killed={B}, felled=[Felled(2, 3, [B])], file="wm.a.1",
-        instance="a", gentle=True)
+        killed={B}, felled=[Felled(2, 3, [B])], ending={"live": False},
+        gentle=True)
     for number, e in enumerate(life.events, 1):
         e["number"] = number
     life.newest = len(life.events)
-    life.ending = {"file": "wm.a.1", "instance": "a", "live": False}
     return life
 
 
