@@ -79,7 +79,6 @@ class Chaos:
             self.quiet()
         finally:
             crowd.end()
-        self.say("the end")
         self.life.record.gentle = True
         self.end_life("QUIT")
         self.record.failures = [f for x in crowd.clients for f in x.failures]
@@ -119,8 +118,7 @@ class Chaos:
         self.lives.append(self.life)
         if self.record.down:
             self.record.down[-1].until = time.monotonic()
-        self.say(f"life {number}, master {self.n.master},",
-                 "a dict" if has_dict else "no dict")
+        self.say(f"life {number}, master {self.n.master}, dict {has_dict}")
 
     def end_life(self, name, orphans=()):
         """Signals the master, and its orphans where that kills it."""
@@ -293,9 +291,8 @@ def judge(chaos, error):
 
 def main():
     parser = argparse.ArgumentParser(prog="test/chaos/run")
-    drawn = random.SystemRandom().randrange(1 << 32)
-    parser.add_argument("--seed", type=int,
-                        default=int(os.environ.get("WM_SEED") or drawn))
+    parser.add_argument("--seed", type=int, default=os.environ.get(
+        "WM_SEED") or random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
     proc.end_politely()

@@ -164,9 +164,8 @@ class Client:
                 since, time.monotonic(), self.pid, reused and not got,
                 self.pid and proc.title(self.pid) != TITLE, repr(error)))
             self.connection.close()
-            time.sleep(0.005)
-            return
-        self.served += 1
+        else:
+            self.served += 1
 
 
 class Crowd:

@@ -126,13 +126,6 @@ class Life:
         """Of the workers that such entries of the log are about."""
         return [f'{e["generation"]}-{e["pid"]}' for e in self.named(*names)]
 
-    def endless(self):
-        """The joins of workers that have no end in the log."""
-        ended = {e["value"]
-                 for e in self.named("worker-left", "worker-crashed")}
-        return [e for e in self.named("worker-joined")
-                if e["value"] not in ended]
-
     def spells(self):
         """{generation: how many spells it opened}."""
         return Counter(e["generation"] for e in self.named("generation-active"))
@@ -169,7 +162,8 @@ def each_worker_has_one_end(life):
         if found[0]["event"] == "worker-crashed" and (
                 found[0]["pid"] not in life.dead()):
             yield f"crashed, but nobody killed it: {found}"
-    for e in life.endless()[life.missed():]:
+    for join in [j for j in joined if j not in ends][life.missed():]:
+        e = joined[join]
         if life.gentle or e["pid"] not in life.dead():
             yield f"no end: {e}"
 
@@ -337,10 +331,6 @@ def the_next_life_is_told(run):
                        f"most, but told was {told}")
 
 
-def meets(x, windows):
-    return any(w.meets(x) for w in windows)
-
-
 def only_ended_workers_fail_requests(run):
     """One that leaves breaks those connections alone that are idle; one that
     ends at once may do so before it looks like it. One that has not answered
@@ -349,9 +339,9 @@ def only_ended_workers_fail_requests(run):
     at_once = {p for life in run.lives for p in life.ended_at_once()}
     for f in run.failures:
         if "Refused" in f.error:
-            ok = meets(f, run.down)
+            ok = any(w.meets(f) for w in run.down)
         elif f.pid is None:
-            ok = meets(f, felled + run.down)
+            ok = any(w.meets(f) for w in felled + run.down)
         else:
             ok = f.ending + f.idle + (f.pid in at_once) >= 2
         if not ok:

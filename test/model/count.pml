@@ -72,6 +72,7 @@ proctype worker(byte me; byte lives)
 }
 
 #define COUNTS(st) ((st) == LIVE || (st) == STALLED)
+#define IS_IN(s, g) (COUNTS(state[s]) && GENERATION(holder[s]) == g)
 #define WORD(s) (state[s] << 2 | holder[s])
 #define STATE(w) ((w) >> 2)
 
@@ -111,10 +112,8 @@ active proctype census()
     first_pass(0);
     first_pass(1);
     d_step {
-        between[1] = (COUNTS(state[0]) && GENERATION(holder[0]) == 1) +
-                     (COUNTS(state[1]) && GENERATION(holder[1]) == 1);
-        between[2] = (COUNTS(state[0]) && GENERATION(holder[0]) == 2) +
-                     (COUNTS(state[1]) && GENERATION(holder[1]) == 2)
+        between[1] = IS_IN(0, 1) + IS_IN(1, 1);
+        between[2] = IS_IN(0, 2) + IS_IN(1, 2)
     }
     second_pass(0);
     second_pass(1);

@@ -178,9 +178,7 @@ proctype worker(byte me; byte which)
 {
     short seen;
     bool ok, busy;
-#ifdef LAST
     byte count, w;
-#endif
 
     {
         d_step {

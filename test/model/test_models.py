@@ -10,7 +10,6 @@ claim does not hold. One that survives, or that another claim finds, is a
 failure.
 """
 
-import os
 import pathlib
 import re
 import shutil
@@ -84,7 +83,7 @@ def what_is_red(report, check):
 def test_it_comes_out_as_it_must(job):
     directory = pathlib.Path(conf.BUILD, "model", job.name)
     shutil.rmtree(directory, ignore_errors=True)
-    os.makedirs(directory)
+    directory.mkdir(parents=True)
     shutil.copy(HERE / "common.inc", directory)
     (directory / "model").write_text(job.text, encoding="utf-8")
     how, search = ["-DSAFETY", "-DNOCLAIM"], []

@@ -125,8 +125,7 @@ def mutate(directory, file, at, fields):
     shutil.copytree(LIBRARY, copy, ignore=shutil.ignore_patterns("*.md"))
     (operation,) = fields.keys() - {"harm", "red", "says"}
     text = change(TEXTS[file], at, operation, fields[operation])
-    with open(os.path.join(copy, file), "w", encoding="utf-8") as f:
-        f.write(text)
+    pathlib.Path(copy, file).write_text(text, encoding="utf-8")
     return [os.path.join(copy, name) for name in affected(file)]
 
 
@@ -143,9 +142,8 @@ def call(command):
 @pytest.fixture(name="commands", scope="session")
 def fixture_commands():
     """(archive, file of the library) -> the command that compiles it."""
-    path = os.path.join(conf.BUILD, "compile_commands.json")
-    with open(path, encoding="utf-8") as f:
-        commands = json.load(f)
+    path = pathlib.Path(conf.BUILD, "compile_commands.json")
+    commands = json.loads(path.read_text("utf-8"))
     return {(archive, os.path.basename(c["file"])): shlex.split(c["command"])
             for c in commands for archive, origin in ARCHIVES.items()
             if c["output"].startswith(origin)}
@@ -186,8 +184,7 @@ def run_test(command, name, log):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         leftovers.remove(glob.glob(f"/dev/shm/wm.test-{process.pid}-*"))
-    with open(log, encoding="utf-8", errors="replace") as f:
-        return status, f.read()
+    return status, pathlib.Path(log).read_text("utf-8", "replace")
 
 
 # --- markers and tables -------------------------------------------------------
