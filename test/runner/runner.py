@@ -5,13 +5,13 @@
 report, looks for leftovers, and ends with a verdict whatever happens.
 
 A stage is a command. Within a lane one follows the other, and a build that
-fails ends its lane. The tests of a stage report in TAP, which meson logs.
-A skipped test is a failure in CI, unless the text of its skip allows it.
+fails ends its lane. Meson ends a test that hangs, and logs the TAP of each,
+which has their names, and why one failed. A skipped test is a failure in CI,
+unless the text of its skip allows it.
 """
 
 import contextlib
 import glob
-import itertools
 import json
 import os
 import re
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import namedtuple
+from collections import Counter, namedtuple
 
 import leftovers
 import proc
@@ -30,20 +30,18 @@ from conf import BUILD, ROOT
 # log: what the names of meson's logs begin with, to which it adds the wrapper
 # or the setup; "" for a build.
 Stage = namedtuple("Stage", "name command log")
-# The texts name the tests, and may go on in further lines, which say why.
-Result = namedtuple("Result", "passed failed skipped")
 
-ALLOWED = "allowed in CI"
-POINT = re.compile(r"(not )?ok \d+ (?:- (.*?))??(?: ?# SKIP (.*))?$")
+# The lines behind a test that failed say why.
+POINT = re.compile(r"^(not )?ok \d+(?: - (.*?))?(?: ?# SKIP (.*))?$"
+                   r"((?:\n#.*){0,12})", re.M)
 # Temporary files that tests make there, and not in $TMPDIR as all tools do.
 TMP = "/tmp"
-TEMPORARY = re.compile(r"(lib)?wm|nginx|ngx")
-# Seconds: for a stage, to end politely, for leftovers to go by themselves.
+TEMPORARY = ("libwm", "wm", "nginx", "ngx")
+# Seconds: for the stages, to end politely, for leftovers to go by themselves.
 # Only a failure ever waits them out.
-LIMIT = 7200
+LIMIT = 4 * 3600
 POLITE = 20
 GRACE = 10
-REASON = 12             # lines that are kept of what TAP says of a failure
 
 
 # --- the stages ---------------------------------------------------------------
@@ -77,14 +75,9 @@ def tests(name, directory, suites, *options, env=()):
                  os.path.join(directory, "meson-logs", name))
 
 
-def quick_lane():
-    return [build("plain", BUILD), tests("plain", BUILD, COMPILED + QUICK)]
-
-
-def plain_lane():
+def plain_lane(*more):
     return [build("plain", BUILD),
-            tests("plain", BUILD, (*COMPILED, *QUICK, "mutants")),
-            tests("memcheck", BUILD, ("unit", "stress"), "--setup", "memcheck")]
+            tests("plain", BUILD, COMPILED + QUICK + more)]
 
 
 def long_lane():
@@ -107,160 +100,94 @@ def long_lane():
 # --- what the tests said ------------------------------------------------------
 
 def read_test(run):
-    """Reads meson's log of one test, which may report many."""
+    """Meson's log of one test, which may report many: for each how it came
+    out, and its name and why."""
     name, output, outcome = run["name"], run.get("stdout", ""), run["result"]
-    lines = output.splitlines()
-    planned = sum(int(n) for n in re.findall(r"^1\.\.(\d+)", output, re.M))
-    points = [(i, *p.groups()) for i, p in enumerate(map(POINT.match, lines))
-              if p]
-    passed, failed, skipped = 0, [], []
-    for i, bad, text, skip in points:
-        if skip is not None:        # CMocka has the name where a reason goes
-            why = [x for x in lines if ALLOWED in x and skip in x]
-            skipped.append(": ".join([name, text or skip,
-                                      *([skip] if text else why[:1])]))
-        elif bad:
-            why = itertools.takewhile(lambda x: x.startswith("#"),
-                                      lines[i + 1:i + 1 + REASON])
-            failed.append("\n".join([f"{name}: {text}", *why]))
-        else:
-            passed += 1
+    ci = os.environ.get("CI", "") not in ("", "0", "false")
+    unexplained = outcome not in ("OK", "SKIP")
+    points = POINT.findall(output)
     if not points and outcome == "SKIP":
-        skipped.append(f"{name}: {output.strip()}")
-    elif not points and not planned and outcome == "OK":
-        passed += 1                 # by its exit status
-    elif len(points) < planned or (
-            not failed and outcome not in ("OK", "SKIP")):
-        failed.append(f"{name}: ended with {outcome} after {len(points)} of "
-                      f"{planned or 'unknown'} tests")
-    return Result(passed, failed, skipped)
-
-
-def add(results):
-    passed, failed, skipped = zip(Result(0, [], []), *results)
-    return Result(sum(passed), sum(failed, []), sum(skipped, []))
-
-
-def logs(stage):
-    return glob.glob(stage.log + "*.json") if stage.log else []
+        points = [("", "", output.strip(), "")]
+    for bad, text, skip, why in points:
+        if skip:                    # CMocka has the name where a reason goes
+            told = re.search(rf"^# ({re.escape(skip)}: .*)", output, re.M)
+            text = f"{name}: {told[1] if told else f'{text}: {skip}'}"
+            if ci and "allowed in CI" not in text:
+                yield "failed", f"{text} (a skip is a failure in CI)"
+            else:
+                yield "skipped", text
+        elif bad:
+            unexplained = False
+            yield "failed", f"{name}: {text}{why}"
+        else:
+            yield "passed", text
+    if unexplained:
+        yield "failed", f"{name}: ended with {outcome}"
 
 
 def read(stage, status):
-    """The result of a stage that has ended with this status."""
-    try:
-        lines = []
-        for path in logs(stage):
-            with open(path, encoding="utf-8", errors="replace") as f:
-                lines += f
-        result = add(read_test(json.loads(line)) for line in lines)
-    except (ValueError, KeyError, TypeError) as error:
-        return Result(0, [f"{stage.name}: its log: {error!r}"], [])
-    if status and not result.failed:
-        result.failed.append(f"{stage.name}: exit status {status}")
-    elif stage.log and not any(result):
-        result.failed.append(f"{stage.name}: no test ran")
-    return result
+    """The same of all tests of a stage that has ended with this status."""
+    said = []
+    for path in glob.glob(stage.log + "*.json") if stage.log else ():
+        with open(path, encoding="utf-8", errors="replace") as f:
+            said += [x for line in f for x in read_test(json.loads(line))]
+    if status and all(kind != "failed" for kind, _ in said):
+        said.append(("failed", f"{stage.name}: exit status {status}"))
+    elif stage.log and not said:
+        said.append(("failed", f"{stage.name}: no test ran"))
+    return said
 
 
 # --- the run ------------------------------------------------------------------
 
-def say(text):
-    print(text, flush=True)
-
-
-def tell(kind, texts):
-    for text in texts:
-        say(f"{kind}: " + text.replace("\n", "\n    "))
-
-
-def summary(result):
-    text = f"{result.passed} passed, {len(result.failed)} failed"
-    return text + (f", {len(result.skipped)} skipped" if result.skipped else "")
-
-
 def files():
     """All that tests or tools may have left outside build/."""
-    caches = [path for top in ("bench", "cpp", "libwm", "lua", "test")
-              for name in ("__pycache__", ".pytest_cache")
-              for path in glob.glob(f"{ROOT}/{top}/**/{name}", recursive=True)]
-    return {*caches, *(os.path.join(TMP, name) for name in os.listdir(TMP)
-                       if TEMPORARY.match(name))}
+    return {*glob.glob(f"{ROOT}/**/__pycache__", recursive=True),
+            *(os.path.join(TMP, name) for name in os.listdir(TMP)
+              if name.startswith(TEMPORARY))}
 
 
 class Run:
-    """Starts the stages of all lanes in turn, and tells how they fare."""
+    """The stages of all lanes, what they said, and what they leave behind."""
 
-    def __init__(self, signals):
-        self.signals = signals          # grows when one comes
-        self.running = {}               # lane: its stage, process and beginning
-        self.total = Result(0, [], [])
-        self.ci = os.environ.get("CI", "") not in ("", "0", "false")
+    def __init__(self):
+        self.signals = []               # grows when one comes
+        proc.end_politely(lambda number, _: self.signals.append(number))
+        self.running = {}               # pid: process
+        self.said = []
         self.segments = leftovers.segments()
         self.files = files()
 
     def run(self, lanes):
         """Runs all stages to their end, or to an interrupt."""
-        waiting = [list(stages) for stages in lanes]
-        while (any(waiting) or self.running) and not self.signals:
-            for i, lane in enumerate(waiting):
-                if i in self.running:
-                    if not self.look(i):
-                        lane.clear()
-                elif lane:
-                    self.start(i, lane.pop(0))
+        lanes = [self.lane(list(stages)) for stages in lanes]
+        while lanes and not self.signals:
+            lanes = [lane for lane in lanes if next(lane, True) is None]
             self.reap()
             time.sleep(0.02)
 
-    def start(self, lane, stage):
-        say(f"start  {stage.name}")
-        for old in logs(stage):
-            os.unlink(old)
-        process = subprocess.Popen(stage.command, cwd=ROOT,
-                                   stdin=subprocess.DEVNULL,
-                                   stderr=subprocess.STDOUT,
-                                   start_new_session=True)
-        self.running[lane] = stage, process, time.monotonic()
-
-    def look(self, lane):
-        """Takes in a stage if it has ended; whether the lane may go on."""
-        stage, process, began = self.running[lane]
-        took = time.monotonic() - began
-        late = process.poll() is None and took > LIMIT
-        if late:
-            leftovers.kill_all(process.pid)
-            process.kill()
-            process.wait()
-        elif process.returncode is None:
-            return True
-        del self.running[lane]
-        result = read(stage, process.returncode)
-        if late:
-            result.failed.append(f"{stage.name}: not done after {LIMIT:g} s")
-        result = self.take(result)
-        say(f"{'FAIL' if result.failed else 'pass'}   {stage.name:14} "
-            f"{took:6.1f} s  {summary(result) if any(result) else ''}")
-        return stage.log or not result.failed
-
-    def take(self, result):
-        """Counts it, and says what is not as it should be."""
-        bad = [x for x in result.skipped if self.ci and ALLOWED not in x]
-        result = Result(
-            result.passed,
-            result.failed + [f"{x} (a skip is a failure in CI)" for x in bad],
-            [x for x in result.skipped if x not in bad])
-        self.total = add([self.total, result])
-        tell("failed", result.failed)
-        tell("skipped", result.skipped)
-        return result
+    def lane(self, stages):
+        """Runs one stage after the other; yields while one runs."""
+        for stage in stages:
+            for old in glob.glob(stage.log + "*.json") if stage.log else ():
+                os.unlink(old)
+            process = subprocess.Popen(stage.command, cwd=ROOT,
+                                       stdin=subprocess.DEVNULL,
+                                       stderr=subprocess.STDOUT,
+                                       start_new_session=True)
+            self.running[process.pid] = process
+            while process.returncode is None:
+                yield
+            self.said += read(stage, process.returncode)
+            if process.returncode and not stage.log:
+                break
 
     def reap(self):
-        """Collects orphans that ended: a test may wait for just that."""
-        known = {process.pid for _, process, _ in self.running.values()}
-        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        """Collects what has ended, orphans as well: a test may wait for it."""
         with contextlib.suppress(ChildProcessError):
-            while (ended := os.waitid(os.P_ALL, 0, look)) and (
-                    ended.si_pid not in known):
-                proc.reap(ended.si_pid)
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if process := self.running.pop(ended[0], None):
+                    process.returncode = os.waitstatus_to_exitcode(ended[1])
 
     def dead_segments(self):
         return sorted(s for s in leftovers.segments() - self.segments
@@ -278,17 +205,15 @@ class Run:
             left = [f"process {p}" for p in leftovers.kill_all()] + dead
             leftovers.remove(dead)
         left += sorted(files() - self.files)
-        say(f"{'FAIL' if left else 'pass'}   nothing is left behind")
-        self.take(Result(int(not left), [f"left behind: {x}" for x in left],
-                         []))
+        self.said += [("failed", f"left behind: {x}") for x in left]
 
     def ask_to_end(self):
         """Has the tests clean up behind themselves. They are asked, not meson,
         which would kill them half a second later."""
         asked = []
-        for _, process, _ in self.running.values():
-            proc.send(process.pid, signal.SIGSTOP)
-            asked += proc.children(process.pid)
+        for pid in self.running:
+            proc.send(pid, signal.SIGSTOP)
+            asked += proc.children(pid)
         for pid in asked:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGTERM)
@@ -308,10 +233,10 @@ class Run:
 
 def conduct(lanes):
     """All of it, up to the verdict; returns the exit status."""
-    signals = []
-    proc.end_politely(lambda number, _: signals.append(number))
+    run = Run()
+    signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGTERM))
+    signal.alarm(LIMIT)
     proc.adopt_orphans()
-    run = Run(signals)
     with tempfile.TemporaryDirectory(
             prefix="run.", dir=os.path.join(BUILD, "tmp"),
             ignore_cleanup_errors=True) as temporary:
@@ -319,21 +244,27 @@ def conduct(lanes):
         for act in (lambda: run.run(lanes), run.look_for_leftovers,
                     run.abandon):
             try:
-                if not signals or act == run.abandon:
+                if not run.signals or act == run.abandon:
                     act()
             except Exception as error:      # pylint: disable=broad-except
                 traceback.print_exc(file=sys.stdout)
-                run.take(Result(0, [f"the runner itself: {error!r}"], []))
-    if signals:
-        run.take(Result(0, ["interrupted by "
-                            + signal.Signals(signals[0]).name], []))
-    tell("failed", run.total.failed)
-    say(summary(run.total))
-    if signals:
-        return 128 + signals[0]
-    return 1 if run.total.failed or not run.total.passed else 0
+                run.said.append(("failed", f"the runner itself: {error!r}"))
+    for number in run.signals[:1]:
+        run.said.append(("failed", "interrupted by "
+                         + signal.Signals(number).name))
+    count = Counter(kind for kind, _ in run.said)
+    for wanted in "skipped", "failed":
+        for text in (text for kind, text in run.said if kind == wanted):
+            print(f"{wanted}: " + text.replace("\n", "\n    "))
+    print(f"{count['passed']} passed, {count['failed']} failed"
+          + (f", {count['skipped']} skipped" if count["skipped"] else ""))
+    if run.signals:
+        return 128 + run.signals[0]
+    return int(count["failed"] > 0 or not count["passed"])
 
 
 if __name__ == "__main__":
-    sys.exit(conduct([quick_lane()] if sys.argv[1:] == ["--quick"]
-                     else [plain_lane(), long_lane()]))
+    sys.exit(conduct([plain_lane()] if sys.argv[1:] == ["--quick"]
+                     else [[*plain_lane("mutants"), tests(
+                         "memcheck", BUILD, ("unit", "stress"),
+                         "--setup", "memcheck")], long_lane()]))

@@ -65,15 +65,15 @@ def rounds(seconds):
         time.sleep(0.005)
 
 
-def kill_all(root=None, seconds=LIMIT):
+def kill_all():
     """Ends every descendant, and unlinks the segments that they had.
 
     All of them are stopped first: a stopped process makes no more children
     and no segment that was not seen. Returns what was killed, and says what
     did not end in time.
     """
-    root = root or os.getpid()
-    for _ in rounds(seconds):
+    root = os.getpid()
+    for _ in rounds(LIMIT):
         running = [p for p, state in proc.family(root).items()
                    if state not in "Tt"]
         if not running:
@@ -81,7 +81,7 @@ def kill_all(root=None, seconds=LIMIT):
         for pid in running:
             proc.send(pid, signal.SIGSTOP)
     killed, theirs = {}, set()
-    for _ in rounds(seconds):
+    for _ in rounds(LIMIT):
         alive = proc.family(root)
         if not alive:
             break
@@ -90,10 +90,9 @@ def kill_all(root=None, seconds=LIMIT):
             theirs |= segments_of(pid)
         for pid in alive:
             proc.send(pid, signal.SIGKILL)
-        if root == os.getpid():
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
     for pid in proc.family(root):
         killed[pid] = f"{killed.get(pid, pid)} (it does not end)"
     remove(theirs)
