@@ -2,9 +2,9 @@
 # Copyright The libwm authors
 # shellcheck shell=bash
 
-# What test/run and lua/example/run share; bash sources it. It fetches what a
-# bare Debian 12 lacks, and builds. Apart from installed packages, all that it
-# writes lies in build/.
+# What test/run and other scripts share; bash sources it. It fetches what a bare
+# Debian 12 lacks, and builds. Apart from installed packages, all that it writes
+# lies in build/.
 #
 # nginx is never installed: Debian's package would start a service. Its files
 # are unpacked to build/deb and run from there.
@@ -28,9 +28,6 @@ build=${WM_BUILD:-$root/build}
     chaos_packages=(g++ libcli11-dev nlohmann-json3-dev)
     arm64_packages=(clang-16 lld-16 qemu-user)
 }
-# Packages to unpack.
-unpacked_packages=(nginx nginx-common libnginx-mod-http-lua
-    libnginx-mod-http-ndk lua-resty-core lua-resty-lrucache)
 
 say() {
     printf 'setup: %s\n' "$*" >&2
@@ -92,7 +89,6 @@ stop() {
             wait "$group"
             continue
         fi
-        # Politely at first, for some seconds.
         kill -TERM -- "-$group"
         timeout 3 sh -c 'while kill -0 "-$1"; do sleep 0.05; done' - "$group"
         kill -KILL -- "-$group"
@@ -141,7 +137,7 @@ apt() {
 
 updated=
 update() {
-    [[ ! $updated ]] || return 1
+    [[ ! $updated ]] || return 0
     updated=1
     say "fetching package lists"
     run apt update || fail "apt-get update failed"
@@ -175,12 +171,6 @@ need() {
     patient=
 }
 
-# download DIR PACKAGE...
-download() {
-    run with_output_to "$build/tmp/download.log" env -C "$1" -u TMPDIR \
-        LC_ALL=C apt-get -qq -o APT::Sandbox::User=root download "${@:2}"
-}
-
 # unpack DIR PACKAGE...: unpacks packages, once. The directory gets its name
 # last, so one that is there is whole.
 unpack() {
@@ -190,12 +180,9 @@ unpack() {
     say "unpacking $*"
     rm -rf -- "$new"
     mkdir -p "$new/files"
-    download "$new" "$@" ||
-        { ((EUID == 0)) && update && download "$new" "$@"; } || {
-        cat "$build/tmp/download.log" >&2
-        fail "cannot download $* (does apt-get update help? this wants" \
-            "Debian 12)"
-    }
+    ((EUID)) || update
+    quietly "$build/tmp/download.log" env -C "$new" -u TMPDIR LC_ALL=C \
+        apt-get -qq -o APT::Sandbox::User=root download "$@"
     for file in "$new"/*.deb; do
         run dpkg-deb -x "$file" "$new/files" || fail "cannot unpack $file"
         basename -- "$file" >>"$new/files/.complete"
@@ -207,11 +194,8 @@ unpack() {
 
 # Unpacks nginx to build/deb.
 unpack_nginx() {
-    unpack "$build/deb" "${unpacked_packages[@]}"
-    if ldd "$build/deb/usr/sbin/nginx" "$build"/deb/usr/lib/nginx/modules/*.so |
-        grep 'not found' >&2; then
-        fail "nginx lacks a library"
-    fi
+    unpack "$build/deb" nginx nginx-common libnginx-mod-http-lua \
+        libnginx-mod-http-ndk lua-resty-core lua-resty-lrucache
 }
 
 # --- building -----------------------------------------------------------------

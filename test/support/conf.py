@@ -120,9 +120,7 @@ def own(name):
 
 
 def merge(defaults, params):
-    unknown = set(params) - set(defaults)
-    if unknown:
-        raise TypeError(f"unknown parameters: {sorted(unknown)}")
+    assert params.keys() <= defaults.keys(), params.keys() - defaults.keys()
     return {**defaults, **params}
 
 
@@ -160,17 +158,15 @@ def lua(value):
 
 def options(opts):
     """The options table: the suite's defaults, changed by `opts`."""
-    merged = {**OPTIONS, **opts}
-    return lua({k: v for k, v in merged.items() if v is not None})
+    return lua({**OPTIONS, **opts})
 
 
 def callback(event, body):
     """One callback as a Lua expression."""
     if body == NO_CALLBACK:
         return "nil"
-    args = "id, n_prev, n_mine, n_next, info"
-    f = f", function({args}) {body} end" if body else ""
-    return f'wmt.callback("{event}"{f})'
+    return (f'wmt.callback("{event}", function(id, n_prev, n_mine, n_next, '
+            f'info) {body} end)')
 
 
 def render_traced(prefix, **params):
@@ -179,8 +175,8 @@ def render_traced(prefix, **params):
     callbacks = p.pop("callbacks")
     of = {e: callback(e, callbacks.get(e, "")) for e in EVENTS}
     opts, leaves = options(p.pop("opts")), p.pop("exit_worker")
-    around = {x: p.pop(x) for x in ("before_init", "after_init",
-                                    "before_join", "after_join")}
+    before_init, after_init, before_join, after_join = map(p.pop, (
+        "before_init", "after_init", "before_join", "after_join"))
     if p["init"] is None:
         p["init"] = (f'wmt.call("on_init", {MODULE}.on_init_by_lua, {opts},\n'
                      f'    {of["master_start"]}, {of["master_exit"]})')
@@ -196,9 +192,7 @@ def render_traced(prefix, **params):
         "leave": p["leave"] if leaves else None,
         "init": 'local wmt = require "wmt"\n'
                 f'wmt.open("{prefix}", "{p["name"]}.jsonl")\n'
-                f'{around["before_init"]}\n{p["init"]}\n'
-                + around["after_init"],
+                f'{before_init}\n{p["init"]}\n{after_init}',
         "join": 'local wmt = require "wmt"\n'
-                f'{around["before_join"]}\n{p["join"]}\n'
-                f'{around["after_join"]}\nwmt.note("up", '
-                '{ id = ngx.worker.id() })'})
+                f'{before_join}\n{p["join"]}\n{after_join}\n'
+                'wmt.note("up", { id = ngx.worker.id() })'})

@@ -13,14 +13,11 @@ import time
 
 # Seconds; generous, since only a failure ever waits it out.
 DEADLINE = float(os.environ.get("WM_DEADLINE", "60"))
-PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans():
     """Makes daemonized masters and orphaned workers our children."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+    assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0, "no subreaper"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -81,37 +78,25 @@ def pending(pid):
     return {n for n in range(1, 65) if int(mask, 16) >> (n - 1) & 1}
 
 
-def text(pid, name):
+def title(pid, file="cmdline"):
+    """The command line; empty for a zombie or nobody."""
     try:
-        with open(f"/proc/{pid}/{name}", "rb") as f:
+        with open(f"/proc/{pid}/{file}", "rb") as f:
             return f.read().replace(b"\0", b" ").decode().strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""
 
 
-def title(pid):
-    """The command line; empty for a zombie or nobody."""
-    return text(pid, "cmdline")
-
-
 def name(pid):
     """Of the program; also of a process that is ending, whose title is gone
     while its sockets may still be there."""
-    return text(pid, "comm")
-
-
-def reap(pid):
-    """Collects a child that has ended: its status, or None."""
-    try:
-        got, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return None
-    return os.waitstatus_to_exitcode(status) if got else None
+    return title(pid, "comm")
 
 
 def gone(pid):
     """Whether a process has ended; reaps it if it is ours."""
-    reap(pid)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
     seen = stat(pid)
     return seen is None or seen[0] in "ZX"
 
