@@ -145,14 +145,11 @@ update() {
 
 # Sets `missing` to what is not installed of these packages.
 lacking() {
-    local package status here=" "
+    local package here
+    here=$(dpkg-query -W -f '${db:Status-Abbrev}${Package} ' "$@" 2>/dev/null)
     missing=()
-    while read -r status package; do
-        [[ $status != ?i ]] || here+="$package "
-    done < <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" \
-        2>/dev/null)
     for package; do
-        [[ $here == *" $package "* ]] || missing+=("$package")
+        [[ $here == *"i $package "* ]] || missing+=("$package")
     done
 }
 

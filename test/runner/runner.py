@@ -34,9 +34,8 @@ Stage = namedtuple("Stage", "name command log")
 # The lines behind a test that failed say why.
 POINT = re.compile(r"^(not )?ok \d+(?: - (.*?))?(?: ?# SKIP (.*))?$"
                    r"((?:\n#.*){0,12})", re.M)
-# Temporary files that tests make there, and not in $TMPDIR as all tools do.
+# Tests make some temporary files there, and not in $TMPDIR as all tools do.
 TMP = "/tmp"
-TEMPORARY = ("libwm", "wm", "nginx", "ngx")
 # Seconds: for the stages, to end politely, for leftovers to go by themselves.
 # Only a failure ever waits them out.
 LIMIT = 4 * 3600
@@ -50,12 +49,6 @@ COMPILED = ("unit", "crash", "hostile", "stress")
 QUICK = ("nginx", "consumer", "bench", "lint", "tools", "runner", "rules",
          "server", "example")
 LONG = ("model", "chaos", "fuzz")
-SANITIZERS = {
-    "asan": ("address,undefined", [
-        "ASAN_OPTIONS=abort_on_error=1:detect_leaks=1",
-        "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1"]),
-    "tsan": ("thread", ["TSAN_OPTIONS=halt_on_error=1:die_after_fork=0"]),
-}
 
 
 def build(name, directory, *options):
@@ -66,12 +59,12 @@ def build(name, directory, *options):
                   "-Dtests=enabled", "-Dwerror=true", *options], "")
 
 
-def tests(name, directory, suites, *options, env=()):
+def tests(name, directory, suites, *options, before=()):
     """Meson's suites; its own logs go by the stage."""
-    chosen = [x for suite in suites for x in ("--suite", suite)]
     return Stage(f"{name} tests",
-                 ["env", *env, "meson", "test", "-C", directory, "--no-rebuild",
-                  "--print-errorlogs", "--logbase", name, *chosen, *options],
+                 [*before, "meson", "test", "-C", directory, "--no-rebuild",
+                  "--print-errorlogs", "--logbase", name, *options,
+                  *(x for suite in suites for x in ("--suite", suite))],
                  os.path.join(directory, "meson-logs", name))
 
 
@@ -81,17 +74,18 @@ def plain_lane(*more):
 
 
 def long_lane():
-    for name, (sanitizer, env) in SANITIZERS.items():
+    before = ["env", "ASAN_OPTIONS=abort_on_error=1",
+              "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1",
+              "TSAN_OPTIONS=halt_on_error=1:die_after_fork=0"]
+    # ThreadSanitizer wants its addresses where it expects them.
+    if os.system("setarch -R true 2>/dev/null") == 0:
+        before += ["setarch", "-R"]
+    for name, sanitizer in ("asan", "address,undefined"), ("tsan", "thread"):
         directory = os.path.join(BUILD, name)
-        options = ["--timeout-multiplier", "40"]
-        # ThreadSanitizer wants its addresses where it expects them.
-        if name == "tsan" and not subprocess.run(
-                ["setarch", "-R", "true"], capture_output=True,
-                check=False).returncode:
-            options += ["--wrapper", "setarch -R"]
         yield build(name, directory, f"-Db_sanitize={sanitizer}",
                     "-Dbench=disabled", "-Dlua=disabled", "-Dtools=disabled")
-        yield tests(name, directory, COMPILED, *options, env=env)
+        yield tests(name, directory, COMPILED, "--timeout-multiplier", "40",
+                    before=before)
     yield tests("long", BUILD, LONG)
     yield Stage("arm64 tests", ["test/arm64/run"],
                 os.path.join(BUILD, "arm64/meson-logs/testlog"))
@@ -143,8 +137,8 @@ def read(stage, status):
 def files():
     """All that tests or tools may have left outside build/."""
     return {*glob.glob(f"{ROOT}/**/__pycache__", recursive=True),
-            *(os.path.join(TMP, name) for name in os.listdir(TMP)
-              if name.startswith(TEMPORARY))}
+            *(path for name in ("libwm", "wm", "nginx", "ngx")
+              for path in glob.glob(f"{TMP}/{name}*"))}
 
 
 class Run:
@@ -207,10 +201,11 @@ class Run:
         left += sorted(files() - self.files)
         self.said += [("failed", f"left behind: {x}") for x in left]
 
-    def ask_to_end(self):
-        """Has the tests clean up behind themselves. They are asked, not meson,
-        which would kill them half a second later."""
-        asked = []
+    def abandon(self):
+        """Ends everything that runs, and what goes by its name. The tests are
+        asked to clean up, not meson, which would kill them half a second
+        later."""
+        pids, asked = proc.family(os.getpid()).keys(), []
         for pid in self.running:
             proc.send(pid, signal.SIGSTOP)
             asked += proc.children(pid)
@@ -219,12 +214,7 @@ class Run:
                 os.killpg(pid, signal.SIGTERM)
         for _ in leftovers.rounds(POLITE):
             if proc.family(os.getpid()).keys().isdisjoint(asked):
-                return
-
-    def abandon(self):
-        """Ends everything that runs, and what goes by its name."""
-        pids = proc.family(os.getpid()).keys()
-        self.ask_to_end()
+                break
         leftovers.kill_all()
         leftovers.remove(
             s for s in self.dead_segments()
@@ -249,9 +239,9 @@ def conduct(lanes):
             except Exception as error:      # pylint: disable=broad-except
                 traceback.print_exc(file=sys.stdout)
                 run.said.append(("failed", f"the runner itself: {error!r}"))
-    for number in run.signals[:1]:
+    if run.signals:
         run.said.append(("failed", "interrupted by "
-                         + signal.Signals(number).name))
+                         + signal.Signals(run.signals[0]).name))
     count = Counter(kind for kind, _ in run.said)
     for wanted in "skipped", "failed":
         for text in (text for kind, text in run.said if kind == wanted):
