@@ -5,6 +5,7 @@ error of one that failed, written to the descriptor $WM_TAP. All that pytest
 says goes elsewhere (test/suite)."""
 
 import os
+import re
 import signal
 
 ENDS = ("teardown", "???")      # the latter: its worker process crashed
@@ -12,9 +13,8 @@ ENDS = ("teardown", "???")      # the latter: its worker process crashed
 
 def error(report):
     """The lines of a failure that pytest marks, or all."""
-    text = report.longreprtext
-    marked = [x[1:].strip() for x in text.splitlines() if x.startswith("E ")]
-    return "\n".join(marked) or text or "failed"
+    marked = re.findall(r"^E +(.*)", report.longreprtext, re.M)
+    return "\n".join(marked) or report.longreprtext or "failed"
 
 
 class Reporter:
@@ -42,9 +42,8 @@ class Reporter:
         if report.failed:
             self.bad[name] = error(report)
         elif report.skipped:
-            why = report.longrepr
-            why = why[2] if isinstance(why, tuple) else str(why)
-            self.skipped[name] = " # SKIP " + " ".join(why.split())
+            self.skipped[name] = " # SKIP " + " ".join(
+                report.longrepr[2].split())
         if report.when in ENDS:
             bad = self.bad.get(name, "")
             self.point(name, bad, "" if bad else self.skipped.get(name, ""))

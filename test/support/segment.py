@@ -48,50 +48,50 @@ def draft(instance, generation):
     return head.ljust(size, b"\0")
 
 
+def put(fd, offset, value):
+    os.pwrite(fd, (value & (1 << 64) - 1).to_bytes(8, "little"), offset)
+
+
 def change_abi(path, number):
     """Writes another ABI; returns the former."""
-    with open(path, "r+b") as f:
-        f.seek(ABI)
-        (former,) = struct.unpack("<I", f.read(4))
-        f.seek(ABI)
-        f.write(struct.pack("<I", number))
+    with open(path, "r+b", buffering=0) as f:
+        (former,) = struct.unpack("<I", os.pread(f.fileno(), 4, ABI))
+        os.pwrite(f.fileno(), struct.pack("<I", number), ABI)
     return former
 
 
 def mark_stalled(path, slot):
     """As a sweeper does that finds a live worker overdue."""
-    with open(path, "r+b") as f:
-        seen = word(f.fileno(), RECORDS + 64 * slot)
-        assert seen >> 61 == LIVE, "it is not live"
-        f.seek(RECORDS + 64 * slot)
-        f.write((seen & ~(7 << 61) | STALLED << 61).to_bytes(8, "little"))
+    with open(path, "r+b", buffering=0) as f:
+        fd, at = f.fileno(), RECORDS + 64 * slot
+        assert word(fd, at) >> 61 == LIVE, "it is not live"
+        put(fd, at, word(fd, at) & ~(7 << 61) | STALLED << 61)
 
 
-def owe(path, slot=None, generation=None, times=1 << 16):
-    """As a broken worker may: so many stalls of a live one, which it came back
-    from; so many ends of an active generation."""
+def place(fd, table, number):
+    """Of a record, its cold lines, a generation or an entry: table 0 to 3."""
+    capacity, generations = struct.unpack("<II", os.pread(fd, 8, CAPACITY))
+    (entries,) = struct.unpack("<I", os.pread(fd, 4, 48))
+    counts = capacity, capacity, generations, entries
+    header, *lengths = strides(fd)
+    return (header + sum(map(int.__mul__, lengths[:table], counts))
+            + lengths[table] * (number % counts[table]))
+
+
+def owe(path, slot=None, generation=None):
+    """As a broken worker may: 65536 stalls of a live one, which it came back
+    from; as many ends of an active generation."""
     with open(path, "r+b", buffering=0) as f:
         fd = f.fileno()
-        capacity, generations = struct.unpack("<II", os.pread(fd, 8, CAPACITY))
-        header, hot, cold, stride, _ = strides(fd)
         if slot is not None:
-            record, colds = header + hot * slot, header + hot * capacity
+            record = place(fd, 0, slot)
             join = word(fd, record + 16) << 32
-            for at, value in ((record + 40, join | 2 * times),
-                              (colds + cold * slot + 16, join | times << 1)):
-                os.pwrite(fd, (value & (1 << 64) - 1).to_bytes(8, "little"), at)
+            put(fd, record + 40, join | 1 << 17)
+            put(fd, place(fd, 1, slot) + 16, join | 1 << 17)
         if generation is not None:
-            at = (header + (hot + cold) * capacity
-                  + stride * (generation % generations))
-            os.pwrite(fd, (word(fd, at) | times << 41).to_bytes(8, "little"),
-                      at)
+            at = place(fd, 2, generation)
+            put(fd, at, word(fd, at) | 1 << 57)
 
 
 def entry_at(fd, number):
-    """The place of an entry."""
-    head = os.pread(fd, 512, 0)
-    capacity, generations = struct.unpack_from("<II", head, CAPACITY)
-    (length,) = struct.unpack_from("<I", head, 48)
-    header, hot, cold, generation, stride = strides(fd)
-    return (header + (hot + cold) * capacity + generation * generations
-            + stride * (number % length))
+    return place(fd, 3, number)
