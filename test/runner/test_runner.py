@@ -114,40 +114,35 @@ def test_what_a_test_reports_is_counted(logged_test, passed, others,
     assert all(x in y for (_, x), (_, y) in zip(others, said[passed:]))
 
 
-def test_all_that_passes_is_a_success(run, build):
-    status, lines = run([logged(build, GOOD, GOOD)])
-    assert (status, lines) == (0, ["4 passed, 0 failed"])
-
-
-def test_a_stage_without_a_test_is_a_failure(run, build):
-    status, lines = run([logged(build)])
-    assert (status, lines[-1]) == (1, "0 passed, 1 failed")
+@pytest.mark.parametrize("tests, verdict", [
+    ([GOOD, GOOD], (0, ["4 passed, 0 failed"])),
+    ([], (1, ["failed: tests: no test ran", "0 passed, 1 failed"]))])
+def test_a_stage_succeeds_if_a_test_ran_and_all_pass(run, build, tests,
+                                                     verdict):
+    assert run([logged(build, *tests)]) == verdict
 
 
 def test_a_skip_is_a_failure_in_ci_unless_allowed(run, build):
     stage = logged(build, result("1..3\nok 1 - a # SKIP x\n"
                                  "ok 2 - b # SKIP y, allowed in CI\n"
                                  "ok 3 - c\n"))
-    status, lines = run([stage])
-    assert (status, lines[-1]) == (0, "1 passed, 0 failed, 2 skipped")
+    assert run([stage])[1][-1] == "1 passed, 0 failed, 2 skipped"
     status, lines = run([stage], ci="true")
     assert (status, lines[-1]) == (1, "1 passed, 1 failed, 1 skipped")
 
 
 def test_why_a_test_failed_is_told_at_the_end(run, build):
-    status, lines = run([logged(build, result(
+    assert run([logged(build, result(
         "not ok 1 - a\n# 1 != 2\n# in the bar\nnot ok 2 - b\n# why\n"
-        "ok 3 - c\n# all\n1..3"))])
-    assert (status, lines) == (1, [
-        "failed: suite / name: a", "    # 1 != 2", "    # in the bar",
-        "failed: suite / name: b", "    # why", "1 passed, 2 failed"])
+        "ok 3 - c\n# all\n1..3"))]) == (1, [
+            "failed: suite / name: a", "    # 1 != 2", "    # in the bar",
+            "failed: suite / name: b", "    # why", "1 passed, 2 failed"])
 
 
 def test_a_build_that_fails_ends_its_lane_alone(run, build):
-    status, lines = run([("build", "exit(1)", ""), ("never", "exit(1)", "")],
-                        [logged(build, GOOD)])
-    assert (status, lines) == (1, ["failed: build: exit status 1",
-                                   "2 passed, 1 failed"])
+    assert run([("build", "exit(1)", ""), ("never", "exit(1)", "")],
+               [logged(build, GOOD)]) == (1, ["failed: build: exit status 1",
+                                              "2 passed, 1 failed"])
 
 
 # --- what goes wrong ----------------------------------------------------------
@@ -217,9 +212,8 @@ os.wait()
 def test_a_segment_and_a_temporary_file_are_told(run, build, name, stays):
     """The segment, which nobody uses, is removed as well."""
     path = os.path.join(build, name)
-    status, lines = run([("leaves it", f"open({path!r}, 'w')", "")])
-    assert (status, lines) == (1, [f"failed: left behind: {path}",
-                                   "0 passed, 1 failed"])
+    assert run([("leaves it", f"open({path!r}, 'w')", "")]) == (
+        1, [f"failed: left behind: {path}", "0 passed, 1 failed"])
     assert os.path.exists(path) == stays
 
 

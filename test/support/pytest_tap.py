@@ -8,8 +8,6 @@ import os
 import re
 import signal
 
-ENDS = ("teardown", "???")      # the latter: its worker process crashed
-
 
 def error(report):
     """The lines of a failure that pytest marks, or all."""
@@ -23,8 +21,7 @@ class Reporter:
     def __init__(self, out):
         self.out = out
         self.number = 0
-        self.bad = {}           # test: its last error
-        self.skipped = {}
+        self.ends = {}          # test: its last error, or why it was skipped
 
     def point(self, name, why="", skip=""):
         self.number += 1
@@ -40,13 +37,12 @@ class Reporter:
     def pytest_runtest_logreport(self, report):
         name = report.nodeid
         if report.failed:
-            self.bad[name] = error(report)
+            self.ends[name] = error(report), ""
         elif report.skipped:
-            self.skipped[name] = " # SKIP " + " ".join(
-                report.longrepr[2].split())
-        if report.when in ENDS:
-            bad = self.bad.get(name, "")
-            self.point(name, bad, "" if bad else self.skipped.get(name, ""))
+            why = " ".join(report.longrepr[2].split())
+            self.ends.setdefault(name, ("", f" # SKIP {why}"))
+        if report.when in ("teardown", "???"):  # ???: its process crashed
+            self.point(name, *self.ends.get(name, ()))
 
     def pytest_sessionfinish(self, exitstatus):
         # Without a plan, those that were interrupted count as failed.
