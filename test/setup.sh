@@ -168,8 +168,7 @@ need() {
     patient=
 }
 
-# unpack DIR PACKAGE...: unpacks packages, once. The directory gets its name
-# last, so one that is there is whole.
+# unpack DIR PACKAGE...: once. The directory gets its name when it is whole.
 unpack() {
     local dir=$1 new=$1.new file
     shift

@@ -31,10 +31,8 @@ DEFAULTS = {
     "dict": True,           # a lua_shared_dict of the same name
     "master_process": True,
     "code_cache": True,
-    "main": "",             # more lines for main, http, server, after http
-    "http": "",
-    "server": "",
-    "tail": "",
+    # more lines for main, http, server, after http
+    **dict.fromkeys(("main", "http", "server", "tail"), ""),
     "listen": "unix:s",
     "connections": 64,
     "level": "notice",      # of the error log
@@ -46,16 +44,16 @@ DEFAULTS = {
     "leave": None,          # ... exit_worker_by_lua; None: without it
 }
 
+AROUND = ("before_init", "after_init", "before_join", "after_join")
+
 # A traced one has these besides; its phases may be None for the usual calls.
 TRACED = {
     **DEFAULTS,
     "exit_worker": True,    # an exit_worker_by_lua_block
     "opts": {},
     "callbacks": {},        # event: Lua body, or NO_CALLBACK
-    "before_init": "",      # Lua around the calls of the module
-    "after_init": "",
-    "before_join": "",
-    "after_join": "",
+    # Lua around the calls of the module
+    **dict.fromkeys(AROUND, ""),
     "init": None,
     "join": None,
 }
@@ -175,8 +173,7 @@ def render_traced(prefix, **params):
     callbacks = p.pop("callbacks")
     of = {e: callback(e, callbacks.get(e, "")) for e in EVENTS}
     opts, leaves = options(p.pop("opts")), p.pop("exit_worker")
-    before_init, after_init, before_join, after_join = map(p.pop, (
-        "before_init", "after_init", "before_join", "after_join"))
+    before_init, after_init, before_join, after_join = map(p.pop, AROUND)
     if p["init"] is None:
         p["init"] = (f'wmt.call("on_init", {MODULE}.on_init_by_lua, {opts},\n'
                      f'    {of["master_start"]}, {of["master_exit"]})')
