@@ -99,7 +99,7 @@ def read_test(run):
     unexplained = outcome not in ("OK", "SKIP")
     points = POINT.findall(output)
     if not points and outcome == "SKIP":
-        points = [("", "", output.strip(), "")]
+        points = [("", "no test", output.strip(), "")]
     for bad, text, skip, why in points:
         if skip:                    # CMocka has the name where a reason goes
             told = re.search(rf"^# ({re.escape(skip)}: .*)", output, re.M)
