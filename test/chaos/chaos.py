@@ -28,14 +28,15 @@ import proc
 import rules
 from proc import wait
 
-# There is no such directory: bind() fails at once.
-BROKEN = ({"server": "listen unix:none/s;"}, {"tail": "nonsense;"},
+NO_SUCH_DIRECTORY = "listen unix:none/s;"       # bind() fails at once
+BROKEN = ({"server": NO_SUCH_DIRECTORY}, {"tail": "nonsense;"},
           {"after_init": "error('chaos')"})
 PATIENCE = 3            # seconds for what may not come at all
 
 # The steps that may be drawn, and how often.
 STEPS = {"reload": 6, "failed_reload": 3, "end_workers": 7,
-         "stop_a_process": 6, "trap": 9, "upgrade": 4, "end_of_life": 2}
+         "stop_a_process": 6, "trap": 9, "upgrade": 4, "failed_upgrade": 1,
+         "end_of_life": 2}
 
 
 def pick(rng, among):
@@ -255,6 +256,21 @@ class Chaos:
             self.life.signal("QUIT", *own)
         self.n.wait_gone([pid, *own])
         self.life.note_gone()
+
+    def failed_upgrade(self, _):
+        kept = dict(self.n.params)
+        self.n.configure(server=NO_SUCH_DIRECTORY)
+        self.n.signal("USR2")
+
+        def has_failed():
+            # A reload that fails just now makes nginx forget the USR2 until
+            # it has another signal.
+            os.kill(self.n.master, signal.SIGCHLD)
+            return "exited with code 1" in self.n.log()[self.n.mark:]
+        wait(has_failed, "the new binary's end")
+        self.n.params = kept
+        self.n.configure()
+        self.n.back_to(self.n.master, 0)
 
     def end_of_life(self, rng):
         name = rng.choice(["QUIT", "TERM", "KILL", "KILL all"])

@@ -13,12 +13,13 @@ import re
 from collections import Counter, defaultdict, namedtuple
 from dataclasses import dataclass, field
 
-from model import overlaps
+from conf import EVENTS
+from model import failed_calls, overlaps, wrong_arguments
 
 KNOWN = re.compile(
     r"worker manager: (worker \d+-\d+ (crashed|stalled|recovered)"
     r"|not given)")
-MEANT = re.compile(     # of the failed reloads
+MEANT = re.compile(     # of the failed reloads and upgrades
     r"unix:none/s|\"nonsense\"|init_by_lua error: .*chaos|stack traceback"
     r"|exited on signal (9|15)\b")
 TROUBLE = re.compile(r"attempt to |thread aborted|traceback|Sanitizer"
@@ -236,6 +237,20 @@ def terms_are_unique_and_grow(life):
         told = max(told, x["id"])
 
 
+def counts_are_possible(life):
+    joined = Counter(e["generation"] for e in life.named("worker-joined"))
+    most = max(joined.values(), default=0) + life.missed()
+    for x in life.begins(*EVENTS, "worker_failed", "worker_recovered"):
+        counts = [x.get("n_prev"), x["n_mine"], x.get("n_next")]
+        if any(n is not None and not 0 <= n <= most + len(life.killed)
+               for n in counts):
+            yield f"out of range: {x}"
+        if x["event"] in ("worker_start", "worker_exit") and x["n_mine"] < 1:
+            yield f"does not count itself: {x}"
+        if x["event"] in ("master_start", "master_exit") and x["n_mine"]:
+            yield f"workers of nobody: {x}"
+
+
 def the_last_is_the_last(life):
     """A worker that is told to be the last of a spell may be followed by one
     that started afterwards, or it was killed."""
@@ -308,6 +323,14 @@ def only_chaos_kills(life):
                 yield f"not given, but nobody felled it: {what} of {id_}"
 
 
+def arguments_agree(life):
+    for x in wrong_arguments(life.trace):
+        yield f"arguments: {x}"
+    for x in failed_calls(life.trace):
+        if not any("not given" in line for line in life.log):
+            yield f"a call failed: {x}"
+
+
 def a_follower_tells_the_log(life):
     """All of it, in its order, but what it says that it missed."""
     numbers = [e["number"] for e in life.events if "number" in e]
@@ -359,9 +382,10 @@ def the_run_is_worth_it(run):
 LIFE_RULES = (
     each_worker_has_one_end, each_start_has_one_exit,
     each_committed_generation_has_one_exit, callbacks_do_not_overlap,
-    terms_are_unique_and_grow, the_last_is_the_last, generations_are_new,
-    failures_are_told_once, nothing_is_left, the_log_is_clean,
-    only_chaos_kills, a_follower_tells_the_log)
+    terms_are_unique_and_grow, counts_are_possible, the_last_is_the_last,
+    generations_are_new, failures_are_told_once, nothing_is_left,
+    the_log_is_clean, only_chaos_kills, arguments_agree,
+    a_follower_tells_the_log)
 RUN_RULES = (the_next_life_is_told, only_ended_workers_fail_requests,
              the_run_is_worth_it)
 

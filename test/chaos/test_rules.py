@@ -16,18 +16,18 @@ def event(name, pid, value, generation=1):
             "value": value}
 
 
-def call(name, by, id_, mine, pid=None, reason="start"):
+def call(name, by, id_, mine, pid=None, reason="start", n_next=None):
     """A callback, from begin to end."""
     info = {"event": name, "generation": 1, "spell": 1, "pid": pid or by,
             "reason": reason}
     return [{"what": "begin", "event": name, "by": by, "id": id_, "call": by,
-             "n_mine": mine, "info": info},
+             "n_mine": mine, "n_next": n_next, "nargs": 5, "info": info},
             {"what": "end", "event": name, "by": by, "call": by}]
 
 
 def lead(by, term):
     return [{"what": "begin", "event": "leader", "by": by, "id": term,
-             "call": by}, {"what": "end", "by": by, "call": by}]
+             "call": by, "nargs": 1}, {"what": "end", "by": by, "call": by}]
 
 
 def good_life():
@@ -92,6 +92,10 @@ def more(what, *records):
     return change
 
 
+def traced(at, **changes):
+    return lambda _, life: life.trace[at].update(changes)
+
+
 def told_of(unclean):
     """A next life, and what it was told of this one."""
     def change(run, life):
@@ -133,6 +137,12 @@ CHANGED = {
         ("told after", more("trace", *lead(A, 1))),
         ("lost by another", more("events", event("leader-lost", A, 2))),
     ],
+    "counts_are_possible": [
+        ("out of range", traced(2, n_next=-1)),
+        ("out of range", traced(2, n_mine=2 ** 32 - 1)),
+        ("does not count itself", traced(2, n_mine=0)),
+        ("workers of nobody", traced(0, n_mine=1)),
+    ],
     "the_last_is_the_last": [
         ("two last ones", lambda r, v: [
             x.update(n_mine=1) for x in v.begins("worker_exit")]),
@@ -162,6 +172,10 @@ CHANGED = {
         ("not by chaos",
          more("log", "[alert] 10#10: worker process 11 exited on signal 9")),
         ("not given, but", more("log", "not given: worker_exit of 1-11: why")),
+    ],
+    "arguments_agree": [
+        ("arguments", traced(2, id="1-99")),
+        ("a call failed", more("trace", {"what": "call", "n": 2, "by": A})),
     ],
     "a_follower_tells_the_log": [
         ("14 of 15", lambda r, v: v.events.pop(3)),

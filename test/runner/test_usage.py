@@ -45,6 +45,7 @@ def test_help_is_some_lines_of_its_own(fresh, script):
     *((script, ["--frob"], "--frob") for script in SCRIPTS),
     ("test/chaos/run", ["--seed"], "--seed wants a value"),
     ("test/lint", ["nonesuch.c"], "nothing is set up in"),
+    ("test/mutants/run", ["--mutant", "nonesuch"], "no mutant nonesuch"),
     ("test/suite", [], "what is to be run?"),
 ])
 def test_a_wrong_argument_is_told_in_one_line(fresh, script, arguments, says):
