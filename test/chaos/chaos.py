@@ -73,7 +73,7 @@ class Chaos:
 
     def run(self, seconds):
         self.begin_life()
-        crowd = life.Crowd(self.port)
+        crowd = life.Crowd(self.port, self.instance)
         try:
             while time.monotonic() < self.began + seconds:
                 self.step()
@@ -82,6 +82,7 @@ class Chaos:
             crowd.end()
         self.life.record.gentle = True
         self.end_life("QUIT")
+        self.record.readings = crowd.readings
         self.record.failures = [f for x in crowd.clients for f in x.failures]
         self.record.served = [x.served for x in crowd.clients]
 

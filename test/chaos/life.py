@@ -169,19 +169,32 @@ class Client:
 
 
 class Crowd:
-    """All of them, each in a thread of its own, without a pause."""
+    """All of them, and wmctl, which reads; each in a thread of its own, without
+    a pause."""
 
-    def __init__(self, port):
+    def __init__(self, port, instance):
         self.clients = [Client(port, path, keep) for keep in (True, False)
                         for path in ("/who", "/who", "/slow")]
+        self.instance = instance
+        self.readings = []
         self.ending = threading.Event()
-        pool = ThreadPoolExecutor(len(self.clients))
-        self.threads = [pool.submit(self.go_on, client)
-                        for client in self.clients]
+        work = [self.read, *(client.ask for client in self.clients)]
+        pool = ThreadPoolExecutor(len(work))
+        self.threads = [pool.submit(self.go_on, f) for f in work]
 
-    def go_on(self, client):
+    def read(self):
+        for command in ("show -a", "events", "wait --ready 1 --timeout 0"):
+            since = time.monotonic()
+            done = subprocess.run(
+                [conf.WMCTL, "--json", *command.split(), self.instance],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                check=False)
+            self.readings.append(rules.Reading(
+                since, time.monotonic(), command, done.returncode))
+
+    def go_on(self, work):
         while not self.ending.is_set():
-            client.ask()
+            work()
             time.sleep(0.003)
 
     def end(self):

@@ -31,6 +31,7 @@ LOUD = re.compile(r"\[(warn|error|crit|alert|emerg)\] .*worker manager: ")
 # with, or None; idle: it was, but for a request that has got no answer; ending:
 # whether the worker is, which loses its title before its connections.
 Failure = namedtuple("Failure", "since until pid idle ending error")
+Reading = namedtuple("Reading", "since until command status")
 
 
 @dataclass
@@ -146,6 +147,7 @@ class Run:
     down: list = field(default_factory=list)    # windows without an nginx
     failures: list = field(default_factory=list)
     served: list = field(default_factory=list)
+    readings: list = field(default_factory=list)
 
 
 # --- the rules of a life ------------------------------------------------------
@@ -371,6 +373,16 @@ def only_ended_workers_fail_requests(run):
             yield f"{f}"
 
 
+def readers_always_get_an_answer(run):
+    """A node that goes or comes meanwhile may be none, or unclean."""
+    for x in run.readings:
+        allowed = {0, 1} if "wait" in x.command else {0}
+        if any(w.meets(x) for w in run.down):
+            allowed |= {1, 3, 4, 5}
+        if x.status not in allowed:
+            yield f"{x}"
+
+
 def the_run_is_worth_it(run):
     if not run.lives or not all(run.served) or not run.served:
         yield f"served: {run.served}"
@@ -387,7 +399,7 @@ LIFE_RULES = (
     the_log_is_clean, only_chaos_kills, arguments_agree,
     a_follower_tells_the_log)
 RUN_RULES = (the_next_life_is_told, only_ended_workers_fail_requests,
-             the_run_is_worth_it)
+             readers_always_get_an_answer, the_run_is_worth_it)
 
 
 def audit(run):

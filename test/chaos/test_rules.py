@@ -6,7 +6,7 @@ with one thing changed."""
 import pytest
 
 import rules
-from rules import Failure, Felled, Life, Run, Window
+from rules import Failure, Felled, Life, Reading, Run, Window
 
 A, B, C = 11, 12, 13        # A leads, B is killed, C makes up for it
 
@@ -65,7 +65,8 @@ def good_run():
         failures=[Failure(1, 2, B, False, True, "reset"),
                   Failure(1, 2.5, None, False, None, "reset"),
                   Failure(4, 5.5, A, True, True, "the connection ended"),
-                  Failure(9, 9.1, None, False, None, "Refused")])
+                  Failure(9, 9.1, None, False, None, "Refused")],
+        readings=[Reading(1, 2, "wait", 1), Reading(9, 9.5, "show", 3)])
 
 
 # --- changes: functions of the run and of its life ----------------------------
@@ -194,6 +195,9 @@ CHANGED = {
             ("not idle", 6, 6.5, A, False, True),
             ("of nobody", 3.5, 4, None, False, None),
             ("Refused", 1, 2, None, False, None))
+    ],
+    "readers_always_get_an_answer": [
+        ("show", more("readings", Reading(1, 2, "show", 3))),
     ],
     "the_run_is_worth_it": [
         ("served", more("served", 0)),
