@@ -6,13 +6,11 @@ when it is told."""
 import ctypes
 import multiprocessing
 import os
-import signal
 import traceback
 from ctypes import byref, sizeof
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 
-import conf
 import proc
 
 U32, U64, POINTER = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
@@ -29,6 +27,17 @@ class NodeOptions(ctypes.Structure):
                 ("reserved", U32)]
 
 
+CALLS = {
+    "abort": ("wm_generation_abandon", "node"),
+    "retire": ("wm_generation_close", "node"),
+    "sweep": ("wm_sweep", "node"),
+    "release": ("wm_node_release", "node"),
+    "drain": ("wm_worker_drain", "worker"),
+    "leave": ("wm_worker_leave", "worker"),
+}
+actors = []             # those of a test; place forgets them
+
+
 class Inside:
     """The acts that an actor can be told to do; runs in its process."""
 
@@ -37,22 +46,22 @@ class Inside:
         self.node = POINTER()
         self.worker = POINTER()
 
+    def __getattr__(self, name):
+        function, subject = CALLS[name]
+        # One that wants a pointer more gets NULL.
+        return lambda number=0: getattr(self.lib, function)(
+            getattr(self, subject), U64(number))
+
     def attach(self, instance, directory, **more):
         options = NodeOptions(sizeof(NodeOptions), 0, instance.encode(),
                               directory.encode(), **more)
         return self.lib.wm_node_attach(byref(options), byref(self.node))
 
     def begin(self):
-        number, reason = U64(), U32()
+        number = U64()
         assert self.lib.wm_generation_begin(
-            self.node, byref(number), byref(reason)) == 0
+            self.node, byref(number), None) == 0
         return number.value
-
-    def abort(self, generation):
-        return self.lib.wm_generation_abandon(self.node, U64(generation))
-
-    def retire(self, generation):
-        return self.lib.wm_generation_close(self.node, U64(generation))
 
     def join(self, generation, role=0, overdue_ms=0xffffffff):
         options = (U32 * 4)(16, role, overdue_ms, 0)    # wm_join_options
@@ -60,8 +69,7 @@ class Inside:
                                        byref(self.worker))
 
     def start(self):
-        counts = (ctypes.c_int32 * 8)()
-        return self.lib.wm_worker_start(self.worker, counts)
+        return self.lib.wm_worker_start(self.worker, (U32 * 8)())
 
     def live(self, generation, **options):
         return self.join(generation, **options) or self.start()
@@ -74,70 +82,53 @@ class Inside:
         options = (U32 * 4)(16, purpose, 0, 0)
         return self.lib.wm_lock_acquire(self.node, options)
 
-    def drain(self):
-        return self.lib.wm_worker_drain(self.worker)
-
-    def leave(self):
-        return self.lib.wm_worker_leave(self.worker)
-
-    def sweep(self):
-        return self.lib.wm_sweep(self.node, None)
-
-    def release(self):
-        return self.lib.wm_node_release(self.node)
-
     def become(self, *command):
         """Takes part no more, under the same pid."""
         os.closerange(3, 256)
         os.execvp(command[0], command)
 
     def reap(self, pid):
-        assert os.waitpid(pid, 0)[0] == pid
+        os.waitpid(pid, 0)
 
 
 class Actor:
     """A process that acts when it is told: actor.begin() and so on are what
-    Inside has. Its workers are forked from it. One that is forgotten ends."""
+    Inside has. Its workers are forked from it."""
 
-    def __init__(self, library=conf.LIBRARY):
-        self.children = []
+    def __init__(self, library):
+        actors.append(self)
         self.line, theirs = multiprocessing.Pipe()
         self.pid = os.fork()
         if self.pid == 0:
             # An actor that held another's line would keep it from ending.
             os.closerange(3, theirs.fileno())
             os.closerange(theirs.fileno() + 1, 256)
-            serve(theirs, library)
+            serve(theirs, Inside(library))
         theirs.close()
 
     def __getattr__(self, name):
-        return lambda *args, **more: self.call(name, *args, **more)
-
-    def call(self, name, *args, **more):
-        self.line.send((name, args, more))
-        return self.answer()
+        def call(*args, **more):
+            self.line.send((name, args, more))
+            return self.answer()
+        return call
 
     def answer(self):
         """None of one that became something else."""
         assert self.line.poll(proc.DEADLINE), "no answer"
         try:
-            answer = self.line.recv()
+            return self.line.recv()
         except EOFError:
             return None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
     def fork(self):
         """A child of it, as a new actor."""
         child = object.__new__(Actor)
-        child.children = []
+        actors.append(child)
         child.line, theirs = multiprocessing.Pipe()
         self.line.send(("fork", (), {}))
         send_handle(self.line, theirs.fileno(), self.pid)
         theirs.close()
         child.pid = self.answer()
-        self.children.append(child)
         return child
 
     def worker(self, generation, **options):
@@ -153,15 +144,12 @@ class Actor:
 
     def kill(self):
         """Ends it; its master, which reaps nobody, keeps the zombie."""
-        os.kill(self.pid, signal.SIGKILL)
-        proc.wait(lambda: proc.gone(self.pid), "a death")
-        self.line.close()
+        proc.kill(self.pid)
 
 
-def serve(line, library, inside=None):
+def serve(line, inside):
     """An actor's life; it ends with the test, or as it is told."""
     try:
-        inside = inside or Inside(library)
         while True:
             name, args, more = line.recv()
             if name == "fork":
@@ -169,13 +157,10 @@ def serve(line, library, inside=None):
                 answer = os.fork()
                 if answer == 0:
                     line.close()
-                    serve(Connection(theirs), library, inside)
+                    serve(Connection(theirs), inside)
                 os.close(theirs)
             else:
-                try:
-                    answer = getattr(inside, name)(*args, **more)
-                except Exception as error:  # pylint: disable=broad-except
-                    answer = error
+                answer = getattr(inside, name)(*args, **more)
             line.send(answer)
     except EOFError:                # the test has ended, or forgotten it
         pass

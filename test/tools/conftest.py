@@ -11,7 +11,7 @@ import pytest
 import conf
 import later
 import leftovers
-from actor import Actor
+from actor import Actor, actors
 from wmctl import Command
 
 pytest_plugins = ["nginx_fixtures"]
@@ -23,7 +23,6 @@ class Place(Command):
     def __init__(self, directory):
         super().__init__("--directory", directory)
         self.directory = directory
-        self.actors = []        # an actor that is forgotten ends
 
     def node(self, instance="demo", library=conf.LIBRARY, **options):
         """A process that has attached: the node's master, with the name of its
@@ -32,7 +31,6 @@ class Place(Command):
         master = Actor(library)
         assert master.attach(instance, self.directory, **options) == 0
         (master.file,) = set(self.files()) - set(before)
-        self.actors.append(master)
         return master
 
     def files(self):
@@ -69,6 +67,7 @@ class Place(Command):
 def place(tmp_path):
     yield Place(str(tmp_path))
     leftovers.kill_all()
+    actors.clear()
     shutil.rmtree(tmp_path)
 
 
@@ -77,17 +76,12 @@ def master(place):
     return place.node()
 
 
-@pytest.fixture(scope="session")
-def libraries(tmp_path_factory):
+@pytest.fixture(scope="session", params=["this", "later"])
+def library(tmp_path_factory, request):
     """Of this version, and of a later one, whose header and records are
     longer."""
-    return {"this": conf.LIBRARY,
-            "later": later.build(str(tmp_path_factory.mktemp("later")))}
-
-
-@pytest.fixture(params=["this", "later"])
-def library(libraries, request):
-    return libraries[request.param]
+    return conf.LIBRARY if request.param == "this" else later.build(
+        str(tmp_path_factory.mktemp("later")))
 
 
 @pytest.fixture
@@ -111,4 +105,5 @@ def public(root):
         yield p
     finally:
         leftovers.kill_all()
+        actors.clear()
         shutil.rmtree(path)
