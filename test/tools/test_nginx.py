@@ -4,26 +4,9 @@
 
 import os
 
-import pytest
-
 import conf
 import proc
 from wmctl import Command
-
-DEFAULT = Command()     # of /dev/shm, where other nodes may be, too
-
-
-@pytest.fixture
-def node(make):
-    """A running nginx, and the names of its node and of the file."""
-    n = make(opts={"name": conf.own("test-wmctl")}).start()
-    (instance,) = n.instances
-    (path,) = n.segments()
-    return n, instance, os.path.basename(path)
-
-
-def show(name):
-    return DEFAULT.json("show", name)
 
 
 def states(shown, generation):
@@ -32,19 +15,26 @@ def states(shown, generation):
             if g["id"] == generation for w in g["workers"]}
 
 
-def test_a_running_server_is_shown_in_a_reload_a_crash_and_its_end(node):
-    n, name, file = node
-    shown = show(name)
+def test_a_running_server_is_shown_in_a_reload_a_crash_and_its_end(make):
+    n = make(opts={"name": conf.own("test-wmctl")}).start()
+    (name,) = n.instances
+    (file,) = map(os.path.basename, n.segments())
+    default = Command()     # of /dev/shm, where other nodes may be, too
+
+    def show():
+        return default.json("show", name)
+
+    shown = show()
     assert shown["live"] and shown["file"] == file and shown["current"] == 1
     assert states(shown, 1) == dict.fromkeys(n.current(), "live")
     (g,) = shown["generations"]
     assert (g["master"], g["state"], g["reason"]) == (
         n.master, "active", "start")
-    (count,) = [x["count"] for x in DEFAULT.json("list")["nodes"]
+    (count,) = [x["count"] for x in default.json("list")["nodes"]
                 if x["file"] == file]
     assert count["live"] == 2
     held = n.drain()
-    shown = show(name)
+    shown = show()
     assert [g["id"] for g in shown["generations"]] == [2, 1]
     assert states(shown, 1) == dict.fromkeys(held, "draining")
     assert states(shown, 2) == dict.fromkeys(n.current(), "live")
@@ -52,26 +42,14 @@ def test_a_running_server_is_shown_in_a_reload_a_crash_and_its_end(node):
     pid = n.started(2)[0]
     n.replace(pid)
     n.wait_up()
-    assert states(show(name), 2) == {
+    assert states(show(), 2) == {
         pid: "crashed", **dict.fromkeys(n.current(), "live")}
     everybody = [n.master, *n.workers()]
     n.pause(everybody)      # or a worker might notice its master's end
     proc.kill(*everybody)
     n.master = None
-    shown = show(name)
+    shown = show()
     assert not shown["live"] and shown["count"]["gone"] == 2
-    assert DEFAULT.text("gc", name) == f"{file}: unlinked\n"
+    assert default.text("gc", name) == f"{file}: unlinked\n"
     assert not n.segments()
     n.complete = False
-
-
-def test_a_server_that_ends_is_followed_and_unlinks_its_segment(node):
-    """Looking leaves no trace."""
-    n, name, _ = node
-    follow = DEFAULT.begin("--json", "events", "-f", name)
-    follow.documents(1)
-    n.stop()
-    assert not n.segments()
-    follow.until(lambda out: '"live":false' in out, "the end")
-    follow.signal("TERM")
-    follow.end()

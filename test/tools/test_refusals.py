@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Segments that may not or cannot be read: why, and each kind's exit status."""
+"""Segments that may not or cannot be read: why, and each kind's exit status.
+Those that hold any bytes, also changing ones. A look that never settles: wmctl
+says so, and gives the last one."""
 
+import glob
+import json
 import os
+import random
 import re
 import shlex
+import struct
 import subprocess
+import threading
+import time
 
 import pytest
 
+import conf
 import segment
-from wmctl import DAMAGED, DENIED, FAILED, FOREIGN
+from wmctl import DAMAGED, DENIED, FAILED, FOREIGN, OK, Command
+
+CONSTANTS = 192             # bytes at the beginning of a segment
 
 
 def spoilt(offset, value):
@@ -29,20 +40,15 @@ def stray(data):
 
 @pytest.mark.parametrize("make, status, words", [
     (stray(b""), DAMAGED, "remove the file"),
-    (stray(b"\0" * 100), DAMAGED, "remove the file"),
     (stray(b"no segment" * 200), DAMAGED, "remove the file"),
     (cut_short, DAMAGED, "cut short"),
-    (spoilt(segment.CAPACITY, 0), DAMAGED, "contradicts itself"),
+    (spoilt(segment.CAPACITY, 0), DAMAGED,
+     "its header contradicts itself.*restart the server"),
     (spoilt(segment.ABI, 99), FOREIGN, "another ABI of libwm: restart the"),
     (spoilt(segment.INCOMPATIBLE, 1), FOREIGN, "another ABI of libwm: restart"),
-    (spoilt(segment.NAMESPACE, 1), FOREIGN, "pid namespace"),
-    (stray(segment.draft("stray", 0)), DAMAGED,
-     "its header contradicts itself.*restart the server"),
-    (stray(segment.draft("stray", 3)), FOREIGN,
-     "another ABI of libwm: restart the server")],
-    ids=["empty", "zeros", "text", "cut short", "contradiction", "ABI",
-         "unknown feature", "pid namespace", "draft without generations",
-         "draft"])
+    (spoilt(segment.NAMESPACE, 1), FOREIGN, "pid namespace")],
+    ids=["empty", "text", "cut short", "contradiction", "ABI",
+         "unknown feature", "pid namespace"])
 def test_what_cannot_be_read_says_why_and_goes(place, make, status, words):
     name = make(place)
     for command in ("show", "watch", "events"):
@@ -114,14 +120,138 @@ def test_what_is_forbidden_while_it_is_followed_is_not_called_dead(public):
     assert len(follow.documents(1)) == 1
 
 
+@pytest.mark.parametrize("output, why", [
+    (">/dev/full", "No space left"), (">&-", "cannot write")])
 @pytest.mark.parametrize("args", [
     ("list",), ("--help",), ("wait", "--help"), ("--version",)])
-def test_an_output_that_is_full_or_closed_is_a_failure(place, args):
-    with open("/dev/full", "wb") as full:
-        running = place.begin(*args, output=full)
-    status, said = running.end()
-    assert status == FAILED and "No space left" in said
+def test_an_output_that_is_full_or_closed_is_a_failure(place, args, output,
+                                                       why):
     command = shlex.join([place.program, *place.options, *args])
-    done = subprocess.run(["sh", "-c", command + " >&-"], text=True,
-                          stderr=subprocess.PIPE, check=False)
-    assert done.returncode == FAILED and "cannot write" in done.stderr
+    line = Command("-c", f"{command} {output}", program="sh").refuses(FAILED)
+    assert why in line
+
+
+# --- any bytes ----------------------------------------------------------------
+
+@pytest.fixture
+def chance():
+    seed = int(os.environ.get("WM_SEED", random.randrange(1, 1 << 30)))
+    print(f"WM_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def mutated(place, chance):
+    """Makes a segment of a seed of the fuzz target with some words changed,
+    seldom in its constants, which are those of a node of the seeds'
+    geometry."""
+    node = place.node(capacity=4, log_entries=4)
+    with open(place.path(node.file), "rb") as f:
+        constants = f.read(CONSTANTS)
+    node.release()
+    seeds = sorted(glob.glob(os.path.join(conf.ROOT, "test/fuzz/seeds/*")))
+
+    def maker():
+        with open(chance.choice(seeds), "rb") as f:
+            data = bytearray(constants + f.read()[8 + CONSTANTS:])
+        for _ in range(chance.choice((0, 1, 10, 400))):
+            first = 0 if chance.random() < 0.002 else CONSTANTS
+            at = chance.randrange(first, len(data) - 7) & ~7
+            value = chance.choice((0, (1 << 64) - 1, chance.getrandbits(64)))
+            struct.pack_into("<Q", data, at, value)
+        return bytes(data)
+    return maker
+
+
+def ask(place, *command):
+    """One of the documented answers, soon; JSON where it is asked for."""
+    done = subprocess.run(
+        [place.program, *place.options, *command],
+        capture_output=True, timeout=20, check=False)
+    assert done.returncode in (OK, DENIED, DAMAGED, FOREIGN), (command, done)
+    assert len(done.stdout) < 1 << 20
+    if "--json" in command:
+        for line in done.stdout.splitlines():
+            json.loads(line)
+    return done.returncode
+
+
+def test_wmctl_answers_while_the_bytes_change(place, mutated, chance):
+    name = place.stray(mutated(), "demo")
+    ended = threading.Event()
+
+    def scribble():
+        with open(place.path(name), "r+b", buffering=0) as f:
+            while not ended.is_set():
+                data = mutated()
+                at = chance.choice((CONSTANTS, chance.randrange(len(data))))
+                f.seek(at)
+                f.write(data[at:])
+
+    writer = threading.Thread(target=scribble)
+    writer.start()
+    try:
+        answers = {ask(place, *command, name) for _ in range(60)
+                   for command in (["--json", "show"], ["show", "--all"],
+                                   ["events"], ["--json", "events"])}
+    finally:
+        ended.set()
+        writer.join()
+    assert OK in answers, "nothing but refusals"
+
+
+# --- a look that never settles ------------------------------------------------
+
+@pytest.fixture
+def busy(place, master):
+    """wmctl for a node whose snapshots and log never settle."""
+    master.worker(master.begin())
+    command = Command(*place.options, LD_PRELOAD=os.path.join(
+        conf.BUILD, "cpp/libtest-unsettled.so"))
+    command.remark = (f"# unsettled: {master.file} kept changing while it was "
+                      "looked at")
+    return command
+
+
+def remarks(text):
+    return [x for x in text.splitlines() if x.startswith("# unsettled: ")]
+
+
+@pytest.mark.parametrize("command", ["list", "show"])
+def test_an_unsettled_look_says_so(busy, place, command):
+    text = busy.text(command)
+    assert remarks(text) == [busy.remark]
+    assert remarks(place.text(command)) == []
+    assert len([x for x in text.splitlines() if not x.startswith("#")]) == 1
+    document, settled = busy.json(command), place.json(command)
+    if command == "list":
+        (document,), (settled,) = document["nodes"], settled["nodes"]
+    assert document["settled"] is False
+    assert settled["settled"] is True
+    assert document.keys() == settled.keys()
+    assert document["count"] == settled["count"]
+
+
+def test_watch_says_so_each_time(busy):
+    running = busy.begin("--json", "watch")
+    assert {x["settled"] for x in running.documents(2)} == {False}
+    running.stop("TERM")
+
+
+def test_an_unsettled_log_says_so_after_what_it_has(busy, place):
+    text = busy.text("events")
+    last = text.splitlines()[-1]
+    assert remarks(text) == [last] and "still being written" in last
+    *entries, end = busy.lines("events")
+    assert end == {"settled": False}
+    assert entries == place.lines("events") != []
+
+
+def test_a_wait_believes_an_unsettled_look_when_its_time_is_over(busy):
+    wait = ["wait", "--ready", "1", "--timeout"]
+    answer = busy.json(*wait, "0")
+    assert (answer["ready"], answer["settled"]) == (True, False)
+    assert remarks(busy.text(*wait, "0")) == [busy.remark]
+    began = time.monotonic()
+    assert busy.json(*wait, "0.5")["settled"] is False
+    assert time.monotonic() - began >= 0.5

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""watch: drawn again after each change and for the ages, until the end."""
+"""watch: drawn again after each change and for the ages, until the end. And how
+all commands write to a terminal."""
 
 import os
 import re
 
 import pytest
 
+import conf
 from proc import stat, wait
 from wmctl import DAMAGED, OK, Command
 
 HOME, NO_CURSOR, CURSOR = "\033[H", "\033[?25l", "\033[?25h"
+S, M, H = 1000, 60_000, 3_600_000
 
 
 def last(running, condition, what):
@@ -170,22 +173,31 @@ def test_only_a_terminal_that_can_is_drawn_on_in_place(place, master, args,
 
 
 def test_a_frame_fits_the_terminal(place, master):
+    """A line is cut between escape sequences, and a colour that was begun ends
+    with it."""
     g = master.begin()
     for _ in range(8):
         master.worker(g)
-    watch = place.begin("watch", "--no-color", terminal=(8, 30))
+    watch = place.begin("watch", terminal=(8, 30))
     frame = last(watch, lambda f: True, "a frame")
-    lines = [re.sub(r"\033\[(K|J|0m)", "", x) for x in frame.split("\r\n")]
-    assert [len(x) for x in lines] == [30, 12, 16, 30, 30, 30, 30, 0]
+    *lines, rest = frame.split("\r\n")
+    assert rest == "\033[J"
+    assert all(re.fullmatch(r"\033\[K.*\033\[0m", x) for x in lines)
+    assert "\033[1m" in lines[4] and "\033[32m" in lines[5]
+    shown = [re.sub(r"\033\[(K|\d+m)", "", x) for x in lines]
+    assert "\033" not in "".join(shown)
+    assert [len(x) for x in shown] == [30, 12, 16, 30, 30, 30, 30]
     watch.stop()
 
 
 def test_the_end_of_the_life_that_is_named_is_its_end(place, master):
+    """The node does not notice that it is watched: it unlinks its segment."""
     watch = place.begin("--json", "watch", master.file)
     watch.documents(1)
     master.release()
     assert watch.end() == (OK, "wmctl: the node has ended\n")
     assert not watch.documents(1)[-1]["live"]
+    assert place.files() == []
 
 
 @pytest.mark.parametrize("named", [["demo"], []])
@@ -199,3 +211,49 @@ def test_a_nodes_next_life_is_shown(place, master, named):
     watch.until(lambda out: f"live, {heir.file}" in out, "the next life")
     assert "another" not in watch.output
     watch.stop()
+
+
+# --- how things are written ---------------------------------------------------
+
+@pytest.fixture
+def painted(place, master):
+    """The output of a command to a terminal."""
+    master.worker(master.begin())
+
+    def run(*args, **env):
+        running = place.begin(*args, terminal=(24, 200), **env)
+        assert running.end() == (OK, "")
+        return running.output
+    return run
+
+
+@pytest.mark.parametrize("command", ["list", "show", "events"])
+def test_a_terminal_gets_colours_and_a_pipe_gets_none(
+        place, painted, command):
+    assert "\033[" in painted(command)
+    assert "\033[" not in place.text(command)
+
+
+@pytest.mark.parametrize("args, env, coloured", [
+    (["--no-color"], {}, False), ([], {"NO_COLOR": "1"}, False),
+    ([], {"NO_COLOR": ""}, True), ([], {"TERM": "dumb"}, False)])
+def test_nobody_gets_colours_who_does_not_want_them(painted, args, env,
+                                                    coloured):
+    assert ("\033" in painted("show", *args, **env)) == coloured
+
+
+def test_colours_change_no_column(place, painted):
+    """Ages aside, which grow."""
+    def words(text):
+        plain = re.sub(r"\033\[(32|0|1)m", "", text)
+        return [[w for i, w in enumerate(x.split()) if i not in (4, 5)]
+                for x in plain.splitlines() if not x.startswith("#")]
+    assert words(painted("show")) == words(place.text("show"))
+
+
+def test_an_age_has_two_units_at_most():
+    words = {0: "0.0s", 499: "0.4s", 10 * S - 1: "9.9s", 10 * S: "10s",
+             M - 1: "59s", M: "1m00s", H - 1: "59m59s", H: "1h00m",
+             24 * H - 1: "23h59m", 24 * H: "1d00h", 76 * H: "3d04h"}
+    inside = Command(program=os.path.join(conf.BUILD, "cpp/test-wmctl"))
+    assert inside.text(*map(str, words)).split() == list(words.values())

@@ -5,27 +5,14 @@
  * says so of what libwm has read. No node can bring that about for sure. */
 
 #include <dlfcn.h>
-#include <stdlib.h>
 #include <wm.h>
-
-/* libwm's own function of a name. */
-static void find(const char *name, void *function)
-{
-    void *found = dlsym(RTLD_NEXT, name);
-
-    if (found == NULL) {
-        abort();
-    }
-    *(void **)function = found;
-}
 
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
                 uint32_t element, uint32_t room, uint32_t *count)
 {
-    int (*read)(const struct wm_node *, struct wm_worker_info *, uint32_t,
-                uint32_t, uint32_t *);
+    __typeof__(wm_snapshot) *read;
 
-    find("wm_snapshot", &read);
+    *(void **)&read = dlsym(RTLD_NEXT, "wm_snapshot");
     read(node, list, element, room, count);
     return WM_UNSETTLED;
 }
@@ -34,10 +21,9 @@ int wm_log_read(const struct wm_node *node, uint64_t *since,
                 struct wm_log_entry *list, uint32_t element, uint32_t room,
                 uint32_t *count, uint64_t *missed)
 {
-    int (*read)(const struct wm_node *, uint64_t *, struct wm_log_entry *,
-                uint32_t, uint32_t, uint32_t *, uint64_t *);
+    __typeof__(wm_log_read) *read;
 
-    find("wm_log_read", &read);
+    *(void **)&read = dlsym(RTLD_NEXT, "wm_log_read");
     read(node, since, list, element, room, count, missed);
     return WM_UNSETTLED;
 }

@@ -38,12 +38,11 @@ class Command:
         self.env = {**os.environ, "TERM": "xterm", **env}
         self.env.pop("NO_COLOR", None)
 
-    def run(self, *args, **env):
+    def run(self, *args):
         """Its result."""
         return subprocess.run(
             [self.program, *self.options, *args], capture_output=True,
-            text=True, check=False, timeout=60, env={**self.env, **env},
-            **self.more)
+            text=True, check=False, timeout=60, env=self.env, **self.more)
 
     def text(self, *args):
         done = self.run(*args)
@@ -68,19 +67,18 @@ class Command:
         assert line.startswith("wmctl: ") and line.isprintable()
         return line
 
-    def begin(self, *args, terminal=None, output=None, blocking=True, **env):
-        return Running([self.program, *self.options, *args], terminal, output,
+    def begin(self, *args, terminal=None, blocking=True, **env):
+        return Running([self.program, *self.options, *args], terminal,
                        blocking, {**self.env, **env}, **self.more)
 
 
 class Running:
     """A wmctl beside the test: what it has written so far, and its end.
-    terminal: (rows, columns) of one; output: a file to write to; else it is
-    a pipe."""
+    terminal: (rows, columns) of one; else it is a pipe."""
 
     PIPE = 4096                 # bytes that fit, the least there is
 
-    def __init__(self, command, terminal, output, blocking, env, **more):
+    def __init__(self, command, terminal, blocking, env, **more):
         if terminal:
             try:
                 self.fd, out = os.openpty()
@@ -92,8 +90,7 @@ class Running:
             self.fd, out = os.pipe()
             fcntl.fcntl(out, fcntl.F_SETPIPE_SZ, self.PIPE)
             os.set_blocking(out, blocking)
-        self.popen = subprocess.Popen(command, stdout=output or out, env=env,
-                                      text=True,
+        self.popen = subprocess.Popen(command, env=env, text=True, stdout=out,
                                       stderr=subprocess.PIPE,
                                       stdin=subprocess.DEVNULL,
                                       # As a shell does: only so it may stop.
