@@ -193,21 +193,6 @@ def test_generations_without_workers_are_shown_when_all_are_asked_for(place,
         ("2", "aborted"), ("1", "exited")]
 
 
-@pytest.mark.parametrize("command, columns", [
-    ("list", "#INSTANCE STATE CURRENT JOINING LIVE STALLED DRAINING CRASHED "
-     "GONE FILE"),
-    ("show", "#PID SLOT STATE ROLE AGE BEAT STALLS MARKS"),
-    ("events", "#TIME NUMBER EVENT GENERATION PID SLOT VALUE")])
-def test_every_row_has_the_headings_columns(place, master, command, columns):
-    for _ in range(2):
-        master.worker(master.begin())
-    text = place.text(command)
-    heading = [x for x in text.splitlines() if re.match("#[A-Z]", x)]
-    assert [x.split() for x in heading] == [columns.split()]
-    assert rows(text)
-    assert {len(x) for x in rows(text)} == {len(columns.split())}
-
-
 # --- all of them --------------------------------------------------------------
 
 def test_without_a_segment_there_is_a_heading_and_no_row(place):
