@@ -13,22 +13,12 @@ import subprocess
 
 import conf
 
-LIBRARY = os.path.join(conf.ROOT, "libwm")
 FIXED = {"wm_counts", "wm_lock_hold", "wm_node", "wm_worker", "wm_node_entry",
          "wm_monitor", "wm_subscription"}
 SEGMENT = ("wm_record", "wm_record_cold", "wm_generation_record",
            "wm_log_record", "wm_segment_header")
 LINE = 64                   # bytes by which each of these has grown
-MINOR = {"this": 0, "later": 1}
-
-
-def lengthen(text, names, member):
-    """Adds a member to the end of each struct."""
-    for name in names:
-        text, n = re.subn(rf"(^struct {name} {{\n(?:.*\n)*?)(}};\n)",
-                          rf"\1    {member};\n\2", text, flags=re.M)
-        assert n == 1, name
-    return text
+VERSIONS = ("this", "later")
 
 
 def public_structs(header):
@@ -36,35 +26,24 @@ def public_structs(header):
             if x not in FIXED]
 
 
-def rewrite(path, change):
+def replace(pattern, by, text):
+    text, n = re.subn(pattern, by, text, flags=re.M)
+    assert n == 1, pattern
+    return text
+
+
+def grow(path, names=None, member="uint64_t grown"):
+    """Adds a member to the end of each struct of a header; all public ones if
+    none is named."""
     with open(path, encoding="utf-8") as f:
         text = f.read()
+    for name in names or public_structs(text):
+        text = replace(rf"(^struct {name} {{\n(?:.*\n)*?)(}};\n)",
+                       rf"\1    {member};\n\2", text)
+    if path.endswith("/wm.h"):
+        text = replace(r"(#define WM_VERSION_MINOR) 0", r"\1 1", text)
     with open(path, "w", encoding="utf-8") as f:
-        f.write(change(text))
-
-
-def grow_public(header):
-    return lengthen(header, public_structs(header), "uint64_t grown")
-
-
-def grow_version(header):
-    header, n = re.subn(r"(#define WM_VERSION_MINOR) 0", r"\1 1", header)
-    assert n == 1
-    return grow_public(header)
-
-
-def grow_segment(layout):
-    return lengthen(layout, SEGMENT, f"_Alignas(WM_LINE) uint64_t grown"
-                                     f"[{LINE // 8}]")
-
-
-def sources(folder, version):
-    """Puts the sources of a version there: "this" or "later"."""
-    shutil.copytree(LIBRARY, folder, dirs_exist_ok=True)
-    if version == "later":
-        rewrite(f"{folder}/wm.h", grow_version)
-        rewrite(f"{folder}/layout.h", grow_segment)
-        rewrite(f"{folder}/monitor/wm_monitor.h", grow_public)
+        f.write(text)
 
 
 def link(folder, name, where, *options):
@@ -82,7 +61,13 @@ def link(folder, name, where, *options):
 
 def build(folder, version="later", *options):
     """libwm of a version, in the folder."""
-    sources(folder, version)
+    shutil.copytree(os.path.join(conf.ROOT, "libwm"), folder,
+                    dirs_exist_ok=True)
+    if version == "later":
+        grow(f"{folder}/wm.h")
+        grow(f"{folder}/monitor/wm_monitor.h")
+        grow(f"{folder}/layout.h", SEGMENT,
+             f"_Alignas(WM_LINE) uint64_t grown[{LINE // 8}]")
     return link(folder, "wm", folder, *options)
 
 
@@ -91,6 +76,5 @@ def build_monitor(folder, *options):
     folder of its own below that, so that it can run with another libwm."""
     urcu = subprocess.run(["pkg-config", "--cflags", "--libs", "liburcu-bp"],
                           check=True, stdout=subprocess.PIPE, text=True).stdout
-    return link(folder, "wm-monitor", f"{folder}/monitor",
-                "-ftls-model=initial-exec", f"-L{folder}", "-lwm",
-                *shlex.split(urcu), *options)
+    link(folder, "wm-monitor", f"{folder}/monitor", "-ftls-model=initial-exec",
+         f"-L{folder}", "-lwm", *shlex.split(urcu), *options)
