@@ -5,8 +5,6 @@
 
 #include <wm.h>
 
-#include <stdio.h>
-
 int main(int argc, char **argv)
 {
     struct wm_node_options options = {
@@ -16,18 +14,13 @@ int main(int argc, char **argv)
     struct wm_worker *worker;
     struct wm_node *node;
     uint64_t id;
-    int error;
 
     if (argc != 2 || wm_version() >> 16 != WM_VERSION_MAJOR) {
         return 2;
     }
     options.instance = argv[1];
-    error = wm_node_attach(&options, &node);
-    if (error != 0) {
-        fprintf(stderr, "%s\n", wm_strerror(error));
-        return 1;
-    }
-    if (wm_generation_begin(node, &id, NULL) != 0 ||
+    if (wm_node_attach(&options, &node) != 0 ||
+        wm_generation_begin(node, &id, NULL) != 0 ||
         wm_worker_join(node, id, &join, &worker) != 0 ||
         wm_worker_start(worker, &counts) != 0 || counts.mine != 1 ||
         wm_beat(worker) != 0 || wm_worker_exit_counts(worker, &counts) != 0 ||

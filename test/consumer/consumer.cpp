@@ -5,15 +5,11 @@
 
 #include <wm.hpp>
 
-#include <iostream>
 #include <mutex>
 #include <unistd.h>
 
-int main(int argc, char **argv)
-try {
-    if (argc != 2) {
-        return 2;
-    }
+int main(int, char **argv)
+{
     wm::node node = wm::node::attach({.instance = argv[1], .capacity = 4});
     const wm::generation generation = wm::generation::begin(node);
     wm::worker worker = wm::worker::join(node, generation.id());
@@ -30,7 +26,4 @@ try {
     node.take_exit(generation.id());
     worker.close();
     return alone ? 0 : 1;
-} catch (const std::exception &e) {
-    std::cerr << e.what() << '\n';
-    return 1;
 }

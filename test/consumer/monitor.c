@@ -6,18 +6,9 @@
 #include <wm_monitor.h>
 
 #include <errno.h>
-#include <stdio.h>
-
-static void tell(const struct wm_view *before, const struct wm_view *now,
-                 void *argument)
-{
-    (void)argument;
-    printf("%u, then %u\n", before->worker_count, now->worker_count);
-}
 
 int main(int argc, char **argv)
 {
-    struct wm_subscription *subscription;
     struct wm_monitor *monitor;
     const struct wm_view *view;
     int error;
@@ -28,9 +19,5 @@ int main(int argc, char **argv)
     view = wm_monitor_view_begin(monitor);
     error = view->error;
     wm_monitor_view_end(view);
-    if (wm_monitor_subscribe(monitor, tell, NULL, &subscription) != 0 ||
-        wm_monitor_unsubscribe(subscription) != 0) {
-        return 2;
-    }
     return wm_monitor_destroy(monitor) != 0 || error != -ENOENT;
 }

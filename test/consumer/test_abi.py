@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""The ABI is the one that was written down, and a break is found."""
+"""The ABI is the one that was written down, and a break is found.
 
+A later minor version, whose structs and records are longer, beside this one:
+the facades' tests, compiled with the headers of either, run with the libraries
+of the other. test/nginx has that each takes over a running node of the other.
+AddressSanitizer is in the program and in the libraries: no struct of the caller
+is read or written beyond its end."""
+
+import glob
+import itertools
 import os
 import platform
 import re
@@ -9,13 +17,15 @@ import subprocess
 
 import pytest
 
+import later
+import leftovers
 from conftest import BUILD, ROOT, run, source
 
 ABI = os.path.join(ROOT, "libwm/abi")
 LIBRARIES = [f"{x}.{platform.machine()}.xml" for x in ("wm", "wm_monitor")]
 HINT = "if the ABI has grown, libwm/abi/renew writes it down"
 
-pytestmark = pytest.mark.skipif(
+written_here = pytest.mark.skipif(
     platform.machine() != "x86_64",
     reason="the ABI was written down for x86_64; allowed in CI")
 
@@ -33,6 +43,7 @@ def compare(baselines, place):
     return changes
 
 
+@written_here
 def test_the_abi_is_the_one_that_was_written_down(place):
     run(os.path.join(ABI, "renew"), BUILD, place)
     changes = compare(ABI, place)
@@ -42,6 +53,7 @@ def test_the_abi_is_the_one_that_was_written_down(place):
     assert source("libwm/abi/constants").splitlines() == now, HINT
 
 
+@written_here
 @pytest.mark.parametrize("library, old, new, found", [
     (0, r"(?s)('wm_leader'.*?)'192'(.*?)'224'", r"\1'224'\2'192'", "wm_leader"),
     (0, r"\bwm_beat_at\b", "wm_beat_gone", "wm_beat_gone"),
@@ -58,3 +70,51 @@ def test_a_break_is_found(place, library, old, new, found):
         with open(os.path.join(place, name), "w", encoding="utf-8") as f:
             f.write(text)
     assert found in compare(place, ABI)
+
+
+# --- a later version ----------------------------------------------------------
+
+SANITIZED = "-fsanitize=address"
+
+
+@pytest.fixture(scope="module", name="versions")
+def make_versions(tmp_path_factory):
+    """{name: folder} of both, each with its libraries and a program of it."""
+    folders = {}
+    for name in later.VERSIONS:
+        folder = folders[name] = str(tmp_path_factory.mktemp(name))
+        later.build(folder, name, SANITIZED)
+        later.build_monitor(folder, SANITIZED)
+        run("g++", SANITIZED, "-std=c++20", "-D_GNU_SOURCE",
+            *(f"-I{x}" for x in (folder, f"{folder}/monitor", f"{ROOT}/cpp",
+                                 f"{ROOT}/test/support")),
+            *glob.glob(f"{ROOT}/test/unit/*facade*.cpp"),
+            f"{BUILD}/test/libwm-test-support.a", "-o", f"{folder}/program",
+            "-Wl,--wrap=wm_monitor_create",
+            f"-L{folder}/monitor", f"-L{folder}", "-lwm-monitor", "-lwm",
+            "-lcmocka", "-pthread")
+    return folders
+
+
+@pytest.mark.parametrize("program, monitor, library",
+                         itertools.product(later.VERSIONS, repeat=3))
+def test_a_program_runs_with_a_monitor_and_a_library_of_any_version(
+        versions, program, monitor, library):
+    command = f"{versions[program]}/program"
+    paths = [f"{versions[monitor]}/monitor", versions[library]]
+    env = {"LD_LIBRARY_PATH": ":".join(paths)}
+    loaded = run("ldd", command, **env)
+    assert f"{paths[0]}/libwm-monitor.so.1" in loaded
+    assert f"{paths[1]}/libwm.so.1" in loaded
+    process = subprocess.Popen([command], env={**os.environ, **env})
+    try:
+        assert process.wait() == 0
+    finally:        # AddressSanitizer ends it where it stands
+        leftovers.remove(glob.glob(f"/dev/shm/wm.*-{process.pid}.*"))
+
+
+def test_every_public_struct_that_grows_begins_with_its_size():
+    header = source("libwm/wm.h")
+    listed = {"wm_generation_info", "wm_worker_info", "wm_log_entry"}
+    for name in set(later.public_structs(header)) - listed:
+        assert f"\nstruct {name} {{\n    uint32_t size;" in header, name

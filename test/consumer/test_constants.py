@@ -87,8 +87,7 @@ static int attach(uint32_t capacity, uint32_t entries, int length)
         .size = sizeof(options), .instance = memset(name, 'x', length),
         .directory = ".", .capacity = capacity, .log_entries = entries};
     struct wm_node *node;
-    int result = wm_node_attach(&options, &node);
-    return result == 0 ? wm_node_release(node) : result;
+    return wm_node_attach(&options, &node);
 }
 int main(void)
 {

@@ -7,55 +7,51 @@ its header, or a header alone."""
 import glob
 import os
 import re
-from collections import namedtuple
 
 import pytest
 
-from conftest import BUILD, declarations, names, run, source
+from conftest import BUILD, HEADERS, declarations, names, run, source
 
-# A list: its README's folder and section, the folder of its files, and which
-# these are.
-List = namedtuple("List", "readme section folder files")
-C_LISTS = [List(x, "#", x, "*.[ch]") for x in ("libwm", "libwm/monitor")]
-CPP_LISTS = [List("cpp", "The order of the headers", "cpp", "**/*.hpp"),
-             List("cpp", "wmctl\n", "cpp/tools", "*.[ch]pp")]
-LISTS = pytest.mark.parametrize("listed", C_LISTS + CPP_LISTS,
-                                ids=lambda x: x.folder)
-PUBLIC = ("libwm/wm.h", "libwm/monitor/wm_monitor.h")
+# A list: its README's folder and section, and its files.
+LISTS = {"libwm": ("libwm", "#", "*.[ch]"),
+         "libwm/monitor": ("libwm/monitor", "#", "*.[ch]"),
+         "cpp": ("cpp", "The order of the headers", "**/*.hpp"),
+         "cpp/tools": ("cpp", "wmctl\n", "*.[ch]pp")}
+FOLDERS = pytest.mark.parametrize("folder", LISTS)
 
 
-def order(listed):
+def order(folder):
     """The parts, lowest first. A line may have several that are alike."""
-    (text,) = [x for x in source(listed.readme, "README.md").split("\n## ")
-               if x.startswith(listed.section)]
+    readme, section, _ = LISTS[folder]
+    (text,) = [x for x in source(readme, "README.md").split("\n## ")
+               if x.startswith(section)]
     found = []
     for line in re.findall(r"^    (\S.*)$", text, re.M):
         found += re.sub(r"\.h(pp)?\b", "", line.split("  ")[0]).split()
     return found
 
 
-def files(listed):
+def files(folder):
     """The files by their part."""
     found = {}
-    for path in names(f"{listed.folder}/{listed.files}"):
-        part = os.path.splitext(os.path.relpath(path, listed.folder))[0]
-        if path not in PUBLIC and not (
-                part.startswith(("tools/", "example/"))):
+    for path in names(f"{folder}/{LISTS[folder][2]}"):
+        part = os.path.splitext(os.path.relpath(path, folder))[0]
+        if path not in HEADERS and not part.startswith(("tools/", "example/")):
             found.setdefault(part, []).append(path)
     return found
 
 
-@LISTS
-def test_each_source_has_its_place_in_the_order(listed):
-    assert sorted(files(listed)) == sorted(order(listed))
+@FOLDERS
+def test_each_source_has_its_place_in_the_order(folder):
+    assert sorted(files(folder)) == sorted(order(folder))
 
 
-@LISTS
-def test_no_file_includes_a_later_one(listed):
-    parts = order(listed)
-    suffix = "hpp" if listed in CPP_LISTS else "h"
+@FOLDERS
+def test_no_file_includes_a_later_one(folder):
+    parts = order(folder)
+    suffix = "hpp" if folder.startswith("cpp") else "h"
     seen = 0
-    for part, paths in files(listed).items():
+    for part, paths in files(folder).items():
         later = set(parts[parts.index(part) + 1:])
         for path in paths:
             included = set(re.findall(
@@ -70,12 +66,12 @@ def symbols(path, option):
     return {line.split()[-1] for line in out.splitlines() if line}
 
 
-@pytest.mark.parametrize("listed", C_LISTS, ids=lambda x: x.folder)
-def test_no_object_refers_to_a_later_one(listed):
+@pytest.mark.parametrize("folder", ["libwm", "libwm/monitor"])
+def test_no_object_refers_to_a_later_one(folder):
     """Also through the public header: the objects know no difference."""
-    parts = order(listed)
+    parts = order(folder)
     found = {os.path.basename(o).split(".")[0]: o for o in glob.glob(
-        f"{BUILD}/{listed.folder}/libwm*.so.*.p/*.o")}
+        f"{BUILD}/{folder}/libwm*.so.*.p/*.o")}
     assert set(found) <= set(parts) and len(found) > 4
     home = {s: part for part, o in found.items()
             for s in symbols(o, "--defined-only")}

@@ -48,7 +48,8 @@ def test_the_reference_names_all_that_is_public(reference):
     """In C++ Doxygen itself finds that."""
     text = "".join(map(without_comments, HEADERS))
     found = set(re.findall(r"\b(?:WM_[A-Z_]+|wm_\w+)\b", text))
-    found -= {"WM_H", "WM_MONITOR_H", *re.findall(r"^struct (\w+);", text, re.M)}
+    found -= {"WM_H", "WM_MONITOR_H",
+              *re.findall(r"^struct (\w+);", text, re.M)}
     assert len(found) > 100 and len(reference) > 300
     assert sorted(found - set(reference)) == []
 
