@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""The man page says what the program does, all of it and nothing else."""
+"""The man page says what the program does, all of it and nothing else; and
+wmctl beside a real nginx, in all that it goes through."""
 
 import os
 import re
@@ -10,9 +11,10 @@ import subprocess
 import pytest
 
 import conf
+import proc
 import wmctl
 
-HELP = wmctl.Command()
+DEFAULT = wmctl.Command()     # of /dev/shm, where other nodes may be, too
 
 
 def source(path):
@@ -43,13 +45,13 @@ def options_of(text):
 
 def options_in_help(*command):
     found = re.findall(r"^  (?:(-\w), ?)?(--[\w-]+)",
-                       HELP.text(*command, "--help"), re.M)
+                       DEFAULT.text(*command, "--help"), re.M)
     return {x for x in found if x[1] != "--help"}
 
 
 def test_every_option_and_command_of_the_help_stands_in_the_page():
-    (commands,) = re.findall(r"^Commands:\n((?:  .*\n)+)", HELP.text("--help"),
-                             re.M)
+    (commands,) = re.findall(r"^Commands:\n((?:  .*\n)+)",
+                             DEFAULT.text("--help"), re.M)
     assert set(re.findall(r"^  (\w+)", commands, re.M)) == COMMANDS
     options = options_in_help()
     assert options | {("-h", "--help")} == options_of(section("OPTIONS"))
@@ -71,15 +73,15 @@ def test_every_exit_status_of_the_help_stands_in_the_page():
     def beginnings(pattern, text):
         return [(code, re.split("[.:;,]", what.replace("*", "").lower())[0])
                 for code, what in re.findall(pattern, text, re.M)]
-    helped = beginnings(r"^  (\d)  (.*)", HELP.text("--help"))
+    helped = beginnings(r"^  (\d)  (.*)", DEFAULT.text("--help"))
     assert helped == beginnings(r"^\*(\d)\*\n\t(.*)", section("EXIT STATUS"))
     assert [int(code) for code, _ in helped] == list(range(wmctl.FAILED + 1))
 
 
 def test_every_default_stands_in_the_page():
-    assert " DIR=/dev/shm " in HELP.text("--help")
+    assert " DIR=/dev/shm " in DEFAULT.text("--help")
     assert "_/dev/shm_" in section("OPTIONS")
-    assert " S=30 " in HELP.text("wait", "--help")
+    assert " S=30 " in DEFAULT.text("wait", "--help")
     assert " 30 if not given" in described("wait")
 
 
@@ -164,3 +166,50 @@ def test_the_readmes_commands_are_understood(place, master):
             x.until(lambda out: out, "output")
             x.signal("TERM")
         assert x.end()[0] in (wmctl.OK, -signal.SIGTERM)
+
+
+# --- beside nginx -------------------------------------------------------------
+
+def states(shown, generation):
+    """{pid: state} of one generation."""
+    return {w["pid"]: w["state"] for g in shown["generations"]
+            if g["id"] == generation for w in g["workers"]}
+
+
+def test_a_running_server_is_shown_in_a_reload_a_crash_and_its_end(make):
+    n = make(opts={"name": conf.own("test-wmctl")}).start()
+    (name,) = n.instances
+    (file,) = map(os.path.basename, n.segments())
+
+    def show():
+        return DEFAULT.json("show", name)
+
+    shown = show()
+    assert shown["live"] and shown["file"] == file and shown["current"] == 1
+    assert states(shown, 1) == dict.fromkeys(n.current(), "live")
+    (g,) = shown["generations"]
+    assert (g["master"], g["state"], g["reason"]) == (
+        n.master, "active", "start")
+    (count,) = [x["count"] for x in DEFAULT.json("list")["nodes"]
+                if x["file"] == file]
+    assert count["live"] == 2
+    held = n.drain()
+    shown = show()
+    assert [g["id"] for g in shown["generations"]] == [2, 1]
+    assert states(shown, 1) == dict.fromkeys(held, "draining")
+    assert states(shown, 2) == dict.fromkeys(n.current(), "live")
+    n.let_go(held)
+    pid = n.started(2)[0]
+    n.replace(pid)
+    n.wait_up()
+    assert states(show(), 2) == {
+        pid: "crashed", **dict.fromkeys(n.current(), "live")}
+    everybody = [n.master, *n.workers()]
+    n.pause(everybody)      # or a worker might notice its master's end
+    proc.kill(*everybody)
+    n.master = None
+    shown = show()
+    assert not shown["live"] and shown["count"]["gone"] == 2
+    assert DEFAULT.text("gc", name) == f"{file}: unlinked\n"
+    assert not n.segments()
+    n.complete = False

@@ -235,7 +235,8 @@ def test_what_cannot_be_read_is_a_row_that_says_so(place):
 def test_a_node_without_generations_is_listed_however_long_its_name(place):
     instance = "long".ljust(63, "n")
     master = place.node(instance)
-    assert rows(place.text("list")) == [[instance, "live", "-", *"000000", master.file]]
+    assert rows(place.text("list")) == [
+        [instance, "live", "-", *"000000", master.file]]
     assert place.json("list")["nodes"][0]["current"] is None
 
 
