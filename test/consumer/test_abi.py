@@ -100,13 +100,9 @@ def make_versions(tmp_path_factory):
                          itertools.product(later.VERSIONS, repeat=3))
 def test_a_program_runs_with_a_monitor_and_a_library_of_any_version(
         versions, program, monitor, library):
-    command = f"{versions[program]}/program"
-    paths = [f"{versions[monitor]}/monitor", versions[library]]
-    env = {"LD_LIBRARY_PATH": ":".join(paths)}
-    loaded = run("ldd", command, **env)
-    assert f"{paths[0]}/libwm-monitor.so.1" in loaded
-    assert f"{paths[1]}/libwm.so.1" in loaded
-    process = subprocess.Popen([command], env={**os.environ, **env})
+    path = f"{versions[monitor]}/monitor:{versions[library]}"
+    process = subprocess.Popen([f"{versions[program]}/program"],
+                               env={**os.environ, "LD_LIBRARY_PATH": path})
     try:
         assert process.wait() == 0
     finally:        # AddressSanitizer ends it where it stands

@@ -118,25 +118,16 @@ def test_an_output_that_is_full_or_closed_is_a_failure(place, args, output,
 
 # --- any bytes ----------------------------------------------------------------
 
-@pytest.fixture
-def chance():
-    seed = int(os.environ.get("WM_SEED", random.randrange(1, 1 << 30)))
-    print(f"WM_SEED={seed}")
-    return random.Random(seed)
-
-
-@pytest.fixture
-def mutated(place, chance):
-    """Makes a segment of a seed of the fuzz target with some words changed,
-    seldom in its constants, which are those of a node of the seeds'
+def mutations(place, chance):
+    """Segments without end, each of a seed of the fuzz target with some words
+    changed, seldom in its constants, which are those of a node of the seeds'
     geometry."""
     node = place.node(capacity=4, log_entries=4)
     with open(place.path(node.file), "rb") as f:
         constants = f.read(CONSTANTS)
     node.release()
     seeds = sorted(glob.glob(os.path.join(conf.ROOT, "test/fuzz/seeds/*")))
-
-    def maker():
+    while True:
         with open(chance.choice(seeds), "rb") as f:
             data = bytearray(constants + f.read()[8 + CONSTANTS:])
         for _ in range(chance.choice((0, 1, 10, 400))):
@@ -144,8 +135,7 @@ def mutated(place, chance):
             at = chance.randrange(first, len(data) - 7) & ~7
             value = chance.choice((0, (1 << 64) - 1, chance.getrandbits(64)))
             struct.pack_into("<Q", data, at, value)
-        return bytes(data)
-    return maker
+        yield bytes(data)
 
 
 def ask(place, *command):
@@ -161,14 +151,18 @@ def ask(place, *command):
     return done.returncode
 
 
-def test_wmctl_answers_while_the_bytes_change(place, mutated, chance):
-    name = place.stray(mutated(), "demo")
+def test_wmctl_answers_while_the_bytes_change(place):
+    seed = int(os.environ.get("WM_SEED", random.randrange(1, 1 << 30)))
+    print(f"WM_SEED={seed}")
+    chance = random.Random(seed)
+    segments = mutations(place, chance)
+    name = place.stray(next(segments), "demo")
     ended = threading.Event()
 
     def scribble():
         with open(place.path(name), "r+b", buffering=0) as f:
             while not ended.is_set():
-                data = mutated()
+                data = next(segments)
                 at = chance.choice((CONSTANTS, chance.randrange(len(data))))
                 f.seek(at)
                 f.write(data[at:])
