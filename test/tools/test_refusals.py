@@ -94,6 +94,14 @@ def test_another_users_segment_is_denied_and_the_line_says_whose_it_is(public):
     assert "denied" in public.nobody.text("list")
 
 
+def test_what_another_user_has_made_is_denied_also_where_it_can_be_read(
+        public):
+    name = public.dead()
+    os.chmod(public.path(name), 0o644)
+    os.chown(public.path(name), 1, 1)
+    assert name in public.nobody.refuses(DENIED, "show", "demo")
+
+
 def test_what_is_forbidden_while_it_is_followed_is_not_called_dead(public):
     master = public.node(mode=0o644)
     master.begin()
