@@ -14,6 +14,7 @@
 #include "watch.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <sched.h>
 
 #define LIVES 6
@@ -27,7 +28,6 @@
 #define MAGIC UINT32_C(0x67756573)
 #define FREED 0xa5 /* overwrites freed memory */
 
-static struct watch watch;
 static atomic_int wrong;
 static atomic_bool over;      /* this life */
 static atomic_ullong looks;   /* of readers */
@@ -182,7 +182,7 @@ static void live(struct process *master, bool dies, unsigned calls)
         workers[i] = process_fork(master);
         call_begin(workers[i], do_churn, 1);
     }
-    await(watch_look(&watch).live == 1);
+    await(watch_look().live == 1);
     for (int i = 0; i < FORKS; i++) {
         assert_check(looks_and_destroys, NULL);
     }
@@ -199,12 +199,12 @@ static void live(struct process *master, bool dies, unsigned calls)
     }
     if (dies) {
         process_kill(master);
-        await(watch_look(&watch).error == -ESRCH);
+        await(watch_look().error == -ESRCH);
     } else {
         assert_ok(call(master, do_end_well, 1));
         /* A look for segments every 2 ms may have kept this life from
          * unlinking its own, or the dead one before it: the next does. */
-        await(watch_look(&watch).live == 0);
+        await(watch_look().live == 0);
     }
 }
 
@@ -220,7 +220,7 @@ EMPTY_NODE_TEST(readers_subscribers_and_forks_over_a_node_that_churns)
     print_message("# WM_SEED=%u\n", seed);
     node_give_up();
     new_processes(masters, LIVES); /* before there are threads */
-    watch_begin(&watch, test_instance, NULL, 2);
+    watch_begin(2);
     for (int i = 0; i < LIVES; i++) {
         over = false;
         for (int k = 0; k < THREADS; k++) {
@@ -236,8 +236,8 @@ EMPTY_NODE_TEST(readers_subscribers_and_forks_over_a_node_that_churns)
         }
     }
     print_message("# %llu looks, %llu views, %llu calls\n", looks,
-                  (unsigned long long)watch_look(&watch).number, answers);
-    watch_end(&watch);
+                  (unsigned long long)watch_look().number, answers);
+    watch_end();
     assert_int_equal(wrong, 0);
     assert_true(looks > 0 && answers > 0);
 }

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The subscriber checks every view and that none was left out. */
-
 #include "watch.h"
 
-#include "processes.h"
-
-#include <sys/syscall.h>
+struct watch watch;
 
 int watch_check(const struct wm_view *v)
 {
@@ -26,55 +22,74 @@ int watch_check(const struct wm_view *v)
 }
 
 static void be_told(const struct wm_view *before, const struct wm_view *now,
-                    void *argument)
+                    UNUSED void *argument)
 {
-    struct watch *w = argument;
-
-    w->wrong += watch_check(before) + watch_check(now) +
-                (now->number != before->number + 1) +
-                (w->last != 0 && before->number != w->last);
-    w->unsettled += now->unsettled != 0;
-    w->last = now->number;
+    watch.wrong += watch_check(before) + watch_check(now) +
+                   (now->number != before->number + 1) +
+                   (watch.last != 0 && before->number != watch.last);
+    watch.unsettled += now->unsettled != 0;
+    watch.last = now->number;
 }
 
-void watch_begin(struct watch *w, const char *instance, const char *directory,
-                 uint32_t check_ms)
+static void subscribe(void)
+{
+    assert_ok(wm_monitor_subscribe(watch.monitor, be_told, NULL,
+                                   &watch.subscription));
+}
+
+void watch_begin(uint32_t check_ms)
 {
     const struct wm_monitor_options options = {.size = sizeof(options),
                                                .check_ms = check_ms};
 
-    memset(w, 0, sizeof(*w));
-    assert_ok(wm_monitor_create(instance, directory, &options, &w->monitor));
-    assert_ok(wm_monitor_subscribe(w->monitor, be_told, w, &w->subscription));
+    memset(&watch, 0, sizeof(watch));
+    assert_ok(wm_monitor_create(test_instance, NULL, &options, &watch.monitor));
+    subscribe();
 }
 
-void watch_node(struct watch *w)
+void watch_end(void)
 {
-    watch_begin(w, test_instance, NULL, WATCH_NEVER);
+    assert_ok(wm_monitor_destroy(watch.monitor));
+    watch.monitor = NULL;
+    assert_int_equal(watch.wrong, 0);
 }
 
-void watch_end(struct watch *w)
+int watch_set_up(void **state)
 {
-    assert_ok(wm_monitor_unsubscribe(w->subscription));
-    assert_ok(wm_monitor_destroy(w->monitor));
-    assert_int_equal(w->wrong, 0);
+    const int error = node_set_up(state);
+
+    watch_begin(WATCH_NEVER);
+    return error;
 }
 
-void watch_come_last(struct watch *w)
+int watch_tear_down(void **state)
 {
-    assert_ok(wm_monitor_unsubscribe(w->subscription));
-    w->last = 0; /* there may be a gap */
-    assert_ok(wm_monitor_subscribe(w->monitor, be_told, w, &w->subscription));
+    const int error = wm_monitor_destroy(watch.monitor);
+
+    watch.monitor = NULL;
+    return node_tear_down(state) != 0 || error != 0 || watch.wrong != 0;
 }
 
-void watch_await_told(struct watch *w, uint64_t number)
+void watch_await_told(uint64_t number)
 {
-    await(w->last >= number);
+    await(watch.last >= number);
 }
 
-struct watch_seen watch_look(const struct watch *w)
+void watch_change(void)
 {
-    const struct wm_view *v = wm_monitor_view_begin(w->monitor);
+    const uint64_t number = watch_look().number;
+
+    assert_ok(wm_monitor_unsubscribe(watch.subscription));
+    watch.last = 0; /* there may be a gap */
+    subscribe();
+    watch.changes++;
+    begin();
+    watch_await_told(number + 1);
+}
+
+struct watch_seen watch_look(void)
+{
+    const struct wm_view *v = wm_monitor_view_begin(watch.monitor);
     struct watch_seen seen = {.number = v->number,
                               .live = v->live,
                               .error = v->error,
@@ -105,70 +120,4 @@ void watch_await_asleep(pid_t thread)
     int looks = 0;
 
     await((looks = is_asleep_or_gone(thread) ? looks + 1 : 0) == 5);
-}
-
-/* ---------------------------------------------------------------- the gate */
-
-void gate_pass(const struct wm_view *before, UNUSED const struct wm_view *now,
-               void *argument)
-{
-    const struct timespec pause = {.tv_nsec = 1000000};
-    struct gate *g = argument;
-
-    g->before = before;
-    while (!g->is_open) {
-        nanosleep(&pause, NULL);
-    }
-    g->is_left = true;
-}
-
-void gate_create(struct gate *g)
-{
-    memset(g, 0, sizeof(*g));
-    assert_ok(wm_monitor_create(test_instance, NULL, NULL, &g->monitor));
-}
-
-void gate_enter(struct gate *g)
-{
-    assert_ok(wm_monitor_subscribe(g->monitor, gate_pass, g, &g->subscription));
-    begin();
-    await(g->before != NULL);
-}
-
-int gate_unsubscribe(struct gate *g)
-{
-    return wm_monitor_unsubscribe(g->subscription);
-}
-
-int gate_destroy(struct gate *g)
-{
-    return wm_monitor_destroy(g->monitor);
-}
-
-static gate_wait_fn *waits_by; /* of the thread that is started last */
-
-static void *wait_in_a_thread(void *argument)
-{
-    struct gate *g = argument;
-
-    g->waiter = (int)syscall(SYS_gettid);
-    g->seen = waits_by(g) == 0 && g->is_left;
-    return NULL;
-}
-
-void gate_wait(struct gate *g, gate_wait_fn *wait)
-{
-    waits_by = wait;
-    assert_ok(pthread_create(&g->thread, NULL, wait_in_a_thread, g));
-    await(g->waiter != 0);
-    watch_await_asleep((pid_t)g->waiter);
-}
-
-void gate_open(struct gate *g)
-{
-    g->is_open = true;
-    if (g->waiter != 0) {
-        pthread_join(g->thread, NULL);
-        assert_true(g->seen);
-    }
 }

@@ -3,12 +3,12 @@
 
 /* The monitor: what a view tells, and when there is a new one; which
  * subscribers are told and in what order, as they come and go, also in their
- * own calls; what waits for the end of a call; how the thread ends. */
+ * own calls; how the thread ends. */
 
 #include "inside.h"
 #include "watch.h"
 
-static struct watch watch;
+#include <pthread.h>
 
 /* ------------------------------------------------------------------- views */
 
@@ -20,11 +20,10 @@ NODE_TEST(the_first_view_is_there_when_create_returns)
 
     call(a, do_stand, 0);
     wm_node_describe(node, &info);
-    watch_node(&watch);
+    watch_begin(WATCH_NEVER);
     v = wm_monitor_view_begin(watch.monitor);
     assert_int_equal(v->number, 1);
     assert_int_equal(v->live, 1);
-    assert_int_equal(v->error, 0);
     assert_int_equal(v->unsettled, 0);
     assert_int_equal(v->epoch, wm_epoch(node));
     assert_string_equal(v->name, info.name);
@@ -36,34 +35,31 @@ NODE_TEST(the_first_view_is_there_when_create_returns)
     assert_int_equal(v->generations[0].state, WM_GENERATION_ACTIVE);
     assert_int_equal(v->leader->pid, a->pid);
     wm_monitor_view_end(v);
-    watch_end(&watch);
+    watch_end();
 }
 
-EMPTY_NODE_TEST(each_change_makes_a_view)
+WATCH_TEST(each_change_makes_a_view)
 {
     struct process *a = new_process();
 
-    watch_node(&watch);
     begin();
     call(a, do_join, 1);
-    await(watch_look(&watch).state == WM_JOINING);
+    await(watch_look().state == WM_JOINING);
     call(a, do_start, 0);
-    await(watch_look(&watch).state == WM_LIVE);
+    await(watch_look().state == WM_LIVE);
     call(a, do_stand, 0);
-    await(watch_look(&watch).leader == a->pid);
+    await(watch_look().leader == a->pid);
     call(a, do_drain, 0);
-    await(watch_look(&watch).state == WM_DRAINING);
+    await(watch_look().state == WM_DRAINING);
     call(a, do_leave, 0);
-    await(watch_look(&watch).workers == 0);
-    watch_await_told(&watch, watch_look(&watch).number);
-    assert_true(watch_look(&watch).number >= 6);
-    watch_end(&watch);
+    await(watch_look().workers == 0);
+    watch_await_told(watch_look().number);
+    assert_true(watch_look().number >= 6);
 }
 
 TEST(bad_arguments_are_refused)
 {
-    static const char long_name[] = "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
-                                    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn";
+    static char long_name[65]; /* one more than there is room for */
     static const char *const names[] = {NULL,  "",    ".n",
                                         "a/n", "a n", long_name};
     const struct wm_monitor_options small = {.size = 4};
@@ -74,6 +70,7 @@ TEST(bad_arguments_are_refused)
     struct wm_monitor *m;
     struct wm_subscription *u;
 
+    memset(long_name, 'n', sizeof(long_name) - 1);
     for (size_t i = 0; i < COUNT(names); i++) {
         assert_int_equal(wm_monitor_create(names[i], NULL, NULL, &m), -EINVAL);
     }
@@ -86,8 +83,6 @@ TEST(bad_arguments_are_refused)
     assert_ok(wm_monitor_destroy(m));
     assert_ok(wm_monitor_destroy(NULL));
 }
-
-/* --------------------------------------------------------------------- end */
 
 /* At whatever point on its way to sleep the thread is: a wake that comes just
  * before it sleeps is lost, and must be followed by another. Some of so many
@@ -108,36 +103,29 @@ EMPTY_NODE_TEST(destroy_ends_a_thread_that_is_about_to_sleep)
     }
 }
 
-/* ----------------------------------------------------------------- signals */
-
 static void note_mask(UNUSED const struct wm_view *before,
                       UNUSED const struct wm_view *now, void *mask)
 {
     pthread_sigmask(SIG_BLOCK, NULL, mask);
 }
 
-EMPTY_NODE_TEST(the_thread_takes_the_signals_of_faults_alone)
+WATCH_TEST(the_thread_takes_the_signals_of_faults_alone)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,
-                                 SIGTRAP, SIGSYS, SIGABRT};
+    /* And two that nobody can block. */
+    static const int faults[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL, SIGTRAP,
+                                 SIGSYS,  SIGABRT, SIGKILL, SIGSTOP};
     struct wm_subscription *u;
     sigset_t mask, expected;
 
-    watch_node(&watch);
     assert_ok(wm_monitor_subscribe(watch.monitor, note_mask, &mask, &u));
-    watch_come_last(&watch);
-    begin();
-    watch_await_told(&watch, 2);
+    watch_change();
     sigfillset(&expected);
     for (size_t i = 0; i < COUNT(faults); i++) {
         sigdelset(&expected, faults[i]);
     }
-    sigdelset(&expected, SIGKILL);
-    sigdelset(&expected, SIGSTOP);
     for (int i = 1; i < 32; i++) {
         assert_int_equal(sigismember(&mask, i), sigismember(&expected, i));
     }
-    watch_end(&watch);
 }
 
 /* ----------------------------------------------------------------- garbage */
@@ -168,7 +156,7 @@ EMPTY_NODE_TEST(views_of_garbage_are_within_bounds)
     assert_ok(wm_monitor_create(test_instance, NULL, NULL, &watch.monitor));
     for (int round = 0; round < 200; round++) {
         size_t from = round < 100 ? WM_CONSTANTS / sizeof(*words) : 0;
-        uint64_t last = watch_look(&watch).number;
+        uint64_t last = watch_look().number;
 
         for (size_t i = from; i < count; i++) {
             words[i] = (uint64_t)random() << 40 ^ (uint64_t)random() << 20 ^
@@ -178,6 +166,7 @@ EMPTY_NODE_TEST(views_of_garbage_are_within_bounds)
         await(check_bounds() > last);
     }
     assert_ok(wm_monitor_destroy(watch.monitor));
+    watch.monitor = NULL;
 }
 
 /* ------------------------------------------------------------- subscribers */
@@ -185,26 +174,22 @@ EMPTY_NODE_TEST(views_of_garbage_are_within_bounds)
 #define SUBSCRIBERS 4
 
 /* Each counts its calls, and does to another what it was told to. */
-struct subscriber {
+static struct subscriber {
     struct wm_subscription *subscription;
     int calls;
     int order; /* when it was called last */
     void (*act)(struct subscriber *self);
-};
-
-static struct subscriber all[SUBSCRIBERS];
+} all[SUBSCRIBERS];
 static int last_order;
 
 /* A change is ordered before its calls by the segment, mapped twice, and a
- * futex: the sanitizer sees none of it, and is given this number. */
-static atomic_int changes;
-
+ * futex: the sanitizer sees none of it, and is given the number of changes. */
 static void be_told(UNUSED const struct wm_view *before,
                     UNUSED const struct wm_view *now, void *argument)
 {
     struct subscriber *s = argument;
 
-    s->calls += changes > 0;
+    s->calls += watch.changes > 0;
     s->order = ++last_order;
     if (s->act != NULL) {
         s->act(s);
@@ -228,48 +213,33 @@ static void gather(int n)
 {
     memset(all, 0, sizeof(all));
     last_order = 0;
-    watch_node(&watch);
     for (int i = 0; i < n; i++) {
         subscribe(&all[i]);
     }
 }
 
-/* One change makes one view; all that are subscribed are told, and the watch
- * after them. */
-static void change(void)
-{
-    uint64_t number = watch_look(&watch).number;
-
-    watch_come_last(&watch);
-    changes++;
-    begin();
-    watch_await_told(&watch, number + 1);
-}
-
 /* A digit for each. */
-static void expect_calls(const char *calls)
+static void change_and_expect_calls(const char *calls)
 {
+    watch_change();
     for (int i = 0; i < SUBSCRIBERS; i++) {
         assert_int_equal(all[i].calls, calls[i] - '0');
     }
 }
 
-EMPTY_NODE_TEST(subscribers_are_told_in_their_order_until_they_leave)
+WATCH_TEST(subscribers_are_told_in_their_order_until_they_leave)
 {
     gather(3);
-    change();
+    change_and_expect_calls("1110");
     for (int i = 0; i < 3; i++) {
         assert_int_equal(all[i].order, i + 1);
     }
     unsubscribe(&all[1]);
-    change();
-    expect_calls("2120");
+    change_and_expect_calls("2120");
     unsubscribe(&all[2]);
     unsubscribe(&all[0]);
     subscribe(&all[1]);
-    change();
-    expect_calls("2220");
-    watch_end(&watch); /* and with it the subscription that is left */
+    change_and_expect_calls("2220");
 }
 
 static void unsubscribe_first_and_third(struct subscriber *self)
@@ -279,6 +249,14 @@ static void unsubscribe_first_and_third(struct subscriber *self)
     self->act = NULL;
 }
 
+WATCH_TEST(one_that_another_unsubscribes_in_a_call_is_called_no_more)
+{
+    gather(4);
+    all[1].act = unsubscribe_first_and_third;
+    change_and_expect_calls("1101");
+    change_and_expect_calls("1202");
+}
+
 /* Its own link is stale by then: the walk must not follow it. */
 static void unsubscribe_with_the_next(struct subscriber *self)
 {
@@ -286,38 +264,12 @@ static void unsubscribe_with_the_next(struct subscriber *self)
     unsubscribe(self + 1);
 }
 
-EMPTY_NODE_TEST(one_that_is_unsubscribed_in_a_call_is_called_no_more)
+WATCH_TEST(one_that_unsubscribes_itself_and_the_next_ends_the_calls_of_both)
 {
-    static const struct {
-        const char *name, *once, *twice; /* and the calls */
-        void (*acts[SUBSCRIBERS])(struct subscriber *self);
-    } cases[] = {
-        {"by another one's, before it and after it",
-         "1101",
-         "1202",
-         {NULL, unsubscribe_first_and_third}},
-        {"by its own, as all the others do",
-         "1111",
-         "1111",
-         {unsubscribe, unsubscribe, unsubscribe, unsubscribe}},
-        {"by its own, which ends the next one as well",
-         "1101",
-         "2102",
-         {NULL, unsubscribe_with_the_next}},
-    };
-
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        print_message("# %s\n", cases[i].name);
-        gather(SUBSCRIBERS);
-        for (int k = 0; k < SUBSCRIBERS; k++) {
-            all[k].act = cases[i].acts[k];
-        }
-        change();
-        expect_calls(cases[i].once);
-        change();
-        expect_calls(cases[i].twice);
-        watch_end(&watch);
-    }
+    gather(4);
+    all[1].act = unsubscribe_with_the_next;
+    change_and_expect_calls("1101");
+    change_and_expect_calls("2102");
 }
 
 static void subscribe_the_next(struct subscriber *self)
@@ -328,43 +280,12 @@ static void subscribe_the_next(struct subscriber *self)
 }
 
 /* Else a subscriber that subscribes would keep the round from ending. */
-EMPTY_NODE_TEST(one_that_subscribes_in_a_call_is_told_of_the_next_view)
+WATCH_TEST(one_that_subscribes_in_a_call_is_told_of_the_next_view)
 {
     gather(1);
     all[0].act = subscribe_the_next;
-    change();
-    expect_calls("1000");
-    change();
-    expect_calls("2100");
-    watch_end(&watch);
-}
-
-/* ----------------------------------------------------------------- waiting */
-
-/* So does the end of a subscription, as monitor_fork.c shows. */
-EMPTY_NODE_TEST(destroy_waits_for_a_call_that_is_running)
-{
-    struct gate g;
-
-    gate_create(&g);
-    gate_enter(&g);
-    gate_wait(&g, gate_destroy);
-    gate_open(&g);
-}
-
-NODE_TEST(destroy_waits_for_views_that_have_begun)
-{
-    struct gate g;
-    const struct wm_view *v;
-
-    new_worker(generation);
-    gate_create(&g);
-    v = wm_monitor_view_begin(g.monitor);
-    gate_wait(&g, gate_destroy);
-    assert_int_equal(watch_check(v), 0);
-    g.is_left = true;
-    wm_monitor_view_end(v);
-    gate_open(&g);
+    change_and_expect_calls("1000");
+    change_and_expect_calls("2100");
 }
 
 static int refused;
@@ -376,18 +297,15 @@ static void try_to_destroy(UNUSED const struct wm_view *before,
     refused = wm_monitor_destroy(watch.monitor);
 }
 
-EMPTY_NODE_TEST(what_would_wait_for_itself_is_refused)
+WATCH_TEST(what_would_wait_for_itself_is_refused)
 {
     struct wm_subscription *u;
-    const struct wm_view *v;
+    const struct wm_view *v = wm_monitor_view_begin(watch.monitor);
 
-    watch_node(&watch);
-    v = wm_monitor_view_begin(watch.monitor);
     assert_ok(wm_monitor_subscribe(watch.monitor, try_to_destroy, NULL, &u));
     assert_int_equal(wm_monitor_unsubscribe(u), -EDEADLK);
     assert_int_equal(wm_monitor_destroy(watch.monitor), -EDEADLK);
     wm_monitor_view_end(v);
-    change();
+    watch_change();
     assert_int_equal(refused, -EDEADLK);
-    watch_end(&watch);
 }

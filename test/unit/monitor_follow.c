@@ -2,25 +2,45 @@
  * Copyright The libwm authors */
 
 /* Which segment a monitor follows: from one life of a node to the next, past
- * what is dead or no segment at all, and what it says where there is none. */
+ * what is dead or no segment at all, and what it says where there is none; and
+ * when it checks that, to the millisecond, also where memory or descriptors are
+ * short. */
 
+#include "clock.h"
 #include "inside.h"
 #include "watch.h"
 
-#include <stdatomic.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 
-static struct watch w;
+#define PATH_SIZE 200
 
-/* The linker has each check go through here, to be counted; the next one has a
- * descriptor open until another thread sleeps, if that is wanted. */
-static atomic_int checks;
+#define FOLLOW_TEST(name) TEST_WITH(node_set_up, tear_down, name)
+
+static int tear_down(void **state)
+{
+    fake_clock.frozen_ms = 0;
+    return watch_tear_down(state);
+}
+
+/* -------------------------------------------------------------- in between */
+
+/* The linker has these calls go through here, to be counted, and for memory to
+ * be refused. */
+static atomic_int checks; /* whether anybody lives, so far */
+static atomic_int rests;  /* on the node's epoch */
+static _Atomic uint32_t rest_ms;
+static atomic_bool no_memory;
+static atomic_int refused;
+
+/* The next check has a descriptor open until another thread sleeps. */
 static atomic_bool hold;
 static atomic_int held;
 static pid_t forker;
 
 __typeof__(wm_node_list) __real_wm_node_list, __wrap_wm_node_list;
+__typeof__(wm_wait) __real_wm_wait, __wrap_wm_wait;
+__typeof__(malloc) __real_malloc, __wrap_malloc;
 
 int __wrap_wm_node_list(const char *instance, const char *directory,
                         wm_node_entry_fn *tell, void *argument)
@@ -36,6 +56,22 @@ int __wrap_wm_node_list(const char *instance, const char *directory,
     }
     checks++;
     return error;
+}
+
+int __wrap_wm_wait(const struct wm_node *n, uint32_t epoch, uint32_t ms)
+{
+    rests++;
+    rest_ms = ms;
+    return __real_wm_wait(n, epoch, ms);
+}
+
+void *__wrap_malloc(size_t size)
+{
+    if (no_memory) {
+        refused++;
+        return NULL;
+    }
+    return __real_malloc(size);
 }
 
 /* So many that have begun after this was called. */
@@ -58,38 +94,38 @@ static struct process *new_life(uint32_t capacity)
 /* There is none to look at, and the view says why. */
 static void await_none(int error)
 {
-    await(watch_look(&w).error == error);
-    assert_int_equal(watch_look(&w).live, 0);
-    assert_int_equal(watch_look(&w).workers, 0);
-    assert_string_equal(watch_look(&w).name, "");
+    await(watch_look().error == error);
+    assert_int_equal(watch_look().live, 0);
+    assert_int_equal(watch_look().workers, 0);
+    assert_string_equal(watch_look().name, "");
 }
 
 /* ------------------------------------------------------- nodes come and go */
 
-EMPTY_NODE_TEST(a_node_is_followed_through_births_deaths_and_ends)
+FOLLOW_TEST(a_node_is_followed_through_births_deaths_and_ends)
 {
     struct watch_seen dead;
     struct process *p;
 
     node_give_up();
-    watch_begin(&w, test_instance, NULL, 100);
+    watch_begin(100);
     await_none(-ENOENT);
     p = new_life(4);
-    await(watch_look(&w).worker == p->pid);
+    await(watch_look().worker == p->pid);
 
     /* Dead: its last state stays to be seen. */
     process_kill(p);
-    await(watch_look(&w).error == -ESRCH);
-    dead = watch_look(&w);
+    await(watch_look().error == -ESRCH);
+    dead = watch_look();
     assert_int_equal(dead.live, 0);
     assert_int_equal(dead.workers, 1);
 
     /* Born again: another segment, which is followed as closely. */
     p = new_life(4);
-    await(watch_look(&w).worker == p->pid);
-    assert_string_not_equal(watch_look(&w).name, dead.name);
+    await(watch_look().worker == p->pid);
+    assert_string_not_equal(watch_look().name, dead.name);
     call(p, do_stand, 0);
-    await(watch_look(&w).leader == p->pid);
+    await(watch_look().leader == p->pid);
 
     /* A clean end leaves nothing. */
     shut_down_last(p, 1);
@@ -103,87 +139,74 @@ EMPTY_NODE_TEST(a_node_is_followed_through_births_deaths_and_ends)
     for (int i = 0; i < 12; i++) {
         assert_ok(call(process_fork(p), do_join, 1));
     }
-    await(watch_look(&w).workers == 13);
-    watch_end(&w);
+    await(watch_look().workers == 13);
 }
 
-/* Its path; or that of the other, where there are two. */
-static char paths[2][200];
-static int path_count;
-
-static void note(const struct wm_node_entry *entry, UNUSED void *argument)
+/* That of the segment that is followed. */
+static void note_path(char path[PATH_SIZE])
 {
-    snprintf(paths[path_count++], sizeof(paths[0]), "/dev/shm/%s", entry->name);
+    snprintf(path, PATH_SIZE, "/dev/shm/%s", watch_look().name);
 }
-
-static void find_paths(void)
-{
-    path_count = 0;
-    assert_ok(wm_node_list(test_instance, NULL, note, NULL));
-}
-
-/* --------------------------------------------------------- several segments */
 
 /* Whichever it is: the other cannot be opened at first. */
-EMPTY_NODE_TEST(of_two_lives_one_is_followed_until_it_ends)
+FOLLOW_TEST(of_two_lives_one_is_followed_until_it_ends)
 {
     struct process *p[2];
-    struct watch late;
+    char paths[2][PATH_SIZE];
 
     node_give_up();
     p[0] = new_life(4);
     p[1] = new_life(4);
-    find_paths();
+    watch_begin(1);
+    note_path(paths[0]);
     for (int i = 0; i < 2; i++) {
+        watch_end();
         assert_ok(chmod(paths[i], 0666));
-        watch_begin(&w, test_instance, NULL, 1);
+        watch_begin(1);
         assert_ok(chmod(paths[i], 0600));
         await_checks(3);
-        assert_string_equal(watch_look(&w).name, strrchr(paths[!i], '/') + 1);
-        assert_int_equal(watch_look(&w).number, 1);
-        if (i == 0) {
-            watch_end(&w);
-        }
+        note_path(paths[!i]);
+        assert_string_not_equal(paths[0], paths[1]);
+        assert_int_equal(watch_look().number, 1);
     }
     process_kill(p[0]);
-    await(watch_look(&w).worker == p[1]->pid);
+    await(watch_look().worker == p[1]->pid);
+    note_path(paths[0]);
+    watch_end();
     /* One that comes now passes the dead one over. */
-    watch_begin(&late, test_instance, NULL, WATCH_NEVER);
-    await(watch_look(&late).worker == p[1]->pid);
-    assert_int_equal(watch_look(&late).number, 1);
-    watch_end(&late);
+    watch_begin(1);
+    assert_int_equal(watch_look().worker, p[1]->pid);
     /* A monitor follows a file that it has open; else the view says why not. */
-    snprintf(paths[0], sizeof(paths[0]), "/dev/shm/%s", watch_look(&w).name);
     assert_ok(chmod(paths[0], 0666));
     await_checks(3);
-    watch_begin(&late, test_instance, NULL, 1);
-    await(watch_look(&late).error == -ENOTSUP);
-    watch_end(&late);
-    await(watch_look(&w).worker == p[1]->pid);
+    assert_int_equal(watch_look().number, 1);
+    watch_end();
+    watch_begin(1);
+    await_none(-ENOTSUP);
+    assert_ok(chmod(paths[0], 0600));
+    await(watch_look().worker == p[1]->pid);
     process_kill(p[1]);
-    await(watch_look(&w).error == -ESRCH);
-    watch_end(&w);
+    await(watch_look().error == -ESRCH);
 }
 
 /* By its name nobody can ask for it any more; it is not called dead, either. */
-EMPTY_NODE_TEST(a_live_node_that_lost_its_name_is_given_up)
+FOLLOW_TEST(a_live_node_that_lost_its_name_is_given_up)
 {
-    static const int errors[] = {-ENOENT, -EBADMSG};
-    char aside[300];
+    char path[PATH_SIZE], aside[PATH_SIZE + 1];
 
     for (int replaced = 0; replaced < 2; replaced++) {
         node_restart(8);
-        find_paths();
-        watch_begin(&w, test_instance, NULL, 1);
+        watch_begin(1);
+        note_path(path);
         if (replaced) {
-            snprintf(aside, sizeof(aside), "%s.", paths[0]);
+            snprintf(aside, sizeof(aside), "%s.", path);
             assert_ok(symlink("/dev/null", aside));
-            assert_ok(rename(aside, paths[0]));
+            assert_ok(rename(aside, path));
         } else {
-            assert_ok(unlink(paths[0]));
+            assert_ok(unlink(path));
         }
-        await_none(errors[replaced]);
-        watch_end(&w);
+        await_none(replaced ? -EBADMSG : -ENOENT);
+        watch_end();
     }
 }
 
@@ -202,7 +225,7 @@ static int litter(int number)
 }
 
 /* Whether the directory names it before the segment or after. */
-EMPTY_NODE_TEST(junk_hides_no_segment)
+FOLLOW_TEST(junk_hides_no_segment)
 {
     struct process *p;
     int before, after;
@@ -213,10 +236,9 @@ EMPTY_NODE_TEST(junk_hides_no_segment)
     assert_ok(call(p, do_live, 4));
     after = litter(1);
     for (int locked = 1; locked >= 0; locked--) {
-        watch_begin(&w, test_instance, NULL, 1);
-        await(watch_look(&w).worker == p->pid);
-        assert_int_equal(watch_look(&w).number, 1);
-        watch_end(&w);
+        watch_begin(1);
+        assert_int_equal(watch_look().worker, p->pid);
+        watch_end();
         if (locked) {
             close(before);
             close(after);
@@ -224,32 +246,31 @@ EMPTY_NODE_TEST(junk_hides_no_segment)
     }
     /* Nor a dead one. */
     process_kill(p);
-    watch_begin(&w, test_instance, NULL, 1);
-    await(watch_look(&w).error == -ESRCH);
-    await(watch_look(&w).workers == 1);
-    watch_end(&w);
+    watch_begin(1);
+    assert_int_equal(watch_look().error, -ESRCH);
+    assert_int_equal(watch_look().workers, 1);
 }
 
 /* -------------------------------------------------------------- each check */
 
 /* Else it would be a busy loop where a check comes sooner than the coarse
  * clock goes on. However slow the machine: so many take at least that long. */
-TEST(the_thread_rests_between_checks)
+FOLLOW_TEST(the_thread_rests_between_checks)
 {
     struct timespec before, after;
 
-    watch_begin(&w, "test-none", NULL, 2);
+    node_give_up();
+    watch_begin(2);
     clock_gettime(CLOCK_MONOTONIC, &before);
     await_checks(50);
     clock_gettime(CLOCK_MONOTONIC, &after);
     assert_true((after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec -
                     before.tv_nsec >=
                 98000000); /* 49 pauses of 2 ms */
-    watch_end(&w);
 }
 
 /* Neither the directory can be read then, nor the segment's file opened. */
-EMPTY_NODE_TEST(where_descriptors_are_short_a_live_node_stays_live)
+FOLLOW_TEST(where_descriptors_are_short_a_live_node_stays_live)
 {
     struct rlimit old, limit;
     struct process *p;
@@ -259,20 +280,19 @@ EMPTY_NODE_TEST(where_descriptors_are_short_a_live_node_stays_live)
     p = new_life(4);
     lowest = (rlim_t)dup(0);
     close((int)lowest);
-    watch_begin(&w, test_instance, NULL, 1);
+    watch_begin(1);
     assert_ok(getrlimit(RLIMIT_NOFILE, &old));
     limit = old;
     for (rlim_t some = 0; some < 5; some++) {
         limit.rlim_cur = lowest + some;
         assert_ok(setrlimit(RLIMIT_NOFILE, &limit));
         await_checks(3);
-        assert_int_equal(watch_look(&w).number, 1);
+        assert_int_equal(watch_look().number, 1);
     }
     assert_ok(setrlimit(RLIMIT_NOFILE, &old));
-    await(watch_look(&w).worker == p->pid);
+    assert_int_equal(watch_look().worker, p->pid);
     process_kill(p);
-    await(watch_look(&w).error == -ESRCH);
-    watch_end(&w);
+    await(watch_look().error == -ESRCH);
 }
 
 static int has_inherited(UNUSED const void *argument)
@@ -281,13 +301,99 @@ static int has_inherited(UNUSED const void *argument)
 }
 
 /* It would keep a lock that the look takes for a moment. */
-TEST(a_child_inherits_no_descriptor_of_a_look_for_segments)
+FOLLOW_TEST(a_child_inherits_no_descriptor_of_a_look_for_segments)
 {
     held = -1;
     forker = getpid();
-    watch_begin(&w, "test-none", NULL, 1);
+    watch_begin(1);
     hold = true;
     await(held >= 0);
     assert_check(has_inherited, NULL); /* the fork sleeps until it is over */
-    watch_end(&w);
+}
+
+/* -------------------------------------------------------------------- time */
+
+static bool has_rested(int times)
+{
+    wm_wake(node);
+    return rests >= times;
+}
+
+/* Time passes; the thread wakes, finds out what time it is, and rests again.
+ * So many checks have been made by then. */
+static void pass_time(uint64_t ms, int expected)
+{
+    fake_clock.frozen_ms += ms;
+    for (int i = 0; i < 2; i++) {
+        const int times = rests + 2;
+
+        await(has_rested(times));
+    }
+    assert_int_equal(checks, expected);
+}
+
+/* A node that changes lives. Nothing wakes the thread but another epoch, which
+ * a heartbeat does not make, and the time of the next check. */
+FOLLOW_TEST(a_check_comes_so_long_after_the_last_change)
+{
+    int before;
+
+    fake_clock.frozen_ms = wm_now();
+    watch_begin(WATCH_NEVER);
+    before = checks;
+    pass_time(WATCH_NEVER - 1, before);
+    begin();
+    watch_await_told(2);
+    pass_time(0, before);
+    assert_int_equal(rest_ms, WATCH_NEVER);
+    pass_time(WATCH_NEVER - 1, before);
+    assert_int_equal(rest_ms, 1);
+    pass_time(1, before + 1);
+    pass_time(WATCH_NEVER - 1, before + 1);
+}
+
+FOLLOW_TEST(without_a_time_there_is_a_check_each_second)
+{
+    const struct wm_monitor_options none = {.size = sizeof(none)};
+    const struct wm_monitor_options *options[] = {NULL, &none};
+    struct wm_monitor *m;
+
+    fake_clock.frozen_ms = wm_now();
+    for (int i = 0; i < 2; i++) {
+        checks = 0;
+        assert_ok(wm_monitor_create(test_instance, NULL, options[i], &m));
+        pass_time(999, 1);
+        pass_time(1, 2);
+        assert_ok(wm_monitor_destroy(m));
+    }
+}
+
+/* ------------------------------------------------------------------ memory */
+
+/* At most once after a change, and twice at each check. */
+FOLLOW_TEST(without_memory_for_a_view_the_thread_tries_at_each_check)
+{
+    struct process *a = new_process();
+    int tries;
+
+    watch_begin(5);
+    refused = 0;
+    checks = 0;
+    no_memory = true;
+    assert_ok(call(a, do_begin, 0));
+    await(checks >= 5);
+    tries = refused;
+    assert_true(tries > 0 && tries <= 1 + 2 * (checks + 1));
+    assert_int_equal(watch_look().number, 1);
+    no_memory = false;
+    await(watch_look().generations == 1);
+}
+
+FOLLOW_TEST(without_memory_there_is_no_monitor)
+{
+    struct wm_monitor *m;
+
+    no_memory = true;
+    assert_int_equal(wm_monitor_create(test_instance, NULL, NULL, &m), -ENOMEM);
+    no_memory = false;
 }
