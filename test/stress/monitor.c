@@ -10,7 +10,6 @@
  * bounded by the node's: so many lives, so many joins in each. The moments are
  * random. */
 
-#include "processes.h"
 #include "watch.h"
 
 #include <malloc.h>
@@ -28,33 +27,23 @@
 #define MAGIC UINT32_C(0x67756573)
 #define FREED 0xa5 /* overwrites freed memory */
 
-static atomic_int wrong;
 static atomic_bool over;      /* this life */
 static atomic_ullong looks;   /* of readers */
 static atomic_ullong answers; /* of subscribers */
 
 /* -------------------------------------------------------------- the churn */
 
-static long do_churn(UNUSED struct process *self, uint64_t id)
+static long do_churn(struct process *self, uint64_t id)
 {
-    const struct wm_join_options options = {.size = sizeof(options)};
+    bool failed = false;
 
-    for (int i = 0; i < JOINS; i++) {
-        struct wm_worker *w;
-        struct wm_counts c;
-        struct wm_leader leader = {.size = sizeof(leader)};
-
-        if (wm_worker_join(node, id, &options, &w) != 0 ||
-            wm_worker_start(w, &c) != 0 || wm_leader_stand(w, &leader) < 0 ||
-            wm_worker_drain(w) != 0) {
-            return -1;
-        }
-        wm_generation_close(node, id);
-        if (wm_worker_leave(w) != 0) {
-            return -1;
-        }
+    for (int i = 0; i < JOINS && !failed; i++) {
+        failed = do_join(self, id) != 0 || do_start(self, 0) != 0 ||
+                 do_stand(self, 0) < 0 || do_drain(self, 0) != 0;
+        do_close(self, id);
+        failed = failed || do_leave(self, 0) != 0;
     }
-    return 0;
+    return failed;
 }
 
 /* All ends are taken, so that the node leaves nothing behind. */
@@ -81,12 +70,12 @@ static void *look(UNUSED void *argument)
         const struct wm_view *v = wm_monitor_view_begin(watch.monitor);
         const struct wm_view *nested;
 
-        wrong += check(v) + (v->number < last);
+        watch.wrong += check(v) + (v->number < last);
         last = v->number;
         nested = wm_monitor_view_begin(watch.monitor);
-        wrong += check(nested) + (nested->number < last);
+        watch.wrong += check(nested) + (nested->number < last);
         wm_monitor_view_end(nested);
-        wrong += check(v) + (v->number != last);
+        watch.wrong += check(v) + (v->number != last);
         wm_monitor_view_end(v);
         looks++;
         sched_yield();
@@ -103,29 +92,28 @@ struct subscriber {
     uint64_t last;
 };
 
-/* A thread, and its subscribers. Those that leave by themselves stay here, as
- * no call tells when their last one is over. None of them is allocated: a child
- * has no thread that would free it. */
+/* A thread's subscribers: one that it unsubscribes, and those that leave by
+ * themselves. These stay here, as no call tells when their last one is over.
+ * None of them is allocated: a child has no thread that would free it. */
 struct owner {
-    unsigned seed;
-    struct subscriber present;
+    struct subscriber present, leavers[LEAVERS];
     int leaver_count;
-    struct subscriber leavers[LEAVERS];
+    unsigned seed;
 };
 
-static void answer(const struct wm_view *before, const struct wm_view *now,
-                   void *argument)
+SUBSCRIBER(answer)
 {
     struct subscriber *s = argument;
 
-    wrong += s->magic != MAGIC;
-    wrong += check(before) + check(now) + (now->number != before->number + 1) +
-             (s->last != 0 && before->number != s->last);
+    watch.wrong += s->magic != MAGIC;
+    watch.wrong += check(before) + check(now) +
+                   (now->number != before->number + 1) +
+                   (s->last != 0 && before->number != s->last);
     s->last = now->number;
     answers++;
     if (s->leaves_after > 0 && --s->leaves_after == 0) {
         s->magic = 0;
-        wrong += wm_monitor_unsubscribe(s->subscription) != 0;
+        watch.wrong += wm_monitor_unsubscribe(s->subscription) != 0;
     }
 }
 
@@ -133,7 +121,7 @@ static void subscribe(struct subscriber *s, uint32_t leaves_after)
 {
     s->magic = MAGIC;
     s->leaves_after = leaves_after;
-    wrong +=
+    watch.wrong +=
         wm_monitor_subscribe(watch.monitor, answer, s, &s->subscription) != 0;
 }
 
@@ -149,7 +137,7 @@ static void *come_and_go(void *argument)
             sched_yield();
         }
         /* Nobody calls it any more: its memory is overwritten. */
-        wrong += wm_monitor_unsubscribe(s->subscription) != 0;
+        watch.wrong += wm_monitor_unsubscribe(s->subscription) != 0;
         memset(s, FREED, sizeof(*s));
         if (o->leaver_count < LEAVERS && rand_r(&o->seed) % 4 == 0) {
             subscribe(&o->leavers[o->leaver_count++],
@@ -235,10 +223,7 @@ EMPTY_NODE_TEST(readers_subscribers_and_forks_over_a_node_that_churns)
             pthread_join(threads[k], NULL);
         }
     }
-    print_message("# %llu looks, %llu views, %llu calls\n", looks,
-                  (unsigned long long)watch_look().number, answers);
     watch_end();
-    assert_int_equal(wrong, 0);
     assert_true(looks > 0 && answers > 0);
 }
 

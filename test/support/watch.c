@@ -21,8 +21,7 @@ int watch_check(const struct wm_view *v)
     return wrong;
 }
 
-static void be_told(const struct wm_view *before, const struct wm_view *now,
-                    UNUSED void *argument)
+SUBSCRIBER(be_told)
 {
     watch.wrong += watch_check(before) + watch_check(now) +
                    (now->number != before->number + 1) +
@@ -31,10 +30,13 @@ static void be_told(const struct wm_view *before, const struct wm_view *now,
     watch.last = now->number;
 }
 
-static void subscribe(void)
+struct wm_subscription *watch_subscribe(wm_monitor_fn *told, void *argument)
 {
-    assert_ok(wm_monitor_subscribe(watch.monitor, be_told, NULL,
-                                   &watch.subscription));
+    struct wm_subscription *subscription;
+
+    assert_ok(
+        wm_monitor_subscribe(watch.monitor, told, argument, &subscription));
+    return subscription;
 }
 
 void watch_begin(uint32_t check_ms)
@@ -44,7 +46,7 @@ void watch_begin(uint32_t check_ms)
 
     memset(&watch, 0, sizeof(watch));
     assert_ok(wm_monitor_create(test_instance, NULL, &options, &watch.monitor));
-    subscribe();
+    watch.subscription = watch_subscribe(be_told, NULL);
 }
 
 void watch_end(void)
@@ -81,7 +83,7 @@ void watch_change(void)
 
     assert_ok(wm_monitor_unsubscribe(watch.subscription));
     watch.last = 0; /* there may be a gap */
-    subscribe();
+    watch.subscription = watch_subscribe(be_told, NULL);
     watch.changes++;
     begin();
     watch_await_told(number + 1);

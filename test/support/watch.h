@@ -25,6 +25,11 @@ extern struct watch {
     atomic_int changes;    /* that watch_change() has made */
 } watch;
 
+/* A function that is called for each view. */
+#define SUBSCRIBER(name)                                                       \
+    static void name(UNUSED const struct wm_view *before,                      \
+                     UNUSED const struct wm_view *now, UNUSED void *argument)
+
 void watch_begin(uint32_t check_ms);
 /* Asserts that nothing was wrong. */
 void watch_end(void);
@@ -49,6 +54,8 @@ struct watch_seen {
     char name[sizeof(((struct wm_view *)NULL)->name)];
 };
 struct watch_seen watch_look(void);
+
+struct wm_subscription *watch_subscribe(wm_monitor_fn *told, void *argument);
 
 /* Waits until its subscriber was told of a view of this number or later. */
 void watch_await_told(uint64_t number);

@@ -107,8 +107,7 @@ static int gate_tear_down(void **state)
 
 #define GATE_TEST(name) TEST_WITH(gate_set_up, gate_tear_down, name)
 
-static void pass(const struct wm_view *before, UNUSED const struct wm_view *now,
-                 UNUSED void *argument)
+SUBSCRIBER(pass)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
 
@@ -274,8 +273,7 @@ void __wrap_free(void *memory)
     __real_free(memory);
 }
 
-static void leave(UNUSED const struct wm_view *before,
-                  UNUSED const struct wm_view *now, void *argument)
+SUBSCRIBER(leave)
 {
     struct wm_subscription **u = argument;
 
@@ -333,9 +331,7 @@ static int ends_its_own_subscription(const struct wm_view *now)
     return atexit(end_with_7);
 }
 
-static void return_in_the_child(UNUSED const struct wm_view *before,
-                                const struct wm_view *now,
-                                UNUSED void *argument)
+SUBSCRIBER(return_in_the_child)
 {
     int status = -1;
     pid_t pid = fork();
@@ -348,9 +344,7 @@ static void return_in_the_child(UNUSED const struct wm_view *before,
     }
 }
 
-static void end_in_the_child(UNUSED const struct wm_view *before,
-                             UNUSED const struct wm_view *now,
-                             UNUSED void *argument)
+SUBSCRIBER(end_in_the_child)
 {
     if (getpid() != parent) {
         _exit(2);
@@ -359,13 +353,9 @@ static void end_in_the_child(UNUSED const struct wm_view *before,
 
 WATCH_TEST(a_subscriber_may_fork_and_the_child_ends_with_its_call)
 {
-    struct wm_subscription *follows;
-
     parent = getpid();
-    assert_ok(wm_monitor_subscribe(watch.monitor, return_in_the_child, NULL,
-                                   &returns));
-    assert_ok(
-        wm_monitor_subscribe(watch.monitor, end_in_the_child, NULL, &follows));
+    returns = watch_subscribe(return_in_the_child, NULL);
+    watch_subscribe(end_in_the_child, NULL);
     watch_change();
     assert_true(WIFEXITED(child));
     assert_int_equal(WEXITSTATUS(child), 7);
