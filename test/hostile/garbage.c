@@ -234,33 +234,27 @@ TEST(a_long_log_of_garbage_is_read_in_one_go)
     node_give_up();
 }
 
-/* As many as there is room for, each of the same master. */
-static void make_up_generations(void)
-{
-    const uint64_t number = 1000000; /* not what the first place wants */
-
-    for (uint32_t i = 0; i < node->segment.geometry.generations; i++) {
-        struct wm_generation_record *g = generation_record(i);
-
-        if (i != generation) {
-            g->word = wm_gen_word(WM_GENERATION_BEGUN, 1, 1, 1);
-            g->id = number + i;
-            g->master = wm_self_ident();
-        }
-    }
-    header()->next_generation = number;
-}
-
-/* To look for the others of each one's master would take minutes. */
+/* As many as there is room for, each of the same master: to look for the others
+ * of each one's master would take minutes. */
 NODE_TEST(garbage_for_generations_is_gone_through_once)
 {
+    const uint64_t number = 1000000; /* not what the first place wants */
     struct wm_counts counts;
     struct wm_worker *worker;
 
     node_restart(WM_CAPACITY_MAX);
     worker = own_worker(generation);
     for (int i = 0; i < 10; i++) {
-        make_up_generations();
+        for (uint32_t k = 0; k < node->segment.geometry.generations; k++) {
+            struct wm_generation_record *g = generation_record(k);
+
+            if (k != generation) {
+                g->word = wm_gen_word(WM_GENERATION_BEGUN, 1, 1, 1);
+                g->id = number + k;
+                g->master = wm_self_ident();
+            }
+        }
+        header()->next_generation = number;
         wm_generation_counts(node, generation, &counts);
         wm_sweep(node, worker);
     }

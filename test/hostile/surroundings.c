@@ -18,57 +18,46 @@ static struct wm_node *node;
 
 /* ------------------------------------------------------------------- links */
 
-static char precious[400]; /* its path */
+/* Another user may give any file of ours the name of a segment. */
+static const struct link {
+    const char *name;
+    int (*make)(const char *path, const char *name);
+    int error;
+    bool goes; /* with a start */
+} links[] = {
+    {"a_hard_link_costs_the_file_nothing", link, -ENODATA, true},
+    {"a_symbolic_link_is_not_followed", symlink, -EBADMSG, false},
+};
 
-static void make_precious(void)
+/* A start counts it, and does not touch the file. */
+static void costs_nothing(void **state)
 {
-    int fd;
-
-    snprintf(precious, sizeof(precious), "%s", directory_path("file"));
-    fd = open(precious, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    assert_int_equal(write(fd, "precious", 8), 8);
-    assert_ok(fchmod(fd, 0640));
-    close(fd);
-}
-
-/* A start counts a link to it, and does not touch the file. */
-static void expect_precious(void)
-{
-    char text[20] = "";
+    const struct link *l = *state;
+    char path[400], text[20] = "";
+    struct wm_node *reader;
     struct stat st;
     int fd;
 
+    snprintf(path, sizeof(path), "%s", directory_path("file"));
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "precious", 8), 8);
+    assert_ok(fchmod(fd, 0640));
+    assert_ok(l->make(path, directory_path(FORMER)));
+    assert_int_equal(wm_node_open(FORMER, test_directory, &reader), l->error);
+    if (!l->goes) {
+        assert_int_equal(wm_node_unlink(FORMER, test_directory), l->error);
+    }
     node = node_attach(INSTANCE);
     assert_int_equal(node_postmortem(node).damaged, 1);
     assert_ok(wm_node_release(node));
-    fd = open(precious, O_RDONLY | O_CLOEXEC);
-    assert_int_equal(read(fd, text, sizeof(text)), 8);
+    assert_int_equal(pread(fd, text, sizeof(text), 0), 8);
     assert_string_equal(text, "precious");
     assert_ok(fstat(fd, &st));
     close(fd);
     assert_int_equal(st.st_mode & 07777, 0640);
+    assert_int_equal(access(directory_path(FORMER), F_OK), l->goes ? -1 : 0);
 }
-
-/* Another user may give any file of ours the name of a segment: the name goes,
- * the file is not touched. */
-DIRECTORY_TEST(a_hard_link_costs_the_file_nothing)
-{
-    make_precious();
-    assert_ok(link(precious, directory_path(FORMER)));
-    expect_precious();
-    assert_int_equal(access(directory_path(FORMER), F_OK), -1);
-}
-
-DIRECTORY_TEST(a_symbolic_link_is_not_followed)
-{
-    struct wm_node *reader;
-
-    make_precious();
-    assert_ok(symlink(precious, directory_path(FORMER)));
-    assert_int_equal(wm_node_open(FORMER, test_directory, &reader), -EBADMSG);
-    assert_int_equal(wm_node_unlink(FORMER, test_directory), -EBADMSG);
-    expect_precious();
-}
+TEST_EACH(directory_set_up, directory_tear_down, links, costs_nothing)
 
 /* Its own name for our segment keeps the file, and nothing else: it is dead
  * when we are, and the next start takes that name away, too. */
