@@ -91,17 +91,15 @@ static uint64_t a_value(uint64_t r)
 {
     const uint64_t *words = (const uint64_t *)(void *)image;
     const uint64_t values[] = {
-        r >> 40 & 1 ? UINT64_MAX : 0,
+        UINT64_MAX * (r >> 40 & 1),
         r >> 32 & 7,
-        words[r % (geometry.size / 8)],
         words[r % (geometry.size / 8)],
         wm_word(r >> 57 & 7, wm_ident_pid(wm_self_ident()), wm_now()),
         wm_gen_word(r >> 57 & 7, r >> 20 & 3, r >> 22 & 3, r & 0xffff),
         r,
-        r,
     };
 
-    return values[r >> 61];
+    return values[(r >> 60) % (sizeof(values) / sizeof(*values))];
 }
 
 /* To start a thread for each input would take as long as the rest of it. */
@@ -165,20 +163,28 @@ static int make_file(const char *name)
     return fd;
 }
 
+static struct wm_node *attach(const char *instance)
+{
+    const struct wm_node_options options = {.size = sizeof(options),
+                                            .instance = instance,
+                                            .directory = directory,
+                                            .capacity = CAPACITY,
+                                            .log_entries = LOG};
+    struct wm_node *attached;
+
+    HOLD(wm_node_attach(&options, &attached) == 0);
+    return attached;
+}
+
 /* A former life of a node that begins: damaged or dead, it is gone then. */
 static void be_a_former_life(const uint8_t *bytes, size_t size)
 {
-    const struct wm_node_options options = {.size = sizeof(options),
-                                            .instance = "dead",
-                                            .directory = directory,
-                                            .capacity = 1,
-                                            .log_entries = 1};
     const int fd = make_file(DEAD_NAME);
     struct wm_node *next;
     struct stat st;
 
     HOLD(write(fd, bytes, size) == (ssize_t)size);
-    HOLD(wm_node_attach(&options, &next) == 0);
+    next = attach("dead");
     HOLD(fstat(fd, &st) == 0 && st.st_nlink == 0);
     wm_node_release(next);
     close(fd);
@@ -259,17 +265,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 static void take_part(void)
 {
-    const struct wm_node_options options = {.size = sizeof(options),
-                                            .instance = "fuzz",
-                                            .directory = directory,
-                                            .capacity = CAPACITY,
-                                            .log_entries = LOG};
     const struct wm_join_options join = {.size = sizeof(join)};
     struct wm_worker *worker;
     uint64_t id;
 
-    HOLD(wm_node_attach(&options, &node) == 0 &&
-         wm_generation_begin(node, &id, NULL) == 0 &&
+    node = attach("fuzz");
+    HOLD(wm_generation_begin(node, &id, NULL) == 0 &&
          wm_worker_join(node, id, &join, &worker) == 0);
     pristine = *node;
     geometry = node->segment.geometry;
