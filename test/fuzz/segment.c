@@ -18,7 +18,6 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -27,7 +26,6 @@
 #define LOG 4u
 #define FILE_NAME "wm.fuzz.0123456789abcdef"
 #define DEAD_NAME "wm.dead.0123456789abcdef"
-#define SCRIBBLES 3000
 #define ASKED 16
 
 /* Stand-ins in a record's pid: a process that is told by its number would be
@@ -71,12 +69,11 @@ bool __wrap_wm_process_dead(uint64_t ident, uint64_t claimed_ms,
 
 /* -------------------------------------------------------------- scribbling */
 
-static struct {
-    bool on;
-    sem_t go, done;
-    unsigned char *at;
-    uint64_t seed;
-} scribbler;
+/* What the second thread writes into; NULL: nothing. It may do so once more
+ * after this has changed: the next input is any bytes as well. */
+static unsigned char *_Atomic scribbled;
+static _Atomic uint64_t scribbler_seed;
+static bool scribbles;
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -102,38 +99,24 @@ static uint64_t a_value(uint64_t r)
     return values[(r >> 60) % (sizeof(values) / sizeof(*values))];
 }
 
-/* To start a thread for each input would take as long as the rest of it. */
+/* For all inputs: to start a thread takes as long as one of them. */
 static void *scribble(void *unused)
 {
-    for (;; sem_post(&scribbler.done)) {
-        sem_wait(&scribbler.go);
-        for (int i = 0; i < SCRIBBLES; i++) {
-            const uint64_t r = next_random(&scribbler.seed);
-            /* Mostly not the constants: they end all. */
-            const size_t first = r >> 40 & 63 ? WM_CONSTANTS : 0;
-            const size_t at = first + r % (geometry.size - first);
+    for (;;) {
+        unsigned char *const at = scribbled;
+        uint64_t state = scribbler_seed;
+        const uint64_t r = next_random(&state);
+        /* Mostly not the constants: they end all. */
+        const size_t first = r >> 40 & 63 ? WM_CONSTANTS : 0;
+        const size_t offset = first + r % (geometry.size - first);
 
-            *(volatile uint64_t *)(void *)&scribbler.at[at & ~(size_t)7] =
-                a_value(next_random(&scribbler.seed));
+        if (at != NULL) {
+            *(volatile uint64_t *)(void *)&at[offset & ~(size_t)7] =
+                a_value(next_random(&state));
+            scribbler_seed = state;
         }
     }
     return unused;
-}
-
-static void begin_scribbling(unsigned char *at, const struct head *head)
-{
-    scribbler.at = at;
-    scribbler.seed = head->seed | UINT64_C(1) << 40;
-    if (scribbler.on) {
-        sem_post(&scribbler.go);
-    }
-}
-
-static void end_scribbling(void)
-{
-    if (scribbler.on) {
-        sem_wait(&scribbler.done);
-    }
 }
 
 /* ------------------------------------------------------------------ inputs */
@@ -240,24 +223,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(bytes, image, WM_CONSTANTS);
     }
     /* Cut short under the thread that writes, it would be that one's end. */
-    if ((head.raw & 2) == 0 || scribbler.on) {
+    if ((head.raw & 2) == 0 || scribbles) {
         length = geometry.size;
     }
     HOLD(pwrite(file, bytes, length, 0) == (ssize_t)length &&
          ftruncate(file, (off_t)length) == 0);
-    begin_scribbling(file_memory, &head);
+    scribbler_seed = head.seed | UINT64_C(1) << 40;
+    scribbled = file_memory;
     read_file();
-    end_scribbling();
     if (head.former % 8 == 7) {
         be_a_former_life(bytes, length);
     }
 
     *node = pristine;
     memcpy(node->segment.header, bytes, geometry.size);
-    begin_scribbling((unsigned char *)node->segment.header, &head);
+    scribbled = (unsigned char *)node->segment.header;
     look(node);
     act(node, &head);
-    end_scribbling();
+    scribbled = NULL;
     return 0;
 }
 
@@ -292,9 +275,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     file_memory =
         mmap(NULL, geometry.size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     HOLD(file_memory != MAP_FAILED);
-    scribbler.on = getenv("WM_FUZZ_SCRIBBLE") != NULL;
-    HOLD(sem_init(&scribbler.go, 0, 0) == 0);
-    HOLD(sem_init(&scribbler.done, 0, 0) == 0);
-    HOLD(!scribbler.on || pthread_create(&thread, NULL, scribble, NULL) == 0);
+    scribbles = getenv("WM_FUZZ_SCRIBBLE") != NULL;
+    HOLD(!scribbles || pthread_create(&thread, NULL, scribble, NULL) == 0);
     return 0;
 }
