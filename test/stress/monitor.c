@@ -170,7 +170,7 @@ static void live(struct process *master, bool dies, unsigned calls)
         workers[i] = process_fork(master);
         call_begin(workers[i], do_churn, 1);
     }
-    await(watch_look().live == 1);
+    await(watch_look().view.live == 1);
     for (int i = 0; i < FORKS; i++) {
         assert_check(looks_and_destroys, NULL);
     }
@@ -187,12 +187,12 @@ static void live(struct process *master, bool dies, unsigned calls)
     }
     if (dies) {
         process_kill(master);
-        await(watch_look().error == -ESRCH);
+        await(watch_look().view.error == -ESRCH);
     } else {
         assert_ok(call(master, do_end_well, 1));
         /* A look for segments every 2 ms may have kept this life from
          * unlinking its own, or the dead one before it: the next does. */
-        await(watch_look().live == 0);
+        await(watch_look().view.live == 0);
     }
 }
 

@@ -79,7 +79,7 @@ void watch_await_told(uint64_t number)
 
 void watch_change(void)
 {
-    const uint64_t number = watch_look().number;
+    const uint64_t number = watch_look().view.number;
 
     assert_ok(wm_monitor_unsubscribe(watch.subscription));
     watch.last = 0; /* there may be a gap */
@@ -92,15 +92,8 @@ void watch_change(void)
 struct watch_seen watch_look(void)
 {
     const struct wm_view *v = wm_monitor_view_begin(watch.monitor);
-    struct watch_seen seen = {.number = v->number,
-                              .live = v->live,
-                              .error = v->error,
-                              .unsettled = v->unsettled,
-                              .workers = v->worker_count,
-                              .generations = v->generation_count,
-                              .leader = v->leader->pid};
+    struct watch_seen seen = {.view = *v, .leader = v->leader->pid};
 
-    snprintf(seen.name, sizeof(seen.name), "%s", v->name);
     if (v->worker_count == 1) {
         seen.state = v->workers[0].state;
         seen.worker = v->live && seen.state == WM_LIVE ? v->workers[0].pid : 0;

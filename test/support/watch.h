@@ -42,16 +42,10 @@ int watch_tear_down(void **state);
 
 /* The facts of the latest view. */
 struct watch_seen {
-    uint64_t number;
-    uint32_t live;
-    int error;
-    uint32_t unsettled;
-    uint32_t workers; /* how many */
-    uint32_t generations;
-    uint32_t state; /* of the only worker */
-    pid_t worker;   /* the only one, if it and the node are live */
+    struct wm_view view; /* but for its lists */
+    uint32_t state;      /* of the only worker */
+    pid_t worker;        /* the only one, if it and the node are live */
     pid_t leader;
-    char name[sizeof(((struct wm_view *)NULL)->name)];
 };
 struct watch_seen watch_look(void);
 

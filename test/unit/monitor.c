@@ -36,15 +36,15 @@ NODE_TEST(the_first_view_is_there_at_once_and_each_change_makes_another)
     call(a, do_drain, 0);
     await(watch_look().state == WM_DRAINING);
     call(a, do_leave, 0);
-    await(watch_look().workers == 0);
+    await(watch_look().view.worker_count == 0);
     call(a, do_join, generation);
     await(watch_look().state == WM_JOINING);
     call(a, do_start, 0);
     await(watch_look().state == WM_LIVE);
     call(a, do_stand, 0);
     await(watch_look().leader == a->pid);
-    watch_await_told(watch_look().number);
-    assert_true(watch_look().number >= 6);
+    watch_await_told(watch_look().view.number);
+    assert_true(watch_look().view.number >= 6);
     watch_end();
 }
 
@@ -102,18 +102,15 @@ SUBSCRIBER(note_mask)
 WATCH_TEST(the_thread_takes_the_signals_of_faults_alone)
 {
     /* And two that nobody can block. */
-    static const int faults[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL, SIGTRAP,
-                                 SIGSYS,  SIGABRT, SIGKILL, SIGSTOP};
-    sigset_t mask, expected;
+    const unsigned taken = 1u << SIGSEGV | 1u << SIGBUS | 1u << SIGFPE |
+                           1u << SIGILL | 1u << SIGTRAP | 1u << SIGSYS |
+                           1u << SIGABRT | 1u << SIGKILL | 1u << SIGSTOP;
+    sigset_t mask;
 
     watch_subscribe(note_mask, &mask);
     watch_change();
-    sigfillset(&expected);
-    for (size_t i = 0; i < COUNT(faults); i++) {
-        sigdelset(&expected, faults[i]);
-    }
     for (int i = 1; i < 32; i++) {
-        assert_int_equal(sigismember(&mask, i), sigismember(&expected, i));
+        assert_int_equal(sigismember(&mask, i), (taken >> i & 1) == 0);
     }
 }
 
@@ -145,7 +142,7 @@ EMPTY_NODE_TEST(views_of_garbage_are_within_bounds)
     assert_ok(wm_monitor_create(test_instance, NULL, NULL, &watch.monitor));
     for (int round = 0; round < 200; round++) {
         size_t from = round < 100 ? WM_CONSTANTS / sizeof(*words) : 0;
-        uint64_t last = watch_look().number;
+        uint64_t last = watch_look().view.number;
 
         for (size_t i = from; i < count; i++) {
             words[i] = (uint64_t)random() << 40 ^ (uint64_t)random() << 20 ^

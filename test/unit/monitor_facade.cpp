@@ -71,14 +71,11 @@ FACADE_TEST(a_view_is_a_range_of_its_workers)
     const std::vector<std::int32_t> pids = {crash_one(n, g.id()),
                                             crash_one(n, next.id())};
     const wm::monitor m = wm::monitor::create(instance().c_str());
-    std::vector<std::int32_t> seen;
-
-    for (const wm_worker_info &w : m.view()) {
-        seen.push_back(w.pid);
-    }
-    assert_true(seen == pids);
-
     const auto view = m.view();
+
+    for (std::size_t i = 0; const wm_worker_info &w : m.view()) {
+        assert_int_equal(w.pid, pids[i++]);
+    }
     assert_true(view.live());
     assert_false(bool(view.error()));
     assert_int_equal(view.size(), 2);
@@ -96,14 +93,12 @@ FACADE_TEST(a_view_is_a_range_of_its_workers)
 
 FACADE_TEST(a_node_that_is_not_there_is_an_error_of_the_view)
 {
-    for (const char *directory : {"/dev/shm", "/dev/shm/test-none"}) {
-        const auto m = wm::monitor::create("test-none", directory);
-        const auto view = m.view();
+    const auto m = wm::monitor::create("test-none", "/dev/shm/test-none");
+    const auto view = m.view();
 
-        assert_false(view.live());
-        assert_true(view.error() == std::errc::no_such_file_or_directory);
-        assert_true(view.begin() == view.end());
-    }
+    assert_false(view.live());
+    assert_true(view.error() == std::errc::no_such_file_or_directory);
+    assert_true(view.begin() == view.end());
 }
 
 FACADE_TEST(a_check_is_as_long_as_it_can_be)

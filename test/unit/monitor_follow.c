@@ -94,17 +94,17 @@ static struct process *new_life(uint32_t capacity)
 /* There is none to look at, and the view says why. */
 static void await_none(int error)
 {
-    await(watch_look().error == error);
-    assert_int_equal(watch_look().live, 0);
-    assert_int_equal(watch_look().workers, 0);
-    assert_string_equal(watch_look().name, "");
+    await(watch_look().view.error == error);
+    assert_int_equal(watch_look().view.live, 0);
+    assert_int_equal(watch_look().view.worker_count, 0);
+    assert_string_equal(watch_look().view.name, "");
 }
 
 /* ------------------------------------------------------- nodes come and go */
 
 FOLLOW_TEST(a_node_is_followed_through_births_deaths_and_ends)
 {
-    struct watch_seen dead;
+    struct wm_view dead;
     struct process *p;
 
     node_give_up();
@@ -115,15 +115,15 @@ FOLLOW_TEST(a_node_is_followed_through_births_deaths_and_ends)
 
     /* Dead: its last state stays to be seen. */
     process_kill(p);
-    await(watch_look().error == -ESRCH);
-    dead = watch_look();
+    await(watch_look().view.error == -ESRCH);
+    dead = watch_look().view;
     assert_int_equal(dead.live, 0);
-    assert_int_equal(dead.workers, 1);
+    assert_int_equal(dead.worker_count, 1);
 
     /* Born again: another segment, which is followed as closely. */
     p = new_life(4);
     await(watch_look().worker == p->pid);
-    assert_string_not_equal(watch_look().name, dead.name);
+    assert_string_not_equal(watch_look().view.name, dead.name);
     call(p, do_stand, 0);
     await(watch_look().leader == p->pid);
 
@@ -139,13 +139,13 @@ FOLLOW_TEST(a_node_is_followed_through_births_deaths_and_ends)
     for (int i = 0; i < 12; i++) {
         assert_ok(call(process_fork(p), do_join, 1));
     }
-    await(watch_look().workers == 13);
+    await(watch_look().view.worker_count == 13);
 }
 
 /* That of the segment that is followed. */
 static void note_path(char path[PATH_SIZE])
 {
-    snprintf(path, PATH_SIZE, "/dev/shm/%s", watch_look().name);
+    snprintf(path, PATH_SIZE, "/dev/shm/%s", watch_look().view.name);
 }
 
 /* Whichever it is: the other cannot be opened at first. */
@@ -167,7 +167,7 @@ FOLLOW_TEST(of_two_lives_one_is_followed_until_it_ends)
         await_checks(3);
         note_path(paths[!i]);
         assert_string_not_equal(paths[0], paths[1]);
-        assert_int_equal(watch_look().number, 1);
+        assert_int_equal(watch_look().view.number, 1);
     }
     process_kill(p[0]);
     await(watch_look().worker == p[1]->pid);
@@ -179,14 +179,14 @@ FOLLOW_TEST(of_two_lives_one_is_followed_until_it_ends)
     /* A monitor follows a file that it has open; else the view says why not. */
     assert_ok(chmod(paths[0], 0666));
     await_checks(3);
-    assert_int_equal(watch_look().number, 1);
+    assert_int_equal(watch_look().view.number, 1);
     watch_end();
     watch_begin(1);
     await_none(-ENOTSUP);
     assert_ok(chmod(paths[0], 0600));
     await(watch_look().worker == p[1]->pid);
     process_kill(p[1]);
-    await(watch_look().error == -ESRCH);
+    await(watch_look().view.error == -ESRCH);
 }
 
 /* By its name nobody can ask for it any more; it is not called dead, either. */
@@ -247,8 +247,8 @@ FOLLOW_TEST(junk_hides_no_segment)
     /* Nor a dead one. */
     process_kill(p);
     watch_begin(1);
-    assert_int_equal(watch_look().error, -ESRCH);
-    assert_int_equal(watch_look().workers, 1);
+    assert_int_equal(watch_look().view.error, -ESRCH);
+    assert_int_equal(watch_look().view.worker_count, 1);
 }
 
 /* -------------------------------------------------------------- each check */
@@ -272,27 +272,25 @@ FOLLOW_TEST(the_thread_rests_between_checks)
 /* Neither the directory can be read then, nor the segment's file opened. */
 FOLLOW_TEST(where_descriptors_are_short_a_live_node_stays_live)
 {
-    struct rlimit old, limit;
+    struct rlimit old;
     struct process *p;
-    rlim_t lowest;
+    unsigned lowest;
 
     node_give_up();
     p = new_life(4);
-    lowest = (rlim_t)dup(0);
+    lowest = (unsigned)dup(0);
     close((int)lowest);
     watch_begin(1);
     assert_ok(getrlimit(RLIMIT_NOFILE, &old));
-    limit = old;
-    for (rlim_t some = 0; some < 5; some++) {
-        limit.rlim_cur = lowest + some;
-        assert_ok(setrlimit(RLIMIT_NOFILE, &limit));
+    for (unsigned some = 0; some < 5; some++) {
+        assert_ok(limit_descriptors(lowest + some));
         await_checks(3);
-        assert_int_equal(watch_look().number, 1);
+        assert_int_equal(watch_look().view.number, 1);
     }
     assert_ok(setrlimit(RLIMIT_NOFILE, &old));
     assert_int_equal(watch_look().worker, p->pid);
     process_kill(p);
-    await(watch_look().error == -ESRCH);
+    await(watch_look().view.error == -ESRCH);
 }
 
 static int has_inherited(UNUSED const void *argument)
@@ -384,9 +382,9 @@ FOLLOW_TEST(without_memory_for_a_view_the_thread_tries_at_each_check)
     await(checks >= 5);
     tries = refused;
     assert_true(tries > 0 && tries <= 1 + 2 * (checks + 1));
-    assert_int_equal(watch_look().number, 1);
+    assert_int_equal(watch_look().view.number, 1);
     no_memory = false;
-    await(watch_look().generations == 1);
+    await(watch_look().view.generation_count == 1);
 }
 
 FOLLOW_TEST(without_memory_there_is_no_monitor)

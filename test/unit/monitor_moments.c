@@ -35,13 +35,6 @@ static void begin_while_it_looks(void)
     }
 }
 
-static bool has_seen(uint32_t generations)
-{
-    const struct watch_seen seen = watch_look();
-
-    return seen.unsettled == 0 && seen.generations == generations;
-}
-
 /* Another process begins a generation, and `count` more begin while the monitor
  * looks. Returns how many views were unsettled until it has seen all. */
 static int look_amid(uint32_t count)
@@ -49,15 +42,16 @@ static int look_amid(uint32_t count)
     intrusions = (int)count;
     await_look();
     assert_ok(call(new_process(), do_begin, 0));
-    await(has_seen(count + 1));
-    watch_await_told(watch_look().number);
+    await(watch_look().view.generation_count == count + 1);
+    await(watch_look().view.unsettled == 0);
+    watch_await_told(watch_look().view.number);
     return watch.unsettled;
 }
 
 WATCH_TEST(what_changes_during_a_look_is_in_its_view)
 {
     assert_int_equal(look_amid(1), 0);
-    assert_int_equal(watch_look().number, 2);
+    assert_int_equal(watch_look().view.number, 2);
 }
 
 WATCH_TEST(a_look_that_never_settles_says_so_and_another_follows)
