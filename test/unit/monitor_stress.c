@@ -5,10 +5,10 @@
  * that look all the time, subscribers that come and go, forks in between.
  *
  * Every view proves itself: pids can be, lists are in order, numbers count up.
- * Freed memory is overwritten, so that a view or a subscriber does not look
- * like one after its end, and the sanitizers see that it is used. The work is
- * bounded by the node's: so many lives, so many joins in each. The moments are
- * random. */
+ * Freed memory is overwritten (by meson's MALLOC_PERTURB_), so that a view or a
+ * subscriber does not look like one after its end, and the sanitizers see that
+ * it is used. The work is bounded by the node's: so many lives, so many joins
+ * in each. The moments are random. */
 
 #include "watch.h"
 
