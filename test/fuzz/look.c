@@ -111,16 +111,16 @@ static void act_take(struct wm_worker *w)
 {
     struct wm_event event = {.size = sizeof(event)};
     uint64_t ids[] = {0, 1, 2, w->generation, UINT64_MAX};
+    int left = TAKES;
 
-    for (int i = 0; i < TAKES && wm_event_take(w->node, ~0u, &event) == 1;
-         i++) {
+    while (left-- > 0 && wm_event_take(w->node, ~0u, &event) == 1) {
     }
     for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
         wm_generation_close(w->node, ids[i]);
         wm_generation_abandon(w->node, ids[i]);
-        for (int k = 0;
-             k < TAKES && wm_generation_take_exit(w->node, ids[i], NULL) == 1;
-             k++) {
+        left = TAKES;
+        while (left-- > 0 &&
+               wm_generation_take_exit(w->node, ids[i], NULL) == 1) {
         }
     }
 }

@@ -246,12 +246,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* ------------------------------------------------------------------- setup */
 
-static void take_part(void)
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     const struct wm_join_options join = {.size = sizeof(join)};
     struct wm_worker *worker;
+    pthread_t thread;
     uint64_t id;
 
+    (void)argc;
+    (void)argv;
+    directory = getenv("WM_FUZZ_DIRECTORY");
+    HOLD(directory != NULL);
     node = attach("fuzz");
     HOLD(wm_generation_begin(node, &id, NULL) == 0 &&
          wm_worker_join(node, id, &join, &worker) == 0);
@@ -259,17 +264,6 @@ static void take_part(void)
     geometry = node->segment.geometry;
     image = malloc(geometry.size);
     memcpy(image, node->segment.header, geometry.size);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    pthread_t thread;
-
-    (void)argc;
-    (void)argv;
-    directory = getenv("WM_FUZZ_DIRECTORY");
-    HOLD(directory != NULL);
-    take_part();
     file = make_file(FILE_NAME);
     HOLD(ftruncate(file, (off_t)geometry.size) == 0);
     file_memory =

@@ -33,10 +33,9 @@ static _Atomic uint32_t rest_ms;
 static atomic_bool no_memory;
 static atomic_int refused;
 
-/* The next check has a descriptor open until another thread sleeps. */
+/* The next check has a descriptor open until the test's thread sleeps. */
 static atomic_bool hold;
 static atomic_int held;
-static pid_t forker;
 
 __typeof__(wm_node_list) __real_wm_node_list, __wrap_wm_node_list;
 __typeof__(wm_wait) __real_wm_wait, __wrap_wm_wait;
@@ -51,7 +50,7 @@ int __wrap_wm_node_list(const char *instance, const char *directory,
         int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
         held = fd;
-        watch_await_asleep(forker);
+        watch_await_asleep(getpid());
         close(fd);
     }
     checks++;
@@ -298,7 +297,6 @@ static int has_inherited(UNUSED const void *argument)
 FOLLOW_TEST(a_child_inherits_no_descriptor_of_a_look_for_segments)
 {
     held = -1;
-    forker = getpid();
     watch_begin(1);
     hold = true;
     await(held >= 0);
@@ -306,12 +304,6 @@ FOLLOW_TEST(a_child_inherits_no_descriptor_of_a_look_for_segments)
 }
 
 /* -------------------------------------------------------------------- time */
-
-static bool has_rested(int times)
-{
-    wm_wake(node);
-    return rests >= times;
-}
 
 /* Time passes; the thread wakes, finds out what time it is, and rests again.
  * So many checks have been made by then. */
@@ -321,7 +313,7 @@ static void pass_time(uint64_t ms, int expected)
     for (int i = 0; i < 2; i++) {
         const int times = rests + 2;
 
-        await(has_rested(times));
+        await(wm_wake(node) >= 0 && rests >= times);
     }
     assert_int_equal(checks, expected);
 }
