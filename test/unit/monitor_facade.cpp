@@ -103,10 +103,8 @@ FACADE_TEST(a_node_that_is_not_there_is_an_error_of_the_view)
 
 FACADE_TEST(a_check_is_as_long_as_it_can_be)
 {
-    const std::chrono::milliseconds most{UINT32_MAX};
-
     for (const auto &[check, ms] :
-         {std::pair{0ms, 0u}, {250ms, 250u}, {-1ms, 1u}, {most + 1ms, ~0u}}) {
+         {std::pair{0ms, 0u}, {250ms, 250u}, {-1ms, 1u}, {24h * 50, ~0u}}) {
         (void)wm::monitor::create("test-none", nullptr, {.check = check});
         assert_int_equal(created_with, ms);
     }

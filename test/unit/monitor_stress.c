@@ -171,12 +171,10 @@ static void live(struct process *master, bool dies, unsigned calls)
         sched_yield();
     }
     for (int i = 0; i < WORKERS; i++) {
-        if (dies) {
-            process_kill(workers[i]);
-        } else {
+        if (!dies) {
             assert_ok(call_end(workers[i]));
-            process_quit(workers[i]);
         }
+        process_kill(workers[i]);
     }
     if (dies) {
         process_kill(master);
