@@ -39,7 +39,10 @@ static_assert(sizeof(wm::monitor) == sizeof(void *) &&
               sizeof(wm::monitor_view) == sizeof(void *));
 
 // As the facade makes it: the linker has its calls go here.
-static std::uint32_t created_with;
+namespace
+{
+std::uint32_t created_with;
+}
 
 extern "C" decltype(wm_monitor_create) __real_wm_monitor_create,
     __wrap_wm_monitor_create;
