@@ -25,6 +25,7 @@ import conf
 import leftovers
 import life
 import proc
+import record
 import rules
 from proc import wait
 
@@ -60,7 +61,7 @@ class Chaos:
         self.began = time.monotonic()
         self.lives, self.life = [], None
         self.steps = 0
-        self.record = rules.Run()
+        self.record = record.Run()
 
     def say(self, *text):
         print(f"# {time.monotonic() - self.began:7.3f} s ", *text, flush=True)
@@ -124,7 +125,7 @@ class Chaos:
 
     def end_life(self, name, orphans=()):
         """Signals the master, and its orphans where that kills it."""
-        self.record.down.append(rules.Window(time.monotonic()))
+        self.record.down.append(record.Window(time.monotonic()))
         self.life.end_master(name, self.n.master, life.everybody())
         if name == "KILL":
             for pid, how in zip(life.everybody(), itertools.cycle(orphans)):

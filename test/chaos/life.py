@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import conf
 import proc
-import rules
+import record
 import segment
 from conf import EVENTS, Lua
 from nginx import TITLE
@@ -69,7 +69,7 @@ class Life:
 
     def __init__(self, prefix, **params):
         self.n = Traced(prefix, **params)
-        self.record = rules.Life()
+        self.record = record.Life()
         self.n.killed = self.record.killed
         self.n.start()
         (path,) = [p for p in self.n.segments()
@@ -85,7 +85,7 @@ class Life:
     def end(self, name, *pids):
         """Signals processes by which they end: at once, but for QUIT."""
         if name != "QUIT":
-            self.record.felled.append(rules.Felled(
+            self.record.felled.append(record.Felled(
                 time.monotonic(), pids=list(pids)))
         if name != "KILL":
             self.signal(name, *pids)
@@ -160,7 +160,7 @@ class Client:
             self.pid = int(answer.headers["x-pid"])
             answer.read()
         except (OSError, ValueError, http.client.HTTPException) as error:
-            self.failures.append(rules.Failure(
+            self.failures.append(record.Failure(
                 since, time.monotonic(), self.pid, reused and not got,
                 self.pid and proc.title(self.pid) != TITLE, repr(error)))
             self.connection.close()
@@ -189,7 +189,7 @@ class Crowd:
                 [conf.WMCTL, "--json", *command.split(), self.instance],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 check=False)
-            self.readings.append(rules.Reading(
+            self.readings.append(record.Reading(
                 since, time.monotonic(), command, done.returncode))
 
     def go_on(self, work):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""All that a run has left in writing, and the rules that it must keep.
+"""The rules that the record of a run must keep.
 
 Each rule is a function of recorded facts that yields what is wrong. It knows
 no luck, and of moments only which came first: what may be missing is missing
@@ -8,10 +8,8 @@ because a process that would have told it was killed, and then the facts name
 that process.
 """
 
-import math
 import re
-from collections import Counter, defaultdict, namedtuple
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
 
 from conf import EVENTS
 from model import failed_calls, overlaps, wrong_arguments
@@ -26,128 +24,6 @@ TROUBLE = re.compile(r"attempt to |thread aborted|traceback|Sanitizer"
                      r"|exited on signal|\[(crit|alert|emerg)\]", re.I)
 CUT_SHORT = re.compile(r"\[alert\] (\d+)#\d+: (\*\d+ open socket #|aborting)")
 LOUD = re.compile(r"\[(warn|error|crit|alert|emerg)\] .*worker manager: ")
-
-# A request that failed. pid: of the worker that the connection is known to be
-# with, or None; idle: it was, but for a request that has got no answer; ending:
-# whether the worker is, which loses its title before its connections.
-Failure = namedtuple("Failure", "since until pid idle ending error")
-Reading = namedtuple("Reading", "since until command status")
-
-
-@dataclass
-class Window:
-    """From one moment to another of the monotonic clock: noted before the first
-    and after the last of what happens in it."""
-    since: float
-    until: float = math.inf
-
-    def meets(self, other):
-        """The other may be anything that has two such moments."""
-        return self.since <= other.until and other.since <= self.until
-
-
-@dataclass
-class Felled(Window):
-    """By a signal upon which processes end at once, until they are gone."""
-    pids: list = field(default_factory=list)
-
-
-@dataclass
-class Life:
-    """All that one life of the node left."""
-    trace: list = field(default_factory=list)   # of the callbacks
-    events: list = field(default_factory=list)  # the log, as wmctl follows it
-    ending: dict = field(default_factory=dict)  # wmctl's last word on it
-    newest: int = 0             # the last number that a writer of it took
-    log: list = field(default_factory=list)     # nginx's error.log
-    killed: set = field(default_factory=set)    # by chaos
-    holders: set = field(default_factory=set)   # died with the lock
-    felled: list = field(default_factory=list)
-    left: list = field(default_factory=list)    # segments when all had ended
-    gentle: bool = False        # all was up, and nothing hindered the end
-
-    def named(self, *names):
-        return [e for e in self.events if e.get("event") in names]
-
-    def begins(self, *names):
-        return [x for x in self.trace if x["what"] == "begin"
-                and x["event"] in names]
-
-    def search(self, pattern):
-        """In nginx's log."""
-        return filter(None, map(re.compile(pattern).search, self.log))
-
-    def not_given(self, what):
-        """The ids of events that were logged as not given."""
-        return Counter(m[1] for m in self.search(
-            rf"not given: {what} of ([\d-]+): "))
-
-    def missed(self):
-        """Entries over which their writers died, or were stopped too long for
-        one who follows."""
-        return sum(e.get("missed", 0) for e in self.events)
-
-    def pids(self, pattern):
-        return {int(m[1]) for m in self.search(pattern)}
-
-    def dead(self):
-        """Killed, by chaos or by nginx on a fast stop."""
-        return self.killed | self.pids(r" (\d+) exited on signal 9\b")
-
-    def felled_pids(self):
-        return {pid for x in self.felled for pid in x.pids}
-
-    def hurried(self):
-        """Workers whose master was felled, started too late to be known."""
-        masters = {int(m[2]): int(m[1]) for m in self.search(
-            r"\[notice\] (\d+)#\d+: start worker process (\d+)")}
-        fast = self.pids(r"\[notice\] (\d+)#\d+: exiting$") - self.pids(
-            r"\[notice\] (\d+)#\d+: gracefully shutting down")
-        return {p for p in fast if masters.get(p) in self.felled_pids()}
-
-    def ended_at_once(self):
-        return (self.dead() | self.felled_pids() | self.hurried()
-                | self.pids(r" (\d+) exited on signal 15\b"))
-
-    def unfinished(self):
-        """Processes whose callback never ended: they told what they took."""
-        begun = {(x["by"], x["call"]) for x in self.trace
-                 if x["what"] == "begin"}
-        ended = {(x["by"], x["call"]) for x in self.trace
-                 if x["what"] in ("end", "raise")}
-        return {pid for pid, _ in begun - ended}
-
-    def lost(self):
-        """How many events may have been taken by processes that died before
-        they told them."""
-        recovered = {e["value"] for e in self.named("lock-recovered")}
-        holders = (self.holders | recovered) - self.unfinished()
-        return len(holders) + self.missed()
-
-    def ids(self, *names):
-        """Of the workers that such entries of the log are about."""
-        return [f'{e["generation"]}-{e["pid"]}' for e in self.named(*names)]
-
-    def spells(self):
-        """{generation: how many spells it opened}."""
-        return Counter(e["generation"] for e in self.named("generation-active"))
-
-    def owed(self):
-        """Master exits that nobody was told of."""
-        given = Counter(x["id"] for x in self.begins("master_exit"))
-        silent = self.not_given("master_exit")
-        return {g: n - given[g] - silent[str(g)]
-                for g, n in self.spells().items()}
-
-
-@dataclass
-class Run:
-    """All lives of a run, and what its clients saw."""
-    lives: list = field(default_factory=list)
-    down: list = field(default_factory=list)    # windows without an nginx
-    failures: list = field(default_factory=list)
-    served: list = field(default_factory=list)
-    readings: list = field(default_factory=list)
 
 
 # --- the rules of a life ------------------------------------------------------

@@ -6,7 +6,7 @@ with one thing changed."""
 import pytest
 
 import rules
-from rules import Failure, Felled, Life, Reading, Run, Window
+from record import Failure, Felled, Life, Reading, Run, Window
 
 A, B, C = 11, 12, 13        # A leads, B is killed, C makes up for it
 
