@@ -180,6 +180,7 @@ static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
     look_at_all(w->node, leader, p);
     /* Safeguard: helpers_and_older_workers_do_not_lead */
     return !live || w->role != WM_ROLE_WORKER || w->generation < p->newest ||
+           /* Safeguard: older_leader_is_replaced */
            (p->join != 0 && p->generation >= p->newest);
 }
 

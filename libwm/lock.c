@@ -83,6 +83,7 @@ static bool is_reserved_by_other(const struct wm_lock_area *lock, uint64_t now,
 
     /* Safeguard: fresh_turn_is_left_to_its_signer */
     return turn != 0 && wm_word_pid(turn) != own && age >= 0 &&
+           /* Safeguard: stale_turn_keeps_nobody */
            age <= RESERVED_MS;
 }
 
@@ -364,6 +365,7 @@ int wm_lock_release(struct wm_node *node)
     if (!wm_node_writable(node)) {
         return -EROFS;
     }
+    /* Safeguard: holder_alone_releases */
     if (held == 0) {
         return -EPERM;
     }

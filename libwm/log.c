@@ -128,6 +128,7 @@ static bool read_entry(const struct wm_node *node, uint64_t number,
     uint64_t field[WM_LOG_FIELDS];
     uint64_t check = log_read(record_of(node, number), field);
 
+    /* Safeguard: checksum_is_compared */
     if (check != checksum(number, field)) {
         return false;
     }

@@ -59,6 +59,7 @@ static void after_fork_in_parent(void)
  * anything, and is no next binary. */
 static void after_fork_in_child(void)
 {
+    /* Safeguard: child_signs_with_its_own_pid */
     wm_self_forget();
     for (struct wm_node *n = registry; n != NULL; n = n->next) {
         n->of_worker = n->of_worker || n->joined;

@@ -294,9 +294,10 @@ static int check_header(struct wm_segment *segment,
     uint64_t namespace = pid_namespace();
     int error;
 
-    if (h->magic != WM_MAGIC) {
+    if (header_magic_acquire(h) != WM_MAGIC) {
         return -EBADMSG;
     }
+    /* Safeguard: other_versions_are_refused */
     if (h->abi != WM_ABI ||
         (h->incompatible & ~WM_FEATURES_INCOMPATIBLE) != 0) {
         return -EPROTO;
@@ -317,6 +318,7 @@ static int check_header(struct wm_segment *segment,
     if ((st->st_mode & (S_IWGRP | S_IWOTH) & ~h->mode) != 0) {
         return -ENOTSUP;
     }
+    /* Safeguard: other_pid_namespaces_are_refused */
     return h->pid_namespace != 0 && namespace != 0 &&
                    h->pid_namespace != namespace
                ? -EXDEV

@@ -129,6 +129,7 @@ static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
     }
     overdue = wm_record_is_overdue(r, word, s->now);
     if (state == WM_CRASHED) {
+        /* Safeguard: crash_is_kept_until_it_expires */
         return overdue &&
                record_crash_given(r, wm_cold_at(&s->node->segment, slot)) &&
                mark(s, slot, word, 0, WM_LOG_WORKER_FORGOTTEN);

@@ -310,6 +310,7 @@ int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
     wm_sweep(worker->node, worker);
     /* A worker that has drained is not counted, and would take another for
      * itself. */
+    /* Safeguard: drained_worker_does_not_count_itself */
     if (wm_beat(worker) == -ESTALE ||
         wm_word_state(record_own_word(r)) == WM_DRAINING) {
         return -ESTALE;

@@ -18,15 +18,10 @@ static_assert(std::ranges::sized_range<wm::monitor_view>);
 
 // A temporary view may be gone through, but gives nothing that outlives it.
 template <class View>
-concept gives_generations = requires(View &&v)
-{
-    std::forward<View>(v).generations();
-};
+concept gives_generations =
+    requires(View &&v) { std::forward<View>(v).generations(); };
 template <class View>
-concept gives_workers = requires(View &&v)
-{
-    std::forward<View>(v).begin();
-};
+concept gives_workers = requires(View &&v) { std::forward<View>(v).begin(); };
 static_assert(gives_generations<const wm::monitor_view &> &&
               gives_workers<const wm::monitor_view &>);
 static_assert(!gives_generations<wm::monitor_view> &&
