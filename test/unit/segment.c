@@ -269,12 +269,11 @@ TEST(instance_names_are_plain)
 
 TEST(only_whole_names_are_an_instances)
 {
-    static const char *const others[] = {"wm.a.000000000000000", /* 15 digits */
-                                         "wm.a.00000000000000000", /* 17 */
-                                         "wm.a.000000000000000A",
-                                         "wm.aa.0000000000000000",
-                                         "xwm.a.0000000000000000",
-                                         "wm.a"};
+    static const char *const others[] = {
+        "wm.a.000000000000000",   /* 15 digits */
+        "wm.a.00000000000000000", /* 17 */
+        "wm.a.000000000000000A",  "wm.aa.0000000000000000",
+        "xwm.a.0000000000000000", "wm.a"};
 
     assert_true(wm_name_matches("wm.a.0123456789abcdef", "a"));
     assert_true(wm_name_matches("wm.a.0123456789abcdef", NULL));
