@@ -278,7 +278,7 @@ class Chaos:
         name = rng.choice(["QUIT", "TERM", "KILL", "KILL all"])
         self.say(f"    {name} to the master")
         self.end_life(name.split()[0], ["KILL"] if name == "KILL all" else
-                      ["QUIT", "TERM", "KILL"])
+                      rng.sample(["QUIT", "TERM", "KILL"], 3))
         self.begin_life()
 
 

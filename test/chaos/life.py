@@ -183,10 +183,12 @@ class Crowd:
         self.threads = [pool.submit(self.go_on, f) for f in work]
 
     def read(self):
-        for command in ("show -a", "events", "wait --ready 1 --timeout 0"):
+        for command in ("list", f"show -a {self.instance}",
+                        f"events {self.instance}",
+                        f"wait --ready 1 --timeout 0 {self.instance}"):
             since = time.monotonic()
             done = subprocess.run(
-                [conf.WMCTL, "--json", *command.split(), self.instance],
+                [conf.WMCTL, "--json", *command.split()],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 check=False)
             self.readings.append(record.Reading(

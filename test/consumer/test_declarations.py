@@ -161,7 +161,7 @@ def reference():
     for path in glob.glob(os.path.join(ROOT, "build/doc/xml/*.xml")):
         for element in xml.etree.ElementTree.parse(path).iter():
             name = element.findtext("name") or element.findtext("compoundname")
-            if name:
+            if name and element.tag != "member":    # of a list of links
                 name = name.split("::")[-1]
                 told[name] = told.get(name) or (
                     element.get("kind") not in ("function", "struct", "class",

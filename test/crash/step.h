@@ -43,10 +43,10 @@ void step_fork(struct stepped *s, step_fn *prepare, step_fn *act,
 /* Compares this memory, too, from now on. */
 void step_watch(struct stepped *s, const void *memory, size_t size);
 
-/* Steps through the whole of it; look(), unless it is NULL, is called after each
- * step that others can see: a system call has returned, or the memory is not
- * what the copies show, which are of before the step. The trail is of these moments; with quiet, of all that are the
- * program's own. */
+/* Steps through the whole of it; look(), unless it is NULL, is called after
+ * each step that others can see: a system call has returned, or the memory is
+ * not what the copies show, which are of before the step. The trail is of these
+ * moments; with quiet, of all that are the program's own. */
 extern struct moment step_trail[8192];
 extern uint32_t step_trail_length;
 typedef void step_look(struct stepped *s);

@@ -329,7 +329,7 @@ static void interrupt_beside(const struct operation *o,
     for (uint32_t i = 0; i < step_trail_length; i++) {
         if (all || step_is_chosen(i)) {
             begin_run(o, other);
-            interrupt(step_trail[i], number++);
+            interrupt(step_trail[i], interrupt == pair_at ? number++ : i);
             end_run(NULL);
         }
     }

@@ -2,9 +2,9 @@
  * Copyright The libwm authors */
 
 /* Death, and a pause, around every system call that makes a segment or gives it
- * up, and at some instructions between. Others can see of these only files and
- * their locks, which only system calls change, and the header while it is
- * filled. After each, and whatever came of it, the next life of the instance is
+ * up, and at some instructions between, more where the header is filled. Others
+ * can see of these only that, and files and their locks, which only system calls
+ * change. After each, and whatever came of it, the next life of the instance is
  * told all there is to tell, once, and no file stays behind. */
 
 #include "segment_directory.h"
@@ -140,7 +140,7 @@ static void can_be_killed_and_paused(void **state)
     step_clear(&stepped);
     next_life();
     for (uint32_t i = 0; i < step_trail_length; i++) {
-        if (step_is_chosen(i)) {
+        if (step_is_chosen(i) || (o->act == make && i % 4 == 0)) {
             kill_at(o, step_trail[i], i % 2 == 1);
             pause_at(o, step_trail[i]);
         }

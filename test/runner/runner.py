@@ -100,6 +100,8 @@ def read_test(run):
     points = POINT.findall(output)
     if not points and outcome == "SKIP":
         points = [("", "no test", output.strip(), "")]
+    planned = sum(map(int, re.findall(r"^1\.\.(\d+)", output, re.M)))
+    unexplained |= len(points) < max(1, planned)
     for bad, text, skip, why in points:
         if skip:                    # CMocka has the name where a reason goes
             told = re.search(rf"^# ({re.escape(skip)}: .*)", output, re.M)

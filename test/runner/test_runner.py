@@ -97,6 +97,7 @@ GOOD = result("1..2\nok 1 - a\nok 2 - b\n")
     (result("1..2\nok 1 - a\nnot ok 2 - b\n", "FAIL"), 1,
      [("failed", "suite / name: b")]),
     (result("1..2\nok 1 - a\n", "ERROR"), 1, [("failed", "ended with ERROR")]),
+    (result("1..2\nok 1 - a\n"), 1, [("failed", "ended with OK")]),
     (result("1..1\nok 1 - a # SKIP no root\n", "SKIP"), 0,
      [("skipped", "suite / name: a: no root")]),
     (result("# a: no seccomp, allowed in CI\n1..1\nok 1 # SKIP a\n"), 0,

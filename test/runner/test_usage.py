@@ -56,7 +56,8 @@ def test_a_wrong_argument_is_told_in_one_line(fresh, script, arguments, says):
 
 
 @pytest.mark.parametrize("command, env, status, says", [
-    (["test/lint", "nonesuch.c"], {}, 2, "does not compile that"),
+    (["test/lint", "nonesuch.c"], {}, 2,
+     f"nonesuch.c: {conf.BUILD} does not compile that"),
     ([f"{TESTS}/unit/test-lock"], {"WM_TESTS": "nope"}, 1,
      "no test matches nope"),
     ([f"{TESTS}/crash/test-stepping", "paused", "nope*"], {}, 1,

@@ -237,6 +237,9 @@ FACADE_TEST(a_lock_releases_what_was_taken_through_it_alone_and_once)
         wm_lock_hold none = first.note_hold();
 
         die_after([&] { return first.lock(); });
+        assert_true(first.try_lock(ec, true) == wm::condition::recovered);
+        assert_true(first.unlock(ec) == wm::condition::none && !ec);
+        die_after([&] { return first.lock(); });
         assert_true(first.lock() == wm::condition::recovered);
         wm::lifecycle_lock::release_hold(none);
         assert_true(first.owns());

@@ -147,6 +147,7 @@ NODE_TEST(a_survivor_closes_what_its_master_has_replaced)
     assert_generation(generation, WM_GENERATION_ACTIVE, 1); /* or fails? */
     call(new_worker(next), do_sweep, 0);
     assert_generation(generation, WM_GENERATION_EXITED, 1);
+    assert_int_equal(wm_events_owed(node, MASTER_EXIT), 1); /* and a crash */
     event = take(MASTER_EXIT);
     assert_int_equal(event.generation, generation);
     assert_int_equal(event.spell, 1);

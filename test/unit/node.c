@@ -66,6 +66,8 @@ DIRECTORY_TEST(a_directory_that_cannot_be_used_is_told)
 {
     struct wm_node_options o = node_options("a");
 
+    o.directory = program_path();
+    assert_int_equal(wm_node_attach(&o, &node), -ENOTDIR);
     o.directory = directory_path("none");
     assert_int_equal(wm_node_attach(&o, &node), -ENOENT);
     o.flags = WM_NODE_ANONYMOUS;

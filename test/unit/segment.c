@@ -53,7 +53,8 @@ DIRECTORY_TEST(a_new_file_has_its_mode_its_space_and_a_name_of_its_own)
         assert_ok(error);
         assert_ok(stat(directory_path(segment->name), &st));
         assert_int_equal(st.st_mode, S_IFREG | modes[i]);
-        assert_true((size_t)st.st_blocks * 512 >= segment->geometry.size);
+        assert_int_equal(st.st_size, segment->geometry.size);
+        assert_true(st.st_blocks * 512 >= st.st_size);
         assert_true(wm_name_matches(segment->name, "a"));
         assert_string_not_equal(segment->name, last);
         memcpy(last, segment->name, sizeof(last));
@@ -180,15 +181,21 @@ DIRECTORY_TEST(what_is_no_plain_file_of_a_segments_name_is_refused_at_once)
     const struct {
         const char *name;
         int error;
-    } table[] = {{"wm.link", -EBADMSG}, {"wm.fifo", -EBADMSG},
-                 {"wm.", -EBADMSG},     {path, -ENOENT},
-                 {name + 3, -ENOENT},   {long_name, -ENOENT},
-                 {"", -ENOENT},         {"wm.a.0000000000000000", -ENOENT}};
+    } table[] = {{"wm.link", -EBADMSG},
+                 {"wm.fifo", -EBADMSG},
+                 {"wm.", -EBADMSG},
+                 {path, -ENOENT},
+                 {"other", -ENOENT},
+                 {name + 3, -ENOENT},
+                 {long_name, -ENOENT},
+                 {"", -ENOENT},
+                 {"wm.a.0000000000000000", -ENOENT}};
     struct wm_segment s;
 
     assert_ok(symlink(name, directory_path("wm.link")));
     assert_ok(mkfifo(directory_path("wm.fifo"), 0600));
     assert_ok(mkdir(directory_path("wm."), 0700));
+    assert_ok(mkdir(directory_path("other"), 0700));
     snprintf(path, sizeof(path), "wm./../%s", name);
     memset(long_name + 3, 'a', sizeof(long_name) - 4);
     for (size_t i = 0; i < COUNT(table); i++) {
