@@ -130,9 +130,11 @@ unlock() {
     exec {lock_fd}>&-
 }
 
+# Two runs wait for each other: apt-get itself waits for dpkg's lock alone.
 apt() {
-    env -u TMPDIR DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
-        LC_ALL=C apt-get -qq -o DPkg::Lock::Timeout=120 "$@"
+    flock /var/lib/apt/lists env -u TMPDIR DEBIAN_FRONTEND=noninteractive \
+        NEEDRESTART_SUSPEND=1 LC_ALL=C apt-get -qq \
+        -o DPkg::Lock::Timeout=120 "$@"
 }
 
 updated=
@@ -168,6 +170,12 @@ need() {
     patient=
 }
 
+# download DIR PACKAGE...
+download() {
+    run with_output_to "$build/tmp/download.log" env -C "$1" -u TMPDIR \
+        LC_ALL=C apt-get -qq -o APT::Sandbox::User=root download "${@:2}"
+}
+
 # unpack DIR PACKAGE...: once. The directory gets its name when it is whole.
 unpack() {
     local dir=$1 new=$1.new file
@@ -176,9 +184,12 @@ unpack() {
     say "unpacking $*"
     rm -rf -- "$new"
     mkdir -p "$new/files"
-    ((EUID)) || update
-    quietly "$build/tmp/download.log" env -C "$new" -u TMPDIR LC_ALL=C \
-        apt-get -qq -o APT::Sandbox::User=root download "$@"
+    download "$new" "$@" ||
+        { ((EUID == 0)) && update && download "$new" "$@"; } || {
+        cat "$build/tmp/download.log" >&2
+        fail "cannot download $* (does apt-get update help? this wants" \
+            "Debian 12)"
+    }
     for file in "$new"/*.deb; do
         run dpkg-deb -x "$file" "$new/files" || fail "cannot unpack $file"
         basename -- "$file" >>"$new/files/.complete"
@@ -192,6 +203,10 @@ unpack() {
 unpack_nginx() {
     unpack "$build/deb" nginx nginx-common libnginx-mod-http-lua \
         libnginx-mod-http-ndk lua-resty-core lua-resty-lrucache
+    if ldd "$build/deb/usr/sbin/nginx" "$build"/deb/usr/lib/nginx/modules/*.so |
+        grep 'not found' >&2; then
+        fail "nginx lacks a library"
+    fi
 }
 
 # --- building -----------------------------------------------------------------
