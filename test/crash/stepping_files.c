@@ -2,9 +2,9 @@
  * Copyright The libwm authors */
 
 /* Death, and a pause, around every system call that makes a segment or gives it
- * up, and at some instructions between, more where the header is filled. Others
- * can see of these only that, and files and their locks, which only system calls
- * change. After each, and whatever came of it, the next life of the instance is
+ * up, and at some instructions between, more where the header is filled. Other
+ * processes see only the header, and files and their locks, which system calls
+ * alone change. After each death and pause, the next life of the instance is
  * told all there is to tell, once, and no file stays behind. */
 
 #include "segment_directory.h"

@@ -69,7 +69,7 @@ bool __wrap_wm_process_dead(uint64_t ident, uint64_t claimed_ms,
 
 /* -------------------------------------------------------------- scribbling */
 
-/* What the second thread writes into; NULL: nothing. It may do so once more
+/* The bytes that the second thread writes into, or NULL. It may do so once more
  * after this has changed: the next input is any bytes as well. */
 static unsigned char *_Atomic scribbled;
 static _Atomic uint64_t scribbler_seed;

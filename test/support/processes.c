@@ -151,7 +151,7 @@ static void reap(struct process *p)
         assert_int_equal(waitpid(p->pid, NULL, 0), p->pid);
     }
     p->pid = 0;
-    /* What a killed process did not read, or nobody has: not for the next. */
+    /* A command or an answer that nobody has read is not for the next. */
     while (recv(p->its, &byte, sizeof(byte), MSG_DONTWAIT) > 0 ||
            recv(p->ours, &byte, sizeof(byte), MSG_DONTWAIT) > 0) {
     }

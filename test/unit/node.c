@@ -2,8 +2,8 @@
  * Copyright The libwm authors */
 
 /* Options, and handles: how many a process gets, and how readers find a node.
- * Which processes take part in its segment, and when that is unlinked. What
- * comes after it and who takes it over is in node_lives.c. */
+ * Which processes take part in its segment, and when that is unlinked. The next
+ * life, and a process that takes the node over, are in node_lives.c. */
 
 #include "inherit.h"
 #include "segment_directory.h"
