@@ -88,7 +88,7 @@ void wm_monitor_end_files(void)
     pthread_mutex_unlock(&files_mutex);
 }
 
-/* Blocks all signals but those of faults; thread.c says why. */
+/* Blocks all signals but those of faults: wm_monitor.h, "Signals". */
 static void block_signals(sigset_t *old)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,

@@ -5,8 +5,8 @@
  * above it in this file, and none below.
  *
  * Locks, in the order in which they are taken: liburcu's own; the one of a
- * thread that looks for segments, and the one of the list of monitors (fork.c);
- * a monitor's mutex. A thread that holds one of ours waits for no grace period,
+ * thread that looks for segments, and the one of the list of monitors; a
+ * monitor's mutex. A thread that holds one of ours waits for no grace period,
  * begins no read, calls no subscriber, and calls no function of libwm that
  * takes the lock of its registry: fork() takes all these locks, and we cannot
  * choose whether it takes the registry's before or after ours. A thread may
@@ -80,10 +80,10 @@ struct wm_monitor {
 /* The monitor whose thread this is, or NULL; it survives a fork. */
 extern _Thread_local struct wm_monitor *wm_monitor_here;
 
-/* wake.c: a condition whose time is CLOCK_MONOTONIC. */
+/* A condition whose time is CLOCK_MONOTONIC. */
 int wm_monitor_init_condition(pthread_cond_t *condition);
 
-/* subscribe.c: calls the subscribers up to this number. In the thread. */
+/* Calls the subscribers up to this number. In the thread. */
 void wm_monitor_tell(struct wm_monitor *monitor, const struct wm_view *before,
                      const struct wm_view *now, uint64_t last);
 /* Frees subscriptions that ended in their own call. After a grace period. */
@@ -93,7 +93,7 @@ void wm_monitor_free_subscriptions(struct wm_monitor *monitor);
 /* In a child: forgets calls that were running, which have no thread there. */
 void wm_monitor_forget_calls(struct wm_monitor *monitor);
 
-/* fork.c: no fork happens between these two. The caller holds no mutex. */
+/* No fork happens between these two. The caller holds no mutex. */
 void wm_monitor_begin_files(void);
 void wm_monitor_end_files(void);
 /* Starts the thread and adds the monitor to the list, with no fork in between;
@@ -101,14 +101,14 @@ void wm_monitor_end_files(void);
 int wm_monitor_enlist(struct wm_monitor *monitor, void *(*run)(void *));
 void wm_monitor_delist(struct wm_monitor *monitor);
 
-/* view.c: looks at the node; if there is anything new, publishes it, tells the
+/* Looks at the node; if there is anything new, publishes it, tells the
  * subscribers and returns true. In the thread, or before there is one. */
 bool wm_monitor_look(struct wm_monitor *monitor);
 /* Makes room for all that can be seen in a node of this capacity; -ENOMEM. */
 int wm_monitor_make_room(struct wm_monitor *monitor, uint32_t capacity);
 
-/* follow.c: finds the segment to look at, and sets node and error; lets it go.
- * Blocking (file system). */
+/* Finds the segment to look at, and sets node and error; lets it go. Blocking
+ * (file system). */
 void wm_monitor_follow(struct wm_monitor *monitor);
 void wm_monitor_unfollow(struct wm_monitor *monitor);
 

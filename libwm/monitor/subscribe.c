@@ -32,6 +32,7 @@
 
 #include "monitor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -181,7 +182,8 @@ int wm_monitor_subscribe(struct wm_monitor *m, wm_monitor_fn *call,
     struct wm_subscription *s;
     bool child;
 
-    if (m == NULL || call == NULL || subscription == NULL) {
+    assert(m != NULL);
+    if (call == NULL || subscription == NULL) {
         return -EINVAL;
     }
     s = calloc(1, sizeof(*s));

@@ -38,6 +38,7 @@
 
 #define CHECK_MS 1000u
 #define INSTANCE_SIZE 64
+#define SIZE_MOST 4096 /* of a struct, as wm.h has it */
 
 /* ------------------------------------------------------------------- time */
 
@@ -194,7 +195,7 @@ static int read_options(struct wm_monitor_options *own,
     if (theirs == NULL) {
         return 0;
     }
-    if (theirs->size < least) {
+    if (theirs->size < least || theirs->size > SIZE_MOST) {
         return -EINVAL;
     }
     for (size_t i = sizeof(*own); i < theirs->size; i++) {

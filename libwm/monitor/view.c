@@ -26,6 +26,7 @@
 
 #include "monitor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@
 
 const struct wm_view *wm_monitor_view_begin(const struct wm_monitor *m)
 {
+    assert(m != NULL);
     wm_rcu_begin();
     /* Pairs with the store in publish(). */
     return atomic_load_explicit(&m->view, memory_order_acquire);

@@ -30,6 +30,8 @@
  * a new segment, and the monitor follows the name to it.
  *
  * Results are those of wm.h: 0, or a negative errno; wm_strerror() knows them.
+ * As there, a handle must not be NULL unless a function says otherwise, and a
+ * build without NDEBUG names the function, and aborts.
  *
  * Processes. A monitor belongs to the process that made it. In a forked child
  * it is stopped: the last view stays what it is, no subscriber is called any

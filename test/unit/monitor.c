@@ -53,7 +53,7 @@ TEST(bad_arguments_are_refused)
     static char long_name[65]; /* one more than there is room for */
     static const char *const names[] = {NULL,  "",    ".n",
                                         "a/n", "a n", long_name};
-    const struct wm_monitor_options small = {.size = 4};
+    const struct wm_monitor_options small = {.size = 4}, huge = {.size = 4097};
     const struct {
         struct wm_monitor_options is;
         uint64_t unknown; /* of a later header */
@@ -67,6 +67,7 @@ TEST(bad_arguments_are_refused)
     }
     assert_int_equal(wm_monitor_create("n", NULL, NULL, NULL), -EINVAL);
     assert_int_equal(wm_monitor_create("n", NULL, &small, &m), -EINVAL);
+    assert_int_equal(wm_monitor_create("n", NULL, &huge, &m), -EINVAL);
     assert_int_equal(wm_monitor_create("n", NULL, &longer.is, &m), -E2BIG);
     assert_ok(wm_monitor_create("test-none", NULL, NULL, &m));
     assert_int_equal(wm_monitor_subscribe(m, NULL, NULL, &u), -EINVAL);
