@@ -14,7 +14,7 @@ dependencies = { "lua == 5.1" }
 build = {
    type = "command",
    build_command = "meson setup --buildtype=release -Dtests=disabled"
-      .. " build/rock . && meson compile -C build/rock",
+      .. " -Dbench=disabled build/rock . && meson compile -C build/rock",
    install = {
       lua = {
          ["resty.worker.manager"] = "lua/resty/worker/manager.lua",

@@ -13,8 +13,8 @@ local constants = require "resty.worker.manager.constants"
 local C = ffi.C
 local tonumber, pcall = tonumber, pcall
 
--- struct ngx_channel_t, as far as it matters: it begins with the command.
-local MESSAGE_SIZE = 32
+-- struct ngx_channel_t begins with the command.
+local MESSAGE_SIZE = constants.nginx.MESSAGE_SIZE
 local TERMINATE = constants.nginx.CMD_TERMINATE
 local SOL_SOCKET = constants.system.SOL_SOCKET
 local SO_PEEK_OFF = constants.system.SO_PEEK_OFF

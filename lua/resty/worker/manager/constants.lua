@@ -73,11 +73,13 @@ _M.LOG_KINDS = enum(1, "LOG_", { -- enum wm_log_kind
 -- Stands in wm_log_entry.slot if there is no worker.
 _M.NO_SLOT = 0xffffffff
 
--- The largest options that wm_node_attach() takes, as wm.h says in words.
+-- The largest options that wm_node_attach() takes, and what follows from the
+-- capacity, as wm.h says in words.
 _M.limits = strict({
     CAPACITY = 65535,
     LOG_ENTRIES = 1048576,
     NAME_LENGTH = 63,
+    MORE_GENERATIONS = 64, -- records of generations, than of workers
 }, "limit")
 
 -- errno.h
@@ -92,10 +94,11 @@ _M.system = strict({
     SOL_SOCKET = 1, SO_PEEK_OFF = 42, MSG_PEEK = 0x02, MSG_DONTWAIT = 0x40,
 }, "constant of the system")
 
--- nginx's: a value of the variable ngx_process, a command of struct
--- ngx_channel_t. No header of nginx is installed, so test/nginx sees them work.
+-- nginx's: a value of the variable ngx_process; a command of struct
+-- ngx_channel_t, and the struct's size. No header of nginx is installed, so
+-- test/nginx sees them work.
 _M.nginx = strict({
-    PROCESS_SIGNALLER = 2, CMD_TERMINATE = 4,
+    PROCESS_SIGNALLER = 2, CMD_TERMINATE = 4, MESSAGE_SIZE = 32,
 }, "constant of nginx")
 
 return _M

@@ -89,7 +89,6 @@ int wm_node_describe(const wm_node *node, struct wm_node_info *info);
 int wm_node_postmortem(const wm_node *node, struct wm_postmortem *postmortem);
 int wm_generation_begin(wm_node *node, uint64_t *id, uint32_t *reason);
 int wm_generation_abandon(wm_node *node, uint64_t id);
-int wm_generation_close(wm_node *node, uint64_t id);
 int wm_generation_take_exit(wm_node *node, uint64_t id, uint32_t *spell);
 int wm_worker_join(wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
@@ -99,7 +98,6 @@ int wm_start_begin(wm_worker *worker, uint32_t kinds);
 int wm_start_next(wm_worker *worker, struct wm_event *event);
 int wm_exit_begin(wm_worker *worker, uint32_t kinds);
 int wm_exit_next(wm_worker *worker, struct wm_event *event);
-int wm_worker_drain(wm_worker *worker);
 int wm_worker_leave(wm_worker *worker);
 uint32_t wm_worker_slot(const wm_worker *worker);
 uint32_t wm_worker_recoveries(const wm_worker *worker);

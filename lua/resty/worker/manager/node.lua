@@ -22,6 +22,8 @@ local IS_WORKER = constants.IS_WORKER
 
 local LAST_WAIT_MS = 200 -- for the lock, as the VM is closed
 
+local event = sized("struct wm_event")
+
 local _M = {}
 
 local function instance_name(opts)
@@ -52,6 +54,8 @@ local function attach(opts)
     return node[0]
 end
 
+-- The caller has the lock. A worker that has it meanwhile may be about to tell
+-- of these ends.
 local function ends_not_given()
     for _ = 1, MOST do
         if lib.wm_generation_take_exit(vm.node, vm.generation, nil) ~= 1 then
@@ -59,18 +63,6 @@ local function ends_not_given()
         end
         log.not_given_at_close("master_exit", tonumber(vm.generation))
     end
-end
-
--- If this worker is the last, nobody else says that the generation has ended.
--- Another worker that has the lock may be in its exit, drained and about to
--- close the generation: then that worker says so.
-local function close_generation()
-    if not lock.acquire_asleep(lock.WORKER_EXIT, LAST_WAIT_MS) then
-        return
-    end
-    lib.wm_generation_close(vm.node, vm.generation)
-    ends_not_given()
-    lock.release()
 end
 
 -- Runs as the VM is closed. There, a compiled pairs() loop may never end in
@@ -86,8 +78,14 @@ local function close_worker()
     if vm.leading and vm.on_leader_lost then
         log.not_given_at_close("leader_lost", vm.leading)
     end
-    lib.wm_worker_drain(vm.worker)
-    close_generation()
+    -- Without events: it drains, and closes its generation if it is the last.
+    if lib.wm_exit_begin(vm.worker, 0) == 0 then
+        lib.wm_exit_next(vm.worker, event)
+    end
+    if lock.acquire_asleep(lock.WORKER_EXIT, LAST_WAIT_MS) then
+        ends_not_given()
+        lock.release()
+    end
     lib.wm_worker_leave(vm.worker)
     vm.worker = nil
 end

@@ -35,7 +35,7 @@ local batch = ffi.new("struct wm_log_entry[?]", BATCH)
 local WORKER_SIZE = ffi.sizeof("struct wm_worker_info")
 local GENERATION_SIZE = ffi.sizeof("struct wm_generation_info")
 local ENTRY_SIZE = ffi.sizeof("struct wm_log_entry")
-local workers, generations, capacity
+local workers, generations, capacity, room
 
 local _M = {}
 
@@ -46,7 +46,8 @@ local function make_room()
         lib.wm_node_describe(vm.node, info)
         capacity = info.capacity
         workers = ffi.new("struct wm_worker_info[?]", capacity)
-        generations = ffi.new("struct wm_generation_info[?]", capacity + 64)
+        room = capacity + constants.limits.MORE_GENERATIONS
+        generations = ffi.new("struct wm_generation_info[?]", room)
     end
 end
 
@@ -86,7 +87,7 @@ function _M.generations()
     end
     make_room()
     local rc = lib.wm_generations(vm.node, generations, GENERATION_SIZE,
-                                  capacity + 64, count)
+                                  room, count)
     if rc < 0 then
         return nil, strerror(rc)
     end
