@@ -222,9 +222,11 @@ int wm_events_give(struct wm_node *node, struct wm_worker *self,
         return 0;
     }
     /* If the node seems to owe more than that, a process has scribbled, or the
-     * next sweep gives the rest. */
+     * next sweep gives the rest. A callback may give the lock back, or fork and
+     * return in the child, which does not have it. */
     /* Safeguard: mark_comes_before_the_callback */
-    while (given < most && wm_event_take(node, ~0u, &event) == 1) {
+    while (given < most && wm_node_held(node) != 0 &&
+           wm_event_take(node, ~0u, &event) == 1) {
         if (give != NULL) {
             give(&event, argument);
         }

@@ -193,6 +193,15 @@ int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell)
     return 1;
 }
 
+bool wm_generation_owes(const struct wm_node *node, uint64_t id)
+{
+    const struct wm_generation_record *g = wm_generation_find(node, id);
+    uint64_t word = g == NULL ? 0 : generation_word_acquire(g);
+
+    return g != NULL && wm_generation_word_is_of(g, word, id) &&
+           wm_gen_owed(word) != 0;
+}
+
 /* ---------------------------------------------------------------- settle */
 
 /* Aborts a generation that has begun and will have no worker: its master is

@@ -15,6 +15,9 @@ bool wm_generation_enter(struct wm_node *node,
                          struct wm_generation_record *record,
                          struct wm_worker *worker);
 
+/* Whether an end of this generation is owed. */
+bool wm_generation_owes(const struct wm_node *node, uint64_t id);
+
 /* Aborts generations that will have no worker, and closes those of other
  * masters, or of former times, that died out. own: the caller's generation,
  * which is left alone; 0 if none. Returns how many it changed. */

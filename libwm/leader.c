@@ -217,11 +217,14 @@ static void inspect(const struct wm_node *node, struct wm_leader *leader)
 static int stand(struct wm_worker *worker, struct wm_leader *leader)
 {
     const struct wm_node *node = worker->node;
-    int error;
+    int error = wm_node_usable(node);
 
     *leader = (struct wm_leader){.size = sizeof(*leader), .slot = WM_NO_SLOT};
     if (wm_worker_record(worker) == NULL) {
         return -ECHILD;
+    }
+    if (error != 0) {
+        return error;
     }
     for (int round = 0; round < ROUNDS; round++) {
         /* The state is loaded first, then the word: if the word names this
@@ -233,10 +236,6 @@ static int stand(struct wm_worker *worker, struct wm_leader *leader)
         if (live && wm_leader_who(word) == wm_leader_of_join(worker->join)) {
             describe_own(worker, leader, word);
             return 1;
-        }
-        error = wm_node_usable(node);
-        if (error != 0) {
-            return error;
         }
         if (is_led(worker, live, wm_leader_who(word), &p)) {
             if (load_word(node) == word) {

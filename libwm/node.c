@@ -7,7 +7,7 @@
  * process keeps a registry: a process that attaches to an instance again gets
  * the handle that is there. The library is never unloaded for the same reason.
  * Each attach is given back once. A child inherits the attaches of its master
- * with their count, and gives them back for itself (release.c). */
+ * with their count, and gives them back for itself. */
 
 #include "node.h"
 
@@ -72,6 +72,7 @@ static void after_fork_in_child(void)
         wm_node_set_held(n, 0);
         n->joined = false;
         n->forker = forker;
+        memset(&n->postmortem, 0, sizeof(n->postmortem));
     }
     pthread_mutex_unlock(&registry_mutex);
 }

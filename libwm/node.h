@@ -46,12 +46,12 @@ struct wm_worker {
     uint32_t reason;            /* of its start */
     enum wm_step step;
     uint32_t kinds; /* of events that its start or exit gives */
-    uint32_t most;  /* events that its exit may still give */
+    uint32_t most;  /* events that this step may still give */
     bool exit_begun;
     bool start_given;
     bool exit_given;
     bool drained_given;
-    bool end_owed;     /* it has closed its generation, and not given the end */
+    bool has_closed;   /* its generation, and has not said so yet */
     _Atomic bool late; /* a beat was overdue since its last sweep */
 };
 

@@ -93,7 +93,9 @@ const char *wm_strerror(int error)
         return "would wait for itself: this process holds the lock, or is "
                "in a view or a subscriber";
     case -ETIMEDOUT:
-        return "gave up waiting for the lock";
+        return "gave up waiting: the time is over";
+    case -EINTR:
+        return "interrupted by a signal";
     case -ENOMEM:
         return "out of memory";
     case -EMFILE:

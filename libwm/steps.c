@@ -25,6 +25,7 @@
  * give stay owed to another process. */
 
 #include "events.h"
+#include "generation.h"
 #include "record.h"
 
 #include <errno.h>
@@ -60,12 +61,23 @@ static int may_go_on(struct wm_worker *w)
     return wm_node_usable(w->node);
 }
 
+/* Each step has a bound of its own, so that no event of one keeps those of a
+ * later one from being given. If the node seems to owe more than that, a
+ * process has scribbled, or another worker gives the rest. */
+static void enter(struct wm_worker *w, enum wm_step step)
+{
+    const struct wm_geometry *g = &w->node->segment.geometry;
+
+    w->step = step;
+    w->most = g->capacity + g->generations;
+}
+
 static int begin(struct wm_worker *w, enum wm_step step, uint32_t kinds)
 {
     if (wm_worker_record(w) == NULL) {
         return -ECHILD;
     }
-    w->step = step;
+    enter(w, step);
     w->kinds = kinds;
     return 0;
 }
@@ -112,12 +124,8 @@ static int start_next(struct wm_worker *worker, struct wm_event *event)
 int wm_exit_begin(struct wm_worker *worker, uint32_t kinds)
 {
     WM_REQUIRE(worker);
-    const struct wm_geometry *g = &worker->node->segment.geometry;
 
     wm_beat(worker);
-    /* If the node seems to owe more than that, a process has scribbled, or
-     * another worker gives the rest. */
-    worker->most = g->capacity + g->generations + 2; /* its exit, its drain */
     worker->exit_begun = true;
     return begin(worker, WM_STEP_OWED, kinds);
 }
@@ -143,22 +151,20 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event)
     case WM_STEP_OWED_AFTER:
         if (w->kinds != 0 && w->most > 0 &&
             wm_event_take(w->node, w->kinds, event) > 0) {
-            /* The end of its own generation may be among them. */
-            w->end_owed =
-                w->end_owed && !(event->kind == WM_EVENT_MASTER_EXIT &&
-                                 event->generation == w->generation);
+            w->most--;
             return true;
         }
         break;
     case WM_STEP_RECOVERIES:
         if (gives(w, WM_EVENT_RECOVERED) && w->most > 0 &&
             wm_worker_recovery_take(w) == 1) {
+            w->most--;
             *event = own_event(w, WM_EVENT_RECOVERED);
             return true;
         }
         break;
     case WM_STEP_EXIT:
-        w->step++;
+        enter(w, w->step + 1);
         if (w->exit_given) {
             return false;
         }
@@ -172,12 +178,12 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event)
         }
         return false;
     case WM_STEP_DRAIN:
-        w->step++;
+        enter(w, w->step + 1);
         wm_worker_drain(w);
         /* It closes at once: if the callback's thread is ended, the end is
          * owed, and another process gives it. */
         if (wm_generation_close(w->node, w->generation) == WM_CLOSED) {
-            w->end_owed = true;
+            w->has_closed = true;
         }
         if (w->drained_given || !gives(w, WM_EVENT_DRAINED)) {
             return false;
@@ -188,13 +194,13 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event)
     default:
         if (gives(w, WM_EVENT_MASTER_EXIT) && w->most > 0 &&
             wm_event_take_end(w->node, w->generation, event)) {
-            w->end_owed = false;
+            w->most--;
             return true;
         }
         w->step = WM_STEP_NONE;
         return false;
     }
-    w->step++;
+    enter(w, w->step + 1);
     return false;
 }
 
@@ -207,13 +213,13 @@ static int exit_next(struct wm_worker *worker, struct wm_event *event)
     }
     while (worker->step >= WM_STEP_OWED) { /* not a start that has begun */
         if (exit_step(worker, event)) {
-            worker->most -= worker->most > 0;
             return 1;
         }
     }
-    if (worker->end_owed) {
-        worker->end_owed = false;
-        return WM_CLOSED;
+    if (worker->has_closed) {
+        worker->has_closed = false;
+        return wm_generation_owes(worker->node, worker->generation) ? WM_CLOSED
+                                                                    : 0;
     }
     return 0;
 }

@@ -51,16 +51,17 @@
  * wm_strerror() has a sentence for each error and condition. Times are
  * milliseconds of CLOCK_MONOTONIC unless a name says otherwise.
  *
- * Two errors are the same everywhere. -EROFS: the handle came from
- * wm_node_open(), and can only read. -EUCLEAN: a broken process has written
- * over the head of the segment, and the library believes nothing that lies
- * there any more; restart the server. A function that would change something
- * returns such an error, and changes nothing; if it returns a count, it returns
- * 0. Two kinds of function do not check for -EUCLEAN: a heartbeat, which
- * touches the worker's own record alone, and a function that gives something
- * back (wm_worker_leave, wm_lock_release, wm_node_release). A function that
- * only looks works with either kind of handle, and tells what lies in the
- * segment.
+ * Two errors are the same everywhere, and no function below names them again.
+ * -EROFS: the handle came from wm_node_open(), and can only read. -EUCLEAN: a
+ * broken process has written over the head of the segment, and the library
+ * believes nothing that lies there any more; restart the server. A function
+ * that would change something returns such an error, and changes nothing; if it
+ * returns a count, it returns 0. Two kinds of function do not check for
+ * -EUCLEAN: a heartbeat, which touches the worker's own record alone, and a
+ * function that gives something back (wm_worker_leave, wm_lock_release,
+ * wm_node_release). A function that only looks works with either kind of
+ * handle, and tells what lies in the segment; but wm_events_owed() returns 0 if
+ * the head is damaged, since nothing can be taken then.
  *
  * Sizes. A struct that the caller fills in, or has the library fill in, carries
  * its own size in `size`. A list comes with the size of its elements as an
@@ -253,8 +254,8 @@ struct wm_node_info {
 int wm_node_attach(const struct wm_node_options *options,
                    struct wm_node **node);
 
-/* Opens a segment for reading, without taking part: the node sees nothing that
- * a reader does.
+/* Opens a segment for reading, without taking part. The processes of the node
+ * do not notice a reader.
  * name: of the file, or of the instance; for an instance, a live segment is
  * opened if there is one. directory: NULL for /dev/shm. node: out; it serves
  * all functions that take a `const struct wm_node *`.
@@ -298,10 +299,10 @@ int wm_node_unlink(const char *name, const char *directory);
 
 /* Gives back one attach or open. The last one ends the handle: this process
  * takes part no more, and the segment is unlinked if nobody else takes part and
- * there is nothing to tell (no generation with workers, no end and no crash
- * that is owed). If this process still has a worker's record or the lock, it
- * gives them back first. A forked child has as many attaches as its parent had,
- * and gives them back for itself.
+ * there is nothing to tell (no generation with workers, no end that is owed and
+ * no crash, but a helper's). If this process still has a worker's record or the
+ * lock, it gives them back first. A forked child has as many attaches as its
+ * parent had, and gives them back for itself.
  * Returns 0. Blocking (file system). */
 int wm_node_release(struct wm_node *node);
 
@@ -324,8 +325,8 @@ int wm_node_postmortem(const struct wm_node *node,
  * reason: out, WM_REASON_START, _RELOAD or _UPGRADE; may be NULL.
  * Returns 0; WM_IS_WORKER: this process is a worker itself, so nothing has
  * begun; id is that of its own generation, and reason is WM_REASON_NONE;
- * -ENOBUFS: every record is that of a generation with workers; -EROFS;
- * -EUCLEAN. Lock-free; asks the kernel about masters. */
+ * -ENOBUFS: every record is that of a generation with workers. Lock-free; asks
+ * the kernel about masters. */
 int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
 
 /* Says that the configuration of a generation is gone from this process. If the
@@ -334,7 +335,7 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
  * process has not forked since, and if no worker has joined. In every other
  * case nothing happens here; a sweep aborts a generation without workers once a
  * newer generation of the same master has a worker.
- * Returns WM_CLOSED if it was aborted; 0 if not; -EROFS; -EUCLEAN.
+ * Returns WM_CLOSED if it was aborted; 0 if not.
  * Lock-free. */
 int wm_generation_abandon(struct wm_node *node, uint64_t id);
 
@@ -343,14 +344,13 @@ int wm_generation_abandon(struct wm_node *node, uint64_t id);
  * the lock.
  * Returns WM_CLOSED if this call closed it: its end is then owed, see
  * wm_generation_take_exit; 0 if it has workers, was closed before, or is
- * forgotten; -EROFS. Lock-free; asks the kernel about workers that seem to be
- * there. */
+ * forgotten. Lock-free; asks the kernel about workers that seem to be there. */
 int wm_generation_close(struct wm_node *node, uint64_t id);
 
 /* Takes one owed end of the generation; the caller, which has the lock, then
  * gives it.
  * spell: out, the spell that has ended; may be NULL.
- * Returns 1, or 0 if none is owed. Lock-free. */
+ * Returns 1, 0 if none is owed, or an error. Lock-free. */
 int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell);
 
 /* A generation, as wm_generations() lists it. */
@@ -390,7 +390,7 @@ struct wm_join_options {
  * worker: out; the handle is the node's, and ends with it.
  * Returns 0; -EINVAL; -EALREADY: this process is a worker already; -ENOBUFS:
  * the table is full of living workers, and of crashes that nobody has taken
- * (wm_event_take); -ESTALE: the generation is forgotten; -EROFS. Lock-free. */
+ * (wm_event_take); -ESTALE: the generation is forgotten. Lock-free. */
 int wm_worker_join(struct wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    struct wm_worker **worker);
@@ -416,22 +416,22 @@ struct wm_counts {
  * Sweeps first.
  * counts: out, for the worker's start callback.
  * Returns 0; -ECHILD: the worker has left, or this is a forked child; -ESTALE:
- * the worker has drained, or lost its record; -EUCLEAN. The worker's own act.
- * Lock-free; asks the kernel about each worker. */
+ * the worker has drained, or lost its record. The worker's own act. Lock-free;
+ * asks the kernel about each worker. */
 int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts);
 
 /* Counts for the worker's exit callback. Sweeps first, beats, and changes no
  * state.
  * counts: out; `mine` is 1 for the last worker; a helper does not count itself,
  * and sees how many workers there are.
- * Returns 0; -ECHILD; -ESTALE: the worker has drained, or lost its record;
- * -EUCLEAN. The worker's own act. Lock-free. */
+ * Returns 0; -ECHILD; -ESTALE: the worker has drained, or lost its record. The
+ * worker's own act. Lock-free. */
 int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts);
 
 /* Changes the worker to DRAINING: it serves old connections, does not count any
  * more, and leads no more.
- * Returns 0, also when it is called again; -ECHILD; -ESTALE; -EUCLEAN. The
- * worker's own act. Lock-free. */
+ * Returns 0, also when it is called again; -ECHILD; -ESTALE. The worker's own
+ * act. Lock-free. */
 int wm_worker_drain(struct wm_worker *worker);
 
 /* Gives the worker's record back. This ends the handle.
@@ -447,7 +447,8 @@ int wm_beat(struct wm_worker *worker);
 
 /* Gives a heartbeat at a time that the caller has at hand.
  * now_ms: CLOCK_MONOTONIC, ms. A time that is not newer than the last beat
- * changes nothing. Returns as wm_beat, and is as safe. Wait-free. */
+ * changes nothing, but that a stalled worker recovers. Returns as wm_beat, and
+ * is as safe. Wait-free. */
 int wm_beat_at(struct wm_worker *worker, uint64_t now_ms);
 
 /* The clock of all times here: CLOCK_MONOTONIC in ms, a few ms coarse.
@@ -469,7 +470,8 @@ int wm_worker_has_record(const struct wm_worker *worker);
 
 /* Three facts of the joining that the handle stands for, also after the worker
  * has left: its slot, a small number that is unique among all workers that have
- * a record (0 to capacity - 1); its generation; and the spell, counted from 1.
+ * a record (0 to capacity - 1); its generation; and the spell, counted from 1,
+ * or 0 for a helper.
  * Wait-free. */
 uint32_t wm_worker_slot(const struct wm_worker *worker);
 uint64_t wm_worker_generation(const struct wm_worker *worker);
@@ -483,7 +485,8 @@ uint32_t wm_worker_spell(const struct wm_worker *worker);
  * intervals.
  * interval_ms: time between two sweeps of the node, and between two ticks of a
  * worker.
- * Returns as wm_beat. The worker's own act. Lock-free. */
+ * Returns as wm_beat. The worker's own act. Lock-free; the sweep asks the
+ * kernel about these workers. */
 int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
 
 /* Looks at every record: marks dead and overdue workers, frees records that are
@@ -537,7 +540,7 @@ int wm_events_owed(const struct wm_node *node, uint32_t kinds);
  * that it is given at most once. The caller has the lock, so that events are
  * given one at a time.
  * kinds: as above. event: size in, the rest out.
- * Returns 1, or 0 if none is owed; -EINVAL: the size; -EROFS; -EUCLEAN.
+ * Returns 1, or 0 if none is owed; -EINVAL: the size.
  * Lock-free. */
 int wm_event_take(struct wm_node *node, uint32_t kinds, struct wm_event *event);
 
@@ -597,15 +600,16 @@ struct wm_leader {
 };
 
 /* Asks which worker leads, and stands for the lead. Only live workers of the
- * newest generation that has any may lead. If none of them leads, and the
+ * newest generation that has any take it. If none of them leads, and the
  * caller's worker is one of them, it leads from now on, with the next term. At
  * most one worker ever holds a term. The answer was true at one moment of the
  * call. A worker may be stopped after it asked, while another takes over; so it
- * hands the term along to whatever it writes to.
+ * hands the term along to whatever it writes to. A leader of an older
+ * generation leads on until a worker of the newest one asks.
  * leader: size in, the rest out.
- * Returns 1 if the caller's worker leads, 0 if not; -ECHILD; -EINVAL: the size;
- * -EUCLEAN. The worker's own act. Wait-free; a few loads while the leader
- * stands, else it reads all records. */
+ * Returns 1 if the caller's worker leads, 0 if not; -ECHILD; -EINVAL: the size.
+ * The worker's own act. Wait-free; a few loads while the leader stands, else it
+ * reads all records. */
 int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader);
 
 /* Asks which worker leads, without standing. Any process.
@@ -706,7 +710,7 @@ struct wm_lock_options {
  * options: NULL for no limits.
  * Returns 0; WM_RECOVERED: the former holder died while it had the lock;
  * -ETIMEDOUT: one of the limits was reached; -EDEADLK: this process has the
- * lock already; -EINVAL; -EROFS. Blocking. */
+ * lock already; -EINVAL. Blocking. */
 int wm_lock_acquire(struct wm_node *node,
                     const struct wm_lock_options *options);
 
@@ -716,11 +720,11 @@ int wm_lock_acquire(struct wm_node *node,
  * from overtaking it.
  * Returns 0; WM_RECOVERED; -EBUSY: another process has it, or is next;
  * -EINPROGRESS: another process has it, and the caller is the next of those
- * that queue, so it should try again soon; -EDEADLK; -EROFS. Lock-free. */
+ * that queue, so it should try again soon; -EDEADLK. Lock-free. */
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue);
 
 /* Releases the lock, after a beat.
- * Returns 0; -EPERM: this process does not have it; -EROFS. Wait-free. */
+ * Returns 0; -EPERM: this process does not have it. Wait-free. */
 int wm_lock_release(struct wm_node *node);
 
 /* One holding of the lock, for a caller whose thread may be ended while the
@@ -779,9 +783,9 @@ int wm_start_begin(struct wm_worker *worker, uint32_t kinds);
 /* Makes the worker LIVE, as wm_worker_start() does, and returns its start.
  * event: size in; out, WM_EVENT_WORKER_START with its counts.
  * Returns 1: give this event; 0: done; -ECHILD; -ESTALE: the worker's exit has
- * begun, it has drained, or lost its record; -EUCLEAN; -EINVAL: the size. After
- * an error the worker has not started: a further call tries again. The worker's
- * own act. Lock-free; asks the kernel about each worker. */
+ * begun, it has drained, or lost its record; -EINVAL: the size. After an error
+ * the worker has not started: a further call tries again. The worker's own act.
+ * Lock-free; asks the kernel about each worker. */
 int wm_start_next(struct wm_worker *worker, struct wm_event *event);
 
 /* Waits for the lock, starts the worker, gives its start, releases the lock.
@@ -789,7 +793,7 @@ int wm_start_next(struct wm_worker *worker, struct wm_event *event);
  * argument: handed on.
  * Returns 0; -ETIMEDOUT: a limit of the lock was reached, the worker is LIVE
  * and its start was not given; -EDEADLK: this process has the lock, nothing was
- * done; -ECHILD; -ESTALE; -EINVAL; -EROFS; -EUCLEAN. The worker's own act.
+ * done; -ECHILD; -ESTALE; -EINVAL. The worker's own act.
  * Blocking. */
 int wm_start_run(struct wm_worker *worker, const struct wm_lock_options *lock,
                  wm_event_fn *give, void *argument);
@@ -806,15 +810,16 @@ int wm_exit_begin(struct wm_worker *worker, uint32_t kinds);
 /* Does the next step of a worker's exit, and returns the event to give, in this
  * order: each event that is owed of others (they may have no other survivor);
  * each recovery of the worker's own; WM_EVENT_WORKER_EXIT, whose counts.mine is
- * 1 for the last worker (a helper counts itself in, and is never the last);
+ * 1 for the last worker (a helper, or a worker that has drained or lost its
+ * record before, counts itself in, and is never the last);
  * WM_EVENT_DRAINED, after the worker has drained, and has closed its generation
  * if that has no worker left; each event of others that its exit has found;
- * WM_EVENT_MASTER_EXIT for each owed end of its generation.
+ * WM_EVENT_MASTER_EXIT for each owed end of its generation. Of each of these
+ * kinds it returns at most twice the node's capacity and 64 more.
  * event: size in, the rest out.
  * Returns 1: give this event; 0: done; WM_CLOSED: done, and this worker has
  * closed its generation, whose end stays owed to another; -ECHILD; -EINVAL: the
- * size; -EUCLEAN. The worker's own act. Lock-free; asks the kernel about each
- * worker. */
+ * size. The worker's own act. Lock-free; asks the kernel about each worker. */
 int wm_exit_next(struct wm_worker *worker, struct wm_event *event);
 
 /* Waits for the lock, gives all events of a worker's exit, releases the lock.
@@ -824,7 +829,7 @@ int wm_exit_next(struct wm_worker *worker, struct wm_event *event);
  * gives to nobody. argument: handed on.
  * Returns 0; -ETIMEDOUT: a limit of the lock was reached, the worker has
  * drained and nothing was given; -EDEADLK: this process has the lock, nothing
- * was done; -ECHILD; -EINVAL; -EROFS; -EUCLEAN. The worker's own act.
+ * was done; -ECHILD; -EINVAL. The worker's own act.
  * Blocking. */
 int wm_exit_run(struct wm_worker *worker, const struct wm_lock_options *lock,
                 wm_event_fn *give, void *argument);

@@ -2,7 +2,7 @@
  * Copyright The libwm authors */
 
 /* A worker's own acts: join, start, tick, drain, leave. sweep.c has the acts of
- * others on its record, steps.c the order of its start and exit. */
+ * others on its record. */
 
 #include "census.h"
 #include "generation.h"
@@ -184,8 +184,9 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     if (error != 0) {
         return error;
     }
-    if (wm_worker_record(w) != NULL) {
-        return -EALREADY;
+    g = wm_generation_find(node, id);
+    if (wm_worker_record(w) != NULL || g == NULL) {
+        return g != NULL ? -EALREADY : -ESTALE;
     }
     w->pid = wm_ident_pid(wm_self_ident());
     w->live = wm_word(WM_LIVE, w->pid, 0);
@@ -198,14 +199,10 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->exit_begun = false;
     w->start_given = false;
     w->exit_given = false;
-    w->end_owed = false;
+    w->has_closed = false;
     w->drained_given = false;
     wm_worker_take_late(w);
     wm_segment_keep_private(&node->segment);
-    g = wm_generation_find(node, id);
-    if (g == NULL) {
-        return -ESTALE;
-    }
     error = join_as(w, g, own.overdue_ms);
     if (error == -ENOBUFS) {
         wm_sweep(node, NULL); /* or another process has made room */
@@ -281,6 +278,9 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
     WM_REQUIRE(worker);
     int error;
 
+    if (wm_worker_record(worker) == NULL) {
+        return -ECHILD;
+    }
     wm_sweep(worker->node, worker);
     error = wm_record_change_state(worker, WM_LIVE);
     if (error == 0) {

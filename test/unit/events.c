@@ -202,6 +202,7 @@ static void tell(UNUSED const struct wm_event *event, void *argument)
     wm_lock_inspect(node, &holder);
     told->locked = holder.own == 1;
     told->count++;
+    wm_lock_release(node); /* and then nothing more is given */
 }
 
 NODE_TEST(a_sweep_gives_under_the_lock_or_lets_go_without_a_callback)
@@ -210,12 +211,15 @@ NODE_TEST(a_sweep_gives_under_the_lock_or_lets_go_without_a_callback)
     struct told told = {0};
 
     process_kill(a);
+    crash(new_worker(generation));
     assert_ok(call(b, do_lock, 0));
     assert_int_equal(wm_events_give(node, NULL, tell, &told), 0);
     assert_int_equal(told.count, 0); /* the lock is held: it stays owed */
     assert_ok(call(b, do_unlock, 0));
-    assert_int_equal(wm_events_give(node, NULL, tell, &told), 1);
-    assert_int_equal(told.count, 1);
+    for (int i = 1; i <= 2; i++) {
+        assert_int_equal(wm_events_give(node, NULL, tell, &told), 1);
+        assert_int_equal(told.count, i);
+    }
     assert_true(told.locked);
     crash(new_worker(generation));
     assert_int_equal(wm_events_give(node, NULL, NULL, NULL), 1);

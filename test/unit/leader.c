@@ -56,6 +56,8 @@ NODE_TEST(a_worker_that_drains_leads_no_more)
     assert_led_by(a, 0, 1);
     assert_leads(b, 2);
     assert_led_by(a, b->pid, 2);
+    assert_ok(call(a, do_leave, 0)); /* it gives up no lead but its own */
+    assert_leads(b, 2);
 }
 
 NODE_TEST(a_dead_leader_is_followed_once_it_is_found)

@@ -15,6 +15,11 @@ static void begin_node(void)
     node_begin(node);
 }
 
+static int is_told_of_dead(const void *n)
+{
+    return (int)node_postmortem(n).segments;
+}
+
 /* Another life of the instance, which ends at once; what it was told. */
 static struct wm_postmortem next_life(void)
 {
@@ -22,6 +27,7 @@ static struct wm_postmortem next_life(void)
     const struct wm_postmortem told = node_postmortem(n);
 
     assert_int_equal(node_info(n).generation, 0);
+    assert_check(is_told_of_dead, n); /* none, in its child */
     wm_node_release(n);
     return told;
 }

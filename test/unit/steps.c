@@ -236,6 +236,17 @@ NODE_TEST(an_exit_without_the_lock_leaves_the_end_to_another)
     assert_given("drain");
 }
 
+NODE_TEST(an_exit_that_goes_on_after_another_took_the_end_has_closed_nothing)
+{
+    struct wm_event event = {.size = sizeof(event)};
+
+    join_and_start();
+    begin_exit(1u << WM_EVENT_DRAINED);
+    assert_int_equal(wm_exit_next(w, &event), 1);
+    assert_int_equal(take(MASTER_EXIT).generation, generation);
+    assert_ok(wm_exit_next(w, &event));
+}
+
 /* A table of one record, which another takes while this worker drains. */
 NODE_TEST(a_worker_that_lost_its_record_is_not_the_last)
 {
