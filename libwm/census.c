@@ -19,8 +19,8 @@
  *
  * 1. A join number never comes again, and stays where a record is free. A
  *    joiner stores it before any other field [A]. So if J1 = J2, no other
- *    joiner has stored a field from J1 to J2, and W1, W2 and all that was read
- *    beside them are of one occupant, or of the record as that one left it.
+ *    joiner has stored a field from J1 to J2. W1, W2 and all that was read
+ *    beside them are what one occupant stored, which may have left since.
  * 2. Within one joining no state comes back, but for LIVE and STALLED, which
  *    count alike. So if W1 and W2 have the same state, it was so in between.
  * 3. The two passes must not load in the same order. If both loaded the word

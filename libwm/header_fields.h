@@ -174,25 +174,27 @@ static inline void lock_describe_holder(struct wm_lock_area *l, uint64_t since,
 
 /* Acquire, and loaded first: pairs with lock_describe_holder(), which stores
  * the sequence last [K]. */
-static inline uint64_t lock_holder_sequence(const struct wm_lock_area *l)
+static inline uint64_t
+lock_holder_sequence_acquire(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->holder_sequence, memory_order_acquire);
 }
 
 /* Acquire [K]: the reader then loads the word once more. */
-static inline uint64_t lock_holder_since(const struct wm_lock_area *l)
+static inline uint64_t lock_holder_since_acquire(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->holder_since, memory_order_acquire);
 }
 
-/* Acquire [K], as lock_holder_since(). */
-static inline uint64_t lock_holder_generation(const struct wm_lock_area *l)
+/* Acquire [K], as lock_holder_since_acquire(). */
+static inline uint64_t
+lock_holder_generation_acquire(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->holder_generation, memory_order_acquire);
 }
 
-/* Acquire [K], as lock_holder_since(). */
-static inline uint32_t lock_holder_purpose(const struct wm_lock_area *l)
+/* Acquire [K], as lock_holder_since_acquire(). */
+static inline uint32_t lock_holder_purpose_acquire(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->holder_purpose, memory_order_acquire);
 }
@@ -232,7 +234,8 @@ static inline void leader_set_slot(struct wm_leader_area *l, uint32_t slot)
 
 /* Acquire: a process that sees this number sees the change that it was taken
  * for [N]. */
-static inline uint64_t header_log_number(const struct wm_segment_header *h)
+static inline uint64_t
+header_log_number_acquire(const struct wm_segment_header *h)
 {
     return atomic_load_explicit(&h->log_next, memory_order_acquire);
 }

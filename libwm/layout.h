@@ -3,8 +3,8 @@
 
 /* The bytes of a segment. A table for each struct says which processes write
  * and read each field, and whether a stale value may be read. protocol.md
- * argues why the protocol on these bytes is right; the *_fields.h say the order
- * of each access.
+ * argues why the protocol on these bytes is right; the accessors of a field say
+ * the order of each access.
  *
  * Every field that can change after the segment was made is an _Atomic. No
  * pointer and no libc object is stored: a broken worker may scribble over all
@@ -73,8 +73,8 @@ struct wm_record_cold {
     _Alignas(WM_LINE) _Atomic(uint64_t) ident; /* of this very claim */
     _Atomic(uint64_t) spell;
     _Atomic(uint64_t) given;
-    uint64_t reserved[5];
-    uint64_t reserved_line[8];
+    uint64_t reserved_life[5]; /* leaving and draining since; told; its end */
+    uint64_t reserved_note[8]; /* what it does */
 };
 
 /* One generation. The record of generation g lies at g modulo the number of
@@ -101,7 +101,7 @@ struct wm_generation_record {
     _Atomic(uint32_t) deaths;
     _Atomic(uint32_t) replaced; /* starts that made up for a death */
     _Atomic(uint32_t) joined;
-    uint64_t reserved[2];
+    uint64_t reserved_starts[2]; /* expected, started; the master's, owed */
 };
 
 /* The lifecycle lock.
@@ -117,8 +117,8 @@ struct wm_lock_area {
     _Alignas(WM_LINE) _Atomic(uint64_t) word;
     _Atomic(uint64_t) next;
     _Atomic(uint32_t) wake;
-    uint32_t reserved0;
-    uint64_t reserved[5];
+    uint32_t reserved_starts;    /* a futex of those that start */
+    uint64_t reserved_probes[5]; /* waiters that look at the holder */
     _Alignas(WM_LINE) _Atomic(uint64_t) holder_sequence;
     _Atomic(uint64_t) holder_since;
     _Atomic(uint64_t) holder_generation;
@@ -143,7 +143,12 @@ struct wm_leader_area {
 /* One entry of the event log. A writer takes a number, writes the fields, then
  * their checksum with that number; a reader believes what the checksum proves.
  * So a writer that dies, or one that sleeps while the ring goes round once,
- * spoils one entry, and misleads no reader. */
+ * spoils one entry, and misleads no reader.
+ *
+ *   field       written by                 read by        stale?
+ *   check       the entry's writer, last   all            told by itself
+ *   the rest    the entry's writer         all            told by check
+ */
 struct wm_log_record {
     _Alignas(WM_LINE) _Atomic(uint64_t) check;
     _Atomic(uint64_t) time; /* CLOCK_REALTIME, ms */
@@ -161,8 +166,20 @@ struct wm_log_record {
 #define WM_FEATURES_COMPATIBLE UINT64_C(0)
 #define WM_FEATURES_INCOMPATIBLE UINT64_C(0)
 
+/* The header.
+ *
+ *   field            written by               read by     stale?
+ *   next_join        joiners; a count         joiners     no: a number is taken
+ *   next_generation  beginners; a count       all         yes: a moment old
+ *   first_active     first joiners; CAS       counts      yes: a moment old
+ *   dropped          joiners in a full table  tools       yes: a total
+ *   exits_lost       beginners                tools       yes: a total
+ *   high             joiners, before a claim  all         no: an order [I]
+ *   next_sweep       ticks; CAS               ticks       no: a swap decides
+ *   log_next         writers of the log       all         yes: an older epoch
+ *
+ * The magic is stored last, and all before next_join never changes after it. */
 struct wm_segment_header {
-    /* These never change once magic is stored, which comes last. */
     _Alignas(WM_LINE) _Atomic(uint64_t) magic;
     uint32_t abi;
     uint32_t header_size;
@@ -185,8 +202,7 @@ struct wm_segment_header {
     uint32_t log_stride;
     uint64_t reserved1[4];
 
-    /* Rarely written: by a process that joins or begins; totals, which may be
-     * read stale. */
+    /* Rarely written. */
     _Alignas(WM_LINE) _Atomic(uint64_t) next_join;
     _Atomic(uint64_t) next_generation;
     _Atomic(uint64_t) first_active; /* least id that ever had a worker */
@@ -199,7 +215,7 @@ struct wm_segment_header {
 
     /* When the next sweep is due, ms: a CAS on it elects the sweeper. */
     _Alignas(WM_LINE) _Atomic(uint64_t) next_sweep;
-    uint64_t reserved4[7];
+    uint64_t reserved_awake[7]; /* the machine, since; told: a crash loop */
 
     struct wm_lock_area lock;
     struct wm_leader_area leader;
@@ -208,7 +224,7 @@ struct wm_segment_header {
     _Alignas(WM_LINE) _Atomic(uint64_t) log_next;
     uint64_t reserved5[7];
 
-    uint64_t reserved_succession[8];
+    uint64_t reserved_succession[8]; /* heir or closed; successor; told */
 };
 
 /* The sizes of the first version, which every segment has at least. */

@@ -207,13 +207,13 @@ static bool inspect_said(const struct wm_lock_area *lock, uint64_t word,
     struct wm_lock_holder said = *holder;
     uint64_t now, since;
 
-    if (said.pid == 0 || lock_holder_sequence(lock) != said.sequence) {
+    if (said.pid == 0 || lock_holder_sequence_acquire(lock) != said.sequence) {
         return true;
     }
     now = wm_now();
-    since = lock_holder_since(lock);
-    said.purpose = lock_holder_purpose(lock);
-    said.generation = lock_holder_generation(lock);
+    since = lock_holder_since_acquire(lock);
+    said.purpose = lock_holder_purpose_acquire(lock);
+    said.generation = lock_holder_generation_acquire(lock);
     said.held_ms = now > since ? now - since : 0;
     /* Safeguard: holder_is_the_same_after_the_look */
     if (lock_word_acquire(lock) != word) {
@@ -393,6 +393,7 @@ void wm_lock_hold_release(void *hold)
 {
     const struct wm_lock_hold *h = hold;
 
+    WM_REQUIRE(hold);
     if (h->word != 0 && h->word == wm_node_held(h->node)) {
         wm_lock_release(h->node);
     }

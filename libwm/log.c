@@ -75,7 +75,7 @@ static uint32_t *epoch_word(const struct wm_node *node)
 uint32_t wm_epoch(const struct wm_node *node)
 {
     WM_REQUIRE(node);
-    return (uint32_t)header_log_number(node->segment.header);
+    return (uint32_t)header_log_number_acquire(node->segment.header);
 }
 
 int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms)
@@ -159,7 +159,7 @@ static bool await_entry(const struct wm_node *node, uint64_t number,
 /* Whether the ring has come round to its place since. */
 static bool is_overwritten(const struct wm_node *node, uint64_t number)
 {
-    uint64_t newest = header_log_number(node->segment.header);
+    uint64_t newest = header_log_number_acquire(node->segment.header);
 
     return newest - number >= node->segment.geometry.log_entries;
 }
@@ -192,7 +192,7 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
                        uint32_t room, uint32_t *count, uint64_t *missed,
                        uint32_t patience_ms)
 {
-    uint64_t newest = header_log_number(node->segment.header);
+    uint64_t newest = header_log_number_acquire(node->segment.header);
     uint64_t entries = node->segment.geometry.log_entries;
     uint64_t number = *since, lost = 0;
     struct wm_log_entry next = {0}; /* behind a gap */

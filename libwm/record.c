@@ -56,7 +56,7 @@ bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
 
 /* Counts the stall that this worker came back from. The count comes after the
  * swap out of STALLED, so that a process which loads the count first and the
- * word second never counts one stall twice (events.c).
+ * word second, as a taker does, never counts one stall twice.
  *
  * Between that swap and this one another thread of the process may drain, and
  * the record may be the next worker's, or of another joining of this process.

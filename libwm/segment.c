@@ -3,9 +3,8 @@
 
 /* The segment as a mapping: made, checked, opened, closed.
  *
- * share.c tells which processes take part in it, inherit.c how a next binary
- * takes it over. Nothing here looks into records; protocol.md has the
- * argument. */
+ * Nothing here knows which processes take part in it, nor looks into records;
+ * protocol.md has the argument. */
 
 #include "segment.h"
 

@@ -87,7 +87,7 @@ int wm_segment_open(struct wm_segment *segment, const char *directory,
 /* Unmaps, and so gives up this process's share of the lock. */
 void wm_segment_close(struct wm_segment *segment);
 
-/* For share.c and inherit.c. */
+/* For the parts that share a segment, and hand it on. */
 
 /* Sets the struct to no segment. */
 void wm_segment_clear(struct wm_segment *segment);

@@ -75,7 +75,7 @@ static void count_death(struct wm_node *node, uint64_t id)
 }
 
 /* Marks a record with its new word, and logs that. The swap is from the word
- * that was judged, so all that was read is of that word's occupant. */
+ * that was judged; so the same worker had the record during the whole look. */
 static bool mark(const struct sweep *s, uint32_t slot, uint64_t word,
                  uint64_t to, enum wm_log_kind kind)
 {

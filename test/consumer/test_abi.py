@@ -111,6 +111,7 @@ def test_a_program_runs_with_a_monitor_and_a_library_of_any_version(
 
 def test_every_public_struct_that_grows_begins_with_its_size():
     header = source("libwm/wm.h")
-    listed = {"wm_generation_info", "wm_worker_info", "wm_log_entry"}
+    listed = {"wm_generation_info", "wm_worker_info", "wm_log_entry",
+              "wm_node_entry"}
     for name in set(later.public_structs(header)) - listed:
         assert f"\nstruct {name} {{\n    uint32_t size;" in header, name

@@ -107,7 +107,9 @@ int main(void)
 
 
 def test_each_limit_is_the_largest_that_the_library_takes(stage, lua):
-    stage.run_c(LIMITS, *(f"-D{x}={y}" for x, y in lua["limits"].items()))
+    limits = lua["limits"]
+    stage.run_c(LIMITS, *(f"-D{x}={y}" for x, y in limits.items()))
+    assert f"and {limits['MORE_GENERATIONS']} more are" in source("libwm/wm.h")
 
 
 # --- declarations -------------------------------------------------------------
@@ -192,6 +194,18 @@ def test_the_reference_says_something_of_each_function_and_type(reference):
     """Operators and destructors aside; two functions have one comment."""
     assert [x for x, said in reference.items()
             if not said and re.fullmatch(r"\w+", x)] == ["wm_view_generation"]
+
+
+def test_each_function_names_itself_if_its_handle_is_missing(stage):
+    """But the one that does nothing then."""
+    with pytest.raises(AssertionError, match="wm_beat: the handle is NULL"):
+        stage.run_c(INCLUDES + "int main(void) { return wm_beat(NULL); }")
+    text = "".join(map(source, names("libwm/**/*.c")))
+    named = set(re.findall(r"(\w+)\([^;()]*\)\n{\n(?:    [^\n]*;\n|\n)*?"
+                           r"    (?:WM_REQUIRE|assert)\(", text))
+    assert {x for x, whole in functions().items() if re.search(
+        r"\bwm_(node|worker|monitor) \*\w", whole)} - named == {
+            "wm_monitor_destroy"}
 
 
 def test_the_facade_leaves_no_function_out():

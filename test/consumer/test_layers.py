@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Nothing calls upwards: the order of the parts stands in a README, and neither
-an include nor a symbol reference leads to a later part. A part is a source with
+"""Nothing calls upwards: the order of the parts stands in a README, and no
+include, symbol reference or comment leads to a later part. A part is a source with
 its header, or a header alone."""
 
 import glob
@@ -47,17 +47,16 @@ def test_each_source_has_its_place_in_the_order(folder):
 
 
 @FOLDERS
-def test_no_file_includes_a_later_one(folder):
+def test_no_file_includes_or_names_a_later_one(folder):
     parts = order(folder)
-    suffix = "hpp" if folder.startswith("cpp") else "h"
+    suffix = "[ch]pp" if folder.startswith("cpp") else "[ch]"
     seen = 0
     for part, paths in files(folder).items():
         later = set(parts[parts.index(part) + 1:])
         for path in paths:
-            included = set(re.findall(
-                rf'^#include [<"]([\w/]+)\.{suffix}[>"]', source(path), re.M))
-            seen += len(included.intersection(parts))
-            assert included.isdisjoint(later), path
+            named = set(re.findall(rf"([\w/]+)\.{suffix}\b", source(path)))
+            seen += len(named.intersection(parts))
+            assert named.isdisjoint(later), path
     assert seen > 5
 
 

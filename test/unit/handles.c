@@ -9,8 +9,6 @@
 #include "inside.h"
 
 #include <limits.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 
 NODE_TEST(structs_that_are_passed_are_known_by_their_sizes)
 {
@@ -134,28 +132,3 @@ TEST(a_failed_assertion_ends_a_child)
 {
     assert_int_equal(run_check(asserts_what_is_false, NULL), -SIGABRT);
 }
-
-#ifndef NDEBUG
-
-static int beats_without_a_handle(const void *said)
-{
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
-    dup2(*(const int *)said, STDERR_FILENO);
-    return wm_beat(NULL);
-}
-
-TEST(a_missing_handle_is_named_with_the_function_that_got_it)
-{
-    const int said = memfd_create("said", MFD_CLOEXEC);
-    char text[4096] = "";
-
-    assert_int_equal(run_check(beats_without_a_handle, &said), -SIGABRT);
-    assert_true(pread(said, text, sizeof(text) - 1, 0) > 0);
-    close(said);
-    assert_non_null(strstr(text, "wm_beat"));
-    assert_non_null(strstr(text, "NULL"));
-}
-
-#endif
