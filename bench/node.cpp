@@ -93,9 +93,7 @@ node::~node()
 {
     table_empty(table_);
     table_unmap(table_);
-    wm_worker_drain(worker_);
-    wm_generation_close(node_, generation_);
-    wm_generation_take_exit(node_, generation_, nullptr);
+    wm_exit_run(worker_, nullptr, nullptr, nullptr);
     wm_worker_leave(worker_);
     wm_node_release(node_);
     std::error_code ignored;

@@ -5,12 +5,17 @@
 
 #include <wm.h>
 
+static void give(const struct wm_event *event, void *last)
+{
+    ((uint32_t *)last)[event->counts.mine] = event->kind;
+}
+
 int main(int argc, char **argv)
 {
     struct wm_node_options options = {
         sizeof(options), 0, NULL, NULL, 4, 0, 0, 0};
     struct wm_join_options join = {sizeof(join), WM_ROLE_WORKER, 0, 0};
-    struct wm_counts counts;
+    uint32_t last[2] = {0, 0};
     struct wm_worker *worker;
     struct wm_node *node;
     uint64_t id;
@@ -22,11 +27,10 @@ int main(int argc, char **argv)
     if (wm_node_attach(&options, &node) != 0 ||
         wm_generation_begin(node, &id, NULL) != 0 ||
         wm_worker_join(node, id, &join, &worker) != 0 ||
-        wm_worker_start(worker, &counts) != 0 || counts.mine != 1 ||
-        wm_beat(worker) != 0 || wm_worker_exit_counts(worker, &counts) != 0 ||
-        counts.mine != 1 || wm_worker_drain(worker) != 0 ||
-        wm_generation_close(node, id) != WM_CLOSED ||
-        wm_generation_take_exit(node, id, NULL) != 1 ||
+        wm_start_run(worker, NULL, give, last) != 0 ||
+        last[1] != WM_EVENT_WORKER_START || wm_beat(worker) != 0 ||
+        wm_exit_run(worker, NULL, give, last) != 0 ||
+        last[1] != WM_EVENT_WORKER_EXIT || last[0] != WM_EVENT_MASTER_EXIT ||
         wm_worker_leave(worker) != 0) {
         return 1;
     }

@@ -5,7 +5,6 @@
 
 #include <wm.hpp>
 
-#include <mutex>
 #include <unistd.h>
 
 int main(int, char **argv)
@@ -13,17 +12,17 @@ int main(int, char **argv)
     wm::node node = wm::node::attach({.instance = argv[1], .capacity = 4});
     const wm::generation generation = wm::generation::begin(node);
     wm::worker worker = wm::worker::join(node, generation.id());
-    wm::lifecycle_lock lock(node);
-    const std::scoped_lock turn(lock);
-    bool alone = worker.start().mine == 1;
+    int alone = 0, ends = 0;
 
+    wm::run_start(worker,
+                  [&](const wm_event &e) { alone += e.counts.mine == 1; });
     for (const auto &w : node.snapshot().workers) {
-        alone = alone && w.pid == getpid() && w.state == WM_LIVE;
+        alone += w.pid == getpid() && w.state == WM_LIVE;
     }
-    alone = alone && worker.exit_counts().mine == 1;
-    worker.drain();
-    node.close_generation(generation.id());
-    node.take_exit(generation.id());
+    wm::run_exit(worker, [&](const wm_event &e) {
+        alone += e.kind == WM_EVENT_WORKER_EXIT && e.counts.mine == 1;
+        ends += e.kind == WM_EVENT_MASTER_EXIT;
+    });
     worker.close();
-    return alone ? 0 : 1;
+    return alone == 3 && ends == 1 ? 0 : 1;
 }

@@ -125,13 +125,11 @@ CHILD_TEST_WITH(directory_set_up, directory_tear_down,
     wm_self_forget();
     node = node_attach(INSTANCE);
     node_begin(node);
-    HOLDS(wm_lock_acquire(node, NULL) == 0);
     HOLDS(node_join(node) == 0);
     HOLDS(wm_tick(wm_node_worker(node), 1) == 0);
     HOLDS(wm_worker_exit_counts(wm_node_worker(node), &counts) == 0);
     HOLDS(counts.mine == 1);
     node_leave(node);
-    HOLDS(wm_lock_release(node) == 0);
     HOLDS(wm_node_release(node) == 0);
     HOLDS(directory_files() == 0); /* an end that is owed would keep it */
     return 0;

@@ -13,10 +13,10 @@ from rows import (exits, life, master_exit, master_start, starts,
                   worker_exits, worker_start)
 from told import opts, told
 
-# Overdue after 2 s, in a callback for 3; nobody waits longer than 5 s for one
+# Overdue after 5 s, in a callback for 6; nobody waits longer than 11 s for one
 # of them, but the third waits for two.
-SLOW = {"interval": 1, "failed": 1, "lock_timeout": 5}
-KINDS = {"blocking": "wmt.usleep(3000000)", "yielding": "ngx.sleep(3)"}
+SLOW = {"interval": 1, "failed": 4, "lock_timeout": 11}
+KINDS = {"blocking": "wmt.usleep(6000000)", "yielding": "ngx.sleep(6)"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,9 +4,9 @@
 
 from conf import Lua
 
-# A worker that does not run is called stalled after 2 s: soon enough to be
+# A worker that does not run is called stalled after 5 s: soon enough to be
 # waited for, and late enough for one that a busy machine keeps waiting.
-QUICK = {"interval": 0.1, "failed": 1.9}
+QUICK = {"interval": 0.1, "failed": 4.9}
 JUDGED = "worker manager: worker .* (stalled|recovered)"
 
 

@@ -43,6 +43,7 @@ def test_help_is_some_lines_of_its_own(fresh, script):
 
 @pytest.mark.parametrize("script, arguments, says", [
     *((script, ["--frob"], "--frob") for script in SCRIPTS),
+    (".ci/run", ["--frob"], "--frob"),
     ("test/chaos/run", ["--seed"], "--seed wants a value"),
     ("test/lint", ["nonesuch.c"], "nothing is set up in"),
     ("test/mutants/run", ["--mutant", "nonesuch"], "no mutant nonesuch"),

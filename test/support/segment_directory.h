@@ -103,7 +103,7 @@ static inline struct wm_node_info node_info(const struct wm_node *node)
 }
 
 /* This process begins a generation; joins the first and starts, 0 if it can;
- * or goes through a worker's end in order: drains, closes, takes, leaves. */
+ * or exits and leaves. */
 static inline uint64_t node_begin(struct wm_node *node)
 {
     uint64_t id = 0;
@@ -116,18 +116,15 @@ static inline int node_join(struct wm_node *node)
 {
     const struct wm_join_options options = {.size = sizeof(options)};
     struct wm_worker *worker = NULL;
-    struct wm_counts counts;
     int error = wm_worker_join(node, 1, &options, &worker);
 
-    return error != 0 ? error : wm_worker_start(worker, &counts);
+    return error != 0 ? error : wm_start_run(worker, NULL, NULL, NULL);
 }
 
 static inline void node_leave(struct wm_node *node)
 {
-    wm_worker_drain(wm_node_worker(node));
-    wm_generation_close(node, 1);
-    wm_generation_take_exit(node, 1, NULL);
-    wm_worker_leave(wm_node_worker(node));
+    assert_ok(wm_exit_run(wm_node_worker(node), NULL, NULL, NULL));
+    assert_ok(wm_worker_leave(wm_node_worker(node)));
 }
 
 #endif

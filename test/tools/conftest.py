@@ -11,7 +11,7 @@ import pytest
 import conf
 import later
 import leftovers
-from actor import Actor, actors
+from processes import Process, processes
 from wmctl import Command
 
 pytest_plugins = ["nginx_fixtures"]
@@ -28,7 +28,7 @@ class Place(Command):
         """A process that has attached: the node's master, with the name of its
         file."""
         before = self.files()
-        master = Actor(library)
+        master = Process(library)
         assert master.attach(instance, self.directory, **options) == 0
         (master.file,) = set(self.files()) - set(before)
         return master
@@ -67,7 +67,7 @@ class Place(Command):
 def place(tmp_path):
     yield Place(str(tmp_path))
     leftovers.kill_all()
-    actors.clear()
+    processes.clear()
     shutil.rmtree(tmp_path)
 
 
@@ -105,5 +105,5 @@ def public(root):
         yield p
     finally:
         leftovers.kill_all()
-        actors.clear()
+        processes.clear()
         shutil.rmtree(path)

@@ -11,7 +11,7 @@ import pytest
 
 import proc
 import segment
-from actor import WM_CLOSED, WM_RECOVERED
+from processes import WM_CLOSED, WM_RECOVERED
 from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, USAGE
 
 ONCE = ("--timeout", "0")
@@ -28,7 +28,7 @@ def live_a_life(master):
     g = master.begin()
     worker = master.worker(g)
     assert worker.drain() == 0
-    assert worker.retire(g) == WM_CLOSED
+    assert worker.close(g) == WM_CLOSED
     assert worker.leave() == 0
     worker.quit()
     return worker
@@ -204,7 +204,7 @@ def test_the_current_generation_is_meant_unless_one_is_named(place, master):
         assert ready(place, 1, *args, *ONCE, status=NOT_READY)[
             "generation"] == new
     assert ready(place, 1, "--generation", "1", *ONCE)["live"] == 1
-    assert master.abort(new) == WM_CLOSED
+    assert master.abandon(new) == WM_CLOSED
     assert ready(place, 1)["generation"] == 1
 
 

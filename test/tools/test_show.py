@@ -10,7 +10,7 @@ import re
 import pytest
 
 import segment
-from actor import WM_CLOSED
+from processes import WM_CLOSED
 from proc import gone, wait
 from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, USAGE, Command
 
@@ -53,9 +53,9 @@ def test_the_current_generation_is_first_and_old_ones_are_below(place, master):
     assert f"master {master.pid}" in text
     new.drain()
     for g, worker in (1, old), (2, new):
-        assert worker.retire(g) == WM_CLOSED
+        assert worker.close(g) == WM_CLOSED
         worker.leave()
-    assert master.abort(master.begin()) == WM_CLOSED
+    assert master.abandon(master.begin()) == WM_CLOSED
     assert look() == [(2, "exited"), (3, "aborted"), (1, "exited")]
 
 
@@ -182,8 +182,8 @@ def test_the_leader_is_named(place, master):
 def test_generations_without_workers_are_shown_when_all_are_asked_for(place,
                                                                       master):
     master.worker(master.begin()).leave()
-    assert master.retire(1) == WM_CLOSED
-    assert master.abort(master.begin()) == WM_CLOSED
+    assert master.close(1) == WM_CLOSED
+    assert master.abandon(master.begin()) == WM_CLOSED
     master.worker(master.begin())
     assert generations(place.json("show")) == [
         (3, "active"), (2, "aborted"), (1, "exited")]

@@ -66,7 +66,7 @@ FACADE_TEST(every_call_that_fails_says_so)
     ASSERT_FAILS(already, wm::worker::join(n, l.g.id(), {}, into...));
     assert_false(bool(wm::worker::join(n, l.g.id(), {}, ec)));
 
-    finish(n, l.w);
+    finish(l.w);
     ASSERT_FAILS(stale, gone.start(into...));
     l.w.close();
     const auto child = std::errc::no_child_process;

@@ -35,15 +35,13 @@ inline wm::node attach(const std::string &name = instance())
     return wm::node::attach({.instance = name.c_str(), .capacity = 4});
 }
 
-// Gives the end of the generation out, so that nothing is left to tell.
-inline void finish(wm::node &n, wm::worker &w) noexcept
+// The worker exits, so that nothing is left to tell.
+inline void finish(wm::worker &w) noexcept
 {
     std::error_code ec;
 
-    w.drain(ec);
-    n.close_generation(w.generation(), ec);
-    while (n.take_exit(w.generation(), ec)) {
-    }
+    wm::run_exit(
+        w, [](const wm_event &) {}, {}, ec);
 }
 
 // A node with a generation, whose live worker this process is until it ends.
@@ -60,7 +58,7 @@ struct live_node {
     ~live_node()
     {
         if (w) {
-            finish(n, w);
+            finish(w);
         }
     }
 };

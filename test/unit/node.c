@@ -110,6 +110,7 @@ DIRECTORY_TEST(two_instances_in_one_process_do_not_mix)
     for (int i = 0; i < 2; i++) {
         wm_generation_counts(n[i], 1, &counts);
         assert_int_equal(counts.mine, 1);
+        assert_ok(wm_lock_release(n[i]));
         node_leave(n[i]);
         wm_node_release(n[i]);
         assert_int_equal(directory_files(), 1 - i);

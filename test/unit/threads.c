@@ -118,9 +118,7 @@ NODE_TEST(threads_beat_count_look_and_sweep_at_once)
         assert_ok(call_end(a[i]));
     }
     assert_int_equal(wrong, 0);
-    wm_worker_drain(w);
-    wm_generation_close(node, generation);
-    assert_int_equal(wm_generation_take_exit(node, generation, NULL), 1);
+    assert_ok(wm_exit_run(w, NULL, NULL, NULL));
 }
 
 static atomic_bool stop;

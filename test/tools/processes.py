@@ -28,18 +28,18 @@ class NodeOptions(ctypes.Structure):
 
 
 CALLS = {
-    "abort": ("wm_generation_abandon", "node"),
-    "retire": ("wm_generation_close", "node"),
+    "abandon": ("wm_generation_abandon", "node"),
+    "close": ("wm_generation_close", "node"),
     "sweep": ("wm_sweep", "node"),
     "release": ("wm_node_release", "node"),
     "drain": ("wm_worker_drain", "worker"),
     "leave": ("wm_worker_leave", "worker"),
 }
-actors = []             # those of a test; place forgets them
+processes = []          # those of a test; place forgets them
 
 
 class Inside:
-    """The acts that an actor can be told to do; runs in its process."""
+    """The acts that a process can be told to do; runs in it."""
 
     def __init__(self, library):
         self.lib = ctypes.CDLL(library)
@@ -91,16 +91,16 @@ class Inside:
         os.waitpid(pid, 0)
 
 
-class Actor:
-    """A process that acts when it is told: actor.begin() and so on are what
-    Inside has. Its workers are forked from it."""
+class Process:
+    """It acts when it is told: process.begin() and so on are what Inside has.
+    Its workers are forked from it."""
 
     def __init__(self, library):
-        actors.append(self)
+        processes.append(self)
         self.line, theirs = multiprocessing.Pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            # An actor that held another's line would keep it from ending.
+            # One that held another's line would keep it from ending.
             os.closerange(3, theirs.fileno())
             os.closerange(theirs.fileno() + 1, 256)
             serve(theirs, Inside(library))
@@ -121,9 +121,9 @@ class Actor:
             return None
 
     def fork(self):
-        """A child of it, as a new actor."""
-        child = object.__new__(Actor)
-        actors.append(child)
+        """A child of it, to be told as well."""
+        child = object.__new__(Process)
+        processes.append(child)
         child.line, theirs = multiprocessing.Pipe()
         self.line.send(("fork", (), {}))
         send_handle(self.line, theirs.fileno(), self.pid)
@@ -148,7 +148,7 @@ class Actor:
 
 
 def serve(line, inside):
-    """An actor's life; it ends with the test, or as it is told."""
+    """A process's life; it ends with the test, or as it is told."""
     try:
         while True:
             name, args, more = line.recv()
