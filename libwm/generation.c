@@ -193,6 +193,8 @@ int wm_generation_take_exit(struct wm_node *node, uint64_t id, uint32_t *spell)
     return 1;
 }
 
+/* The id is found before this word is loaded, and again after it; so the word
+ * is of that generation [F]. */
 bool wm_generation_owes(const struct wm_node *node, uint64_t id)
 {
     const struct wm_generation_record *g = wm_generation_find(node, id);

@@ -73,8 +73,8 @@ struct wm_record_cold {
     _Alignas(WM_LINE) _Atomic(uint64_t) ident; /* of this very claim */
     _Atomic(uint64_t) spell;
     _Atomic(uint64_t) given;
-    uint64_t reserved_life[5]; /* leaving and draining since; told; its end */
-    uint64_t reserved_note[8]; /* what it does */
+    uint64_t reserved_life[5]; /* for when it left and drained, and its end */
+    uint64_t reserved_note[8]; /* for what its worker says that it does */
 };
 
 /* One generation. The record of generation g lies at g modulo the number of
@@ -101,7 +101,7 @@ struct wm_generation_record {
     _Atomic(uint32_t) deaths;
     _Atomic(uint32_t) replaced; /* starts that made up for a death */
     _Atomic(uint32_t) joined;
-    uint64_t reserved_starts[2]; /* expected, started; the master's, owed */
+    uint64_t reserved_starts[2]; /* for how many are expected and started */
 };
 
 /* The lifecycle lock.
@@ -117,8 +117,8 @@ struct wm_lock_area {
     _Alignas(WM_LINE) _Atomic(uint64_t) word;
     _Atomic(uint64_t) next;
     _Atomic(uint32_t) wake;
-    uint32_t reserved_starts;    /* a futex of those that start */
-    uint64_t reserved_probes[5]; /* waiters that look at the holder */
+    uint32_t reserved_starts;    /* for a futex of workers that start */
+    uint64_t reserved_probes[5]; /* for the waiters that watch the holder */
     _Alignas(WM_LINE) _Atomic(uint64_t) holder_sequence;
     _Atomic(uint64_t) holder_since;
     _Atomic(uint64_t) holder_generation;
@@ -215,7 +215,7 @@ struct wm_segment_header {
 
     /* When the next sweep is due, ms: a CAS on it elects the sweeper. */
     _Alignas(WM_LINE) _Atomic(uint64_t) next_sweep;
-    uint64_t reserved_awake[7]; /* the machine, since; told: a crash loop */
+    uint64_t reserved_awake[7]; /* for how long the machine has been awake */
 
     struct wm_lock_area lock;
     struct wm_leader_area leader;
@@ -224,7 +224,7 @@ struct wm_segment_header {
     _Alignas(WM_LINE) _Atomic(uint64_t) log_next;
     uint64_t reserved5[7];
 
-    uint64_t reserved_succession[8]; /* heir or closed; successor; told */
+    uint64_t reserved_succession[8]; /* for the segment that comes after it */
 };
 
 /* The sizes of the first version, which every segment has at least. */

@@ -93,7 +93,7 @@ const char *wm_strerror(int error)
         return "would wait for itself: this process holds the lock, or is "
                "in a view or a subscriber";
     case -ETIMEDOUT:
-        return "gave up waiting: the time is over";
+        return "gave up waiting: the time limit was reached";
     case -EINTR:
         return "interrupted by a signal";
     case -ENOMEM:

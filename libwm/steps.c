@@ -262,7 +262,7 @@ struct act {
     int (*next)(struct wm_worker *worker, struct wm_event *event);
 };
 
-/* Gives all events that the next function returns. */
+/* Gives all events that the next function returns, under the lock. */
 static int give_all(struct wm_worker *w, const struct act *act, uint32_t kinds,
                     wm_event_fn *give, void *argument)
 {
@@ -275,6 +275,9 @@ static int give_all(struct wm_worker *w, const struct act *act, uint32_t kinds,
     while ((result = act->next(w, &event)) == 1) {
         if (give != NULL) {
             give(&event, argument);
+        }
+        if (wm_node_held(w->node) == 0) {
+            w->kinds = 0; /* the function has given the lock back */
         }
     }
     return result < 0 ? result : 0;

@@ -42,7 +42,7 @@
  *
  *   yes or no (1, 0)  wm_worker_has_record, wm_worker_recovery_take
  *   1, 0 or an error  wm_event_take, wm_generation_take_exit, wm_start_next,
- *                     wm_exit_next, wm_leader_stand
+ *                     wm_exit_next (also WM_CLOSED), wm_leader_stand
  *   a count, or 0     wm_sweep, wm_events_owed, wm_events_give, wm_wake,
  *                     wm_worker_recoveries
  *   a value           wm_version, wm_now, wm_epoch, wm_worker_slot,
@@ -51,7 +51,7 @@
  * wm_strerror() has a sentence for each error and condition. Times are
  * milliseconds of CLOCK_MONOTONIC unless a name says otherwise.
  *
- * Two errors are the same everywhere, and no function below names them again.
+ * Two errors are the same everywhere, and only wm_node_open() names one again.
  * -EROFS: the handle came from wm_node_open(), and can only read. -EUCLEAN: a
  * broken process has written over the head of the segment, and the library
  * believes nothing that lies there any more; restart the server. A function
@@ -136,7 +136,8 @@ enum wm_condition {
     WM_RECOVERED = 0x40000001,
     /* wm_generation_begin: this process is a worker, and nothing has begun. */
     WM_IS_WORKER,
-    /* wm_generation_close, wm_generation_abandon: this call did it. */
+    /* wm_generation_close, wm_generation_abandon: this call did it;
+     * wm_exit_next: the exit did it, and the end stays owed. */
     WM_CLOSED,
     /* The data kept changing while it was read, or still changes. */
     WM_UNSETTLED
@@ -447,8 +448,8 @@ int wm_beat(struct wm_worker *worker);
 
 /* Gives a heartbeat at a time that the caller has at hand.
  * now_ms: CLOCK_MONOTONIC, ms. A time that is not newer than the last beat
- * changes nothing, but that a stalled worker recovers. Returns as wm_beat, and
- * is as safe. Wait-free. */
+ * changes nothing, except that a stalled worker recovers. Returns as wm_beat,
+ * and is as safe. Wait-free. */
 int wm_beat_at(struct wm_worker *worker, uint64_t now_ms);
 
 /* The clock of all times here: CLOCK_MONOTONIC in ms, a few ms coarse.
@@ -469,9 +470,9 @@ int wm_worker_recovery_take(struct wm_worker *worker);
 int wm_worker_has_record(const struct wm_worker *worker);
 
 /* Three facts of the joining that the handle stands for, also after the worker
- * has left: its slot, a small number that is unique among all workers that have
- * a record (0 to capacity - 1); its generation; and the spell, counted from 1,
- * or 0 for a helper.
+ * has left, until the process tries to join again: its slot, a small number
+ * that is unique among all workers that have a record (0 to capacity - 1); its
+ * generation; and the spell, counted from 1, or 0 for a helper.
  * Wait-free. */
 uint32_t wm_worker_slot(const struct wm_worker *worker);
 uint64_t wm_worker_generation(const struct wm_worker *worker);
@@ -528,7 +529,8 @@ struct wm_event {
                                 is 0, and wm_generation_counts() tells */
 };
 
-/* The function that is given an event, under the lock. */
+/* The function that is given an event, under the lock. If it gives the lock
+ * back, it is given nothing more. */
 typedef void wm_event_fn(const struct wm_event *event, void *argument);
 
 /* Returns how many events of these kinds are owed. A worker counts as one,
@@ -599,13 +601,13 @@ struct wm_leader {
     uint32_t reserved;
 };
 
-/* Asks which worker leads, and stands for the lead. Only live workers of the
- * newest generation that has any take it. If none of them leads, and the
- * caller's worker is one of them, it leads from now on, with the next term. At
- * most one worker ever holds a term. The answer was true at one moment of the
- * call. A worker may be stopped after it asked, while another takes over; so it
- * hands the term along to whatever it writes to. A leader of an older
- * generation leads on until a worker of the newest one asks.
+/* Asks which worker leads, and stands for the lead. A worker takes it only if
+ * it is live, and of the newest generation that has live workers. If none of
+ * these leads, and the caller's worker is one of them, it leads from now on,
+ * with the next term. A leader of an older generation leads on until a worker
+ * of the newest one asks. At most one worker ever holds a term. The answer was
+ * true at one moment of the call. A worker may be stopped after it asked, while
+ * another takes over; so it hands the term along to whatever it writes to.
  * leader: size in, the rest out.
  * Returns 1 if the caller's worker leads, 0 if not; -ECHILD; -EINVAL: the size.
  * The worker's own act. Wait-free; a few loads while the leader stands, else it
@@ -814,8 +816,8 @@ int wm_exit_begin(struct wm_worker *worker, uint32_t kinds);
  * record before, counts itself in, and is never the last);
  * WM_EVENT_DRAINED, after the worker has drained, and has closed its generation
  * if that has no worker left; each event of others that its exit has found;
- * WM_EVENT_MASTER_EXIT for each owed end of its generation. Of each of these
- * kinds it returns at most twice the node's capacity and 64 more.
+ * WM_EVENT_MASTER_EXIT for each owed end of its generation. In each place of
+ * this order it returns at most twice the node's capacity and 64 more.
  * event: size in, the rest out.
  * Returns 1: give this event; 0: done; WM_CLOSED: done, and this worker has
  * closed its generation, whose end stays owed to another; -ECHILD; -EINVAL: the

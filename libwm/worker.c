@@ -175,18 +175,18 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
             : wm_sized_read(&own, sizeof(own),
                             WM_LEAST(wm_join_options, expected), options);
 
-    if (error == 0 && own.role > WM_ROLE_HELPER) {
-        error = -EINVAL;
-    }
     if (error == 0) {
-        error = wm_node_usable(node);
+        error = own.role > WM_ROLE_HELPER ? -EINVAL : wm_node_usable(node);
     }
     if (error != 0) {
         return error;
     }
+    if (wm_worker_record(w) != NULL) {
+        return -EALREADY;
+    }
     g = wm_generation_find(node, id);
-    if (wm_worker_record(w) != NULL || g == NULL) {
-        return g != NULL ? -EALREADY : -ESTALE;
+    if (g == NULL) {
+        return -ESTALE;
     }
     w->pid = wm_ident_pid(wm_self_ident());
     w->live = wm_word(WM_LIVE, w->pid, 0);

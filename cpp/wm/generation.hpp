@@ -18,9 +18,10 @@ namespace wm
 {
 
 /// Owns a generation in the process that began it. When it is closed or
-/// destroyed, its configuration is gone from this process. If the generation is
-/// the newest that this process has begun, and never had a worker, it then
-/// counts as never begun; to another it makes no difference. close() is not wm_generation_close(), which is
+/// destroyed, its configuration is gone from this process. If it is the newest
+/// that this process has begun, if the process has not forked since, and if it
+/// never had a worker, it then counts as never begun; any other generation
+/// stays as it is. close() is not wm_generation_close(), which is
 /// node_calls::close_generation().
 class generation final
 {

@@ -282,8 +282,6 @@ class Chaos:
         self.begin_life()
 
 
-# --- the command -------------------------------------------------------------
-
 def free_port():
     """None that the kernel gives to clients: one of these that finds nobody
     there might be connected to itself."""

@@ -131,8 +131,6 @@ class Life:
         return self.record
 
 
-# --- clients ------------------------------------------------------------------
-
 class Client:
     """One that asks again and again, on a connection for each request or on
     one as long as it lasts."""

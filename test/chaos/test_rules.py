@@ -69,8 +69,6 @@ def good_run():
         readings=[Reading(1, 2, "wait", 1), Reading(9, 9.5, "show", 3)])
 
 
-# --- changes: functions of the run and of its life ----------------------------
-
 def cut(what, **wanted):
     """Without the lines that say so."""
     def change(_, life):

@@ -7,7 +7,7 @@
 
 static void give(const struct wm_event *event, void *last)
 {
-    ((uint32_t *)last)[event->counts.mine] = event->kind;
+    ((uint32_t *)last)[event->counts.mine == 1] = event->kind;
 }
 
 int main(int argc, char **argv)

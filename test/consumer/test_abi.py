@@ -72,8 +72,6 @@ def test_a_break_is_found(place, library, old, new, found):
     assert found in compare(place, ABI)
 
 
-# --- a later version ----------------------------------------------------------
-
 SANITIZED = "-fsanitize=address"
 
 

@@ -197,7 +197,7 @@ def test_the_reference_says_something_of_each_function_and_type(reference):
 
 
 def test_each_function_names_itself_if_its_handle_is_missing(stage):
-    """But the one that does nothing then."""
+    """But for wm_monitor_destroy(), which does nothing then."""
     with pytest.raises(AssertionError, match="wm_beat: the handle is NULL"):
         stage.run_c(INCLUDES + "int main(void) { return wm_beat(NULL); }")
     text = "".join(map(source, names("libwm/**/*.c")))

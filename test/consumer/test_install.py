@@ -129,8 +129,6 @@ def test_versions_agree():
     assert f"local MAJOR = {version[0]}\n" in source(LUA, "libwm.lua")
 
 
-# --- other projects -----------------------------------------------------------
-
 def copy_programs(to):
     for name in ("consumer.c", "consumer.cpp"):
         shutil.copy(os.path.join(HERE, name), to)

@@ -86,8 +86,6 @@ void look(const struct wm_node *n)
     wm_wait(n, wm_epoch(n) + 1, 1);
 }
 
-/* ----------------------------------------------------------------- writing */
-
 static void count_event(const struct wm_event *event, void *count)
 {
     HOLD(event->kind >= WM_EVENT_MASTER_EXIT &&

@@ -88,8 +88,6 @@ def test_killed_in_an_exit_callback(make, both):
         (f"1-{first[0]}", "crashed")]
 
 
-# --- an old generation: its master's exit comes once --------------------------
-
 RELOADED = starts(1, 2) + reloads(2, 2, n_prev=2)
 CRASH = master_exit(1, n_next=2, reason="crash")
 
@@ -178,8 +176,6 @@ def test_all_of_a_generation_die_in_init_worker(make, both, gen):
     said = Counter(n.log_lines(rf"worker {gen}-\d+ crashed"))
     assert max(said.values()) == 1
 
-
-# --- the master ---------------------------------------------------------------
 
 @pytest.mark.parametrize("sizes", [(2,), (2, 2)])
 def test_orphans_end_by_themselves(make, both, sizes):

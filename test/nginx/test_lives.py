@@ -4,6 +4,7 @@
 
 import os
 import pwd
+import signal
 
 import pytest
 
@@ -93,6 +94,26 @@ def test_a_fast_stop_without_exit_worker_logs_what_is_not_given(make, dict_):
         assert len(n.log_lines(f"manager: not given.*{what}")) == 1
     n.start_again()
     n.stop(born(2, 2) + life(2))
+
+
+def test_the_last_worker_closes_its_generation_also_without_the_lock(make):
+    """A start of the next generation has it until the old worker is gone."""
+    n = make(workers=1, exit_worker=False, callbacks={"worker_start": """
+        if info.generation == 2 then
+            wmt.gate("start")
+            wmt.note("old", require("resty.worker.manager").generations()[1])
+        end"""}).start()
+    n.modelled = n.complete = False
+    (old,) = n.current()
+    n.hup()
+    n.wait_note("gate")
+    os.kill(old, signal.SIGTERM)
+    proc.wait(lambda: proc.gone(old), "its end")
+    n.open_gate("start")
+    n.wait_note("old")
+    assert n.notes("old")[0]["state"] == "exited"
+    n.expect("not given")
+    n.stop()
 
 
 # --- a whole life, in each kind of configuration ------------------------------

@@ -37,8 +37,6 @@ def raised(line, place, *words):
         assert word in line["first"], line
 
 
-# --- the options table --------------------------------------------------------
-
 CALLBACK = ["f", 1, True, {}]
 WRONG = {
     "shm": [1, True, {}, "", Lua("print")],
@@ -182,8 +180,6 @@ def test_on_init_without_any_worker_call(make, both, unloaded):
     assert [r[:2] for r in n.rows()] == [
         ("master_start", 1), ("master_start", 2)]
 
-
-# --- libwm.so: where it is looked for, and whether it fits --------------------
 
 @pytest.fixture
 def no_installed_library():

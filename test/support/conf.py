@@ -136,8 +136,6 @@ def render(**params):
                  f"exit_worker_by_lua_block {{\n{leave}\n    }}"})
 
 
-# --- with the module, and what it does traced ---------------------------------
-
 class Lua(str):
     """Lua source, to stand in a table as it is."""
 

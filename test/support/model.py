@@ -102,8 +102,6 @@ def check(lines, killed, succeeds):
     assert not wrong, wrong
 
 
-# --- the counts ---------------------------------------------------------------
-
 class Gen:
     """One generation, as far as the trace has told."""
 

@@ -151,8 +151,6 @@ def test_following_a_dead_file_ends_with_its_log(place):
     assert events[0]["event"] == LIFE[0]
 
 
-# --- wait ---------------------------------------------------------------------
-
 def ready(place, count, *args, status=OK):
     return place.json("wait", "--ready", str(count), *(args or ONCE),
                       status=status)

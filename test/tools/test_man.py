@@ -169,8 +169,6 @@ def test_the_readmes_commands_are_understood(place, master):
         assert x.end()[0] in (wmctl.OK, -signal.SIGTERM)
 
 
-# --- beside nginx -------------------------------------------------------------
-
 def states(shown, generation):
     """{pid: state} of one generation."""
     return {w["pid"]: w["state"] for g in shown["generations"]

@@ -215,8 +215,6 @@ def test_a_nodes_next_life_is_shown(place, master, named):
     watch.stop()
 
 
-# --- how things are written ---------------------------------------------------
-
 @pytest.fixture
 def painted(place, master):
     """The output of a command to a terminal."""

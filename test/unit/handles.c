@@ -117,8 +117,6 @@ TEST(any_number_has_a_sentence)
     assert_string_equal(wm_strerror(INT_MIN), wm_strerror(-4000));
 }
 
-/* ------------------------------------------------------------------ aborts */
-
 static int asserts_what_is_false(UNUSED const void *argument)
 {
     close(STDOUT_FILENO);

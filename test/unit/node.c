@@ -157,8 +157,6 @@ DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
     assert_int_equal(wm_node_open(NULL, test_directory, &reader), -EINVAL);
 }
 
-/* ------------------------------------------------------------ participants */
-
 static struct wm_segment *const segment = &test_segment;
 
 static int use(const char *name)

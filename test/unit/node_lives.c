@@ -149,8 +149,6 @@ DIRECTORY_TEST(what_nobody_was_told_of_is_told_to_the_next_life)
     }
 }
 
-/* --------------------------------------------------------- the next binary */
-
 /* Descriptors of this process that are open on segments. */
 static int open_segments(void)
 {

@@ -236,6 +236,20 @@ NODE_TEST(an_exit_without_the_lock_leaves_the_end_to_another)
     assert_given("drain");
 }
 
+static void let_go(const struct wm_event *event, void *argument)
+{
+    note(event, argument);
+    assert_ok(wm_lock_release(node));
+}
+
+NODE_TEST(an_exit_whose_function_lets_the_lock_go_gives_nothing_more)
+{
+    join_and_start();
+    assert_ok(wm_exit_run(w, NULL, let_go, NULL));
+    assert_given("exit");
+    assert_int_equal(take(MASTER_EXIT).generation, generation);
+}
+
 NODE_TEST(an_exit_that_goes_on_after_another_took_the_end_has_closed_nothing)
 {
     struct wm_event event = {.size = sizeof(event)};

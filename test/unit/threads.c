@@ -119,6 +119,7 @@ NODE_TEST(threads_beat_count_look_and_sweep_at_once)
     }
     assert_int_equal(wrong, 0);
     assert_ok(wm_exit_run(w, NULL, NULL, NULL));
+    assert_int_equal(generation_of(generation).exits_given, 1);
 }
 
 static atomic_bool stop;

@@ -79,7 +79,7 @@ _M.limits = strict({
     CAPACITY = 65535,
     LOG_ENTRIES = 1048576,
     NAME_LENGTH = 63,
-    MORE_GENERATIONS = 64, -- records of generations, than of workers
+    MORE_GENERATIONS = 64, -- records of generations than workers
 }, "limit")
 
 -- errno.h

@@ -54,8 +54,8 @@ local function attach(opts)
     return node[0]
 end
 
--- The caller has the lock. A worker that has it meanwhile may be about to tell
--- of these ends.
+-- Under the lock: another worker that holds it may be about to tell of these
+-- ends.
 local function ends_not_given()
     for _ = 1, MOST do
         if lib.wm_generation_take_exit(vm.node, vm.generation, nil) ~= 1 then
