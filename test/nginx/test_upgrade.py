@@ -184,7 +184,9 @@ def test_onto_another_abi(node):
     """A node of its own, with one warning; the old one ends for itself, and its
     segment goes with its last process."""
     # The old one is not to look while its segment is another's.
-    n = node(opts={"interval": 600}).start()
+    n = node(opts={"interval": 600}, after_join="""
+        ngx.timer.at(0, function() wmt.note("beaten") end)""").start()
+    n.wait_note("beaten", 2)
     n.check_life = lambda lines: None       # two nodes in one trace
     (first,) = n.segments()
     abi = segment.change_abi(first, 9999)
