@@ -217,12 +217,9 @@ static void inspect(const struct wm_node *node, struct wm_leader *leader)
 static int stand(struct wm_worker *worker, struct wm_leader *leader)
 {
     const struct wm_node *node = worker->node;
-    int error = wm_node_usable(node);
+    int error = wm_worker_usable(worker);
 
     *leader = (struct wm_leader){.size = sizeof(*leader), .slot = WM_NO_SLOT};
-    if (wm_worker_record(worker) == NULL) {
-        return -ECHILD;
-    }
     if (error != 0) {
         return error;
     }

@@ -129,6 +129,13 @@ static inline void wm_worker_set_record(struct wm_worker *w,
     atomic_store_explicit(&w->record, record, memory_order_release);
 }
 
+/* 0, or why this worker may change nothing: -ECHILD while the process has no
+ * worker; what wm_node_usable() says. */
+static inline int wm_worker_usable(const struct wm_worker *w)
+{
+    return wm_worker_record(w) == NULL ? -ECHILD : wm_node_usable(w->node);
+}
+
 /* How many recoveries were taken. Relaxed: a number by itself. */
 static inline uint32_t wm_worker_recovered(const struct wm_worker *w)
 {

@@ -101,13 +101,11 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
 int wm_record_change_state(struct wm_worker *w, unsigned state)
 {
     struct wm_record *r = wm_worker_record(w);
-    int error = wm_node_usable(w->node);
+    int error = wm_worker_usable(w);
 
-    if (r == NULL) {
-        return -ECHILD;
-    }
-    if (error != 0 && state != WM_FREE) {
-        return error; /* a record is given back all the same */
+    /* A record is given back all the same. */
+    if (r == NULL || (error != 0 && state != WM_FREE)) {
+        return error;
     }
     /* A swap that fails has met a mark, or another thread's beat. A worker
      * that is marked recovers, and is marked again only after it was overdue

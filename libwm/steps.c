@@ -54,11 +54,12 @@ static struct wm_event own_event(const struct wm_worker *w, uint32_t kind)
 /* Both next functions look here first. */
 static int may_go_on(struct wm_worker *w)
 {
-    if (wm_worker_record(w) == NULL) {
+    int error = wm_worker_usable(w);
+
+    if (error == -ECHILD) {
         w->step = WM_STEP_NONE;
-        return -ECHILD;
     }
-    return wm_node_usable(w->node);
+    return error;
 }
 
 /* Each step has a bound of its own, so that no event of one keeps those of a

@@ -610,7 +610,7 @@ struct wm_leader {
  * another takes over; so it hands the term along to whatever it writes to.
  * leader: size in, the rest out.
  * Returns 1 if the caller's worker leads, 0 if not; -ECHILD; -EINVAL: the size.
- * The worker's own act. Wait-free; a few loads while the leader stands, else it
+ * The worker's own act. Wait-free; some loads while the leader stands, else it
  * reads all records. */
 int wm_leader_stand(struct wm_worker *worker, struct wm_leader *leader);
 

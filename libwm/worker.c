@@ -276,10 +276,10 @@ static uint32_t start_reason(const struct wm_worker *w)
 int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
 {
     WM_REQUIRE(worker);
-    int error;
+    int error = wm_worker_usable(worker);
 
-    if (wm_worker_record(worker) == NULL) {
-        return -ECHILD;
+    if (error != 0) {
+        return error;
     }
     wm_sweep(worker->node, worker);
     error = wm_record_change_state(worker, WM_LIVE);
@@ -299,11 +299,8 @@ int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
 {
     WM_REQUIRE(worker);
     const struct wm_record *r = wm_worker_record(worker);
-    int error = wm_node_usable(worker->node);
+    int error = wm_worker_usable(worker);
 
-    if (r == NULL) {
-        return -ECHILD;
-    }
     if (error != 0) {
         return error;
     }
