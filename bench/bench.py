@@ -11,6 +11,7 @@ import sys
 
 import conf
 import in_nginx
+import leftovers
 import proc
 import report
 import targets
@@ -29,13 +30,17 @@ LOOKS = 50      # at benchmarks that were cut short
 def measure(repetitions, seconds, only="."):
     """Google Benchmark's rows. The repetitions of all benchmarks are
     interleaved, so a machine that changes its pace changes it for all."""
-    text = subprocess.run(
-        [WM_BENCH, f"--benchmark_repetitions={repetitions}",
-         f"--benchmark_min_time={seconds}", "--benchmark_format=json",
-         "--benchmark_enable_random_interleaving=true",
-         f"--benchmark_filter={only}"],
-        check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True).stdout
+    try:
+        text = subprocess.run(
+            [WM_BENCH, f"--benchmark_repetitions={repetitions}",
+             f"--benchmark_min_time={seconds}", "--benchmark_format=json",
+             "--benchmark_enable_random_interleaving=true",
+             f"--benchmark_filter={only}"],
+            check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            text=True).stdout
+    finally:        # what it has left, if it was killed
+        leftovers.remove(x for x in leftovers.segments()
+                         if "/wm.bench-" in x and leftovers.dead(x))
     return json.loads(text)["benchmarks"]
 
 

@@ -61,13 +61,15 @@ node &node::of(int workers)
 
 node::node(int workers)
 {
-    char pattern[] = "/dev/shm/wm_bench.XXXXXX";
+    // The name tells the script whose it is, should this process be killed.
+    std::string pattern =
+        "/dev/shm/wm.bench-" + std::to_string(getpid()) + ".XXXXXX";
     const std::string instance = "bench-" + std::to_string(workers);
     wm_node_options options{};
     wm_node_info info{};
 
-    if (mkdtemp(pattern) == nullptr) {
-        fail(pattern, "no directory to be made there");
+    if (mkdtemp(pattern.data()) == nullptr) {
+        fail(pattern.c_str(), "no directory to be made there");
     }
     directory_ = pattern;
     options.size = sizeof(options);

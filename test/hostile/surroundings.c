@@ -16,8 +16,6 @@
 
 static struct wm_node *node;
 
-/* ------------------------------------------------------------------- links */
-
 /* Another user may give any file of ours the name of a segment. */
 static const struct link {
     const char *name;
@@ -76,8 +74,6 @@ DIRECTORY_TEST(a_second_name_of_a_segment_is_no_second_life)
     assert_int_equal(directory_files(), 1);
     assert_ok(wm_node_release(node));
 }
-
-/* -------------------------------------------------------------------- /proc */
 
 static bool hide_proc(void)
 {

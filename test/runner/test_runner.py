@@ -30,7 +30,8 @@ sys.exit(runner.conduct([[
     Stage(name, [sys.executable, "-c", code], log and build + log)
     for name, code, log in lane] for lane in {lanes!r}]))
 """
-# Children of which none ends when asked, in sessions of their own.
+# Children of which none ends when asked, in sessions of their own. The clock
+# ends them if nobody else does.
 STUBBORN = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -38,6 +39,7 @@ signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for _ in range({count}):
     if os.fork() == 0:
         os.setsid()
+        signal.alarm(300)
         while True:
             {work}
 """
@@ -208,12 +210,15 @@ os.wait()
     assert not os.path.exists(path)
 
 
-@pytest.mark.parametrize("name, stays", [
-    ("wm.demo.0123456789abcdef", False), ("wmctl.x", True)])
-def test_a_segment_and_a_temporary_file_are_told(run, build, name, stays):
-    """The segment, which nobody uses, is removed as well."""
+@pytest.mark.parametrize("how, name, stays", [
+    ("open({!r}, 'w')", "wm.demo.0123456789abcdef", False),
+    ("import os; os.mkdir({!r})", "wm.test-4194304.x", False),  # no such pid
+    ("open({!r}, 'w')", "wmctl.x", True)])
+def test_a_segment_and_a_temporary_file_are_told(run, build, how, name, stays):
+    """A segment that nobody uses is removed as well, and a directory of them
+    that nobody works in."""
     path = os.path.join(build, name)
-    assert run([("leaves it", f"open({path!r}, 'w')", "")]) == (
+    assert run([("leaves it", how.format(path), "")]) == (
         1, [f"failed: left behind: {path}", "0 passed, 1 failed"])
     assert os.path.exists(path) == stays
 

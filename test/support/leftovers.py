@@ -7,6 +7,7 @@ import fcntl
 import glob
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -14,11 +15,12 @@ import proc
 
 LIMIT = 60          # seconds; only what cannot be ended waits it out
 SEGMENTS = "/dev/shm/wm.*"
-SEGMENT = re.compile(r"/dev/shm/wm\.\S+")
+SEGMENT = re.compile(r"/dev/shm/wm\.[^/\s]+")
+OWNER = re.compile(r"-(\d+)\.\w+$")    # of a directory, by its name
 
 
 def segments():
-    """Every segment that is ours to remove."""
+    """Every segment that is ours to remove, and every directory of them."""
     found = set()
     for path in glob.glob(SEGMENTS):
         with contextlib.suppress(FileNotFoundError):
@@ -28,19 +30,24 @@ def segments():
 
 
 def dead(path):
-    """Whether nobody takes part in a segment: its lock is to be had."""
+    """Whether nobody takes part in a segment: its lock is to be had. Or the
+    process has ended that a directory of segments names."""
     try:
         with open(path, "rb") as f:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except IsADirectoryError:
+        owner = OWNER.search(path)
+        return owner is not None and proc.gone(int(owner[1]))
     except OSError:
         return os.path.exists(path)
     return True
 
 
 def segments_of(pid):
-    """The segments that a process has mapped or open."""
+    """The segments that a process has mapped or open, or the directories that
+    they are in."""
     found = set()
     with contextlib.suppress(OSError):  # it ended, or closed the descriptor
         with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
@@ -51,10 +58,14 @@ def segments_of(pid):
 
 
 def remove(paths):
-    """Unlinks segments; those that are gone already do not matter."""
+    """Removes segments and directories of them; those that are gone already do
+    not matter."""
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
 
 
 def rounds(seconds):

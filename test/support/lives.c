@@ -69,8 +69,6 @@ long do_live(struct process *self, uint64_t capacity)
     return error != 0 ? error : do_start(self, 0);
 }
 
-/* ----------------------------------------------------------------- workers */
-
 static struct process *start(struct process *p, call_fn *join, uint64_t id)
 {
     assert_ok(call(p, join, id));
@@ -145,8 +143,6 @@ void process_leave(struct process *p)
     assert_ok(call(p, do_drain, 0));
     process_depart(p);
 }
-
-/* ----------------------------------------------------------------- looking */
 
 uint64_t begin(void)
 {

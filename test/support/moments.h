@@ -26,8 +26,6 @@ enum moment_kind {
 
 void moment_reach(unsigned kind, const volatile void *object);
 
-/* ------------------------------------------------------------- for the test */
-
 typedef void moment_fn(void);
 
 /* Calls act() once, before the next such operation of this process on these

@@ -23,8 +23,6 @@ struct seen *shared;
 
 struct process processes[PROCESSES];
 
-/* --------------------------------------------------------------- processes */
-
 static void serve(struct process *self)
 {
     struct order order;
@@ -196,8 +194,6 @@ void process_continue(struct process *p)
 {
     kill(p->pid, SIGCONT);
 }
-
-/* -------------------------------------------------------------------- node */
 
 static int visit_files(bool remove_them)
 {

@@ -36,7 +36,8 @@ static inline int directory_set_up(UNUSED void **state)
 {
     memset(&test_segment, 0, sizeof(test_segment));
     test_segment.fd = -1;
-    snprintf(test_directory, sizeof(test_directory), "/dev/shm/test-XXXXXX");
+    snprintf(test_directory, sizeof(test_directory),
+             "/dev/shm/wm.test-%d.XXXXXX", getpid());
     return mkdtemp(test_directory) == NULL ? -1 : 0;
 }
 

@@ -89,8 +89,6 @@ const char *program_path(void);
 /* Whether there is pidfd_open(): not in an old kernel, nor in valgrind. */
 bool has_pidfd(void);
 
-/* ------------------------------------------------------- checks in a child */
-
 /* For what only a process of its own can see or do: a function that returns 0
  * if all of it holds, and CHECK_IMPOSSIBLE where the machine does not let it
  * look. */

@@ -77,8 +77,6 @@ NODE_TEST(a_list_is_in_order_in_elements_of_any_size_and_has_room)
                      -ENOSPC);
 }
 
-/* ----------------------------------------------------------------- results */
-
 /* Whatever wm.h and wm_monitor.h say that a function returns. */
 static const int results[] = {
     0,         WM_RECOVERED, WM_IS_WORKER, WM_CLOSED, WM_UNSETTLED, -EACCES,
