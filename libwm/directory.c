@@ -19,10 +19,12 @@ static void visit_one(const char *name, void *argument)
 {
     const struct visit *v = argument;
     struct wm_node_entry entry = {.name = name};
-    int use = wm_segment_use(v->directory, name);
+    struct stat st;
+    int use = wm_segment_use(v->directory, name, &st);
 
     entry.live = use == 1;
     entry.error = use < 0 ? use : 0;
+    entry.foreign = use >= 0 && wm_is_strangers(&st);
     v->tell(&entry, v->argument);
 }
 
@@ -58,29 +60,58 @@ int wm_node_unlink(const char *name, const char *directory)
     return error != 0 ? error : result;
 }
 
+/* How well a segment answers to the name of its instance, from 1; 0: not at
+ * all. Any user may make a file of that name, so a stranger's never does. */
+enum rank {
+    RANK_STRANGERS,
+    RANK_UNKNOWN, /* it cannot be looked at; opening it tells why */
+    RANK_ROOTS,
+    RANK_ROOTS_LIVE,
+    RANK_OWN,
+    RANK_OWN_LIVE
+};
+
 struct choice {
     const char *directory;
     char name[WM_NAME_SIZE];
-    bool live;
+    enum rank rank;
+    bool has_strangers;
 };
 
-/* Prefers a live segment to a dead one. */
+static enum rank rank_of(int use, const struct stat *st)
+{
+    if (use < 0) {
+        return RANK_UNKNOWN;
+    }
+    /* Safeguard: strangers_are_not_found */
+    if (wm_is_strangers(st)) {
+        return RANK_STRANGERS;
+    }
+    return (st->st_uid == geteuid() ? RANK_OWN : RANK_ROOTS) + (use == 1);
+}
+
 static void choose(const char *name, void *argument)
 {
     struct choice *c = argument;
-    bool live = wm_segment_use(c->directory, name) == 1;
+    struct stat st;
+    enum rank rank = rank_of(wm_segment_use(c->directory, name, &st), &st);
 
-    if (c->name[0] == '\0' || (live && !c->live)) {
+    c->has_strangers = c->has_strangers || rank == RANK_STRANGERS;
+    if (rank > c->rank) {
         memcpy(c->name, name, strlen(name) + 1);
-        c->live = live;
+        c->rank = rank;
     }
 }
 
-void wm_directory_find(const char *directory, const char *instance,
-                       char name[WM_NAME_SIZE])
+int wm_directory_find(const char *directory, const char *instance,
+                      char name[WM_NAME_SIZE])
 {
     struct choice c = {.directory = directory};
 
     wm_segment_list(directory, instance, choose, &c);
     memcpy(name, c.name, sizeof(c.name));
+    if (c.rank != RANK_STRANGERS) {
+        return 0;
+    }
+    return c.has_strangers ? -EPERM : -ENOENT;
 }

@@ -8,9 +8,10 @@
 
 #include "share.h"
 
-/* Finds the file of an instance that is best opened for a look: a live one if
- * there is one. name: out, "" if there is none. */
-void wm_directory_find(const char *directory, const char *instance,
-                       char name[WM_NAME_SIZE]);
+/* Finds the file of an instance that is best opened for a look: the caller's
+ * own before root's, and of those a live one before a dead one. name: out.
+ * Returns 0; -ENOENT; -EPERM: there are strangers' files alone. */
+int wm_directory_find(const char *directory, const char *instance,
+                      char name[WM_NAME_SIZE]);
 
 #endif

@@ -227,11 +227,26 @@ int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
     return error;
 }
 
+/* The pids of another pid namespace mean nothing here, and a dead segment's mean
+ * nothing anywhere: that one can be read all the same. */
+static int open_segment(struct wm_segment *segment, const char *directory,
+                        const char *name)
+{
+    int error = wm_segment_open(segment, directory, name);
+    struct stat st;
+
+    if (error == 0 && !wm_segment_is_of_namespace(segment) &&
+        wm_segment_use(directory, name, &st) != 0) {
+        error = -EXDEV;
+    }
+    return error;
+}
+
 int wm_node_open(const char *name, const char *directory, struct wm_node **node)
 {
-    char found[WM_NAME_SIZE] = "";
+    char found[WM_NAME_SIZE];
     struct wm_node *n;
-    int error;
+    int error, not_found = -ENOENT;
 
     if (name == NULL || node == NULL) {
         return -EINVAL;
@@ -240,17 +255,16 @@ int wm_node_open(const char *name, const char *directory, struct wm_node **node)
         directory = WM_DIRECTORY;
     }
     if (wm_instance_valid(name)) {
-        wm_directory_find(directory, name, found);
+        not_found = wm_directory_find(directory, name, found);
     }
     n = allocate("", directory);
     if (n == NULL) {
         return -ENOMEM;
     }
-    error = wm_segment_open(&n->segment, directory,
-                            found[0] != '\0' ? found : name);
+    error = open_segment(&n->segment, directory, not_found == 0 ? found : name);
     if (error != 0) {
         wm_node_discard(n);
-        return error;
+        return error == -ENOENT && not_found != 0 ? not_found : error;
     }
     /* Safeguard: checked_copy_is_used */
     memcpy(n->instance,

@@ -70,8 +70,7 @@ bool wm_postmortem_judge(const struct wm_segment *segment, int error,
         add_postmortem(p, segment);
         p->segments++;
         return true;
-    case -EPROTO: /* another library's, or another pid namespace's: */
-    case -EXDEV:  /* whole, but not for us to read */
+    case -EPROTO: /* another library's: whole, but not for us to read */
         p->segments++;
         return true;
     case -EBADMSG:

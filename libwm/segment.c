@@ -30,6 +30,16 @@ static uint64_t pid_namespace(void)
     return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
 }
 
+bool wm_segment_is_of_namespace(const struct wm_segment *segment)
+{
+    struct wm_segment_header h;
+    uint64_t own = pid_namespace();
+
+    memcpy(&h, segment->constants, WM_CONSTANTS);
+    /* Safeguard: other_pid_namespaces_are_refused */
+    return h.pid_namespace == 0 || own == 0 || h.pid_namespace == own;
+}
+
 int wm_directory_open(const char *directory)
 {
     int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -229,7 +239,7 @@ static int check_file(const struct stat *st)
         return -EBADMSG;
     }
     /* Safeguard: other_users_files_are_not_believed */
-    if (st->st_uid != geteuid() && st->st_uid != 0 && geteuid() != 0) {
+    if (wm_is_strangers(st) && geteuid() != 0) {
         return -EPERM;
     }
     return st->st_size < (off_t)WM_HEADER_LEAST ? -ENODATA : 0;
@@ -290,7 +300,6 @@ static int check_header(struct wm_segment *segment,
                         const struct wm_segment_header *h,
                         const struct stat *st)
 {
-    uint64_t namespace = pid_namespace();
     int error;
 
     if (header_magic_acquire(h) != WM_MAGIC) {
@@ -314,14 +323,7 @@ static int check_header(struct wm_segment *segment,
         return -ENODATA;
     }
     /* Safeguard: wider_mode_is_not_believed */
-    if ((st->st_mode & (S_IWGRP | S_IWOTH) & ~h->mode) != 0) {
-        return -ENOTSUP;
-    }
-    /* Safeguard: other_pid_namespaces_are_refused */
-    return h->pid_namespace != 0 && namespace != 0 &&
-                   h->pid_namespace != namespace
-               ? -EXDEV
-               : 0;
+    return (st->st_mode & (S_IWGRP | S_IWOTH) & ~h->mode) != 0 ? -ENOTSUP : 0;
 }
 
 int wm_segment_map(struct wm_segment *segment, int fd, bool writable)

@@ -10,6 +10,8 @@
 #include "name.h"
 
 #include <stdbool.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define WM_DIRECTORY "/dev/shm"
 
@@ -89,6 +91,16 @@ void wm_segment_close(struct wm_segment *segment);
 
 /* For the parts that share a segment, and hand it on. */
 
+/* Whether a file is neither the caller's nor root's. */
+static inline bool wm_is_strangers(const struct stat *st)
+{
+    return st->st_uid != geteuid() && st->st_uid != 0;
+}
+
+/* Whether the pids of a segment mean something in the caller's pid namespace,
+ * as far as that can be known. */
+bool wm_segment_is_of_namespace(const struct wm_segment *segment);
+
 /* Sets the struct to no segment. */
 void wm_segment_clear(struct wm_segment *segment);
 
@@ -99,7 +111,8 @@ int wm_directory_open(const char *directory);
  * descriptor, or a negative errno, -EBADMSG for a symbolic link. */
 int wm_segment_open_file(const char *directory, const char *name);
 
-/* Checks the file, and maps it; the descriptor stays the caller's. */
+/* Checks the file, and maps it, also one of another pid namespace; the
+ * descriptor stays the caller's. */
 int wm_segment_map(struct wm_segment *segment, int fd, bool writable);
 
 #endif

@@ -9,7 +9,12 @@
  * zombie. A process that gets the exclusive lock from a fresh open therefore
  * knows that nobody takes part, and only such a process may unlink the file. A
  * creator takes its share after the file is made, so it checks afterwards that
- * the file is still linked, and begins again if it is not (segment.c). */
+ * the file is still linked, and begins again if it is not (segment.c).
+ *
+ * A lock belongs to the open file, so a child that another thread forks
+ * meanwhile would share it, and keep it as long as it lives. So a look takes
+ * its lock away by LOCK_UN, which takes it from the child as well, before it
+ * closes the descriptor. */
 
 #include "share.h"
 
@@ -29,12 +34,15 @@
  * too, and must not be mistaken for a participant. While it has the exclusive
  * lock, a shared lock is refused as well, which a participant's lock allows;
  * then this function waits. If it is granted a shared lock, the next attempt
- * gives that up. */
-static int lock_alone(int fd)
+ * gives that up. Strangers may lock files of their own for as long as they
+ * like, so no process waits for those. */
+static int lock_alone(int fd, const struct stat *st)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
+    /* Safeguard: strangers_are_not_waited_for */
+    int attempts = wm_is_strangers(st) ? 1 : ATTEMPTS;
 
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+    for (int attempt = 0; attempt < attempts; attempt++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
             return 0;
         }
@@ -42,14 +50,21 @@ static int lock_alone(int fd)
             return -errno;
         }
         /* Safeguard: asking_is_told_from_taking_part */
-        if (flock(fd, LOCK_SH | LOCK_NB) != 0) {
+        if (flock(fd, LOCK_SH | LOCK_NB) != 0 && attempts > 1) {
             nanosleep(&pause, NULL);
         }
     }
     return -EBUSY;
 }
 
-int wm_segment_use(const char *directory, const char *name)
+static void unlock_and_close(int fd)
+{
+    /* Safeguard: look_leaves_no_lock_to_a_child */
+    flock(fd, LOCK_UN);
+    close(fd);
+}
+
+int wm_segment_use(const char *directory, const char *name, struct stat *st)
 {
     int fd = wm_segment_open_file(directory, name);
     int error;
@@ -57,47 +72,67 @@ int wm_segment_use(const char *directory, const char *name)
     if (fd < 0) {
         return fd;
     }
-    error = lock_alone(fd);
-    close(fd);
+    error = fstat(fd, st) == 0 ? lock_alone(fd, st) : -errno;
+    unlock_and_close(fd);
     return error == -EBUSY ? 1 : error;
+}
+
+static int unlink_file(const char *directory, const char *name)
+{
+    int dir = wm_directory_open(directory);
+    int error = dir < 0 || unlinkat(dir, name, 0) != 0 ? -errno : 0;
+
+    if (dir >= 0) {
+        close(dir);
+    }
+    return error;
+}
+
+/* The caller has the exclusive lock. */
+static int judge_file(const char *directory, const char *name, int fd,
+                      const struct stat *st, wm_segment_judge *judge,
+                      void *argument)
+{
+    struct wm_segment segment;
+    int error = -EPERM, result = 0;
+
+    wm_segment_clear(&segment);
+    /* Safeguard: own_files_alone_are_judged */
+    if (st->st_uid == geteuid()) {
+        error = wm_segment_map(&segment, fd, false);
+    }
+    /* Safeguard: unlinking_happens_under_the_lock */
+    if (judge(error == 0 ? &segment : NULL, error, argument)) {
+        result = unlink_file(directory, name);
+    }
+    wm_segment_close(&segment);
+    return result;
 }
 
 int wm_segment_unlink(const char *directory, const char *name,
                       wm_segment_judge *judge, void *argument)
 {
-    struct wm_segment segment;
     struct stat st;
-    int dir, error, fd, result;
+    int error, fd = wm_segment_open_file(directory, name);
 
-    wm_segment_clear(&segment);
-    fd = wm_segment_open_file(directory, name);
     if (fd < 0) {
         return fd;
     }
-    /* Safeguard: unlinking_proves_that_nobody_takes_part */
-    error = lock_alone(fd);
-    if (error != 0) {
-        close(fd);
-        return error;
+    error = fstat(fd, &st) == 0 ? 0 : -errno;
+    if (error == 0) {
+        /* Safeguard: unlinking_proves_that_nobody_takes_part */
+        error = lock_alone(fd, &st);
     }
-    /* Safeguard: own_files_alone_are_judged */
-    error = fstat(fd, &st) != 0      ? -errno
-            : st.st_uid != geteuid() ? -EPERM
-                                     : wm_segment_map(&segment, fd, false);
-    result = 0;
-    /* Safeguard: unlinking_happens_under_the_lock */
-    if (judge(error == 0 ? &segment : NULL, error, argument)) {
-        dir = wm_directory_open(directory);
-        if (dir < 0 || unlinkat(dir, name, 0) != 0) {
-            result = -errno;
-        }
-        if (dir >= 0) {
-            close(dir);
-        }
+    /* Another process may have judged the file between open and lock. */
+    /* Safeguard: file_is_judged_once */
+    if (error == 0 && (fstat(fd, &st) != 0 || st.st_nlink == 0)) {
+        error = -ENOENT;
     }
-    wm_segment_close(&segment);
-    close(fd); /* this gives the lock up, so it follows the unlink */
-    return result;
+    if (error == 0) {
+        error = judge_file(directory, name, fd, &st, judge, argument);
+    }
+    unlock_and_close(fd); /* the lock covers the unlink */
+    return error;
 }
 
 int wm_segment_list(const char *directory, const char *instance,

@@ -8,9 +8,13 @@
 
 #include "segment.h"
 
+#include <sys/stat.h>
+
 /* Whether anybody takes part in the segment of that name: 1, 0, or a negative
- * errno that says why that is not known. */
-int wm_segment_use(const char *directory, const char *name);
+ * errno that says why that is not known. A stranger's segment is also said to
+ * be in use while its owner just locks the file.
+ * st: out, of the file, if it could be opened. */
+int wm_segment_use(const char *directory, const char *name, struct stat *st);
 
 /* Decides whether a dead segment, which is mapped for reading, is unlinked. */
 typedef bool wm_segment_judge(const struct wm_segment *segment, int error,
@@ -20,7 +24,8 @@ typedef bool wm_segment_judge(const struct wm_segment *segment, int error,
  * the file if the judge says so. The judge gets the error of the segment's
  * check, -EPERM if the file is another user's (also for root); with an error
  * nothing is mapped, and the segment is NULL. Returns 0; -EBUSY if the segment
- * is in use; the error of unlink(2). */
+ * is in use; -ENOENT if another process has unlinked it meanwhile; the error of
+ * unlink(2). */
 int wm_segment_unlink(const char *directory, const char *name,
                       wm_segment_judge *judge, void *argument);
 

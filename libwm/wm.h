@@ -257,14 +257,15 @@ int wm_node_attach(const struct wm_node_options *options,
 
 /* Opens a segment for reading, without taking part. The processes of the node
  * do not notice a reader.
- * name: of the file, or of the instance; for an instance, a live segment is
- * opened if there is one. directory: NULL for /dev/shm. node: out; it serves
+ * name: of the file, or of the instance; for an instance, the caller's own
+ * segment is opened before root's, and a live one before a dead one; another
+ * user's is opened by its file's name alone, and only by root. directory: NULL for /dev/shm. node: out; it serves
  * all functions that take a `const struct wm_node *`.
  * Returns 0; -EINVAL; -ENOENT; -EACCES: may not be read; -EPERM: neither the
  * caller's nor root's; -ENOTSUP: more users may write to it than when it was
  * made; -EBADMSG: no segment; -ENODATA: cut short; -EPROTO: another ABI;
- * -EUCLEAN: damaged; -EXDEV: its pids are of another pid namespace; -ENOMEM;
- * -EMFILE. Any process. Blocking (file system). */
+ * -EUCLEAN: damaged; -EXDEV: its node lives, and in another pid namespace;
+ * -ENOMEM; -EMFILE. Any process. Blocking (file system). */
 int wm_node_open(const char *name, const char *directory,
                  struct wm_node **node);
 
@@ -274,6 +275,9 @@ struct wm_node_entry {
     int32_t live;     /* 1: somebody takes part; 0: nobody, or see error */
     int32_t error;    /* 0, or why `live` is not known, a negative errno: that
                          of open(2); -EBADMSG: a symbolic link */
+    int32_t foreign;  /* 1: the file is neither the caller's nor root's; then
+                         its owner can also make it seem live by a lock */
+    int32_t reserved;
 };
 
 /* The function that wm_node_list() calls for a segment. */

@@ -79,6 +79,7 @@ struct node_entry {
     bool live = false; ///< a process takes part
     /// No error, or why `live` is not known.
     std::error_code error;
+    bool foreign = false; ///< neither the caller's nor root's
 };
 
 } // namespace wm

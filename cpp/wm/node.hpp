@@ -159,7 +159,10 @@ private:
     {
         std::vector<node_entry> found;
         auto add = [&](const wm_node_entry &e) {
-            found.push_back({e.name, e.live != 0, {-e.error, category()}});
+            found.push_back({e.name,
+                             e.live != 0,
+                             {-e.error, category()},
+                             e.foreign != 0});
         };
         using callback = detail::callback<decltype(add)>;
         callback c{add};

@@ -20,6 +20,9 @@
  * If the search lacks descriptors or memory to check the monitor's own segment,
  * that is no news: the monitor keeps to what it knew, until the next look.
  *
+ * Any user may make a file with the name of a segment, so another user's is
+ * passed over, unless that user is root.
+ *
  * All this looks at names and locks, one after the other. A segment that comes
  * or goes meanwhile, or is just being made, is found at the next look. */
 
@@ -49,6 +52,9 @@ static void visit(const struct wm_node_entry *entry, void *argument)
     struct search *s = argument;
     struct find *f = entry->live != 0 ? &s->live : &s->dead;
 
+    if (entry->foreign != 0) {
+        return;
+    }
     if (strcmp(entry->name, s->own) == 0) {
         s->own_listed = true;
         s->own_live = entry->live != 0;
@@ -138,9 +144,7 @@ void wm_monitor_follow(struct wm_monitor *m)
         wm_node_describe(m->node, &info);
     }
     s.own = info.name;
-    wm_monitor_begin_files();
     error = wm_node_list(m->instance, m->directory, visit, &s);
-    wm_monitor_end_files();
     if (m->node == NULL || !is_shortage(error != 0 ? error : s.own_error)) {
         m->error = error != 0 ? error : settle(m, &s);
         if (m->error != 0 && m->error != -ESRCH) {

@@ -6,17 +6,13 @@
  * The child has only the thread that forked, and must find everything whole. So
  * fork() waits until no other thread is inside. It waits first for liburcu,
  * until a grace period that has begun has ended (the readers that it waits for
- * may want a mutex, which is still free then); then for a thread that looks for
- * segments, for the list of monitors, and for each monitor's mutex. In the
- * child liburcu forgets the readers that are gone, and each monitor is marked:
+ * may want a mutex, which is still free then); then for the list of monitors,
+ * and for each monitor's mutex. In the child liburcu forgets the readers that are gone, and each monitor is marked:
  * it has no thread, and calls no subscriber.
  *
- * A thread that looks for segments has their files open, and tries their locks.
- * A child that inherited such a descriptor would hold the lock as long as it
- * lives, and a dead segment would seem to be in use.
- *
  * The child loses what the monitor's thread had allocated and had stored
- * nowhere yet: at most a view and two open segments. Conditions are made anew,
+ * nowhere yet: at most a view, two open segments, and the descriptors of a look
+ * for segments, which keep no lock. Conditions are made anew,
  * since the threads that waited there are not in the child. */
 
 #include "monitor.h"
@@ -27,7 +23,6 @@
 char wm_rcu_edge;
 #endif
 
-static pthread_mutex_t files_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t list_once = PTHREAD_ONCE_INIT;
 static struct wm_monitor *list;
@@ -35,7 +30,6 @@ static struct wm_monitor *list;
 static void before_fork(void)
 {
     urcu_bp_before_fork();
-    pthread_mutex_lock(&files_mutex);
     pthread_mutex_lock(&list_mutex);
     for (struct wm_monitor *m = list; m != NULL; m = m->next) {
         pthread_mutex_lock(&m->mutex);
@@ -48,7 +42,6 @@ static void unlock_all(void)
         pthread_mutex_unlock(&m->mutex);
     }
     pthread_mutex_unlock(&list_mutex);
-    pthread_mutex_unlock(&files_mutex);
 }
 
 static void after_fork_in_parent(void)
@@ -77,17 +70,6 @@ static void watch_forks(void)
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-void wm_monitor_begin_files(void)
-{
-    pthread_once(&list_once, watch_forks);
-    pthread_mutex_lock(&files_mutex);
-}
-
-void wm_monitor_end_files(void)
-{
-    pthread_mutex_unlock(&files_mutex);
-}
-
 /* Blocks all signals but those of faults: wm_monitor.h, "Signals". */
 static void block_signals(sigset_t *old)
 {
@@ -107,6 +89,7 @@ int wm_monitor_enlist(struct wm_monitor *m, void *(*run)(void *))
     sigset_t old;
     int error;
 
+    pthread_once(&list_once, watch_forks);
     pthread_mutex_lock(&list_mutex);
     block_signals(&old);
     error = pthread_create(&m->thread, NULL, run, m);

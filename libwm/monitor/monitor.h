@@ -93,9 +93,6 @@ void wm_monitor_free_subscriptions(struct wm_monitor *monitor);
 /* In a child: forgets calls that were running, which have no thread there. */
 void wm_monitor_forget_calls(struct wm_monitor *monitor);
 
-/* No fork happens between these two. The caller holds no mutex. */
-void wm_monitor_begin_files(void);
-void wm_monitor_end_files(void);
 /* Starts the thread and adds the monitor to the list, with no fork in between;
  * takes it off the list. */
 int wm_monitor_enlist(struct wm_monitor *monitor, void *(*run)(void *));

@@ -62,13 +62,14 @@ TEST_EACH(directory_set_up, directory_tear_down, links, costs_nothing)
 DIRECTORY_TEST(a_second_name_of_a_segment_is_no_second_life)
 {
     char own[400];
+    struct stat st;
 
     node = node_attach(INSTANCE);
     snprintf(own, sizeof(own), "%s", directory_path(node->segment.name));
     assert_ok(link(own, directory_path(FORMER)));
-    assert_int_equal(wm_segment_use(test_directory, FORMER), 1);
+    assert_int_equal(wm_segment_use(test_directory, FORMER, &st), 1);
     assert_ok(wm_node_release(node));
-    assert_int_equal(wm_segment_use(test_directory, FORMER), 0);
+    assert_int_equal(wm_segment_use(test_directory, FORMER, &st), 0);
     node = node_attach(INSTANCE);
     assert_int_equal(node_postmortem(node).damaged, 0);
     assert_int_equal(directory_files(), 1);

@@ -133,15 +133,21 @@ DIRECTORY_TEST(the_dead_may_be_unlinked_and_nothing_else)
     wm_node_release(node);
 }
 
-static void expect_found(const char *instance, const char *name)
+static void expect_found_as(const char *asked, const char *instance,
+                            const char *name)
 {
     struct wm_node *reader;
 
-    assert_ok(wm_node_open(instance, test_directory, &reader));
+    assert_ok(wm_node_open(asked, test_directory, &reader));
     assert_string_equal(node_info(reader).instance, instance);
     assert_string_equal(node_info(reader).name, name);
     assert_int_equal(node_info(reader).read_only, 1);
     wm_node_release(reader);
+}
+
+static void expect_found(const char *instance, const char *name)
+{
+    expect_found_as(instance, instance, name);
 }
 
 DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
@@ -157,11 +163,34 @@ DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
     assert_int_equal(wm_node_open(NULL, test_directory, &reader), -EINVAL);
 }
 
+static void make_strangers(const char *name)
+{
+    if (getuid() != 0) {
+        test_skip("only root can be two users");
+    }
+    assert_ok(chown(directory_path(name), NOBODY, NOBODY));
+}
+
+/* Any user may make a file of that name, and it may be live. */
+DIRECTORY_TEST(a_reader_finds_no_strangers_segment_but_by_its_file)
+{
+    struct wm_node *reader;
+
+    node = node_attach("a");
+    make_strangers(node_info(node).name);
+    assert_int_equal(wm_node_open("a", test_directory, &reader), -EPERM);
+    expect_found_as(node_info(node).name, "a", node_info(node).name);
+    expect_found("a", segment_leave_dead("a"));
+    wm_node_release(node);
+}
+
 static struct wm_segment *const segment = &test_segment;
 
 static int use(const char *name)
 {
-    return wm_segment_use(test_directory, name);
+    struct stat st;
+
+    return wm_segment_use(test_directory, name, &st);
 }
 
 /* The name stays when the segment is closed. */
@@ -174,11 +203,16 @@ static const char *create(void)
 /* A process that holds the lock while it asks who takes part, or -1: it lets go
  * when somebody waits for it. */
 static int asker = -1;
-static int waits; /* how often somebody waited */
+static int waits;                 /* how often somebody waited */
+static const char *asker_unlinks; /* before it lets go, or NULL */
 
 int nanosleep(UNUSED const struct timespec *time, UNUSED struct timespec *left)
 {
     waits++;
+    if (asker_unlinks != NULL) {
+        unlink(directory_path(asker_unlinks));
+        asker_unlinks = NULL;
+    }
     if (asker >= 0) {
         close(asker);
         asker = -1;
@@ -202,9 +236,15 @@ static struct verdict {
     uint32_t capacity;
 } verdict;
 
+static bool judge_forks; /* while the lock is held */
+static pid_t judge_child;
+
 static bool judge(const struct wm_segment *s, int error, UNUSED void *argument)
 {
     verdict.asked++;
+    if (judge_forks) {
+        judge_child = fork_sleeper();
+    }
     verdict.use = use(verdict.name);
     verdict.error = error;
     verdict.capacity = s == NULL ? 0 : s->geometry.capacity;
@@ -300,12 +340,39 @@ DIRECTORY_TEST(another_users_is_not_ours_to_judge_even_for_root)
 {
     const char *name = segment_leave_dead("a");
 
-    if (getuid() != 0) {
-        test_skip("only root can be two users");
-    }
-    assert_ok(chown(directory_path(name), NOBODY, NOBODY));
+    make_strangers(name);
     assert_ok(unlink_if(false, name));
     expect_verdict(-EPERM, 0, 1);
+    /* A lock of the stranger's costs nobody any time. */
+    have_one_ask(name);
+    waits = 0;
+    assert_int_equal(use(name), 1);
+    assert_int_equal(unlink_if(true, name), -EBUSY);
+    assert_int_equal(waits, 0);
+    close(asker);
+    asker = -1;
+}
+
+/* Two starts at once open the same dead file. */
+DIRECTORY_TEST(a_dead_segment_is_judged_once)
+{
+    const char *name = segment_leave_dead("a");
+
+    have_one_ask(name);
+    asker_unlinks = name;
+    assert_int_equal(unlink_if(true, name), -ENOENT);
+    assert_int_equal(verdict.asked, 0);
+}
+
+DIRECTORY_TEST(a_child_forked_during_a_look_keeps_no_lock)
+{
+    const char *name = segment_leave_dead("a");
+
+    judge_forks = true;
+    assert_ok(unlink_if(false, name));
+    assert_int_equal(use(name), 0);
+    kill_and_reap(judge_child);
+    judge_forks = false;
 }
 
 /* Tests of a node handed on over exec are in node_lives.c. */

@@ -90,10 +90,12 @@ DIRECTORY_TEST(releasing_leaves_the_record_and_the_lock_but_not_in_a_child)
  * a release, and what the next one is told. */
 static const struct life {
     const char *what;
-    bool helper, tells, closes, takes;
+    bool helper, tells, closes, takes, elsewhere;
     uint32_t workers, exits_owed;
 } lives[] = {
     {"a worker", .workers = 1, .exits_owed = 1},
+    {"one in another pid namespace", .elsewhere = true, .workers = 1,
+     .exits_owed = 1},
     {"a told crash", .tells = true, .exits_owed = 1},
     {"a helper", .helper = true},
     {"an untold crash", .closes = true, .takes = true, .workers = 1},
@@ -123,6 +125,12 @@ static int is_lived(const void *argument)
     }
     HOLDS(!life->tells ||
           wm_event_take(node, 1u << WM_EVENT_CRASHED, &event) == 1);
+    if (life->elsewhere) {
+        struct wm_node *reader;
+
+        node->segment.header->pid_namespace++;
+        HOLDS(wm_node_open("a", test_directory, &reader) == -EXDEV);
+    }
     HOLDS(!life->closes || wm_generation_close(node, 1) == WM_CLOSED);
     HOLDS(!life->takes || wm_generation_take_exit(node, 1, NULL) == 1);
     return life->closes ? wm_node_release(node) : 0;
@@ -133,10 +141,13 @@ DIRECTORY_TEST(what_nobody_was_told_of_is_told_to_the_next_life)
     segment_leave_dead("b"); /* not theirs to tell of, nor to tidy up */
     for (size_t i = 0; i < COUNT(lives); i++) {
         struct wm_postmortem told;
+        struct wm_node *reader;
 
         assert_check(is_lived, &lives[0]); /* the next tidies that up */
         assert_check(is_lived, &lives[i]);
         assert_int_equal(directory_files(), 2);
+        assert_ok(wm_node_open("a", test_directory, &reader));
+        wm_node_release(reader);
         told = next_life();
         if (told.segments != 1 || told.generation != 1 ||
             told.workers != lives[i].workers ||

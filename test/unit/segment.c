@@ -34,6 +34,7 @@ static int open_it(const char *name)
     int error = wm_segment_open(&s, test_directory, name);
 
     if (error == 0) {
+        error = wm_segment_is_of_namespace(&s) ? 0 : -EXDEV;
         wm_segment_close(&s);
     }
     return error;

@@ -146,8 +146,7 @@ local function report_postmortem(instance)
     if p.segments > 0 and p.generation == 0 then
         log.warn(tonumber(p.segments), " former segment(s), ", files,
                  ", could tell nothing, and were removed: of another version",
-                 " of libwm or another pid namespace, or left before a",
-                 " generation began")
+                 " of libwm, or left before a generation began")
     end
     if p.workers == 0 and p.exits_owed == 0 then
         return nil
