@@ -57,6 +57,21 @@ static inline void header_lower(_Atomic(uint64_t) *least, uint64_t to)
     }
 }
 
+/* ------------------------------------------------------------- succession */
+
+/* Relaxed: both are called under the file's exclusive lock, which orders. */
+static inline uint64_t header_successor(const struct wm_segment_header *h)
+{
+    return atomic_load_explicit(&h->successor, memory_order_relaxed);
+}
+
+/* Relaxed, as header_successor(). */
+static inline void header_set_successor(struct wm_segment_header *h,
+                                        uint64_t ident)
+{
+    atomic_store_explicit(&h->successor, ident, memory_order_relaxed);
+}
+
 /* ------------------------------------------------------------- high mark */
 
 /* Acquire: the first claimant of a slot has raised the mark above it [I]. */

@@ -2,10 +2,15 @@
  * Copyright The libwm authors */
 
 /* The way over exec: each participant keeps a second descriptor of the segment;
- * the server's next binary finds it, and takes the node over with it.
- * protocol.md says which process lets it be inherited, and when. */
+ * the server's next binary finds it, and takes the node over with it. The
+ * descriptor takes part in nothing, so the node may end in between. protocol.md
+ * says which process lets it be inherited, and when. */
 
 #include "inherit.h"
+
+#include "header_fields.h"
+#include "process.h"
+#include "share.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -69,11 +74,59 @@ static int next_inherited(DIR *dir, const char *instance, char *name)
     return -1;
 }
 
-/* Takes the descriptor over: a writable mapping from a new open of it. */
+/* The segment is mapped, and this process alone takes part in it, under the
+ * exclusive lock: goes on in a new one, so that tools find it by its name. Any
+ * other process that has inherited the descriptor finds the mark. */
+static int succeed(struct wm_segment *former, const char *directory,
+                   const char *instance)
+{
+    struct wm_segment next;
+    struct wm_segment_header constants;
+    int error;
+
+    /* Safeguard: segment_is_succeeded_once */
+    if (header_successor(former->header) != 0) {
+        return -ESTALE;
+    }
+    memcpy(&constants, former->constants, WM_CONSTANTS);
+    error = wm_segment_create(&next, directory, instance, former->geometry,
+                              constants.mode);
+    if (error != 0) {
+        return 0; /* it goes on in the one that has no name */
+    }
+    memcpy((char *)next.header + WM_CONSTANTS,
+           (const char *)former->header + WM_CONSTANTS,
+           former->geometry.size - WM_CONSTANTS);
+    header_set_successor(former->header, wm_self_ident());
+    wm_segment_close(former);
+    *former = next;
+    return 0;
+}
+
+/* Maps the segment through a descriptor that has a share; its instance must be
+ * the one that its name says. */
+static int map_shared(struct wm_segment *segment, int fd, const char *instance)
+{
+    int error = wm_segment_map(segment, fd, true);
+
+    if (error == 0 && !wm_segment_is_of_namespace(segment)) {
+        error = -EXDEV;
+    }
+    if (error == 0 &&
+        strncmp(segment->header->instance, instance, WM_INSTANCE_SIZE) != 0) {
+        error = -ENOENT;
+    }
+    return error;
+}
+
+/* Takes the descriptor over: a writable mapping from a new open of it. The
+ * share comes first, and then the look at the file: whoever unlinks it from
+ * here on is refused. */
 static int adopt_descriptor(struct wm_segment *segment, int inherited,
-                            const char *instance)
+                            const char *directory, const char *instance)
 {
     char path[40];
+    struct stat st;
     int error, fd;
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", inherited);
@@ -81,24 +134,30 @@ static int adopt_descriptor(struct wm_segment *segment, int inherited,
     if (fd < 0) {
         return -errno;
     }
-    error = flock(fd, LOCK_SH | LOCK_NB) == 0 ? 0 : -errno;
+    error = wm_segment_take_share(fd);
     if (error == 0) {
-        error = wm_segment_map(segment, fd, true);
+        error = map_shared(segment, fd, instance);
+    }
+    if (error == 0 && fstat(fd, &st) == 0) {
+        fcntl(inherited, F_SETFD, FD_CLOEXEC);
+        wm_segment_keep(segment, inherited);
+        /* Anonymous memory has no link either, and no name. */
+        if (segment->name[0] != '\0' && st.st_nlink == 0 &&
+            flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            error = succeed(segment, directory, instance);
+            flock(fd, LOCK_SH); /* if it stays in this one */
+        }
+    }
+    if (error != 0) {
+        segment->fd = -1;
+        wm_segment_close(segment);
     }
     close(fd);
-    if (error != 0) {
-        return error;
-    }
-    if (strncmp(segment->header->instance, instance, WM_INSTANCE_SIZE) != 0) {
-        wm_segment_close(segment);
-        return -ENOENT;
-    }
-    segment->fd = inherited;
-    fcntl(inherited, F_SETFD, FD_CLOEXEC);
-    return 0;
+    return error;
 }
 
-int wm_segment_adopt(struct wm_segment *segment, const char *instance)
+int wm_segment_adopt(struct wm_segment *segment, const char *directory,
+                     const char *instance)
 {
     char name[WM_NAME_SIZE];
     int fd, result = -ENOENT;
@@ -109,10 +168,9 @@ int wm_segment_adopt(struct wm_segment *segment, const char *instance)
     }
     while (result != 0 && (fd = next_inherited(dir, instance, name)) >= 0) {
         wm_segment_clear(segment);
-        result = adopt_descriptor(segment, fd, instance);
-        if (result == 0) {
-            memcpy(segment->name, name, sizeof(name));
-        } else if (result != -ENOENT) {
+        memcpy(segment->name, name, sizeof(name));
+        result = adopt_descriptor(segment, fd, directory, instance);
+        if (result != 0 && result != -ENOENT) {
             close(fd);
         }
     }
@@ -134,19 +192,30 @@ void wm_segment_disown(void)
     }
 }
 
-static void set_cloexec(const struct wm_segment *segment, int flag)
+static int set_cloexec(const struct wm_segment *segment, int flag)
 {
-    if (segment->fd >= 0) {
-        fcntl(segment->fd, F_SETFD, flag);
-    }
+    return wm_segment_is_open_on(segment, segment->fd) &&
+                   fcntl(segment->fd, F_SETFD, flag) == 0
+               ? 0
+               : -EBADF;
 }
 
-void wm_segment_keep_private(const struct wm_segment *segment)
+void wm_segment_keep_private(struct wm_segment *segment, const char *directory)
 {
+    if (segment->name[0] != '\0' && segment->fd >= 0 &&
+        !wm_segment_is_open_on(segment, segment->fd)) {
+        int fd = wm_segment_open_file(directory, segment->name);
+
+        if (!wm_segment_is_open_on(segment, fd) && fd >= 0) {
+            close(fd);
+            fd = -1;
+        }
+        segment->fd = fd;
+    }
     set_cloexec(segment, FD_CLOEXEC);
 }
 
-void wm_segment_bequeath(const struct wm_segment *segment)
+int wm_segment_bequeath(const struct wm_segment *segment)
 {
-    set_cloexec(segment, 0);
+    return set_cloexec(segment, 0);
 }

@@ -8,19 +8,23 @@
 
 #include "segment.h"
 
-/* Opens the segment of this instance whose descriptor came over exec.
- * -ENOENT: there is none; another error: it cannot be used, and its descriptor
- * was closed, so that this process does not seem to take part in it. */
-int wm_segment_adopt(struct wm_segment *segment, const char *instance);
+/* Takes over the segment of this instance whose descriptor came over exec. If
+ * its processes have ended meanwhile, and the last one has unlinked it, goes on
+ * in a new one in this directory that has all that the former one said.
+ * -ENOENT: no descriptor came; another error: the segment cannot be used, and
+ * its descriptor was closed. */
+int wm_segment_adopt(struct wm_segment *segment, const char *directory,
+                     const char *instance);
 
 /* Closes descriptors that came over exec and were not adopted, since this
- * binary does not have their instances. Else their segments would seem to be in
- * use for ever. */
+ * binary does not have their instances: each keeps the memory of its segment.
+ */
 void wm_segment_disown(void);
 
-/* The first keeps the segment's descriptor from being inherited over exec, the
- * second lets it be inherited. */
-void wm_segment_keep_private(const struct wm_segment *segment);
-void wm_segment_bequeath(const struct wm_segment *segment);
+/* The first keeps the segment's descriptor from being inherited over exec; if
+ * it was closed behind the library's back, the file in this directory is opened
+ * anew. The second lets it be inherited: 0, or -EBADF if there is none. */
+void wm_segment_keep_private(struct wm_segment *segment, const char *directory);
+int wm_segment_bequeath(const struct wm_segment *segment);
 
 #endif

@@ -177,6 +177,8 @@ struct wm_log_record {
  *   high             joiners, before a claim  all         no: an order [I]
  *   next_sweep       ticks; CAS               ticks       no: a swap decides
  *   log_next         writers of the log       all         yes: an older epoch
+ *   successor        heirs, under the         heirs       no: the file's lock
+ *                    file's exclusive lock
  *
  * The magic is stored last, and all before next_join never changes after it. */
 struct wm_segment_header {
@@ -224,7 +226,8 @@ struct wm_segment_header {
     _Alignas(WM_LINE) _Atomic(uint64_t) log_next;
     uint64_t reserved5[7];
 
-    uint64_t reserved_succession[8]; /* for the segment that comes after it */
+    _Atomic(uint64_t) successor; /* the process that goes on in another one */
+    uint64_t reserved_succession[7];
 };
 
 /* The sizes of the first version, which every segment has at least. */

@@ -36,7 +36,7 @@ static void before_fork(void)
     pthread_mutex_lock(&registry_mutex);
     forker = wm_self_ident();
     for (struct wm_node *n = registry; n != NULL; n = n->next) {
-        wm_segment_keep_private(&n->segment);
+        wm_segment_keep_private(&n->segment, n->directory);
     }
     /* A server forks once it is set up, so it has adopted its nodes by now. */
     if (is_heir) {
@@ -146,12 +146,12 @@ static int acquire_segment(struct wm_node *n,
 
     if ((options->flags & WM_NODE_ADOPT) != 0) {
         is_heir = true;
-        error = wm_segment_adopt(&n->segment, n->instance);
+        error = wm_segment_adopt(&n->segment, n->directory, n->instance);
         if (error == 0) {
             n->adopted = true;
             return 0;
         }
-        n->not_adopted = error == -ENOENT ? 0 : -error;
+        n->not_adopted = -error;
     }
     error = wm_segment_create(&n->segment, n->directory, n->instance, geometry,
                               mode);
@@ -218,7 +218,7 @@ int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
     n = find(own.instance);
     if (n != NULL) {
         n->references++;
-        wm_segment_keep_private(&n->segment);
+        wm_segment_keep_private(&n->segment, n->directory);
         *node = n;
     } else {
         error = attach_new(&own, node);
@@ -272,6 +272,19 @@ int wm_node_open(const char *name, const char *directory, struct wm_node **node)
            WM_INSTANCE_SIZE);
     *node = n;
     return 0;
+}
+
+int wm_node_bequeath(struct wm_node *node)
+{
+    WM_REQUIRE(node);
+    if (!wm_node_writable(node)) {
+        return -EROFS;
+    }
+    if (node->joined) {
+        return WM_IS_WORKER;
+    }
+    wm_segment_keep_private(&node->segment, node->directory);
+    return wm_segment_bequeath(&node->segment);
 }
 
 static void unregister(struct wm_node *node)

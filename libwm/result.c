@@ -23,7 +23,7 @@ static const char *condition(int error)
     case WM_RECOVERED:
         return "recovered from a dead holder or a stall";
     case WM_IS_WORKER:
-        return "this process is a worker already: no generation begun";
+        return "this process is a worker already: nothing was done";
     case WM_CLOSED:
         return "closed by this call";
     case WM_UNSETTLED:

@@ -80,22 +80,16 @@ static int map(struct wm_segment *segment, int fd, bool writable)
     return 0;
 }
 
-/* A second, read-only open of the same file, share-locked, which a later binary
- * of the same node may inherit. If it fails, that is no error: an upgrade then
- * starts a node of its own. */
-static int keep_descriptor(int fd)
+/* Keeps a second, read-only open of the same file, which a later binary of the
+ * same node may inherit. It has no share of the lock: a program that a child
+ * executes may inherit it as well, and does not take part. If the open fails,
+ * that is no error: an upgrade then starts a node of its own. */
+static void keep_descriptor(struct wm_segment *segment, int fd)
 {
     char path[40];
-    int kept;
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    kept = open(path, O_RDONLY | O_CLOEXEC);
-    /* Safeguard: kept_descriptor_has_a_share */
-    if (kept >= 0 && flock(kept, LOCK_SH | LOCK_NB) != 0) {
-        close(kept);
-        kept = -1;
-    }
-    return kept;
+    wm_segment_keep(segment, open(path, O_RDONLY | O_CLOEXEC));
 }
 
 static void fill_header(struct wm_segment *segment, const char *instance,
@@ -146,7 +140,7 @@ static int furnish(struct wm_segment *segment, int fd, const char *instance,
         return error;
     }
     fill_header(segment, instance, mode);
-    segment->fd = keep_descriptor(fd);
+    keep_descriptor(segment, fd);
     return 0;
 }
 
@@ -392,8 +386,8 @@ void wm_segment_close(struct wm_segment *segment)
         munmap(segment->header, segment->geometry.size);
         segment->header = NULL;
     }
-    if (segment->fd >= 0) {
+    if (wm_segment_is_open_on(segment, segment->fd)) {
         close(segment->fd);
-        segment->fd = -1;
     }
+    segment->fd = -1;
 }

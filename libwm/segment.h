@@ -25,7 +25,9 @@ struct wm_segment {
     struct wm_log_record *log;
     struct wm_geometry geometry;
     char constants[WM_CONSTANTS]; /* of the header, as they were checked */
-    int fd;                       /* read-only and share-locked, -1 if none */
+    int fd; /* to be inherited: read-only, no share of the lock; -1: none */
+    dev_t device; /* of the file */
+    ino_t inode;
     bool writable;
     char name[WM_NAME_SIZE]; /* "" for anonymous memory */
 };
@@ -95,6 +97,30 @@ void wm_segment_close(struct wm_segment *segment);
 static inline bool wm_is_strangers(const struct stat *st)
 {
     return st->st_uid != geteuid() && st->st_uid != 0;
+}
+
+/* Keeps a descriptor that is open on the segment's file, or -1, and notes which
+ * file that is. */
+static inline void wm_segment_keep(struct wm_segment *segment, int fd)
+{
+    struct stat st = {0};
+
+    fstat(fd, &st);
+    segment->device = st.st_dev;
+    segment->inode = st.st_ino;
+    segment->fd = fd;
+}
+
+/* Whether a descriptor is open on that file. A server may close what it does
+ * not know, and another file of its own may get the number. */
+static inline bool wm_segment_is_open_on(const struct wm_segment *segment,
+                                         int fd)
+{
+    struct stat st;
+
+    /* Safeguard: descriptor_is_the_segments */
+    return fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == segment->device &&
+           st.st_ino == segment->inode;
 }
 
 /* Whether the pids of a segment mean something in the caller's pid namespace,

@@ -16,6 +16,10 @@
  * st: out, of the file, if it could be opened. */
 int wm_segment_use(const char *directory, const char *name, struct stat *st);
 
+/* Takes a share of the lock for a mapping that is made through this descriptor:
+ * 0, -EBUSY, or an error of flock(2). */
+int wm_segment_take_share(int fd);
+
 /* Decides whether a dead segment, which is mapped for reading, is unlinked. */
 typedef bool wm_segment_judge(const struct wm_segment *segment, int error,
                               void *argument);

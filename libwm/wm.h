@@ -134,7 +134,8 @@ enum wm_condition {
     /* wm_lock_acquire, wm_lock_try: the lock was taken over from a dead holder;
      * wm_beat: the worker had been marked stalled. */
     WM_RECOVERED = 0x40000001,
-    /* wm_generation_begin: this process is a worker, and nothing has begun. */
+    /* wm_generation_begin, wm_node_bequeath: this process is a worker, and
+     * nothing has begun, nothing is left to others. */
     WM_IS_WORKER,
     /* wm_generation_close, wm_generation_abandon: this call did it;
      * wm_exit_next: the exit did it, and the end stays owed. */
@@ -233,7 +234,8 @@ struct wm_node_info {
     const char *instance;
     const char *name;    /* of the file in its directory, "" if anonymous */
     int32_t anonymous;   /* 0, or the errno that forbade a file */
-    int32_t not_adopted; /* 0, or the errno that forbade WM_NODE_ADOPT */
+    int32_t not_adopted; /* 0, or the errno that forbade WM_NODE_ADOPT; ENOENT:
+                            no descriptor came over exec */
     uint32_t adopted;    /* 1: came with the binary upgrade */
     uint32_t read_only;  /* 1: opened with wm_node_open */
     uint64_t generation; /* number of the newest, 0 if there is none yet */
@@ -301,6 +303,16 @@ int wm_node_list(const char *instance, const char *directory,
  * -ENOENT; -EACCES; the error of unlink(2). Any process. Blocking (file
  * system). */
 int wm_node_unlink(const char *name, const char *directory);
+
+/* Lets the program that this process executes next take over the node. It is
+ * for a server that replaces itself by execve(2): the new program attaches with
+ * WM_NODE_ADOPT, and begins the node's next generation. A server that executes
+ * its next binary in a forked child, as nginx does, needs no call. If the
+ * execution fails, there is nothing to undo.
+ * Returns 0; WM_IS_WORKER: this process is or was a worker, and what it
+ * executes takes part in nothing; -EBADF: something has closed the segment's
+ * descriptor, and the file cannot be opened anew. Blocking (file system). */
+int wm_node_bequeath(struct wm_node *node);
 
 /* Gives back one attach or open. The last one ends the handle: this process
  * takes part no more, and the segment is unlinked if nobody else takes part and

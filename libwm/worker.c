@@ -202,7 +202,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->has_closed = false;
     w->drained_given = false;
     wm_worker_take_late(w);
-    wm_segment_keep_private(&node->segment);
+    wm_segment_keep_private(&node->segment, node->directory);
     error = join_as(w, g, own.overdue_ms);
     if (error == -ENOBUFS) {
         wm_sweep(node, NULL); /* or another process has made room */

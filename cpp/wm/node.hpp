@@ -159,10 +159,8 @@ private:
     {
         std::vector<node_entry> found;
         auto add = [&](const wm_node_entry &e) {
-            found.push_back({e.name,
-                             e.live != 0,
-                             {-e.error, category()},
-                             e.foreign != 0});
+            found.push_back(
+                {e.name, e.live != 0, {-e.error, category()}, e.foreign != 0});
         };
         using callback = detail::callback<decltype(add)>;
         callback c{add};

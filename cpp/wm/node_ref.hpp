@@ -50,6 +50,20 @@ public:
         return told;
     }
 
+    /// Lets the program that this process executes next take over the node.
+    /// Maps wm_node_bequeath().
+    /// Returns condition::is_worker if this process is or was one, else none.
+    condition bequeath()
+    {
+        return detail::thrown("wm_node_bequeath",
+                              [this](auto &ec) { return bequeath(ec); });
+    }
+    /// As bequeath(), noexcept.
+    condition bequeath(std::error_code &ec) noexcept
+    {
+        return detail::noted(wm_node_bequeath(handle_), ec);
+    }
+
     /// This process's worker, empty if it has none. Maps wm_node_worker().
     worker_ref worker() const noexcept
     {

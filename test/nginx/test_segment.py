@@ -30,6 +30,19 @@ def test_the_name_option_names_the_instance(make, length):
     assert path.rpartition(".")[0] == "/dev/shm/wm." + name
 
 
+@pytest.mark.parametrize("where", conf.AROUND)
+def test_a_program_that_the_server_starts_keeps_no_node(make, where):
+    """An agent, or a helper for certificates, which outlives the server."""
+    n = make(workers=1, **{where: """
+        local p = io.popen("setsid sleep 999 >/dev/null 2>&1 & echo $!")
+        wmt.note("sleeps", { pid = tonumber(p:read("*l")) })"""}).start()
+    n.stop(life(1))
+    assert n.segments() == []
+    (sleeper,) = n.notes("sleeps")
+    assert not proc.gone(sleeper["pid"])
+    proc.kill(sleeper["pid"])
+
+
 @pytest.mark.parametrize("shm", ["a/b", "sp ace", "é", "x" * 200, ".."])
 def test_any_shm_name_makes_a_default_name(make, shm):
     n = make(dict=False, opts={"shm": shm}).start()

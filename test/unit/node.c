@@ -302,14 +302,34 @@ DIRECTORY_TEST(the_mapping_of_a_forked_child_keeps_it_live)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
-DIRECTORY_TEST(the_kept_descriptor_cannot_write_and_holds_a_share)
+/* Whoever inherits it over exec may be any program. */
+DIRECTORY_TEST(the_kept_descriptor_cannot_write_and_holds_no_share)
 {
     const char *name = create();
 
     assert_int_equal(fcntl(segment->fd, F_GETFL) & O_ACCMODE, O_RDONLY);
     munmap(segment->header, segment->geometry.size);
     segment->header = NULL;
-    assert_int_equal(use(name), 1);
+    assert_int_equal(use(name), 0);
+}
+
+/* By a server that closes what it does not know, before it opens its own. */
+DIRECTORY_TEST(a_descriptor_that_was_closed_is_opened_anew_and_no_other_touched)
+{
+    int first, second;
+
+    node = node_attach("a");
+    first = node->segment.fd;
+    assert_int_equal(dup2(0, first), first);
+    kill_and_reap(fork_sleeper());
+    second = node->segment.fd;
+    assert_true(wm_segment_is_open_on(&node->segment, second));
+    assert_int_equal(dup2(0, second), second);
+    wm_node_release(node);
+    assert_int_equal(fcntl(first, F_GETFD), 0); /* open, not close-on-exec */
+    assert_int_equal(fcntl(second, F_GETFD), 0);
+    close(first);
+    close(second);
 }
 
 DIRECTORY_TEST(one_that_just_asks_is_not_taken_for_a_participant)
@@ -381,5 +401,62 @@ DIRECTORY_TEST(a_process_does_not_adopt_what_it_opened_itself)
     struct wm_segment s;
 
     create();
-    assert_int_equal(wm_segment_adopt(&s, "a"), -ENOENT);
+    assert_int_equal(wm_segment_adopt(&s, test_directory, "a"), -ENOENT);
+}
+
+/* As over exec: so many descriptors. */
+static void inherit(const char *name, int count)
+{
+    while (count-- > 0) {
+        assert_true(open(directory_path(name), O_RDONLY) >= 0);
+    }
+}
+
+static void expect_adopted(uint64_t generations, bool has_name, int files)
+{
+    struct wm_segment s;
+
+    assert_ok(wm_segment_adopt(&s, test_directory, "a"));
+    assert_int_equal(header_count(&s.header->next_generation), generations);
+    assert_int_equal(access(directory_path(s.name), F_OK), has_name ? 0 : -1);
+    assert_int_equal(directory_files(), files);
+    wm_segment_close(&s);
+}
+
+DIRECTORY_TEST(an_heir_waits_for_one_that_just_asks)
+{
+    const char *name = segment_leave_dead("a");
+
+    inherit(name, 1);
+    have_one_ask(name);
+    expect_adopted(0, true, 1);
+}
+
+/* Its last process unlinks it; or another, such as a session's end. */
+DIRECTORY_TEST(an_heir_of_the_unlinked_goes_on_in_a_new_one_if_nobody_is_left)
+{
+    struct wm_segment s;
+    const char *name = create();
+
+    inherit(name, 3);
+    assert_ok(unlink(directory_path(name)));
+    header_next(&segment->header->next_generation);
+    expect_adopted(1, false, 0);
+    wm_segment_close(segment);
+    expect_adopted(1, true, 1);
+    /* A second heir does not go on in a third one. */
+    assert_int_equal(wm_segment_adopt(&s, test_directory, "a"), -ESTALE);
+    assert_int_equal(wm_segment_adopt(&s, test_directory, "a"), -ENOENT);
+}
+
+DIRECTORY_TEST(an_heir_stays_in_the_unlinked_where_no_new_one_can_be_made)
+{
+    const char *name = create();
+
+    inherit(name, 1);
+    assert_ok(unlink(directory_path(name)));
+    wm_segment_close(segment);
+    assert_ok(rmdir(test_directory));
+    expect_adopted(0, false, 0);
+    assert_ok(mkdir(test_directory, 0700));
 }

@@ -178,7 +178,8 @@ static int open_segments(void)
 /* The program that was exec'd: takes the node over, or makes a fresh one. */
 static int next_binary(const char *instance, const char *adopts)
 {
-    const bool adopted = strcmp(adopts, "adopts") == 0;
+    const bool succeeds = strcmp(adopts, "succeeds") == 0;
+    const bool adopted = succeeds || strcmp(adopts, "adopts") == 0;
     struct wm_node_options o = node_options(instance);
     struct wm_node_info info;
     uint32_t reason;
@@ -190,8 +191,11 @@ static int next_binary(const char *instance, const char *adopts)
     info = node_info(node);
     fd = node->segment.fd;
     HOLDS(info.adopted == adopted);
-    HOLDS(info.not_adopted == (strcmp(adopts, "is newer") == 0 ? EPROTO : 0));
+    HOLDS(info.not_adopted == (adopted                           ? 0
+                               : strcmp(adopts, "is newer") == 0 ? EPROTO
+                                                                 : ENOENT));
     HOLDS(strchr(info.name, ' ') == NULL); /* no "(deleted)" behind it */
+    HOLDS(!succeeds || access(directory_path(info.name), F_OK) == 0);
     HOLDS((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
     HOLDS((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
     /* No share in one that it does not use, but another instance may. */
@@ -287,6 +291,31 @@ DIRECTORY_TEST(what_a_worker_or_its_child_execs_takes_part_in_nothing)
     assert_check(has_a_child_that_execs, "is a worker's grandchild");
     node_leave(node);
     expect_next_binary("a", "is the child of one that was a worker", 1);
+    wm_node_release(node);
+}
+
+/* As a server that replaces itself, whose file may go meanwhile. */
+static int replaces_itself(const void *adopts)
+{
+    begin_node();
+    HOLDS(wm_node_bequeath(node) == 0);
+    HOLDS(strcmp(adopts, "succeeds") != 0 ||
+          unlink(directory_path(node_info(node).name)) == 0);
+    return execs_next_binary(adopts);
+}
+
+DIRECTORY_TEST(a_process_that_replaces_itself_keeps_its_node)
+{
+    instance = "a";
+    assert_check(replaces_itself, "adopts");
+    assert_int_equal(directory_files(), 0);
+    assert_check(replaces_itself, "succeeds");
+    assert_int_equal(directory_files(), 0);
+    begin_node();
+    assert_ok(node_join(node));
+    assert_int_equal(wm_node_bequeath(node), WM_IS_WORKER);
+    node_leave(node);
+    assert_int_equal(wm_node_bequeath(node), WM_IS_WORKER);
     wm_node_release(node);
 }
 

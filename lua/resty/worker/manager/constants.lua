@@ -84,7 +84,7 @@ _M.limits = strict({
 
 -- errno.h
 _M.errno = strict({
-    EDEADLK = 35, ENOBUFS = 105, ETIMEDOUT = 110, EINPROGRESS = 115,
+    ENOENT = 2, EDEADLK = 35, ENOBUFS = 105, ETIMEDOUT = 110, EINPROGRESS = 115,
     EUCLEAN = 117,
 }, "errno")
 

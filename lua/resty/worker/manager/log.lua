@@ -3,9 +3,13 @@
 
 -- Lines for nginx's error log.
 
-local log, WARN, ERR = ngx.log, ngx.WARN, ngx.ERR
+local log, NOTICE, WARN, ERR = ngx.log, ngx.NOTICE, ngx.WARN, ngx.ERR
 
 local _M = {}
+
+function _M.note(...)
+    log(NOTICE, "worker manager: ", ...)
+end
 
 function _M.warn(...)
     log(WARN, "worker manager: ", ...)

@@ -18,7 +18,7 @@ local sized, MOST = libwm.sized, libwm.MOST
 local tonumber, error = tonumber, error
 
 local ADOPT, ANONYMOUS = constants.NODE_ADOPT, constants.NODE_ANONYMOUS
-local IS_WORKER = constants.IS_WORKER
+local IS_WORKER, ENOENT = constants.IS_WORKER, constants.errno.ENOENT
 
 local LAST_WAIT_MS = 200 -- for the lock, as the VM is closed
 
@@ -172,7 +172,10 @@ function _M.report(opts)
     if vm.reason ~= "start" then
         return nil
     end
-    if info.not_adopted ~= 0 then
+    if info.not_adopted == ENOENT then
+        log.note("the environment names sockets to inherit, and no node came",
+                 " with them: this one begins a node of its own")
+    elseif info.not_adopted ~= 0 then
         log.warn("the former binary's node cannot be taken over (",
                  strerror(-info.not_adopted), "): this one begins a node of",
                  " its own")
