@@ -21,6 +21,10 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#define TARGET_SIZE 512
+
+static bool is_heir; /* has come by exec, and has not forked yet */
+
 /* Whether a descriptor's link points into a segment of this instance, NULL for
  * any; name: of its file, "" for anonymous memory. */
 static bool link_matches(const char *target, const char *instance, char *name)
@@ -49,15 +53,16 @@ static bool link_matches(const char *target, const char *instance, char *name)
 }
 
 /* The next descriptor in /proc/self/fd that came over exec and is open on a
- * segment of this instance, NULL for any; -1: there is none left. */
-static int next_inherited(DIR *dir, const char *instance, char *name)
+ * segment of this instance, NULL for any; target: its file; -1: there is none
+ * left. */
+static int next_inherited(DIR *dir, const char *instance,
+                          char target[TARGET_SIZE], char *name)
 {
     const struct dirent *entry;
-    char target[512];
 
     while ((entry = readdir(dir)) != NULL) {
         ssize_t n =
-            readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+            readlinkat(dirfd(dir), entry->d_name, target, TARGET_SIZE - 1);
         int fd = (int)strtol(entry->d_name, NULL, 10);
         int flags;
 
@@ -156,17 +161,34 @@ static int adopt_descriptor(struct wm_segment *segment, int inherited,
     return error;
 }
 
-int wm_segment_adopt(struct wm_segment *segment, const char *directory,
-                     const char *instance)
+/* The directory of a file that an adopted segment still has, if that is not the
+ * one that the caller names; else NULL. */
+static char *place_of(const struct wm_segment *segment, char *target,
+                      const char *directory)
 {
-    char name[WM_NAME_SIZE];
+    struct stat st;
+
+    if (segment->name[0] == '\0' || stat(target, &st) != 0 ||
+        st.st_dev != segment->device || st.st_ino != segment->inode) {
+        return NULL;
+    }
+    *strrchr(target, '/') = '\0';
+    return strcmp(target, directory) == 0 ? NULL : strdup(target);
+}
+
+int wm_segment_adopt(struct wm_segment *segment, const char *directory,
+                     const char *instance, char **place)
+{
+    char target[TARGET_SIZE], name[WM_NAME_SIZE];
     int fd, result = -ENOENT;
     DIR *dir = opendir("/proc/self/fd");
 
+    is_heir = true;
     if (dir == NULL) {
         return -ENOENT;
     }
-    while (result != 0 && (fd = next_inherited(dir, instance, name)) >= 0) {
+    while (result != 0 &&
+           (fd = next_inherited(dir, instance, target, name)) >= 0) {
         wm_segment_clear(segment);
         memcpy(segment->name, name, sizeof(name));
         result = adopt_descriptor(segment, fd, directory, instance);
@@ -175,16 +197,18 @@ int wm_segment_adopt(struct wm_segment *segment, const char *directory,
         }
     }
     closedir(dir);
+    *place = result == 0 ? place_of(segment, target, directory) : NULL;
     return result;
 }
 
 void wm_segment_disown(void)
 {
-    char name[WM_NAME_SIZE];
+    char target[TARGET_SIZE], name[WM_NAME_SIZE];
+    DIR *dir = is_heir ? opendir("/proc/self/fd") : NULL;
     int fd;
-    DIR *dir = opendir("/proc/self/fd");
 
-    while (dir != NULL && (fd = next_inherited(dir, NULL, name)) >= 0) {
+    is_heir = false;
+    while (dir != NULL && (fd = next_inherited(dir, NULL, target, name)) >= 0) {
         close(fd);
     }
     if (dir != NULL) {

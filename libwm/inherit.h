@@ -11,14 +11,16 @@
 /* Takes over the segment of this instance whose descriptor came over exec. If
  * its processes have ended meanwhile, and the last one has unlinked it, goes on
  * in a new one in this directory that has all that the former one said.
+ * place: out, the directory in which the file lies, to be freed; NULL: this one,
+ * or none.
  * -ENOENT: no descriptor came; another error: the segment cannot be used, and
  * its descriptor was closed. */
 int wm_segment_adopt(struct wm_segment *segment, const char *directory,
-                     const char *instance);
+                     const char *instance, char **place);
 
-/* Closes descriptors that came over exec and were not adopted, since this
- * binary does not have their instances: each keeps the memory of its segment.
- */
+/* At the first call after wm_segment_adopt(), closes descriptors that came over
+ * exec and were not adopted, since this binary does not have their instances:
+ * each keeps the memory of its segment. */
 void wm_segment_disown(void);
 
 /* The first keeps the segment's descriptor from being inherited over exec; if

@@ -60,7 +60,8 @@ struct wm_node {
     struct wm_segment segment;
     struct wm_node *next; /* in the process's registry */
     char instance[WM_INSTANCE_SIZE];
-    char *directory;
+    char *directory; /* in which the file lies */
+    char *asked;     /* another one that an attach named, or NULL */
     uint32_t references;
     int anonymous;   /* the errno that forbade a file, or 0 */
     int not_adopted; /* the errno that forbade to take over, or 0 */
@@ -74,6 +75,24 @@ struct wm_node {
     _Atomic uint64_t held; /* the lock's word while this process has it */
     struct wm_postmortem postmortem;
 };
+
+/* Allocates a handle without a segment; NULL without memory. */
+struct wm_node *wm_node_allocate(const char *instance, const char *directory);
+
+/* The registry of the process's nodes. No fork happens between lock and unlock.
+ */
+void wm_registry_watch_forks(void);
+void wm_registry_lock(void);
+void wm_registry_unlock(void);
+void wm_registry_add(struct wm_node *node);
+
+/* The node of this instance and directory that is there, with one more
+ * reference; or NULL. */
+struct wm_node *wm_registry_share(const char *instance, const char *directory);
+
+/* The calling thread is not cancelled between these two: it has a mutex. */
+int wm_cancel_forbid(void);
+void wm_cancel_allow(int old);
 
 /* Gives back one attach or open; true if it was the last, and the handle is in
  * no registry any more. */

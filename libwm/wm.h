@@ -244,13 +244,14 @@ struct wm_node_info {
 };
 
 /* Takes part in a node. If this process takes part in a node of this instance
- * already (through an attach of its own, or of the parent that forked it), it
- * gets that node. Else, with WM_NODE_ADOPT, it takes over the node whose
- * descriptor it inherited over exec. Else it makes a new node, and unlinks the
- * segments that dead nodes of the same instance and owner left behind.
+ * in this directory already (through an attach of its own, or of the parent that
+ * forked it), it gets that node. Else, with WM_NODE_ADOPT, it takes over the
+ * node whose descriptor it inherited over exec, whatever directory that lies
+ * in. Else it makes a new node, and unlinks the segments that dead nodes of the
+ * same instance and owner left behind.
  * options: see the struct; if a node was found, they are ignored. node: out.
  * Returns 0; -EINVAL for bad options; -ENOMEM; -ENOSPC if the directory is
- * full; the error of open(2) for the directory. If the inherited node cannot be
+ * full, also without the dead; the error of open(2) for the directory. If the inherited node cannot be
  * used, for example because its ABI is another one, a new node is made, and
  * wm_node_describe() tells why. The master calls this before it forks. Each
  * attach needs one wm_node_release. Blocking (file system). */
@@ -261,8 +262,9 @@ int wm_node_attach(const struct wm_node_options *options,
  * do not notice a reader.
  * name: of the file, or of the instance; for an instance, the caller's own
  * segment is opened before root's, and a live one before a dead one; another
- * user's is opened by its file's name alone, and only by root. directory: NULL for /dev/shm. node: out; it serves
- * all functions that take a `const struct wm_node *`.
+ * user's is opened by its file's name alone, and only by root. directory: NULL
+ * for /dev/shm. node: out; it serves all functions that take a `const struct
+ * wm_node *`.
  * Returns 0; -EINVAL; -ENOENT; -EACCES: may not be read; -EPERM: neither the
  * caller's nor root's; -ENOTSUP: more users may write to it than when it was
  * made; -EBADMSG: no segment; -ENODATA: cut short; -EPROTO: another ABI;

@@ -131,3 +131,25 @@ CHILD_TEST_WITH(directory_set_up, directory_tear_down,
     HOLDS(directory_files() == 0); /* an end that is owed would keep it */
     return 0;
 }
+
+static int dies_as_a_worker(UNUSED const void *argument)
+{
+    node = node_attach(INSTANCE);
+    node_begin(node);
+    return node_join(node);
+}
+
+CHILD_TEST_WITH(directory_set_up, directory_tear_down,
+                "no mount namespace for us here",
+                the_dead_that_fill_the_directory_are_told_of_and_make_room)
+{
+    if (!enter_mount_namespace() ||
+        mount("tmpfs", test_directory, "tmpfs", 0, "size=12k") != 0) {
+        return CHECK_IMPOSSIBLE; /* there is room for one segment */
+    }
+    HOLDS(run_check(dies_as_a_worker, NULL) == 0);
+    node = node_attach(INSTANCE);
+    HOLDS(node_postmortem(node).workers == 1);
+    HOLDS(directory_files() == 1);
+    return wm_node_release(node);
+}

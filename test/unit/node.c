@@ -9,6 +9,7 @@
 #include "segment_directory.h"
 #include "share.h"
 
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 
@@ -87,6 +88,48 @@ DIRECTORY_TEST(an_instance_has_one_handle_in_a_process)
     assert_int_equal(node_begin(node), 1);
     wm_node_release(node);
     assert_int_equal(directory_files(), 0);
+}
+
+/* By whatever name, and wherever the process goes. */
+DIRECTORY_TEST(an_instance_has_one_handle_in_each_directory)
+{
+    struct wm_node_options o = node_options("a");
+    struct wm_node *same, *other;
+
+    assert_ok(chdir(test_directory));
+    assert_ok(mkdir("other", 0700));
+    node = node_attach("a");
+    o.directory = "other/..";
+    assert_ok(wm_node_attach(&o, &same));
+    assert_ptr_equal(node, same);
+    o.directory = "other";
+    assert_ok(wm_node_attach(&o, &other));
+    assert_ptr_not_equal(node, other);
+    assert_ok(chdir("/"));
+    wm_node_release(other);
+    assert_int_equal(directory_files(), 2); /* the other directory, and ours */
+    assert_ok(rmdir(directory_path("other")));
+    wm_node_release(same);
+    wm_node_release(node);
+}
+
+static void *attaches_cancelled(UNUSED void *argument)
+{
+    pthread_cancel(pthread_self());
+    node = node_attach("a");
+    return NULL;
+}
+
+DIRECTORY_TEST(a_thread_that_is_cancelled_leaves_no_mutex)
+{
+    pthread_t thread;
+
+    node = NULL;
+    assert_ok(pthread_create(&thread, NULL, attaches_cancelled, NULL));
+    assert_ok(pthread_join(thread, NULL));
+    assert_ptr_equal(node_attach("a"), node);
+    wm_node_release(node);
+    wm_node_release(node);
 }
 
 /* As http and stream Lua have it: each has init and workers of its own. */
@@ -395,13 +438,22 @@ DIRECTORY_TEST(a_child_forked_during_a_look_keeps_no_lock)
     judge_forks = false;
 }
 
+static int adopt(struct wm_segment *s)
+{
+    char *place = NULL;
+    int error = wm_segment_adopt(s, test_directory, "a", &place);
+
+    assert_null(place);
+    return error;
+}
+
 /* Tests of a node handed on over exec are in node_lives.c. */
 DIRECTORY_TEST(a_process_does_not_adopt_what_it_opened_itself)
 {
     struct wm_segment s;
 
     create();
-    assert_int_equal(wm_segment_adopt(&s, test_directory, "a"), -ENOENT);
+    assert_int_equal(adopt(&s), -ENOENT);
 }
 
 /* As over exec: so many descriptors. */
@@ -416,7 +468,7 @@ static void expect_adopted(uint64_t generations, bool has_name, int files)
 {
     struct wm_segment s;
 
-    assert_ok(wm_segment_adopt(&s, test_directory, "a"));
+    assert_ok(adopt(&s));
     assert_int_equal(header_count(&s.header->next_generation), generations);
     assert_int_equal(access(directory_path(s.name), F_OK), has_name ? 0 : -1);
     assert_int_equal(directory_files(), files);
@@ -445,8 +497,8 @@ DIRECTORY_TEST(an_heir_of_the_unlinked_goes_on_in_a_new_one_if_nobody_is_left)
     wm_segment_close(segment);
     expect_adopted(1, true, 1);
     /* A second heir does not go on in a third one. */
-    assert_int_equal(wm_segment_adopt(&s, test_directory, "a"), -ESTALE);
-    assert_int_equal(wm_segment_adopt(&s, test_directory, "a"), -ENOENT);
+    assert_int_equal(adopt(&s), -ESTALE);
+    assert_int_equal(adopt(&s), -ENOENT);
 }
 
 DIRECTORY_TEST(an_heir_stays_in_the_unlinked_where_no_new_one_can_be_made)

@@ -304,9 +304,20 @@ static int replaces_itself(const void *adopts)
     return execs_next_binary(adopts);
 }
 
+/* What it executes looks elsewhere for new segments. */
+static int replaces_itself_elsewhere(UNUSED const void *argument)
+{
+    begin_node();
+    HOLDS(wm_node_bequeath(node) == 0);
+    snprintf(test_directory, sizeof(test_directory), "/");
+    return execs_next_binary("adopts");
+}
+
 DIRECTORY_TEST(a_process_that_replaces_itself_keeps_its_node)
 {
     instance = "a";
+    assert_check(replaces_itself_elsewhere, NULL);
+    assert_int_equal(directory_files(), 0);
     assert_check(replaces_itself, "adopts");
     assert_int_equal(directory_files(), 0);
     assert_check(replaces_itself, "succeeds");

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Attach and open: how a process gets a handle.
+ *
+ * One thread at a time attaches. Another one may fork meanwhile, but not while
+ * a segment is mapped that is not in the registry yet: the child could not give
+ * it up. What may take longer, the look at the dead, keeps no fork waiting. */
+
+#include "directory.h"
+#include "inherit.h"
+#include "node.h"
+#include "postmortem.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define DEFAULT_CAPACITY 1024u
+#define DEFAULT_LOG 1024u
+
+static pthread_mutex_t attach_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t attach_once = PTHREAD_ONCE_INIT;
+
+/* The thread that attached is not in the child. */
+static void after_fork_in_child(void)
+{
+    pthread_mutex_init(&attach_mutex, NULL);
+}
+
+static void watch_forks(void)
+{
+    wm_registry_watch_forks();
+    pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+
+static void tidy_one(const char *name, void *argument)
+{
+    struct wm_node *n = argument;
+
+    switch (wm_segment_unlink(n->directory, name, wm_postmortem_judge,
+                              &n->postmortem)) {
+    case -EACCES:
+        n->postmortem.foreign++;
+        break;
+    case -EBADMSG: /* a symbolic link: not followed, not touched */
+        n->postmortem.damaged++;
+        break;
+    default:
+        break;
+    }
+}
+
+static void tidy(struct wm_node *n)
+{
+    wm_segment_list(n->directory, n->instance, tidy_one, n);
+}
+
+/* Maps a segment by one of the ways below, and registers the node. */
+static int acquire(struct wm_node *n, const struct wm_node_options *options,
+                   int way(struct wm_node *, const struct wm_node_options *))
+{
+    int error;
+
+    wm_registry_lock();
+    error = way(n, options);
+    if (error == 0) {
+        wm_registry_add(n);
+    }
+    wm_registry_unlock();
+    return error;
+}
+
+static int adopt(struct wm_node *n, const struct wm_node_options *options)
+{
+    char *lies = NULL;
+    int error = wm_segment_adopt(&n->segment, n->directory, n->instance, &lies);
+
+    (void)options;
+    if (lies != NULL) {
+        n->asked = n->directory;
+        n->directory = lies;
+    }
+    n->adopted = error == 0;
+    n->not_adopted = -error;
+    return error;
+}
+
+static struct wm_geometry geometry_of(const struct wm_node_options *options)
+{
+    return wm_geometry(
+        options->capacity == 0 ? DEFAULT_CAPACITY : options->capacity,
+        options->log_entries == 0 ? DEFAULT_LOG : options->log_entries);
+}
+
+static int create(struct wm_node *n, const struct wm_node_options *options)
+{
+    return wm_segment_create(&n->segment, n->directory, n->instance,
+                             geometry_of(options),
+                             options->mode == 0 ? 0600 : options->mode);
+}
+
+static int create_anonymous(struct wm_node *n,
+                            const struct wm_node_options *options)
+{
+    return wm_segment_create_anonymous(&n->segment, n->instance,
+                                       geometry_of(options));
+}
+
+/* If the directory is full, the dead segments may be what fills it: then they
+ * are told of and unlinked first, else afterwards. */
+static int acquire_segment(struct wm_node *n,
+                           const struct wm_node_options *options)
+{
+    int error;
+
+    if ((options->flags & WM_NODE_ADOPT) != 0 &&
+        acquire(n, options, adopt) == 0) {
+        return 0;
+    }
+    error = acquire(n, options, create);
+    if (error == 0 || error == -ENOSPC) {
+        tidy(n);
+    }
+    if (error == -ENOSPC) {
+        error = acquire(n, options, create);
+    }
+    if (error != 0 && (options->flags & WM_NODE_ANONYMOUS) != 0) {
+        n->anonymous = -error;
+        error = acquire(n, options, create_anonymous);
+    }
+    return error;
+}
+
+static int attach_new(const struct wm_node_options *options,
+                      struct wm_node **node)
+{
+    struct wm_node *n = wm_node_allocate(options->instance, options->directory);
+    int error = n == NULL ? -ENOMEM : acquire_segment(n, options);
+
+    if (error == 0) {
+        *node = n;
+    } else if (n != NULL) {
+        wm_node_discard(n);
+    }
+    return error;
+}
+
+/* Reads the caller's options; -EINVAL, -E2BIG. */
+static int read_options(struct wm_node_options *own,
+                        const struct wm_node_options *theirs)
+{
+    int error =
+        theirs == NULL
+            ? -EINVAL
+            : wm_sized_read(own, sizeof(*own),
+                            WM_LEAST(wm_node_options, reserved), theirs);
+
+    if (error != 0) {
+        return error;
+    }
+    if (own->directory == NULL) {
+        own->directory = WM_DIRECTORY;
+    }
+    return (own->flags & ~(WM_NODE_ADOPT | WM_NODE_ANONYMOUS)) != 0 ||
+                   !wm_instance_valid(own->instance) ||
+                   own->capacity > WM_CAPACITY_MAX ||
+                   own->log_entries > WM_LOG_MAX || (own->mode & ~0777u) != 0 ||
+                   own->reserved != 0
+               ? -EINVAL
+               : 0;
+}
+
+int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
+{
+    struct wm_node_options own = {0};
+    struct wm_node *n;
+    int error = node == NULL ? -EINVAL : read_options(&own, options);
+    int cancel;
+
+    if (error != 0) {
+        return error;
+    }
+    pthread_once(&attach_once, watch_forks);
+    cancel = wm_cancel_forbid();
+    pthread_mutex_lock(&attach_mutex);
+    n = wm_registry_share(own.instance, own.directory);
+    if (n != NULL) {
+        *node = n;
+    } else {
+        error = attach_new(&own, node);
+    }
+    pthread_mutex_unlock(&attach_mutex);
+    wm_cancel_allow(cancel);
+    return error;
+}
+
+/* The pids of another pid namespace mean nothing here, and a dead segment's mean
+ * nothing anywhere: that one can be read all the same. */
+static int open_segment(struct wm_segment *segment, const char *directory,
+                        const char *name)
+{
+    int error = wm_segment_open(segment, directory, name);
+    struct stat st;
+
+    if (error == 0 && !wm_segment_is_of_namespace(segment) &&
+        wm_segment_use(directory, name, &st) != 0) {
+        error = -EXDEV;
+    }
+    return error;
+}
+
+int wm_node_open(const char *name, const char *directory, struct wm_node **node)
+{
+    char found[WM_NAME_SIZE];
+    struct wm_node *n;
+    int error, not_found = -ENOENT;
+
+    if (name == NULL || node == NULL) {
+        return -EINVAL;
+    }
+    if (directory == NULL) {
+        directory = WM_DIRECTORY;
+    }
+    if (wm_instance_valid(name)) {
+        not_found = wm_directory_find(directory, name, found);
+    }
+    n = wm_node_allocate("", directory);
+    if (n == NULL) {
+        return -ENOMEM;
+    }
+    error = open_segment(&n->segment, directory, not_found == 0 ? found : name);
+    if (error != 0) {
+        wm_node_discard(n);
+        return error == -ENOENT && not_found != 0 ? not_found : error;
+    }
+    /* Safeguard: checked_copy_is_used */
+    memcpy(n->instance,
+           n->segment.constants + offsetof(struct wm_segment_header, instance),
+           WM_INSTANCE_SIZE);
+    *node = n;
+    return 0;
+}
