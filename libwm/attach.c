@@ -237,6 +237,9 @@ int wm_node_open(const char *name, const char *directory, struct wm_node **node)
     memcpy(n->instance,
            n->segment.constants + offsetof(struct wm_segment_header, instance),
            WM_INSTANCE_SIZE);
+    wm_registry_lock();
+    wm_registry_add(n);
+    wm_registry_unlock();
     *node = n;
     return 0;
 }

@@ -62,9 +62,8 @@ bool wm_generation_enter(struct wm_node *node,
                          struct wm_generation_record *record,
                          struct wm_worker *worker)
 {
-    uint64_t master = node->forker != 0 ? node->forker : wm_self_ident();
     uint64_t word = generation_word_acquire(record), next;
-    bool open;
+    bool open, first;
 
     do {
         uint32_t spell = wm_gen_spell(word);
@@ -73,6 +72,7 @@ bool wm_generation_enter(struct wm_node *node,
             return false;
         }
         open = wm_gen_state(word) == WM_GENERATION_ACTIVE;
+        first = spell == 0;
         if (!open) {
             spell++;
         }
@@ -83,10 +83,12 @@ bool wm_generation_enter(struct wm_node *node,
     } while (!generation_swap_word(record, &word, next));
 
     /* From here on the record is this generation's as long as the worker is in
-     * it. The process that forked this one is the master, whichever process
-     * began the generation: a server that daemonizes begins it in a process
-     * that is gone by now. */
-    generation_set_master(record, master);
+     * it. The master of its first worker is its master, whichever process began
+     * it: a server that daemonizes begins it in a process that is gone by
+     * now. */
+    if (first) {
+        generation_set_master(record, worker->master);
+    }
     header_lower(&node->segment.header->first_active, worker->generation);
     worker->ordinal = take_ordinal(record, worker->spell);
     if (!open) {
@@ -94,7 +96,7 @@ bool wm_generation_enter(struct wm_node *node,
         generation_set_replaced_relaxed(
             record, wm_deaths_count(generation_deaths_relaxed(record)));
         wm_generation_log(node, WM_LOG_GENERATION_ACTIVE, worker->generation,
-                          next, master);
+                          next, worker->master);
     }
     return true;
 }

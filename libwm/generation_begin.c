@@ -127,7 +127,7 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
     if (error != 0) {
         return error;
     }
-    if (node->joined) {
+    if (node->joined || node->of_worker) {
         *id = node->worker.generation;
         if (reason != NULL) {
             *reason = WM_REASON_NONE;
@@ -145,6 +145,7 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
         number = header_next(&h->next_generation);
         if (number != 0 && claim(node, number, why, i >= records)) {
             node->begun = number;
+            node->first = node->first == 0 ? number : node->first;
             node->begun_by = wm_self_ident();
             wm_node_set_forked(node, false);
             *id = number;
@@ -159,10 +160,13 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason)
     return -ENOBUFS;
 }
 
-/* Only a generation that cannot have a worker is aborted: it is the newest that
- * this process began, and this process has not forked since. A daemonizing
- * parent has forked, so it aborts nothing when it goes away. The swap is from a
- * word that is BEGUN: if a worker joins meanwhile, it fails. */
+/* Only the newest generation that this process began is aborted. A daemonizing
+ * parent must abort nothing when it goes away: so the first generation that was
+ * begun through the handle, or in the process that it was forked with, is not
+ * aborted once this process has forked. A fork that any later generation has
+ * seen was that of a command, or of a worker which has not joined yet and will
+ * revive the generation. The swap is from a word that is BEGUN: if a worker
+ * joins meanwhile, it fails. */
 int wm_generation_abandon(struct wm_node *node, uint64_t id)
 {
     WM_REQUIRE(node);
@@ -175,7 +179,8 @@ int wm_generation_abandon(struct wm_node *node, uint64_t id)
     }
     g = wm_generation_find(node, id);
     /* Safeguard: forked_master_abandons_nothing */
-    if (g == NULL || node->begun != id || wm_node_has_forked(node) ||
+    if (g == NULL || node->begun != id ||
+        (wm_node_has_forked(node) && node->first == id) ||
         node->begun_by != wm_self_ident()) {
         return 0;
     }

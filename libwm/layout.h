@@ -83,8 +83,9 @@ struct wm_record_cold {
  *   field       written by                 read by        stale?
  *   word        all; CAS                   all            no: a swap decides
  *   id          its beginner               all            told by the word
- *   master      its beginner; the process  all            yes: the beginner's
- *               that goes on after a fork                 for a moment
+ *   master      its beginner, its first    all            yes: the beginner's
+ *               joiner; before that also                  for a moment
+ *               a fork of the beginner
  *   begun_at    its beginner               lists          told by the word
  *   reason      its beginner               starts, lists  told by the word
  *   deaths      sweepers; CAS              starts, lists  yes: a name

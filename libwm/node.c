@@ -142,7 +142,7 @@ void wm_registry_add(struct wm_node *node)
 static bool is_of(const struct wm_node *n, const char *instance,
                   const char *directory)
 {
-    return strcmp(n->instance, instance) == 0 &&
+    return wm_node_writable(n) && strcmp(n->instance, instance) == 0 &&
            (strcmp(n->directory, directory) == 0 ||
             (n->asked != NULL && strcmp(n->asked, directory) == 0));
 }
@@ -180,29 +180,24 @@ int wm_node_bequeath(struct wm_node *node)
     return wm_segment_bequeath(&node->segment);
 }
 
-static void unregister(struct wm_node *node)
+/* A handle that was given back is in no registry, and is not looked into. */
+int wm_node_give_reference(struct wm_node *node)
 {
     struct wm_node **at = &registry;
+    int result = -EINVAL;
 
+    wm_registry_lock();
     while (*at != NULL && *at != node) {
         at = &(*at)->next;
     }
-    if (*at == node) {
-        *at = node->next;
+    if (*at != NULL) {
+        result = --node->references == 0;
+        if (result == 1) {
+            *at = node->next;
+        }
     }
-}
-
-bool wm_node_give_reference(struct wm_node *node)
-{
-    bool last;
-
-    pthread_mutex_lock(&registry_mutex);
-    last = --node->references == 0;
-    if (last) {
-        unregister(node);
-    }
-    pthread_mutex_unlock(&registry_mutex);
-    return last;
+    wm_registry_unlock();
+    return result;
 }
 
 int wm_node_describe(const struct wm_node *node, struct wm_node_info *info)

@@ -37,6 +37,7 @@ struct wm_worker {
     struct wm_record_cold *cold;
     struct wm_node *node;
     uint64_t generation;
+    uint64_t master; /* a process, as ident */
     uint64_t join;
     uint32_t spell;
     uint32_t ordinal; /* among those that entered in this spell */
@@ -71,6 +72,7 @@ struct wm_node {
     uint64_t forker; /* ident of the process that forked this one, 0 */
     uint64_t begun;  /* the generation begun last by begun_by */
     uint64_t begun_by;
+    uint64_t first; /* the generation begun first, also by an ancestor */
     _Atomic bool forked;   /* begun_by has forked since */
     _Atomic uint64_t held; /* the lock's word while this process has it */
     struct wm_postmortem postmortem;
@@ -94,9 +96,9 @@ struct wm_node *wm_registry_share(const char *instance, const char *directory);
 int wm_cancel_forbid(void);
 void wm_cancel_allow(int old);
 
-/* Gives back one attach or open; true if it was the last, and the handle is in
- * no registry any more. */
-bool wm_node_give_reference(struct wm_node *node);
+/* Gives back one attach or open: 1 if it was the last, and the handle is in no
+ * registry any more; 0; or -EINVAL: all were given back before. */
+int wm_node_give_reference(struct wm_node *node);
 
 /* Frees a handle that is in no registry, and what it has mapped. */
 void wm_node_discard(struct wm_node *node);

@@ -33,8 +33,10 @@ static void try_unlink(const struct wm_node *n)
 int wm_node_release(struct wm_node *node)
 {
     WM_REQUIRE(node);
-    if (!wm_node_give_reference(node)) {
-        return 0;
+    int last = wm_node_give_reference(node);
+
+    if (last != 1) {
+        return last;
     }
     if (wm_worker_record(&node->worker) != NULL) {
         wm_worker_leave(&node->worker);

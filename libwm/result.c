@@ -42,7 +42,7 @@ const char *wm_strerror(int error)
         return "a struct sets fields that this library does not know: it is "
                "older than the header";
     case -ENOENT:
-        return "no such segment, or no such directory";
+        return "no such segment, no such directory, or no such generation";
     case -ENOSPC:
         return "no room: free space in the directory of shared memory, "
                "or use a larger buffer";
@@ -52,8 +52,8 @@ const char *wm_strerror(int error)
         return "permission denied: check owner and mode of the segment "
                "and its directory";
     case -EPERM:
-        return "not permitted: the segment is another user's, or the lock "
-               "is not held";
+        return "not permitted: another user's segment, another master's "
+               "generation, or a lock that is not held";
     case -EBADMSG:
         return "no segment of libwm, or one that is just being made: "
                "remove the file if no server uses it";

@@ -322,7 +322,7 @@ int wm_node_bequeath(struct wm_node *node);
  * no crash, but a helper's). If this process still has a worker's record or the
  * lock, it gives them back first. A forked child has as many attaches as its
  * parent had, and gives them back for itself.
- * Returns 0. Blocking (file system). */
+ * Returns 0; -EINVAL: all were given back before. Blocking (file system). */
 int wm_node_release(struct wm_node *node);
 
 /* Facts of a node.
@@ -342,8 +342,9 @@ int wm_node_postmortem(const struct wm_node *node,
 /* Begins a generation in the calling process, its master.
  * id: out, counts up from 1 over the node's life, and seldom skips a number.
  * reason: out, WM_REASON_START, _RELOAD or _UPGRADE; may be NULL.
- * Returns 0; WM_IS_WORKER: this process is a worker itself, so nothing has
- * begun; id is that of its own generation, and reason is WM_REASON_NONE;
+ * Returns 0; WM_IS_WORKER: this process is or was a worker, or was forked by
+ * one, so nothing has begun; id is that worker's generation, and reason is
+ * WM_REASON_NONE;
  * -ENOBUFS: every record is that of a generation with workers. Lock-free; asks
  * the kernel about masters. */
 int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
@@ -400,6 +401,9 @@ struct wm_join_options {
     uint32_t role;       /* enum wm_role */
     uint32_t overdue_ms; /* stalled after so long without a beat; 0: 15,000 */
     uint32_t expected;   /* workers of the generation; 0: unknown */
+    int32_t master;      /* pid of the process that starts the generation's
+                            workers; 0: the one that forked this process */
+    uint32_t reserved;   /* 0 */
 };
 
 /* Joins the calling process to generation id. The worker is JOINING afterwards,
@@ -409,7 +413,9 @@ struct wm_join_options {
  * worker: out; the handle is the node's, and ends with it.
  * Returns 0; -EINVAL; -EALREADY: this process is a worker already; -ENOBUFS:
  * the table is full of living workers, and of crashes that nobody has taken
- * (wm_event_take); -ESTALE: the generation is forgotten. Lock-free. */
+ * (wm_event_take); -ENOENT: no such generation has begun; -ESTALE: the
+ * generation is forgotten; -EPERM: its first worker has named another master.
+ * Lock-free. */
 int wm_worker_join(struct wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    struct wm_worker **worker);

@@ -161,6 +161,13 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
     return 0;
 }
 
+static bool has_another_master(const struct wm_generation_record *g,
+                               uint32_t pid)
+{
+    return wm_gen_spell(generation_word_acquire(g)) != 0 &&
+           wm_ident_pid(generation_master_acquire(g)) != pid;
+}
+
 int wm_worker_join(struct wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    struct wm_worker **worker)
@@ -176,7 +183,9 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
                             WM_LEAST(wm_join_options, expected), options);
 
     if (error == 0) {
-        error = own.role > WM_ROLE_HELPER ? -EINVAL : wm_node_usable(node);
+        error = own.role > WM_ROLE_HELPER || own.master < 0 || own.reserved != 0
+                    ? -EINVAL
+                    : wm_node_usable(node);
     }
     if (error != 0) {
         return error;
@@ -186,9 +195,19 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     }
     g = wm_generation_find(node, id);
     if (g == NULL) {
-        return -ESTALE;
+        return id == 0 ||
+                       id > header_count(&node->segment.header->next_generation)
+                   ? -ENOENT
+                   : -ESTALE;
+    }
+    /* Safeguard: master_is_named_once */
+    if (own.master != 0 && has_another_master(g, (uint32_t)own.master)) {
+        return -EPERM;
     }
     w->pid = wm_ident_pid(wm_self_ident());
+    w->master = own.master != 0     ? wm_process_ident((uint32_t)own.master)
+                : node->forker != 0 ? node->forker
+                                    : wm_self_ident();
     w->live = wm_word(WM_LIVE, w->pid, 0);
     w->generation = id;
     w->role = own.role;

@@ -26,6 +26,9 @@ struct join_options {
     /// It is stalled after so long without a beat; 0: 15 s.
     std::chrono::milliseconds overdue{0};
     std::uint32_t expected = 0; ///< workers of the generation; 0: unknown
+    /// The process that starts the generation's workers; 0: the one that forked
+    /// this process.
+    std::int32_t master = 0;
 };
 
 /// Owns this process's record in a node. A process has one record in each node,
@@ -79,6 +82,8 @@ public:
             .role = static_cast<std::uint32_t>(options.role),
             .overdue_ms = detail::ms(options.overdue),
             .expected = options.expected,
+            .master = options.master,
+            .reserved = 0,
         };
         worker w;
 

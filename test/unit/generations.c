@@ -57,6 +57,43 @@ EMPTY_NODE_TEST(a_daemon_that_reloads_before_any_worker_has_two)
     assert_int_equal(counts_of(2).previous, 0);
 }
 
+/* A reload that fails after a command has run is as if it had never been; so is
+ * the first one of a daemon. */
+EMPTY_NODE_TEST(a_fork_that_leaves_no_master_keeps_no_later_one)
+{
+    struct process *master = daemonize();
+
+    assert_ok(call(master, do_begin, 0));
+    process_quit(process_fork(master));
+    assert_int_equal(call(master, do_abandon, 2), WM_CLOSED);
+    assert_generation(1, WM_GENERATION_BEGUN, 0);
+}
+
+static long do_join_of(UNUSED struct process *self, uint64_t master)
+{
+    const struct wm_join_options options = {.size = sizeof(options),
+                                            .master = (int32_t)master};
+    struct wm_worker *w;
+
+    return wm_worker_join(node, 1, &options, &w);
+}
+
+/* As where a worker is forked twice, or by a tool. */
+EMPTY_NODE_TEST(the_first_worker_names_the_master)
+{
+    struct process *master = new_process(), *between;
+
+    assert_ok(call(master, do_begin, 0));
+    between = process_fork(master);
+    assert_ok(call(process_fork(between), do_join_of, (uint64_t)master->pid));
+    assert_ok(call(process_fork(between), do_join, 1));
+    process_quit(between);
+    assert_int_equal(generation_of(1).master, master->pid);
+    assert_ok(call(master, do_begin, 0));
+    assert_int_equal(counts_of(1).next, 0);
+    assert_int_equal(call(master, do_join_of, (uint64_t)getpid()), -EPERM);
+}
+
 EMPTY_NODE_TEST(one_whose_master_died_before_any_worker_is_aborted)
 {
     struct process *master = new_process();
@@ -95,6 +132,7 @@ NODE_TEST(one_that_has_a_worker_is_not_abandoned_and_its_worker_begins_none)
     assert_generation(generation, WM_GENERATION_ACTIVE, 1);
     assert_int_equal(call(a, do_begin, 0), WM_IS_WORKER);
     assert_int_equal(a->seen->id, generation);
+    assert_int_equal(call(process_fork(a), do_begin, 0), WM_IS_WORKER);
     assert_int_equal(begin(), generation + 1);
 }
 
@@ -297,13 +335,13 @@ EMPTY_NODE_TEST(a_failed_join_makes_no_worker)
     const struct wm_join_options options = {.size = sizeof(options)};
     struct wm_worker *w;
 
-    assert_int_equal(wm_worker_join(node, 99, &options, &w), -ESTALE);
+    assert_int_equal(wm_worker_join(node, 99, &options, &w), -ENOENT);
     assert_int_equal(begin(), 1);
 }
 
 EMPTY_NODE_TEST(a_forgotten_one_cannot_be_joined)
 {
-    assert_int_equal(call(new_process(), do_join, 7), -ESTALE);
+    assert_int_equal(call(new_process(), do_join, 7), -ENOENT);
     assert_int_equal(wm_generation_close(node, 7), 0);
     assert_int_equal(wm_generation_take_exit(node, 7, NULL), 0);
     assert_int_equal(wm_generation_take_exit(node, 0, NULL), 0);

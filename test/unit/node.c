@@ -88,6 +88,7 @@ DIRECTORY_TEST(an_instance_has_one_handle_in_a_process)
     assert_int_equal(node_begin(node), 1);
     wm_node_release(node);
     assert_int_equal(directory_files(), 0);
+    assert_int_equal(wm_node_release(node), -EINVAL);
 }
 
 /* By whatever name, and wherever the process goes. */
@@ -185,7 +186,8 @@ static void expect_found_as(const char *asked, const char *instance,
     assert_string_equal(node_info(reader).instance, instance);
     assert_string_equal(node_info(reader).name, name);
     assert_int_equal(node_info(reader).read_only, 1);
-    wm_node_release(reader);
+    assert_ok(wm_node_release(reader));
+    assert_int_equal(wm_node_release(reader), -EINVAL);
 }
 
 static void expect_found(const char *instance, const char *name)

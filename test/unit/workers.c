@@ -65,7 +65,7 @@ static int has_no_worker(const void *process)
     HOLDS(wm_lock_release(node) == -EPERM);
     HOLDS(do_join(self, 1) == 0);
     HOLDS(do_leave(self, 0) == 0);
-    HOLDS(do_join(self, 99) == -ESTALE && wm_worker_generation(w) == 1);
+    HOLDS(do_join(self, 99) == -ENOENT && wm_worker_generation(w) == 1);
     return 0;
 }
 

@@ -37,7 +37,10 @@ struct wm_node_info {
     uint32_t adopted, read_only;
     uint64_t generation, dropped, exits_lost;
 };
-struct wm_join_options { uint32_t size, role, overdue_ms, expected; };
+struct wm_join_options {
+    uint32_t size, role, overdue_ms, expected;
+    int32_t master; uint32_t reserved;
+};
 struct wm_counts {
     int32_t previous, mine, next;
     uint32_t reason, spell, unsettled, reserved[2];
