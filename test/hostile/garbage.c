@@ -24,21 +24,12 @@ __attribute__((constructor)) static void limit_time(void)
 
 static void expect_nothing_is_done(struct wm_worker *worker)
 {
-    const struct wm_join_options join = {.size = sizeof(join)};
-    const uint64_t g = wm_worker_generation(worker);
     struct wm_event event = {.size = sizeof(event)};
     struct wm_leader leader = {.size = sizeof(leader)};
-    struct wm_worker *other;
     struct wm_counts counts;
-    uint64_t id;
 
     assert_int_equal(wm_tick(worker, 1000), -EUCLEAN);
-    assert_int_equal(wm_lock_try(node, 0, 0), -EUCLEAN);
-    assert_int_equal(wm_lock_acquire(node, NULL), -EUCLEAN);
-    assert_int_equal(wm_sweep(node, worker), 0);
-    assert_int_equal(wm_events_give(node, worker, NULL, NULL), 0);
     assert_int_equal(wm_events_owed(node, ~0u), 0);
-    assert_int_equal(wm_event_take(node, ~0u, &event), -EUCLEAN);
     assert_int_equal(wm_leader_stand(worker, &leader), -EUCLEAN);
     assert_int_equal(wm_worker_start(worker, &counts), -EUCLEAN);
     assert_ok(wm_start_begin(worker, WM_EVENTS_ALL));
@@ -50,13 +41,9 @@ static void expect_nothing_is_done(struct wm_worker *worker)
     assert_ok(wm_exit_begin(worker, WM_EVENTS_ALL));
     assert_int_equal(wm_exit_next(worker, &event), -EUCLEAN);
     assert_int_equal(wm_exit_run(worker, NULL, NULL, NULL), -EUCLEAN);
-    assert_int_equal(wm_generation_close(node, g), -EUCLEAN);
-    assert_int_equal(wm_generation_take_exit(node, g, NULL), -EUCLEAN);
     wm_worker_leave(worker);
-    assert_int_equal(wm_worker_join(node, g, &join, &other), -EUCLEAN);
     forget_joining();
-    assert_int_equal(wm_generation_begin(node, &id, NULL), -EUCLEAN);
-    assert_int_equal(wm_generation_abandon(node, g), -EUCLEAN);
+    assert_refused(node, 1, -EUCLEAN);
 }
 
 /* With an end owed a million times, which is not told even once. */

@@ -82,33 +82,6 @@ static bool hide_proc(void)
            mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0;
 }
 
-static bool is_dead(uint64_t ident)
-{
-    return wm_process_dead(ident, 0, WM_PROOF_FULL);
-}
-
-CHILD_TEST_WITH(NULL, NULL, "no mount namespace for us here",
-                without_proc_the_living_are_not_called_dead)
-{
-    const pid_t pid[] = {fork_sleeper(), fork_sleeper(), fork_sleeper()};
-    const uint64_t living = wm_process_ident((uint32_t)pid[0]);
-    const uint64_t zombie = wm_process_ident((uint32_t)pid[1]);
-    const uint64_t gone = wm_process_ident((uint32_t)pid[2]);
-
-    kill_unreaped(pid[1]);
-    kill_and_reap(pid[2]);
-    if (!hide_proc()) {
-        return CHECK_IMPOSSIBLE;
-    }
-    HOLDS(access("/proc/self", F_OK) != 0);
-    HOLDS(!is_dead(living));
-    HOLDS(is_dead(zombie));
-    HOLDS(is_dead(gone));
-    /* An unseen process proves nothing. */
-    HOLDS(!is_dead(living + 1));
-    return 0;
-}
-
 /* A server that cannot see /proc begins, is joined, and ends. */
 CHILD_TEST_WITH(directory_set_up, directory_tear_down,
                 "no mount namespace for us here",

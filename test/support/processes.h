@@ -149,4 +149,7 @@ void assert_generation(uint64_t id, enum wm_generation_state state,
 struct wm_event take(uint32_t kinds);
 void assert_none_to_take(uint32_t kinds);
 
+/* Nothing can be changed through this handle; id: a generation. */
+void assert_refused(struct wm_node *n, uint64_t id, int why);
+
 #endif

@@ -330,18 +330,11 @@ EMPTY_NODE_TEST(the_current_one_of_a_living_master_keeps_its_record)
 }
 
 /* The process may still be a master. */
-EMPTY_NODE_TEST(a_failed_join_makes_no_worker)
+EMPTY_NODE_TEST(
+    a_forgotten_one_cannot_be_joined_and_a_failed_join_makes_no_worker)
 {
-    const struct wm_join_options options = {.size = sizeof(options)};
-    struct wm_worker *w;
-
-    assert_int_equal(wm_worker_join(node, 99, &options, &w), -ENOENT);
+    assert_int_equal(do_join(NULL, 7), -ENOENT);
     assert_int_equal(begin(), 1);
-}
-
-EMPTY_NODE_TEST(a_forgotten_one_cannot_be_joined)
-{
-    assert_int_equal(call(new_process(), do_join, 7), -ENOENT);
     assert_int_equal(wm_generation_close(node, 7), 0);
     assert_int_equal(wm_generation_take_exit(node, 7, NULL), 0);
     assert_int_equal(wm_generation_take_exit(node, 0, NULL), 0);

@@ -280,21 +280,9 @@ NODE_TEST(the_smallest_and_the_largest_table_work)
 
 NODE_TEST(a_reader_can_change_nothing)
 {
-    const struct wm_join_options options = {.size = sizeof(options)};
     struct wm_node *reader = open_reader();
-    struct wm_worker *w;
-    struct wm_event e = {.size = sizeof(e)};
-    uint64_t id;
 
-    assert_int_equal(wm_worker_join(reader, generation, &options, &w), -EROFS);
-    assert_int_equal(wm_generation_begin(reader, &id, NULL), -EROFS);
-    assert_int_equal(wm_generation_close(reader, generation), -EROFS);
-    assert_int_equal(wm_generation_take_exit(reader, generation, NULL), -EROFS);
-    assert_int_equal(wm_generation_abandon(reader, generation), -EROFS);
-    assert_int_equal(wm_lock_acquire(reader, NULL), -EROFS);
-    assert_int_equal(wm_lock_try(reader, 0, 1), -EROFS);
+    assert_refused(reader, generation, -EROFS);
     assert_int_equal(wm_lock_release(reader), -EROFS);
-    assert_int_equal(wm_sweep(reader, NULL), 0);
-    assert_int_equal(wm_event_take(reader, ~0u, &e), -EROFS);
     assert_ok(wm_node_release(reader));
 }
