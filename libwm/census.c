@@ -40,7 +40,7 @@
 
 #include "kin.h"
 #include "process.h"
-#include "record_fields.h"
+#include "record.h"
 
 /* Pairs of passes. A pair fails only if a worker came or went during it; if a
  * storm of joins lasts over all five, the count is told as unsettled. */
@@ -174,7 +174,8 @@ static inline void tally_record(const struct question *q, struct tally *t,
         return;
     } else if (state == WM_JOINING) {
         t->joining++;
-    } else if (state == WM_CRASHED && !wm_word_overdue(word, q->now, overdue)) {
+    } else if (state == WM_CRASHED &&
+               !wm_beat_is_overdue(word, q->now, overdue)) {
         t->crashed++;
     }
 }
@@ -272,7 +273,8 @@ int wm_generation_counts(const struct wm_node *node, uint64_t id,
  * is loaded after the number and the word of this pass, and before those of the
  * next. */
 static inline bool describe(const struct wm_record *r, uint64_t word,
-                            uint64_t join, struct wm_worker_info *info)
+                            uint64_t join, uint64_t now,
+                            struct wm_worker_info *info)
 {
     unsigned state = wm_word_state(word);
 
@@ -290,6 +292,10 @@ static inline bool describe(const struct wm_record *r, uint64_t word,
         .overdue_ms = record_overdue_ms_acquire(r),
         .stalls = wm_stalls_count(record_stalls_acquire(r)),
     };
+    /* Of a beat that no clock has made, only the joining is known. */
+    if (wm_beat_is_ahead(word, now, info->overdue_ms)) {
+        info->beat_at = info->joined_at;
+    }
     return true;
 }
 
@@ -299,7 +305,8 @@ struct list {
     uint32_t element;
     uint32_t room;
     uint32_t count; /* written */
-    bool full;      /* there was no room for one more */
+    uint64_t now;
+    bool full; /* there was no room for one more */
 };
 
 /* A first pass that writes into the list, which then holds the findings of the
@@ -312,6 +319,7 @@ static struct digest list_pass(const struct wm_node *node, struct list *l)
     const struct wm_record *r = node->segment.records;
     const uint32_t high = wm_node_high(node), element = l->element;
     const bool is_ours = element == sizeof(struct wm_worker_info);
+    const uint64_t now = l->now;
     struct wm_worker_info other, *info;
     char *at = l->at, *const end = wm_element_at(l->at, element, l->room);
     struct digest d = {{0, 0}};
@@ -323,7 +331,7 @@ static struct digest list_pass(const struct wm_node *node, struct list *l)
 
         fold(&d.half[i % 2], word, join);
         info = is_ours && at != end ? (void *)at : &other;
-        if (!describe(r, word, join, info)) {
+        if (!describe(r, word, join, now, info)) {
             continue;
         }
         if (__builtin_expect(at == end, 0)) {
@@ -348,7 +356,8 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
 {
     WM_REQUIRE(node);
 
-    struct list l = {.at = list, .element = element, .room = room};
+    struct list l = {
+        .at = list, .element = element, .room = room, .now = wm_now()};
     struct digest first, second;
     int pair = 0;
     int error = wm_element_check(element, WM_LEAST(wm_worker_info, stalls));

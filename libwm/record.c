@@ -152,8 +152,16 @@ int wm_worker_has_record(const struct wm_worker *worker)
 __attribute__((cold, noinline)) static int
 beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
 {
-    uint64_t word = record_own_word(r);
+    uint64_t word = record_own_word(r), now = wm_now();
 
+    /* A caller may have made a mistake, and passed microseconds. A beat is
+     * compared with the clock only here, where it moves by more than a worker
+     * may be silent; by smaller steps it can get ahead all the same, and then
+     * others take it for no proof (wm_beat_is_ahead). */
+    /* Safeguard: beat_is_no_later_than_the_clock */
+    if (now_ms > now) {
+        now_ms = now;
+    }
     /* A worker that beats this late was stopped, and so may all others have
      * been: its next sweep is patient. */
     /* Safeguard: late_worker_notes_it */
@@ -175,6 +183,11 @@ beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
     return wm_word_state(word) == WM_STALLED ? recover(worker, r, word) : 0;
 }
 
+/* A caller's time may be that much older than the last beat without a look at
+ * the clock. One that seems much older may be far ahead: a beat has not all of
+ * its bits. */
+#define STALE_MS 1000
+
 /* Nearly every beat finds its worker LIVE, and in time. It takes one load, and
  * one swap if a millisecond has passed since the last beat. The compiler puts
  * it into both of its callers, so that neither calls anything but the clock. */
@@ -192,7 +205,7 @@ static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
     if (wm_word_identity(word) == worker->live) {
         /* Safeguard: beat_does_not_move_back */
         if (age <= 0) {
-            return 0;
+            return age >= -STALE_MS ? 0 : beat_unusually(worker, r, now_ms);
         }
         if (age <= (int64_t)record_own_overdue_ms(r) &&
             record_swap_beat(r, &word,

@@ -45,11 +45,34 @@ static inline bool wm_occupant_is_whole(const struct wm_record *r,
 bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
                          uint64_t word, enum wm_proof proof);
 
-/* Whether no beat has come for longer than the record's worker allows. */
+/* The clocks of two processes, one fine and one coarse, are closer. */
+#define WM_CLOCKS_APART_MS 1000
+
+/* Whether the beat lies further ahead of the clock than its worker may be
+ * silent: no clock has made it, so it proves nothing. `now` may be from before
+ * a pause of the caller, while the worker beat on; so such a beat is held
+ * against the clock once more, which is then read after the beat was. */
+static inline bool wm_beat_is_ahead(uint64_t word, uint64_t now, uint32_t ms)
+{
+    const int64_t most = (int64_t)ms + WM_CLOCKS_APART_MS;
+
+    return __builtin_expect(wm_word_age(word, now) < -most, 0) &&
+           /* Safeguard: pause_puts_no_beat_ahead */
+           wm_word_age(word, wm_now()) < -most;
+}
+
+/* Whether a worker that may be silent for `ms` has not beaten for longer. */
+static inline bool wm_beat_is_overdue(uint64_t word, uint64_t now, uint32_t ms)
+{
+    /* Safeguard: beat_far_ahead_proves_nothing */
+    return wm_word_overdue(word, now, ms) || wm_beat_is_ahead(word, now, ms);
+}
+
+/* The same by the record's own limit. */
 static inline bool wm_record_is_overdue(const struct wm_record *r,
                                         uint64_t word, uint64_t now)
 {
-    return wm_word_overdue(word, now, record_overdue_ms_acquire(r));
+    return wm_beat_is_overdue(word, now, record_overdue_ms_acquire(r));
 }
 
 /* The worker's own change of state, with a beat: to LIVE (not out of DRAINING),

@@ -178,7 +178,8 @@ static bool was_late(struct wm_worker *self, const struct wm_record *own,
                      uint64_t now)
 {
     return wm_worker_take_late(self) ||
-           wm_record_is_overdue(own, record_own_word(own), now);
+           wm_word_overdue(record_own_word(own), now,
+                           record_own_overdue_ms(own));
 }
 
 int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,

@@ -472,8 +472,11 @@ int wm_beat(struct wm_worker *worker);
 
 /* Gives a heartbeat at a time that the caller has at hand.
  * now_ms: CLOCK_MONOTONIC, ms. A time that is not newer than the last beat
- * changes nothing, except that a stalled worker recovers. Returns as wm_beat,
- * and is as safe. Wait-free. */
+ * changes nothing, except that a stalled worker recovers. A time that is newer
+ * by more than overdue_ms counts as that of the clock, if it is ahead of the
+ * clock: so microseconds, passed by mistake, are as wm_beat(). A beat that has
+ * come to lie further ahead than overdue_ms and a second, by smaller steps,
+ * counts as overdue. Returns as wm_beat, and is as safe. Wait-free. */
 int wm_beat_at(struct wm_worker *worker, uint64_t now_ms);
 
 /* The clock of all times here: CLOCK_MONOTONIC in ms, a few ms coarse.
@@ -594,7 +597,8 @@ struct wm_worker_info {
     uint64_t generation;
     uint64_t join;      /* number of this joining, unique in the node's life */
     uint64_t joined_at; /* ms */
-    uint64_t beat_at;   /* ms, of the last beat */
+    uint64_t beat_at;   /* ms, of the last beat; joined_at if that is ahead of
+                           the clock by more than overdue_ms and a second */
     int32_t pid;
     uint32_t slot;
     uint32_t state; /* enum wm_state */

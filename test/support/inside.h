@@ -117,6 +117,13 @@ static inline void make_late(uint32_t slot)
     store_word(slot, word_at(slot) - wm_word_beat(word_at(slot)) + 1);
 }
 
+/* Its last beat is from where no clock is yet. */
+static inline void put_ahead(uint32_t slot)
+{
+    set_overdue(slot, 1000);
+    set_back(slot, (uint64_t)-3600000);
+}
+
 /* Has a sweep mark a worker as stalled. */
 static inline void stall(const struct process *p)
 {

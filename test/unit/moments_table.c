@@ -66,11 +66,7 @@ NODE_TEST(a_worker_that_moves_during_each_pass_is_counted_and_listed)
 
 /* It is claimed anew by the same process, which has written no number yet; the
  * worker that comes before it goes has a slot that was looked at. */
-static void claim_again(void)
-{
-    appear(0);
-    set_state(1, WM_CLAIMED);
-}
+ACT(claim_again, appear(0); set_state(1, WM_CLAIMED))
 
 static void live_meanwhile(void)
 {
@@ -117,10 +113,7 @@ NODE_TEST(where_nothing_settles_nobody_is_told_to_be_the_last)
     assert_int_equal(counts.mine, 2);
 }
 
-static void join_late(void)
-{
-    assert_ok(call(late, do_join, generation));
-}
+ACT(join_late, assert_ok(call(late, do_join, generation)))
 
 /* It has joined, and its generation is as its last worker left it. */
 static void assert_joined_late(void)

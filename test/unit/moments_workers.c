@@ -36,15 +36,9 @@ MOMENT_TEST(a_claimant_lives_though_a_clock_lags)
 
 static int other_beat;
 
-static void beat_meanwhile(void)
-{
-    other_beat = wm_beat(own);
-}
+ACT(beat_meanwhile, other_beat = wm_beat(own))
 
-static void lose_the_record(void)
-{
-    set_word(0, WM_LIVE, 1, 9);
-}
+ACT(lose_the_record, set_word(0, WM_LIVE, 1, 9))
 
 /* Beats out of a stall, when it has seen the stall and something else comes
  * before its swap. */
@@ -112,10 +106,7 @@ MOMENT_TEST(a_worker_that_leaves_while_it_beats_has_left)
     assert_int_equal(state_at(0), WM_FREE);
 }
 
-static void die(void)
-{
-    _exit(0);
-}
+ACT(die, _exit(0))
 
 /* It has written its role to the hot line when it comes to the cold one. */
 static long do_die_claiming(struct process *self, uint64_t id)
@@ -203,11 +194,8 @@ MOMENT_TEST(a_worker_that_lost_the_lead_is_told_who_has_it)
 }
 
 /* The one that is named comes back when another leads. */
-static void lead_and_come_back(void)
-{
-    assert_int_equal(call(rival, do_stand, 0), 1);
-    assert_int_equal(call(other, do_beat, 0), WM_RECOVERED);
-}
+ACT(lead_and_come_back, assert_int_equal(call(rival, do_stand, 0), 1);
+    assert_int_equal(call(other, do_beat, 0), WM_RECOVERED))
 
 MOMENT_TEST(a_leader_is_told_that_led_at_that_moment)
 {
@@ -225,11 +213,8 @@ MOMENT_TEST(a_leader_is_told_that_led_at_that_moment)
 }
 
 /* Of the next generation, where a live worker was. */
-static void claim_for_the_next(void)
-{
-    set_live(1, 1001, generation + 1);
-    set_word(1, WM_CLAIMED, 2, 1);
-}
+ACT(claim_for_the_next, set_live(1, 1001, generation + 1);
+    set_word(1, WM_CLAIMED, 2, 1))
 
 MOMENT_TEST(a_claimant_for_a_newer_generation_is_not_live)
 {
@@ -243,11 +228,8 @@ MOMENT_TEST(a_claimant_for_a_newer_generation_is_not_live)
     assert_int_equal(state_at(1), WM_CLAIMED);
 }
 
-static void pass_the_lock_on(void)
-{
-    assert_ok(call(other, do_unlock, 0));
-    assert_ok(call(rival, do_try, 0));
-}
+ACT(pass_the_lock_on, assert_ok(call(other, do_unlock, 0));
+    assert_ok(call(rival, do_try, 0)))
 
 MOMENT_TEST(a_lock_that_passes_on_meanwhile_is_one_holders)
 {
@@ -299,10 +281,7 @@ MOMENT_TEST(the_limit_on_holding_is_each_holders)
     assert_ok(wm_lock_release(node));
 }
 
-static void write_an_entry(void)
-{
-    wm_log_append(node, WM_LOG_LEADER, 1, 1, 1, WM_NO_SLOT);
-}
+ACT(write_an_entry, wm_log_append(node, WM_LOG_LEADER, 1, 1, 1, WM_NO_SLOT))
 
 /* Each read finds that what it wanted to read first is overwritten. */
 MOMENT_TEST(a_reader_at_the_tail_of_the_log_gets_on)

@@ -309,9 +309,9 @@ static bool is_claimant_dead(uint32_t pid, uint64_t claimed_ms)
 /* Judged by the clock alone: a claimant whose start time is not known. The
  * machine was once asleep, and the judge is stopped between two looks at the
  * clock. */
-CLOCK_TEST(a_pause_of_the_judge_kills_no_living_claimant)
+CLOCK_TEST(a_pause_of_the_judge_kills_no_claimant_and_puts_no_beat_ahead)
 {
-    const uint32_t pid = (uint32_t)new_process()->pid;
+    const uint32_t pid = (uint32_t)new_worker(begin())->pid;
     const uint64_t start_ms = wm_ident_start(wm_process_ident(pid)) * 1000 /
                               (uint64_t)sysconf(_SC_CLK_TCK);
     const uint64_t claimed_ms = start_ms - 2000 + 5;
@@ -323,6 +323,10 @@ CLOCK_TEST(a_pause_of_the_judge_kills_no_living_claimant)
     assert_true(is_claimant_dead(pid, claimed_ms - 505));
     fake_clock.pause_ms = 1000;
     assert_false(is_claimant_dead(pid, claimed_ms));
+    /* The worker beat while its sweeper was stopped. */
+    put_ahead(0);
+    fake_clock.pause_ms = 3600000;
+    assert_int_equal(sweep(), 0);
 }
 
 CLOCK_TEST(a_life_is_led_just_after_boot_and_after_17_years)

@@ -84,10 +84,12 @@ NODE_TEST(a_forked_child_has_none_and_may_join_itself)
     assert_ok(call(new_worker(generation), do_fork_and_leave, 0));
 }
 
-NODE_TEST(a_beat_never_moves_back)
+NODE_TEST(a_beat_never_moves_back_nor_by_a_leap_ahead_of_the_clock)
 {
+    const uint64_t now = wm_now(), later = now + 5000;
+    /* Microseconds; and such that seem older by the bits of a beat. */
+    const uint64_t leaps[] = {now * 1000, now + (UINT64_C(3) << 37)};
     struct wm_worker *w = own_worker(generation);
-    uint64_t later = wm_now() + 5000;
 
     assert_ok(wm_beat_at(w, later));
     assert_int_equal(beat_at(0), later);
@@ -95,6 +97,12 @@ NODE_TEST(a_beat_never_moves_back)
     assert_int_equal(beat_at(0), later);
     assert_ok(wm_beat_at(w, later + 1));
     assert_int_equal(beat_at(0), later + 1);
+    set_overdue(0, 6000);
+    for (size_t i = 0; i < COUNT(leaps); i++) {
+        set_word(0, WM_LIVE, getpid(), now - 1);
+        assert_ok(wm_beat_at(w, leaps[i]));
+        assert_in_range(beat_at(0), now, wm_now());
+    }
     assert_ok(wm_worker_leave(w));
 }
 
@@ -109,6 +117,16 @@ static void lock_and_be_late(struct process *p)
 {
     assert_ok(call(p, do_lock, 0));
     make_late(0);
+}
+
+static void be_ahead(UNUSED struct process *p)
+{
+    struct wm_worker_info info;
+    uint32_t count;
+
+    put_ahead(0);
+    assert_ok(wm_snapshot(node, &info, sizeof(info), 1, &count));
+    assert_true(info.beat_at == info.joined_at);
 }
 
 static void have_the_line_of_another(struct process *p)
@@ -131,7 +149,7 @@ static void be_another_process(struct process *p)
 }
 
 /* The fate of a worker in that state, and the state that a sweep leaves it
- * in. It owes an event if it has crashed. */
+ * in. It owes an event if it has crashed or stalled. */
 static const struct judged {
     const char *name;
     void (*happens)(struct process *);
@@ -140,6 +158,8 @@ static const struct judged {
     {"a_joining_worker_is_not_judged_by_time", be_late, WM_JOINING, WM_JOINING},
     {"a_draining_worker_is_not_judged_by_time", be_late, WM_DRAINING,
      WM_DRAINING},
+    {"a_worker_whose_beat_no_clock_made_is_stalled", be_ahead, WM_LIVE,
+     WM_STALLED},
     {"the_holder_of_the_lock_is_not_judged_by_time", lock_and_be_late, WM_LIVE,
      WM_LIVE},
     {"a_stopped_process_is_not_dead", process_stop, WM_LIVE, WM_LIVE},
@@ -170,7 +190,8 @@ static void is_judged(void **state)
     j->happens(p);
     assert_int_equal(sweep(), j->state != j->then);
     assert_int_equal(state_at(0), j->then);
-    assert_int_equal(wm_events_owed(node, ~0u), j->then == WM_CRASHED);
+    assert_int_equal(wm_events_owed(node, ~0u),
+                     j->then == WM_CRASHED || j->then == WM_STALLED);
     assert_int_equal(sweep(), 0);
 }
 
