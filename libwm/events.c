@@ -149,8 +149,9 @@ int wm_events_owed(const struct wm_node *node, uint32_t kinds)
     uint32_t high = wm_node_high(node);
     uint32_t count = wm_generations_used(node);
     uint64_t owed = 0;
+    int error = wm_node_usable(node);
 
-    if (wm_node_usable(node) == -EUCLEAN) {
+    if (error != 0 && error != -EROFS) {
         return 0;
     }
     for (uint32_t i = 0; i < high; i++) {

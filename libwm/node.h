@@ -7,6 +7,7 @@
 #define WM_NODE_H
 
 #include "header_fields.h"
+#include "process.h"
 #include "segment.h"
 #include "sized.h"
 
@@ -108,9 +109,22 @@ static inline bool wm_node_writable(const struct wm_node *node)
     return node->segment.writable;
 }
 
+/* Whether a pid means the same to this process as to those that wrote it. A
+ * process may have forked this one into a new pid namespace. Where /proc does
+ * not tell, a first process there can know so much: to getppid(2), a parent in
+ * another namespace is no process. */
+static inline bool wm_node_shares_pids(const struct wm_node *node)
+{
+    uint64_t its = node->segment.header->pid_namespace;
+    uint64_t own = wm_self_namespace();
+
+    return its != 0 && own != 0 ? its == own
+                                : node->forker == 0 || getppid() != 0;
+}
+
 /* 0, or why this process may change nothing: -EROFS; -EUCLEAN if a process has
  * written over the bytes that never change: then nothing in the segment can be
- * believed. */
+ * believed; -EXDEV if it would take other processes' pids for its own. */
 static inline int wm_node_usable(const struct wm_node *node)
 {
     const struct wm_segment *s = &node->segment;
@@ -119,7 +133,11 @@ static inline int wm_node_usable(const struct wm_node *node)
         return -EROFS;
     }
     /* Safeguard: constants_are_compared */
-    return memcmp(s->header, s->constants, WM_CONSTANTS) == 0 ? 0 : -EUCLEAN;
+    if (memcmp(s->header, s->constants, WM_CONSTANTS) != 0) {
+        return -EUCLEAN;
+    }
+    /* Safeguard: pids_are_of_one_namespace */
+    return wm_node_shares_pids(node) ? 0 : -EXDEV;
 }
 
 /* The handle's atomics are private to a process. They are atomic because

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -100,8 +101,10 @@ uint64_t wm_process_ident(uint32_t pid)
     return wm_ident(pid, facts.start);
 }
 
-/* Private to the process. */
-static _Atomic uint64_t self;
+/* Private to the process; 0 until it has looked. */
+static _Atomic uint64_t self, self_namespace;
+
+#define UNSEEN UINT64_MAX /* as no inode is */
 
 /* Relaxed: threads that race here all store the same number, and nothing else
  * is read because of it. */
@@ -116,10 +119,25 @@ uint64_t wm_self_ident(void)
     return ident;
 }
 
+/* Relaxed, as wm_self_ident(). */
+uint64_t wm_self_namespace(void)
+{
+    uint64_t inode =
+        atomic_load_explicit(&self_namespace, memory_order_relaxed);
+    struct stat st;
+
+    if (inode == 0) {
+        inode = stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : UNSEEN;
+        atomic_store_explicit(&self_namespace, inode, memory_order_relaxed);
+    }
+    return inode == UNSEEN ? 0 : inode;
+}
+
 /* Relaxed: the child of a fork has one thread. */
 void wm_self_forget(void)
 {
     atomic_store_explicit(&self, 0, memory_order_relaxed);
+    atomic_store_explicit(&self_namespace, 0, memory_order_relaxed);
 }
 
 /* Whether a process with this start time began after claimed_ms. The start is

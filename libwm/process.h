@@ -24,7 +24,11 @@ static inline uint64_t wm_clock_ms(clockid_t id)
 /* The calling process as pid and start time; start is 0 without /proc. */
 uint64_t wm_self_ident(void);
 
-/* Forgets what wm_self_ident knows: to be called in a fork's child. */
+/* The pid namespace of the calling process, by its inode; 0 without /proc. A
+ * process stays in the one that it began in. */
+uint64_t wm_self_namespace(void);
+
+/* Forgets what these know: to be called in a fork's child. */
 void wm_self_forget(void);
 
 /* Another process as pid and start time; start is 0 if it cannot be seen. */

@@ -51,17 +51,20 @@
  * wm_strerror() has a sentence for each error and condition. Times are
  * milliseconds of CLOCK_MONOTONIC unless a name says otherwise.
  *
- * Two errors are the same everywhere, and only wm_node_open() names one again.
- * -EROFS: the handle came from wm_node_open(), and can only read. -EUCLEAN: a
- * broken process has written over the head of the segment, and the library
- * believes nothing that lies there any more; restart the server. A function
- * that would change something returns such an error, and changes nothing; if it
- * returns a count, it returns 0. Two kinds of function do not check for
- * -EUCLEAN: a heartbeat, which touches the worker's own record alone, and a
- * function that gives something back (wm_worker_leave, wm_lock_release,
- * wm_node_release). A function that only looks works with either kind of
- * handle, and tells what lies in the segment; but wm_events_owed() returns 0 if
- * the head is damaged, since nothing can be taken then.
+ * Three errors are the same everywhere, and only wm_node_open() names two of
+ * them again. -EROFS: the handle came from wm_node_open(), and can only read.
+ * -EUCLEAN: a broken process has written over the head of the segment, and the
+ * library believes nothing that lies there any more; restart the server.
+ * -EXDEV: this process was forked into another pid namespace than the node's,
+ * and would take pids there for its own; attach from within the namespace. A
+ * function that would change something returns such an error, and changes
+ * nothing; if it returns a count, it returns 0. Two kinds of function do not
+ * check for the last two: a heartbeat, which touches the worker's own record
+ * alone, and a function that gives something back (wm_worker_leave,
+ * wm_lock_release, wm_node_release). A function that only looks works with
+ * either kind of handle, and tells what lies in the segment; but
+ * wm_events_owed() returns 0 where nothing can be taken for one of these two
+ * reasons.
  *
  * Sizes. A struct that the caller fills in, or has the library fill in, carries
  * its own size in `size`. A list comes with the size of its elements as an

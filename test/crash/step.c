@@ -66,7 +66,8 @@ void step_fork(struct stepped *s, step_fn *prepare, step_fn *act,
         if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) {
             _exit(CHECK_IMPOSSIBLE);
         }
-        wm_self_ident(); /* reads /proc once in each process */
+        wm_self_ident(); /* these read /proc once in each process */
+        wm_self_namespace();
         if (prepare != NULL) {
             prepare(argument);
         }

@@ -188,6 +188,14 @@ struct wm_counts counts_of(uint64_t id)
     return counts;
 }
 
+struct wm_leader leader_now(void)
+{
+    struct wm_leader leader = {.size = sizeof(leader)};
+
+    assert_ok(wm_leader_inspect(node, &leader));
+    return leader;
+}
+
 void assert_generation(uint64_t id, enum wm_generation_state state,
                        uint32_t spell)
 {
@@ -215,22 +223,23 @@ void assert_none_to_take(uint32_t kinds)
     assert_int_equal(wm_event_take(node, kinds, &event), 0);
 }
 
-void assert_refused(struct wm_node *n, uint64_t id, int why)
+int check_refused(struct wm_node *n, uint64_t id, int why)
 {
     const struct wm_join_options join = {.size = sizeof(join)};
     struct wm_event event = {.size = sizeof(event)};
     struct wm_worker *w;
 
-    assert_int_equal(wm_sweep(n, NULL), 0);
-    assert_int_equal(wm_events_give(n, NULL, NULL, NULL), 0);
-    assert_int_equal(wm_event_take(n, ~0u, &event), why);
-    assert_int_equal(wm_lock_try(n, 0, 1), why);
-    assert_int_equal(wm_lock_acquire(n, NULL), why);
-    assert_int_equal(wm_generation_close(n, id), why);
-    assert_int_equal(wm_generation_take_exit(n, id, NULL), why);
-    assert_int_equal(wm_generation_abandon(n, id), why);
-    assert_int_equal(wm_worker_join(n, id, &join, &w), why);
-    assert_int_equal(wm_generation_begin(n, &id, NULL), why);
+    HOLDS(wm_sweep(n, NULL) == 0);
+    HOLDS(wm_events_give(n, NULL, NULL, NULL) == 0);
+    HOLDS(wm_event_take(n, ~0u, &event) == why);
+    HOLDS(wm_lock_try(n, 0, 1) == why);
+    HOLDS(wm_lock_acquire(n, NULL) == why);
+    HOLDS(wm_generation_close(n, id) == why);
+    HOLDS(wm_generation_take_exit(n, id, NULL) == why);
+    HOLDS(wm_generation_abandon(n, id) == why);
+    HOLDS(wm_worker_join(n, id, &join, &w) == why);
+    HOLDS(wm_generation_begin(n, &id, NULL) == why);
+    return 0;
 }
 
 struct wm_node *open_reader(void)

@@ -141,6 +141,7 @@ struct wm_node *open_reader(void);
 enum wm_state state_of(pid_t pid);
 struct wm_generation_info generation_of(uint64_t id);
 struct wm_counts counts_of(uint64_t id);
+struct wm_leader leader_now(void);
 void assert_generation(uint64_t id, enum wm_generation_state state,
                        uint32_t spell);
 
@@ -149,7 +150,7 @@ void assert_generation(uint64_t id, enum wm_generation_state state,
 struct wm_event take(uint32_t kinds);
 void assert_none_to_take(uint32_t kinds);
 
-/* Nothing can be changed through this handle; id: a generation. */
-void assert_refused(struct wm_node *n, uint64_t id, int why);
+/* 0 if nothing can be changed through this handle; id: a generation. */
+int check_refused(struct wm_node *n, uint64_t id, int why);
 
 #endif

@@ -86,7 +86,7 @@ static const int results[] = {
     -ESRCH,    -EINPROGRESS,
 };
 
-TEST(each_named_result_has_a_sentence_of_its_own)
+TEST(each_named_result_has_a_sentence_of_its_own_and_any_number_has_one)
 {
     for (size_t i = 0; i < COUNT(results); i++) {
         const char *sentence = wm_strerror(results[i]);
@@ -101,11 +101,8 @@ TEST(each_named_result_has_a_sentence_of_its_own)
             assert_in_range(*sentence, ' ', '~'); /* one line of print */
         }
     }
-}
-
-/* A condition is not taken for an errno, nor an errno for a condition. */
-TEST(any_number_has_a_sentence)
-{
+    /* A condition is not taken for an errno, nor an errno
+     * for a condition. */
     for (int error = -5000; error <= 5000; error++) {
         assert_true(wm_strerror(error)[0] != '\0');
     }

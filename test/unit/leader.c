@@ -22,27 +22,19 @@ static void assert_led_by(struct process *p, pid_t pid, uint32_t term)
     assert_int_equal(p->seen->leader.term, term);
 }
 
-static struct wm_leader inspect(void)
-{
-    struct wm_leader leader = {.size = sizeof(leader)};
-
-    wm_leader_inspect(node, &leader);
-    return leader;
-}
-
 NODE_TEST(the_first_worker_that_asks_leads_and_stays_and_no_helper_does)
 {
     struct process *a = new_worker(generation), *b = new_worker(generation);
 
     assert_led_by(new_helper(generation), 0, 0);
-    assert_int_equal(inspect().term, 0);
-    assert_int_equal(inspect().generation, 0);
+    assert_int_equal(leader_now().term, 0);
+    assert_int_equal(leader_now().generation, 0);
     assert_leads(b, 1);
     assert_led_by(a, b->pid, 1);
     assert_leads(b, 1);
-    assert_int_equal(inspect().pid, b->pid);
-    assert_int_equal(inspect().generation, generation);
-    assert_int_equal(inspect().mine, 0);
+    assert_int_equal(leader_now().pid, b->pid);
+    assert_int_equal(leader_now().generation, generation);
+    assert_int_equal(leader_now().mine, 0);
 }
 
 NODE_TEST(a_worker_that_drains_leads_no_more)
@@ -51,8 +43,8 @@ NODE_TEST(a_worker_that_drains_leads_no_more)
 
     assert_leads(a, 1);
     assert_ok(call(a, do_drain, 0));
-    assert_int_equal(inspect().generation, 0);
-    assert_int_equal(inspect().term, 1);
+    assert_int_equal(leader_now().generation, 0);
+    assert_int_equal(leader_now().term, 1);
     assert_led_by(a, 0, 1);
     assert_leads(b, 2);
     assert_led_by(a, b->pid, 2);

@@ -199,14 +199,14 @@ ACT(lead_and_come_back, assert_int_equal(call(rival, do_stand, 0), 1);
 
 MOMENT_TEST(a_leader_is_told_that_led_at_that_moment)
 {
-    struct wm_leader leader = {.size = sizeof(leader)};
+    struct wm_leader leader;
 
     other = new_worker(generation);
     rival = new_worker(generation);
     assert_int_equal(call(other, do_stand, 0), 1);
     stall(other);
     BEFORE(MOMENT_LOAD, header()->leader.slot, lead_and_come_back);
-    wm_leader_inspect(node, &leader);
+    leader = leader_now();
     assert_true(moment_came());
     assert_int_equal(leader.pid, rival->pid);
     assert_int_equal(leader.term, 2);

@@ -162,8 +162,7 @@ NODE_TEST(a_thread_may_ask_while_another_joins_and_takes)
     stop = true;
     pthread_join(thread, NULL);
     assert_int_equal(wrong, 0);
-    assert_ok(wm_leader_inspect(node, &leader));
-    assert_int_equal(leader.mine, 1);
+    assert_int_equal(leader_now().mine, 1);
 }
 
 /* Returns 1 if it closed. */

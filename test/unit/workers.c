@@ -108,16 +108,19 @@ NODE_TEST(a_beat_never_moves_back_nor_by_a_leap_ahead_of_the_clock)
 
 /* ------------------------------------------------------------------ judged */
 
-static void be_late(UNUSED struct process *p)
-{
-    make_late(0);
-}
+#define ACT(name, ...)                                                         \
+    static void name(UNUSED struct process *p)                                 \
+    {                                                                          \
+        __VA_ARGS__;                                                           \
+    }
 
-static void lock_and_be_late(struct process *p)
-{
-    assert_ok(call(p, do_lock, 0));
-    make_late(0);
-}
+ACT(be_late, make_late(0))
+ACT(lock_and_be_late, assert_ok(call(p, do_lock, 0)); make_late(0))
+ACT(have_the_line_of_another,
+    cold(0)->ident = wm_ident((uint32_t)p->pid + 1, 1))
+ACT(have_a_pid_of_before, cold(0)->ident--) /* by its start */
+/* When it is overdue, the start time decides. */
+ACT(be_another_process, cold(0)->ident--; make_late(0))
 
 static void be_ahead(UNUSED struct process *p)
 {
@@ -127,25 +130,6 @@ static void be_ahead(UNUSED struct process *p)
     put_ahead(0);
     assert_ok(wm_snapshot(node, &info, sizeof(info), 1, &count));
     assert_true(info.beat_at == info.joined_at);
-}
-
-static void have_the_line_of_another(struct process *p)
-{
-    cold(0)->ident = wm_ident((uint32_t)p->pid + 1, 1);
-}
-
-static void have_a_pid_of_before(struct process *p)
-{
-    const uint64_t start = wm_ident_start(cold(0)->ident);
-
-    cold(0)->ident = wm_ident((uint32_t)p->pid, start - 1);
-}
-
-/* When it is overdue, the start time decides. */
-static void be_another_process(struct process *p)
-{
-    have_a_pid_of_before(p);
-    make_late(0);
 }
 
 /* The fate of a worker in that state, and the state that a sweep leaves it
@@ -303,7 +287,7 @@ NODE_TEST(a_reader_can_change_nothing)
 {
     struct wm_node *reader = open_reader();
 
-    assert_refused(reader, generation, -EROFS);
+    assert_ok(check_refused(reader, generation, -EROFS));
     assert_int_equal(wm_lock_release(reader), -EROFS);
     assert_ok(wm_node_release(reader));
 }
