@@ -29,8 +29,12 @@
  *    one's own word in the second pass, and the count would miss the time in
  *    between, when the slot was free.
  * 4. A free record is compared as well: its number tells whether a worker came
- *    and went. A record that is being claimed shows no number yet, and the same
- *    pid might have claimed it twice: so it agrees with nothing.
+ *    and went.
+ * 5. A record that is being claimed shows no number yet, and the same pid might
+ *    have claimed it twice. A claim carries a time, read by a joiner that had
+ *    found the record unclaimed. If that time was over when the count began, so
+ *    was that look; and if W1 found the same pid, it found the same claim
+ *    (protocol.md, "Counting"). A younger claim agrees with nothing.
  *
  * The number of such pairs is bounded, so that a count is wait-free. At the
  * bound the last pass counts, and the count is told as unsettled; and if any of
@@ -64,7 +68,8 @@ struct tally {
     uint32_t next;
 };
 
-/* A count's question: the generation, the one that takes over from it, now. */
+/* A count's question: the generation, the one that takes over from it, and when
+ * it was asked, before the first pass. */
 struct question {
     uint64_t id;
     uint64_t next_id;
@@ -79,40 +84,45 @@ static inline void fold(uint64_t *half, uint64_t word, uint64_t join)
     *half = *half * UINT64_C(0xd6e8feb86659fd93) + wm_word_digit(word, join);
 }
 
-/* Folds a record in, in the second of two passes. A record that is being
- * claimed shows no number yet, and the same pid might have claimed it anew: it
- * agrees with nothing. */
-static inline void fold_last(uint64_t *half, uint64_t word, uint64_t join)
+/* Folds a record in, in the second of two passes. A claim of `now`, which was
+ * read before the first, or of a later time may be another one than the first
+ * pass found: it agrees with nothing. */
+static inline void fold_last(uint64_t *half, uint64_t word, uint64_t join,
+                             uint64_t now)
 {
     fold(half, word, join);
-    /* Safeguard: claimed_record_agrees_with_nothing */
-    if (__builtin_expect(wm_word_state(word) == WM_CLAIMED, 0)) {
+    /* Safeguard: young_claim_agrees_with_nothing */
+    if (__builtin_expect(wm_word_state(word) == WM_CLAIMED, 0) &&
+        wm_word_age(word, now) <= 0) {
         (*half)++;
     }
 }
 
 /* Reads a record as the first of two passes does: the number, then the word. */
-static inline void fold_join_first(uint64_t *half, const struct wm_record *r)
+static inline void fold_join_first(uint64_t *half, const struct wm_record *r,
+                                   uint64_t now)
 {
     uint64_t join = record_join_acquire(r);
 
+    (void)now;
     fold(half, record_word_acquire(r), join);
 }
 
 /* Reads a record as the second does: the word, then the number. */
-static inline void fold_join_last(uint64_t *half, const struct wm_record *r)
+static inline void fold_join_last(uint64_t *half, const struct wm_record *r,
+                                  uint64_t now)
 {
     uint64_t word = record_word_acquire(r);
 
-    fold_last(half, word, record_join_acquire(r));
+    fold_last(half, word, record_join_acquire(r), now);
 }
 
 /* Inlined with each of the two, so that a pass has no call in its loop. */
-typedef void fold_fn(uint64_t *half, const struct wm_record *r);
+typedef void fold_fn(uint64_t *half, const struct wm_record *r, uint64_t now);
 
 /* A pass that reads only the fields that a digest needs. */
 static inline struct digest digest_pass(const struct wm_node *node,
-                                        fold_fn *fold_record)
+                                        fold_fn *fold_record, uint64_t now)
 {
     const size_t stride = node->segment.geometry.record_stride;
     const struct wm_record *r = node->segment.records;
@@ -120,13 +130,13 @@ static inline struct digest digest_pass(const struct wm_node *node,
     struct digest d = {{0, 0}};
 
     for (; i + 1 < high; i += 2) {
-        fold_record(&d.half[0], r);
+        fold_record(&d.half[0], r, now);
         r = wm_record_after(r, stride);
-        fold_record(&d.half[1], r);
+        fold_record(&d.half[1], r, now);
         r = wm_record_after(r, stride);
     }
     if (i < high) {
-        fold_record(&d.half[0], r);
+        fold_record(&d.half[0], r, now);
     }
     return d;
 }
@@ -153,7 +163,7 @@ static inline void tally_record(const struct question *q, struct tally *t,
      * sees that one's number. */
     uint64_t join = record_join_acquire(r);
 
-    fold_last(&t->digest.half[half], word, join);
+    fold_last(&t->digest.half[half], word, join, q->now);
     /* Safeguard: helpers_do_not_count */
     if (role != WM_ROLE_WORKER) {
         return;
@@ -235,7 +245,7 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
 
     q.next_id = wm_generation_successor(node, id, kind != WM_COUNT_START);
     do {
-        first = digest_pass(node, fold_join_first);
+        first = digest_pass(node, fold_join_first, q.now);
         t = tally_pass(node, &q);
         if (mine(&t, kind) > most) {
             most = mine(&t, kind);
@@ -305,8 +315,8 @@ struct list {
     uint32_t element;
     uint32_t room;
     uint32_t count; /* written */
-    uint64_t now;
-    bool full; /* there was no room for one more */
+    uint64_t now;   /* before the first pass */
+    bool full;      /* there was no room for one more */
 };
 
 /* A first pass that writes into the list, which then holds the findings of the
@@ -367,7 +377,7 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
     }
     do {
         first = list_pass(node, &l);
-        second = digest_pass(node, fold_join_last);
+        second = digest_pass(node, fold_join_last, l.now);
     } while (!is_same(&second, &first) && ++pair < PAIRS);
     *count = l.count;
     if (l.full) {

@@ -3,12 +3,15 @@
 
 /* A broken worker writes into the segment: the others notice, or are told
  * wrong numbers within bounds. test/fuzz has the bytes that nobody thought
- * of. */
+ * of. And a process in another pid namespace, which would do worse, may write
+ * nothing. */
 
 #include "inside.h"
 #include "log.h"
 #include "process.h"
 
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/time.h>
 
 /* Work by the square of a size would take hours; of the processor's time,
@@ -283,4 +286,22 @@ NODE_TEST(a_join_number_past_32_bits_is_one_workers)
         assert_int_equal(take(CRASHED).join, join);
         assert_none_to_take(CRASHED);
     }
+}
+
+/* The first process there, also where only its parent tells that it is. */
+static int is_refused(UNUSED const void *argument)
+{
+    HOLDS(check_refused(node, generation, -EXDEV) == 0);
+    HOLDS(mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0);
+    wm_self_forget();
+    return check_refused(node, generation, -EXDEV);
+}
+
+CHILD_TEST_WITH(generation_set_up, node_tear_down,
+                "no pid namespace for us here",
+                a_process_in_a_new_pid_namespace_can_change_nothing)
+{
+    return enter_mount_namespace() && unshare(CLONE_NEWPID) == 0
+               ? run_check(is_refused, NULL)
+               : CHECK_IMPOSSIBLE;
 }

@@ -82,6 +82,33 @@ static bool hide_proc(void)
            mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0;
 }
 
+static bool is_dead(uint64_t ident)
+{
+    return wm_process_dead(ident, 0, WM_PROOF_FULL);
+}
+
+CHILD_TEST_WITH(NULL, NULL, "no mount namespace for us here",
+                without_proc_the_living_are_not_called_dead)
+{
+    uint64_t ident[3]; /* of a living process, a zombie, one that is gone */
+    pid_t pid[3];
+
+    for (int i = 0; i < 3; i++) {
+        pid[i] = fork_sleeper();
+        ident[i] = wm_process_ident((uint32_t)pid[i]);
+    }
+    kill_unreaped(pid[1]);
+    kill_and_reap(pid[2]);
+    if (!hide_proc()) {
+        return CHECK_IMPOSSIBLE;
+    }
+    HOLDS(access("/proc/self", F_OK) != 0);
+    HOLDS(!is_dead(ident[0]) && is_dead(ident[1]) && is_dead(ident[2]));
+    /* An unseen process proves nothing. */
+    HOLDS(!is_dead(ident[0] + 1));
+    return 0;
+}
+
 /* A server that cannot see /proc begins, is joined, and ends. */
 CHILD_TEST_WITH(directory_set_up, directory_tear_down,
                 "no mount namespace for us here",

@@ -8,6 +8,9 @@
  * is room and leave it; a counter, who reads what lies beside the word in the
  * second pass, as for counts, and in the first, as for the list of workers.
  *
+ * A claim is early if its joiner found the slot unclaimed, and then read the
+ * clock, before the counter read it.
+ *
  * Two workers, of which the first joins twice, in the check of that name: who
  * leaves a slot and claims it again shows its former number beside CLAIMED and
  * its pid, as while it claimed it first.
@@ -29,6 +32,9 @@
 
 /* The word's state and pid, and what lies beside it. */
 byte state[SLOTS], holder[SLOTS], join[SLOTS], generation[SLOTS];
+bool early[SLOTS];
+#define WORD(s) (state[s] << 2 | holder[s])
+bool begun; /* the counter has read the clock */
 
 /* The true counts between the passes: live workers of each generation. */
 byte between[3];
@@ -36,7 +42,9 @@ byte between[3];
 hidden byte settled_was_so;
 
 inline mark(from, to) {
-    SWAP(state[s] == from && holder[s] == me, state[s] = to)
+    SWAP(state[s] == from && holder[s] == me,
+        state[s] = to;
+        early[s] = false)
 }
 
 /* Joins, in either slot, if there is room; leaves at once, or drains. */
@@ -45,9 +53,22 @@ inline live_once() {
     :: d_step { lives--; s = 0 }
     :: d_step { lives--; s = 1 }
     fi;
-    SWAP(state[s] == FREE || state[s] == DRAINING,
-        state[s] = CLAIMED;
-        holder[s] = me);
+    d_step {
+        found = WORD(s);
+        ok = state[s] == FREE || state[s] == DRAINING;
+        is_early = ok && !begun
+#if WORKERS == 2
+    }
+    d_step {
+#endif
+        ok = ok && WORD(s) == found;
+        WHEN(ok,
+            state[s] = CLAIMED;
+            holder[s] = me;
+            early[s] = is_early);
+        found = 0;
+        is_early = false
+    }
     WHEN(ok,
         join[s] = JOIN(me);
         generation[s] = GENERATION(me);
@@ -62,8 +83,8 @@ inline live_once() {
 
 proctype worker(byte me; byte lives)
 {
-    byte s;
-    bool ok;
+    byte s, found;
+    bool ok, is_early;
 
     do
     :: lives > 0 -> live_once()
@@ -73,7 +94,6 @@ proctype worker(byte me; byte lives)
 
 #define COUNTS(st) ((st) == LIVE || (st) == STALLED)
 #define IS_IN(s, g) (COUNTS(state[s]) && GENERATION(holder[s]) == g)
-#define WORD(s) (state[s] << 2 | holder[s])
 #define STATE(w) ((w) >> 2)
 
 inline first_pass(s) {
@@ -96,7 +116,7 @@ inline second_pass(s) {
     d_step {
         jn = join[s];
         same = same && now == word[s] && jn == j[s] &&
-               STATE(now) != CLAIMED;
+               (STATE(now) != CLAIMED || early[s]);
         /* Weaker by 1: claimed_agrees (twice: settled_was_so):
                true; */
         WHEN(COUNTS(STATE(now)), tally[g]++);
@@ -109,6 +129,7 @@ active proctype census()
     byte j[SLOTS], word[SLOTS], g, jn, now, tally[3], list[3];
     bool same = true;
 
+    begun = true;
     first_pass(0);
     first_pass(1);
     d_step {

@@ -28,13 +28,6 @@ void moment_reach(unsigned kind, const volatile void *object);
 
 typedef void moment_fn(void);
 
-/* What is done there, if it is short. */
-#define ACT(name, ...)                                                         \
-    static void name(void)                                                     \
-    {                                                                          \
-        __VA_ARGS__;                                                           \
-    }
-
 /* Calls act() once, before the next such operation of this process on these
  * bytes; it may set the next moment. */
 void moment_set(unsigned kinds, const volatile void *at, size_t size,

@@ -59,6 +59,13 @@ void test_add(const char *name, CMUnitTestFunction test,
  * return. A program without one of its own has one that does nothing else. */
 int test_run(void);
 
+/* A short function of a test, for a table or for later. */
+#define ACT(name, parameters, ...)                                             \
+    static void name parameters                                                \
+    {                                                                          \
+        __VA_ARGS__;                                                           \
+    }
+
 #define assert_ok(result) assert_int_equal(result, 0)
 
 /* Skips the test, saying why: a failure in CI, unless WM_MAY_SKIP is set. */

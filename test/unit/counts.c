@@ -87,17 +87,11 @@ NODE_TEST(n_prev_is_of_the_nearest_that_has_workers_past_failed_reloads)
     expect_of(generation, -1, 0);
 }
 
-#define ACT(name, expression)                                                  \
-    static void name(uint64_t id)                                              \
-    {                                                                          \
-        expression;                                                            \
-    }
-
-ACT(join, assert_ok(call(new_process(), do_join, id)))
-ACT(stay_away, stall(new_worker(id)))
-ACT(drain, assert_ok(call(new_worker(id), do_drain, 0)))
-ACT(die, process_kill(new_worker(id)))
-ACT(help, new_helper(id))
+ACT(join, (uint64_t id), assert_ok(call(new_process(), do_join, id)))
+ACT(stay_away, (uint64_t id), stall(new_worker(id)))
+ACT(drain, (uint64_t id), assert_ok(call(new_worker(id), do_drain, 0)))
+ACT(die, (uint64_t id), process_kill(new_worker(id)))
+ACT(help, (uint64_t id), new_helper(id))
 
 static void die_ahead(uint64_t id)
 {
@@ -105,6 +99,14 @@ static void die_ahead(uint64_t id)
 
     put_ahead(slot_of(record_of(p->pid)));
     process_kill(p);
+}
+
+static void stop_claiming(uint64_t id)
+{
+    const uint32_t slot = slot_of(record_of(new_worker(id)->pid));
+
+    set_state(slot, WM_CLAIMED);
+    await(wm_now() > beat_at(slot));
 }
 
 /* How one of another worker's generation counts: in n_mine of that worker's
@@ -120,6 +122,8 @@ static const struct sibling {
     {"a_draining_worker_counts_nowhere", drain, 1, 1, 2},
     {"a_crashed_worker_counts_for_starts_only", die, 1, 1, 3},
     {"a_crash_whose_beat_no_clock_made_counts_nowhere", die_ahead, 1, 1, 2},
+    {"a_stopped_claimant_counts_nowhere_and_holds_up_nobody", stop_claiming, 1,
+     1, 2},
     {"helpers_count_nowhere", help, 1, 1, 2},
 };
 

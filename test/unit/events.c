@@ -9,11 +9,7 @@
 #define MINUTE ((uint64_t)60 * 1000)
 
 /* Kills a worker, which a sweep finds. */
-static void crash(struct process *p)
-{
-    process_kill(p);
-    sweep();
-}
+ACT(crash, (struct process * p), process_kill(p); sweep())
 
 /* The next entry of the log tells that the first worker was forgotten. */
 static void assert_forgotten(uint64_t since)

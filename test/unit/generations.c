@@ -259,12 +259,8 @@ static void make_room(void **state)
 
 NODE_TEST_EACH(many, make_room)
 
-static void live_and_crash(uint64_t id)
-{
-    process_kill(new_worker(id));
-    sweep();
-    take(CRASHED);
-}
+ACT(live_and_crash, (uint64_t id), process_kill(new_worker(id)); sweep();
+    take(CRASHED))
 
 /* A closer that was stopped between its look and its swap, while its record
  * served another generation of the same shape. */

@@ -66,14 +66,10 @@ NODE_TEST(a_worker_that_moves_during_each_pass_is_counted_and_listed)
 
 /* It is claimed anew by the same process, which has written no number yet; the
  * worker that comes before it goes has a slot that was looked at. */
-ACT(claim_again, appear(0); set_state(1, WM_CLAIMED))
+ACT(claim_again, (void), appear(0); set_word(1, WM_CLAIMED, 2, wm_now()))
 
-static void live_meanwhile(void)
-{
-    set_state(1, WM_LIVE);
-    set_free(2);
-    before_a_look_at(1, claim_again);
-}
+ACT(live_meanwhile, (void), set_state(1, WM_LIVE); set_free(2);
+    before_a_look_at(1, claim_again))
 
 NODE_TEST(a_worker_between_two_claims_is_not_missed)
 {
@@ -113,7 +109,7 @@ NODE_TEST(where_nothing_settles_nobody_is_told_to_be_the_last)
     assert_int_equal(counts.mine, 2);
 }
 
-ACT(join_late, assert_ok(call(late, do_join, generation)))
+ACT(join_late, (void), assert_ok(call(late, do_join, generation)))
 
 /* It has joined, and its generation is as its last worker left it. */
 static void assert_joined_late(void)

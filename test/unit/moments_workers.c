@@ -36,9 +36,9 @@ MOMENT_TEST(a_claimant_lives_though_a_clock_lags)
 
 static int other_beat;
 
-ACT(beat_meanwhile, other_beat = wm_beat(own))
+ACT(beat_meanwhile, (void), other_beat = wm_beat(own))
 
-ACT(lose_the_record, set_word(0, WM_LIVE, 1, 9))
+ACT(lose_the_record, (void), set_word(0, WM_LIVE, 1, 9))
 
 /* Beats out of a stall, when it has seen the stall and something else comes
  * before its swap. */
@@ -70,12 +70,8 @@ MOMENT_TEST(a_beat_whose_record_is_anothers_by_then_is_told)
 }
 
 /* As another thread does, or as its owner does while a handler beats. */
-static void leave_and_join_again(void)
-{
-    assert_ok(wm_worker_drain(own));
-    assert_ok(wm_worker_leave(own));
-    own = own_worker(generation);
-}
+ACT(leave_and_join_again, (void), assert_ok(wm_worker_drain(own));
+    assert_ok(wm_worker_leave(own)); own = own_worker(generation))
 
 MOMENT_TEST(a_stall_is_counted_for_the_joining_that_had_it)
 {
@@ -106,7 +102,7 @@ MOMENT_TEST(a_worker_that_leaves_while_it_beats_has_left)
     assert_int_equal(state_at(0), WM_FREE);
 }
 
-ACT(die, _exit(0))
+ACT(die, (void), _exit(0))
 
 /* It has written its role to the hot line when it comes to the cold one. */
 static long do_die_claiming(struct process *self, uint64_t id)
@@ -115,42 +111,33 @@ static long do_die_claiming(struct process *self, uint64_t id)
     return do_join_helper(self, id);
 }
 
-static void leave_to_one_that_dies_claiming(void)
-{
+ACT(leave_to_one_that_dies_claiming, (void),
     assert_ok(call(other, do_leave, 0));
-    call_begin(rival, do_die_claiming, generation);
-    process_quit(rival);
-    assert_int_equal(state_at(0), WM_CLAIMED);
-}
+    call_begin(rival, do_die_claiming, generation); process_quit(rival);
+    assert_int_equal(state_at(0), WM_CLAIMED))
 
 /* Takes a stall, whose worker leaves its record to another before the taker's
  * step of that number. False: it has no such step any more. If there is an
  * event, all of it is the stalled worker's. */
 static bool take_beside(uint32_t step, int *taken)
 {
-    struct wm_event e = {.size = sizeof(e)};
-    uint64_t join, spell;
-    pid_t pid;
+    struct wm_event e = {.size = sizeof(e)}, all = {.size = sizeof(e)};
 
     other = new_worker(generation);
     rival = new_process();
     stall(other);
-    pid = other->pid;
-    join = record(0)->join;
-    spell = cold(0)->spell;
+    all.kind = WM_EVENT_STALLED;
+    all.generation = generation;
+    all.pid = other->pid;
+    all.join = record(0)->join;
+    all.spell = (uint32_t)cold(0)->spell;
     moment_set(MOMENT_ANY, record(0),
                (size_t)((char *)(cold(0) + 1) - (char *)record(0)),
                leave_to_one_that_dies_claiming);
     moment_skip(step);
     *taken = wm_event_take(node, STALLED, &e);
     if (*taken == 1) {
-        assert_int_equal(e.kind, WM_EVENT_STALLED);
-        assert_int_equal(e.slot, 0);
-        assert_int_equal(e.generation, generation);
-        assert_int_equal(e.pid, pid);
-        assert_int_equal(e.join, join);
-        assert_int_equal(e.spell, spell);
-        assert_int_equal(e.role, WM_ROLE_WORKER);
+        assert_memory_equal(&e, &all, sizeof(e));
     }
     return moment_came();
 }
@@ -194,7 +181,7 @@ MOMENT_TEST(a_worker_that_lost_the_lead_is_told_who_has_it)
 }
 
 /* The one that is named comes back when another leads. */
-ACT(lead_and_come_back, assert_int_equal(call(rival, do_stand, 0), 1);
+ACT(lead_and_come_back, (void), assert_int_equal(call(rival, do_stand, 0), 1);
     assert_int_equal(call(other, do_beat, 0), WM_RECOVERED))
 
 MOMENT_TEST(a_leader_is_told_that_led_at_that_moment)
@@ -213,7 +200,7 @@ MOMENT_TEST(a_leader_is_told_that_led_at_that_moment)
 }
 
 /* Of the next generation, where a live worker was. */
-ACT(claim_for_the_next, set_live(1, 1001, generation + 1);
+ACT(claim_for_the_next, (void), set_live(1, 1001, generation + 1);
     set_word(1, WM_CLAIMED, 2, 1))
 
 MOMENT_TEST(a_claimant_for_a_newer_generation_is_not_live)
@@ -228,7 +215,7 @@ MOMENT_TEST(a_claimant_for_a_newer_generation_is_not_live)
     assert_int_equal(state_at(1), WM_CLAIMED);
 }
 
-ACT(pass_the_lock_on, assert_ok(call(other, do_unlock, 0));
+ACT(pass_the_lock_on, (void), assert_ok(call(other, do_unlock, 0));
     assert_ok(call(rival, do_try, 0)))
 
 MOMENT_TEST(a_lock_that_passes_on_meanwhile_is_one_holders)
@@ -281,7 +268,8 @@ MOMENT_TEST(the_limit_on_holding_is_each_holders)
     assert_ok(wm_lock_release(node));
 }
 
-ACT(write_an_entry, wm_log_append(node, WM_LOG_LEADER, 1, 1, 1, WM_NO_SLOT))
+ACT(write_an_entry, (void),
+    wm_log_append(node, WM_LOG_LEADER, 1, 1, 1, WM_NO_SLOT))
 
 /* Each read finds that what it wanted to read first is overwritten. */
 MOMENT_TEST(a_reader_at_the_tail_of_the_log_gets_on)

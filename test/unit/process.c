@@ -15,8 +15,6 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -255,43 +253,6 @@ TEST(without_descriptors_only_the_gone_are_dead)
 {
     make_processes();
     assert_check(proves_what_kill_proves, NULL);
-}
-
-static int proves_what_pidfd_proves(UNUSED const void *argument)
-{
-    if (!enter_mount_namespace() ||
-        mount("tmpfs", "/proc", "tmpfs", 0, NULL) != 0) {
-        return CHECK_IMPOSSIBLE;
-    }
-    HOLDS(access("/proc/self", F_OK) != 0);
-    HOLDS(!is_dead(ident.living) && !is_dead(ident.other));
-    HOLDS(is_dead(ident.zombie) && is_dead(ident.reaped));
-    return 0;
-}
-
-TEST(without_proc_the_living_are_not_called_dead)
-{
-    make_processes();
-    assert_or_skip(run_check(proves_what_pidfd_proves, NULL),
-                   "no mount namespace for us here");
-}
-
-/* The first process there, also where only its parent tells that it is. */
-static int is_refused(UNUSED const void *argument)
-{
-    HOLDS(check_refused(node, generation, -EXDEV) == 0);
-    HOLDS(mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0);
-    wm_self_forget();
-    return check_refused(node, generation, -EXDEV);
-}
-
-CHILD_TEST_WITH(generation_set_up, node_tear_down,
-                "no pid namespace for us here",
-                a_process_in_a_new_pid_namespace_can_change_nothing)
-{
-    return enter_mount_namespace() && unshare(CLONE_NEWPID) == 0
-               ? run_check(is_refused, NULL)
-               : CHECK_IMPOSSIBLE;
 }
 
 static int spares_one_that_may_not_be_signalled(const void *argument)

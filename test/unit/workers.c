@@ -10,22 +10,21 @@
 
 NODE_TEST(it_goes_through_its_states_in_order)
 {
+    static const struct {
+        call_fn *act;
+        enum wm_state then;
+    } steps[] = {{do_join, WM_JOINING},   {do_start, WM_LIVE},
+                 {do_start, WM_LIVE}, /* changes nothing */
+                 {do_beat, WM_LIVE},      {do_exit, WM_LIVE},
+                 {do_drain, WM_DRAINING}, {do_leave, WM_FREE},
+                 {do_join, WM_JOINING}};
     struct process *a = new_process();
 
-    assert_ok(call(a, do_join, generation));
-    assert_int_equal(state_of(a->pid), WM_JOINING);
+    for (size_t i = 0; i < COUNT(steps); i++) {
+        assert_ok(call(a, steps[i].act, generation));
+        assert_int_equal(state_of(a->pid), steps[i].then);
+    }
     assert_int_equal(call(a, do_join, generation), -EALREADY);
-    assert_ok(call(a, do_start, 0));
-    assert_int_equal(state_of(a->pid), WM_LIVE);
-    assert_ok(call(a, do_start, 0)); /* changes nothing */
-    assert_ok(call(a, do_beat, 0));
-    assert_ok(call(a, do_exit, 0));
-    assert_int_equal(state_of(a->pid), WM_LIVE);
-    assert_ok(call(a, do_drain, 0));
-    assert_int_equal(state_of(a->pid), WM_DRAINING);
-    assert_ok(call(a, do_leave, 0));
-    assert_int_equal(state_of(a->pid), WM_FREE);
-    assert_ok(call(a, do_join, generation));
 }
 
 /* It would be told that it is the last, and the one that is left as well. */
@@ -108,19 +107,17 @@ NODE_TEST(a_beat_never_moves_back_nor_by_a_leap_ahead_of_the_clock)
 
 /* ------------------------------------------------------------------ judged */
 
-#define ACT(name, ...)                                                         \
-    static void name(UNUSED struct process *p)                                 \
-    {                                                                          \
-        __VA_ARGS__;                                                           \
-    }
-
-ACT(be_late, make_late(0))
-ACT(lock_and_be_late, assert_ok(call(p, do_lock, 0)); make_late(0))
-ACT(have_the_line_of_another,
+ACT(be_late, (UNUSED struct process * p), make_late(0))
+ACT(lock_and_be_late, (UNUSED struct process * p),
+    assert_ok(call(p, do_lock, 0));
+    make_late(0))
+ACT(have_the_line_of_another, (UNUSED struct process * p),
     cold(0)->ident = wm_ident((uint32_t)p->pid + 1, 1))
-ACT(have_a_pid_of_before, cold(0)->ident--) /* by its start */
+ACT(have_a_pid_of_before, (UNUSED struct process * p),
+    cold(0)->ident--) /* by its start */
 /* When it is overdue, the start time decides. */
-ACT(be_another_process, cold(0)->ident--; make_late(0))
+ACT(be_another_process, (UNUSED struct process * p), cold(0)->ident--;
+    make_late(0))
 
 static void be_ahead(UNUSED struct process *p)
 {
