@@ -15,6 +15,9 @@
  *    process that gives it dies between the mark and the callback, it is not
  *    given, which "at most once" allows.
  *
+ * Where nobody takes events, a crash is lost at last: once it has expired, and
+ * a joiner has no other room (protocol.md, "Records").
+ *
  * The mark of a record carries the join number that it is of, and the joiner
  * stores it last [G]. A process that takes an event loads the mark first:
  *

@@ -242,7 +242,8 @@ struct wm_node_info {
     uint32_t adopted;    /* 1: came with the binary upgrade */
     uint32_t read_only;  /* 1: opened with wm_node_open */
     uint64_t generation; /* number of the newest, 0 if there is none yet */
-    uint64_t dropped;    /* draining or crashed workers that made room */
+    uint64_t dropped;    /* draining or crashed workers that made room, also
+                            those whose crash nobody had taken */
     uint64_t exits_lost; /* owed ends whose record was needed */
 };
 
@@ -416,9 +417,9 @@ struct wm_join_options {
  * worker: out; the handle is the node's, and ends with it.
  * Returns 0; -EINVAL; -EALREADY: this process is a worker already; -ENOBUFS:
  * the table is full of living workers, and of crashes that nobody has taken
- * (wm_event_take); -ENOENT: no such generation has begun; -ESTALE: the
- * generation is forgotten; -EPERM: its first worker has named another master.
- * Lock-free. */
+ * (wm_event_take) and whose last beat is less than overdue_ms old; -ENOENT: no
+ * such generation has begun; -ESTALE: the generation is forgotten; -EPERM: its
+ * first worker has named another master. Lock-free. */
 int wm_worker_join(struct wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    struct wm_worker **worker);
@@ -523,7 +524,8 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
 /* Looks at every record: marks dead and overdue workers, frees records that are
  * not needed any more, and settles generations that have no worker left. A
  * crash or stall that it marks is owed as an event, see wm_event_take; a
- * crashed worker keeps its record until its crash was taken.
+ * crashed worker keeps its record until its crash was taken; once its last beat
+ * is overdue_ms old, only as long as the table has room for those that join.
  * self: the caller's worker, or NULL.
  * Returns how many records or generations it changed. Lock-free; asks the
  * kernel about each worker, some microseconds each. */

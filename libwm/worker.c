@@ -30,49 +30,51 @@ static bool claim_slot(struct wm_node *node, uint32_t slot, uint64_t seen,
     return record_swap_own(wm_record_at(&node->segment, slot), &seen, *claimed);
 }
 
-/* Whether a record may make room in a full table: 1 if it is draining, 2 if it
- * is crashed and its crash was given, else 0. */
-static int spare_rank(const struct wm_node *node, uint32_t slot, uint64_t word)
+/* How readily a record makes room, the lower the sooner; see rank_of(). */
+#define GIVEN 2u
+#define EXPIRED 3u
+#define NO_ROOM 4u
+
+/* It is free, or drains, or is crashed and its crash was given; or its crash
+ * was not, and has expired, so that nobody seems to take any. */
+static unsigned rank_of(const struct wm_node *node, uint32_t slot,
+                        uint64_t word)
 {
-    if (wm_word_state(word) == WM_DRAINING) {
-        return 1;
+    const struct wm_record *r = wm_record_at(&node->segment, slot);
+    unsigned state = wm_word_state(word);
+
+    if (state != WM_CRASHED) {
+        return state == WM_FREE ? 0 : state == WM_DRAINING ? 1 : NO_ROOM;
     }
-    if (wm_word_state(word) == WM_CRASHED &&
-        record_crash_given(wm_record_at(&node->segment, slot),
-                           wm_cold_at(&node->segment, slot))) {
-        return 2;
+    if (record_crash_given(r, wm_cold_at(&node->segment, slot))) {
+        return GIVEN;
     }
-    return 0;
+    /* Safeguard: untold_crash_makes_room_when_it_expires */
+    return wm_record_is_overdue(r, word, wm_now()) ? EXPIRED : NO_ROOM;
 }
 
-/* Finds the best record to claim in one pass: a free one, else one that makes
- * room; among equals, the one that joined first. False: there is none. */
-static bool choose_slot(const struct wm_node *node, uint32_t *slot,
-                        uint64_t *seen)
+/* Finds the best record to claim in one pass, of this rank at the worst; among
+ * equals, the one that joined first. False: there is none. */
+static bool choose_slot(const struct wm_node *node, unsigned worst,
+                        uint32_t *slot, uint64_t *seen)
 {
+    unsigned best = worst + 1;
     uint64_t oldest = 0;
-    int rank = 0;
 
-    for (uint32_t i = 0; i < node->segment.geometry.capacity; i++) {
+    for (uint32_t i = 0; i < node->segment.geometry.capacity && best > 0; i++) {
         const struct wm_record *r = wm_record_at(&node->segment, i);
         uint64_t word = record_word_acquire(r);
         uint64_t join = record_join_acquire(r);
-        bool is_free = wm_word_state(word) == WM_FREE;
-        int its_rank = is_free ? 0 : spare_rank(node, i, word);
+        unsigned rank = rank_of(node, i, word);
 
-        if (is_free ||
-            (its_rank != 0 && (rank == 0 || its_rank < rank ||
-                               (its_rank == rank && join < oldest)))) {
-            rank = its_rank;
+        if (rank < best || (rank == best && join < oldest)) {
+            best = rank;
             oldest = join;
             *seen = word;
             *slot = i;
         }
-        if (is_free) {
-            return true;
-        }
     }
-    return rank != 0;
+    return best <= worst;
 }
 
 /* Logs the end of an occupant that made room. */
@@ -93,11 +95,12 @@ static void note_evicted(struct wm_node *node, uint32_t slot,
 
 /* A swap that fails has met another joiner's, or a worker's end: some process
  * makes progress each time. */
-static bool claim_any(struct wm_node *node, uint32_t *slot, uint64_t *claimed)
+static bool claim_any(struct wm_node *node, unsigned worst, uint32_t *slot,
+                      uint64_t *claimed)
 {
-    uint64_t word;
+    uint64_t word = 0;
 
-    while (choose_slot(node, slot, &word)) {
+    while (choose_slot(node, worst, slot, &word)) {
         struct wm_occupant o =
             wm_occupant_of(wm_record_at(&node->segment, *slot), word);
 
@@ -138,8 +141,11 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
     struct wm_record *r;
     uint64_t claimed;
 
-    if (!claim_any(node, &w->slot, &claimed)) {
-        return -ENOBUFS;
+    if (!claim_any(node, GIVEN, &w->slot, &claimed)) {
+        wm_sweep(node, NULL); /* or another process has made room */
+        if (!claim_any(node, EXPIRED, &w->slot, &claimed)) {
+            return -ENOBUFS;
+        }
     }
     r = wm_record_at(&node->segment, w->slot);
     w->cold = wm_cold_at(&node->segment, w->slot);
@@ -223,10 +229,6 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     wm_worker_take_late(w);
     wm_segment_keep_private(&node->segment, node->directory);
     error = join_as(w, g, own.overdue_ms);
-    if (error == -ENOBUFS) {
-        wm_sweep(node, NULL); /* or another process has made room */
-        error = join_as(w, g, own.overdue_ms);
-    }
     if (error == 0) {
         *worker = w;
     }

@@ -17,8 +17,8 @@
  *
  * Left out: the lock, which lets one survivor take at a time; time, which is up
  * at any moment; the beat in the word, so that words are equal more often than
- * they can be; the role, which lies beside the generation. Stalls are counted
- * modulo 8.
+ * they can be; the role, which lies beside the generation; that a crash which
+ * has expired makes room untold. Stalls are counted modulo 8.
  *
  * check once: -DJOINS=1 -DSTALLS=2
  * check reused: -DJOINS=2 -DSTALLS=2

@@ -11,8 +11,8 @@
 /* Kills a worker, which a sweep finds. */
 ACT(crash, (struct process * p), process_kill(p); sweep())
 
-/* The next entry of the log tells that the first worker was forgotten. */
-static void assert_forgotten(uint64_t since)
+/* The next entry of the log tells that this worker was forgotten. */
+static void assert_forgotten(uint64_t since, uint64_t join)
 {
     struct wm_log_entry entry = {0};
     uint32_t count;
@@ -20,7 +20,7 @@ static void assert_forgotten(uint64_t since)
     assert_ok(
         wm_log_read(node, &since, &entry, sizeof(entry), 1, &count, NULL));
     assert_int_equal(entry.kind, WM_LOG_WORKER_FORGOTTEN);
-    assert_int_equal(entry.value, 1);
+    assert_int_equal(entry.value, join);
 }
 
 NODE_TEST(a_crash_is_kept_until_it_was_told_and_has_expired)
@@ -38,22 +38,26 @@ NODE_TEST(a_crash_is_kept_until_it_was_told_and_has_expired)
     epoch = wm_epoch(node);
     assert_int_equal(sweep(), 1);
     assert_int_equal(state_at(0), WM_FREE);
-    assert_forgotten(epoch); /* and those who wait are woken */
+    assert_forgotten(epoch, 1); /* and those who wait are woken */
 }
 
-NODE_TEST(a_crash_makes_room_only_when_it_was_told)
+NODE_TEST(a_crash_makes_room_when_it_was_told_and_at_last_when_it_has_expired)
 {
-    struct process *b;
     uint32_t epoch;
 
-    process_kill(new_only_worker());
-    b = new_process();
-    assert_int_equal(call(b, do_join, generation), -ENOBUFS);
+    node_restart(2);
+    process_kill(new_worker(generation));
+    process_kill(new_worker(generation));
+    assert_int_equal(call(new_process(), do_join, generation), -ENOBUFS);
     assert_int_equal(state_at(0), WM_CRASHED);
-    take(CRASHED);
-    epoch = wm_epoch(node);
-    assert_ok(call(b, do_join, generation));
-    assert_forgotten(epoch);
+    make_late(0);
+    cold(1)->given = wm_given_and_crash(cold(1)->given);
+    for (uint32_t slot = 2; slot-- > 0;) {
+        epoch = wm_epoch(node);
+        assert_int_equal(slot_of(record_of(new_worker(generation)->pid)), slot);
+        assert_forgotten(epoch, slot + 1);
+    }
+    assert_int_equal(header()->dropped, 2);
 }
 
 NODE_TEST(an_intervals_sweep_believes_the_beats_of_the_interval)

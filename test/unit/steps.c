@@ -136,21 +136,9 @@ NODE_TEST(a_child_that_is_forked_in_a_start_has_not_started)
     assert_ok(child_status(pid));
 }
 
-static void be_two(void)
-{
-    new_worker(generation);
-}
-
-static void see_one_die(void)
-{
-    process_kill(new_worker(generation));
-}
-
-static void find_one_dead(void)
-{
-    see_one_die();
-    sweep();
-}
+ACT(be_two, (void), new_worker(generation))
+ACT(see_one_die, (void), process_kill(new_worker(generation)))
+ACT(find_one_dead, (void), see_one_die(); sweep())
 
 /* A stall that was told, as another's sweep found it. */
 static void stay_away(void)

@@ -21,10 +21,7 @@
 
 static atomic_int wrong;
 
-static void beat(void)
-{
-    wrong += wm_beat(wm_node_worker(node)) < 0;
-}
+ACT(beat, (void), wrong += wm_beat(wm_node_worker(node)) < 0)
 
 static void count(void)
 {
