@@ -5,9 +5,12 @@
  *
  * Definitions. The leader's word holds a term, and a number made of the join
  * number of the worker that leads. A leader is *good* while its record is LIVE
- * and no live worker is of a newer generation. A worker *stands* by asking: it
- * takes the lead if it is live, if it is of the newest generation that has live
- * workers, and if the word names no good leader.
+ * and no live worker is of a newer generation. A worker is *settled* if it has
+ * beaten when it had joined longer than an interval ago, and *young* as long as
+ * it has joined within an interval. A worker *stands* by asking: it takes the
+ * lead if it is live, if it is of the newest generation that has live workers,
+ * if the word names no good leader, and if it is not young, or no live worker
+ * of its generation is settled.
  *
  *     worker:   load own state .. load word W .. look at records .. swap from W
  *
@@ -21,6 +24,10 @@
  *    all that the look found of that leader was so while W stood.
  * 4. A join number never comes again, so that the next worker in the slot of a
  *    former leader does not inherit its lead.
+ * 5. Only a young worker leaves a free lead to others. So the lead is free for
+ *    no longer than until a worker asks that is not young. But for this rule,
+ *    where one worker dies again and again, each replacement would lead, as it
+ *    is the first that asks after a death.
  *
  * A leader may be stopped after it asked, while another worker takes over; then
  * its answer comes late. The term is there for this case: the leader hands it
@@ -38,7 +45,9 @@
 
 /* The records as one election sees them. */
 struct poll {
-    uint64_t newest; /* generation with live workers */
+    uint64_t newest;  /* generation with live workers */
+    uint64_t settled; /* newest generation with settled ones */
+    uint32_t interval_ms;
     uint64_t generation;
     uint64_t join; /* of the leader, 0 if it is not live */
     uint32_t pid;
@@ -51,6 +60,7 @@ static bool look(const struct wm_node *node, uint32_t slot, uint32_t leader,
 {
     const struct wm_record *r = wm_record_at(&node->segment, slot);
     struct wm_occupant o = wm_occupant_of(r, record_word_acquire(r));
+    uint64_t joined_at = record_joined_at_acquire(r);
 
     /* Safeguard: leader_is_live_at_both_looks */
     if (wm_word_state(o.word) != WM_LIVE || o.role != WM_ROLE_WORKER ||
@@ -59,6 +69,10 @@ static bool look(const struct wm_node *node, uint32_t slot, uint32_t leader,
     }
     if (o.generation > p->newest) {
         p->newest = o.generation;
+    }
+    if (o.generation > p->settled &&
+        wm_word_overdue(joined_at, wm_word_beat(o.word), p->interval_ms)) {
+        p->settled = o.generation;
     }
     /* Safeguard: leader_is_known_by_its_join */
     if (wm_leader_of_join(o.join) != leader) {
@@ -75,11 +89,11 @@ static bool look(const struct wm_node *node, uint32_t slot, uint32_t leader,
  * live workers. A pass does not show one moment; so a decision that rests on it
  * is a swap from the word that was loaded before. */
 static void look_at_all(const struct wm_node *node, uint32_t leader,
-                        struct poll *p)
+                        uint32_t interval_ms, struct poll *p)
 {
     uint32_t high = wm_node_high(node);
 
-    *p = (struct poll){0};
+    *p = (struct poll){.interval_ms = interval_ms};
     for (uint32_t i = 0; i < high; i++) {
         look(node, i, leader, p);
     }
@@ -167,19 +181,31 @@ static bool take_the_lead(struct wm_worker *w, uint64_t *word)
     return true;
 }
 
+/* Whether this worker has joined within an interval. */
+static bool is_young(const struct wm_worker *w)
+{
+    const struct wm_record *r = wm_worker_record(w);
+
+    return r != NULL && !wm_word_overdue(record_joined_at_acquire(r), wm_now(),
+                                         w->interval_ms);
+}
+
 /* Whether this worker must not take the lead: there is a good leader, or the
- * worker may not stand. If the leader is live, and of the worker's own or of a
- * newer generation, the worker need not look at all records: workers of a still
- * newer generation stand for themselves. */
+ * worker may not stand, or it leaves a free lead to a settled one. If the
+ * leader is live, and of the worker's own or of a newer generation, the worker
+ * need not look at all records: workers of a still newer generation stand for
+ * themselves. */
 static bool is_led(const struct wm_worker *w, bool live, uint32_t leader,
                    struct poll *p)
 {
     if (look_at_hint(w->node, leader, p) && p->generation >= w->generation) {
         return true;
     }
-    look_at_all(w->node, leader, p);
+    look_at_all(w->node, leader, w->interval_ms, p);
     /* Safeguard: helpers_and_older_workers_do_not_lead */
     return !live || w->role != WM_ROLE_WORKER || w->generation < p->newest ||
+           /* Safeguard: young_worker_leaves_the_lead_to_the_settled */
+           (p->settled >= p->newest && is_young(w)) ||
            /* Safeguard: older_leader_is_replaced */
            (p->join != 0 && p->generation >= p->newest);
 }
@@ -199,7 +225,7 @@ static void inspect(const struct wm_node *node, struct wm_leader *leader)
     do {
         word = load_word(node);
         if (!look_at_hint(node, wm_leader_who(word), &p)) {
-            look_at_all(node, wm_leader_who(word), &p);
+            look_at_all(node, wm_leader_who(word), 0, &p);
         }
     } while (load_word(node) != word && ++round < ROUNDS);
     describe(leader, word, &p);

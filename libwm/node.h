@@ -44,6 +44,7 @@ struct wm_worker {
     uint32_t ordinal; /* among those that entered in this spell */
     uint32_t expected;
     uint32_t role;
+    uint32_t interval_ms;       /* of its ticks */
     _Atomic uint32_t recovered; /* of its stalls, how many were taken */
     uint32_t reason;            /* of its start */
     enum wm_step step;

@@ -637,10 +637,13 @@ struct wm_leader {
 /* Asks which worker leads, and stands for the lead. A worker takes it only if
  * it is live, and of the newest generation that has live workers. If none of
  * these leads, and the caller's worker is one of them, it leads from now on,
- * with the next term. A leader of an older generation leads on until a worker
- * of the newest one asks. At most one worker ever holds a term. The answer was
- * true at one moment of the call. A worker may be stopped after it asked, while
- * another takes over; so it hands the term along to whatever it writes to.
+ * with the next term. But within an interval after it joined (that of its last
+ * wm_tick(), else a second), it leaves a free lead to those of its generation
+ * that have beaten for longer than that, if there are any. A leader of an older
+ * generation leads on until a worker of the newest one takes the lead. At most
+ * one worker ever holds a term. The answer was true at one moment of the call.
+ * A worker may be stopped after it asked, while another takes over; so it hands
+ * the term along to whatever it writes to.
  * leader: size in, the rest out.
  * Returns 1 if the caller's worker leads, 0 if not; -ECHILD; -EINVAL: the size.
  * The worker's own act. Wait-free; some loads while the leader stands, else it

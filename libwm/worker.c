@@ -218,6 +218,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->generation = id;
     w->role = own.role;
     w->expected = own.expected;
+    w->interval_ms = 1000; /* until its first tick */
     w->spell = 0;
     wm_worker_set_recovered(w, 0);
     w->step = WM_STEP_NONE;
@@ -251,6 +252,7 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms)
     if (error != 0) {
         return error;
     }
+    worker->interval_ms = interval_ms;
     /* The sweep comes before the beat, so that it sees whether this worker is
      * late. A due time that is too far off is garbage, and is not waited
      * for. */

@@ -65,36 +65,20 @@ static void set_owed_end(struct run *r)
 }
 
 /* Another generation waits for its first worker, in a slot never used. */
-static void set_begun(struct run *r)
-{
-    new_worker(1);
-    r->id = begin();
-}
+ACT(set_begun, (struct run * r), new_worker(1); r->id = begin())
 
 /* One record is left. */
-static void set_crowd(UNUSED struct run *r)
-{
-    new_worker(1);
-    new_worker(1);
-}
+ACT(set_crowd, (UNUSED struct run * r), new_worker(1); new_worker(1))
 
 /* One that is draining makes room. */
-static void set_full(struct run *r)
-{
-    set_crowd(r);
-    assert_ok(call(new_worker(1), do_drain, 0));
-}
+ACT(set_full, (struct run * r), set_crowd(r);
+    assert_ok(call(new_worker(1), do_drain, 0)))
 
-static void ready_stalled(struct run *r)
-{
-    stall(&(struct process){.pid = r->stepped.pid});
-}
+ACT(ready_stalled, (struct run * r),
+    stall(&(struct process){.pid = r->stepped.pid}))
 
-static void set_late_sibling(struct run *r)
-{
-    run_set_back(r->sibling->pid, 1000);
-    r->stalls = 1;
-}
+ACT(set_late_sibling, (struct run * r), run_set_back(r->sibling->pid, 1000);
+    r->stalls = 1)
 
 /* One dead that was live, one that was draining, one stalled. */
 static void set_ends(struct run *r)
@@ -155,22 +139,12 @@ static void after_stall(struct run *r)
     }
 }
 
-static void set_holder(struct run *r)
-{
-    r->other = new_process();
-    assert_ok(call(r->other, do_lock, 0));
-}
+ACT(set_holder, (struct run * r), r->other = new_process();
+    assert_ok(call(r->other, do_lock, 0)))
 
-static void set_dead_holder(struct run *r)
-{
-    set_holder(r);
-    process_kill(r->other);
-}
+ACT(set_dead_holder, (struct run * r), set_holder(r); process_kill(r->other))
 
-static void after_holder(struct run *r)
-{
-    assert_ok(call(r->other, do_unlock, 0));
-}
+ACT(after_holder, (struct run * r), assert_ok(call(r->other, do_unlock, 0)))
 
 static void set_dead_leader(struct run *r)
 {

@@ -145,16 +145,12 @@ EMPTY_NODE_TEST(what_was_checked_is_not_read_again)
 
 /* ------------------------------------------------------- wrong, but bounded */
 
-static void count_given(UNUSED const struct wm_event *event, void *count)
-{
-    ++*(int *)count;
-}
+ACT(count_given, (UNUSED const struct wm_event *event, void *count),
+    ++*(int *)count)
 
 /* None of which was. */
-static void owe_a_million_ends(uint64_t id)
-{
-    generation_record(id)->word = wm_gen_word(WM_GENERATION_EXITED, 0, 1, 7);
-}
+ACT(owe_a_million_ends, (uint64_t id),
+    generation_record(id)->word = wm_gen_word(WM_GENERATION_EXITED, 0, 1, 7))
 
 NODE_TEST(a_sweep_gives_no_more_events_than_there_are_records)
 {

@@ -3,32 +3,33 @@
 
 /* Who leads, by terms (leader.c).
  *
- * Two slots, two workers, the second of a newer generation, who may come to the
- * slot that the first has left. Each asks, twice, and drains at any moment; the
- * first may be marked as stalled once, come back, or die. If liveness is
- * asked for they ask for ever: terms need no bound, since a leader is followed
- * only when it has come to something. In the check of looks neither asks, and
- * one without a record looks at theirs.
+ * Two slots, two workers, young at first, the second of a newer generation or
+ * of the same, who may come to the slot that the first has left. Each asks,
+ * twice, and drains at any moment; the first may be marked as stalled once,
+ * come back, or die. For liveness they ask for ever: terms need no bound, as a
+ * leader is followed only when it has come to something. In the check of looks
+ * neither asks, and one without a record looks at theirs.
  *
  * Left out: the proof of death and the steps of a record (here a slot changes
  * hands as there, number and generation before the word says LIVE), the hint
  * (it saves looks; a stale one is a stale look), the log.
  *
- * check term: -DASKS=2
- * check looks: -DASKS=0 -DONLOOKER
- * check somebody_leads: */
+ * check term: -DASKS=2 -DSECOND=2
+ * check looks: -DASKS=0 -DSECOND=2 -DONLOOKER
+ * check somebody_leads: -DSECOND=2
+ * check one_of_equals_leads: -DSECOND=1 */
 
 #include "common.inc"
 
 #define SLOTS 2
 #define TERMS 12
 
-#define GENERATION(w) ((w) == 2 -> 2 : 1)
+#define GENERATION(w) ((w) == 2 -> SECOND : 1)
 
 /* The records: state and, as its pid, the worker; its number, which is the
  * worker's; its generation. */
 byte word[SLOTS], join[SLOTS], generation[SLOTS];
-bool alive[3];
+bool alive[3], young[3];
 
 /* The leader's word. */
 byte term, who;
@@ -57,6 +58,7 @@ inline look(s) {
                 CHECK(seen_of_one_occupant,
                       j == OF(seen) && g == GENERATION(OF(seen)));
                 newest = (g > newest -> g : newest);
+                settled = (!young[OF(seen)] && g > settled -> g : settled);
                 found = (j == his -> g : found));
             g = 0; j = 0
         });
@@ -90,13 +92,16 @@ inline wm_leader_stand() {
         look(0);
         look(1);
         if
-        :: GENERATION(me) < newest || (found != 0 && found >= newest)
-        /* Weaker by 1: follows_nobody_named (somebody_leads):
+        :: GENERATION(me) < newest || (found != 0 && found >= newest) ||
+           (settled >= newest && young[me])
+        /* Weaker by 1: waits_for_the_settled (one_of_equals_leads):
+           settled >= newest */
+        /* Weaker by 2: follows_nobody_named (somebody_leads):
         :: GENERATION(me) < newest || his != 0 */
         :: else -> take_the_lead()
         fi);
     d_step {
-        newest = 0; found = 0; his = 0; t = 0;
+        newest = 0; settled = 0; found = 0; his = 0; t = 0;
         live = false; leads = false
     }
 }
@@ -116,7 +121,7 @@ inline wm_leader_resign() {
 
 proctype worker(byte me)
 {
-    byte my, seen, g, j, t, his, newest, found, asks;
+    byte my, seen, g, j, t, his, newest, settled, found, asks;
     bool live, leads;
 
     {
@@ -148,7 +153,7 @@ proctype worker(byte me)
     };
     d_step {
         my = 0; asks = 0; seen = 0; g = 0; j = 0; t = 0; his = 0;
-        newest = 0; found = 0;
+        newest = 0; settled = 0; found = 0;
         live = false; leads = false
     }
 end: skip
@@ -180,12 +185,12 @@ end:
 #ifdef ONLOOKER
 active proctype wm_leader_inspect()
 {
-    byte seen, g, j, his, newest, found;
+    byte seen, g, j, his, newest, settled, found;
 
     his = who;
     look(0);
     look(1);
-    d_step { his = 0; newest = 0; found = 0 }
+    d_step { his = 0; newest = 0; settled = 0; found = 0 }
 }
 #endif
 
@@ -197,11 +202,22 @@ end:
     od
 }
 
+active proctype clock()
+{
+end:
+    do
+    :: young[1] -> young[1] = false
+    :: young[2] -> young[2] = false
+    od
+}
+
 init
 {
     atomic {
         alive[1] = true;
         alive[2] = true;
+        young[1] = true;
+        young[2] = true;
         run worker(1);
         run worker(2)
     }
@@ -209,7 +225,9 @@ init
 
 /* While there are live workers, the leader is one of them, and of the newest
  * generation that has any. */
-ltl somebody_leads {
-    [] <> ((!LIVES_AT(0) && !LIVES_AT(1)) ||
-           (GOOD_AT(0) && !NEWER_AT(1, 0)) || (GOOD_AT(1) && !NEWER_AT(0, 1)))
-}
+#define IS_LED \
+    ((!LIVES_AT(0) && !LIVES_AT(1)) || (GOOD_AT(0) && !NEWER_AT(1, 0)) || \
+     (GOOD_AT(1) && !NEWER_AT(0, 1)))
+
+ltl somebody_leads { [] <> IS_LED }
+ltl one_of_equals_leads { [] <> IS_LED }

@@ -64,6 +64,19 @@ NODE_TEST(a_dead_leader_is_followed_once_it_is_found)
     assert_leads(b, 2);
 }
 
+NODE_TEST(a_newborn_leaves_the_lead_to_those_that_have_lived_for_an_interval)
+{
+    struct process *b;
+
+    new_worker(generation);
+    b = new_worker(generation);
+    record(0)->joined_at -= 5000;
+    record(1)->joined_at += 5000;
+    assert_led_by(b, 0, 0);
+    record(1)->joined_at -= 10000; /* and not for ever */
+    assert_leads(b, 1);
+}
+
 NODE_TEST(a_replacement_in_the_same_slot_does_not_inherit)
 {
     struct process *a = new_only_worker(), *b;
