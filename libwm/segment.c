@@ -9,6 +9,7 @@
 #include "segment.h"
 
 #include "header_fields.h"
+#include "process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,17 +24,10 @@
 
 #define ATTEMPTS 16
 
-static uint64_t pid_namespace(void)
-{
-    struct stat st;
-
-    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
-}
-
 bool wm_segment_is_of_namespace(const struct wm_segment *segment)
 {
     struct wm_segment_header h;
-    uint64_t own = pid_namespace();
+    uint64_t own = wm_self_namespace();
 
     memcpy(&h, segment->constants, WM_CONSTANTS);
     /* Safeguard: other_pid_namespaces_are_refused */
@@ -112,7 +106,7 @@ static void fill_header(struct wm_segment *segment, const char *instance,
     h->generations = segment->geometry.generations;
     h->log_entries = segment->geometry.log_entries;
     h->mode = mode;
-    h->pid_namespace = pid_namespace();
+    h->pid_namespace = wm_self_namespace();
     h->created = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
     memcpy(h->instance, instance, strlen(instance) + 1);
     header_set_magic(h, WM_MAGIC);
