@@ -7,6 +7,7 @@
 
 #include "status.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -129,7 +130,8 @@ void screen::draw(const std::string &frame)
         size.ws_col = 80;
     }
     for (unsigned row = 1; row < size.ws_row && at < frame.size(); row++) {
-        const auto end = frame.find('\n', at);
+        // The last line may lack its end, which is then the frame's.
+        const auto end = std::min(frame.find('\n', at), frame.size());
         out += clear_line + cut(frame.substr(at, end - at), size.ws_col) +
                plain + "\n";
         at = end + 1;

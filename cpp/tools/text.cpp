@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// Columns are padded before they are painted: a colour has no width.
+// Columns are padded before they are painted: a colour has no width. A colour
+// ends with its line, which a screen may cut or leave out.
 
 #include "text.hpp"
 
@@ -68,19 +69,18 @@ std::string worker_row(const worker &w, const palette &p)
                                   {age(w.age_ms), 9},
                                   {age(w.beat_age_ms), 9},
                                   {number(w.facts.stalls), 8},
-                                  {marks(w), 0}}) +
-                             "\n";
+                                  {marks(w), 0}});
 
     if (w.gone) {
-        return p.bad(line);
+        return p.bad(line) + "\n";
     }
     switch (w.facts.state) {
     case WM_LIVE:
-        return p.good(line);
+        return p.good(line) + "\n";
     case WM_DRAINING:
-        return p.faint(line);
+        return p.faint(line) + "\n";
     default:
-        return p.warning(line);
+        return p.warning(line) + "\n";
     }
 }
 
