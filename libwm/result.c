@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The version, a sentence for each result, the message for a NULL handle. */
+/* The version, a sentence for each result, a name for each enumerator, the
+ * message for a NULL handle. The names are promised: wmctl --json prints them,
+ * and scripts compare them. */
 
 #include "sized.h"
 #include "wm.h"
@@ -111,6 +113,112 @@ const char *wm_strerror(int error)
     default:
         return error >= 0 ? condition(error) : "system error";
     }
+}
+
+static const char *const states[] = {
+    [WM_FREE] = "free",       [WM_CLAIMED] = "claimed",
+    [WM_JOINING] = "joining", [WM_LIVE] = "live",
+    [WM_STALLED] = "stalled", [WM_DRAINING] = "draining",
+    [WM_CRASHED] = "crashed",
+};
+
+static const char *const generation_states[] = {
+    [WM_GENERATION_NONE] = "none",     [WM_GENERATION_CLAIMED] = "claimed",
+    [WM_GENERATION_BEGUN] = "begun",   [WM_GENERATION_ACTIVE] = "active",
+    [WM_GENERATION_EXITED] = "exited", [WM_GENERATION_ABORTED] = "aborted",
+};
+
+static const char *const roles[] = {
+    [WM_ROLE_WORKER] = "worker",
+    [WM_ROLE_HELPER] = "helper",
+};
+
+static const char *const reasons[] = {
+    [WM_REASON_NONE] = "none",       [WM_REASON_START] = "start",
+    [WM_REASON_RELOAD] = "reload",   [WM_REASON_UPGRADE] = "upgrade",
+    [WM_REASON_RESPAWN] = "respawn", [WM_REASON_ROLLBACK] = "rollback",
+    [WM_REASON_STOP] = "stop",       [WM_REASON_CRASH] = "crash",
+};
+
+static const char *const events[] = {
+    [WM_EVENT_MASTER_EXIT] = "master-exit",
+    [WM_EVENT_CRASHED] = "crashed",
+    [WM_EVENT_STALLED] = "stalled",
+    [WM_EVENT_WORKER_START] = "worker-start",
+    [WM_EVENT_RECOVERED] = "recovered",
+    [WM_EVENT_WORKER_EXIT] = "worker-exit",
+    [WM_EVENT_DRAINED] = "drained",
+};
+
+static const char *const log_kinds[] = {
+    [WM_LOG_GENERATION_BEGUN] = "generation-begun",
+    [WM_LOG_GENERATION_ACTIVE] = "generation-active",
+    [WM_LOG_GENERATION_ABORTED] = "generation-aborted",
+    [WM_LOG_GENERATION_EXITED] = "generation-exited",
+    [WM_LOG_WORKER_JOINED] = "worker-joined",
+    [WM_LOG_WORKER_LIVE] = "worker-live",
+    [WM_LOG_WORKER_STALLED] = "worker-stalled",
+    [WM_LOG_WORKER_RECOVERED] = "worker-recovered",
+    [WM_LOG_WORKER_DRAINING] = "worker-draining",
+    [WM_LOG_WORKER_LEFT] = "worker-left",
+    [WM_LOG_WORKER_CRASHED] = "worker-crashed",
+    [WM_LOG_LEADER] = "leader",
+    [WM_LOG_LEADER_LOST] = "leader-lost",
+    [WM_LOG_LOCK_RECOVERED] = "lock-recovered",
+    [WM_LOG_WORKER_FORGOTTEN] = "worker-forgotten",
+};
+
+/* From WM_PURPOSE_MASTER_START on: what is below is a program's own. */
+static const char *const purposes[] = {
+    [WM_PURPOSE_MASTER_START - WM_PURPOSE_MASTER_START] = "master-start",
+    [WM_PURPOSE_WORKER_START - WM_PURPOSE_MASTER_START] = "worker-start",
+    [WM_PURPOSE_WORKER_EXIT - WM_PURPOSE_MASTER_START] = "worker-exit",
+    [WM_PURPOSE_EVENTS - WM_PURPOSE_MASTER_START] = "events",
+    [WM_PURPOSE_OWN_EVENTS - WM_PURPOSE_MASTER_START] = "own-events",
+};
+
+/* A segment may hold any number: a newer library's, or a broken process's. An
+ * enum that begins with 1 has no name for 0. */
+static const char *name_of(const char *const *names, size_t count, uint32_t n)
+{
+    return n < count && names[n] != NULL ? names[n] : "?";
+}
+
+#define NAME_OF(names, n) name_of(names, sizeof(names) / sizeof(names[0]), n)
+
+const char *wm_state_name(uint32_t state)
+{
+    return NAME_OF(states, state);
+}
+
+const char *wm_generation_state_name(uint32_t state)
+{
+    return NAME_OF(generation_states, state);
+}
+
+const char *wm_role_name(uint32_t role)
+{
+    return NAME_OF(roles, role);
+}
+
+const char *wm_reason_name(uint32_t reason)
+{
+    return NAME_OF(reasons, reason);
+}
+
+const char *wm_event_name(uint32_t kind)
+{
+    return NAME_OF(events, kind);
+}
+
+const char *wm_log_name(uint32_t kind)
+{
+    return NAME_OF(log_kinds, kind);
+}
+
+const char *wm_purpose_name(uint32_t purpose)
+{
+    return NAME_OF(purposes, purpose - WM_PURPOSE_MASTER_START);
 }
 
 #ifndef NDEBUG

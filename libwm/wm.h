@@ -48,7 +48,8 @@
  *   a value           wm_version, wm_now, wm_epoch, wm_worker_slot,
  *                     wm_worker_generation, wm_worker_spell
  *
- * wm_strerror() has a sentence for each error and condition. Times are
+ * wm_strerror() has a sentence for each error and condition, and functions like
+ * wm_state_name() have a name for each number of an enum. Times are
  * milliseconds of CLOCK_MONOTONIC unless a name says otherwise.
  *
  * Three errors are the same everywhere, and only wm_node_open() names two of
@@ -91,12 +92,14 @@
  * Threads. Any thread may at any time call a function that takes a `const
  * struct wm_node *`, and, once the worker has joined, one that takes a `const
  * struct wm_worker *`. The same holds for wm_beat(), wm_beat_at(),
- * wm_lock_hold_note(), wm_now(), wm_version() and wm_strerror(). The other
- * functions change the handle: for each node, one thread at a time may call
- * them. No function may be called after the release that ends the handle.
+ * wm_lock_hold_note(), wm_now(), wm_version(), wm_strerror() and the functions
+ * whose names end in _name. The other functions change the handle: for each
+ * node, one thread at a time may call them. No function may be called after the
+ * release that ends the handle.
  *
- * Signals. wm_beat(), wm_beat_at(), wm_now(), wm_worker_has_record() and
- * wm_strerror() are async-signal-safe, the rest are not.
+ * Signals. wm_beat(), wm_beat_at(), wm_now(), wm_worker_has_record(),
+ * wm_strerror() and the functions whose names end in _name are
+ * async-signal-safe, the rest are not.
  *
  * Progress classes named below: *wait-free* (a bounded number of steps,
  * whatever others do), *lock-free* (some caller always finishes), *blocking*.
@@ -195,6 +198,32 @@ uint32_t wm_version(void);
 /* A sentence for a result of this library. The string is constant.
  * error: a result that a function returned, negative or positive. Wait-free. */
 const char *wm_strerror(int error);
+
+/* The name of a number, in words that tools and logs may print: the enumerator
+ * without its prefix, in small letters, with hyphens. A name does not change.
+ * The string is constant. "?" stands for a number that this library does not
+ * know.
+ * state: enum wm_state. Wait-free. */
+const char *wm_state_name(uint32_t state);
+
+/* As wm_state_name(). state: enum wm_generation_state. Wait-free. */
+const char *wm_generation_state_name(uint32_t state);
+
+/* As wm_state_name(). role: enum wm_role. Wait-free. */
+const char *wm_role_name(uint32_t role);
+
+/* As wm_state_name(). reason: enum wm_reason. Wait-free. */
+const char *wm_reason_name(uint32_t reason);
+
+/* As wm_state_name(). kind: enum wm_event_kind. Wait-free. */
+const char *wm_event_name(uint32_t kind);
+
+/* As wm_state_name(). kind: enum wm_log_kind. Wait-free. */
+const char *wm_log_name(uint32_t kind);
+
+/* As wm_state_name(). purpose: enum wm_purpose; the name of any other number is
+ * known only to the program that gave it. Wait-free. */
+const char *wm_purpose_name(uint32_t purpose);
 
 /* ------------------------------------------------------------------ node */
 
@@ -735,10 +764,20 @@ int wm_wake(const struct wm_node *node);
  * holder's lock passes on; a living one's never does. It is not needed for any
  * change of state, and a heartbeat never touches it. */
 
+/* The purposes of the lock that have names: those of the nginx module. Any
+ * program may use them. Numbers of a program's own are smaller. */
+enum wm_purpose {
+    WM_PURPOSE_MASTER_START = 0x10001, /* a master's start callback */
+    WM_PURPOSE_WORKER_START,           /* a worker's */
+    WM_PURPOSE_WORKER_EXIT,            /* a worker's exit, with all events */
+    WM_PURPOSE_EVENTS,                 /* events that are owed of others */
+    WM_PURPOSE_OWN_EVENTS              /* between a worker's start and exit */
+};
+
 /* The way in which to wait for the lock. */
 struct wm_lock_options {
     uint32_t size;    /* sizeof(struct wm_lock_options) */
-    uint32_t purpose; /* the caller's own number, for wm_lock_inspect */
+    uint32_t purpose; /* enum wm_purpose, or a number of the caller's own */
     uint32_t hold_ms; /* give up when one holder has it for longer; 0: never */
     uint32_t wait_ms; /* give up after waiting for so long; 0: never */
 };
@@ -753,7 +792,7 @@ int wm_lock_acquire(struct wm_node *node,
                     const struct wm_lock_options *options);
 
 /* Tries once to take the lock.
- * purpose: the caller's own number, for wm_lock_inspect. queue: non-zero
+ * purpose: as in struct wm_lock_options. queue: non-zero
  * announces that the caller will try again within 50 ms, and keeps sleepers
  * from overtaking it.
  * Returns 0; WM_RECOVERED; -EBUSY: another process has it, or is next;

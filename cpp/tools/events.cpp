@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// wmctl events: the event log, and with -f also later entries.
+// wmctl events: the event log, those entries of it that the user wants, and
+// with -f also later ones.
 
 #include "commands.hpp"
 
 #include "json.hpp"
 #include "text.hpp"
+#include "words.hpp"
 
 #include <chrono>
+#include <deque>
 #include <optional>
 #include <thread>
 
@@ -29,51 +32,95 @@ constexpr milliseconds patience{2000};      // with all writers together
 class reader
 {
 public:
-    reader(wm::node_ref node, bool as_json) : node_(node), json_(as_json) {}
+    // last: how many entries the first read returns at most.
+    reader(wm::node_ref node, const options &o,
+           std::optional<std::uint64_t> last)
+        : node_(node), o_(o), last_(last)
+    {
+    }
 
     // Returns all entries that there are now. If some wait behind one that is
     // being written, they come the next time. With `patient` it waits for them,
     // which takes a second at most, unless more and more are being written.
     std::string read(bool patient)
     {
-        std::string text;
-
         for (auto looks = patience / between_reads;;) {
             const wm::log_page page = node_.log(since_, room);
 
-            text += written(page);
+            add(page);
             if (page.entries.size() == room) {
                 continue;
             }
             if (!patient || page.settled) {
-                return text;
+                return taken();
             }
             if (looks-- == 0) {
-                return text +
-                       (json_ ? json::log_unsettled() : text::log_unsettled());
+                return taken() + (o_.json ? json::log_unsettled()
+                                          : text::log_unsettled());
             }
             std::this_thread::sleep_for(between_reads);
         }
     }
 
 private:
-    std::string written(const wm::log_page &page) const
+    // The user wants it.
+    bool wanted(const wm_log_entry &e) const
+    {
+        const bool of_worker =
+            !o_.worker || e.pid == *o_.worker ||
+            (e.kind == WM_LOG_LOCK_RECOVERED &&
+             e.value == static_cast<std::uint64_t>(*o_.worker));
+
+        return of_worker && e.time >= o_.since.value_or(0) &&
+               (o_.kind.empty() || is_of(e.kind, o_.kind)) &&
+               e.generation == o_.generation.value_or(e.generation);
+    }
+
+    // The line of missed entries belongs to the entry behind it, with which it
+    // is left out. Those before the time that was asked for are not missed.
+    void add(const wm::log_page &page)
+    {
+        const bool late = page.entries.empty() ||
+                          page.entries.back().time >= o_.since.value_or(0);
+        std::string before;
+
+        if (page.missed != 0 && late) {
+            before =
+                o_.json ? json::missed(page.missed) : text::missed(page.missed);
+        }
+        for (const wm_log_entry &e : page.entries) {
+            if (wanted(e)) {
+                lines_.push_back(before + (o_.json ? json::event(e)
+                                                   : text::event(e, o_.utc)));
+                before.clear();
+            }
+            if (last_ && lines_.size() > *last_) {
+                lines_.pop_front();
+            }
+        }
+        rest_ += before;
+    }
+
+    std::string taken()
     {
         std::string text;
 
-        if (page.missed != 0) {
-            text =
-                json_ ? json::missed(page.missed) : text::missed(page.missed);
+        for (const std::string &line : lines_) {
+            text += line;
         }
-        for (const wm_log_entry &e : page.entries) {
-            text += json_ ? json::event(e) : text::event(e);
-        }
+        text += rest_;
+        lines_.clear();
+        rest_.clear();
+        last_.reset(); // what comes later is all told
         return text;
     }
 
     wm::node_ref node_;
-    bool json_;
+    const options &o_;
+    std::optional<std::uint64_t> last_;
     std::uint64_t since_ = 0;
+    std::deque<std::string> lines_; // of an entry each
+    std::string rest_;              // behind the last of them
 };
 
 void tell_life(const options &o, const segment &s)
@@ -108,8 +155,8 @@ status events(const options &o)
     if (!o.json) {
         put(text::event_heading(palette::of(o)));
     }
-    while (true) {
-        reader log(node->node, o.json);
+    for (auto last = o.last;; last.reset()) {
+        reader log(node->node, o, last);
 
         put(log.read(!o.follow));
         if (!o.follow) {

@@ -11,7 +11,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <set>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,26 +72,27 @@ std::string owner(const options &o, const segment &s)
                                    : "; run wmctl as that user or as root)");
 }
 
-std::string names(const std::vector<segment> &all)
+// Names to choose from: at most so many, each once.
+constexpr std::size_t names_shown = 12;
+
+std::string names(const std::vector<segment> &all,
+                  std::string segment::*name = &segment::instance)
 {
+    std::set<std::string> different;
     std::string text;
+    std::size_t shown = 0;
 
     for (const segment &s : all) {
-        text += (text.empty() ? "" : ", ") + clean(s.file);
+        different.insert(clean(s.*name));
+    }
+    for (const std::string &n : different) {
+        if (shown++ == names_shown) {
+            return text + " and " +
+                   std::to_string(different.size() - names_shown) + " more";
+        }
+        text += (text.empty() ? "" : ", ") + n;
     }
     return text;
-}
-
-failure nothing(const options &o, bool live)
-{
-    const std::string what =
-        o.node.empty() ? "no live node" : "no node " + clean(o.node);
-
-    return {status::no_node,
-            what + (live && !o.node.empty() ? " that lives" : "") + " in " +
-                clean(o.directory) +
-                "; wmctl list --directory DIR shows what "
-                "is there"};
 }
 
 failure refusal(const options &o, const segment &s, int error)
@@ -97,9 +100,17 @@ failure refusal(const options &o, const segment &s, int error)
     return {status_of(error), clean(s.file) + ": " + cause(o, s, error)};
 }
 
+// Those of one instance differ by their files alone.
 failure several(const std::vector<segment> &all)
 {
-    return {status::usage, "which node? name one of " + names(all)};
+    const bool alike =
+        std::all_of(all.begin(), all.end(), [&](const segment &s) {
+            return s.instance == all.front().instance;
+        });
+
+    return {status::usage,
+            "which node? name one of " +
+                names(all, alike ? &segment::file : &segment::instance)};
 }
 
 template <typename Condition>
@@ -127,40 +138,15 @@ bool may_live(const segment &s)
     return s.error != 0 && (why == status::denied || why == status::failed);
 }
 
-// The segments that the user may mean: live ones; else, if the user named one,
-// dead ones; else those that may be live. live: no dead ones.
-std::vector<segment> candidates(const options &o, bool live)
-{
-    const std::vector<segment> all = segments(o);
-    std::vector<segment> found =
-        those(all, [](const segment &s) { return s.live; });
-
-    if (found.empty()) {
-        found = o.node.empty() || live ? those(all, may_live) : all;
-    }
-    if (found.empty()) {
-        throw nothing(o, live);
-    }
-    // Anybody may make and lock a file of that name, which is no node then.
-    const auto whole =
-        those(found, [&](const segment &s) { return opens(o, s); });
-    return whole.empty() ? found : whole;
-}
-
-} // namespace
-
-std::vector<segment> segments(const options &o)
+// All segments in the directory, by name.
+std::vector<segment> everything(const options &o)
 {
     std::vector<segment> found;
     std::error_code ec;
 
     for (const wm::node_entry &e :
          wm::node::list(nullptr, o.directory.c_str(), ec)) {
-        const std::string instance = instance_of(e.name);
-
-        if (o.node.empty() || o.node == e.name || o.node == instance) {
-            found.push_back({e.name, instance, e.live, e.error.value()});
-        }
+        found.push_back({e.name, instance_of(e.name), e.live, e.error.value()});
     }
     if (ec) {
         throw failure(status_of(ec.value()), clean(o.directory) + ": " +
@@ -171,6 +157,110 @@ std::vector<segment> segments(const options &o)
         found.begin(), found.end(),
         [](const segment &a, const segment &b) { return a.file < b.file; });
     return found;
+}
+
+// Whether a process is or was a worker or a master of the node. A segment that
+// cannot be read names nobody.
+bool has(const options &o, const segment &s, std::int32_t pid)
+{
+    std::error_code ec;
+    const wm::node node =
+        wm::node::open(s.file.c_str(), o.directory.c_str(), ec);
+
+    if (ec) {
+        return false;
+    }
+    const wm::snapshot seen = node.snapshot(ec);
+    const auto generations = node.generations(ec);
+    return std::any_of(seen.workers.begin(), seen.workers.end(),
+                       [&](const auto &w) { return w.pid == pid; }) ||
+           std::any_of(generations.begin(), generations.end(),
+                       [&](const auto &g) { return g.master == pid; });
+}
+
+// Returns 0 if the text is no pid.
+std::int32_t pid_of(const std::string &text)
+{
+    const char *const end = text.data() + text.size();
+    std::int32_t pid = 0;
+    const auto [rest, error] = std::from_chars(text.data(), end, pid);
+
+    return error == std::errc() && rest == end && pid > 0 ? pid : 0;
+}
+
+// Those of `all` that `o.node` means. What is called so comes first: a node may
+// be called 1234.
+std::vector<segment> meant(const options &o, const std::vector<segment> &all,
+                           by how)
+{
+    if (o.node.empty()) {
+        return all;
+    }
+    std::vector<segment> found = those(all, [&](const segment &s) {
+        return o.node == s.file || o.node == s.instance;
+    });
+    const std::int32_t pid = how == by::name ? 0 : pid_of(o.node);
+    if (found.empty() && pid != 0) {
+        found = those(all, [&](const segment &s) { return has(o, s, pid); });
+    }
+    if (found.empty() && how == by::beginning) {
+        found = those(all, [&](const segment &s) {
+            return s.instance.starts_with(o.node);
+        });
+    }
+    return found;
+}
+
+// Why none of `all` is meant. live: dead ones did not count.
+failure nothing(const options &o, const std::vector<segment> &all, bool live)
+{
+    std::string text =
+        o.node.empty() ? "no live node" : "no node " + clean(o.node);
+
+    text += live && !o.node.empty() ? " that lives in " : " in ";
+    text += clean(o.directory);
+    if (!all.empty()) {
+        text +=
+            (o.node.empty() ? "; dead or unreadable are: " : "; there are: ") +
+            names(all);
+    }
+    if (pid_of(o.node) != 0 && !those(all, may_live).empty()) {
+        text += "; some cannot be read, and may have that pid";
+    }
+    return {status::no_node,
+            text + "; see wmctl list --directory " + clean(o.directory)};
+}
+
+// The segments that the user may mean: live ones; else, if the user named one,
+// dead ones; else those that may be live. live: no dead ones.
+std::vector<segment> candidates(const options &o, bool live, by how)
+{
+    const std::vector<segment> all = everything(o), named = meant(o, all, how);
+    std::vector<segment> found =
+        those(named, [](const segment &s) { return s.live; });
+
+    if (found.empty()) {
+        found = o.node.empty() || live ? those(named, may_live) : named;
+    }
+    if (found.empty()) {
+        throw nothing(o, all, live);
+    }
+    // Anybody may make and lock a file of that name, which is no node then.
+    const auto whole =
+        those(found, [&](const segment &s) { return opens(o, s); });
+    return whole.empty() ? found : whole;
+}
+
+} // namespace
+
+std::vector<segment> segments(const options &o, by how)
+{
+    return meant(o, everything(o), how);
+}
+
+failure nothing(const options &o)
+{
+    return nothing(o, everything(o), false);
 }
 
 std::string cause(const options &o, const segment &s, int error)
@@ -199,7 +289,7 @@ wm::node open(const options &o, const segment &s)
 
 opened find(const options &o)
 {
-    const std::vector<segment> found = candidates(o, false);
+    const std::vector<segment> found = candidates(o, false, by::beginning);
 
     if (found.size() > 1) {
         throw several(found);
@@ -207,7 +297,7 @@ opened find(const options &o)
     return {found.front(), open(o, found.front())};
 }
 
-search::search(const options &o, const segment &last) : o_(o)
+search::search(const options &o, const segment &last) : o_(o), how_(by::name)
 {
     o_.node = last.instance;
 }
@@ -217,7 +307,7 @@ std::vector<opened> search::all()
     std::vector<opened> lives;
 
     try {
-        const std::vector<segment> found = candidates(o_, true);
+        const std::vector<segment> found = candidates(o_, true, how_);
 
         for (const segment &s : found) {
             if (s.instance != found.front().instance) {
@@ -241,7 +331,7 @@ std::optional<opened> search::one()
     std::vector<opened> lives = all();
 
     if (lives.size() > 1) {
-        throw several(candidates(o_, true));
+        throw several(candidates(o_, true, how_));
     }
     return lives.empty() ? std::nullopt
                          : std::optional(std::move(lives.front()));
@@ -266,7 +356,7 @@ bool is_live(const options &o, const segment &s)
     options one = o;
 
     one.node = s.file;
-    const std::vector<segment> found = segments(one);
+    const std::vector<segment> found = segments(one, by::name);
     if (found.empty() || found.front().error == ENOENT) {
         return false;
     }

@@ -32,8 +32,22 @@ struct opened {
     wm::node node;
 };
 
+// What `o.node` may be: the name of an instance or file; also the pid of a
+// master or worker; also the beginning of an instance's name. A script that
+// waits for `shop` must not take `shop-admin` while that is the only one, and
+// nothing must be unlinked that is called otherwise: so only a look takes a
+// beginning.
+enum class by {
+    name,
+    pid,
+    beginning
+};
+
 // All segments in the directory, by name; those of `o.node` if it is given.
-std::vector<segment> segments(const options &o);
+std::vector<segment> segments(const options &o, by how);
+
+// Why there is no such node: it says which ones there are.
+failure nothing(const options &o);
 
 // Finds and opens the segment that the user means.
 opened find(const options &o);
@@ -43,7 +57,7 @@ class search
 {
 public:
     // For the node that the user means; or for the next life after `last`.
-    explicit search(const options &o) : o_(o) {}
+    explicit search(const options &o) : o_(o), how_(by::pid) {}
     search(const options &o, const segment &last);
 
     // The node's lives: two if one has begun and the last one still drains. If
@@ -59,6 +73,7 @@ private:
     bool may_pass(status s);
 
     options o_;
+    by how_;
     std::optional<failure> why_;
     std::optional<std::chrono::steady_clock::time_point> denied_; // since when
 };

@@ -102,12 +102,11 @@ void tell(const options &o, const std::vector<json::disposal> &all)
 status gc(const options &o)
 {
     std::vector<json::disposal> all;
-    for (const segment &s : segments(o)) {
+    for (const segment &s : segments(o, by::pid)) {
         all.push_back(dispose(o, s));
     }
     if (all.empty() && !o.node.empty()) {
-        throw failure(status::no_node,
-                      "no node " + clean(o.node) + " in " + clean(o.directory));
+        throw nothing(o);
     }
     tell(o, all);
     const auto refused = std::count_if(all.begin(), all.end(), is_refused);

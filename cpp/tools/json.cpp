@@ -42,7 +42,7 @@ object worker_object(const worker &w)
 {
     return {{"pid", w.facts.pid},
             {"slot", w.facts.slot},
-            {"state", state_word(w.facts.state)},
+            {"state", w.state()},
             {"gone", w.gone},
             {"role", role_word(w.facts.role)},
             {"join", w.facts.join},
@@ -79,9 +79,11 @@ object lock_object(const model &m)
     if (m.lock.pid == 0) {
         return nullptr;
     }
+    const auto purpose = purpose_word(m.lock.purpose);
     return {{"pid", m.lock.pid},
             {"generation", or_null(m.lock.generation)},
             {"purpose", m.lock.purpose},
+            {"purpose_name", purpose ? object(*purpose) : object()},
             {"held_ms", m.lock.held_ms},
             {"gone", m.lock_orphaned}};
 }

@@ -30,11 +30,11 @@ json::listed examine(const options &o, const segment &s)
 std::string as_text(const options &o, const std::vector<json::listed> &all)
 {
     const palette p = palette::of(o);
-    std::string text = text::list_heading(p);
+    std::string text = text::list_heading(p, o.files);
 
     for (const json::listed &l : all) {
-        text += l.seen ? text::list_row(*l.seen, p)
-                       : text::list_row(l.of, *l.why, p);
+        text += l.seen ? text::list_row(*l.seen, p, o.files)
+                       : text::list_row(l.of, *l.why, p, o.files);
     }
     return text;
 }
@@ -46,7 +46,7 @@ status list(const options &o)
 {
     std::vector<json::listed> all;
 
-    for (const segment &s : segments(o)) {
+    for (const segment &s : segments(o, by::name)) {
         json::listed l = examine(o, s);
 
         // the file went away after the directory was read

@@ -6,10 +6,12 @@
 
 #include "commands.hpp"
 #include "screen.hpp"
+#include "times.hpp"
 #include "words.hpp"
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -37,8 +39,9 @@ Exit status:
   6  of another ABI of libwm, or of another pid namespace
   7  the system failed: memory, descriptors, output
 
-NODE is the name of an instance or of a file in the directory. Without it, the
-only live node is meant.
+NODE is the name of an instance or of a file in the directory, or the pid of a
+master or worker; for show, watch and events also the beginning of an instance's
+name. Without it, the only live node is meant.
 )";
 
 std::string not_empty(const std::string &text)
@@ -55,7 +58,7 @@ std::string name_of_node(const std::string &text)
 
 void add_node(CLI::App *app, options &o)
 {
-    app->add_option("NODE", o.node, "Instance or file name")
+    app->add_option("NODE", o.node, "Instance, file name or pid")
         ->type_name("")
         ->check(name_of_node);
 }
@@ -121,6 +124,64 @@ void add_all(CLI::App *app, options &o)
     add_node(app, o);
 }
 
+std::string kind(const std::string &text)
+{
+    const auto all = wmctl::kind_words();
+    const auto of = [&](const std::string &word) {
+        return word == text || word.starts_with(text + "-");
+    };
+
+    if (std::any_of(all.begin(), all.end(), of)) {
+        return "";
+    }
+    const std::string near = wmctl::nearest(text, all);
+    return "\"" + text + "\" is no event" +
+           (near.empty() ? "; man wmctl lists them" : ", but " + near + " is");
+}
+
+void add_events(CLI::App *app, options &o)
+{
+    app->add_flag("-f,--follow", o.follow,
+                  "And what comes, also in its next lives");
+    app->add_option("-n,--lines", "The last so many")
+        ->type_name("COUNT")
+        ->check(number(o.last, std::uint64_t{0},
+                       std::numeric_limits<std::uint64_t>::max()));
+    app->add_option("--since",
+                    "Not older than 90s, 1h30m, 09:30, 2031-05-17T09:30")
+        ->type_name("WHEN")
+        ->check([&o](const std::string &text) {
+            o.since = wmctl::moment_of(text);
+            return o.since ? "" : "\"" + text + "\" is no time and no duration";
+        });
+    app->add_option("--event", o.kind, "Of this kind, or its first word")
+        ->type_name("KIND")
+        ->check(kind);
+    app->add_option("--worker", "With this pid")
+        ->type_name("PID")
+        ->check(number(o.worker, 1, std::numeric_limits<std::int32_t>::max()));
+    app->add_option("--generation", "Of this generation")
+        ->type_name("G")
+        ->check(generation_number(o.generation, 1));
+    app->add_flag("--utc", o.utc, "Times in UTC, not in local time");
+    add_node(app, o);
+}
+
+// They may stand on either side of a command, whose help has them, too.
+void add_common(CLI::App *app, options &o)
+{
+    constexpr const char *group = "Options of every command";
+
+    app->add_flag("--json", o.json, "JSON, one document a line")->group(group);
+    app->add_option("--directory", o.directory, "Where segments lie")
+        ->type_name("DIR")
+        ->capture_default_str()
+        ->check(not_empty)
+        ->group(group);
+    app->add_flag("--no-color", o.no_color, "No colours, also on a terminal")
+        ->group(group);
+}
+
 // The command that was chosen.
 command describe(CLI::App &app, options &o, command &chosen)
 {
@@ -128,6 +189,7 @@ command describe(CLI::App &app, options &o, command &chosen)
         auto *const sub = app.add_subcommand(name, what)->group("Commands");
 
         sub->callback([&chosen, run] { chosen = run; });
+        add_common(sub, o);
         return sub;
     };
 
@@ -135,22 +197,15 @@ command describe(CLI::App &app, options &o, command &chosen)
     app.fallthrough();
     app.footer(exit_codes);
     app.get_formatter()->label("SUBCOMMAND", "COMMAND");
-    app.add_flag("--json", o.json, "JSON, one document a line");
-    app.add_option("--directory", o.directory, "Where segments lie")
-        ->type_name("DIR")
-        ->capture_default_str()
-        ->check(not_empty);
-    app.add_flag("--no-color", o.no_color, "No colours, also on a terminal");
+    add_common(&app, o);
     app.set_version_flag("--version", std::string("wmctl ") + WMCTL_VERSION);
 
-    add("list", "Lists nodes, live and post-mortem", wmctl::list);
+    add("list", "Lists nodes, live and post-mortem", wmctl::list)
+        ->add_flag("-l,--long", o.files, "And their files");
     add_all(add("show", "Shows generations and workers", wmctl::show), o);
     add_all(add("watch", "Shows them live, until interrupted", wmctl::watch),
             o);
-    auto *const events = add("events", "Prints the event log", wmctl::events);
-    events->add_flag("-f,--follow", o.follow,
-                     "And what comes, also in its next lives");
-    add_node(events, o);
+    add_events(add("events", "Prints the event log", wmctl::events), o);
     add_wait(add("wait", "Waits until workers are ready", wmctl::wait), o);
     auto *const gc =
         add("gc", "Unlinks segments without a living process", wmctl::gc);
@@ -165,19 +220,67 @@ int say(status s, const std::string &what)
     return static_cast<int>(s);
 }
 
-// CLI11 would call a command a subcommand.
+// CLI11 knows options by their names, and commands are options of a kind.
+std::vector<std::string> option_names(const CLI::App &app)
+{
+    std::vector<std::string> names;
+
+    for (const CLI::Option *o : app.get_options()) {
+        for (const std::string &name : o->get_lnames()) {
+            names.push_back("--" + name);
+        }
+    }
+    return names;
+}
+
+std::vector<std::string> command_names(const CLI::App &app)
+{
+    std::vector<std::string> names;
+
+    for (const CLI::App *sub : app.get_subcommands(nullptr)) {
+        names.push_back(sub->get_name());
+    }
+    return names;
+}
+
+std::string is_none(const std::string &word, const char *what,
+                    const std::vector<std::string> &known)
+{
+    const std::string near = wmctl::nearest(word, known);
+
+    return word + " is no " + what +
+           (near.empty() ? "" : ", but " + near + " is");
+}
+
+// What is wrong, and which help says what is right. CLI11 would call a command
+// a subcommand.
 std::string complaint(const CLI::App &app, const CLI::ParseError &e)
 {
-    const bool no_command =
-        app.get_subcommands().empty() &&
-        e.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
-    const auto others = app.remaining();
+    const auto commands = app.get_subcommands();
+    const CLI::App &asked = commands.empty() ? app : *commands.front();
+    const auto unknown = app.remaining(true);
+    const std::string see = std::string("; see wmctl ") +
+                            (commands.empty() ? "" : asked.get_name() + " ") +
+                            "--help";
+    const auto code = static_cast<CLI::ExitCodes>(e.get_exit_code());
 
-    if (no_command && !others.empty() && !others.front().starts_with('-')) {
-        return others.front() + " is no command; wmctl --help lists them";
+    if (!unknown.empty() &&
+        (commands.empty() || code == CLI::ExitCodes::ExtrasError ||
+         code == CLI::ExitCodes::RequiredError)) {
+        const std::string &first = unknown.front();
+
+        if (first.starts_with('-')) {
+            return is_none(first, "option", option_names(asked)) + see;
+        }
+        return commands.empty()
+                   ? is_none(first, "command", command_names(app)) +
+                         "; wmctl --help lists them"
+                   : first + " is one argument too many" + see;
     }
-    return (no_command ? "name a command" : e.what()) +
-           std::string("; see wmctl --help");
+    return (commands.empty() && code == CLI::ExitCodes::RequiredError
+                ? "name a command"
+                : e.what()) +
+           see;
 }
 
 int run(int argc, char **argv)

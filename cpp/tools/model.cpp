@@ -7,6 +7,8 @@
 
 #include "model.hpp"
 
+#include "words.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <map>
@@ -127,6 +129,11 @@ void sort_into(model &m, std::map<std::uint64_t, generation> &all)
 }
 
 } // namespace
+
+const char *worker::state() const
+{
+    return gone && facts.state != WM_CRASHED ? "gone" : state_word(facts.state);
+}
 
 const generation *model::find(std::uint64_t id) const
 {

@@ -23,6 +23,9 @@ struct worker {
     bool has_lock = false;
     std::uint64_t age_ms = 0;
     std::uint64_t beat_age_ms = 0;
+
+    // "gone" if the record does not know yet that the process has ended.
+    const char *state() const;
 };
 
 // The number of workers in each state. A worker that is gone counts only as

@@ -18,12 +18,20 @@ struct options {
     bool json = false;
     bool no_color = false;
 
-    std::string node;     // an instance or a file name; "": the only live one
+    std::string node;     // a name, pid or beginning; "": the only live one
     bool all = false;     // show, watch: generations without workers, too
-    bool follow = false;  // events
+    bool files = false;   // list
     bool dry_run = false; // gc
 
-    // wait
+    // events
+    bool follow = false;
+    bool utc = false;
+    std::optional<std::uint64_t> last;  // so many, of those that there are
+    std::optional<std::uint64_t> since; // ms since 1970
+    std::string kind;                   // or its first word; "": any
+    std::optional<std::int32_t> worker; // its pid
+
+    // wait; generation: events, too
     std::uint32_t ready = 0;
     double timeout = 30; // seconds
     std::optional<std::uint64_t> generation;

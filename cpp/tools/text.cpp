@@ -6,6 +6,7 @@
 
 #include "text.hpp"
 
+#include "times.hpp"
 #include "words.hpp"
 
 #include <vector>
@@ -54,17 +55,11 @@ std::string marks(const worker &w)
     return text.empty() ? "-" : text;
 }
 
-const char *shown_state(const worker &w)
-{
-    return w.gone && w.facts.state != WM_CRASHED ? "gone"
-                                                 : state_word(w.facts.state);
-}
-
 std::string worker_row(const worker &w, const palette &p)
 {
     const std::string line = row({{pid(w.facts.pid), 10},
                                   {number(w.facts.slot), 7},
-                                  {shown_state(w), 10},
+                                  {w.state(), 10},
                                   {role_word(w.facts.role), 8},
                                   {age(w.age_ms), 9},
                                   {age(w.beat_age_ms), 9},
@@ -108,7 +103,8 @@ std::string lock_line(const model &m, const palette &p)
     if (h.generation != 0) {
         line += " of generation " + number(h.generation);
     }
-    line += " for " + age(h.held_ms) + ", purpose " + number(h.purpose);
+    line += " for " + age(h.held_ms) + ", purpose " +
+            purpose_word(h.purpose).value_or(number(h.purpose));
     return m.lock_orphaned ? p.bad(line + ", which is gone") + "\n"
                            : line + "\n";
 }
@@ -124,10 +120,21 @@ std::string leader_line(const model &m)
            number(l.generation) + ", term " + number(l.term) + "\n";
 }
 
-std::string generation_line(const generation &g, const palette &p)
+// One that the current generation has followed is old. What came to nothing, or
+// is newer, is not.
+const char *rank(const generation &g, std::uint64_t current)
+{
+    return g.current ? "# generation "
+           : g.facts.id < current && g.facts.state != WM_GENERATION_ABORTED
+               ? "# old generation "
+               : "# other generation ";
+}
+
+std::string generation_line(const model &m, const generation &g,
+                            const palette &p)
 {
     const wm_generation_info &f = g.facts;
-    std::string line = g.current ? "# generation " : "# old generation ";
+    std::string line = rank(g, m.current);
 
     line += number(f.id) + ": " + generation_state_word(f.state);
     if (f.state != WM_GENERATION_NONE) {
@@ -156,15 +163,31 @@ const char *life_word(bool live)
     return live ? "live" : "post-mortem";
 }
 
+// The whole row has 80 columns, unless a name or the file needs more.
 std::string list_cells(const segment &s, const char *state,
-                       const std::vector<std::string> &numbers)
+                       const std::vector<std::string> &numbers, bool file)
 {
+    constexpr std::size_t widths[] = {8, 5, 5, 6, 6, 6, 5};
     std::vector<cell> cells = {{clean(s.instance), 28}, {state, 12}};
 
-    for (const std::string &n : numbers) {
-        cells.push_back({n, 9});
+    for (std::size_t i = 0; i < numbers.size(); i++) {
+        cells.push_back({numbers[i], widths[i]});
     }
-    cells.push_back({clean(s.file), 0});
+    if (file) {
+        cells.push_back({clean(s.file), 0});
+    }
+    return row(cells);
+}
+
+// 80 columns, also with pids of seven digits.
+std::string event_cells(const std::vector<std::string> &words)
+{
+    constexpr std::size_t widths[] = {29, 19, 5, 8, 5, 0};
+    std::vector<cell> cells;
+
+    for (std::size_t i = 0; i < words.size(); i++) {
+        cells.push_back({words[i], widths[i]});
+    }
     return row(cells);
 }
 
@@ -181,7 +204,7 @@ std::string node(const model &m, const palette &p, bool all)
         if (!all && !matters(g)) {
             continue;
         }
-        text += generation_line(g, p);
+        text += generation_line(m, g, p);
         for (const worker &w : g.workers) {
             text += worker_row(w, p);
         }
@@ -189,49 +212,48 @@ std::string node(const model &m, const palette &p, bool all)
     return text;
 }
 
-std::string list_heading(const palette &p)
+std::string list_heading(const palette &p, bool file)
 {
     const segment heading = {"FILE", "#INSTANCE", false};
 
-    return p.strong(list_cells(heading, "STATE",
-                               {"CURRENT", "JOINING", "LIVE", "STALLED",
-                                "DRAINING", "CRASHED", "GONE"})) +
+    return p.strong(list_cells(
+               heading, "STATE",
+               {"CURRENT", "JOIN", "LIVE", "STALL", "DRAIN", "CRASH", "GONE"},
+               file)) +
            "\n";
 }
 
-std::string list_row(const model &m, const palette &p)
+std::string list_row(const model &m, const palette &p, bool file)
 {
     const tally &t = m.count;
     const std::string line =
         list_cells(m.of, life_word(m.of.live),
                    {m.current == 0 ? "-" : number(m.current), number(t.joining),
                     number(t.live), number(t.stalled), number(t.draining),
-                    number(t.crashed), number(t.gone)});
+                    number(t.crashed), number(t.gone)},
+                   file);
 
     return (m.of.live ? line : p.warning(line)) + "\n" +
            (m.settled ? "" : unsettled(m.of.file));
 }
 
-std::string list_row(const segment &s, const failure &why, const palette &p)
+std::string list_row(const segment &s, const failure &why, const palette &p,
+                     bool file)
 {
     const char *state = why.why() == status::denied    ? "denied"
                         : why.why() == status::damaged ? "damaged"
                         : why.why() == status::foreign ? "foreign"
                                                        : "unreadable";
 
-    return p.bad(list_cells(s, state, {"-", "-", "-", "-", "-", "-", "-"})) +
+    return p.bad(list_cells(s, state, {"-", "-", "-", "-", "-", "-", "-"},
+                            file)) +
            "\n";
 }
 
 std::string event_heading(const palette &p)
 {
-    return p.strong(row({{"#TIME", 26},
-                         {"NUMBER", 8},
-                         {"EVENT", 20},
-                         {"GENERATION", 12},
-                         {"PID", 10},
-                         {"SLOT", 7},
-                         {"VALUE", 0}})) +
+    return p.strong(
+               event_cells({"#TIME", "EVENT", "GEN", "PID", "SLOT", "VALUE"})) +
            "\n";
 }
 
@@ -241,15 +263,12 @@ std::string life(const segment &s)
            ": " + clean(s.file) + "\n";
 }
 
-std::string event(const wm_log_entry &e)
+std::string event(const wm_log_entry &e, bool utc)
 {
-    return row({{moment(e.time), 26},
-                {number(e.number), 8},
-                {kind_word(e.kind), 20},
-                {number(e.generation), 12},
-                {pid(e.pid), 10},
-                {e.slot == WM_NO_SLOT ? "-" : number(e.slot), 7},
-                {number(e.value), 0}}) +
+    return event_cells({moment(e.time, utc), kind_word(e.kind),
+                        number(e.generation), pid(e.pid),
+                        e.slot == WM_NO_SLOT ? "-" : number(e.slot),
+                        value_word(e.kind) + ("=" + number(e.value))}) +
            "\n";
 }
 

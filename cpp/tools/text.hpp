@@ -2,8 +2,7 @@
 // Copyright The libwm authors
 
 // The output for people. Lines that begin with # are headings and facts of the
-// node. The others are rows of columns, which do not change from version to
-// version.
+// node. The others are rows of columns, which fit into a terminal of 80.
 
 #ifndef WMCTL_TEXT_HPP
 #define WMCTL_TEXT_HPP
@@ -18,13 +17,15 @@ namespace wmctl::text
 
 std::string node(const model &m, const palette &p, bool all);
 
-std::string list_heading(const palette &p);
-std::string list_row(const model &m, const palette &p);
-std::string list_row(const segment &s, const failure &why, const palette &p);
+// file: with a column for the file's name.
+std::string list_heading(const palette &p, bool file);
+std::string list_row(const model &m, const palette &p, bool file);
+std::string list_row(const segment &s, const failure &why, const palette &p,
+                     bool file);
 
 std::string event_heading(const palette &p);
 std::string life(const segment &s); // the life has begun, or has ended
-std::string event(const wm_log_entry &e);
+std::string event(const wm_log_entry &e, bool utc);
 std::string missed(std::uint64_t number);
 
 // The line below an answer that may never have been true.

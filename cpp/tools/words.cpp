@@ -1,124 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The libwm authors
 
-// A number that this library does not name (a newer one may) is "?". So is a
-// number that no look meets: a free record, or a reason that no generation has.
+// The library's names, but for what only wmctl says.
 
 #include "words.hpp"
 
 #include <wm/facts.hpp>
 
-#include <array>
-#include <cstdio>
-#include <ctime>
+#include <algorithm>
+#include <cctype>
 #include <pwd.h>
 
 namespace wmctl
 {
 
-namespace
-{
-
-template <std::size_t N>
-const char *word(const std::array<const char *, N> &words, std::uint32_t number)
-{
-    return number < N ? words[number] : "?";
-}
-
-constexpr std::array states = {"?",       "?",        "joining", "live",
-                               "stalled", "draining", "crashed"};
-constexpr std::array generation_states = {"forgotten", "claimed", "begun",
-                                          "active",    "exited",  "aborted"};
-constexpr std::array roles = {"worker", "helper"};
-constexpr std::array reasons = {"none", "start", "reload", "upgrade"};
-constexpr std::array kinds = {
-    "?",
-    "generation-begun",
-    "generation-active",
-    "generation-aborted",
-    "generation-exited",
-    "worker-joined",
-    "worker-live",
-    "worker-stalled",
-    "worker-recovered",
-    "worker-draining",
-    "worker-left",
-    "worker-crashed",
-    "leader",
-    "leader-lost",
-    "lock-recovered",
-    "worker-forgotten",
-};
-
-static_assert(states.size() == WM_CRASHED + 1 &&
-              generation_states.size() == WM_GENERATION_ABORTED + 1 &&
-              roles.size() == WM_ROLE_HELPER + 1 &&
-              reasons.size() == WM_REASON_UPGRADE + 1 &&
-              kinds.size() == WM_LOG_WORKER_FORGOTTEN + 1);
-
-std::string print(const char *format, unsigned long long a,
-                  unsigned long long b)
-{
-    char text[64];
-
-    std::snprintf(text, sizeof(text), format, a, b);
-    return text;
-}
-
-} // namespace
-
 const char *state_word(std::uint32_t state)
 {
-    return word(states, state);
+    return wm::state_name(state);
 }
 
+// No generation is in the state "none": it stands for one that is known by its
+// workers alone.
 const char *generation_state_word(std::uint32_t state)
 {
-    return word(generation_states, state);
+    return state == WM_GENERATION_NONE ? "forgotten"
+                                       : wm::generation_state_name(state);
 }
 
 const char *role_word(std::uint32_t role)
 {
-    return word(roles, role);
+    return wm::role_name(role);
 }
 
 const char *reason_word(std::uint32_t reason)
 {
-    return word(reasons, reason);
+    return wm::reason_name(reason);
 }
 
 const char *kind_word(std::uint32_t kind)
 {
-    return word(kinds, kind);
+    return wm::log_name(kind);
 }
 
-std::string age(std::uint64_t ms)
+const char *value_word(std::uint32_t kind)
 {
-    const std::uint64_t s = ms / 1000, m = s / 60, h = m / 60;
+    const std::string name = wm::log_name(kind);
 
-    if (s < 10) {
-        return print("%llu.%llus", s, ms / 100 % 10);
-    }
-    if (m == 0) {
-        return std::to_string(s) + "s";
-    }
-    if (h == 0) {
-        return print("%llum%02llus", m, s % 60);
-    }
-    return h < 24 ? print("%lluh%02llum", h, m % 60)
-                  : print("%llud%02lluh", h / 24, h % 24);
+    return name.starts_with("worker-")       ? "join"
+           : name.starts_with("generation-") ? "spell"
+           : name.starts_with("leader")      ? "term"
+           : name.starts_with("lock-")       ? "holder"
+                                             : "value";
 }
 
-std::string moment(std::uint64_t ms)
+bool is_of(std::uint32_t kind, const std::string &name)
 {
-    const auto seconds = static_cast<std::time_t>(ms / 1000);
-    std::tm tm{};
-    char text[32] = "?";
+    const std::string whole = wm::log_name(kind);
 
-    if (gmtime_r(&seconds, &tm) != nullptr) {
-        std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    return whole == name || whole.starts_with(name + "-");
+}
+
+std::vector<std::string> kind_words()
+{
+    std::vector<std::string> words;
+
+    for (std::uint32_t k = WM_LOG_GENERATION_BEGUN;
+         wm::log_name(k) != std::string("?"); k++) {
+        words.emplace_back(wm::log_name(k));
     }
-    return text + print(".%03lluZ", ms % 1000, 0);
+    return words;
+}
+
+std::optional<std::string> purpose_word(std::uint32_t purpose)
+{
+    const std::string name = wm::purpose_name(purpose);
+
+    return name == "?" ? std::nullopt : std::optional(name);
 }
 
 std::string user_name(uid_t uid)
@@ -126,6 +83,58 @@ std::string user_name(uid_t uid)
     const struct passwd *user = getpwuid(uid);
 
     return user != nullptr ? user->pw_name : "user " + std::to_string(uid);
+}
+
+namespace
+{
+
+// Letters to put in, leave out, change, or swap with their neighbours.
+std::size_t distance(const std::string &a, const std::string &b)
+{
+    std::vector<std::vector<std::size_t>> d(
+        a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+
+    for (std::size_t i = 0; i <= a.size(); i++) {
+        for (std::size_t j = 0; j <= b.size(); j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = i + j;
+                continue;
+            }
+            d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1,
+                                d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
+                a[i - 2] == b[j - 1]) {
+                d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+            }
+        }
+    }
+    return d[a.size()][b.size()];
+}
+
+} // namespace
+
+std::string nearest(const std::string &word,
+                    const std::vector<std::string> &known)
+{
+    constexpr std::size_t longest = 40;          // a word of ours is shorter
+    std::size_t least = word.size() < 6 ? 2 : 3; // or it is another word
+    std::string lower = word, best;
+
+    if (word.size() > longest) {
+        return "";
+    }
+    for (char &c : lower) {
+        c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    for (const std::string &k : known) {
+        const std::size_t d = distance(lower, k);
+
+        if (d < least) {
+            least = d;
+            best = k;
+        }
+    }
+    return best;
 }
 
 std::string clean(const std::string &name)

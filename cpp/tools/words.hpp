@@ -7,8 +7,10 @@
 #define WMCTL_WORDS_HPP
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <sys/types.h>
+#include <vector>
 
 namespace wmctl
 {
@@ -19,13 +21,22 @@ const char *role_word(std::uint32_t role);              // enum wm_role
 const char *reason_word(std::uint32_t reason);          // enum wm_reason
 const char *kind_word(std::uint32_t kind);              // enum wm_log_kind
 
-// A duration: 0.4s, 59s, 2m07s, 5h02m, 3d04h.
-std::string age(std::uint64_t ms);
+// What the value of an entry is: join, spell, term, holder.
+const char *value_word(std::uint32_t kind);
 
-// A moment of CLOCK_REALTIME, in UTC: 2031-05-17T09:30:00.123Z.
-std::string moment(std::uint64_t ms);
+// Whether an entry's kind is called so, or begins with that word.
+bool is_of(std::uint32_t kind, const std::string &name);
+std::vector<std::string> kind_words(); // of all kinds
+
+// Nothing if the purpose is a program's own.
+std::optional<std::string> purpose_word(std::uint32_t purpose);
 
 std::string user_name(uid_t uid);
+
+// The known word that a user may have meant by this one: it differs by a letter
+// or two. "" if none does.
+std::string nearest(const std::string &word,
+                    const std::vector<std::string> &known);
 
 // A name that is safe to show: a stranger's file name moves no cursor.
 std::string clean(const std::string &name);

@@ -49,6 +49,48 @@ inline wm_event_kind kind(const wm_event &event) noexcept
     return static_cast<wm_event_kind>(event.kind);
 }
 
+/// The name of a wm_state, "?" for an unknown one. Maps wm_state_name().
+inline const char *state_name(std::uint32_t state) noexcept
+{
+    return wm_state_name(state);
+}
+
+/// The name of a wm_generation_state. Maps wm_generation_state_name().
+inline const char *generation_state_name(std::uint32_t state) noexcept
+{
+    return wm_generation_state_name(state);
+}
+
+/// The name of a wm_role. Maps wm_role_name().
+inline const char *role_name(std::uint32_t role) noexcept
+{
+    return wm_role_name(role);
+}
+
+/// The name of a wm_reason. Maps wm_reason_name().
+inline const char *reason_name(std::uint32_t reason) noexcept
+{
+    return wm_reason_name(reason);
+}
+
+/// The name of a wm_event_kind. Maps wm_event_name().
+inline const char *event_name(std::uint32_t kind) noexcept
+{
+    return wm_event_name(kind);
+}
+
+/// The name of a wm_log_kind. Maps wm_log_name().
+inline const char *log_name(std::uint32_t kind) noexcept
+{
+    return wm_log_name(kind);
+}
+
+/// The name of a wm_purpose, "?" for a program's own. Maps wm_purpose_name().
+inline const char *purpose_name(std::uint32_t purpose) noexcept
+{
+    return wm_purpose_name(purpose);
+}
+
 /// The slot of the worker that an entry tells of, or nothing if it tells of no
 /// worker.
 inline std::optional<std::uint32_t> slot(const wm_log_entry &entry) noexcept

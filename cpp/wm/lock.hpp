@@ -22,7 +22,7 @@ namespace wm
 
 /// The way to wait for the lock: wm_lock_options with its defaults.
 struct lock_options {
-    std::uint32_t purpose = 0;         ///< the caller's own number
+    std::uint32_t purpose = 0; ///< a wm_purpose, or the caller's own number
     std::chrono::milliseconds hold{0}; ///< give up on one holder; 0: never
     std::chrono::milliseconds wait{0}; ///< give up in all; 0: never
 };

@@ -11,16 +11,11 @@ import subprocess
 
 import pytest
 
-from conf import BUILD, ROOT
+from conf import BUILD, ROOT, source
 
 HEADERS = ("libwm/wm.h", "libwm/monitor/wm_monitor.h")
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
           "-Werror"]
-
-
-def source(*names):
-    with open(os.path.join(ROOT, *names), encoding="utf-8") as f:
-        return f.read()
 
 
 def names(pattern):

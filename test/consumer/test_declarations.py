@@ -3,6 +3,7 @@
 """The Lua module's numbers and declarations are those of the C headers; the
 references, built from the sources, name all that is public."""
 
+import errno
 import glob
 import os
 import re
@@ -48,10 +49,10 @@ def constants_of_lua(stage):
     return found
 
 
-def printed_by_c(stage, expressions):
+def printed_by_c(stage, expressions, as_="lld", cast="(long long)", before=""):
     """What a C program says that each of these is."""
-    return stage.run_c(INCLUDES + "int main(void) {\n" + "".join(
-        f'printf("%lld\\n", (long long)({x}));\n' for x in expressions
+    return stage.run_c(INCLUDES + before + "int main(void) {\n" + "".join(
+        f'printf("%{as_}\\n", {cast}({x}));\n' for x in expressions
     ) + "}\n").split()
 
 
@@ -73,18 +74,29 @@ def test_each_constant_is_the_headers(stage, lua, group, prefix):
     assert set(members) <= set(lua["wm"])
 
 
-@pytest.mark.parametrize("group, prefix", [
-    ("STATES", "WM_"), ("GENERATION_STATES", "WM_GENERATION_"),
-    ("ROLES", "WM_ROLE_"), ("REASONS", "WM_REASON_"), ("EVENTS", "WM_EVENT_"),
-    ("LOG_KINDS", "WM_LOG_")])
-def test_each_name_is_the_headers_in_small_letters(stage, lua, group, prefix):
+@pytest.mark.parametrize("group, prefix, function", [
+    ("STATES", "WM_", "wm_state_name"),
+    ("GENERATION_STATES", "WM_GENERATION_", "wm_generation_state_name"),
+    ("ROLES", "WM_ROLE_", "wm_role_name"),
+    ("REASONS", "WM_REASON_", "wm_reason_name"),
+    ("EVENTS", "WM_EVENT_", "wm_event_name"),
+    ("LOG_KINDS", "WM_LOG_", "wm_log_name"),
+    ("PURPOSES", "WM_PURPOSE_", "wm_purpose_name")])
+def test_each_name_is_the_headers_in_small_letters(stage, lua, group, prefix,
+                                                   function):
+    """Lua's has underscores, C's has hyphens. No other number has a name."""
     numbers = sorted(lua[group], key=int)
     members = [prefix + lua[group][x].upper() for x in numbers]
     assert members in enums()
     assert printed_by_c(stage, members) == numbers
+    others = int(numbers[0]) - 1, int(numbers[-1]) + 1, 2**32 - 1, 2**31
+    named = [lua[group][x].replace("_", "-") for x in numbers]
+    assert printed_by_c(stage, (f"{function}({x})" for x in (
+        *members, *(x % 2**32 for x in others))), "s", "") == (
+            named + ["?"] * len(others))
 
 
-LIMITS = INCLUDES + """
+LIMITS = """
 static int attach(uint32_t capacity, uint32_t entries, int length)
 {
     char name[256] = "";
@@ -94,25 +106,18 @@ static int attach(uint32_t capacity, uint32_t entries, int length)
     struct wm_node *node;
     return wm_node_attach(&options, &node);
 }
-int main(void)
-{
-    return attach(CAPACITY, 1, 1) != 0 ||
-           attach(CAPACITY + 1, 1, 1) != -EINVAL ||
-           attach(1, LOG_ENTRIES, 1) != 0 ||
-           attach(1, LOG_ENTRIES + 1, 1) != -EINVAL ||
-           attach(1, 1, NAME_LENGTH) != 0 ||
-           attach(1, 1, NAME_LENGTH + 1) != -EINVAL;
-}
 """
 
 
 def test_each_limit_is_the_largest_that_the_library_takes(stage, lua):
     limits = lua["limits"]
-    stage.run_c(LIMITS, *(f"-D{x}={y}" for x, y in limits.items()))
+    c, e, n = (int(limits[x]) for x in ("CAPACITY", "LOG_ENTRIES",
+                                        "NAME_LENGTH"))
+    assert printed_by_c(stage, [f"attach{x}" for x in (
+        (c, 1, 1), (1, e, 1), (1, 1, n), (c + 1, 1, 1), (1, e + 1, 1),
+        (1, 1, n + 1))], before=LIMITS) == ["0"] * 3 + [f"-{errno.EINVAL}"] * 3
     assert f"and {limits['MORE_GENERATIONS']} more are" in source("libwm/wm.h")
 
-
-# --- declarations -------------------------------------------------------------
 
 def cdefs():
     return re.search(r"ffi\.cdef \[\[(.*?)\]\]",
@@ -146,8 +151,6 @@ def test_the_lua_declarations_have_the_headers_functions():
     said = functions(cdefs())
     assert said and said.items() <= functions(source("libwm/wm.h")).items()
 
-
-# --- references ---------------------------------------------------------------
 
 def text_of(element):
     return "".join(element.itertext()).strip() if element is not None else ""

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 import conf
-from conf import MODULE
+from conf import MODULE, source
 from nginx import Nginx, running
 from nginx_fixtures import prefix
 from proc import wait
@@ -22,11 +22,6 @@ SYSTEM = {      # where Debian and `meson install` put the files
     "LUA_PATH": f"{ROOT}/lua/?.lua;{conf.DEB}/usr/share/lua/5.1/?.lua;;",
     "LUA_CPATH": f"{conf.BUILD}/libwm/?.so;;",
 }
-
-
-def document(*name):
-    with open(os.path.join(ROOT, *name), encoding="utf-8") as f:
-        return f.read()
 
 
 # --- the README ---------------------------------------------------------------
@@ -67,12 +62,12 @@ def lead(request, text, env):
 def test_the_readmes_configuration(request, own_paths):
     """As it is, and with both lines that it names for files that the loader
     does not find."""
-    readme, env = document("README.md"), SYSTEM
-    text = block(readme, "load_module")
+    readme = source("README.md")
+    text, env = block(readme, "load_module"), SYSTEM
     if own_paths:
-        lines = re.findall(r'lua_package_\w+ +".*";', readme)
-        assert len(lines) == 2
-        paths = "\n".join(lines).replace("/opt/libwm/build-release", conf.BUILD)
+        paths = "\n".join(re.findall(r'lua_package_\w+ +".*";', readme))
+        assert paths.count("\n") == 1
+        paths = paths.replace("/opt/libwm/build-release", conf.BUILD)
         paths = paths.replace("/opt/libwm", ROOT)
         text = text.replace("http {", "http {\n" + paths, 1)
         env = {"LUA_PATH": f"{conf.DEB}/usr/share/lua/5.1/?.lua;;"}
@@ -81,7 +76,7 @@ def test_the_readmes_configuration(request, own_paths):
 
 def test_the_readmes_drop_in(request):
     """Its lines, with functions for the names that they mention."""
-    text = block(document("README.md"), "init_by_lua_block")
+    text = block(source("README.md"), "init_by_lua_block")
     verbs = {"on_master_start": "begins", "on_master_exit": "ends",
              "on_start": None, "on_exit": None}
     for name, verb in verbs.items():
@@ -102,7 +97,7 @@ def test_the_readmes_drop_in(request):
 def examples():
     """Its Lua blocks, by the heading or recipe above them."""
     blocks, title = [], None
-    text = document("lua/README.md")
+    text = source("lua/README.md")
     for part in re.split(r"(```lua\n.*?```)", text, flags=re.S):
         if part.startswith("```lua"):
             blocks.append((title, part[7:-3]))
@@ -145,16 +140,16 @@ def test_an_example_of_the_reference(make, title, code):
 
 
 def test_every_function_has_a_section_and_an_example():
-    text = document("lua/README.md")
-    source = document(LUA_FOLDER, "manager.lua")
-    names = set(re.findall(r"function _M\.(\w+)", source))
-    names |= set(re.findall(r"= view\.(\w+)", source))
+    text = source("lua/README.md")
+    module = source(LUA_FOLDER, "manager.lua")
+    names = set(re.findall(r"function _M\.(\w+)", module))
+    names |= set(re.findall(r"= view\.(\w+)", module))
     assert len(names) == 9
     with_example = {t for t, _ in examples()}
     for name in names:
         assert f"\n## {name}\n\n**syntax:**" in text
         assert name in with_example
-    defaults = re.search(r"local defaults = {(.*?)\n}", document(
+    defaults = re.search(r"local defaults = {(.*?)\n}", source(
         LUA_FOLDER, "manager/options.lua"), re.S)
     for name in re.findall(r"^ +(\w+) =", defaults[1], re.M):
         assert f"`{name}`" in text
@@ -163,14 +158,14 @@ def test_every_function_has_a_section_and_an_example():
 def required(name):
     """The files of the module that one requires."""
     place = LUA_FOLDER + ("" if name == "manager.lua" else "/manager")
-    code = re.sub(r"--.*", "", document(place, name))
+    code = re.sub(r"--.*", "", source(place, name))
     return {f"{x or 'manager'}.lua" for x in re.findall(
         r"""["']resty\.worker\.manager(?:\.(\w+))?["']""", code)}
 
 
 def test_no_file_of_the_module_requires_one_beside_or_above_it():
     """In the order that the reference tells, which names each file once."""
-    section = document("lua/README.md").split("## Order of the files")[1]
+    section = source("lua/README.md").split("## Order of the files")[1]
     layers = [line.split(", ") for line in re.findall(
         r"^    (\w+\.lua(?:, \w+\.lua)*)", section, re.M)]
     named = [x for layer in layers for x in layer]
@@ -199,11 +194,11 @@ def test_debians_nginx_is_the_one_that_was_looked_at():
 
 def test_each_test_that_the_security_page_names_is_run():
     """In the last column of its tables."""
-    rows = re.findall(r"^\| .*\| (.*) \|$", document("libwm/security.md"), re.M)
+    rows = re.findall(r"^\| .*\| (.*) \|$", source("libwm/security.md"), re.M)
     names = {x for row in rows for x in re.findall(r"`([^`]+)`", row)}
     assert len(names) > 60
-    tests = "".join(map(document, (*glob.glob(f"{ROOT}/test/*/*.c"),
-                                   *glob.glob(f"{ROOT}/test/*/test_*.py"))))
+    tests = "".join(map(source, (*glob.glob(f"{ROOT}/test/*/*.c"),
+                                 *glob.glob(f"{ROOT}/test/*/test_*.py"))))
     for name in names:
         if "/" in name:
             assert os.path.exists(os.path.join(ROOT, name)), name

@@ -112,6 +112,12 @@ HOLD = """
         }"""
 
 
+def source(*names):
+    """The text of a file of the project."""
+    with open(os.path.join(ROOT, *names), encoding="utf-8") as f:
+        return f.read()
+
+
 def own(name):
     """An instance name that no other run of the tests has."""
     return f"{name}-{os.getpid()}"

@@ -4,7 +4,7 @@
 // Prints how wmctl writes these ages: no node has exactly the age that a test
 // wants.
 
-#include "../../cpp/tools/words.hpp"
+#include "../../cpp/tools/times.hpp"
 
 #include <iostream>
 #include <string>

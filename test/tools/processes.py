@@ -6,8 +6,9 @@ when it is told."""
 import ctypes
 import multiprocessing
 import os
+import struct
 import traceback
-from ctypes import byref, sizeof
+from ctypes import byref
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 
@@ -17,14 +18,6 @@ U32, U64, POINTER = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
 
 # enum wm_condition
 WM_RECOVERED, WM_CLOSED = 0x40000001, 0x40000003
-
-
-class NodeOptions(ctypes.Structure):
-    """struct wm_node_options"""
-    _fields_ = [("size", U32), ("flags", U32),
-                ("instance", ctypes.c_char_p), ("directory", ctypes.c_char_p),
-                ("capacity", U32), ("mode", U32), ("log_entries", U32),
-                ("reserved", U32)]
 
 
 CALLS = {
@@ -52,10 +45,12 @@ class Inside:
         return lambda number=0: getattr(self.lib, function)(
             getattr(self, subject), U64(number))
 
-    def attach(self, instance, directory, **more):
-        options = NodeOptions(sizeof(NodeOptions), 0, instance.encode(),
-                              directory.encode(), **more)
-        return self.lib.wm_node_attach(byref(options), byref(self.node))
+    def attach(self, instance, directory, capacity=0, mode=0, log_entries=0):
+        names = [ctypes.c_char_p(x.encode()) for x in (instance, directory)]
+        options = struct.pack(              # struct wm_node_options
+            "IIPPIIII", 40, 0, *(ctypes.cast(x, POINTER).value for x in names),
+            capacity, mode, log_entries, 0)
+        return self.lib.wm_node_attach(options, byref(self.node))
 
     def begin(self):
         number = U64()

@@ -12,9 +12,8 @@ import pytest
 import proc
 import segment
 from processes import WM_CLOSED, WM_RECOVERED
-from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, USAGE
+from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, ONCE, USAGE
 
-ONCE = ("--timeout", "0")
 LIFE = ["generation-begun", "worker-joined", "generation-active",
         "worker-live", "worker-draining", "generation-exited", "worker-left"]
 
@@ -43,11 +42,15 @@ def test_all_events_are_told_in_their_order(place, master):
     (joined,) = [x for x in events if x["event"] == "worker-joined"]
     assert (joined["pid"], joined["slot"]) == (worker.pid, 0)
     assert (events[0]["pid"], events[0]["slot"]) == (master.pid, None)
-    _, *rows = place.text("events").splitlines()
+    place.env["TZ"] = "XYZ-5:30"
+    for utc, end in ([], "+0530"), (["--utc"], "Z"):
+        _, *rows = place.text("events", *utc).splitlines()
+        assert {x.split()[0][23:] for x in rows} == {end}
     for row, x in zip(rows, events, strict=True):
-        moment = datetime.fromisoformat(row.split()[0])     # of UTC
+        moment = datetime.fromisoformat(row.split()[0])
         assert round(moment.timestamp() * 1000) == x["time_ms"]
-        assert row.split()[2] == x["event"]
+        assert row.split()[1] == x["event"]
+        assert row.endswith(f"={x['value']}")
 
 
 def test_an_events_value_is_what_its_kind_says(place, master):
@@ -62,6 +65,37 @@ def test_an_events_value_is_what_its_kind_says(place, master):
     assert seen["worker-joined", heir.pid] == (g, 1, 2)
     assert seen["leader", killed.pid] == (g, 0, 1)
     assert seen["lock-recovered", heir.pid][2] == killed.pid
+    values = dict(x.split()[1::4] for x in place.text("events").splitlines())
+    assert {x.split("=")[0] for x in values.values()} == {
+        "VALUE", "spell", "join", "term", "holder"}
+    assert values["lock-recovered"] == f"holder={killed.pid}"
+
+
+def test_only_the_events_that_are_asked_for_are_told(place, master):
+    first, _ = [live_a_life(master) for _ in range(2)]
+    every = place.lines("events")
+
+    def those(name, *values):
+        return [x for x in every if x[name] in values]
+    at = place.text("events", "--since", "1h30m").splitlines()[6].split()[0]
+    late = range(every[5]["time_ms"], every[-1]["time_ms"] + 1)
+    for args, wanted in {
+            "-n 0": [], "-n 3": every[-3:], "--since 0.0s": [],
+            f"--since {at}": those("time_ms", *late),
+            f"--since {at[:10].replace('-', '/')}": every,
+            "--generation 2": those("generation", 2),
+            f"--worker {first.pid}": those("pid", first.pid),
+            "--event worker-left": those("event", "worker-left"),
+            "--event worker": those("event", *(
+                x for x in LIFE if x.startswith("worker-"))),
+            "--event leader -n 1": []}.items():
+        assert place.lines("events", *args.split()) == wanted, args
+    follow = place.begin("--json", "events", "-f", "-n", "1")
+    assert follow.documents(1) == every[-1:]
+    live_a_life(master)
+    follow.documents(1 + len(LIFE))
+    follow.signal("TERM")
+    follow.end()
 
 
 def test_a_long_log_is_written_whole_when_the_output_takes_it(place, master):
@@ -81,6 +115,7 @@ def test_overwritten_entries_are_counted(place):
     first, *rest = place.lines("events")
     assert first == {"missed": len(LIFE) - 4} and len(rest) == 4
     assert "# 3 entries are overwritten, or" in place.text("events")
+    assert place.lines("events", "-n", "2") == rest[-2:]
 
 
 def test_an_entry_that_is_not_finished_hides_none_behind_it(place, master):
@@ -181,18 +216,6 @@ def test_enough_live_workers_are_ready_at_once(place, master):
         assert (answer["ready"], answer["live"]) == (False, 2)
     assert place.text("wait", "--ready", "2", *ONCE) == (
         "2 of 2 workers are live in generation 1\n")
-
-
-def test_only_live_workers_count(place, master):
-    g = master.begin()
-    joining, draining, killed, helper = [master.fork() for _ in range(4)]
-    assert joining.join(g) == 0
-    assert helper.live(g, role=1) == 0
-    for worker in (draining, killed):
-        assert worker.live(g) == 0
-    assert draining.drain() == 0
-    killed.kill()
-    assert ready(place, 1, status=NOT_READY)["live"] == 0
 
 
 def test_the_current_generation_is_meant_unless_one_is_named(place, master):

@@ -12,7 +12,7 @@ import pytest
 import segment
 from processes import WM_CLOSED
 from proc import gone, wait
-from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, USAGE, Command
+from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, ONCE, USAGE
 
 
 @pytest.fixture
@@ -84,6 +84,7 @@ def test_each_state_has_its_word(place, master):
     assert {p for p, w in workers(shown).items() if w["role"] == "helper"} == {
         helper.pid}
     assert shown["generations"][0]["crashes"] == 1
+    assert place.json("wait", "--ready", "1", *ONCE)["live"] == 1
     text = place.text("show")
     assert "crashes 1" in text
     assert {int(r[0]): r[2] for r in rows(text)} == expected
@@ -98,12 +99,13 @@ def test_a_killed_worker_is_gone_before_anybody_has_swept(place, master):
         act()
         shown = place.json("show")
         seen = workers(shown)[worker.pid]
-        assert (seen["state"], seen["gone"]) == ("live", True)
+        assert (seen["state"], seen["gone"]) == ("gone", True)
         assert (shown["count"]["live"], shown["count"]["gone"]) == (0, 1)
+        place.json("wait", "--ready", "1", *ONCE, status=NOT_READY)
         assert rows(place.text("show"))[0][2] == "gone"
 
 
-def test_a_worker_of_a_forgotten_generation_is_shown(place):
+def test_a_worker_of_a_forgotten_generation_or_unknown_role_is_shown(place):
     """Its generation's record was used anew since it was read."""
     name = place.write(place.dead(), segment.RECORDS + 8, 99)
     (forgotten,) = [g for g in place.json("show", name)["generations"]
@@ -111,15 +113,11 @@ def test_a_worker_of_a_forgotten_generation_is_shown(place):
     assert (forgotten["id"], forgotten["state"], forgotten["reason"],
             forgotten["master"], forgotten["current"]) == (
         99, "forgotten", "none", None, False)
-    assert "# old generation 99: forgotten\n" in place.text("show", name)
-
-
-def test_a_number_without_a_word_is_a_question_mark(place):
-    """A newer library may give it one."""
+    assert "# other generation 99: forgotten\n" in place.text("show", name)
+    # A newer library may give a number that has no word.
     for role, word in (1, "helper"), (2, "?"), (2**32 - 1, "?"):
-        name = place.write(place.dead("demo"), segment.RECORDS + 24, role)
+        place.write(name, segment.RECORDS + 24, role)
         assert rows(place.text("show", name))[0][3] == word
-        os.unlink(place.path(name))
 
 
 def test_of_a_dead_node_everybody_is_gone(place, master):
@@ -134,22 +132,25 @@ def test_of_a_dead_node_everybody_is_gone(place, master):
     wait(lambda: not place.json("show", "demo")["live"], "the node's end")
     shown = place.json("show", "demo")
     assert not gone(worker.pid)
-    assert {p: w["gone"] for p, w in workers(shown).items()} == {
-        killed.pid: True, worker.pid: True}
+    assert {p: (w["state"], w["gone"]) for p, w in workers(shown).items()} == {
+        killed.pid: ("gone", True), worker.pid: ("gone", True)}
     assert shown["count"]["gone"] == 2 and shown["lock"]["gone"]
     assert "post-mortem" in place.text("show", "demo")
 
 
-def test_the_locks_holder_is_named(place, master):
+@pytest.mark.parametrize("purpose, name", [
+    (7, None), (1, None), (0x10003, "worker-exit")])
+def test_the_locks_holder_is_named_with_its_purpose(place, master, purpose,
+                                                    name):
     worker = master.worker(master.begin())
     assert place.json("show")["lock"] is None
     assert "# lock: free\n" in place.text("show")
-    assert worker.lock(purpose=7) == 0
+    assert worker.lock(purpose=purpose) == 0
     shown = place.json("show")
     assert workers(shown)[worker.pid]["lock"]
     assert (shown["lock"]["pid"], shown["lock"]["purpose"],
-            shown["lock"]["generation"], shown["lock"]["gone"]) == (
-        worker.pid, 7, 1, False)
+            shown["lock"]["purpose_name"], shown["lock"]["generation"],
+            shown["lock"]["gone"]) == (worker.pid, purpose, name, 1, False)
     text = place.text("show")
     assert f"# lock: held by {worker.pid} of generation 1" in text
     assert rows(text)[0][-1] == "lock"
@@ -158,7 +159,7 @@ def test_the_locks_holder_is_named(place, master):
         killed.kill()
         assert place.json("show", "demo")["lock"]["gone"]
         text = place.text("show", "demo")
-        assert "purpose 7, which is gone" in text
+        assert f"purpose {name or purpose}, which is gone" in text
         assert rows(text)[0][-1] == "-"
 
 
@@ -189,11 +190,11 @@ def test_generations_without_workers_are_shown_when_all_are_asked_for(place,
         (3, "active"), (2, "aborted"), (1, "exited")]
     assert "old generation" not in place.text("show")
     text = place.text("show", "--all")
-    assert re.findall(r"old generation (\d): (\w+)", text) == [
-        ("2", "aborted"), ("1", "exited")]
+    assert re.findall(r"(old|other) generation (\d): (\w+)", text) == [
+        ("other", "2", "aborted"), ("old", "1", "exited")]
+    master.abandon(master.begin())
+    assert "# other generation 4: aborted" in place.text("show", "-a")
 
-
-# --- all of them --------------------------------------------------------------
 
 def test_without_a_segment_there_is_a_heading_and_no_row(place):
     for others in ((), ("wm.", "wm.a", "wm.a.0123", "other")):
@@ -214,7 +215,7 @@ def test_live_and_dead_nodes_are_listed_with_their_counts(place, library):
     joining = [master.fork() for _ in range(4)]
     assert {x.join(g) for x in joining} == {0}
     assert draining.drain() == 0
-    assert rows(place.text("list")) == [
+    assert rows(place.text("list", "-l")) == [
         ["new", "live", "1", "4", "1", "0", "1", "0", "0", master.file],
         ["old", "post-mortem", "1", "0", "0", "0", "0", "0", "3", dead]]
     new, old = place.json("list")["nodes"]
@@ -226,7 +227,8 @@ def test_live_and_dead_nodes_are_listed_with_their_counts(place, library):
 
 def test_what_cannot_be_read_is_a_row_that_says_so(place):
     name = place.stray(b"not a segment" * 100)
-    assert rows(place.text("list")) == [["stray", "damaged", *"-------", name]]
+    assert rows(place.text("list", "-l")) == [[
+        "stray", "damaged", *"-------", name]]
     (node,) = place.json("list")["nodes"]
     assert node["status"] == DAMAGED and "no segment" in node["error"]
     assert node["count"] is node["settled"] is None
@@ -235,7 +237,7 @@ def test_what_cannot_be_read_is_a_row_that_says_so(place):
 def test_a_node_without_generations_is_listed_however_long_its_name(place):
     instance = "long".ljust(63, "n")
     master = place.node(instance)
-    assert rows(place.text("list")) == [
+    assert rows(place.text("list", "-l")) == [
         [instance, "live", "-", *"000000", master.file]]
     assert place.json("list")["nodes"][0]["current"] is None
 
@@ -243,7 +245,7 @@ def test_a_node_without_generations_is_listed_however_long_its_name(place):
 def test_a_file_name_cannot_move_the_cursor(place):
     """Anybody may make a file in /dev/shm."""
     name = place.stray(b"", "a\033[2J\nb\udcff\x7f\x9b")
-    text = place.text("list")
+    text = place.text("list", "--long")
     assert "a?[2J?b????.0123456789abcdef\n" in text
     assert len(text.splitlines()) == 2
     (node,) = place.json("list")["nodes"]
@@ -268,27 +270,36 @@ def test_a_live_nodes_file_name_cannot_move_the_cursor(place, master):
     assert "\033]" not in watch.output and "\033[31m" not in watch.output
 
 
-# --- which node ---------------------------------------------------------------
-
-
-def test_without_a_name_the_only_live_node_is_meant(place):
-    place.dead("old")
-    place.node("new")
-    assert place.json("show")["instance"] == "new"
-
-
 def test_of_several_one_must_be_named(place):
     """By its file if they are of one instance."""
     a, *twins = place.node("a"), place.node("b"), place.node("b")
     for command in (["show"], ["wait", "--ready", "1"]):
-        line = place.refuses(USAGE, *command)
-        assert all(name in line for name in place.files())
+        assert place.refuses(USAGE, *command).endswith(" name one of a, b")
     assert place.json("show", "a")["file"] == a.file
     line = place.refuses(USAGE, "show", "b")
     assert a.file not in line
     for twin in twins:
         assert twin.file in line
         assert place.json("show", twin.file)["file"] == twin.file
+
+
+def test_a_node_is_found_by_a_pid_or_to_look_by_its_beginning(place, master):
+    """A script that waits might get another node than it means. What is called
+    so comes first."""
+    worker = master.worker(master.begin())
+    other = place.node("demo-2")
+    for name, file in (master.pid, master.file), (worker.pid, master.file), (
+            "demo-", other.file), ("demo", master.file):
+        assert place.json("show", str(name))["file"] == file
+    pid = str(worker.pid)
+    for command in ["gc"], ["wait", "--ready", "1", *ONCE]:
+        assert master.file in place.text("--json", *command, pid)
+        line = place.refuses(NO_NODE, *command, "demo-")
+        assert "there are: demo, demo-2; see wmctl list" in line
+    assert " one of demo, demo-2" in place.refuses(USAGE, "events", "de")
+    assert place.refuses(NO_NODE, "show", "1").startswith("wmctl: no node 1 ")
+    called = place.node(pid)
+    assert place.json("show", pid)["file"] == called.file
 
 
 def test_a_locked_file_that_is_no_segment_hides_no_node(place):
@@ -306,54 +317,52 @@ def test_a_locked_file_that_is_no_segment_hides_no_node(place):
             watch.stop()
 
 
-def test_a_file_that_is_no_segment_hides_no_end_of_a_node(place):
-    name = place.dead("blue")
+def test_a_live_node_comes_before_a_dead_one_and_that_before_other_files(place):
+    dead = place.dead("blue")
     place.stray(b"", "blue")
-    assert place.json("show", "blue")["file"] == name
-
-
-def test_a_live_node_comes_before_a_dead_one_of_its_name(place):
-    dead = place.dead("other")
-    place.node()
-    # A new node tidies up what is of its name, so it comes afterwards.
+    assert place.json("show", "blue")["file"] == dead
+    live = place.node("other")
+    assert place.json("show")["file"] == live.file
+    # A new node tidies up what is of its name, so a dead one comes later.
     with open(place.path(dead), "rb") as f:
-        place.stray(f.read(), "demo")
-    assert len([x for x in place.files() if ".demo." in x]) == 2
-    assert place.json("show", "demo")["live"]
+        place.stray(f.read(), "other")
+    assert place.json("show", "other")["file"] == live.file
 
 
-@pytest.mark.parametrize("args", [(), ("demo",), ("wm.demo.0123456789abcdef",)])
-def test_no_node_is_said_so(place, args):
+@pytest.mark.parametrize("args, words", [
+    *((x, "; see wmctl list --directory /")
+      for x in ("", "demo", "wm.demo.0123456789abcdef")),
+    *((f"--directory {x}", f"{x}: {why}; see --directory")
+      for x, why in (("/not/there", "No such file or directory"),
+                     ("/etc/passwd", "Not a directory")))])
+def test_no_node_and_no_directory_are_said_so(place, args, words):
     place.node().release()
     for command in ("show", "watch", "events"):
-        line = place.refuses(NO_NODE, command, *args)
-        assert "wmctl list" in line and place.directory in line
+        assert words in place.refuses(NO_NODE, command, *args.split())
 
 
-def test_a_directory_that_is_not_there_is_named():
-    for name in ("/not/there", "/etc/passwd"):
-        line = Command().refuses(NO_NODE, "show", "--directory", name)
-        assert name in line and "--directory" in line
-
-
-@pytest.mark.parametrize("args", [
-    (), ("show", "--no-such"), ("show", ""), ("show", "a", "b"),
-    ("show", "--no\033[2J"), ("bogus",), ("help",),
-    ("list", "--directory", ""), ("wait",),
-    ("wait", "--ready", "1", "--generation", "1", "--newer-than", "1")])
-def test_wrong_usage_names_the_help(place, args):
-    line = place.refuses(USAGE, *args)
-    assert "wmctl --help" in line and "subcommand" not in line
-
-
-def test_what_is_no_command_and_what_is_a_path_is_told(place):
-    assert place.refuses(USAGE, "frob", "demo") == (
-        "wmctl: frob is no command; wmctl --help lists them")
-    assert "name a command" in place.refuses(USAGE)
-    for command in (["show"], ["watch"], ["events"], ["gc"],
-                    ["wait", "--ready", "1"]):
-        line = place.refuses(USAGE, *command, "/etc/passwd")
-        assert "/etc/passwd is a path; name a node" in line
+@pytest.mark.parametrize("args, words", [
+    ("", "name a command; see wmctl --help"),
+    ("--json help", "help is no command; wmctl --help lists them"),
+    *((f"{x} a", f"{x} is no command, but {near} is; wmctl --help lists them")
+      for x, near in (("shwo", "show"), ("event", "events"), ("GC", "gc"))),
+    ("-f a", "-f is no option; see wmctl --help"),
+    ("show --jsn", "--jsn is no option, but --json is; see wmctl show --help"),
+    ("wait --redy 4", "--redy is no option, but --ready is; see wmctl wait"),
+    ("show --no\033[2J", "--no?[2J is no option; see wmctl show --help"),
+    ("show a b", "b is one argument too many; see wmctl show --help"),
+    ("show ", "NODE: it is empty; see wmctl show --help"),
+    ("list --directory ", "--directory: it is empty; see wmctl list --help"),
+    ("wait", "--ready is required; see wmctl wait --help"),
+    ("wait --ready 1 --generation 1 --newer-than 1", "excludes"),
+    ("events --event worker-lost", "but worker-left is; see wmctl events"),
+    *((f"events --since {x}", f'"{x}" is no time and no duration') for x in (
+        "1x", "1h2", "-1s", "infs", "h", "25:00", "9:30x", "2031-05-17T9")),
+    *((f"{x} /etc/passwd", "/etc/passwd is a path; name a node, or a file")
+      for x in ("show", "watch", "events", "gc", "wait --ready 1"))])
+def test_wrong_usage_says_what_is_wrong_and_names_the_help(place, args, words):
+    line = place.refuses(USAGE, *args.split(" ") if args else ())
+    assert words in line and " --help" in line and "subcommand" not in line
 
 
 @pytest.mark.parametrize("option, numbers", [
@@ -369,8 +378,6 @@ def test_what_is_no_number_of_an_option_is_wrong_usage(place, master, option,
             USAGE, "wait", *(["--ready", "1"] if option != "--ready" else []),
             option, number)
         assert option in line and f'"{number}"' in line
-
-
-def test_a_number_is_of_base_10_whatever_it_begins_with(place, master):
+    # It is of base 10, whatever it begins with.
     assert place.json("wait", "--ready", "010", "--timeout", "00",
                       status=NOT_READY)["wanted"] == 10

@@ -210,10 +210,10 @@ def test_a_nodes_next_life_is_shown(place, master, named):
     watch.until(lambda out: f"live, {master.file}" in out, "the first life")
     master.release()
     watch.until(lambda out: f"post-mortem, {master.file}" in out, "its end")
-    place.node("another")
+    place.node("demo-2")
     heir = place.node()
     watch.until(lambda out: f"live, {heir.file}" in out, "the next life")
-    assert "another" not in watch.output
+    assert "demo-2" not in watch.output
     watch.stop()
 
 

@@ -18,6 +18,7 @@ import conf
 import proc
 
 OK, NOT_READY, USAGE, NO_NODE, DENIED, DAMAGED, FOREIGN, FAILED = range(8)
+ONCE = ("--timeout", "0")
 
 # A shell that started the tests may ignore some, as for its background;
 # would ignore them as well.

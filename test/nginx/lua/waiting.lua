@@ -60,7 +60,8 @@ function M.asleep()
     local channel = ffi.C.ngx_channel
     ffi.C.ngx_channel = fds[0]
     lib.wm_lock_acquire = function(_, options)
-        assert(options.wait_ms == 100 and options.purpose == 3)
+        assert(options.wait_ms == 100
+               and options.purpose == lock.WORKER_EXIT)
         return is_last_slice() and 0 or -ETIMEDOUT
     end
     local bytes = measure(lock.acquire_asleep, lock.WORKER_EXIT, 0)

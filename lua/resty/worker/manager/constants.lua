@@ -70,6 +70,11 @@ _M.LOG_KINDS = enum(1, "LOG_", { -- enum wm_log_kind
     "LOG_LOCK_RECOVERED", "LOG_WORKER_FORGOTTEN",
 })
 
+_M.PURPOSES = enum(0x10001, "PURPOSE_", { -- enum wm_purpose
+    "PURPOSE_MASTER_START", "PURPOSE_WORKER_START", "PURPOSE_WORKER_EXIT",
+    "PURPOSE_EVENTS", "PURPOSE_OWN_EVENTS",
+})
+
 -- Stands in wm_log_entry.slot if there is no worker.
 _M.NO_SLOT = 0xffffffff
 

@@ -28,13 +28,17 @@ local EINPROGRESS = constants.errno.EINPROGRESS
 local EUCLEAN = constants.errno.EUCLEAN
 
 local _M = {
-    -- The purposes of the lock, as tools show them.
-    MASTER_START = 1, WORKER_START = 2, WORKER_EXIT = 3, EVENTS = 4,
-    OWN_EVENTS = 5,
+    -- The purposes of the lock. Tools know their names.
+    MASTER_START = constants.PURPOSE_MASTER_START,
+    WORKER_START = constants.PURPOSE_WORKER_START,
+    WORKER_EXIT = constants.PURPOSE_WORKER_EXIT,
+    EVENTS = constants.PURPOSE_EVENTS,
+    OWN_EVENTS = constants.PURPOSE_OWN_EVENTS,
 }
 local PURPOSES = {
-    "master start", "worker start", "worker exit", "events of others",
-    "events of its own",
+    [_M.MASTER_START] = "master start", [_M.WORKER_START] = "worker start",
+    [_M.WORKER_EXIT] = "worker exit", [_M.EVENTS] = "events of others",
+    [_M.OWN_EVENTS] = "events of its own",
 }
 
 local POLL_SECONDS = 0.02
