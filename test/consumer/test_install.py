@@ -38,6 +38,9 @@ def test_the_files_are_where_the_platform_keeps_them(stage):
     for name in ("libwm.so.1", "wm.pc", "wm-cpp.pc", "libwm.3",
                  "libwm-monitor.so.1", "wm-monitor.pc"):
         assert stage.find(name)
+    for name in ("bin/wmctl", "libwm-monitor.so.1"):    # find their library
+        assert "not found" not in stage.run("ldd", stage.find(name),
+                                            LD_LIBRARY_PATH="")
 
 
 def test_the_rockspec_names_every_lua_file():

@@ -67,8 +67,8 @@ def test_the_readmes_configuration(request, own_paths):
     if own_paths:
         paths = "\n".join(re.findall(r'lua_package_\w+ +".*";', readme))
         assert paths.count("\n") == 1
-        paths = paths.replace("/opt/libwm/build-release", conf.BUILD)
-        paths = paths.replace("/opt/libwm", ROOT)
+        paths = paths.replace("/opt/libwm/share/lua/5.1", f"{ROOT}/lua")
+        paths = paths.replace("/opt/libwm/lib", f"{conf.BUILD}/libwm")
         text = text.replace("http {", "http {\n" + paths, 1)
         env = {"LUA_PATH": f"{conf.DEB}/usr/share/lua/5.1/?.lua;;"}
     lead(request, text, env)
