@@ -20,9 +20,9 @@ build=${WM_BUILD:-$root/build}
     nginx_packages=(libcrypt1 libgcc-s1 libluajit2-5.1-2 libpcre2-8-0 libpcre3
         libssl3 zlib1g)
     test_packages=(abigail-tools clang-16 clang-format-16 clang-tidy-16 doxygen
-        g++ libcli11-dev libclang-rt-16-dev libcmocka-dev liburcu-dev lua-check
-        luajit2 make nlohmann-json3-dev python3-pytest python3-pytest-xdist
-        scdoc spin valgrind)
+        g++ groff-base libcli11-dev libclang-rt-16-dev libcmocka-dev
+        liburcu-dev lua-check luajit2 make nlohmann-json3-dev python3-pytest
+        python3-pytest-xdist scdoc spin valgrind)
     bench_packages=(g++ libbenchmark-dev liburcu-dev wrk)
     plot_packages=(gnuplot-nox)
     chaos_packages=(g++ libcli11-dev nlohmann-json3-dev)

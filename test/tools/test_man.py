@@ -139,11 +139,15 @@ def test_every_field_of_the_json_stands_in_the_page(place):
         assert fields and fields <= said[command], command
 
 
-def test_the_example_reloads_a_server_and_waits_for_it(make):
+def test_the_example_as_rendered_reloads_a_server_and_waits_for_it(make):
     n = make(workers=4, opts={"name": conf.own("test-wmctl")}).start()
     (instance,) = n.instances
-    (script,) = re.findall(r"^```\n(.*?)^```$", section("EXAMPLES"),
-                           re.M | re.S)
+    page = subprocess.run(
+        ["groff", "-man", "-Tascii", "-P-cbou", f"{conf.BUILD}/cpp/wmctl.1"],
+        capture_output=True, text=True, check=True).stdout
+    (script,) = re.findall(r"(?:^ {11}.*\n)+", re.split(
+        "\n(?:EXAMPLES|SEE ALSO)\n", page)[1], re.M)
+    assert PAGE.count("```") == 2, "there are others, which nobody runs"
     n.expect("signal process started")
     script = (f'nginx() {{ command {" ".join(map(repr, n.command()))} "$@"; }}'
               f"\nset -e\n{script}").replace(" blue", " " + instance)
