@@ -8,6 +8,15 @@ s|^/\* \(libwm[^ ]*: \)|/** @file\n * \1|
 # Neither the licence nor the headings of sections say anything of a name.
 /^\/\* SPDX/b
 /^\/\* -/b
+# The square of operations becomes a table. What stands in columns besides, or
+# is drawn, stays as it is.
+s/^ \*  *1    2        3    4    5    6$/ * |   | 1 | 2 | 3 | 4 | 5 | 6 |\n * | - | - | - | - | - | - | - |/
+/^ \*   [1-6] / {
+    s/^ \*   \([1-6] [^ ]*\( [^ ]\{1,\}\)*\)  */ * | \1 | /
+    s/   */ | /g
+    s/$/ |/
+}
+s/^ \*   \( *[^ |]\)/ *       \1/
 # Above a declaration, and after a member or macro.
 s|^/\* |/** |
 s|^\( .*[^ ] *\)/\* |\1/**< |

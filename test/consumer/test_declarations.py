@@ -191,6 +191,8 @@ def test_the_reference_names_all_that_is_public(reference):
               *re.findall(r"^struct (\w+);", text, re.M)}
     assert len(found) > 100 and len(reference) > 300
     assert sorted(found - set(reference)) == []
+    assert "wm_start_run" in source("build/doc/xml/indexpage.xml")
+    assert '<table rows="7" cols="7">' in source("build/doc/xml/wm_8h.xml")
 
 
 def test_the_reference_says_something_of_each_function_and_type(reference):
