@@ -12,7 +12,8 @@ from traced import ANSWERING, receive
 
 def test_workers_counts_and_generations_are_told_as_they_are(make, both):
     """Draining workers stay in sight, but are not counted; slots are unique."""
-    n = make(after_join=ANSWERING, **both).start()
+    n = make(after_join=ANSWERING, before_init="package.preload.cjson = "
+             "function() return { array_mt = {} } end", **both).start()
 
     def counts(gen):
         return {n.ask(pid, """
@@ -48,6 +49,13 @@ def test_workers_counts_and_generations_are_told_as_they_are(make, both):
                                (3, "aborted", "reload", 0, 0)]
     assert {g["master"] for g in seen} == {n.master}
     assert all(g["begun_at"] > 1.6e9 and g["crashes"] == 0 for g in seen)
+    again = [n.ask(x, "return M.generations()") for x in n.current() * 8]
+    assert {g["begun_at"] for a in again for g in a} == {
+        g["begun_at"] for g in seen}
+    # An empty list is an array to OpenResty's cjson.
+    assert n.ask(pid, """
+        local list, array = M.events(1e9), require("cjson").array_mt
+        return #list == 0 and getmetatable(list) == array""")
     n.let_go(held)
     assert set(n.states(pid)) == set(n.current())
 

@@ -51,10 +51,24 @@ local function make_room()
     end
 end
 
--- Unix time of a moment of the monotonic clock, in seconds.
+-- The Unix time, in seconds, at which the monotonic clock was 0. The two clocks
+-- tick apart, so that each look at both has another answer. It is taken once,
+-- when the master loads the module: so all workers call a moment the same.
+ngx.update_time()
+local BEGINNING = ngx.now() - tonumber(lib.wm_now()) / 1000
+
+-- Unix time of a moment of the monotonic clock, in whole milliseconds.
 local function unix_time(ms)
-    ngx.update_time()
-    return ngx.now() - (tonumber(lib.wm_now()) - tonumber(ms)) / 1000
+    return math.floor((BEGINNING + tonumber(ms) / 1000) * 1000 + 0.5) / 1000
+end
+
+-- An empty table is {} in JSON, unless OpenResty's cjson is told that it is an
+-- array.
+local has_json, json = pcall(require, "cjson")
+local ARRAY = has_json and type(json) == "table" and json.array_mt or nil
+
+local function array()
+    return setmetatable({}, ARRAY)
 end
 
 function _M.workers()
@@ -67,7 +81,7 @@ function _M.workers()
     if rc < 0 then
         return nil, strerror(rc)
     end
-    local now, list = tonumber(lib.wm_now()), {}
+    local now, list = tonumber(lib.wm_now()), array()
     for i = 1, count[0] do
         local w = workers[i - 1]
         list[i] = {
@@ -91,7 +105,7 @@ function _M.generations()
     if rc < 0 then
         return nil, strerror(rc)
     end
-    local list = {}
+    local list = array()
     for i = 1, count[0] do
         local g = generations[i - 1]
         list[i] = {
@@ -131,7 +145,7 @@ function _M.events(since)
     if not vm.node then
         return nil, NO_NODE
     end
-    local list, lost = {}, 0
+    local list, lost = array(), 0
     cursor[0] = since or 0
     repeat
         local rc = lib.wm_log_read(vm.node, cursor, batch, ENTRY_SIZE, BATCH,
