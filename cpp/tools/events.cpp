@@ -82,23 +82,21 @@ private:
     {
         const bool late = page.entries.empty() ||
                           page.entries.back().time >= o_.since.value_or(0);
-        std::string before;
 
         if (page.missed != 0 && late) {
-            before =
+            missed_ +=
                 o_.json ? json::missed(page.missed) : text::missed(page.missed);
         }
         for (const wm_log_entry &e : page.entries) {
             if (wanted(e)) {
-                lines_.push_back(before + (o_.json ? json::event(e)
-                                                   : text::event(e, o_.utc)));
-                before.clear();
+                lines_.push_back(missed_ + (o_.json ? json::event(e)
+                                                    : text::event(e, o_.utc)));
+                missed_.clear();
             }
             if (last_ && lines_.size() > *last_) {
                 lines_.pop_front();
             }
         }
-        rest_ += before;
     }
 
     std::string taken()
@@ -108,9 +106,9 @@ private:
         for (const std::string &line : lines_) {
             text += line;
         }
-        text += rest_;
+        text += missed_;
         lines_.clear();
-        rest_.clear();
+        missed_.clear();
         last_.reset(); // what comes later is all told
         return text;
     }
@@ -120,7 +118,7 @@ private:
     std::optional<std::uint64_t> last_;
     std::uint64_t since_ = 0;
     std::deque<std::string> lines_; // of an entry each
-    std::string rest_;              // behind the last of them
+    std::string missed_;            // behind the last of them
 };
 
 void tell_life(const options &o, const segment &s)

@@ -91,7 +91,8 @@ std::optional<std::uint64_t> time_of(const std::string &text, std::time_t now)
     if (dated && (*at == 'T' || *at == ' ')) {
         at++;
     }
-    if (!take(at, "%H:%M", tm) && !(dated && *at == '\0')) {
+    const bool at_midnight = dated && *at == '\0';
+    if (!at_midnight && !take(at, "%H:%M", tm)) {
         return std::nullopt;
     }
     take(at, ":%S", tm);
