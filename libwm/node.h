@@ -74,7 +74,7 @@ struct wm_node {
     uint64_t forker; /* ident of the process that forked this one, 0 */
     uint64_t begun;  /* the generation begun last by begun_by */
     uint64_t begun_by;
-    uint64_t first; /* the generation begun first, also by an ancestor */
+    uint64_t first;        /* the generation begun first, also by an ancestor */
     _Atomic bool forked;   /* begun_by has forked since */
     _Atomic uint64_t held; /* the lock's word while this process has it */
     struct wm_postmortem postmortem;

@@ -168,13 +168,15 @@ static const char *const log_kinds[] = {
     [WM_LOG_WORKER_FORGOTTEN] = "worker-forgotten",
 };
 
-/* From WM_PURPOSE_MASTER_START on: what is below is a program's own. */
+/* The purposes follow on this number; those below are a program's own. */
+#define PURPOSES (WM_PURPOSE_MASTER_START - 1)
+
 static const char *const purposes[] = {
-    [WM_PURPOSE_MASTER_START - WM_PURPOSE_MASTER_START] = "master-start",
-    [WM_PURPOSE_WORKER_START - WM_PURPOSE_MASTER_START] = "worker-start",
-    [WM_PURPOSE_WORKER_EXIT - WM_PURPOSE_MASTER_START] = "worker-exit",
-    [WM_PURPOSE_EVENTS - WM_PURPOSE_MASTER_START] = "events",
-    [WM_PURPOSE_OWN_EVENTS - WM_PURPOSE_MASTER_START] = "own-events",
+    [WM_PURPOSE_MASTER_START - PURPOSES] = "master-start",
+    [WM_PURPOSE_WORKER_START - PURPOSES] = "worker-start",
+    [WM_PURPOSE_WORKER_EXIT - PURPOSES] = "worker-exit",
+    [WM_PURPOSE_EVENTS - PURPOSES] = "events",
+    [WM_PURPOSE_OWN_EVENTS - PURPOSES] = "own-events",
 };
 
 /* A segment may hold any number: a newer library's, or a broken process's. An
@@ -184,7 +186,7 @@ static const char *name_of(const char *const *names, size_t count, uint32_t n)
     return n < count && names[n] != NULL ? names[n] : "?";
 }
 
-#define NAME_OF(names, n) name_of(names, sizeof(names) / sizeof(names[0]), n)
+#define NAME_OF(names, n) name_of(names, sizeof(names) / sizeof((names)[0]), n)
 
 const char *wm_state_name(uint32_t state)
 {
@@ -218,7 +220,7 @@ const char *wm_log_name(uint32_t kind)
 
 const char *wm_purpose_name(uint32_t purpose)
 {
-    return NAME_OF(purposes, purpose - WM_PURPOSE_MASTER_START);
+    return NAME_OF(purposes, purpose - PURPOSES);
 }
 
 #ifndef NDEBUG
