@@ -246,18 +246,15 @@ class Chaos:
                  "the old one's workers")
             then = "QUIT the new"
         name, which = then.split()[-3], then.split()[-1]
-        self.end_one_of_two(name, old if which == "old" else new)
-        if which == "new":
-            self.n.back_to(old, new)
-
-    def end_one_of_two(self, name, pid):
-        """Returns when this master and its workers are gone."""
+        pid = old if which == "old" else new
         own = self.n.workers(pid)
         self.life.end_master(name, pid, own)
         if name == "KILL":
             self.life.signal("QUIT", *own)
         self.n.wait_gone([pid, *own])
         self.life.note_gone()
+        if which == "new":
+            self.n.back_to(old, new)
 
     def failed_upgrade(self, _):
         kept = dict(self.n.params)

@@ -61,7 +61,7 @@ def parameters(instance, port):
 def everybody():
     """The pids of all nginx processes; each is a descendant of ours."""
     return [p for p in proc.descendants(os.getpid())
-            if proc.name(p) == "nginx"]
+            if proc.title(p, "comm") == "nginx"]
 
 
 class Life:

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 
 from conf import EVENTS
 from model import failed_calls, overlaps, wrong_arguments
+from traced import LOUD, TROUBLE
 
 KNOWN = re.compile(
     r"worker manager: (worker \d+-\d+ (crashed|stalled|recovered)"
@@ -20,13 +21,8 @@ KNOWN = re.compile(
 MEANT = re.compile(     # of the failed reloads and upgrades
     r"unix:none/s|\"nonsense\"|init_by_lua error: .*chaos|stack traceback"
     r"|exited on signal (9|15)\b")
-TROUBLE = re.compile(r"attempt to |thread aborted|traceback|Sanitizer"
-                     r"|exited on signal|\[(crit|alert|emerg)\]", re.I)
 CUT_SHORT = re.compile(r"\[alert\] (\d+)#\d+: (\*\d+ open socket #|aborting)")
-LOUD = re.compile(r"\[(warn|error|crit|alert|emerg)\] .*worker manager: ")
 
-
-# --- the rules of a life ------------------------------------------------------
 
 def each_worker_has_one_end(life):
     joined = {e["value"]: e for e in life.named("worker-joined")}
@@ -218,8 +214,6 @@ def a_follower_tells_the_log(life):
     if told != life.newest or life.ending.get("live", True):
         yield f"{told} of {life.newest} entries, {life.ending}"
 
-
-# --- the run -----------------------------------------------------------------
 
 def the_next_life_is_told(run):
     """Of the exits that nobody was told of in this one."""

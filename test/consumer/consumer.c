@@ -14,7 +14,8 @@ int main(int argc, char **argv)
 {
     struct wm_node_options options = {
         sizeof(options), 0, NULL, NULL, 4, 0, 0, 0};
-    struct wm_join_options join = {sizeof(join), WM_ROLE_WORKER, 0, 0};
+    struct wm_join_options join = {.size = sizeof(join),
+                                   .role = WM_ROLE_WORKER};
     uint32_t last[2] = {0, 0};
     struct wm_worker *worker;
     struct wm_node *node;

@@ -46,8 +46,6 @@ static void run_kill(struct run *r, struct process *p)
     process_kill(p);
 }
 
-/* -------------------------------------------------- the others, beforehand */
-
 static void set_nobody(struct run *r)
 {
     if (r->sibling != NULL) {
@@ -168,8 +166,6 @@ static void after_begin(UNUSED struct run *r)
                     kill((pid_t)wm_gen_claimant(word), 0) == 0);
     }
 }
-
-/* -------------------------------------------------------- what is stepped */
 
 static long give(UNUSED struct process *self, UNUSED uint64_t none)
 {

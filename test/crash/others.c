@@ -42,8 +42,6 @@ uint32_t ledger_marks(void)
     return n;
 }
 
-/* --------------------------------------------------------- what was told */
-
 /* Crashes that were told, of one joining or, with 0, of all. */
 static uint32_t crashes(uint64_t join)
 {
@@ -99,8 +97,6 @@ static void check_told(const struct run *r, uint32_t lost)
          "all that is owed is told once");
     must(wm_events_owed(node, ~0u) == 0, "nothing stays owed");
 }
-
-/* ------------------------------------------------------------------ the log */
 
 static struct wm_log_entry entries[256];
 static uint32_t entry_count; /* all that is whole, as it was read last */
@@ -173,8 +169,6 @@ void ledger_check_stalls(void)
              "a worker counts each stall that it comes back from");
     }
 }
-
-/* ---------------------------------------------------------------- going on */
 
 /* The dead may have signed for the next turn at the lock. */
 void others_tell(void)

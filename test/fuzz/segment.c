@@ -67,8 +67,6 @@ bool __wrap_wm_process_dead(uint64_t ident, uint64_t claimed_ms,
     return pid != 1 && pid != getpid() && pid != getppid();
 }
 
-/* -------------------------------------------------------------- scribbling */
-
 /* The bytes that the second thread writes into, or NULL. It may do so once more
  * after this has changed: the next input is any bytes as well. */
 static unsigned char *_Atomic scribbled;
@@ -118,8 +116,6 @@ static void *scribble(void *unused)
     }
     return unused;
 }
-
-/* ------------------------------------------------------------------ inputs */
 
 static void read_file(void)
 {
@@ -243,8 +239,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     scribbled = NULL;
     return 0;
 }
-
-/* ------------------------------------------------------------------- setup */
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

@@ -23,8 +23,6 @@ __attribute__((constructor)) static void limit_time(void)
     setitimer(ITIMER_PROF, &limit, NULL);
 }
 
-/* ----------------------------------------------------- a whole segment lost */
-
 static void expect_nothing_is_done(struct wm_worker *worker)
 {
     struct wm_event event = {.size = sizeof(event)};
@@ -109,8 +107,6 @@ EMPTY_NODE_TEST(a_reader_is_given_what_is_there_within_bounds)
     wm_node_release(reader);
 }
 
-/* ------------------------------------------ a header that changes meanwhile */
-
 static bool changes;
 
 void *__real_memchr(const void *text, int c, size_t size);
@@ -142,8 +138,6 @@ EMPTY_NODE_TEST(what_was_checked_is_not_read_again)
     assert_string_equal(info.instance, test_instance);
     wm_node_release(reader);
 }
-
-/* ------------------------------------------------------- wrong, but bounded */
 
 ACT(count_given, (UNUSED const struct wm_event *event, void *count),
     ++*(int *)count)

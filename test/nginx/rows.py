@@ -7,43 +7,30 @@ def master_start(gen, n_prev=None, reason="start"):
     return [("master_start", gen, n_prev, 0, None, reason)]
 
 
-def worker_start(gen, n_mine, n_prev=None, n_next=None, reason="start"):
-    return [("worker_start", gen, n_prev, n_mine, n_next, reason)]
-
-
 def respawn(n_mine, gen=1, n_prev=None, n_next=None):
-    return worker_start(gen, n_mine, n_prev, n_next, "respawn")
-
-
-def worker_exit(gen, n_mine, n_prev=None, n_next=None, reason="stop"):
-    return [("worker_exit", gen, n_prev, n_mine, n_next, reason)]
+    return [("worker_start", gen, n_prev, n_mine, n_next, "respawn")]
 
 
 def master_exit(gen, n_prev=None, n_next=None, reason="stop"):
     return [("master_exit", gen, n_prev, 0, n_next, reason)]
 
 
-def worker_starts(gen, workers, *args, **kw):
+def worker_starts(gen, workers, n_prev=None, n_next=None, reason="start"):
     """The first, the second, ... of so many workers starts."""
-    return sum((worker_start(gen, k, *args, **kw)
-                for k in range(1, workers + 1)), [])
+    return [("worker_start", gen, n_prev, k, n_next, reason)
+            for k in range(1, workers + 1)]
 
 
-def worker_exits(gen, workers, *args, **kw):
+def worker_exits(gen, workers, n_prev=None, n_next=None, reason="stop"):
     """The workers leave, until one is the last."""
-    return sum((worker_exit(gen, k, *args, **kw)
-                for k in range(workers, 0, -1)), [])
+    return [("worker_exit", gen, n_prev, k, n_next, reason)
+            for k in range(workers, 0, -1)]
 
 
 def starts(gen, workers, n_prev=None, reason="start"):
     """A generation begins and all its workers come up."""
     return (master_start(gen, n_prev, reason)
             + worker_starts(gen, workers, n_prev, reason=reason))
-
-
-def reloads(gen, workers, n_prev):
-    """The same by a reload, with n_prev old workers about."""
-    return starts(gen, workers, n_prev, "reload")
 
 
 def exits(gen, workers, n_prev=None, n_next=None):
@@ -53,10 +40,10 @@ def exits(gen, workers, n_prev=None, n_next=None):
             + master_exit(gen, n_prev, n_next, reason))
 
 
-def life(*sizes, reason="reload"):
+def life(*sizes):
     """A start with so many workers, a reload to each further number (None: one
     that fails after init_by_lua*), and a stop: all in order."""
-    return born(*sizes, reason=reason) + stopped(*sizes)
+    return born(*sizes) + stopped(*sizes)
 
 
 def born(*sizes, reason="reload"):

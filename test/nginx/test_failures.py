@@ -6,7 +6,7 @@ tested in test/unit, and by the rules of the chaos."""
 
 import conf
 import segment
-from rows import exits, life, master_exit, reloads, respawn, starts
+from rows import exits, life, master_exit, respawn, starts
 from told import JUDGED, QUICK, failure, lead, opts, told
 from traced import ANSWERING
 
@@ -47,7 +47,7 @@ def test_ends_of_others_are_given_as_the_node_stops(make, both):
     n.wait_up()
     n.kill(*old)
     first, *rest = exits(2, 2, 0)
-    n.stop(starts(1, 2) + reloads(2, 2, 2) + [first]
+    n.stop(starts(1, 2) + starts(2, 2, 2, "reload") + [first]
            + master_exit(1, n_next=1, reason="crash") + rest)
     assert sorted(x[1] for x in told(n, "failed")) == sorted(
         f"1-{p}" for p in old)

@@ -14,9 +14,9 @@ import pytest
 import proc
 from conf import NO_CALLBACK
 from proc import wait
-from rows import (exits, life, master_exit, master_start, reloads, respawn,
-                  starts, stopped, worker_exit, worker_exits)
-from told import opts, told
+from rows import (exits, life, master_exit, master_start, respawn, starts,
+                  stopped, worker_exits)
+from told import failure, opts, told
 from traced import ANSWERING, LATE_JOIN
 
 OFTEN = {"interval": 0.1}       # a survivor sweeps ten times a second
@@ -56,20 +56,6 @@ def test_a_reload_right_after_a_kill_counts_no_dead(make, both):
     assert n.rows()[3:4] == master_start(2, 1, "reload")
 
 
-def test_a_stop_with_no_worker_left(make):
-    """Nobody is left to give the exit; the next start is told."""
-    n = make(workers=1, callbacks={"worker_exit": 'wmt.gate("exit")'}).start()
-    n.signal("QUIT")
-    n.wait_note("gate")
-    n.kill(*n.started(1))
-    n.wait_end()
-    n.check_rows(starts(1, 1) + worker_exit(1, 1))
-    n.open_gate("exit")
-    unclean = n.start_again(unclean=True)
-    assert (unclean["exits_owed"], unclean["workers"]) == (1, 1)
-    n.stop(starts(1, 1) + worker_exit(1, 1) + life(1))
-
-
 def test_killed_in_an_exit_callback(make, both):
     """It was given, and is not again; the other one is the last then, and is
     told, though no timer comes in between."""
@@ -88,20 +74,28 @@ def test_killed_in_an_exit_callback(make, both):
         (f"1-{first[0]}", "crashed")]
 
 
-RELOADED = starts(1, 2) + reloads(2, 2, n_prev=2)
+RELOADED = starts(1, 2) + starts(2, 2, 2, "reload")
 CRASH = master_exit(1, n_next=2, reason="crash")
 
 
-def test_all_killed_before_they_hear_of_the_reload(make, both):
+@pytest.mark.parametrize("does", ["ngx.sleep(0.01)",
+                                  'error("raised on purpose")'])
+def test_all_killed_before_they_hear_of_the_reload(make, both, does):
     """A survivor of the new one gives it: old id, reason crash, by its own
-    function, which may yield as it runs in a timer."""
+    function. As it runs in a timer, that may yield. If it raises, or that of a
+    failure, the lock is free again, and the survivor gives its own exit."""
     tag = 'wmt.note("exit of " .. id, { tag = "%s" })'
-    n = make(opts=OFTEN, callbacks={"master_exit": tag % "old"},
-             **both).start()
+    n = make(opts=opts(interval=0.1, on_worker_failed=failure("failed", does)),
+             callbacks={"master_exit": tag % "old"}, **both).start()
     n.kill(*n.reload_unheard(until=2, callbacks={
-        "master_exit": tag % "new" + """
-            if info.reason == "crash" then ngx.sleep(0.01) end"""}))
-    n.wait_events("master_exit", 1)
+        "master_exit": tag % "new" + f"""
+            if info.reason == "crash" then {does} end"""}))
+    n.wait_note("exit of 1")
+    n.wait_note("failed", 2)
+    if "error" in does:
+        n.expect("the master_exit callback of 1 raised: .*on purpose", 1)
+        n.expect("the worker_failed callback of .* raised: .*on purpose", 2)
+        n.expect("stack traceback")
     n.stop(RELOADED + CRASH + stopped(2, 2))
     assert [x["tag"] for x in n.notes("exit of 1")] == ["new"]
 
@@ -160,7 +154,6 @@ def test_all_of_a_generation_die_in_init_worker(make, both, gen):
     n.expect("exited with|crashed|respawn")
     n.wait_note("dies", 25)
     n.hup(after_join="")
-    n.note_segments()
     n.wait_up()
     n.wait_events("master_exit", gen)
     # One that was forked before the reload may join after it, and die last.

@@ -10,8 +10,7 @@ import pytest
 
 import conf
 import proc
-from rows import (born, exits, life, master_start, of, respawn, starts,
-                  stopped, worker_start)
+from rows import born, life, master_start, of, respawn, starts, stopped
 
 
 # --- two workers, and other numbers -------------------------------------------
@@ -132,17 +131,22 @@ KINDS = {
     "daemon, other user": {"daemon": True, "user": "www-data"},
     "cache helpers": {
         "http": "proxy_cache_path cache keys_zone=cache:1m;"},
+    "a command before": {"before_init": "os.execute('exit 0')"},
     "no code cache": {"user": "root", "code_cache": False,
                       "server": REQUESTS},
+    "no /dev/shm": {"daemon": True, "user": "www-data"},
 }
 
 
 def kill_helpers(n):
     """Those of the start close their copy of the VM; nobody counts them, nor
     their deaths."""
-    pids = n.helpers()
+    def helpers():
+        return [p for p in proc.children(n.master)
+                if proc.title(p).startswith("nginx: cache ")]
+    proc.wait(lambda: len(helpers()) == 2, "the manager and the loader")
     n.expect("exited on signal 9", 3)       # and a worker's
-    proc.kill(*pids)
+    proc.kill(*helpers())
 
 
 def change_user(n):
@@ -165,11 +169,16 @@ def visit(n, inits, process=3):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("end", ["graceful", "fast", "no exit_worker"])
-def test_a_whole_life(make, root, dict_, kind, end):
+def test_a_whole_life(make, root, request, dict_, kind, end):
+    """Without a /dev/shm, anonymous memory serves, after one warning."""
     n = make(dict=dict_, exit_worker=end != "no exit_worker", **KINDS[kind])
     if kind == "no code cache":
         n.expect(NO_CACHE)
+    if kind == "no /dev/shm":
+        n.wrap = request.getfixturevalue("no_dev_shm")
+        n.expect(r"\[warn\].*worker manager: .*anonymous memory", 1)
     n.start()
+    assert bool(n.mapped()) is (kind != "no /dev/shm")
     if kind == "cache helpers":
         kill_helpers(n)
     n.bind_fails()
@@ -194,7 +203,6 @@ def test_a_reload_before_any_worker_has_joined(make):
     n.modelled = False      # whose worker comes first then, is open
     n.start(ready=False)
     n.wait_note("gate", 2)
-    n.note_segments()
     n.hup()
     n.wait_events("master_start", count=2)
     n.check_rows(master_start(1) + master_start(2, 0, "reload"))
@@ -225,63 +233,50 @@ def test_a_reload_in_the_usual_course_of_time(make, both, how):
             [gen] if gen > 1 else [])
 
 
-def test_quit_before_a_sibling_has_joined(make, both):
-    """One that joins after the last has left begins a spell of its own."""
-    n = make(before_join="""
-        if ngx.worker.id() == 1 then wmt.gate("join") end""",
-             **both).start(ready=False)
-    n.wait_events("worker_start", 1)
-    n.wait_note("gate")
-    n.note_segments()
-    n.signal("QUIT")
-    n.wait_events("master_exit", 1)
-    n.open_gate("join")
-    n.wait_end()
-    n.check_rows(life(1) + worker_start(1, 1) + exits(1, 1))
-    assert [x["info"]["spell"] for x in n.events("master_exit")] == [1, 2]
-
-
-def test_failures_in_a_row(make, both):
-    """While old workers still serve; then before a good reload, and before the
-    stop."""
-    n = make(**both).start()
-    held = n.drain()
-    n.bind_fails()
-    n.let_go(held)
-    n.bind_fails()
-    n.reload_fails("the user's own", after_init='error("the user\'s own")')
-    n.expect("the user's own")
-    n.reload()
-    n.bind_fails()
-    n.stop(life(2, 2, None, None, None, 2, None))
-
-
-@pytest.mark.parametrize("place", ["http", "tail"])
-def test_a_syntax_error_then_a_good_reload(make, dict_, place):
-    """Without a dict, init_by_lua* has run when the tail is read."""
-    n = make(dict=dict_).start()
-    n.reload_fails("unknown directive", **{place: "nonsense;"})
-    n.reload()
-    began = not dict_ and place == "tail"
-    n.stop(life(2, None, 2) if began else life(2, 2))
-
-
-NO_START = {
-    "bind": {"server": "listen unix:none/s;"},
-    "raise": {"callbacks": {"master_start": 'error("raised on purpose")'}},
+FAILING = {     # parameters, and what they are logged by
+    "syntax": ({"http": "nonsense;"}, "unknown directive"),
+    "syntax at the end": ({"tail": "nonsense;"}, "unknown directive"),
+    "bind": ({"server": "listen unix:none/s;"}, "bind.. to unix:none/s failed"),
+    "the user's own": ({"after_init": 'error("the user\'s own")'},
+                       "init_by_lua error: .*the user's own"),
+    "a callback": ({"callbacks": {
+        "master_start": 'error("raised on purpose", 0)'}},
+                   "(?m)init_by_lua error: raised on purpose$"),
 }
 
 
+@pytest.mark.parametrize("why", FAILING)
+def test_reloads_that_fail_leave_the_node_as_it_is(make, both, why):
+    """Twice in a row while old workers still serve, and before the stop. An
+    error of a callback goes on to nginx unchanged."""
+    params, said = FAILING[why]
+    n = make(**both).start()
+    held = n.drain()
+    n.expect("the master_start callback of .* raised: .*raised on purpose",
+             3 if why == "a callback" else 0)
+    n.expect(said, 3)
+    for _ in range(2):
+        n.reload_fails(said, **params)
+    assert n.get() == 204
+    n.let_go(held)
+    n.reload()
+    n.reload_fails(said, **params)
+    # Without a dict, init_by_lua* has run when the end is read.
+    began = why != "syntax" and (why != "syntax at the end" or not both["dict"])
+    failed = [None] * began
+    n.stop(life(2, 2, *failed, *failed, 2, *failed))
+
+
 @pytest.mark.parametrize("daemon", [False, True])
-@pytest.mark.parametrize("why", NO_START)
+@pytest.mark.parametrize("why", ["bind", "a callback"])
 def test_a_start_that_fails_leaves_nothing(make, both, daemon, why):
     """And the good one after it is told nothing."""
     n = make(daemon=daemon, opts={"name": conf.own("test-failed-start")},
-             **NO_START[why], **both)
+             **FAILING[why][0], **both)
     assert n.start_fails() == 1
     n.check_rows(master_start(1))
     assert n.segments() == []
-    if why == "raise":
+    if why == "a callback":
         n.expect("the master_start callback of 1 raised: .*on purpose", 1)
         n.expect("raised on purpose|traceback")
         n.killed.add(n.events("master_start")[0]["by"])
@@ -330,7 +325,8 @@ def test_a_reload_of_a_single_process_begins_no_generation(make, dict_):
     n.expect("worker_connections are not enough|could not create fake conn")
     n.stop(starts(1, 1))
     assert len(n.notes("up")) == 1
-    assert n.start_again(unclean=True)["exits_owed"] == 1
+    told = n.start_again(unclean=True)
+    assert (told["exits_owed"], told["workers"]) == (1, 1)
     n.stop(starts(1, 1) + life(1))
 
 

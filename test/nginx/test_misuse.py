@@ -12,12 +12,9 @@ import subprocess
 import pytest
 
 import conf
-from conf import EVENTS, MODULE, Lua, lua, options
+from conf import MODULE, Lua, lua, options
 from rows import life
 from told import JUDGED
-
-GOOD = f'wmt.call("on_init", {MODULE}.on_init_by_lua, %s, %s)' % (
-    options({}), ", ".join(f'wmt.callback("{e}")' for e in EVENTS[:2]))
 
 
 def tried(name, call):
@@ -64,27 +61,21 @@ ATTEMPTS = (
        for value in CALLBACK])
 
 
-def test_wrong_arguments_of_on_init_raise_and_harm_nothing(make):
-    n = make(init="".join(
+def test_wrong_arguments_raise_and_harm_nothing(make):
+    n = make(before_init="".join(
         tried(arguments, f"on_init_by_lua({arguments})")
-        for arguments, _ in ATTEMPTS) + "\n" + GOOD).start()
-    n.stop(life(2))
-    tries = n.tries()
-    assert len(tries) == len(ATTEMPTS)
-    for arguments, words in ATTEMPTS:
-        raised(tries[arguments], "init_by_lua(nginx.conf:", *words)
-
-
-def test_worker_callbacks_that_are_no_functions_raise(make):
-    n = make(before_join="".join(
-        tried(f"{event} {value}", "on_init_worker_by_lua" + place % lua(value))
+        for arguments, _ in ATTEMPTS), before_join="".join(
+        tried(f"worker {event} {value}",
+              "on_init_worker_by_lua" + place % lua(value))
         for event, place in (("start", "(%s)"), ("exit", "(nil, %s)"))
         for value in CALLBACK)).start()
     n.stop(life(2))
-    assert len(n.tries()) == 2 * len(CALLBACK)
-    for name, line in n.tries().items():
-        raised(line, "init_worker_by_lua(nginx.conf:",
-               f"worker {name.split()[0]}")
+    tries = n.tries()
+    assert len(tries) == len(ATTEMPTS) + 2 * len(CALLBACK)
+    for arguments, words in ATTEMPTS:
+        raised(tries.pop(arguments), "init_by_lua(nginx.conf:", *words)
+    for name, line in tries.items():
+        raised(line, "init_worker_by_lua(nginx.conf:", name.rpartition(" ")[0])
 
 
 def test_unknown_keys_of_any_type_are_only_warned_of(make):
@@ -112,8 +103,6 @@ def test_numbers_may_be_strings_fractions_or_left_out(make, dict_):
     n.expect(JUDGED)        # of the defaults, on a busy machine
     n.stop(life(2, 2, 2))
 
-
-# --- calls in the wrong phase, twice, or without what must come first ---------
 
 CALLS = {"init": f"on_init_by_lua({SHM})",
          "worker": "on_init_worker_by_lua()", "exit": "on_exit_worker_by_lua()"}
@@ -172,19 +161,12 @@ def test_on_init_without_any_worker_call(make, both, unloaded):
         package.loaded["resty.worker.manager"] = nil
         collectgarbage() collectgarbage()""" if unloaded else "",
              **both).start()
-    n.note_segments()
     assert len(n.segments()) == 1
     n.reload()
     n.complete = False
     n.stop()
     assert [r[:2] for r in n.rows()] == [
         ("master_start", 1), ("master_start", 2)]
-
-
-@pytest.fixture
-def no_installed_library():
-    if ctypes.util.find_library("wm"):
-        pytest.fail("libwm is installed here, which hides what is tested")
 
 
 def version(number):
@@ -203,9 +185,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_library_that_will_not_do_is_named(
-        make, dict_, no_installed_library, what):
+def test_a_library_that_will_not_do_is_named(make, dict_, what):
     """And, where there is none, every path that was tried."""
+    assert not ctypes.util.find_library("wm"), "libwm is installed here"
     source, said = REFUSED[what]
     n = make(dict=dict_, opts={"name": conf.own("test-library")})
     library = n.path("libwm.so")

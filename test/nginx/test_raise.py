@@ -4,10 +4,9 @@
 
 import pytest
 
-import conf
 from conf import EVENTS, NO_CALLBACK, Lua
 from proc import wait
-from rows import exits, life, master_exit, reloads, starts, stopped
+from rows import exits, life, respawn, starts, stopped
 from told import failure
 
 RAISE = 'error("raised on purpose")'
@@ -23,19 +22,7 @@ def check_logged(n, event, times=1):
     assert "stack traceback" in n.log()
 
 
-# --- errors -------------------------------------------------------------------
-
-def test_in_the_masters_start_the_reload_fails(make, both):
-    """The node serves on, and the next reload is a good one. (A start that
-    fails by it: test_lives.py.)"""
-    n = make(**both).start()
-    n.reload_fails("raised on purpose", callbacks={"master_start": RAISE})
-    n.wait_log("init_by_lua.*raised on purpose")
-    check_logged(n, "master_start")
-    assert n.get() == 204
-    n.reload()
-    n.stop(life(2, None, 2))
-
+# --- errors (others: test_lives.py, test_killed.py) ---------------------------
 
 def test_in_a_workers_start_the_worker_lives_and_counts(make, both):
     """The error goes on to nginx; heartbeat, exits and siblings are in
@@ -45,7 +32,6 @@ def test_in_a_workers_start_the_worker_lives_and_counts(make, both):
     n.start(ready=False)
     n.wait_log("init_worker_by_lua error: .*raised on purpose", 2)
     n.wait_events("worker_start", 1, 1)
-    n.note_segments()
     check_logged(n, "worker_start", 2)
     n.reload(callbacks={})
     n.stop(life(3, 3))
@@ -60,22 +46,6 @@ def test_in_an_exit_it_ends_there(make, dict_, end):
     stop(life(2))
     check_logged(n, "worker_exit", 2)
     check_logged(n, "master_exit")
-
-
-def test_on_a_survivor_it_ends_there(make):
-    """In a failure's callback, and in a master's exit: the lock is free again,
-    and the survivor gives its own exit."""
-    n = make(opts={"interval": 0.1, "on_worker_failed": failure(
-        "failed", RAISE)}, callbacks={"master_exit": f"""
-        if info.reason == "crash" then {RAISE} end"""}).start()
-    n.kill(*n.reload_unheard(until=2))
-    n.wait_note("failed", 2)
-    n.wait_log("the master_exit callback.*raised on purpose")
-    n.wait_log("the worker_failed callback.*raised on purpose", 2)
-    check_logged(n, "master_exit")
-    check_logged(n, "worker_failed", 2)
-    n.stop(starts(1, 2) + reloads(2, 2, n_prev=2)
-           + master_exit(1, n_next=2, reason="crash") + stopped(2, 2))
 
 
 def test_errors_that_are_no_strings(make):
@@ -94,22 +64,6 @@ def test_errors_that_are_no_strings(make):
     n.stop(life(6))
     n.expect("stack traceback")
     n.expect("worker manager: the worker_exit callback of .* raised", 6)
-
-
-def test_a_string_error_of_a_start_goes_on_unchanged(make):
-    name = conf.own("test-raise")
-    n = make(opts={"name": name}, init=f"""
-        wmt.try("start", function()
-            return require("resty.worker.manager").on_init_by_lua(
-                {{ shm = "my_shm", name = "{name}" }},
-                function() error("raised on purpose", 0) end)
-        end)
-        error("enough")""")
-    n.start_fails()
-    check_logged(n, "master_start")
-    n.expect("enough")
-    line = n.tries()["start"]
-    assert (line["ok"], line["first"]) == (False, "raised on purpose")
 
 
 def test_a_callback_that_ends_its_process(make, both):
@@ -155,8 +109,7 @@ def test_a_callback_cannot_end_its_thread(make, how):
     n.let_go(held)
     n.replace(n.started(2)[0])
     n.wait_note("failed")
-    n.stop(life(2, 2)[:9] + [("worker_start", 2, 0, 3, None, "respawn")]
-           + stopped(2, 2))
+    n.stop(life(2, 2)[:9] + respawn(3, 2, 0) + stopped(2, 2))
 
 
 def test_elsewhere_ngx_exit_works_meanwhile_and_later(make):
@@ -165,7 +118,7 @@ def test_elsewhere_ngx_exit_works_meanwhile_and_later(make):
     call it: other timers get the memory of the request that it slept in."""
     n = make(workers=1, opts={"interval": 0.1, "on_worker_failed": failure(
         "failed", """package.loaded.kept = ngx.exit
-            require("wmt").await("failed")""")}, server="""
+            require("wmt").gate("failed", true)""")}, server="""
         location /exit { content_by_lua_block { ngx.exit(403) } }""",
              after_join="""
         ngx.timer.every(0.005, function(premature)

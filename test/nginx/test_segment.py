@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""Segments: names, modes, sizes, strays, and a /dev/shm that cannot be used. A
-worker that writes over the whole segment costs the others the service, and
-nothing else."""
+"""Segments: names, modes, sizes, strays. A worker that writes over the whole
+segment costs the others the service, and nothing else."""
 
 import os
 import random
@@ -11,11 +10,12 @@ import re
 import pytest
 
 import conf
+import leftovers
 import proc
 import segment
 from conf import NO_CALLBACK, Lua
 from proc import wait
-from rows import born, life, master_exit, master_start, respawn, stopped
+from rows import life, master_exit, master_start
 
 STRAY = f"/dev/shm/wm.{conf.own('test-stray')}.0123456789abcdef"
 
@@ -30,7 +30,8 @@ def test_the_name_option_names_the_instance(make, length):
     assert path.rpartition(".")[0] == "/dev/shm/wm." + name
 
 
-@pytest.mark.parametrize("where", conf.AROUND)
+@pytest.mark.parametrize("where", ["before_init", "after_init", "before_join",
+                                   "after_join"])
 def test_a_program_that_the_server_starts_keeps_no_node(make, where):
     """An agent, or a helper for certificates, which outlives the server."""
     n = make(workers=1, **{where: """
@@ -108,21 +109,12 @@ def write(data):
         f.write(data)
 
 
-def draft(generation):
-    return segment.draft(conf.own("test-stray"), generation)
-
-
-# A stray file, the words about it, and whether it stays (None: it may). A
-# draft's layout is not today's, whether its last generation gives it away or
-# not.
+# A stray file, the words about it, and whether it stays (None: it may).
 STRAYS = {
     "damaged": (lambda: write(b"not a segment" * 100), "damaged", None),
-    "empty": (lambda: write(b""), "damaged", None),
     "a link": (lambda: os.symlink("/etc/passwd", STRAY), "damaged", None),
-    "a directory": (lambda: os.mkdir(STRAY), "damaged", None),
-    "a draft's": (lambda: write(draft(0)), r"1 damaged file\(s\)", False),
-    "a draft's, used": (lambda: write(draft(3)), r"1 former segment\(s\)",
-                        False),
+    "a draft's": (lambda: write(segment.draft(conf.own("test-stray"))),
+                  r"1 former segment\(s\)", False),
     "another user's": (lambda: (write(b"not a segment" * 100),
                                 os.chown(STRAY, 65534, 65534)),
                        "of another user left alone", True),
@@ -131,13 +123,8 @@ STRAYS = {
 
 @pytest.fixture
 def stray():
-    try:
-        yield
-    finally:
-        if os.path.isdir(STRAY):
-            os.rmdir(STRAY)
-        elif os.path.lexists(STRAY):
-            os.unlink(STRAY)
+    yield
+    leftovers.remove([STRAY])
 
 
 @pytest.mark.parametrize("what", STRAYS)
@@ -158,60 +145,6 @@ def test_a_stray_file_of_its_name_does_no_harm(make, request, stray, what):
     assert os.path.exists("/etc/passwd")
     assert stays in (None, os.path.lexists(STRAY))
     n.instances.clear()     # the stray one may stay
-
-
-# --- a /dev/shm that cannot be used -------------------------------------------
-
-MOUNTS = {
-    "full": "mount -t tmpfs -o size=4k none /dev/shm"
-            " && { yes > /dev/shm/fill 2>/dev/null || true; }",
-    "without inodes": "mount -t tmpfs -o nr_inodes=1 none /dev/shm",
-    "read-only": "mount -t tmpfs -o ro none /dev/shm",
-    "missing": "umount -l /dev/shm && mount -t tmpfs none /mnt"
-               " && touch /mnt/null && mount --bind /dev/null /mnt/null"
-               " && mount --move /mnt /dev",
-}
-
-
-def unshared(make, mount, **params):
-    n = make(**params)
-    n.wrap = ["unshare", "-m", "sh", "-c", mount + ' && exec "$@"', "sh"]
-    return n
-
-
-@pytest.mark.parametrize("what", MOUNTS)
-def test_without_dev_shm_anonymous_memory_serves(make, private_mounts, both,
-                                                 what):
-    """One warning, and everything else works, also in a daemon whose workers
-    are another user's."""
-    n = unshared(make, MOUNTS[what], opts={"interval": 0.1}, daemon=True,
-                 user="www-data", **both)
-    n.start()
-    assert n.mapped() == {}
-    n.expect(r"\[warn\].*worker manager: .*(/dev/shm|anonymous memory)", 1)
-    n.reload()
-    n.bind_fails()
-    n.replace(n.started(2)[0])
-    n.reload()
-    n.stop(born(2, 2, None) + respawn(3, 2, 0) + life(2, 2, None, 2)[10:])
-
-
-def test_a_dev_shm_that_fills_up_later_does_no_harm(make, private_mounts):
-    """Space was reserved up front: no SIGBUS."""
-    n = unshared(make, "mount -t tmpfs -o size=1m none /dev/shm")
-    n.start()
-    n.note_segments()
-    (name,) = n.mapped()
-    shm = f"/proc/{n.master}/root/dev/shm"
-    with pytest.raises(OSError):
-        with open(f"{shm}/fill", "wb") as f:
-            while True:
-                f.write(bytes(65536))
-                f.flush()
-    assert os.listdir(shm).count(name) == 1
-    n.reload()
-    n.replace(n.started(2)[0])
-    n.stop(born(2, 2) + respawn(3, 2, 0) + stopped(2, 2))
 
 
 # --- a worker that writes over it ---------------------------------------------
@@ -349,21 +282,17 @@ def test_recoveries_without_number_are_not_told_of_without_end(make):
     n.open_gate("exit")
 
 
-def test_ends_without_number_are_not_told_of_without_end(make):
-    """As the VM is closed without a chance to."""
-    n = make(workers=1, exit_worker=False).start()
+@pytest.mark.parametrize("how, params, logged", [
+    ("TERM", {"exit_worker": False}, MOST),
+    ("QUIT", {"callbacks": {"master_exit": NO_CALLBACK}}, 0)])
+def test_ends_without_number_are_not_gone_through_without_end(
+        make, how, params, logged):
+    """They are logged as the VM is closed without a chance to tell them, and
+    dropped where no function is told of ends."""
+    n = make(workers=1, **params).start()
     n.modelled = n.complete = False
     n.expect(NOT_GIVEN)
     segment.owe(n.segments()[0], generation=1)
-    n.end("TERM")
-    assert len(n.log_lines(NOT_GIVEN + "master_exit of 1")) == MOST
-    assert n.start_again(unclean=True)["exits_owed"] > 1000
-
-
-def test_ends_without_number_are_not_dropped_without_end(make):
-    """No function is told of them; the next start says how many."""
-    n = make(workers=1, callbacks={"master_exit": NO_CALLBACK}).start()
-    n.modelled = n.complete = False
-    segment.owe(n.segments()[0], generation=1)
-    n.end("QUIT")
+    n.end(how)
+    assert len(n.log_lines(NOT_GIVEN + "master_exit of 1")) == logged
     assert n.start_again(unclean=True)["exits_owed"] > 1000

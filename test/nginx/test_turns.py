@@ -10,7 +10,7 @@ import proc
 import segment
 from proc import wait
 from rows import (exits, life, master_exit, master_start, starts,
-                  worker_exits, worker_start)
+                  worker_exits, worker_starts)
 from told import opts, told
 
 # Overdue after 5 s, in a callback for 6; nobody waits longer than 11 s for one
@@ -47,7 +47,7 @@ def test_a_reload_of_slow_starts_and_exits(make, exit_worker, kind):
     assert len(n.rows()) == 12
 
 
-@pytest.mark.parametrize("how", ['wmt.gate("exit")', 'wmt.await("exit")'])
+@pytest.mark.parametrize("how", ['wmt.gate("exit")', 'wmt.gate("exit", true)'])
 def test_other_event_loops_go_on(make, how):
     """While one is in its exit callback: those that wait for their own, and
     those of the next generation."""
@@ -60,7 +60,7 @@ def test_other_event_loops_go_on(make, how):
     for _ in range(20):
         assert n.say(lines[waiter], ask) == str(waiter)
         assert n.get() == 204
-        if "await" in how:
+        if "true" in how:
             assert n.say(lines[holder], ask) == str(holder)
     assert len(n.events("worker_exit", 1)) == 1, "still in its callback"
     n.open_gate("exit")
@@ -85,8 +85,6 @@ def test_one_that_has_given_its_exit_does_not_wait_for_the_last(make):
     n.check_rows(life(2))
 
 
-# --- longer than lock_timeout -------------------------------------------------
-
 NOTED = """
     local ok, err = require("resty.worker.manager").{}
     wmt.note("returned", {{ ok = tostring(ok), err = err }})"""
@@ -107,7 +105,6 @@ def test_a_start_that_waited_longer_than_lock_timeout(make, both):
     n.start(ready=False)
     n.wait_log("not given.*worker_start", 2)
     n.expect("not given.*worker_start of 1-", 2)
-    n.note_segments()
     n.open_gate("start")
     n.wait_up()
     assert returned(n) == ["nil", "nil", "true"]
@@ -118,7 +115,7 @@ def test_a_start_that_waited_longer_than_lock_timeout(make, both):
         n.resume([pid])
         n.wait_gone([pid])
     n.wait_end()
-    n.check_rows(master_start(1) + worker_start(1, 1) + exits(1, 3))
+    n.check_rows(master_start(1) + worker_starts(1, 1) + exits(1, 3))
 
 
 @pytest.mark.parametrize("patient", [True, False])
@@ -151,8 +148,6 @@ def test_a_master_start_waits_for_its_turn(make, both, patient):
     assert [r[:2] for r in n.rows()].count(("master_exit", 1)) == 1
 
 
-# --- overtaken by a fast stop -------------------------------------------------
-
 @pytest.mark.parametrize("event", ["worker_exit", "master_exit"])
 def test_a_yielding_callback_overtaken_by_term(make, dict_, event):
     """It neither deadlocks nor repeats itself: its coroutine never resumes,
@@ -179,7 +174,6 @@ def test_one_that_waits_to_start_hears_of_a_fast_stop(make, dict_):
     (waiter,) = wait(
         lambda: [p for p in proc.children(n.master) if p != holder],
         "the other")
-    n.note_segments()
     n.killed.add(holder)
     n.expect(f"{holder} exited on signal 9|worker 1-{holder} crashed")
     n.expect(f"not given: worker_(start|exit) of 1-{waiter}: pid {holder}"
@@ -189,31 +183,27 @@ def test_one_that_waits_to_start_hears_of_a_fast_stop(make, dict_):
     leftovers.remove(n.segments())      # the next start would be told
 
 
-# --- one look at the lock, of many --------------------------------------------
-
-@pytest.fixture
-def waited(make):
-    """Runs a function of lua/waiting.lua in a worker: what it returns."""
-    def wait_so(how, jit="on"):
-        n = make(workers=1, before_init=f'jit.{jit}() require("waiting")',
-                 after_join=f"""
-            ngx.timer.at(0, function()
-                wmt.note("waited", {{ result = require("waiting").{how}() }})
-            end)""").start()
-        n.wait_note("waited")
-        return n.notes("waited")[0]["result"]
-    return wait_so
+def waited(make, how, jit="on"):
+    """What a function of lua/waiting.lua returns in a worker."""
+    n = make(workers=1, before_init=f'jit.{jit}() require("waiting")',
+             after_join=f"""
+        ngx.timer.at(0, function()
+            wmt.note("waited", {{ result = require("waiting").{how}() }})
+        end)""").start()
+    n.wait_note("waited")
+    return n.notes("waited")[0]["result"]
 
 
 @pytest.mark.parametrize("how, numbers", [("asleep", 5), ("polling", 2)])
-def test_a_slice_of_a_wait_allocates_nothing(waited, how, numbers):
+def test_a_slice_of_a_wait_allocates_nothing(make, how, numbers):
     """In 10,000 slices; the least that there is has 16 bytes. The interpreter
     boxes numbers of 64 bits that C returns or a struct has, 24 bytes each, and
     allocates nothing else."""
-    assert waited(how) < 10000 * 16 / 4
-    assert waited(how, "off") == 10000 * 24 * numbers
+    assert waited(make, how) < 10000 * 16 / 4
+    assert waited(make, how, "off") == 10000 * 24 * numbers
 
 
-def test_two_waits_that_take_turns_have_a_patience_each(waited):
+def test_two_waits_that_take_turns_have_a_patience_each(make):
     """Each ends when it has seen one holder for longer than lock_timeout."""
-    assert waited("interleaved") == "first after 1100ULL, second after 1600ULL"
+    assert waited(make, "interleaved") == (
+        "first after 1100ULL, second after 1600ULL")

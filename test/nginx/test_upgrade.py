@@ -18,34 +18,23 @@ import later
 import proc
 import segment
 from proc import wait
-from rows import (born, exits, life, master_start, reloads, starts,
-                  worker_start, worker_starts)
+from rows import (born, exits, life, master_start, respawn, starts,
+                  worker_starts)
 from told import opts, told
 from traced import LATE_INIT
 
 
-def upgraded(gen, workers, n_prev):
-    return starts(gen, workers, n_prev, "upgrade")
-
-
-def spell(gen, workers, n_prev=None, n_next=None):
-    return worker_starts(gen, workers, n_prev, n_next, "rollback")
-
-
 UPGRADE = born(2, 2, reason="upgrade")
-RELOADED = reloads(3, 2, 2) + exits(2, 2, 0, 2) + exits(3, 2, 0)
+RELOADED = starts(3, 2, 2, "reload") + exits(2, 2, 0, 2) + exits(3, 2, 0)
 # The first generation goes on, and is followed by a third.
-GONE_ON = reloads(3, 2, 2) + exits(1, 2, None, 2) + exits(3, 2, 0)
+GONE_ON = starts(3, 2, 2, "reload") + exits(1, 2, None, 2) + exits(3, 2, 0)
 
 
-@pytest.fixture
-def node(make):
+def node(make, **params):
     """A daemon whose generations are those of two binaries."""
-    def maker(**params):
-        n = make(**{"daemon": True, **params})
-        n.modelled = False
-        return n
-    return maker
+    n = make(**{"daemon": True, **params})
+    n.modelled = False
+    return n
 
 
 def upgrade(n):
@@ -76,22 +65,18 @@ KINDS = {
     "in the background of a shell that has ended": ({"daemon": False}, [
         "sh", "-c", '"$@" & while [ ! -s nginx.pid ]; do sleep 0.01; done',
         "-"], None),
-    ANONYMOUS: ({}, [
-        "unshare", "-m", "sh", "-c",
-        'mount -t tmpfs -o ro none /dev/shm && exec "$@"', "-"],
-        "private_mounts"),
+    ANONYMOUS: ({}, [], "no_dev_shm"),
 }
 
 
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_new_binary_takes_over(node, request, both, kind, early):
+def test_a_new_binary_takes_over(make, request, both, kind, early):
     """Once it has begun, or after the old one has quit; then it reloads."""
     params, wrap, need = KINDS[kind]
-    if need:
-        request.getfixturevalue(need)
-    n = node(before_init=LATE_INIT, **params, **both)
-    n.wrap = wrap
+    needed = need and request.getfixturevalue(need)
+    n = node(make, before_init=LATE_INIT, **params, **both)
+    n.wrap = wrap or needed or []
     if not n.daemon:
         n.find_master = n.pid_file
     n.start()
@@ -107,17 +92,18 @@ def test_a_new_binary_takes_over(node, request, both, kind, early):
     assert len(n.segments()) == len(segments)
     assert early or n.segments() == segments
     n.reload()
-    n.stop((life(2) + upgraded(2, 2, 0) if early else UPGRADE) + RELOADED)
+    n.stop((life(2) + starts(2, 2, 0, "upgrade") if early else UPGRADE)
+           + RELOADED)
 
 
 # --- it is rolled back --------------------------------------------------------
 
 @pytest.mark.parametrize("workers, then", [
     (8, None), (2, "reload"), (2, "upgrade")])
-def test_a_roll_back(node, both, workers, then):
+def test_a_roll_back(make, both, workers, then):
     """The documented way: the old generation has a second spell, the segment
     stays, and life goes on."""
-    n = node(workers=workers, **both).start()
+    n = node(make, workers=workers, **both).start()
     segments = n.segments()
     old, new = n.new_binary()
     n.winch(old)
@@ -128,14 +114,14 @@ def test_a_roll_back(node, both, workers, then):
     n.back_to(old, new)
     assert n.segments() == segments
     rows = (born(workers, workers, reason="upgrade")
-            + spell(1, workers, None, workers)
+            + worker_starts(1, workers, None, workers, "rollback")
             + exits(2, workers, workers, workers))
     if then == "reload":
         n.reload()
         rows += GONE_ON
     elif then == "upgrade":
         upgrade(n)
-        rows += upgraded(3, 2, 2) + GONE_ON[3:]
+        rows += starts(3, 2, 2, "upgrade") + GONE_ON[3:]
     else:
         rows += exits(1, workers)
     n.stop(rows)
@@ -143,10 +129,10 @@ def test_a_roll_back(node, both, workers, then):
 
 
 @pytest.mark.parametrize("name", ["QUIT", "TERM"])
-def test_the_new_one_is_stopped_at_once(node, dict_, name):
+def test_the_new_one_is_stopped_at_once(make, dict_, name):
     """The old one has sent its workers away; nginx then starts them again by
     itself."""
-    n = node(dict=dict_).start()
+    n = node(make, dict=dict_).start()
     old, new = n.new_binary()
     n.winch(old)
     n.end_master(new, name)
@@ -154,7 +140,8 @@ def test_the_new_one_is_stopped_at_once(node, dict_, name):
     n.wait_events("worker_start", 1, 4)
     wait(lambda: len(n.current()) == 2, "workers")
     n.reload()
-    n.stop(UPGRADE + exits(2, 2, 0, 0) + spell(1, 2) + GONE_ON)
+    n.stop(UPGRADE + exits(2, 2, 0, 0)
+           + worker_starts(1, 2, reason="rollback") + GONE_ON)
 
 
 # --- the new one fails --------------------------------------------------------
@@ -166,8 +153,8 @@ BEGUN = starts(1, 2) + master_start(2, 2, "upgrade")
     ({"before_init": LATE_INIT}, life(2, 2)),
     ({"callbacks": {"master_start": LATE_INIT}}, BEGUN + GONE_ON)],
     ids=["before it begins", "in its start callback"])
-def test_the_new_one_is_killed(node, where, rows):
-    n = node(**where).start()
+def test_the_new_one_is_killed(make, where, rows):
+    n = node(make, **where).start()
     n.open_gate("late")
     n.signal("USR2")
     pid = n.wait_note("gate")[-1]
@@ -190,11 +177,11 @@ def test_sockets_that_no_binary_left_bring_no_node(make):
     n.stop(life(2))
 
 
-def test_onto_another_abi(node):
+def test_onto_another_abi(make):
     """A node of its own, with one warning; the old one ends for itself, and its
     segment goes with its last process."""
     # The old one is not to look while its segment is another's.
-    n = node(opts={"interval": 600}, after_join="""
+    n = node(make, opts={"interval": 600}, after_join="""
         ngx.timer.at(0, function() wmt.note("beaten") end)""").start()
     n.wait_note("beaten", 2)
     n.check_life = lambda lines: None       # two nodes in one trace
@@ -204,7 +191,6 @@ def test_onto_another_abi(node):
     old, _ = n.new_binary()
     segment.change_abi(first, abi)
     assert len(n.log_lines(r"^\d.*worker manager: .*ABI")) == 1
-    n.note_segments()
     n.end_master(old)
     assert not os.path.exists(first)
     n.reload()
@@ -264,12 +250,12 @@ def told_by_another(n, master, other):
 @pytest.mark.parametrize("versions", [("this", "later"), ("later", "this")],
                          ids="-then-".join)
 def test_a_library_with_other_records_takes_over(
-        node, libraries, versions, leaves):
+        make, libraries, versions, leaves):
     """It is the node that the first one made, as it made it. A death of a
     worker with either is told by one with the other, and by no second; either
     master may be the one that goes on, and reload."""
     # The first on the path that exists is loaded.
-    n = node(opts=opts(interval=0.1))
+    n = node(make, opts=opts(interval=0.1))
     n.params["lua_cpath"] = f"/nowhere/?.so;{n.prefix}/?.so;{conf.LIBRARY}"
     install(n, libraries[versions[0]])
     n.start()
@@ -281,8 +267,7 @@ def test_a_library_with_other_records_takes_over(
     assert has_loaded_it(n)
     failures = [told_by_another(n, old, new), told_by_another(n, new, old)]
     check_log(n)
-    rows = (UPGRADE[:6] + worker_start(1, 3, None, 2, "respawn")
-            + worker_start(2, 3, 2, None, "respawn"))
+    rows = UPGRADE[:6] + respawn(3, 1, None, 2) + respawn(3, 2, 2)
     if leaves == "the old":
         n.end_master(old)
         rows += exits(1, 2, None, 2) + RELOADED

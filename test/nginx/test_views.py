@@ -69,7 +69,6 @@ def test_each_state_of_a_worker_has_its_word(make):
     n.start(ready=False)
     n.expect(JUDGED)
     n.wait_note("gate")
-    n.note_segments()
     first = n.started(1)[0]
     wait(lambda: "joining" in n.states(first).values(), "a joining one")
     n.open_gate("start")
@@ -128,8 +127,6 @@ def test_a_short_log_tells_how_many_it_has_lost(make):
     assert answer["missed"] == answer["last"] - 4 > 0
 
 
-# --- where they may be asked --------------------------------------------------
-
 VIEWS = ("workers", "generations", "counts", "events", "leader")
 
 
@@ -164,8 +161,6 @@ def test_where_views_answer(make):
         assert line["ok"] is False and "number" in line["first"], line
         assert "init_worker_by_lua(nginx.conf:" in line["first"], line
 
-
-# --- beat ---------------------------------------------------------------------
 
 def test_a_beat_is_compiled_and_allocates_nothing(make):
     """The loop around it becomes one trace; nothing aborts it."""

@@ -43,8 +43,6 @@ POLITE = 20
 GRACE = 10
 
 
-# --- the stages ---------------------------------------------------------------
-
 COMPILED = ("unit", "crash", "hostile", "stress")
 QUICK = (*COMPILED, "nginx", "consumer", "bench", "lint", "tools", "runner",
          "rules", "server", "example")
@@ -89,8 +87,6 @@ def long_lane():
                 os.path.join(BUILD, "arm64/meson-logs/testlog"))
 
 
-# --- what the tests said ------------------------------------------------------
-
 def read_test(run):
     """Meson's log of one test, which may report many: for each how it came
     out, and its name and why."""
@@ -131,8 +127,6 @@ def read(stage, status):
         said.append(("failed", f"{stage.name}: no test ran"))
     return said
 
-
-# --- the run ------------------------------------------------------------------
 
 def files():
     """All that tests or tools may have left outside build/."""

@@ -91,8 +91,6 @@ def result(stdout, outcome="OK"):
 GOOD = result("1..2\nok 1 - a\nok 2 - b\n")
 
 
-# --- what the tests said ------------------------------------------------------
-
 @pytest.mark.parametrize("logged_test, passed, others", [
     (result("", "FAIL"), 0, [("failed", "ended with FAIL")]),
     (result("ok 1 - a\nok 2 - b\n1..2\n"), 2, []),
@@ -148,8 +146,6 @@ def test_a_build_that_fails_ends_its_lane_alone(run, build):
                                               "2 passed, 1 failed"])
 
 
-# --- what goes wrong ----------------------------------------------------------
-
 @pytest.mark.parametrize("count, work", [
     (300, "signal.pause()"), (30, "pass"),
     (30, "os.fork() or os._exit(time.sleep(.01))")],
@@ -160,14 +156,6 @@ def test_children_that_do_not_end_are_ended_and_told(run, count, work):
     left = [x for x in lines if x.startswith("failed: left behind: process")]
     assert len(left) >= count
     assert (status, lines[-1]) == (1, f"0 passed, {len(left)} failed")
-
-
-def test_a_stage_that_hangs_is_ended_with_all_it_started(run):
-    status, lines = run(
-        [("hangs", SLEEPERS + "signal.pause()", ""), ("never", "", "")],
-        before="runner.LIMIT = 1")
-    assert (status, lines[-2:]) == (128 + signal.SIGALRM, [
-        "failed: interrupted by SIGALRM", "0 passed, 1 failed"])
 
 
 @pytest.mark.parametrize("what", ["leftovers.proc.family", "leftovers.dead",
@@ -183,12 +171,17 @@ def test_a_runner_that_fails_itself_says_so(run, build, what):
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT,
-                                    signal.SIGTERM])
+                                    signal.SIGTERM, signal.SIGALRM])
 def test_an_interrupt_ends_all_stages(run, build, number):
+    """With all that they have started. The clock interrupts those that hang."""
+    hangs = number == signal.SIGALRM
     status, lines = run(
         [("waits", f"{SLEEPERS}open({build!r} + '/ready', 'w')\n"
-          "signal.pause()", "")], number=number)
-    assert (status, lines[-1]) == (128 + number, "0 passed, 1 failed")
+          "signal.pause()", ""), ("never", "", "")],
+        before="runner.LIMIT = 1" if hangs else "",
+        number=None if hangs else number)
+    assert (status, lines[-2:]) == (128 + number, [
+        f"failed: interrupted by {number.name}", "0 passed, 1 failed"])
     assert os.listdir(os.path.join(build, "tmp")) == []
 
 
@@ -222,8 +215,6 @@ def test_a_segment_and_a_temporary_file_are_told(run, build, how, name, stays):
         1, [f"failed: left behind: {path}", "0 passed, 1 failed"])
     assert os.path.exists(path) == stays
 
-
-# --- pytest -------------------------------------------------------------------
 
 def test_pytest_reports_each_test_once_and_why_it_failed(tmp_path):
     (tmp_path / "test_a.py").write_text("""

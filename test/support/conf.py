@@ -12,8 +12,8 @@ NGINX = os.path.join(DEB, "usr/sbin/nginx")
 MODULES = os.path.join(DEB, "usr/lib/nginx/modules")
 LIBRARY = os.path.join(BUILD, "libwm/libwm.so")
 WMCTL = os.path.join(BUILD, "cpp/wmctl")
-LUA = os.environ.get("WM_LUA_PATH", os.path.join(ROOT, "lua/?.lua"))
-LUA_PATH = ";".join((LUA, os.path.join(ROOT, "test/nginx/lua/?.lua"),
+LUA_PATH = ";".join((os.path.join(ROOT, "lua/?.lua"),
+                     os.path.join(ROOT, "test/nginx/lua/?.lua"),
                      os.path.join(DEB, "usr/share/lua/5.1/?.lua")))
 LUA_CPATH = os.path.join(BUILD, "libwm/?.so")
 MODULE = 'require("resty.worker.manager")'
@@ -42,20 +42,6 @@ DEFAULTS = {
     "init": "",             # Lua of init_by_lua, init_worker_by_lua, ...
     "join": "",
     "leave": None,          # ... exit_worker_by_lua; None: without it
-}
-
-AROUND = ("before_init", "after_init", "before_join", "after_join")
-
-# A traced one has these besides; its phases may be None for the usual calls.
-TRACED = {
-    **DEFAULTS,
-    "exit_worker": True,    # an exit_worker_by_lua_block
-    "opts": {},
-    "callbacks": {},        # event: Lua body, or NO_CALLBACK
-    # Lua around the calls of the module
-    **dict.fromkeys(AROUND, ""),
-    "init": None,
-    "join": None,
 }
 
 # No load makes a worker's heartbeat overdue.
@@ -123,14 +109,10 @@ def own(name):
     return f"{name}-{os.getpid()}"
 
 
-def merge(defaults, params):
-    assert params.keys() <= defaults.keys(), params.keys() - defaults.keys()
-    return {**defaults, **params}
-
-
 def render(**params):
     """The text of a configuration."""
-    p = merge(DEFAULTS, params)
+    assert params.keys() <= DEFAULTS.keys(), params.keys() - DEFAULTS.keys()
+    p = {**DEFAULTS, **params}
     leave = p["leave"]
     return CONF.format(**{
         **p, "modules": MODULES, "temporary": TEMPORARY,
@@ -163,37 +145,33 @@ def options(opts):
     return lua({**OPTIONS, **opts})
 
 
-def callback(event, body):
-    """One callback as a Lua expression."""
-    if body == NO_CALLBACK:
-        return "nil"
-    return (f'wmt.callback("{event}", function(id, n_prev, n_mine, n_next, '
-            f'info) {body} end)')
-
-
-def render_traced(prefix, **params):
-    """The text of a configuration whose phases trace what they do."""
-    p = merge(TRACED, params)
-    callbacks = p.pop("callbacks")
-    of = {e: callback(e, callbacks.get(e, "")) for e in EVENTS}
-    opts, leaves = options(p.pop("opts")), p.pop("exit_worker")
-    before_init, after_init, before_join, after_join = map(p.pop, AROUND)
-    if p["init"] is None:
-        p["init"] = (f'wmt.call("on_init", {MODULE}.on_init_by_lua, {opts},\n'
-                     f'    {of["master_start"]}, {of["master_exit"]})')
-    if p["join"] is None:
-        p["join"] = (f'wmt.call("on_init_worker", '
-                     f'{MODULE}.on_init_worker_by_lua,\n'
-                     f'    {of["worker_start"]}, {of["worker_exit"]})')
-    if p["leave"] is None:
-        p["leave"] = (f'require("wmt").call("on_exit_worker", '
-                      f'{MODULE}.on_exit_worker_by_lua)')
-    return render(**{
-        **p, "server": HOLD + p["server"],
-        "leave": p["leave"] if leaves else None,
-        "init": 'local wmt = require "wmt"\n'
-                f'wmt.open("{prefix}", "{p["name"]}.jsonl")\n'
-                f'{before_init}\n{p["init"]}\n{after_init}',
-        "join": 'local wmt = require "wmt"\n'
-                f'{before_join}\n{p["join"]}\n{after_join}\n'
-                'wmt.note("up", { id = ngx.worker.id() })'})
+def render_traced(prefix, name, *, opts=None, callbacks=None, server="",
+                  before_init="", init=None, after_init="", before_join="",
+                  join=None, after_join="", leave=None, exit_worker=True,
+                  **params):
+    """The text of a configuration whose phases trace what they do. callbacks:
+    {event: Lua body, or NO_CALLBACK}; init, join, leave: Lua in place of the
+    usual calls of the module, which more Lua may stand around."""
+    bodies = {**dict.fromkeys(EVENTS, ""), **(callbacks or {})}
+    of = {e: "nil" if body == NO_CALLBACK else
+          f'wmt.callback("{e}", function(id, n_prev, n_mine, n_next, info) '
+          f'{body} end)' for e, body in bodies.items()}
+    if init is None:
+        init = (f'wmt.call("on_init", {MODULE}.on_init_by_lua, '
+                f'{options(opts or {})},\n'
+                f'    {of["master_start"]}, {of["master_exit"]})')
+    if join is None:
+        join = (f'wmt.call("on_init_worker", {MODULE}.on_init_worker_by_lua,\n'
+                f'    {of["worker_start"]}, {of["worker_exit"]})')
+    if leave is None:
+        leave = (f'require("wmt").call("on_exit_worker", '
+                 f'{MODULE}.on_exit_worker_by_lua)')
+    return render(
+        **params, name=name, server=HOLD + server,
+        leave=leave if exit_worker else None,
+        init='local wmt = require "wmt"\n'
+             f'wmt.open("{prefix}", "{name}.jsonl")\n'
+             f'{before_init}\n{init}\n{after_init}',
+        join='local wmt = require "wmt"\n'
+             f'{before_join}\n{join}\n{after_join}\n'
+             'wmt.note("up", { id = ngx.worker.id() })')

@@ -127,11 +127,8 @@ class Model:
         self.master_exits = master_exits
         self.gens = {}
         self.due = None             # the generation whose last has left
-        self.starts = {}
-        for x in begins(lines):
-            if x["event"] == "worker_start":
-                gen = x["info"]["generation"]
-                self.starts[gen] = self.starts.get(gen, 0) + 1
+        self.starts = Counter(x["info"]["generation"] for x in begins(lines)
+                              if x["event"] == "worker_start")
 
     def check(self):
         for x in self.lines:
@@ -197,8 +194,7 @@ class Model:
 
     def master_start(self, _):
         self.claim(all(n < self.row.gen for n in self.gens), "id not new")
-        self.gens[self.row.gen] = Gen(
-            self.row.gen, self.starts.get(self.row.gen, 0))
+        self.gens[self.row.gen] = Gen(self.row.gen, self.starts[self.row.gen])
         self.counts([0])
         self.claim(self.row.n_next is None, "a newer generation")
         first = len(self.gens) == 1

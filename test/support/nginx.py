@@ -65,9 +65,6 @@ class Nginx:
             f.write(text)
         os.rename(path + ".new", path)      # a reload may be reading it
 
-    def remove(self):
-        shutil.rmtree(self.prefix, ignore_errors=True)
-
     # --- starting -------------------------------------------------------
 
     def command(self, *args):
@@ -116,6 +113,7 @@ class Nginx:
 
     def signal(self, name, pid=None):
         self.mark = len(self.log())
+        self.note_segments()
         os.kill(pid or self.master, getattr(signal, "SIG" + name))
         if self.alone:
             # It looks for signals before it sleeps in epoll_wait, not in one
@@ -136,19 +134,6 @@ class Nginx:
         self.wait_gone(everybody)
         self.master = None
 
-    def end_in_turn(self, first=()):
-        """A fast stop in which each worker ends for itself, these first. As
-        the master is stopped, it does not kill them after a second."""
-        rest = [p for p in self.workers() if p not in first]
-        self.mark = len(self.log())
-        self.pause([self.master])
-        for pid in [*first, *rest]:
-            proc.send(pid, signal.SIGTERM)
-            self.wait_gone([pid])
-        proc.send(self.master, signal.SIGTERM)
-        self.resume([self.master])
-        self.wait_end()
-
     def kill_all(self):
         """Ends everything at once, also a thousand workers, and removes what
         they leave."""
@@ -159,7 +144,7 @@ class Nginx:
             proc.kill(*proc.descendants(pid), pid)
         for path in self.segments():
             os.unlink(path)
-        self.remove()
+        shutil.rmtree(self.prefix, ignore_errors=True)
 
     def pause(self, pids):
         """Stops processes, none of them with the lock that others want."""
@@ -177,56 +162,16 @@ class Nginx:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
 
-    # --- a binary upgrade -------------------------------------------------
-
-    def new_binary(self):
-        """USR2: (the old master, the new one); self.master is the new one
-        then."""
-        old = self.master
-        self.signal("USR2")
-        self.master = new = wait(lambda: self.pid_file(but=old),
-                                 "the new master")
-        return old, new
-
-    def winch(self, master):
-        """Has a master send its workers away; returns when they are gone."""
-        own = self.workers(master)
-        self.signal("WINCH", master)
-        self.wait_gone(own)
-
-    def end_master(self, master, name="QUIT"):
-        """Ends one of two masters; returns when it and its workers are
-        gone."""
-        own = self.workers(master)
-        self.signal(name, master)
-        self.wait_gone([master, *own])
-
-    def back_to(self, old, new):
-        """Waits for what the old master takes USR2 by: it has reaped the new
-        one, and has its pid file back."""
-        self.master = old
-        wait(lambda: self.pid_file(but=new) == old, "the old one's pid file")
-
     # --- processes ------------------------------------------------------
-
-    def titled(self, begin, master=None):
-        return [p for p in proc.children(master or self.master)
-                if proc.title(p).startswith(begin)]
 
     def workers(self, master=None):
         """The pids of all worker processes, old and new."""
-        return self.titled(TITLE, master)
+        return [p for p in proc.children(master or self.master)
+                if proc.title(p).startswith(TITLE)]
 
     def current(self):
         """The pids of the workers that were not told to leave."""
         return [p for p in self.workers() if proc.title(p) == TITLE]
-
-    def helpers(self):
-        """The cache manager's and the cache loader's pid."""
-        return sorted(wait(
-            lambda: (found := [p for x in ("loader", "manager")
-                               for p in self.titled(f"nginx: cache {x} pro")])
-            and len(found) == 2 and found, "cache helpers"))
 
     def wait_titles(self):
         """Waits until each child is known by a title of its own: it has the
@@ -264,7 +209,9 @@ class Nginx:
             return {m[1]: m[2] for m in found if m}
 
     def note_segments(self):
-        self.instances |= set(self.mapped().values())
+        """At each signal, as they may be gone with the process."""
+        with contextlib.suppress(OSError):
+            self.instances |= set(self.mapped().values())
 
     def segments(self):
         """The segments of this instance in /dev/shm."""

@@ -7,8 +7,10 @@ import contextlib
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -17,9 +19,6 @@ import leftovers
 import proc
 from traced import Traced
 
-number = itertools.count(1)
-PREFIXES = os.path.join(conf.BUILD, "test-nginx")
-
 
 def pytest_configure(config):
     sys.dont_write_bytecode = True
@@ -27,27 +26,22 @@ def pytest_configure(config):
     proc.end_politely()     # it goes through the teardowns, too
 
 
-def forbidden(why):
-    """Skips what this machine forbids; CI is a machine that does not."""
-    if os.environ.get("CI", "") not in ("", "0", "false"):
-        pytest.fail(f"this must run in CI: {why}")
-    pytest.skip(why)
-
-
 @pytest.fixture
 def root():
     if os.geteuid():
-        forbidden("needs root")
+        pytest.skip("needs root")
 
 
 @pytest.fixture
-def private_mounts(root):
-    """Commands run under `unshare -m` may mount."""
-    tried = subprocess.run(
-        ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/dev/shm"],
-        capture_output=True, text=True, check=False)
+def no_dev_shm(root):
+    """What to start a command under whose /dev/shm cannot be written to."""
+    wrap = ["unshare", "-m", "sh", "-c",
+            'mount -t tmpfs -o ro none /dev/shm && exec "$@"', "sh"]
+    tried = subprocess.run([*wrap, "true"], capture_output=True, text=True,
+                           check=False)
     if tried.returncode:
-        forbidden(f"mounts are forbidden: {tried.stderr.strip()}")
+        pytest.skip(f"mounts are forbidden: {tried.stderr.strip()}")
+    return wrap
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -66,14 +60,10 @@ def pytest_runtest_makereport(item, call):
 
 
 def prefix(item):
-    """Made here: the end of a test in another process may remove PREFIXES, if
-    it is empty, between two steps of makedirs."""
-    name = re.sub(r"[^\w]+", "-", item.name)[:60]
-    path = os.path.join(PREFIXES, f"{os.getpid()}-{next(number)}-{name}")
-    while not os.path.isdir(path):
-        with contextlib.suppress(FileNotFoundError):
-            os.makedirs(path)
-    return path
+    """A folder that is called as the test, which stays if that fails."""
+    return tempfile.mkdtemp(
+        prefix=re.sub(r"[^\w]+", "-", item.name)[:60] + ".",
+        dir=os.path.join(conf.BUILD, "tmp"))
 
 
 @pytest.fixture
@@ -105,13 +95,11 @@ def make(request):
             for n in item.nginxes:
                 n.check()
             for n in item.nginxes:
-                n.remove()
+                shutil.rmtree(n.prefix, ignore_errors=True)
     finally:
         leftovers.kill_all()
         leftovers.remove(itertools.chain(
             *(n.segments() for n in item.nginxes)))
-        with contextlib.suppress(OSError):
-            os.rmdir(PREFIXES)
 
 
 @pytest.fixture(params=["dict", "no dict"])

@@ -12,7 +12,7 @@ import threading
 import time
 
 # Seconds; generous, since only a failure ever waits it out.
-DEADLINE = float(os.environ.get("WM_DEADLINE", "60"))
+DEADLINE = 60.0
 
 
 def adopt_orphans():
@@ -50,25 +50,20 @@ def wait(condition, what, deadline=DEADLINE, longest=0.01):
     return value
 
 
-# --- one process --------------------------------------------------------------
-
-def fields(pid):
-    """Of /proc/PID/stat, from the state on; None if there is no process."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        with open(f"/proc/{pid}/stat", "rb") as f:
-            return f.read().rpartition(b")")[2].split()
-
-
 def stat(pid):
-    """(state, ppid) of a process, or None."""
-    seen = fields(pid)
-    return seen and (seen[0].decode(), int(seen[1]))
+    """(state, parent, seconds of CPU, threads) of a process, or None."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+            # The name before may hold anything.
+            seen = f.read().rpartition(")")[2].split()
+            return (seen[0], int(seen[1]), (int(seen[11]) + int(seen[12]))
+                    / os.sysconf("SC_CLK_TCK"), int(seen[17]))
 
 
 def cpu(pid):
     """Seconds of CPU that a process has used; 0 if it is gone."""
-    seen = fields(pid) or [0] * 13
-    return (int(seen[11]) + int(seen[12])) / os.sysconf("SC_CLK_TCK")
+    seen = stat(pid)
+    return seen[2] if seen else 0
 
 
 def pending(pid):
@@ -79,18 +74,14 @@ def pending(pid):
 
 
 def title(pid, file="cmdline"):
-    """The command line; empty for a zombie or nobody."""
+    """The command line; empty for a zombie or nobody. The file "comm" has the
+    program's name, also while a process ends: its sockets may still be there.
+    """
     try:
         with open(f"/proc/{pid}/{file}", "rb") as f:
             return f.read().replace(b"\0", b" ").decode().strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""
-
-
-def name(pid):
-    """Of the program; also of a process that is ending, whose title is gone
-    while its sockets may still be there."""
-    return title(pid, "comm")
 
 
 def gone(pid):
@@ -114,16 +105,14 @@ def kill(*pids):
     wait(lambda: all(map(gone, pids)), f"{pids} to end")
 
 
-# --- families -----------------------------------------------------------------
-
 def living():
     """All processes, as one look at /proc has them: {pid: (state, ppid)}. The
     state is the first thread's, which may have ended while others run."""
     found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        seen = fields(pid)
-        if seen and (seen[0] not in (b"Z", b"X") or int(seen[17]) > 1):
-            found[int(pid)] = seen[0].decode(), int(seen[1])
+        seen = stat(pid)
+        if seen and (seen[0] not in "ZX" or seen[3] > 1):
+            found[int(pid)] = seen[:2]
     return found
 
 

@@ -67,8 +67,6 @@ void node_give_up(void);
 int node_return(uint32_t capacity);
 int node_files(void); /* that the instance has */
 
-/* ---------------------------------------------------------------- processes */
-
 /* A process forked by the test, or by another one. */
 struct process *new_process(void);
 void new_processes(struct process **p, int count);
@@ -114,8 +112,6 @@ call_fn do_release; /* the node */
 call_fn do_attach;  /* a node of that capacity, which begins; id */
 call_fn do_live;    /* the same, and joins and starts */
 
-/* ------------------------------------------------------------------ workers */
-
 /* Joins and starts in a new process: a live worker. */
 struct process *new_worker(uint64_t id);
 struct process *new_worker_of(struct process *master, uint64_t id);
@@ -130,8 +126,6 @@ void shut_down_last(struct process *p, uint64_t id); /* it takes an end */
 void close_untaken(struct process *p, uint64_t id);  /* the end stays owed */
 void process_depart(struct process *p);              /* leaves and ends */
 void process_leave(struct process *p);               /* drains before that */
-
-/* ------------------------------------------------------------------ looking */
 
 uint64_t begin(void); /* of a generation, by this process */
 int sweep(void);      /* without a worker */

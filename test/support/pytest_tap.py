@@ -6,7 +6,8 @@ says goes elsewhere (test/suite)."""
 
 import os
 import re
-import signal
+
+import proc
 
 
 def error(report):
@@ -51,9 +52,7 @@ class Reporter:
 
 
 def pytest_configure(config):
-    # A polite end goes through the teardowns.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    proc.end_politely()     # it goes through the teardowns
     if not hasattr(config, "workerinput"):
         out = os.fdopen(int(os.environ["WM_TAP"]), "w", encoding="utf-8")
         config.pluginmanager.register(Reporter(out), "tap-reporter")

@@ -37,14 +37,13 @@ def strides(fd):
         HEADER_SIZE, *range(STRIDES, STRIDES + 16, 4))]
 
 
-def draft(instance, generation):
+def draft(instance):
     """The bytes of a segment as drafts before 1.0 made it, without features and
-    strides: its last generation lies where today's incompatible features do.
-    Capacity 4; no worker, and no entry of the log."""
+    strides: its last generation, 3, lies where today's incompatible features
+    do. Capacity 4; no worker, and no entry of the log."""
     size = 512 + 192 * 4 + 64 * 68 + 64 * 1024
     head = struct.pack("<QIIQIIQQIIQ64sQQ", 0x1a0a0d6d7762696c, 1, 512, size, 4,
-                       68, 0, 0, 1024, 0o600, 0, instance.encode(), 1,
-                       generation)
+                       68, 0, 0, 1024, 0o600, 0, instance.encode(), 1, 3)
     return head.ljust(size, b"\0")
 
 

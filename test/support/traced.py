@@ -6,6 +6,7 @@ waits for, asks and judges."""
 import json
 import os
 import re
+import signal
 
 import conf
 import model
@@ -13,10 +14,10 @@ import proc
 from nginx import REFUSED, TITLE, Nginx
 from proc import wait
 
-OURS = re.compile(r"\[(\w+)\] .*worker manager: ")
-NEVER = re.compile(r"attempt to |thread aborted|traceback|exited on signal"
-                   r"|\[(crit|alert|emerg)\]", re.I)
-LOUD = ("warn", "error", "crit", "alert", "emerg")
+# Of nginx, Lua or a sanitizer; and of the module.
+TROUBLE = re.compile(r"attempt to |thread aborted|traceback|Sanitizer"
+                     r"|exited on signal|\[(crit|alert|emerg)\]", re.I)
+LOUD = re.compile(r"\[(warn|error|crit|alert|emerg)\] .*worker manager: ")
 WORKER = 3                  # ngx_process of a worker
 UNHEARD = 'if wmt.opened("late") then wmt.gate("{}") end'
 ANSWERING = "wmt.answer()"
@@ -37,7 +38,7 @@ class Traced(Nginx):
         self.succeeds = True        # every call of the module returns true
 
     def param(self, name):
-        return self.params.get(name, conf.TRACED[name])
+        return self.params.get(name, conf.DEFAULTS[name])
 
     def configure(self, **changes):
         """Writes nginx.conf anew, with these parameters changed."""
@@ -81,9 +82,9 @@ class Traced(Nginx):
         self.complete = False
         return info["unclean"]
 
-    def wait_up(self, workers=None):
+    def wait_up(self):
         """Waits for the workers of the latest configuration."""
-        workers = workers or self.param("workers")
+        workers = self.param("workers")
 
         def up():
             inits = [x for x in self.notes("init") if x["process"] != WORKER]
@@ -161,8 +162,18 @@ class Traced(Nginx):
             self.end(how)
         self.check_rows(rows)
 
-    def stop_fast(self, rows=None, **order):
-        self.end_in_turn(**order)
+    def stop_fast(self, rows=None, first=()):
+        """A fast stop in which each worker ends for itself, these first. As
+        the master is stopped, it does not kill them after a second."""
+        rest = [p for p in self.workers() if p not in first]
+        self.mark = len(self.log())
+        self.pause([self.master])
+        for pid in [*first, *rest]:
+            proc.send(pid, signal.SIGTERM)
+            self.wait_gone([pid])
+        proc.send(self.master, signal.SIGTERM)
+        self.resume([self.master])
+        self.wait_end()
         self.check_rows(rows)
 
     def check_rows(self, rows):
@@ -185,17 +196,42 @@ class Traced(Nginx):
         self.kill(pid)
         self.wait_events("worker_start", count=started + 1)
 
+    # --- a binary upgrade -------------------------------------------------
+
     def new_binary(self):
-        found = super().new_binary()
+        """USR2: (the old master, the new one), which is self.master then, with
+        all its workers up."""
+        old = self.master
+        self.signal("USR2")
+        self.master = new = wait(lambda: self.pid_file(but=old),
+                                 "the new master")
         self.wait_up()
-        return found
+        return old, new
+
+    def winch(self, master):
+        """Has a master send its workers away; returns when they are gone."""
+        own = self.workers(master)
+        self.signal("WINCH", master)
+        self.wait_gone(own)
+
+    def end_master(self, master, name="QUIT"):
+        """Ends one of two masters; returns when it and its workers are
+        gone."""
+        own = self.workers(master)
+        self.signal(name, master)
+        self.wait_gone([master, *own])
+
+    def back_to(self, old, new):
+        """Waits for what the old master takes USR2 by: it has reaped the new
+        one, and has its pid file back."""
+        self.master = old
+        wait(lambda: self.pid_file(but=new) == old, "the old one's pid file")
 
     # --- the trace ----------------------------------------------------------
 
     def write_trace(self, **line):
-        fd = os.open(self.file(".jsonl"), os.O_WRONLY | os.O_APPEND)
-        os.write(fd, json.dumps(line).encode() + b"\n")
-        os.close(fd)
+        with open(self.file(".jsonl"), "a", encoding="ascii") as f:
+            f.write(json.dumps(line) + "\n")
 
     def trace(self):
         return model.read(self.file(".jsonl"))
@@ -269,17 +305,14 @@ class Traced(Nginx):
 
     def hold_all(self):
         """One to each current worker: {pid: socket}."""
-        found, spare, workers = {}, [], set(self.current())
+        found, workers = {}, set(self.current())
 
         def one_more():
             pid, s = self.hold()
-            if pid in found:
-                spare.append(s)
-            found.setdefault(pid, s)
+            if found.setdefault(pid, s) is not s:
+                s.close()
             return workers <= set(found)
         wait(one_more, "a connection to every worker")
-        for s in spare:
-            s.close()
         return found
 
     def send(self, s, chunk):
@@ -308,7 +341,7 @@ class Traced(Nginx):
     def check_life(self, lines):
         model.check(lines, self.killed, self.succeeds)
         if self.modelled:
-            silent = self.param("callbacks").get("master_exit")
+            silent = self.params.get("callbacks", {}).get("master_exit")
             judge = model.Model(lines, silent != conf.NO_CALLBACK).check()
             if self.complete:
                 judge.check_complete()
@@ -321,8 +354,7 @@ class Traced(Nginx):
             known = [x for x in self.expected if re.search(x[0], line)]
             for x in known:
                 seen[x] += 1
-            ours = OURS.search(line)
-            if not known and (NEVER.search(line) or ours and ours[1] in LOUD):
+            if not known and (TROUBLE.search(line) or LOUD.search(line)):
                 surprises.append(line)
         assert not surprises, "unexpected in error.log:\n" + "\n".join(
             surprises)

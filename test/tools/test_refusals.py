@@ -42,10 +42,9 @@ def cut_short(place):
     (spoilt(segment.CAPACITY, 0), DAMAGED,
      "its header contradicts itself.*restart the server"),
     (spoilt(segment.ABI, 99), FOREIGN, "another ABI of libwm: restart the"),
-    (spoilt(segment.INCOMPATIBLE, 1), FOREIGN, "another ABI of libwm: restart"),
-    (spoilt(segment.NAMESPACE, 1), FOREIGN, "pid namespace")],
+    (spoilt(segment.INCOMPATIBLE, 1), FOREIGN, "another ABI of libwm: restart")],
     ids=["empty", "text", "cut short", "contradiction", "ABI",
-         "unknown feature", "pid namespace"])
+         "unknown feature"])
 def test_what_cannot_be_read_says_why_and_goes(place, make, status, words):
     name = make(place)
     for command in ("show", "watch", "events"):
@@ -54,16 +53,19 @@ def test_what_cannot_be_read_says_why_and_goes(place, make, status, words):
     assert place.text("gc") == f"{name}: unlinked\n"
 
 
-def test_a_living_node_with_an_unknown_feature_is_listed_and_kept(place):
+@pytest.mark.parametrize("where, words", [
+    (segment.INCOMPATIBLE, "another ABI"), (segment.NAMESPACE, "another pid")])
+def test_a_living_node_that_cannot_be_read_is_listed_and_kept(
+        place, where, words):
     """That it lives is known from its lock alone."""
     master = place.node()
     master.worker(master.begin())
-    place.write(master.file, segment.INCOMPATIBLE, 1 << 31, 8)
+    place.write(master.file, where, 1 << 31, 8)
     place.refuses(FOREIGN, "wait", "--ready", "1", master.file)
     (node,) = place.json("list")["nodes"]
     assert (node["live"], node["status"], node["count"]) == (
         True, FOREIGN, None)
-    assert "another ABI" in node["error"]
+    assert words in node["error"]
     assert place.text("list").splitlines()[1].split()[:2] == [
         "demo", "foreign"]
     assert place.text("gc") == ""

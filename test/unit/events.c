@@ -144,7 +144,7 @@ static long do_recoveries(UNUSED struct process *self, UNUSED uint64_t none)
     const uint32_t owed = wm_worker_recoveries(w);
     uint32_t taken = 0;
 
-    while (wm_worker_recovery_take(w) == 1) {
+    while (taken < 9 && wm_worker_recovery_take(w) == 1) { /* soon wrong */
         taken++;
     }
     return taken == owed ? (long)taken : -1;

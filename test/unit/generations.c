@@ -6,8 +6,6 @@
 
 #include "inside.h"
 
-/* ---------------------------------------------------------- begun, aborted */
-
 NODE_TEST(a_failed_start_is_as_if_it_had_never_been)
 {
     uint64_t next;
@@ -136,8 +134,6 @@ NODE_TEST(one_that_has_a_worker_is_not_abandoned_and_its_worker_begins_none)
     assert_int_equal(begin(), generation + 1);
 }
 
-/* ------------------------------------------------------------------ closed */
-
 NODE_TEST(each_late_sibling_opens_a_spell_whose_end_is_given_once)
 {
     uint32_t spell;
@@ -206,8 +202,6 @@ EMPTY_NODE_TEST(a_survivor_closes_what_a_dead_master_left)
     call(new_worker(begin()), do_sweep, 0);
     assert_generation(1, WM_GENERATION_EXITED, 1);
 }
-
-/* ----------------------------------------------------------------- records */
 
 static void live(uint64_t id)
 {

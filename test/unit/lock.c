@@ -192,8 +192,6 @@ EMPTY_NODE_TEST(another_process_with_the_holders_pid_is_not_the_holder)
     try_to_lock(WM_RECOVERED);
 }
 
-/* -------------------------------------------------------------- inspection */
-
 static void assert_holder(pid_t pid, uint32_t purpose, int own)
 {
     assert_int_equal(holder().pid, pid);
@@ -224,8 +222,6 @@ EMPTY_NODE_TEST(the_sequence_wraps_without_touching_the_rest)
     assert_true(header()->lock.word == 0);
     assert_holder(0, 0, 0);
 }
-
-/* ------------------------------------------------------------------- turns */
 
 /* The clock is frozen: a signature is fresh for so long as a test wants,
  * however slow the machine is. */

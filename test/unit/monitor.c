@@ -10,8 +10,6 @@
 
 #include <pthread.h>
 
-/* ------------------------------------------------------------------- views */
-
 NODE_TEST(the_first_view_is_there_at_once_and_each_change_makes_another)
 {
     struct wm_node_info info = {.size = sizeof(info)};
@@ -111,8 +109,6 @@ WATCH_TEST(the_thread_takes_the_signals_of_faults_alone)
     }
 }
 
-/* ----------------------------------------------------------------- garbage */
-
 /* A view tells of nothing that cannot be. */
 static uint64_t check_bounds(void)
 {
@@ -151,8 +147,6 @@ EMPTY_NODE_TEST(views_of_garbage_are_within_bounds)
     assert_ok(wm_monitor_destroy(watch.monitor));
     watch.monitor = NULL;
 }
-
-/* ------------------------------------------------------------- subscribers */
 
 #define SUBSCRIBERS 4
 

@@ -196,8 +196,6 @@ TEST(a_process_that_lost_its_first_thread_is_alive)
     assert_true(is_dead(ident));
 }
 
-/* ---------------------------------------------------- a kernel that refuses */
-
 static struct {
     uint64_t living, zombie, reaped, other;
 } ident; /* of processes in each state */
@@ -274,8 +272,6 @@ TEST(another_users_process_is_alive)
     }
     assert_check(spares_one_that_may_not_be_signalled, &self);
 }
-
-/* ------------------------------------------------------------------- clocks */
 
 #define LIMIT (UINT64_C(1) << WM_BEAT_BITS) /* of a beat: 17 years */
 

@@ -6,8 +6,6 @@
 #include "inside.h"
 #include "process.h"
 
-/* ------------------------------------------------------------------ states */
-
 NODE_TEST(it_goes_through_its_states_in_order)
 {
     static const struct {
@@ -104,8 +102,6 @@ NODE_TEST(a_beat_never_moves_back_nor_by_a_leap_ahead_of_the_clock)
     }
     assert_ok(wm_worker_leave(w));
 }
-
-/* ------------------------------------------------------------------ judged */
 
 ACT(be_late, (UNUSED struct process * p), make_late(0))
 ACT(lock_and_be_late, (UNUSED struct process * p),
@@ -242,8 +238,6 @@ NODE_TEST(a_worker_with_the_pid_of_a_dead_one_finds_it_dead)
     assert_int_equal(a->seen->counts.mine, 1);
     assert_int_equal(wm_events_owed(node, CRASHED), 1);
 }
-
-/* --------------------------------------------------------------- the table */
 
 NODE_TEST(the_oldest_that_drains_makes_room)
 {

@@ -94,24 +94,25 @@ function M.opened(gate)
     return C.wmt_faccessat(prefix_fd, "gate." .. gate, 0, 0) == 0
 end
 
--- blocks the process until the test opens the gate
-function M.gate(gate)
+-- Blocks the process, or this light thread only.
+local function pause(yields)
+    if yields then
+        ngx.sleep(0.002)
+    else
+        C.wmt_usleep(2000)
+    end
+end
+
+-- until the test opens the gate
+function M.gate(gate, yields)
     M.note("gate", { gate = gate })
     for _ = 1, 30000 do
         if M.opened(gate) then
             return
         end
-        C.wmt_usleep(2000)
+        pause(yields)
     end
     error("gate " .. gate .. " was never opened")
-end
-
--- blocks this light thread only
-function M.await(gate)
-    M.note("gate", { gate = gate })
-    while not M.opened(gate) do
-        ngx.sleep(0.005)
-    end
 end
 
 -- A callback stays in here as long as the trap for its event is set. In a timer
@@ -123,11 +124,7 @@ function M.trap(event)
     end
     M.note("trapped", { event = event })
     while M.opened(gate) do
-        if ngx.get_phase() == "timer" and M.opened("yield") then
-            ngx.sleep(0.005)
-        else
-            C.wmt_usleep(2000)
-        end
+        pause(ngx.get_phase() == "timer" and M.opened("yield"))
     end
 end
 
