@@ -19,7 +19,6 @@
 #define DEFAULT_LOG 1024u
 
 static pthread_mutex_t attach_mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t attach_once = PTHREAD_ONCE_INIT;
 
 /* The thread that attached is not in the child. */
 static void after_fork_in_child(void)
@@ -27,9 +26,8 @@ static void after_fork_in_child(void)
     pthread_mutex_init(&attach_mutex, NULL);
 }
 
-static void watch_forks(void)
+__attribute__((constructor)) static void watch_forks(void)
 {
-    wm_registry_watch_forks();
     pthread_atfork(NULL, NULL, after_fork_in_child);
 }
 
@@ -111,6 +109,7 @@ static int create_anonymous(struct wm_node *n,
 static int acquire_segment(struct wm_node *n,
                            const struct wm_node_options *options)
 {
+    bool full;
     int error;
 
     if ((options->flags & WM_NODE_ADOPT) != 0 &&
@@ -118,10 +117,11 @@ static int acquire_segment(struct wm_node *n,
         return 0;
     }
     error = acquire(n, options, create);
-    if (error == 0 || error == -ENOSPC) {
+    full = error == -ENOSPC || error == -EDQUOT;
+    if (error == 0 || full) {
         tidy(n);
     }
-    if (error == -ENOSPC) {
+    if (full) {
         error = acquire(n, options, create);
     }
     if (error != 0 && (options->flags & WM_NODE_ANONYMOUS) != 0) {
@@ -180,7 +180,6 @@ int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
     if (error != 0) {
         return error;
     }
-    pthread_once(&attach_once, watch_forks);
     cancel = wm_cancel_forbid();
     pthread_mutex_lock(&attach_mutex);
     n = wm_registry_share(own.instance, own.directory);
@@ -194,8 +193,8 @@ int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
     return error;
 }
 
-/* The pids of another pid namespace mean nothing here, and a dead segment's mean
- * nothing anywhere: that one can be read all the same. */
+/* The pids of another pid namespace mean nothing here. Those of a dead segment
+ * mean nothing anywhere: it can be read all the same. */
 static int open_segment(struct wm_segment *segment, const char *directory,
                         const char *name)
 {

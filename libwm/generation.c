@@ -54,6 +54,24 @@ static uint32_t take_ordinal(struct wm_generation_record *record,
     return wm_joined_count(next);
 }
 
+/* Writes down which process is the master, before the first spell opens: a
+ * joiner that finds the spell finds the master. The beginner's own ident stands
+ * there until then; a server that daemonizes begins in a process that is gone
+ * by now. */
+static void name_master(struct wm_generation_record *record,
+                        const struct wm_worker *worker)
+{
+    uint64_t seen = generation_master_acquire(record);
+
+    if (seen != worker->master &&
+        generation_swap_master(record, seen, worker->master) &&
+        !wm_generation_word_is_of(record, generation_word_acquire(record),
+                                  worker->generation)) {
+        /* Another generation has begun in this record meanwhile. */
+        generation_swap_master(record, worker->master, seen);
+    }
+}
+
 /* The word is loaded before the id (generation_record.c), and swapped from the
  * value that was loaded. If the record's life has ended meanwhile, the swap
  * fails, and the next round finds that the generation is forgotten. The swap
@@ -63,8 +81,11 @@ bool wm_generation_enter(struct wm_node *node,
                          struct wm_worker *worker)
 {
     uint64_t word = generation_word_acquire(record), next;
-    bool open, first;
+    bool open;
 
+    if (wm_gen_spell(word) == 0) {
+        name_master(record, worker);
+    }
     do {
         uint32_t spell = wm_gen_spell(word);
 
@@ -72,7 +93,6 @@ bool wm_generation_enter(struct wm_node *node,
             return false;
         }
         open = wm_gen_state(word) == WM_GENERATION_ACTIVE;
-        first = spell == 0;
         if (!open) {
             spell++;
         }
@@ -83,12 +103,7 @@ bool wm_generation_enter(struct wm_node *node,
     } while (!generation_swap_word(record, &word, next));
 
     /* From here on the record is this generation's as long as the worker is in
-     * it. The master of its first worker is its master, whichever process began
-     * it: a server that daemonizes begins it in a process that is gone by
-     * now. */
-    if (first) {
-        generation_set_master(record, worker->master);
-    }
+     * it. */
     header_lower(&node->segment.header->first_active, worker->generation);
     worker->ordinal = take_ordinal(record, worker->spell);
     if (!open) {

@@ -66,7 +66,7 @@ FIELD(uint32_t, joined)
 
 #undef FIELD
 
-/* Changes the master from a process that is gone to the one that goes on. The
+/* Changes the master from the beginner to the process that goes on. The
  * orders are those of the fields [F]; the caller looks afterwards whether the
  * record is still of the same life. */
 static inline bool generation_swap_master(struct wm_generation_record *g,

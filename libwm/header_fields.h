@@ -59,7 +59,7 @@ static inline void header_lower(_Atomic(uint64_t) *least, uint64_t to)
 
 /* ------------------------------------------------------------- succession */
 
-/* Relaxed: both are called under the file's exclusive lock, which orders. */
+/* Relaxed, as is the store: the file's lock orders a look after it. */
 static inline uint64_t header_successor(const struct wm_segment_header *h)
 {
     return atomic_load_explicit(&h->successor, memory_order_relaxed);

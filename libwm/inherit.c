@@ -70,7 +70,8 @@ static int next_inherited(DIR *dir, const char *instance,
             continue;
         }
         target[n] = '\0';
-        /* A descriptor that this process opened itself is close-on-exec. */
+        /* One that this process opened itself is close-on-exec: its children
+         * see to that before they look here. */
         flags = link_matches(target, instance, name) ? fcntl(fd, F_GETFD) : -1;
         if (flags >= 0 && (flags & FD_CLOEXEC) == 0) {
             return fd;
@@ -80,24 +81,18 @@ static int next_inherited(DIR *dir, const char *instance,
 }
 
 /* The segment is mapped, and this process alone takes part in it, under the
- * exclusive lock: goes on in a new one, so that tools find it by its name. Any
- * other process that has inherited the descriptor finds the mark. */
-static int succeed(struct wm_segment *former, const char *directory,
-                   const char *instance)
+ * exclusive lock: goes on in a new one, so that tools find it by its name. If
+ * none can be made, returns false. */
+static bool succeed(struct wm_segment *former, const char *directory,
+                    const char *instance)
 {
     struct wm_segment next;
     struct wm_segment_header constants;
-    int error;
 
-    /* Safeguard: segment_is_succeeded_once */
-    if (header_successor(former->header) != 0) {
-        return -ESTALE;
-    }
     memcpy(&constants, former->constants, WM_CONSTANTS);
-    error = wm_segment_create(&next, directory, instance, former->geometry,
-                              constants.mode);
-    if (error != 0) {
-        return 0; /* it goes on in the one that has no name */
+    if (wm_segment_create(&next, directory, instance, former->geometry,
+                          constants.mode) != 0) {
+        return false;
     }
     memcpy((char *)next.header + WM_CONSTANTS,
            (const char *)former->header + WM_CONSTANTS,
@@ -105,7 +100,27 @@ static int succeed(struct wm_segment *former, const char *directory,
     header_set_successor(former->header, wm_self_ident());
     wm_segment_close(former);
     *former = next;
-    return 0;
+    return true;
+}
+
+/* The file has no link. If this process stays in it, it takes its share anew,
+ * which it has lost by asking for the exclusive lock; another heir may have had
+ * that meanwhile, and has left its mark. */
+static int adopt_unlinked(struct wm_segment *segment, int fd,
+                          const struct stat *st, const char *directory,
+                          const char *instance)
+{
+    int error;
+
+    if (wm_segment_lock_alone(fd, st) == 0 &&
+        header_successor(segment->header) == 0 &&
+        succeed(segment, directory, instance)) {
+        return 0;
+    }
+    error = wm_segment_take_share(fd);
+    /* Safeguard: segment_is_succeeded_once */
+    return error == 0 && header_successor(segment->header) != 0 ? -ESTALE
+                                                                : error;
 }
 
 /* Maps the segment through a descriptor that has a share; its instance must be
@@ -145,12 +160,10 @@ static int adopt_descriptor(struct wm_segment *segment, int inherited,
     }
     if (error == 0 && fstat(fd, &st) == 0) {
         fcntl(inherited, F_SETFD, FD_CLOEXEC);
-        wm_segment_keep(segment, inherited);
+        wm_segment_keep(segment, fd, inherited);
         /* Anonymous memory has no link either, and no name. */
-        if (segment->name[0] != '\0' && st.st_nlink == 0 &&
-            flock(fd, LOCK_EX | LOCK_NB) == 0) {
-            error = succeed(segment, directory, instance);
-            flock(fd, LOCK_SH); /* if it stays in this one */
+        if (segment->name[0] != '\0' && st.st_nlink == 0) {
+            error = adopt_unlinked(segment, fd, &st, directory, instance);
         }
     }
     if (error != 0) {
@@ -226,7 +239,7 @@ static int set_cloexec(const struct wm_segment *segment, int flag)
 
 void wm_segment_keep_private(struct wm_segment *segment, const char *directory)
 {
-    if (segment->name[0] != '\0' && segment->fd >= 0 &&
+    if (segment->name[0] != '\0' &&
         !wm_segment_is_open_on(segment, segment->fd)) {
         int fd = wm_segment_open_file(directory, segment->name);
 

@@ -11,8 +11,8 @@
 /* Takes over the segment of this instance whose descriptor came over exec. If
  * its processes have ended meanwhile, and the last one has unlinked it, goes on
  * in a new one in this directory that has all that the former one said.
- * place: out, the directory in which the file lies, to be freed; NULL: this one,
- * or none.
+ * place: out, the directory in which the file lies, to be freed; NULL: this
+ * one, or none.
  * -ENOENT: no descriptor came; another error: the segment cannot be used, and
  * its descriptor was closed. */
 int wm_segment_adopt(struct wm_segment *segment, const char *directory,

@@ -207,9 +207,10 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
         return -EPERM;
     }
     w->pid = wm_ident_pid(wm_self_ident());
-    w->master = own.master != 0     ? wm_process_ident((uint32_t)own.master)
-                : node->forker != 0 ? node->forker
-                                    : wm_self_ident();
+    w->master = node->forker != 0 ? node->forker : wm_self_ident();
+    if (own.master != 0 && (uint32_t)own.master != wm_ident_pid(w->master)) {
+        w->master = wm_process_ident((uint32_t)own.master);
+    }
     w->live = wm_word(WM_LIVE, w->pid, 0);
     w->generation = id;
     w->role = own.role;
@@ -224,7 +225,9 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->has_closed = false;
     w->drained_given = false;
     wm_worker_take_late(w);
+    wm_registry_lock();
     wm_segment_keep_private(&node->segment, node->directory);
+    wm_registry_unlock();
     error = join_as(w, g, own.overdue_ms);
     if (error == 0) {
         *worker = w;

@@ -22,18 +22,11 @@ static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct wm_node *registry;
 static uint64_t forker; /* ident of the process that is about to fork */
 
-/* No thread is cancelled in between, since it has a mutex. */
-int wm_cancel_forbid(void)
+void wm_registry_keep_private(void)
 {
-    int old;
-
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-    return old;
-}
-
-void wm_cancel_allow(int old)
-{
-    pthread_setcancelstate(old, NULL);
+    for (struct wm_node *n = registry; n != NULL; n = n->next) {
+        wm_segment_keep_private(&n->segment, n->directory);
+    }
 }
 
 static void before_fork(void)
@@ -42,9 +35,7 @@ static void before_fork(void)
 
     pthread_mutex_lock(&registry_mutex);
     forker = wm_self_ident();
-    for (struct wm_node *n = registry; n != NULL; n = n->next) {
-        wm_segment_keep_private(&n->segment, n->directory);
-    }
+    wm_registry_keep_private();
     /* A server forks once it is set up, so it has adopted its nodes by now. */
     wm_segment_disown();
     wm_cancel_allow(cancel);
@@ -118,7 +109,9 @@ void wm_node_discard(struct wm_node *n)
     free(n);
 }
 
-void wm_registry_watch_forks(void)
+/* As the library is loaded: a reader has the registry as well, and the pid that
+ * a process knows of itself. */
+__attribute__((constructor)) static void watch_forks(void)
 {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
@@ -142,7 +135,9 @@ void wm_registry_add(struct wm_node *node)
 static bool is_of(const struct wm_node *n, const char *instance,
                   const char *directory)
 {
-    return wm_node_writable(n) && strcmp(n->instance, instance) == 0 &&
+    /* A child in a new pid namespace makes a node of its own. */
+    return wm_node_writable(n) && wm_node_shares_pids(n) &&
+           strcmp(n->instance, instance) == 0 &&
            (strcmp(n->directory, directory) == 0 ||
             (n->asked != NULL && strcmp(n->asked, directory) == 0));
 }
@@ -170,34 +165,58 @@ struct wm_node *wm_registry_share(const char *instance, const char *directory)
 int wm_node_bequeath(struct wm_node *node)
 {
     WM_REQUIRE(node);
+    int error;
+
     if (!wm_node_writable(node)) {
         return -EROFS;
     }
-    if (node->joined) {
+    if (node->joined || node->of_worker) {
         return WM_IS_WORKER;
     }
+    if (wm_node_held(node) != 0) {
+        return -EDEADLK;
+    }
+    wm_registry_lock();
     wm_segment_keep_private(&node->segment, node->directory);
-    return wm_segment_bequeath(&node->segment);
+    error = wm_segment_bequeath(&node->segment);
+    wm_registry_unlock();
+    return error;
 }
 
-/* A handle that was given back is in no registry, and is not looked into. */
-int wm_node_give_reference(struct wm_node *node)
+/* The place of a handle in the registry. One that was given back is in none,
+ * and is not looked into. */
+static struct wm_node **place_of(const struct wm_node *node)
 {
     struct wm_node **at = &registry;
-    int result = -EINVAL;
 
-    wm_registry_lock();
     while (*at != NULL && *at != node) {
         at = &(*at)->next;
     }
-    if (*at != NULL) {
-        result = --node->references == 0;
-        if (result == 1) {
-            *at = node->next;
-        }
+    return at;
+}
+
+int wm_node_references(const struct wm_node *node)
+{
+    int references;
+
+    wm_registry_lock();
+    references = *place_of(node) == NULL ? -EINVAL : (int)node->references;
+    wm_registry_unlock();
+    return references;
+}
+
+bool wm_node_give_reference(struct wm_node *node)
+{
+    bool last;
+
+    wm_registry_lock();
+    last = --node->references == 0;
+    if (last) {
+        *place_of(node) = node->next;
+        wm_segment_close(&node->segment);
     }
     wm_registry_unlock();
-    return result;
+    return last;
 }
 
 int wm_node_describe(const struct wm_node *node, struct wm_node_info *info)

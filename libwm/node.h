@@ -85,22 +85,23 @@ struct wm_node *wm_node_allocate(const char *instance, const char *directory);
 
 /* The registry of the process's nodes. No fork happens between lock and unlock.
  */
-void wm_registry_watch_forks(void);
 void wm_registry_lock(void);
 void wm_registry_unlock(void);
 void wm_registry_add(struct wm_node *node);
+
+/* Lets none of the nodes be inherited over exec; with the registry locked. */
+void wm_registry_keep_private(void);
 
 /* The node of this instance and directory that is there, with one more
  * reference; or NULL. */
 struct wm_node *wm_registry_share(const char *instance, const char *directory);
 
-/* The calling thread is not cancelled between these two: it has a mutex. */
-int wm_cancel_forbid(void);
-void wm_cancel_allow(int old);
+/* How many attaches or opens were not given back; -EINVAL: none. */
+int wm_node_references(const struct wm_node *node);
 
-/* Gives back one attach or open: 1 if it was the last, and the handle is in no
- * registry any more; 0; or -EINVAL: all were given back before. */
-int wm_node_give_reference(struct wm_node *node);
+/* Gives one back. True if it was the last: the handle is in no registry any
+ * more, and its segment is unmapped, with no fork in between. */
+bool wm_node_give_reference(struct wm_node *node);
 
 /* Frees a handle that is in no registry, and what it has mapped. */
 void wm_node_discard(struct wm_node *node);
@@ -116,9 +117,12 @@ static inline bool wm_node_writable(const struct wm_node *node)
  * another namespace is no process. */
 static inline bool wm_node_shares_pids(const struct wm_node *node)
 {
-    uint64_t its = node->segment.header->pid_namespace;
-    uint64_t own = wm_self_namespace();
+    uint64_t its, own = wm_self_namespace();
 
+    memcpy(&its,
+           node->segment.constants +
+               offsetof(struct wm_segment_header, pid_namespace),
+           sizeof(its));
     return its != 0 && own != 0 ? its == own
                                 : node->forker == 0 || getppid() != 0;
 }

@@ -8,6 +8,7 @@
 
 #include "wm.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -33,6 +34,20 @@ void wm_self_forget(void);
 
 /* Another process as pid and start time; start is 0 if it cannot be seen. */
 uint64_t wm_process_ident(uint32_t pid);
+
+/* No thread is cancelled between these two, since it has a lock. */
+static inline int wm_cancel_forbid(void)
+{
+    int old;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+    return old;
+}
+
+static inline void wm_cancel_allow(int old)
+{
+    pthread_setcancelstate(old, NULL);
+}
 
 enum wm_proof {
     WM_PROOF_QUICK, /* gone or a zombie: three system calls */

@@ -33,19 +33,23 @@ static void try_unlink(const struct wm_node *n)
 int wm_node_release(struct wm_node *node)
 {
     WM_REQUIRE(node);
-    int last = wm_node_give_reference(node);
+    int references = wm_node_references(node);
 
-    if (last != 1) {
-        return last;
+    if (references < 0) {
+        return references;
     }
-    if (wm_worker_record(&node->worker) != NULL) {
-        wm_worker_leave(&node->worker);
+    if (references == 1) {
+        if (wm_worker_record(&node->worker) != NULL) {
+            wm_worker_leave(&node->worker);
+        }
+        if (wm_node_held(node) != 0) {
+            wm_lock_release(node);
+        }
     }
-    if (wm_node_held(node) != 0) {
-        wm_lock_release(node);
+    if (!wm_node_give_reference(node)) {
+        return 0;
     }
     if (wm_node_writable(node) && node->segment.name[0] != '\0') {
-        wm_segment_close(&node->segment);
         try_unlink(node);
     }
     wm_node_discard(node);

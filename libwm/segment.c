@@ -83,7 +83,7 @@ static void keep_descriptor(struct wm_segment *segment, int fd)
     char path[40];
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    wm_segment_keep(segment, open(path, O_RDONLY | O_CLOEXEC));
+    wm_segment_keep(segment, fd, open(path, O_RDONLY | O_CLOEXEC));
 }
 
 static void fill_header(struct wm_segment *segment, const char *instance,

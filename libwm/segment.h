@@ -99,16 +99,16 @@ static inline bool wm_is_strangers(const struct stat *st)
     return st->st_uid != geteuid() && st->st_uid != 0;
 }
 
-/* Keeps a descriptor that is open on the segment's file, or -1, and notes which
- * file that is. */
-static inline void wm_segment_keep(struct wm_segment *segment, int fd)
+/* Notes which file a descriptor is open on, and keeps another one of it; -1:
+ * none. */
+static inline void wm_segment_keep(struct wm_segment *segment, int fd, int kept)
 {
     struct stat st = {0};
 
     fstat(fd, &st);
     segment->device = st.st_dev;
     segment->inode = st.st_ino;
-    segment->fd = fd;
+    segment->fd = kept;
 }
 
 /* Whether a descriptor is open on that file. A server may close what it does

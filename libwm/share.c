@@ -18,6 +18,8 @@
 
 #include "share.h"
 
+#include "process.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -28,15 +30,15 @@
 #include <unistd.h>
 
 #define ATTEMPTS 16
+#define HEIR_ATTEMPTS 2000 /* of a ms; an heir comes once */
 
-/* Takes the exclusive lock, which proves that nobody takes part: 0, -EBUSY, or
- * an error of flock(2). A process that only checks usage holds it for a moment,
- * too, and must not be mistaken for a participant. While it has the exclusive
- * lock, a shared lock is refused as well, which a participant's lock allows;
- * then this function waits. If it is granted a shared lock, the next attempt
- * gives that up. Strangers may lock files of their own for as long as they
- * like, so no process waits for those. */
-static int lock_alone(int fd, const struct stat *st)
+/* A process that only checks usage holds the exclusive lock for a moment, too,
+ * and must not be mistaken for a participant. While it has the lock, a shared
+ * lock is refused as well, which a participant's lock allows; then this
+ * function waits. If it is granted a shared lock, the next attempt gives that
+ * up. Strangers may lock files of their own for as long as they like, so no
+ * process waits for those. */
+int wm_segment_lock_alone(int fd, const struct stat *st)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
     /* Safeguard: strangers_are_not_waited_for */
@@ -61,7 +63,7 @@ int wm_segment_take_share(int fd)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
 
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+    for (int attempt = 0; attempt < HEIR_ATTEMPTS; attempt++) {
         if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
             return 0;
         }
@@ -90,7 +92,7 @@ int wm_segment_use(const char *directory, const char *name, struct stat *st)
     if (fd < 0) {
         return fd;
     }
-    error = fstat(fd, st) == 0 ? lock_alone(fd, st) : -errno;
+    error = fstat(fd, st) == 0 ? wm_segment_lock_alone(fd, st) : -errno;
     unlock_and_close(fd);
     return error == -EBUSY ? 1 : error;
 }
@@ -131,15 +133,17 @@ int wm_segment_unlink(const char *directory, const char *name,
                       wm_segment_judge *judge, void *argument)
 {
     struct stat st;
+    int cancel = wm_cancel_forbid(); /* with a lock of the file */
     int error, fd = wm_segment_open_file(directory, name);
 
     if (fd < 0) {
+        wm_cancel_allow(cancel);
         return fd;
     }
     error = fstat(fd, &st) == 0 ? 0 : -errno;
     if (error == 0) {
         /* Safeguard: unlinking_proves_that_nobody_takes_part */
-        error = lock_alone(fd, &st);
+        error = wm_segment_lock_alone(fd, &st);
     }
     /* Another process may have judged the file between open and lock. */
     /* Safeguard: file_is_judged_once */
@@ -150,6 +154,7 @@ int wm_segment_unlink(const char *directory, const char *name,
         error = judge_file(directory, name, fd, &st, judge, argument);
     }
     unlock_and_close(fd); /* the lock covers the unlink */
+    wm_cancel_allow(cancel);
     return error;
 }
 

@@ -16,6 +16,11 @@
  * st: out, of the file, if it could be opened. */
 int wm_segment_use(const char *directory, const char *name, struct stat *st);
 
+/* Takes the exclusive lock, which proves that nobody else takes part: 0,
+ * -EBUSY, or an error of flock(2). If this fails, a share that the descriptor
+ * had is lost. */
+int wm_segment_lock_alone(int fd, const struct stat *st);
+
 /* Takes a share of the lock for a mapping that is made through this descriptor:
  * 0, -EBUSY, or an error of flock(2). */
 int wm_segment_take_share(int fd);

@@ -94,8 +94,9 @@
  * struct wm_worker *`. The same holds for wm_beat(), wm_beat_at(),
  * wm_lock_hold_note(), wm_now(), wm_version(), wm_strerror() and the functions
  * whose names end in _name. The other functions change the handle: for each
- * node, one thread at a time may call them. No function may be called after the
- * release that ends the handle.
+ * node, one thread at a time may call them. After the release that ends the
+ * handle, no function may be called, but that release again: it returns an
+ * error, until another handle gets the same address.
  *
  * Signals. wm_beat(), wm_beat_at(), wm_now(), wm_worker_has_record(),
  * wm_strerror() and the functions whose names end in _name are
@@ -277,17 +278,18 @@ struct wm_node_info {
 };
 
 /* Takes part in a node. If this process takes part in a node of this instance
- * in this directory already (through an attach of its own, or of the parent that
- * forked it), it gets that node. Else, with WM_NODE_ADOPT, it takes over the
- * node whose descriptor it inherited over exec, whatever directory that lies
- * in. Else it makes a new node, and unlinks the segments that dead nodes of the
- * same instance and owner left behind.
+ * in this directory already (through an attach of its own, or of the parent
+ * that forked it), it gets that node. Else, with WM_NODE_ADOPT, it takes over
+ * the node whose descriptor it inherited over exec, whatever directory that
+ * lies in. Else it makes a new node, and unlinks the segments that dead nodes
+ * of the same instance and owner left behind.
  * options: see the struct; if a node was found, they are ignored. node: out.
  * Returns 0; -EINVAL for bad options; -ENOMEM; -ENOSPC if the directory is
- * full, also without the dead; the error of open(2) for the directory. If the inherited node cannot be
- * used, for example because its ABI is another one, a new node is made, and
- * wm_node_describe() tells why. The master calls this before it forks. Each
- * attach needs one wm_node_release. Blocking (file system). */
+ * full, also without the dead; the error of open(2) for the directory. If the
+ * inherited node cannot be used, for example because its ABI is another one, a
+ * new node is made, and wm_node_describe() tells why. The master calls this
+ * before it forks. Each attach needs one wm_node_release. Blocking (file
+ * system). */
 int wm_node_attach(const struct wm_node_options *options,
                    struct wm_node **node);
 
@@ -342,11 +344,14 @@ int wm_node_unlink(const char *name, const char *directory);
 /* Lets the program that this process executes next take over the node. It is
  * for a server that replaces itself by execve(2): the new program attaches with
  * WM_NODE_ADOPT, and begins the node's next generation. A server that executes
- * its next binary in a forked child, as nginx does, needs no call. If the
- * execution fails, there is nothing to undo.
- * Returns 0; WM_IS_WORKER: this process is or was a worker, and what it
- * executes takes part in nothing; -EBADF: something has closed the segment's
- * descriptor, and the file cannot be opened anew. Blocking (file system). */
+ * its next binary in a forked child, as nginx does, needs no call. Call this
+ * last: a fork or an attach takes it back. If the execution fails, there is
+ * nothing to undo.
+ * Returns 0; WM_IS_WORKER: this process is or was a worker, or was forked by
+ * one, and what it executes takes part in nothing; -EDEADLK: this process holds
+ * the lock, which the new program could not give back; -EBADF: something has
+ * closed the segment's descriptor, and the file cannot be opened anew. Blocking
+ * (file system). */
 int wm_node_bequeath(struct wm_node *node);
 
 /* Gives back one attach or open. The last one ends the handle: this process
@@ -384,10 +389,11 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
 
 /* Says that the configuration of a generation is gone from this process. If the
  * generation can have no worker any more, it is aborted, as if it had never
- * been: that is so if it is the last one that this process began, if this
- * process has not forked since, and if no worker has joined. In every other
- * case nothing happens here; a sweep aborts a generation without workers once a
- * newer generation of the same master has a worker.
+ * been: that is so if it is the last one that this process began, if no worker
+ * has joined, and if it is not the node's first one with a fork since, which
+ * may have been that of a daemon. In every other case nothing happens here; a
+ * sweep aborts a generation without workers once a newer generation of the same
+ * master has a worker.
  * Returns WM_CLOSED if it was aborted; 0 if not.
  * Lock-free. */
 int wm_generation_abandon(struct wm_node *node, uint64_t id);
@@ -447,8 +453,8 @@ struct wm_join_options {
  * Returns 0; -EINVAL; -EALREADY: this process is a worker already; -ENOBUFS:
  * the table is full of living workers, and of crashes that nobody has taken
  * (wm_event_take) and whose last beat is less than overdue_ms old; -ENOENT: no
- * such generation has begun; -ESTALE: the generation is forgotten; -EPERM: its
- * first worker has named another master. Lock-free. */
+ * such generation has begun; -ESTALE: the generation is forgotten; -EPERM: the
+ * generation has another master than `master` names. Lock-free. */
 int wm_worker_join(struct wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    struct wm_worker **worker);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* A worker's own acts once it has joined: start, tick, drain, leave. sweep.c has
- * the acts of others on its record. */
+/* A worker's own acts once it has joined: start, tick, drain, leave. sweep.c
+ * has the acts of others on its record. */
 
 #include "census.h"
 #include "generation.h"

@@ -4,16 +4,17 @@
 /* fork(), as far as it concerns monitors.
  *
  * The child has only the thread that forked, and must find everything whole. So
- * fork() waits until no other thread is inside. It waits first for liburcu,
- * until a grace period that has begun has ended (the readers that it waits for
- * may want a mutex, which is still free then); then for the list of monitors,
- * and for each monitor's mutex. In the child liburcu forgets the readers that are gone, and each monitor is marked:
- * it has no thread, and calls no subscriber.
+ * fork() waits until no other thread is inside, but for a look at the
+ * directory, which keeps no lock. It waits first for liburcu, until a grace
+ * period that has begun has ended (the readers that it waits for may want a
+ * mutex, which is still free then); then for the list of monitors, and for each
+ * monitor's mutex. In the child liburcu forgets the readers that are gone, and
+ * each monitor is marked: it has no thread, and calls no subscriber.
  *
  * The child loses what the monitor's thread had allocated and had stored
  * nowhere yet: at most a view, two open segments, and the descriptors of a look
- * for segments, which keep no lock. Conditions are made anew,
- * since the threads that waited there are not in the child. */
+ * at the directory. Conditions are made anew, since the threads that waited
+ * there are not in the child. */
 
 #include "monitor.h"
 

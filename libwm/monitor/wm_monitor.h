@@ -37,7 +37,7 @@
  * it is stopped: the last view stays what it is, no subscriber is called any
  * more, and subscribing returns -ECHILD. Unsubscribing and destroying work
  * there, but not inside the call of a subscriber that has forked. fork() waits
- * for a grace period that has begun, and for a look at the directory. A program
+ * for a grace period that has begun. A program
  * that itself calls urcu_bp_before_fork() around fork() must not use this
  * library, since the library does so for the whole process by pthread_atfork().
  * A child that was made in another way than fork() must not use an inherited

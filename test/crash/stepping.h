@@ -47,8 +47,6 @@ void run_expect_crash(struct run *r, pid_t pid);
 /* Turns a worker's clock: its last beat was long ago. */
 void run_set_back(pid_t pid, uint32_t overdue_ms);
 
-/* -------------------------------------------------------------- operations */
-
 struct operation {
     const char *name;
     void (*set)(struct run *);   /* the others, before the stepped is there */
@@ -61,8 +59,6 @@ struct operation {
 
 extern const struct operation operations[];
 extern const size_t operation_count;
-
-/* -------------------------------------------------------------- the others */
 
 /* They sweep, and tell what is owed, until it is all told. */
 void others_tell(void);
@@ -85,8 +81,6 @@ int others_shut_down(struct process *p, uint64_t id);
  * did not live to give; unfinished: entries that their death may have left. */
 void others_end(struct run *r, uint32_t lost, uint32_t unfinished);
 
-/* -------------------------------------------------------------- invariants */
-
 /* Of one step of a process, between the copies of before it and the memory:
  * that it changed nothing but what is its to change, and in the order that the
  * others rely on. Returns how many entries of the log this step wants. */
@@ -96,8 +90,6 @@ uint32_t check_step(const struct stepped *s);
  * no record is a dead process's. */
 void check_moment(void);
 void check_swept(void);
-
-/* ------------------------------------------------------------------ ledger */
 
 /* In memory that outlives its writer, and that the processes share. */
 extern struct ledger {

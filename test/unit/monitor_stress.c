@@ -29,8 +29,6 @@ static atomic_bool over;      /* this life */
 static atomic_ullong looks;   /* of readers */
 static atomic_ullong answers; /* of subscribers */
 
-/* -------------------------------------------------------------- the churn */
-
 static long do_churn(struct process *self, uint64_t id)
 {
     bool failed = false;
@@ -53,8 +51,6 @@ static long do_end_well(struct process *self, uint64_t id)
     return do_release(self, 0);
 }
 
-/* ------------------------------------------------------------ the readers */
-
 static void *look(UNUSED void *argument)
 {
     uint64_t last = 0;
@@ -75,8 +71,6 @@ static void *look(UNUSED void *argument)
     }
     return NULL;
 }
-
-/* -------------------------------------------------------- the subscribers */
 
 struct subscriber {
     struct wm_subscription *subscription;
@@ -139,8 +133,6 @@ static void *come_and_go(void *argument)
     }
     return NULL;
 }
-
-/* --------------------------------------------------------------- the life */
 
 static int looks_and_destroys(UNUSED const void *argument)
 {

@@ -492,11 +492,14 @@ DIRECTORY_TEST(an_heir_of_the_unlinked_goes_on_in_a_new_one_if_nobody_is_left)
     struct wm_segment s;
     const char *name = create();
 
-    inherit(name, 3);
+    inherit(name, 5);
     assert_ok(unlink(directory_path(name)));
     header_next(&segment->header->next_generation);
     expect_adopted(1, false, 0);
+    assert_ok(adopt(&s));
     wm_segment_close(segment);
+    expect_adopted(1, false, 0); /* the other heir has its share */
+    wm_segment_close(&s);
     expect_adopted(1, true, 1);
     /* A second heir does not go on in a third one. */
     assert_int_equal(adopt(&s), -ESTALE);
