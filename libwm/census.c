@@ -93,7 +93,7 @@ static inline void fold_last(uint64_t *half, uint64_t word, uint64_t join,
     fold(half, word, join);
     /* Safeguard: young_claim_agrees_with_nothing */
     if (__builtin_expect(wm_word_state(word) == WM_CLAIMED, 0) &&
-        wm_word_age(word, now) <= 0) {
+        (now == 0 || wm_word_age(word, now) <= 0)) {
         (*half)++;
     }
 }
@@ -151,8 +151,9 @@ static bool is_same(const struct digest *a, const struct digest *b)
 /* Counts one record, and reads it as the second pass does. All fields are
  * loaded before it is known whether they matter, since a branch in between
  * costs more. */
-static inline void tally_record(const struct question *q, struct tally *t,
-                                const struct wm_record *r, unsigned half)
+static inline __attribute__((always_inline)) void
+tally_record(const struct question *q, struct tally *t,
+             const struct wm_record *r, unsigned half)
 {
     uint64_t word = record_word_acquire(r);
     uint64_t generation = record_generation_acquire(r);
@@ -184,8 +185,10 @@ static inline void tally_record(const struct question *q, struct tally *t,
         return;
     } else if (state == WM_JOINING) {
         t->joining++;
-    } else if (state == WM_CRASHED &&
-               !wm_beat_is_overdue(word, q->now, overdue)) {
+    } else if (state == WM_CRASHED && !wm_word_overdue(word, q->now, overdue) &&
+               /* The dead beat no more, so the clock need not be read again. */
+               /* Safeguard: beat_ahead_of_a_crash_has_expired */
+               !wm_beat_leads(word, q->now, overdue)) {
         t->crashed++;
     }
 }
@@ -283,8 +286,7 @@ int wm_generation_counts(const struct wm_node *node, uint64_t id,
  * is loaded after the number and the word of this pass, and before those of the
  * next. */
 static inline bool describe(const struct wm_record *r, uint64_t word,
-                            uint64_t join, uint64_t now,
-                            struct wm_worker_info *info)
+                            uint64_t join, struct wm_worker_info *info)
 {
     unsigned state = wm_word_state(word);
 
@@ -302,10 +304,6 @@ static inline bool describe(const struct wm_record *r, uint64_t word,
         .overdue_ms = record_overdue_ms_acquire(r),
         .stalls = wm_stalls_count(record_stalls_acquire(r)),
     };
-    /* Of a beat that no clock has made, only the joining is known. */
-    if (wm_beat_is_ahead(word, now, info->overdue_ms)) {
-        info->beat_at = info->joined_at;
-    }
     return true;
 }
 
@@ -315,7 +313,6 @@ struct list {
     uint32_t element;
     uint32_t room;
     uint32_t count; /* written */
-    uint64_t now;   /* before the first pass */
     bool full;      /* there was no room for one more */
 };
 
@@ -329,7 +326,6 @@ static struct digest list_pass(const struct wm_node *node, struct list *l)
     const struct wm_record *r = node->segment.records;
     const uint32_t high = wm_node_high(node), element = l->element;
     const bool is_ours = element == sizeof(struct wm_worker_info);
-    const uint64_t now = l->now;
     struct wm_worker_info other, *info;
     char *at = l->at, *const end = wm_element_at(l->at, element, l->room);
     struct digest d = {{0, 0}};
@@ -341,7 +337,7 @@ static struct digest list_pass(const struct wm_node *node, struct list *l)
 
         fold(&d.half[i % 2], word, join);
         info = is_ours && at != end ? (void *)at : &other;
-        if (!describe(r, word, join, now, info)) {
+        if (!describe(r, word, join, info)) {
             continue;
         }
         if (__builtin_expect(at == end, 0)) {
@@ -366,19 +362,23 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
 {
     WM_REQUIRE(node);
 
-    struct list l = {
-        .at = list, .element = element, .room = room, .now = wm_now()};
+    struct list l = {.at = list, .element = element, .room = room};
     struct digest first, second;
+    uint64_t now = 0; /* the first pair takes every claim for a young one */
     int pair = 0;
     int error = wm_element_check(element, WM_LEAST(wm_worker_info, stalls));
 
     if (error != 0) {
         return error;
     }
-    do {
+    for (;;) {
         first = list_pass(node, &l);
-        second = digest_pass(node, fold_join_last, l.now);
-    } while (!is_same(&second, &first) && ++pair < PAIRS);
+        second = digest_pass(node, fold_join_last, now);
+        if (is_same(&second, &first) || ++pair == PAIRS) {
+            break;
+        }
+        now = wm_now();
+    }
     *count = l.count;
     if (l.full) {
         return -ENOSPC;

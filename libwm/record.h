@@ -48,10 +48,16 @@ bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
 /* The clocks of two processes, one fine and one coarse, are closer. */
 #define WM_CLOCKS_APART_MS 1000
 
-/* Whether the beat lies further ahead of the clock than its worker may be
- * silent: no clock has made it, so it proves nothing. `now` may be from before
- * a pause of the caller, while the worker beat on; so such a beat is held
- * against the clock once more, which is then read after the beat was. */
+/* Whether the beat lies further ahead of `now` than its worker may be silent: if
+ * `now` is the clock's time, no clock has made it, and it proves nothing. */
+static inline bool wm_beat_leads(uint64_t word, uint64_t now, uint32_t ms)
+{
+    return wm_word_age(word, now) < -((int64_t)ms + WM_CLOCKS_APART_MS);
+}
+
+/* The same where `now` may be from before a pause of the caller, while the
+ * worker beat on: such a beat is held against the clock once more, which is
+ * then read after the beat was. */
 static inline bool wm_beat_is_ahead(uint64_t word, uint64_t now, uint32_t ms)
 {
     const int64_t most = (int64_t)ms + WM_CLOCKS_APART_MS;

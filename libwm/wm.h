@@ -637,8 +637,7 @@ struct wm_worker_info {
     uint64_t generation;
     uint64_t join;      /* number of this joining, unique in the node's life */
     uint64_t joined_at; /* ms */
-    uint64_t beat_at;   /* ms, of the last beat; joined_at if that is ahead of
-                           the clock by more than overdue_ms and a second */
+    uint64_t beat_at;   /* ms, of the last beat */
     int32_t pid;
     uint32_t slot;
     uint32_t state; /* enum wm_state */

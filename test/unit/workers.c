@@ -115,15 +115,7 @@ ACT(have_a_pid_of_before, (UNUSED struct process * p),
 ACT(be_another_process, (UNUSED struct process * p), cold(0)->ident--;
     make_late(0))
 
-static void be_ahead(UNUSED struct process *p)
-{
-    struct wm_worker_info info;
-    uint32_t count;
-
-    put_ahead(0);
-    assert_ok(wm_snapshot(node, &info, sizeof(info), 1, &count));
-    assert_true(info.beat_at == info.joined_at);
-}
+ACT(be_ahead, (UNUSED struct process * p), put_ahead(0))
 
 /* The fate of a worker in that state, and the state that a sweep leaves it
  * in. It owes an event if it has crashed or stalled. */
