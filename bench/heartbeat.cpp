@@ -133,8 +133,8 @@ const alone_and_together floor_cas_clock_rows("floor_cas_clock",
 
 // ------------------------------------------------------------- the library
 
-// Beats that run ahead of the clock, so that each is a swap, have nodes of their
-// own: a beat with an earlier time would have to bring the record back.
+// Beats that run ahead of the clock, so that each is a swap, have nodes of
+// their own: a beat with an earlier time would have to bring the record back.
 constexpr int of_beat_at = 3, of_beat_swap = 4;
 
 // Measures act(worker), alone or with another worker of the node doing it.

@@ -5,7 +5,7 @@
  *
  * One thread at a time attaches. Another one may fork meanwhile, but not while
  * a segment is mapped that is not in the registry yet: the child could not give
- * it up. What may take longer, the look at the dead, keeps no fork waiting. */
+ * it up. The look at the dead may take longer, and keeps no fork waiting. */
 
 #include "directory.h"
 #include "inherit.h"

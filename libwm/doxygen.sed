@@ -8,8 +8,8 @@ s|^/\* \(libwm[^ ]*: \)|/** @file\n * \1|
 # Neither the licence nor the headings of sections say anything of a name.
 /^\/\* SPDX/b
 /^\/\* -/b
-# The square of operations becomes a table. What stands in columns besides, or
-# is drawn, stays as it is.
+# The square of operations becomes a table. Other columns, and
+# drawings, stay as they are.
 s/^ \*  *1    2        3    4    5    6$/ * |   | 1 | 2 | 3 | 4 | 5 | 6 |\n * | - | - | - | - | - | - | - |/
 /^ \*   [1-6] / {
     s/^ \*   \([1-6] [^ ]*\( [^ ]\{1,\}\)*\)  */ * | \1 | /

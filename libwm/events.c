@@ -15,7 +15,7 @@
  *    process that gives it dies between the mark and the callback, it is not
  *    given, which "at most once" allows.
  *
- * Where nobody takes events, a crash is lost at last: once it has expired, and
+ * If no process takes events, a crash is lost at last: once it has expired, and
  * a joiner has no other room (protocol.md, "Records").
  *
  * The mark of a record carries the join number that it is of, and the joiner

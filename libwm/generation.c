@@ -63,12 +63,9 @@ static void name_master(struct wm_generation_record *record,
 {
     uint64_t seen = generation_master_acquire(record);
 
-    if (seen != worker->master &&
-        generation_swap_master(record, seen, worker->master) &&
-        !wm_generation_word_is_of(record, generation_word_acquire(record),
-                                  worker->generation)) {
-        /* Another generation has begun in this record meanwhile. */
-        generation_swap_master(record, worker->master, seen);
+    if (seen != worker->master) {
+        wm_generation_change_master(record, worker->generation, seen,
+                                    worker->master);
     }
 }
 

@@ -106,12 +106,8 @@ static void inherit_begun(struct wm_node *node)
     uint64_t master = node->begun_by, self = wm_self_ident();
 
     if (g != NULL && node->forker == master && master != self &&
-        wm_gen_state(generation_word_acquire(g)) == WM_GENERATION_BEGUN &&
-        generation_swap_master(g, master, self) &&
-        wm_generation_find(node, node->begun) != g) {
-        /* The beginner lives on, and has begun another generation in this
-         * record meanwhile: that one is its own. */
-        generation_swap_master(g, self, master);
+        wm_gen_state(generation_word_acquire(g)) == WM_GENERATION_BEGUN) {
+        wm_generation_change_master(g, node->begun, master, self);
     }
 }
 

@@ -59,6 +59,17 @@ uint32_t wm_generations_used(const struct wm_node *node)
     return newest < count ? (uint32_t)newest + 1 : count;
 }
 
+void wm_generation_change_master(struct wm_generation_record *record,
+                                 uint64_t id, uint64_t from, uint64_t to)
+{
+    if (generation_swap_master(record, from, to) &&
+        !wm_generation_word_is_of(record, generation_word_acquire(record),
+                                  id)) {
+        /* Its own master had the former ident, too. */
+        generation_swap_master(record, to, from);
+    }
+}
+
 bool wm_master_is_dead(uint64_t master)
 {
     return wm_process_dead(master, 0, WM_PROOF_FULL);

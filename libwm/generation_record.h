@@ -28,6 +28,11 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
                         struct wm_generation_info *info, uint64_t *word,
                         uint64_t *master);
 
+/* Changes the master of generation id from one process to another; not that of
+ * another generation, which may have begun in the record meanwhile. */
+void wm_generation_change_master(struct wm_generation_record *record,
+                                 uint64_t id, uint64_t from, uint64_t to);
+
 /* Whether a generation's master is proven dead. */
 bool wm_master_is_dead(uint64_t master);
 

@@ -140,8 +140,8 @@ static int map_shared(struct wm_segment *segment, int fd, const char *instance)
 }
 
 /* Takes the descriptor over: a writable mapping from a new open of it. The
- * share comes first, and then the look at the file: whoever unlinks it from
- * here on is refused. */
+ * share comes first, and then the look at the file: from here on no process is
+ * granted the lock under which it would be unlinked. */
 static int adopt_descriptor(struct wm_segment *segment, int inherited,
                             const char *directory, const char *instance)
 {
@@ -182,7 +182,7 @@ static char *place_of(const struct wm_segment *segment, char *target,
     struct stat st;
 
     if (segment->name[0] == '\0' || stat(target, &st) != 0 ||
-        st.st_dev != segment->device || st.st_ino != segment->inode) {
+        !wm_segment_is_file(segment, &st)) {
         return NULL;
     }
     *strrchr(target, '/') = '\0';

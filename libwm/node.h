@@ -112,17 +112,14 @@ static inline bool wm_node_writable(const struct wm_node *node)
 }
 
 /* Whether a pid means the same to this process as to those that wrote it. A
- * process may have forked this one into a new pid namespace. Where /proc does
- * not tell, a first process there can know so much: to getppid(2), a parent in
+ * process may have forked this one into a new pid namespace. If /proc does not
+ * tell, a first process there can know so much: to getppid(2), a parent in
  * another namespace is no process. */
 static inline bool wm_node_shares_pids(const struct wm_node *node)
 {
-    uint64_t its, own = wm_self_namespace();
+    uint64_t its = wm_segment_namespace(&node->segment);
+    uint64_t own = wm_self_namespace();
 
-    memcpy(&its,
-           node->segment.constants +
-               offsetof(struct wm_segment_header, pid_namespace),
-           sizeof(its));
     return its != 0 && own != 0 ? its == own
                                 : node->forker == 0 || getppid() != 0;
 }

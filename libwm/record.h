@@ -48,8 +48,9 @@ bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
 /* The clocks of two processes, one fine and one coarse, are closer. */
 #define WM_CLOCKS_APART_MS 1000
 
-/* Whether the beat lies further ahead of `now` than its worker may be silent: if
- * `now` is the clock's time, no clock has made it, and it proves nothing. */
+/* Whether the beat lies further ahead of `now` than its worker may be silent.
+ * If so, and if `now` is the clock's time, no clock has made it, and it proves
+ * nothing. */
 static inline bool wm_beat_leads(uint64_t word, uint64_t now, uint32_t ms)
 {
     return wm_word_age(word, now) < -((int64_t)ms + WM_CLOCKS_APART_MS);
@@ -60,11 +61,9 @@ static inline bool wm_beat_leads(uint64_t word, uint64_t now, uint32_t ms)
  * then read after the beat was. */
 static inline bool wm_beat_is_ahead(uint64_t word, uint64_t now, uint32_t ms)
 {
-    const int64_t most = (int64_t)ms + WM_CLOCKS_APART_MS;
-
-    return __builtin_expect(wm_word_age(word, now) < -most, 0) &&
+    return __builtin_expect(wm_beat_leads(word, now, ms), 0) &&
            /* Safeguard: pause_puts_no_beat_ahead */
-           wm_word_age(word, wm_now()) < -most;
+           wm_beat_leads(word, wm_now(), ms);
 }
 
 /* Whether a worker that may be silent for `ms` has not beaten for longer. */

@@ -26,12 +26,10 @@
 
 bool wm_segment_is_of_namespace(const struct wm_segment *segment)
 {
-    struct wm_segment_header h;
-    uint64_t own = wm_self_namespace();
+    uint64_t its = wm_segment_namespace(segment), own = wm_self_namespace();
 
-    memcpy(&h, segment->constants, WM_CONSTANTS);
     /* Safeguard: other_pid_namespaces_are_refused */
-    return h.pid_namespace == 0 || own == 0 || h.pid_namespace == own;
+    return its == 0 || own == 0 || its == own;
 }
 
 int wm_directory_open(const char *directory)

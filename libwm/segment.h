@@ -10,6 +10,7 @@
 #include "name.h"
 
 #include <stdbool.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -111,6 +112,13 @@ static inline void wm_segment_keep(struct wm_segment *segment, int fd, int kept)
     segment->fd = kept;
 }
 
+/* Whether that is the file that was looked at. */
+static inline bool wm_segment_is_file(const struct wm_segment *segment,
+                                      const struct stat *st)
+{
+    return st->st_dev == segment->device && st->st_ino == segment->inode;
+}
+
 /* Whether a descriptor is open on that file. A server may close what it does
  * not know, and another file of its own may get the number. */
 static inline bool wm_segment_is_open_on(const struct wm_segment *segment,
@@ -119,8 +127,19 @@ static inline bool wm_segment_is_open_on(const struct wm_segment *segment,
     struct stat st;
 
     /* Safeguard: descriptor_is_the_segments */
-    return fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == segment->device &&
-           st.st_ino == segment->inode;
+    return fd >= 0 && fstat(fd, &st) == 0 && wm_segment_is_file(segment, &st);
+}
+
+/* The inode of the pid namespace that the segment was made in; 0: unknown. */
+static inline uint64_t wm_segment_namespace(const struct wm_segment *segment)
+{
+    uint64_t inode;
+
+    memcpy(&inode,
+           segment->constants +
+               offsetof(struct wm_segment_header, pid_namespace),
+           sizeof(inode));
+    return inode;
 }
 
 /* Whether the pids of a segment mean something in the caller's pid namespace,

@@ -188,8 +188,8 @@ std::int32_t pid_of(const std::string &text)
     return error == std::errc() && rest == end && pid > 0 ? pid : 0;
 }
 
-// Those of `all` that `o.node` means. What is called so comes first: a node may
-// be called 1234.
+// Those of `all` that `o.node` means. A node that is called so comes first: its
+// name may be 1234.
 std::vector<segment> meant(const options &o, const std::vector<segment> &all,
                            by how)
 {

@@ -32,7 +32,7 @@ struct opened {
     wm::node node;
 };
 
-// What `o.node` may be: the name of an instance or file; also the pid of a
+// `o.node` may be the name of an instance or file; also the pid of a
 // master or worker; also the beginning of an instance's name. A script that
 // waits for `shop` must not take `shop-admin` while that is the only one, and
 // nothing must be unlinked that is called otherwise: so only a look takes a

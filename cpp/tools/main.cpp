@@ -252,8 +252,8 @@ std::string is_none(const std::string &word, const char *what,
            (near.empty() ? "" : ", but " + near + " is");
 }
 
-// What is wrong, and which help says what is right. CLI11 would call a command
-// a subcommand.
+// The complaint, and the help that says how it is done. CLI11 would call a
+// command a subcommand.
 std::string complaint(const CLI::App &app, const CLI::ParseError &e)
 {
     const auto commands = app.get_subcommands();

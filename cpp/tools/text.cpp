@@ -120,8 +120,8 @@ std::string leader_line(const model &m)
            number(l.generation) + ", term " + number(l.term) + "\n";
 }
 
-// One that the current generation has followed is old. What came to nothing, or
-// is newer, is not.
+// One that the current generation has followed is old. One that came to
+// nothing, or is newer, is not.
 const char *rank(const generation &g, std::uint64_t current)
 {
     return g.current ? "# generation "

@@ -21,7 +21,7 @@ const char *role_word(std::uint32_t role);              // enum wm_role
 const char *reason_word(std::uint32_t reason);          // enum wm_reason
 const char *kind_word(std::uint32_t kind);              // enum wm_log_kind
 
-// What the value of an entry is: join, spell, term, holder.
+// The meaning of an entry's value: join, spell, term, holder.
 const char *value_word(std::uint32_t kind);
 
 // Whether an entry's kind is called so, or begins with that word.

@@ -284,8 +284,8 @@ def test_of_several_one_must_be_named(place):
 
 
 def test_a_node_is_found_by_a_pid_or_to_look_by_its_beginning(place, master):
-    """A script that waits might get another node than it means. What is called
-    so comes first."""
+    """A script that waits might get another node than it means. A node that is
+    called so comes first."""
     worker = master.worker(master.begin())
     other = place.node("demo-2")
     for name, file in (master.pid, master.file), (worker.pid, master.file), (

@@ -347,7 +347,7 @@ DIRECTORY_TEST(the_mapping_of_a_forked_child_keeps_it_live)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
-/* Whoever inherits it over exec may be any program. */
+/* Any program may inherit it over exec. */
 DIRECTORY_TEST(the_kept_descriptor_cannot_write_and_holds_no_share)
 {
     const char *name = create();

@@ -304,7 +304,7 @@ static int replaces_itself(const void *adopts)
     return execs_next_binary(adopts);
 }
 
-/* What it executes looks elsewhere for new segments. */
+/* The program that it executes looks elsewhere for new segments. */
 static int replaces_itself_elsewhere(UNUSED const void *argument)
 {
     begin_node();
