@@ -71,9 +71,11 @@ static int acquire(struct wm_node *n, const struct wm_node_options *options,
 static int adopt(struct wm_node *n, const struct wm_node_options *options)
 {
     char *lies = NULL;
-    int error = wm_segment_adopt(&n->segment, n->directory, n->instance, &lies);
+    int error;
 
     (void)options;
+    wm_registry_keep_private(); /* these did not come over exec */
+    error = wm_segment_adopt(&n->segment, n->directory, n->instance, &lies);
     if (lies != NULL) {
         n->asked = n->directory;
         n->directory = lies;

@@ -70,8 +70,7 @@ static int next_inherited(DIR *dir, const char *instance,
             continue;
         }
         target[n] = '\0';
-        /* One that this process opened itself is close-on-exec: its children
-         * see to that before they look here. */
+        /* That of a node that this process has is close-on-exec by now. */
         flags = link_matches(target, instance, name) ? fcntl(fd, F_GETFD) : -1;
         if (flags >= 0 && (flags & FD_CLOEXEC) == 0) {
             return fd;

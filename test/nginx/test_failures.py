@@ -13,8 +13,6 @@ from traced import ANSWERING
 HOUR = {"interval": 3600, "failed": 3600}   # no timer comes in between
 
 
-# --- crashes ------------------------------------------------------------------
-
 def test_a_crash_is_told_to_one_survivor_as_the_replacement_comes_up(
         make, both):
     """At any interval: no survivor's timer is waited for. The callback
@@ -52,8 +50,6 @@ def test_ends_of_others_are_given_as_the_node_stops(make, both):
     assert sorted(x[1] for x in told(n, "failed")) == sorted(
         f"1-{p}" for p in old)
 
-
-# --- stalls -------------------------------------------------------------------
 
 def test_a_stopped_leader_is_stalled_and_comes_back(make, both):
     """Each time it is told; it learns that it has recovered, and leads no
@@ -101,8 +97,6 @@ def test_a_stalled_worker_that_is_told_to_leave_recovers_first(make, both):
     assert recovered["t"] < n.events("worker_exit", 1)[1]["t"]
     n.check_rows(life(2))
 
-
-# --- helpers ------------------------------------------------------------------
 
 def agent(index):
     """Has one worker take itself for the privileged agent."""
@@ -160,8 +154,6 @@ def test_a_helper_that_was_asked_for_runs_callbacks(make, both):
     assert len(n.events("master_exit")) == 1
     assert helper not in [x["by"] for x in n.notes("leader")]
 
-
-# --- the lead -----------------------------------------------------------------
 
 def test_one_leads_from_the_start_and_all_agree(make, both):
     """A draining worker does not lead; a worker of the next generation does,

@@ -8,8 +8,6 @@ from proc import wait
 from told import JUDGED, QUICK, opts, told
 from traced import ANSWERING, receive
 
-# --- what is told -------------------------------------------------------------
-
 def test_workers_counts_and_generations_are_told_as_they_are(make, both):
     """Draining workers stay in sight, but are not counted; slots are unique."""
     n = make(after_join=ANSWERING, before_init="package.preload.cjson = "

@@ -458,6 +458,26 @@ DIRECTORY_TEST(a_process_does_not_adopt_what_it_opened_itself)
     assert_int_equal(adopt(&s), -ENOENT);
 }
 
+static int adopts_elsewhere(UNUSED const void *argument)
+{
+    struct wm_node_options o = node_options("a");
+    struct wm_node *n;
+
+    o.flags = WM_NODE_ADOPT | WM_NODE_ANONYMOUS;
+    o.directory = "/nowhere";
+    HOLDS(wm_node_attach(&o, &n) == 0);
+    HOLDS(!node_info(n).adopted && node_info(n).not_adopted == ENOENT);
+    return wm_node_release(n);
+}
+
+/* Its descriptor is such as a next binary would inherit. */
+DIRECTORY_TEST(a_child_does_not_adopt_its_parents_node)
+{
+    node = node_attach("a");
+    assert_check(adopts_elsewhere, NULL);
+    wm_node_release(node);
+}
+
 /* As over exec: so many descriptors. */
 static void inherit(const char *name, int count)
 {
