@@ -79,7 +79,8 @@ def long_lane():
     for name, sanitizer in ("asan", "address,undefined"), ("tsan", "thread"):
         directory = os.path.join(BUILD, name)
         yield build(name, directory, f"-Db_sanitize={sanitizer}",
-                    "-Dbench=disabled", "-Dlua=disabled", "-Dtools=disabled")
+                    "-Doptimization=1", "-Dbench=disabled", "-Dlua=disabled",
+                    "-Dtools=disabled")
         yield tests(name, directory, COMPILED, "--timeout-multiplier", "40",
                     before=before)
     yield tests("long", BUILD, ("model", "chaos", "fuzz"))
