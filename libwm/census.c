@@ -63,6 +63,7 @@ struct tally {
     uint32_t live;    /* these three are of */
     uint32_t joining; /* the generation itself */
     uint32_t crashed;
+    uint32_t untold; /* of the live and the crashed */
     uint64_t previous_id;
     uint32_t previous;
     uint32_t next;
@@ -148,6 +149,15 @@ static bool is_same(const struct digest *a, const struct digest *b)
     return a->half[0] == b->half[0] && a->half[1] == b->half[1];
 }
 
+/* Whether the heartbeat of a crashed worker has expired. The dead beat no more,
+ * so the clock need not be read again. */
+static inline bool has_expired(uint64_t word, uint64_t now, uint32_t overdue)
+{
+    return wm_word_overdue(word, now, overdue) ||
+           /* Safeguard: beat_ahead_of_a_crash_has_expired */
+           wm_beat_leads(word, now, overdue);
+}
+
 /* Counts one record, and reads it as the second pass does. All fields are
  * loaded before it is known whether they matter, since a branch in between
  * costs more. */
@@ -185,10 +195,7 @@ tally_record(const struct question *q, struct tally *t,
         return;
     } else if (state == WM_JOINING) {
         t->joining++;
-    } else if (state == WM_CRASHED && !wm_word_overdue(word, q->now, overdue) &&
-               /* The dead beat no more, so the clock need not be read again. */
-               /* Safeguard: beat_ahead_of_a_crash_has_expired */
-               !wm_beat_leads(word, q->now, overdue)) {
+    } else if (state == WM_CRASHED && !has_expired(word, q->now, overdue)) {
         t->crashed++;
     }
 }
@@ -217,15 +224,45 @@ static struct tally tally_pass(const struct wm_node *node,
     return t;
 }
 
-/* n_mine, by the kind of question. A start also counts crashed workers whose
- * heartbeat has not expired: their places are not free yet, and this start may
- * replace one. An exit also counts workers that are joining: no worker is the
- * last while another has joined. */
+/* Counts the workers of a generation that serve, or have crashed just now,
+ * before their start was given.
+ * It runs between the two passes: a worker says so before it turns LIVE, and
+ * the passes find whether that or its join number changes; it takes that back
+ * under the lock, as its own start's count is asked for. */
+static uint32_t untold_pass(const struct wm_node *node,
+                            const struct question *q)
+{
+    const size_t stride = node->segment.geometry.record_stride;
+    const struct wm_record *r = node->segment.records;
+    uint32_t high = wm_node_high(node), untold = 0;
+
+    for (uint32_t i = 0; i < high; i++, r = wm_record_after(r, stride)) {
+        uint64_t word = record_word_acquire(r);
+        unsigned state = wm_word_state(word);
+
+        untold +=
+            (state == WM_LIVE || state == WM_STALLED ||
+             (state == WM_CRASHED &&
+              !has_expired(word, q->now, record_overdue_ms_acquire(r)))) &&
+            record_generation_acquire(r) == q->id &&
+            record_role_acquire(r) == WM_ROLE_WORKER && record_is_untold(r);
+    }
+    return untold;
+}
+
+/* n_mine, by the kind of question. A start leaves out workers whose start is
+ * still to be given, so that the first one is told 1; it also counts crashed
+ * workers whose heartbeat has not expired: their places are not free yet, and
+ * this start may replace one. An exit also counts workers that are joining: no
+ * worker is the last while another has joined. */
 static uint32_t mine(const struct tally *t, enum wm_count_kind kind)
 {
     switch (kind) {
     case WM_COUNT_START:
-        return t->live + t->crashed;
+        /* Another look's `untold` may be larger, where the passes differ. */
+        return t->live + t->crashed > t->untold
+                   ? t->live + t->crashed - t->untold
+                   : 0;
     case WM_COUNT_EXIT:
         return t->live + t->joining;
     default:
@@ -243,13 +280,18 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
     struct question q = {.id = id, .now = wm_now()};
     struct digest first;
     struct tally t;
-    uint32_t most = 0;
+    uint32_t most = 0, untold = 0;
     int pair = 0;
 
     q.next_id = wm_generation_successor(node, id, kind != WM_COUNT_START);
     do {
         first = digest_pass(node, fold_join_first, q.now);
+        if (kind == WM_COUNT_START) {
+            untold = untold_pass(node, &q);
+        }
         t = tally_pass(node, &q);
+        /* Safeguard: untold_start_is_not_counted */
+        t.untold = untold;
         if (mine(&t, kind) > most) {
             most = mine(&t, kind);
         }

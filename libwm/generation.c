@@ -102,6 +102,7 @@ bool wm_generation_enter(struct wm_node *node,
     /* From here on the record is this generation's as long as the worker is in
      * it. */
     header_lower(&node->segment.header->first_active, worker->generation);
+    generation_set_expected(record, worker->expected);
     worker->ordinal = take_ordinal(record, worker->spell);
     if (!open) {
         /* A worker that died in a former spell is not replaced in this one. */

@@ -59,6 +59,9 @@ static void fill(struct wm_generation_record *g, uint64_t id, uint32_t reason,
     generation_set_deaths(g, wm_deaths(id, 0));
     generation_set_replaced(g, 0);
     generation_set_joined(g, 0);
+    generation_set_expected(g, 0);
+    generation_set_retired(g, 0);
+    generation_set_start_owed(g, 0);
     /* Safeguard: version_outlives_the_record */
     generation_set_word(
         g, wm_gen_word(WM_GENERATION_BEGUN, 0, 0, wm_gen_version(claimed) + 1));
@@ -189,4 +192,40 @@ int wm_generation_abandon(struct wm_node *node, uint64_t id)
     }
     wm_generation_log(node, WM_LOG_GENERATION_ABORTED, id, 0, node->begun_by);
     return WM_CLOSED;
+}
+
+/* ------------------------------------------------------- a start that is owed */
+
+/* The generation is this master's, so its record is of no other life. */
+int wm_generation_leave_start(struct wm_node *node, uint64_t id)
+{
+    WM_REQUIRE(node);
+    struct wm_generation_record *g;
+    int error = wm_node_usable(node);
+
+    if (error != 0) {
+        return error;
+    }
+    g = wm_generation_find(node, id);
+    if (g == NULL || node->begun != id || node->begun_by != wm_self_ident()) {
+        return -EPERM;
+    }
+    generation_set_start_owed(g, id);
+    return 0;
+}
+
+/* The field holds the number of the generation that owes its start: if the
+ * record is another generation's by now, the swap fails. If the process dies
+ * after the swap, the start is not given. */
+int wm_generation_take_start(struct wm_node *node, uint64_t id)
+{
+    WM_REQUIRE(node);
+    struct wm_generation_record *g;
+    int error = wm_node_usable(node);
+
+    if (error != 0) {
+        return error;
+    }
+    g = wm_generation_find(node, id);
+    return g != NULL && generation_take_start(g, id);
 }

@@ -63,6 +63,8 @@ FIELD(uint32_t, reason)
 FIELD(uint32_t, deaths)
 FIELD(uint32_t, replaced)
 FIELD(uint32_t, joined)
+FIELD(uint32_t, expected)
+FIELD(uint32_t, retired)
 
 #undef FIELD
 
@@ -74,6 +76,44 @@ static inline bool generation_swap_master(struct wm_generation_record *g,
 {
     return atomic_compare_exchange_strong_explicit(
         &g->master, &from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* A worker leaves by itself. Relaxed: a count by itself, on which nothing
+ * depends but the name of a start. */
+static inline void generation_add_retired(struct wm_generation_record *g)
+{
+    atomic_fetch_add_explicit(&g->retired, 1, memory_order_relaxed);
+}
+
+/* Whether a start replaces one that has left by itself. Relaxed, as
+ * generation_add_retired(). */
+static inline bool generation_take_retired(struct wm_generation_record *g)
+{
+    uint32_t seen = atomic_load_explicit(&g->retired, memory_order_relaxed);
+
+    return seen > 0 && atomic_compare_exchange_strong_explicit(
+                           &g->retired, &seen, seen - 1, memory_order_relaxed,
+                           memory_order_relaxed);
+}
+
+/* Release: what the master did before it left its start to the workers comes
+ * before the callback. Pairs with generation_take_start(); also a field of this
+ * life [F]. */
+static inline void generation_set_start_owed(struct wm_generation_record *g,
+                                             uint64_t id)
+{
+    atomic_store_explicit(&g->start_owed, id, memory_order_release);
+}
+
+/* Takes the master's start, which is owed. Acquire: pairs with
+ * generation_set_start_owed(). Relaxed where it fails: there is nothing to
+ * give. */
+static inline bool generation_take_start(struct wm_generation_record *g,
+                                         uint64_t id)
+{
+    /* Safeguard: master_start_is_taken_once */
+    return atomic_compare_exchange_strong_explicit(
+        &g->start_owed, &id, 0, memory_order_acquire, memory_order_relaxed);
 }
 
 /* Relaxed: a count by itself, on which nothing depends but the name of a start;

@@ -144,33 +144,66 @@ static inline bool lock_give_back(struct wm_lock_area *l, uint64_t held)
         memory_order_relaxed);
 }
 
+/* The futex of starts, or of all others. */
+static inline _Atomic(uint32_t) *lock_futex(struct wm_lock_area *l,
+                                            bool of_starts)
+{
+    return of_starts ? &l->wake_starts : &l->wake;
+}
+
 /* Acquire, and loaded before a try: the sleep that follows the try returns at
  * once if a release was counted since, and the try comes after all releases
  * that were seen [J]. */
-static inline uint32_t lock_wake_acquire(const struct wm_lock_area *l)
+static inline uint32_t lock_wake_acquire(const _Atomic(uint32_t) *futex)
 {
-    return atomic_load_explicit(&l->wake, memory_order_acquire);
+    return atomic_load_explicit(futex, memory_order_acquire);
 }
 
 /* Release, and counted after the word is freed: a sleeper that sees the count
  * finds the lock free, or taken by another [J]. */
-static inline void lock_count_release(struct wm_lock_area *l)
+static inline void lock_count_release(_Atomic(uint32_t) *futex)
 {
-    atomic_fetch_add_explicit(&l->wake, 1, memory_order_release);
+    atomic_fetch_add_explicit(futex, 1, memory_order_release);
 }
 
 /* Relaxed: a courtesy among contenders, which goes stale by itself. */
-static inline uint64_t lock_turn(const struct wm_lock_area *l)
+static inline uint64_t lock_next(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->next, memory_order_relaxed);
 }
 
-/* Relaxed, as lock_turn(). */
-static inline bool lock_swap_turn(struct wm_lock_area *l, uint64_t from,
+/* Relaxed, as lock_next(). */
+static inline bool lock_swap_next(struct wm_lock_area *l, uint64_t from,
                                   uint64_t to)
 {
     return atomic_compare_exchange_strong_explicit(
         &l->next, &from, to, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* Relaxed, as lock_next(). */
+static inline uint64_t lock_start(const struct wm_lock_area *l)
+{
+    return atomic_load_explicit(&l->start, memory_order_relaxed);
+}
+
+/* Relaxed, as lock_next(). */
+static inline bool lock_swap_start(struct wm_lock_area *l, uint64_t from,
+                                   uint64_t to)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &l->start, &from, to, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* Relaxed, as lock_next(); the holder alone stores it. */
+static inline uint32_t lock_row(const struct wm_lock_area *l)
+{
+    return atomic_load_explicit(&l->row, memory_order_relaxed);
+}
+
+/* Relaxed, as lock_row(). */
+static inline void lock_set_row(struct wm_lock_area *l, uint32_t row)
+{
+    atomic_store_explicit(&l->row, row, memory_order_relaxed);
 }
 
 /* The holder's description of itself. Release, after its name is in the word,

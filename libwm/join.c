@@ -219,6 +219,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->spell = 0;
     wm_worker_set_recovered(w, 0);
     w->step = WM_STEP_NONE;
+    w->retires = false;
     w->exit_begun = false;
     w->start_given = false;
     w->exit_given = false;

@@ -17,6 +17,7 @@
 #include "kin.h"
 
 #include "process.h"
+#include "record.h"
 
 /* The newest generation of this master that was not aborted; with `active`,
  * the newest that has or had workers. 0: none. */
@@ -35,6 +36,15 @@ uint64_t wm_kin_newest(const struct wm_node *node, uint64_t master, bool active)
         }
     }
     return newest;
+}
+
+bool wm_kin_is_superseded(const struct wm_node *node, uint64_t id)
+{
+    const struct wm_generation_record *g = wm_generation_find(node, id);
+    uint64_t master = g == NULL ? 0 : generation_master_acquire(g);
+
+    return g != NULL && wm_kin_newest(node, master, true) > id &&
+           !wm_master_is_dead(master);
 }
 
 uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id,
@@ -107,4 +117,113 @@ bool wm_generation_rolled_back(const struct wm_node *node, uint64_t id)
         }
     }
     return false;
+}
+
+/* What the records say of the starts of a generation. */
+struct starts {
+    bool joining; /* a worker has joined, and has not started yet */
+    bool room;    /* for one more */
+};
+
+static struct starts look_at_starts(const struct wm_node *node, uint64_t id)
+{
+    uint32_t high = wm_node_high(node);
+    struct starts s = {.room = high < node->segment.geometry.capacity};
+
+    for (uint32_t i = 0; i < high && !s.joining; i++) {
+        const struct wm_record *r = wm_record_at(&node->segment, i);
+        uint64_t word = record_word_acquire(r);
+        unsigned state = wm_word_state(word);
+        struct wm_occupant o;
+
+        s.room = s.room || state == WM_FREE;
+        if (state != WM_JOINING) {
+            continue;
+        }
+        o = wm_occupant_of(r, word);
+        s.joining = o.generation == id && o.role == WM_ROLE_WORKER &&
+                    !wm_occupant_is_dead(node, i, word, WM_PROOF_QUICK);
+    }
+    return s;
+}
+
+/* Whether workers of this generation have still to start: one has joined and
+ * not started, or fewer have joined in this spell than they expect to be. In a
+ * full table these cannot join before older ones have left. */
+static bool is_starting(const struct wm_node *node,
+                        const struct wm_generation_info *info)
+{
+    const struct wm_generation_record *g = wm_generation_find(node, info->id);
+    struct starts s = look_at_starts(node, info->id);
+    uint32_t joined;
+
+    if (g == NULL || s.joining || !s.room) {
+        return g != NULL && s.joining;
+    }
+    joined = generation_joined_acquire(g);
+    return !wm_joined_in(joined, info->spell) ||
+           wm_joined_count(joined) < generation_expected_acquire(g);
+}
+
+/* A master and its current generation. Many records have the same master, so
+ * the last answer is kept. */
+struct current {
+    uint64_t master;
+    uint64_t id;
+};
+
+/* Whether the generation of this record, in this state, is the one whose
+ * workers a living master starts. */
+static bool is_current(const struct wm_node *node, uint32_t index,
+                       enum wm_generation_state state, struct current *current,
+                       struct wm_generation_info *info)
+{
+    uint64_t master;
+
+    if (!wm_generation_read(node, index, info, NULL, &master) ||
+        info->state != state) {
+        return false;
+    }
+    if (master != current->master) {
+        current->master = master;
+        current->id = wm_kin_newest(node, master, false);
+    }
+    return current->id == info->id && !wm_master_is_dead(master);
+}
+
+/* Looks at the current generation of each living master, and not at the
+ * successor alone: in a reload upon a reload that one's workers leave as well,
+ * and those of the newest have to serve. A master whose workers have all left
+ * may be told to start some again, and this looks the same as one that will
+ * be told to end. */
+int wm_starts_awaited(const struct wm_node *node, uint64_t id)
+{
+    WM_REQUIRE(node);
+    struct wm_generation_info info;
+    struct current current = {0};
+    uint32_t used = wm_generations_used(node);
+    bool serves = wm_node_usable(node) == -EUCLEAN;
+
+    for (uint32_t i = 0; !serves && i < used; i++) {
+        if (is_current(node, i, WM_GENERATION_BEGUN, &current, &info) &&
+            info.id != id) {
+            return 1;
+        }
+    }
+    for (uint32_t i = 0; !serves && i < used; i++) {
+        if (is_current(node, i, WM_GENERATION_ACTIVE, &current, &info) &&
+            info.id != id) {
+            if (is_starting(node, &info)) {
+                return 1;
+            }
+            serves = true;
+        }
+    }
+    for (uint32_t i = 0; !serves && i < used; i++) {
+        if (is_current(node, i, WM_GENERATION_EXITED, &current, &info) &&
+            info.id != id) {
+            return 2;
+        }
+    }
+    return 0;
 }

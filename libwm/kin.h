@@ -13,6 +13,10 @@
 uint64_t wm_kin_newest(const struct wm_node *node, uint64_t master,
                        bool active);
 
+/* Whether the workers of this generation leave: its own master, which lives,
+ * has made a newer one active. */
+bool wm_kin_is_superseded(const struct wm_node *node, uint64_t id);
+
 /* The generation whose workers take over from those of `id`: the number, or 0
  * if there is none. ending: `id` is about to end, so that an older one of
  * another master may take over from it. */

@@ -47,8 +47,10 @@
  *   overdue_ms  its joiner                 sweepers       told by word and join
  *   joined_at   its joiner                 snapshots      told by word and join
  *   stalls      its worker; CAS            event takers   yes: an event later
+ *   untold      its worker                 counts         told by word and join
  *
- * join is unique over the node's life. "Told by": the reader finds out from
+ * join is unique over the node's life. untold is the join number while the
+ * worker is LIVE and its start was not given. "Told by": the reader finds out from
  * that field that the value belongs to another occupant. */
 struct wm_record {
     _Alignas(WM_LINE) _Atomic(uint64_t) word;
@@ -58,7 +60,8 @@ struct wm_record {
     _Atomic(uint32_t) overdue_ms;
     _Atomic(uint64_t) joined_at; /* CLOCK_MONOTONIC, ms */
     _Atomic(uint64_t) stalls;
-    uint64_t reserved[2];
+    _Atomic(uint64_t) untold;
+    uint64_t reserved;
 };
 
 /* The cold lines of a record.
@@ -90,9 +93,14 @@ struct wm_record_cold {
  *   reason      its beginner               starts, lists  told by the word
  *   deaths      sweepers; CAS              starts, lists  yes: a name
  *   replaced    starts, under the lock     starts         yes: a name
- *   joined      joiners; CAS               joiners        no: a swap decides
+ *   joined      joiners; CAS               joiners, exits no: a swap decides
+ *   expected    joiners; all the same      exits          yes: a courtesy
+ *   retired     its workers; starts        starts         yes: a name
+ *   start_owed  its beginner; takers, CAS  its workers    no: a swap decides
  *
- * Only the name of a start depends on deaths, replaced and joined. */
+ * Only the name of a start depends on deaths, replaced and retired. retired are
+ * the workers that left by themselves and are not replaced yet. start_owed is the id
+ * if the start callback of the master is left to the workers, else 0. */
 struct wm_generation_record {
     _Alignas(WM_LINE) _Atomic(uint64_t) word;
     _Atomic(uint64_t) id;
@@ -102,7 +110,9 @@ struct wm_generation_record {
     _Atomic(uint32_t) deaths;
     _Atomic(uint32_t) replaced; /* starts that made up for a death */
     _Atomic(uint32_t) joined;
-    uint64_t reserved_starts[2]; /* for how many are expected and started */
+    _Atomic(uint32_t) expected;
+    _Atomic(uint32_t) retired;
+    _Atomic(uint64_t) start_owed;
 };
 
 /* The lifecycle lock.
@@ -111,6 +121,9 @@ struct wm_generation_record {
  *   word        contenders; CAS            all            no: a swap decides
  *   next        pollers; CAS               contenders     yes: a courtesy
  *   wake        releases; a futex          sleepers       no: the kernel looks
+ *   wake_starts releases; a futex          starts         no: the kernel looks
+ *   start       starts that wait; CAS      contenders     yes: a courtesy
+ *   row         holders: starts in a row   contenders     yes: a courtesy
  *   holder_*    the holder, the sequence   all            told by the sequence
  *               last                                      and the word
  */
@@ -118,13 +131,14 @@ struct wm_lock_area {
     _Alignas(WM_LINE) _Atomic(uint64_t) word;
     _Atomic(uint64_t) next;
     _Atomic(uint32_t) wake;
-    uint32_t reserved_starts;    /* for a futex of workers that start */
-    uint64_t reserved_probes[5]; /* for the waiters that watch the holder */
+    _Atomic(uint32_t) wake_starts;
+    _Atomic(uint64_t) start;
+    uint64_t reserved_probes[4]; /* for the waiters that watch the holder */
     _Alignas(WM_LINE) _Atomic(uint64_t) holder_sequence;
     _Atomic(uint64_t) holder_since;
     _Atomic(uint64_t) holder_generation;
     _Atomic(uint32_t) holder_purpose;
-    uint32_t reserved1;
+    _Atomic(uint32_t) row;
 };
 
 /* The lead.

@@ -29,28 +29,22 @@
  * kernel does not let the sleeper sleep [J]. A dead holder wakes nobody, so
  * sleepers look again every PROBE_MS.
  *
- * Polling. A contender that may not sleep (a timer in an event loop) polls, and
- * would starve behind sleepers. At each try it signs `next` with its pid and
- * the time, and while the signature is fresh, the others leave a free lock to
- * it. The signature goes stale by itself after RESERVED_MS; a contender that
- * died costs the others no more than that. */
+ * turn.c says which contenders leave a free lock to which. */
 
 #include "lock.h"
 
 #include "log.h"
 #include "process.h"
 #include "record.h"
+#include "turn.h"
 
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 
-/* In ms: how long a dead holder keeps the sleepers, and how long the signature
- * of a contender that polls is believed. */
-#define PROBE_MS 50
-#define LOOKS 8 /* at a holder, while the lock keeps passing on */
-#define RESERVED_MS 100
+#define PROBE_MS 50 /* how long a dead holder keeps the sleepers */
+#define LOOKS 8     /* at a holder, while the lock keeps passing on */
 
 /* A process with the holder's pid that began at another time is another one. */
 static bool holder_is_dead(uint64_t word)
@@ -73,40 +67,6 @@ uint32_t wm_lock_pid(const struct wm_node *node)
     return wm_lock_pid_of(lock_word_acquire(&node->segment.header->lock));
 }
 
-/* ----------------------------------------------------------- reservation */
-
-static bool is_reserved_by_other(const struct wm_lock_area *lock, uint64_t now,
-                                 uint32_t own)
-{
-    uint64_t turn = lock_turn(lock);
-    int64_t age = wm_word_age(turn, now);
-
-    /* Safeguard: fresh_turn_is_left_to_its_signer */
-    return turn != 0 && wm_word_pid(turn) != own && age >= 0 &&
-           /* Safeguard: stale_turn_keeps_nobody */
-           age <= RESERVED_MS;
-}
-
-/* Signs for the next turn, unless another's signature is fresh; returns whether
- * the turn is this process's now. */
-static bool reserve(struct wm_lock_area *lock, uint64_t now, uint32_t own)
-{
-    uint64_t turn = lock_turn(lock);
-
-    return !is_reserved_by_other(lock, now, own) &&
-           lock_swap_turn(lock, turn, wm_word(0, own, now));
-}
-
-/* The process has the lock, and takes its signature away; another's stays. */
-static void unreserve(struct wm_lock_area *lock, uint32_t own)
-{
-    uint64_t turn = lock_turn(lock);
-
-    if (turn != 0 && wm_word_pid(turn) == own) {
-        lock_swap_turn(lock, turn, 0);
-    }
-}
-
 /* ------------------------------------------------------------------- try */
 
 /* Describes the holder and its purpose, for processes that look. The lock is
@@ -122,14 +82,29 @@ static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
     wm_node_set_held(node, word);
 }
 
+/* Whether the lock is wanted for a start, by the purpose. */
+static bool is_for_start(uint32_t purpose)
+{
+    return purpose == WM_PURPOSE_MASTER_START ||
+           purpose == WM_PURPOSE_WORKER_START;
+}
+
+static struct wm_contender contender(uint32_t purpose)
+{
+    return (struct wm_contender){
+        .now = wm_now(),
+        .pid = wm_ident_pid(wm_self_ident()),
+        .is_start = is_for_start(purpose),
+    };
+}
+
 /* One try: 0, WM_RECOVERED, or -EBUSY. A swap that fails is not tried again: it
  * has met another contender's, and that one has the lock now. */
 static int try_once(struct wm_node *node, uint32_t purpose)
 {
     struct wm_lock_area *lock = &node->segment.header->lock;
-    uint64_t word = lock_word_relaxed(lock);
-    uint64_t self = wm_self_ident(), mine;
-    uint32_t own = wm_ident_pid(self);
+    struct wm_contender self = contender(purpose);
+    uint64_t word = lock_word_relaxed(lock), mine;
     bool dead = false;
 
     if (wm_lock_pid_of(word) != 0) {
@@ -138,19 +113,20 @@ static int try_once(struct wm_node *node, uint32_t purpose)
         if (!dead) {
             return -EBUSY;
         }
-    } else if (is_reserved_by_other(lock, wm_now(), own)) {
+    }
+    if (wm_turn_is_anothers(lock, &self)) {
         return -EBUSY;
     }
     /* Safeguard: each_holding_has_its_number */
-    mine = wm_lock_word(self, wm_lock_sequence(word) + 1);
+    mine = wm_lock_word(wm_self_ident(), wm_lock_sequence(word) + 1);
     if (!lock_take(lock, word, mine)) {
         return -EBUSY;
     }
-    unreserve(lock, own);
+    wm_turn_take(lock, &self);
     sign_holder(node, mine, purpose);
     if (dead) {
         wm_log_append(node, WM_LOG_LOCK_RECOVERED, node->worker.generation,
-                      wm_lock_pid_of(word), own, WM_NO_SLOT);
+                      wm_lock_pid_of(word), self.pid, WM_NO_SLOT);
     }
     return dead ? WM_RECOVERED : 0;
 }
@@ -167,23 +143,31 @@ static int may_contend(const struct wm_node *node)
     return wm_node_held(node) != 0 ? -EDEADLK : 0;
 }
 
-/* One of several pollers has the fresh signature. It is told that it is the
- * next, so that it polls more often than the others. */
+/* Tries, and signs for a turn if the lock is not to be had. The signer is told
+ * that it is the next, so that it polls more often than the others. */
+static int try_and_sign(struct wm_node *node, uint32_t purpose, bool sleeps)
+{
+    int result = try_once(node, purpose);
+    struct wm_contender self;
+
+    if (result != -EBUSY) {
+        return result;
+    }
+    self = contender(purpose);
+    return wm_turn_sign(&node->segment.header->lock, &self, sleeps)
+               ? -EINPROGRESS
+               : -EBUSY;
+}
+
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
 {
     WM_REQUIRE(node);
-    int result = may_contend(node);
+    int error = may_contend(node);
 
-    if (result != 0) {
-        return result;
+    if (error != 0) {
+        return error;
     }
-    result = try_once(node, purpose);
-    if (result == -EBUSY && queue &&
-        reserve(&node->segment.header->lock, wm_now(),
-                wm_ident_pid(wm_self_ident()))) {
-        return -EINPROGRESS;
-    }
-    return result;
+    return queue ? try_and_sign(node, purpose, false) : try_once(node, purpose);
 }
 
 /* --------------------------------------------------------------- inspect */
@@ -255,7 +239,7 @@ int wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
 
 /* The kernel compares `wake` with `seen`, under a lock of its own, before the
  * thread sleeps: no release between the two is missed. */
-static void sleep_on(_Atomic uint32_t *wake, uint32_t seen, uint64_t ms)
+static void sleep_on(_Atomic(uint32_t) *wake, uint32_t seen, uint64_t ms)
 {
     struct timespec timeout = {.tv_sec = (time_t)(ms / 1000),
                                .tv_nsec = (long)(ms % 1000) * 1000000};
@@ -310,7 +294,7 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
 {
     WM_REQUIRE(node);
     struct wm_lock_options own = {0};
-    struct wm_lock_area *lock = &node->segment.header->lock;
+    _Atomic(uint32_t) *futex;
     struct patience patience = {0};
     uint64_t began = wm_now(), now;
     int result = may_contend(node);
@@ -323,12 +307,13 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
             return error;
         }
     }
+    futex = lock_futex(&node->segment.header->lock, is_for_start(own.purpose));
     while (result == 0) {
         /* Loaded first: a release from here on makes the sleep return. */
-        uint32_t wake = lock_wake_acquire(lock);
+        uint32_t wake = lock_wake_acquire(futex);
         uint64_t ms = PROBE_MS;
 
-        result = try_once(node, own.purpose);
+        result = try_and_sign(node, own.purpose, true);
         if (result >= 0) {
             return result;
         }
@@ -346,21 +331,30 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
             is_held_too_long(node, &patience, now, own.hold_ms)) {
             return -ETIMEDOUT;
         }
-        sleep_on(&lock->wake, wake, ms);
+        sleep_on(futex, wake, ms);
         result = wm_node_usable(node); /* still */
     }
     return result;
 }
 
-/* Beats, frees the word, counts, wakes. If the process dies after it has freed
- * the word, the next contender that looks takes the lock; sleepers look within
- * PROBE_MS. */
+/* Counts a release for all that sleep on this futex, and wakes one of them.
+ * Returns how many that were. */
+static long wake_one(_Atomic(uint32_t) *futex)
+{
+    lock_count_release(futex);
+    return syscall(SYS_futex, futex, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/* Beats, frees the word, counts, wakes a start, or another if there is none; if
+ * it is no start's turn, the other way round. If the process dies after it has
+ * freed the word, the next contender that looks takes the lock; sleepers look
+ * within PROBE_MS. */
 int wm_lock_release(struct wm_node *node)
 {
     WM_REQUIRE(node);
     struct wm_lock_area *lock = &node->segment.header->lock;
     uint64_t held = wm_node_held(node);
-    bool released;
+    bool released, starts;
 
     if (!wm_node_writable(node)) {
         return -EROFS;
@@ -375,8 +369,10 @@ int wm_lock_release(struct wm_node *node)
     keep_beating(node);
     wm_node_set_held(node, 0);
     released = lock_give_back(lock, held);
-    lock_count_release(lock);
-    syscall(SYS_futex, &lock->wake, FUTEX_WAKE, 1, NULL, NULL, 0);
+    starts = !wm_turn_is_no_starts(lock);
+    if (wake_one(lock_futex(lock, starts)) != 1) {
+        wake_one(lock_futex(lock, !starts));
+    }
     return released ? 0 : -EPERM;
 }
 

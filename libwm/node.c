@@ -235,6 +235,7 @@ int wm_node_describe(const struct wm_node *node, struct wm_node_info *info)
         .generation = header_count(&h->next_generation),
         .dropped = header_count(&h->dropped),
         .exits_lost = header_count(&h->exits_lost),
+        .directory = node->directory,
     };
     int error = wm_sized_check(info, WM_LEAST(wm_node_info, exits_lost));
 

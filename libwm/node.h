@@ -50,6 +50,7 @@ struct wm_worker {
     enum wm_step step;
     uint32_t kinds; /* of events that its start or exit gives */
     uint32_t most;  /* events that this step may still give */
+    bool retires;   /* by itself */
     bool exit_begun;
     bool start_given;
     bool exit_given;

@@ -4,7 +4,7 @@
 /* The fields of a worker's record, each with the orders that it is loaded and
  * stored with. Letters in brackets are the ordering guarantees of protocol.md.
  *
- * The identity of a record is all of it but word, stalls and given: which
+ * The identity of a record is all of it but word, stalls, untold and given: which
  * process joined, to which generation, and when. The joiner stores it between
  * the swaps to CLAIMED and to JOINING, and it stays until the next occupant's
  * claim. */
@@ -35,10 +35,17 @@ IDENTITY(record, uint64_t, join)
 IDENTITY(record, uint32_t, role)
 IDENTITY(record, uint32_t, overdue_ms)
 IDENTITY(record, uint64_t, joined_at)
+IDENTITY(record, uint64_t, untold)
 IDENTITY(record_cold, uint64_t, ident)
 IDENTITY(record_cold, uint64_t, spell)
 
 #undef IDENTITY
+
+/* Whether the start of this record's occupant was not given. */
+static inline bool record_is_untold(const struct wm_record *r)
+{
+    return record_untold_acquire(r) == record_join_acquire(r);
+}
 
 /* Relaxed: a worker reads a field that it has itself stored. */
 static inline uint32_t record_own_overdue_ms(const struct wm_record *r)

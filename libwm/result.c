@@ -138,6 +138,7 @@ static const char *const reasons[] = {
     [WM_REASON_RELOAD] = "reload",   [WM_REASON_UPGRADE] = "upgrade",
     [WM_REASON_RESPAWN] = "respawn", [WM_REASON_ROLLBACK] = "rollback",
     [WM_REASON_STOP] = "stop",       [WM_REASON_CRASH] = "crash",
+    [WM_REASON_RETIRE] = "retire",
 };
 
 static const char *const events[] = {

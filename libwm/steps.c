@@ -94,6 +94,21 @@ int wm_start_begin(struct wm_worker *worker, uint32_t kinds)
     return begin(worker, WM_STEP_START, kinds);
 }
 
+/* Says whether the worker serves without its start, before it turns LIVE: other
+ * starts do not count it until then. The number is this joining's, and means
+ * nothing in the record of another worker, which may have it if this one has
+ * drained. */
+static void note_untold(struct wm_worker *w)
+{
+    struct wm_record *r = wm_worker_record(w);
+
+    if (!w->start_given && !gives(w, WM_EVENT_WORKER_START)) {
+        record_set_untold(r, w->join);
+    } else if (record_untold_acquire(r) == w->join) {
+        record_set_untold(r, 0);
+    }
+}
+
 static int start_next(struct wm_worker *worker, struct wm_event *event)
 {
     int error = may_go_on(worker);
@@ -108,6 +123,7 @@ static int start_next(struct wm_worker *worker, struct wm_event *event)
         return 0;
     }
     *event = own_event(worker, WM_EVENT_WORKER_START);
+    note_untold(worker);
     error = wm_worker_start(worker, &event->counts);
     if (error < 0) {
         return error; /* again, if it is called again */
@@ -259,6 +275,7 @@ int wm_exit_next(struct wm_worker *worker, struct wm_event *event)
 
 /* A start or an exit: its begin function and its next function. */
 struct act {
+    uint32_t purpose; /* of the lock, unless the caller names another */
     int (*begin)(struct wm_worker *worker, uint32_t kinds);
     int (*next)(struct wm_worker *worker, struct wm_event *event);
 };
@@ -288,12 +305,24 @@ static int give_all(struct wm_worker *w, const struct act *act, uint32_t kinds,
 static int run(struct wm_worker *w, const struct wm_lock_options *options,
                const struct act *act, wm_event_fn *give, void *argument)
 {
+    struct wm_lock_options own = {.size = sizeof(own)};
     int locked, result;
 
     if (wm_worker_record(w) == NULL) {
         return -ECHILD;
     }
-    locked = wm_lock_acquire(w->node, options);
+    if (options != NULL) {
+        result = wm_sized_read(&own, sizeof(own),
+                               WM_LEAST(wm_lock_options, wait_ms), options);
+        if (result != 0) {
+            return result;
+        }
+        own.size = sizeof(own);
+    }
+    if (own.purpose == 0) {
+        own.purpose = act->purpose;
+    }
+    locked = wm_lock_acquire(w->node, &own);
     if (locked == -ETIMEDOUT) {
         result = give_all(w, act, 0, NULL, NULL);
         return result < 0 ? result : -ETIMEDOUT;
@@ -306,20 +335,21 @@ static int run(struct wm_worker *w, const struct wm_lock_options *options,
     return result;
 }
 
+static const struct act start_act = {WM_PURPOSE_WORKER_START, wm_start_begin,
+                                     start_next};
+static const struct act exit_act = {WM_PURPOSE_WORKER_EXIT, wm_exit_begin,
+                                    exit_next};
+
 int wm_start_run(struct wm_worker *worker, const struct wm_lock_options *lock,
                  wm_event_fn *give, void *argument)
 {
-    static const struct act start = {wm_start_begin, start_next};
-
     WM_REQUIRE(worker);
-    return run(worker, lock, &start, give, argument);
+    return run(worker, lock, &start_act, give, argument);
 }
 
 int wm_exit_run(struct wm_worker *worker, const struct wm_lock_options *lock,
                 wm_event_fn *give, void *argument)
 {
-    static const struct act exit = {wm_exit_begin, exit_next};
-
     WM_REQUIRE(worker);
-    return run(worker, lock, &exit, give, argument);
+    return run(worker, lock, &exit_act, give, argument);
 }

@@ -23,7 +23,11 @@
  *   the whole machine was stopped, and not only the others.
  * - The holder of the lock runs a callback and cannot beat. It is not judged by
  *   time; it beats before it releases the lock. The holder is looked up before
- *   the records are, so that a holder which releases meanwhile has beaten. */
+ *   the records are, so that a holder which releases meanwhile has beaten.
+ *
+ * Nor is a worker that leaves, since its own master has replaced its
+ * generation: it serves what it has, and may have no timer any more to beat
+ * in. */
 
 #include "sweep.h"
 
@@ -143,6 +147,8 @@ static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
     /* Safeguard: time_judges_live_workers_alone */
     return state == WM_LIVE && overdue && !s->patient &&
            wm_word_pid(word) != s->holder &&
+           /* Safeguard: leaving_worker_is_not_judged_by_time */
+           !wm_kin_is_superseded(s->node, wm_occupant_of(r, word).generation) &&
            mark(s, slot, word, wm_word_with_state(word, WM_STALLED),
                 WM_LOG_WORKER_STALLED);
 }

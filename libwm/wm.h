@@ -41,10 +41,12 @@
  * positive and larger than any count. These return something else:
  *
  *   yes or no (1, 0)  wm_worker_has_record, wm_worker_recovery_take
- *   1, 0 or an error  wm_event_take, wm_generation_take_exit, wm_start_next,
- *                     wm_exit_next (also WM_CLOSED), wm_leader_stand
+ *   1, 0 or an error  wm_event_take, wm_generation_take_exit,
+ *                     wm_generation_take_start, wm_start_next, wm_exit_next
+ *                     (also WM_CLOSED), wm_leader_stand
  *   a count, or 0     wm_sweep, wm_events_owed, wm_events_give, wm_wake,
  *                     wm_worker_recoveries
+ *   1, 2 or 0         wm_starts_awaited
  *   a value           wm_version, wm_now, wm_epoch, wm_worker_slot,
  *                     wm_worker_generation, wm_worker_spell
  *
@@ -190,7 +192,8 @@ enum wm_reason {
     WM_REASON_RESPAWN,  /* begin: a worker replaces one that has ended */
     WM_REASON_ROLLBACK, /* begin: the binary before an upgrade goes on */
     WM_REASON_STOP,     /* end: no other generation takes over */
-    WM_REASON_CRASH     /* end: the last workers died before they left */
+    WM_REASON_CRASH,    /* end: the last workers died before they left */
+    WM_REASON_RETIRE    /* end: a worker leaves by itself, the server goes on */
 };
 
 /* The library's version, `major << 16 | minor`. Wait-free. */
@@ -275,6 +278,7 @@ struct wm_node_info {
     uint64_t dropped;    /* draining or crashed workers that made room, also
                             those whose crash nobody had taken */
     uint64_t exits_lost; /* owed ends whose record was needed */
+    const char *directory; /* in which the file lies */
 };
 
 /* Takes part in a node. If this process takes part in a node of this instance
@@ -398,6 +402,19 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
  * Lock-free. */
 int wm_generation_abandon(struct wm_node *node, uint64_t id);
 
+/* Leaves the master's start callback to the workers of the generation: a master
+ * that waits for the lock reaps no worker and starts none.
+ * id: begun by the calling process.
+ * Returns 0, or -EPERM: it was not. Called after the begin, before the first
+ * fork. Lock-free. */
+int wm_generation_leave_start(struct wm_node *node, uint64_t id);
+
+/* Takes the master's start, if it was left to the workers. The caller, which
+ * has the lock, then gives it: before the start or exit of any worker of the
+ * generation. If nobody does, the start is not given.
+ * Returns 1; 0: none is owed, or it was taken; or an error. Lock-free. */
+int wm_generation_take_start(struct wm_node *node, uint64_t id);
+
 /* Closes a generation that has no worker left: none that is joining, live, or
  * stalled with its process alive. A worker that has drained calls this, under
  * the lock.
@@ -475,6 +492,19 @@ struct wm_counts {
     uint32_t reserved[2];
 };
 
+/* Whether the exits of generation id had better wait: another generation, whose
+ * master lives and has begun none after it, still has workers to start. Old
+ * workers have time; the new ones serve nobody until they have started. So an
+ * exit asks this before it contends for the lock, again and again, in its event
+ * loop and with a limit. A generation has workers to start until one has
+ * joined, then until as many as it expects have (struct wm_join_options), and
+ * none that has joined is still to start.
+ * Returns 1; 0: no other generation serves, or the other one has started; 2: no
+ * other generation has workers, but one that had may get some again, if its
+ * master is told so (an upgrade that is taken back): wait a moment. Wait-free;
+ * asks the kernel about masters, and workers that are joining. */
+int wm_starts_awaited(const struct wm_node *node, uint64_t id);
+
 /* Changes the worker from JOINING to LIVE. The worker calls this under the
  * lock, when its turn has come, or without it, when it has given up waiting.
  * Sweeps first.
@@ -491,6 +521,15 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts);
  * Returns 0; -ECHILD; -ESTALE: the worker has drained, or lost its record. The
  * worker's own act. Lock-free. */
 int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts);
+
+/* Says that the worker is about to leave by itself, and that its master will
+ * replace it: its exit is then told WM_REASON_RETIRE in place of
+ * WM_REASON_STOP, and the start of the next worker of its generation
+ * WM_REASON_RESPAWN. Without this call the exit of a lone worker looks the same
+ * as the stop of the server.
+ * Returns 0, also when it is called again; -ECHILD. The worker's own act.
+ * Lock-free. */
+int wm_worker_retire(struct wm_worker *worker);
 
 /* Changes the worker to DRAINING: it serves old connections, does not count any
  * more, and leads no more.
@@ -767,7 +806,11 @@ int wm_wake(const struct wm_node *node);
 
 /* The lifecycle lock orders callbacks: one runs at a time over the node. A dead
  * holder's lock passes on; a living one's never does. It is not needed for any
- * change of state, and a heartbeat never touches it. */
+ * change of state, and a heartbeat never touches it.
+ *
+ * Starts go first, those of masters and of workers (enum wm_purpose): who waits
+ * for one of them has time, and they serve nobody until then. After four starts
+ * in a row another contender goes first, if there is one. */
 
 /* The purposes of the lock that have names: those of the nginx module. Any
  * program may use them. Numbers of a program's own are smaller. */
@@ -856,7 +899,9 @@ int wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder);
  * 0: the worker changes its state all the same, and nothing is given. */
 
 /* Begins the start of a worker that has joined. It may be called again; the
- * start is given only once.
+ * start is given only once. A worker that has waited for too long starts with
+ * kinds 0, serves, and begins again once it has the lock; until then the starts
+ * of others do not count it in `mine`.
  * kinds: see above; WM_EVENT_WORKER_START matters.
  * Returns 0; -ECHILD: the worker has left, or this is a forked child; -ESTALE:
  * its exit has begun. The worker's own act. Wait-free. */
@@ -871,10 +916,10 @@ int wm_start_begin(struct wm_worker *worker, uint32_t kinds);
 int wm_start_next(struct wm_worker *worker, struct wm_event *event);
 
 /* Waits for the lock, starts the worker, gives its start, releases the lock.
- * lock: as wm_lock_acquire(). give: called with the start; may be NULL.
+ * lock: as wm_lock_acquire(); purpose 0: WM_PURPOSE_WORKER_START. give: called with the start; may be NULL.
  * argument: handed on.
  * Returns 0; -ETIMEDOUT: a limit of the lock was reached, the worker is LIVE
- * and its start was not given; -EDEADLK: this process has the lock, nothing was
+ * and its start was not given, and is given by a later call; -EDEADLK: this process has the lock, nothing was
  * done; -ECHILD; -ESTALE; -EINVAL. The worker's own act.
  * Blocking. */
 int wm_start_run(struct wm_worker *worker, const struct wm_lock_options *lock,

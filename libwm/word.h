@@ -13,7 +13,7 @@
  *   deaths      id:12 | workers that crashed:20
  *   joined      spell:12 | workers that entered in it:20
  *   lock        pid:22 | start time:18 | sequence:24
- *   next turn   as a record, of state 0
+ *   turns       as a record, of state 0
  *   leader      term:32 | who:32
  *   subject     pid:32 | slot:32
  *
@@ -306,6 +306,11 @@ static inline uint32_t wm_joined_and_one(uint32_t joined, uint32_t spell)
 {
     return wm_tagged(
         spell, wm_is_tagged(joined, spell) ? wm_deaths_count(joined) + 1 : 1);
+}
+
+static inline bool wm_joined_in(uint32_t joined, uint32_t spell)
+{
+    return wm_is_tagged(joined, spell);
 }
 
 static inline uint32_t wm_joined_count(uint32_t joined)

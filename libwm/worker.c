@@ -62,6 +62,10 @@ static uint32_t start_reason(const struct wm_worker *w)
         generation_set_replaced_relaxed(g, replaced + 1);
         return WM_REASON_RESPAWN;
     }
+    /* Safeguard: replacement_of_a_retired_one_is_a_respawn */
+    if (generation_take_retired(g)) {
+        return WM_REASON_RESPAWN;
+    }
     if ((w->spell > 1) != is_extra &&
         wm_generation_rolled_back(node, w->generation)) {
         return WM_REASON_ROLLBACK;
@@ -110,6 +114,26 @@ int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
     }
     wm_counts_of(worker->node, worker->generation, WM_COUNT_EXIT, counts);
     counts->spell = worker->spell;
+    if (worker->retires && counts->reason == WM_REASON_STOP) {
+        counts->reason = WM_REASON_RETIRE;
+    }
+    return 0;
+}
+
+int wm_worker_retire(struct wm_worker *worker)
+{
+    WM_REQUIRE(worker);
+    struct wm_generation_record *g;
+    int error = wm_worker_usable(worker);
+
+    if (error != 0) {
+        return error;
+    }
+    g = wm_generation_find(worker->node, worker->generation);
+    if (!worker->retires && worker->role == WM_ROLE_WORKER && g != NULL) {
+        generation_add_retired(g);
+    }
+    worker->retires = true;
     return 0;
 }
 

@@ -28,12 +28,16 @@ build = {
             "lua/resty/worker/manager/counts.lua",
          ["resty.worker.manager.exit"] =
             "lua/resty/worker/manager/exit.lua",
+         ["resty.worker.manager.file"] =
+            "lua/resty/worker/manager/file.lua",
          ["resty.worker.manager.libwm"] =
             "lua/resty/worker/manager/libwm.lua",
          ["resty.worker.manager.lock"] =
             "lua/resty/worker/manager/lock.lua",
          ["resty.worker.manager.log"] =
             "lua/resty/worker/manager/log.lua",
+         ["resty.worker.manager.name"] =
+            "lua/resty/worker/manager/name.lua",
          ["resty.worker.manager.node"] =
             "lua/resty/worker/manager/node.lua",
          ["resty.worker.manager.options"] =
@@ -42,6 +46,8 @@ build = {
             "lua/resty/worker/manager/owed.lua",
          ["resty.worker.manager.own"] =
             "lua/resty/worker/manager/own.lua",
+         ["resty.worker.manager.start"] =
+            "lua/resty/worker/manager/start.lua",
          ["resty.worker.manager.tell"] =
             "lua/resty/worker/manager/tell.lua",
          ["resty.worker.manager.view"] =

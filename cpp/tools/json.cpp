@@ -66,6 +66,7 @@ object generation_object(const generation &g)
             {"current", g.current},
             {"reason", reason_word(g.facts.reason)},
             {"master", or_null(g.facts.master)},
+            {"orphaned", g.orphaned},
             {"age_ms", g.age_ms},
             {"spell", g.facts.spell},
             {"exits_given", g.facts.exits_given},

@@ -117,6 +117,32 @@ worker describe(const model &m, const wm_worker_info &facts)
     return w;
 }
 
+// A generation's own master has made a newer one active, and lives.
+bool is_superseded(const generation &g,
+                   const std::map<std::uint64_t, generation> &all)
+{
+    return !g.orphaned && g.facts.master != 0 &&
+           std::any_of(all.upper_bound(g.facts.id), all.end(),
+                       [&g](const auto &entry) {
+                           const wm_generation_info &f = entry.second.facts;
+
+                           return f.master == g.facts.master && f.spell > 0 &&
+                                  f.state != WM_GENERATION_ABORTED;
+                       });
+}
+
+void mark_leavers(std::map<std::uint64_t, generation> &all)
+{
+    for (auto &[id, g] : all) {
+        if (g.workers.empty() || !is_superseded(g, all)) {
+            continue;
+        }
+        for (worker &w : g.workers) {
+            w.leaves = true;
+        }
+    }
+}
+
 void sort_into(model &m, std::map<std::uint64_t, generation> &all)
 {
     m.current = current_of(all);
@@ -132,7 +158,11 @@ void sort_into(model &m, std::map<std::uint64_t, generation> &all)
 
 const char *worker::state() const
 {
-    return gone && facts.state != WM_CRASHED ? "gone" : state_word(facts.state);
+    if (gone && facts.state != WM_CRASHED) {
+        return "gone";
+    }
+    return leaves && facts.state == WM_LIVE ? "leaving"
+                                            : state_word(facts.state);
 }
 
 const generation *model::find(std::uint64_t id) const
@@ -164,6 +194,8 @@ model look(const opened &from)
     for (const auto &facts : generations) {
         all[facts.id].facts = facts;
         all[facts.id].age_ms = since(facts.begun_at);
+        all[facts.id].orphaned =
+            facts.master != 0 && (!m.of.live || has_ended(facts.master));
     }
     for (const auto &facts : seen.workers) {
         const worker w = describe(m, facts);
@@ -173,6 +205,9 @@ model look(const opened &from)
         g.workers.push_back(w);
         add(g.count, w);
         add(m.count, w);
+    }
+    if (m.of.live) {
+        mark_leavers(all);
     }
     sort_into(m, all);
     return m;

@@ -18,13 +18,15 @@ namespace wmctl
 
 struct worker {
     wm_worker_info facts{};
-    bool gone = false; // the process has ended, whatever the record says
+    bool gone = false;   // the process has ended, whatever the record says
+    bool leaves = false; // its master has replaced its generation
     bool leads = false;
     bool has_lock = false;
     std::uint64_t age_ms = 0;
     std::uint64_t beat_age_ms = 0;
 
-    // "gone" if the record does not know yet that the process has ended.
+    // "gone" if the record does not know yet that the process has ended;
+    // "leaving" if it is live, and about to drain.
     const char *state() const;
 };
 
@@ -42,6 +44,7 @@ struct tally {
 struct generation {
     wm_generation_info facts{};
     bool current = false;
+    bool orphaned = false; // its master has ended
     std::uint64_t age_ms = 0;
     std::vector<worker> workers; // by slot
     tally count;

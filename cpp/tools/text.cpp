@@ -139,7 +139,8 @@ std::string generation_line(const model &m, const generation &g,
     line += number(f.id) + ": " + generation_state_word(f.state);
     if (f.state != WM_GENERATION_NONE) {
         line += std::string(", ") + reason_word(f.reason) + ", master " +
-                pid(f.master) + ", age " + age(g.age_ms);
+                pid(f.master) + (g.orphaned ? ", which has ended" : "") +
+                ", age " + age(g.age_ms);
     }
     if (f.spell > 1) {
         line += ", spell " + number(f.spell);

@@ -8,6 +8,7 @@
 #define WM_NODE_REF_HPP
 
 #include <wm/facts.hpp>
+#include <wm/generation_calls.hpp>
 #include <wm/result.hpp>
 #include <wm/time.hpp>
 #include <wm/worker_ref.hpp>
@@ -27,7 +28,7 @@ namespace wm
 {
 
 /// The calls on a node, for its owner and its references.
-class node_calls
+class node_calls : public generation_calls
 {
 public:
     /// Facts of the node; the strings live as long as its handle. Maps
@@ -68,66 +69,6 @@ public:
     worker_ref worker() const noexcept
     {
         return worker_ref(wm_node_worker(handle_));
-    }
-
-    // --- generations, by number
-
-    /// Says that the configuration of a generation is gone from this process.
-    /// Maps wm_generation_abandon().
-    /// Returns condition::closed if it counts as never begun, else none.
-    condition abandon_generation(std::uint64_t id)
-    {
-        return detail::thrown("wm_generation_abandon", [=, this](auto &ec) {
-            return abandon_generation(id, ec);
-        });
-    }
-    /// As abandon_generation(), noexcept.
-    condition abandon_generation(std::uint64_t id, std::error_code &ec) noexcept
-    {
-        return detail::noted(wm_generation_abandon(handle_, id), ec);
-    }
-
-    /// Closes a generation that has no worker left. Maps wm_generation_close().
-    /// Returns condition::closed if its end is owed now, else none.
-    condition close_generation(std::uint64_t id)
-    {
-        return detail::thrown("wm_generation_close", [=, this](auto &ec) {
-            return close_generation(id, ec);
-        });
-    }
-    /// As close_generation(), noexcept.
-    condition close_generation(std::uint64_t id, std::error_code &ec) noexcept
-    {
-        return detail::noted(wm_generation_close(handle_, id), ec);
-    }
-
-    /// Takes an owed end of a generation. Maps wm_generation_take_exit().
-    /// Returns its spell, or nothing if none is owed.
-    std::optional<std::uint32_t> take_exit(std::uint64_t id)
-    {
-        return detail::thrown("wm_generation_take_exit", [=, this](auto &ec) {
-            return take_exit(id, ec);
-        });
-    }
-    /// As take_exit(), noexcept.
-    std::optional<std::uint32_t> take_exit(std::uint64_t id,
-                                           std::error_code &ec) noexcept
-    {
-        std::uint32_t spell = 0;
-        const int taken = wm_generation_take_exit(handle_, id, &spell);
-
-        detail::noted(taken, ec);
-        return taken == 1 ? std::optional(spell) : std::nullopt;
-    }
-
-    /// The counts as callbacks of the generation's master would see them;
-    /// `unsettled` is set if they kept changing. Maps wm_generation_counts().
-    wm_counts counts(std::uint64_t id) const noexcept
-    {
-        auto counts = detail::blank<wm_counts>();
-
-        wm_generation_counts(handle_, id, &counts);
-        return counts;
     }
 
     /// The generations that are remembered, oldest first. Maps
@@ -306,20 +247,10 @@ public:
         return taken;
     }
 
-    /// Whether there is a node.
-    explicit operator bool() const noexcept { return handle_ != nullptr; }
-    /// The handle for the C functions.
-    wm_node *handle() const noexcept { return handle_; }
-
 protected:
     /// @cond
-    node_calls() noexcept = default;
-    explicit node_calls(wm_node *handle) noexcept : handle_(handle) {}
-    node_calls(const node_calls &) noexcept = default;
-    node_calls &operator=(const node_calls &) noexcept = default;
+    using generation_calls::generation_calls;
     ~node_calls() = default;
-
-    wm_node *handle_ = nullptr;
     /// @endcond
 
 private:

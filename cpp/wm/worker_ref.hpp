@@ -65,6 +65,19 @@ public:
         return detail::noted(wm_worker_drain(handle_), ec);
     }
 
+    /// Says that the worker leaves by itself, and will be replaced. Maps
+    /// wm_worker_retire().
+    condition retire()
+    {
+        return detail::thrown("wm_worker_retire",
+                              [this](auto &ec) { return retire(ec); });
+    }
+    /// As retire(), noexcept.
+    condition retire(std::error_code &ec) noexcept
+    {
+        return detail::noted(wm_worker_retire(handle_), ec);
+    }
+
     /// Gives a heartbeat; condition::recovered: the worker had been marked
     /// stalled. In a signal handler call wm_beat(handle()). Maps wm_beat().
     condition beat()

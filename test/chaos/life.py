@@ -54,7 +54,7 @@ def parameters(instance, port):
         "opts": {**traced, "interval": 0.1, "failed": 0.4,
                  "name": instance, "log_entries": 65536,
                  # A stopped machine is no holder that keeps others waiting.
-                 "lock_timeout": 600},
+                 "lock_timeout": 600, "start_timeout": 0},
     }
 
 

@@ -7,6 +7,7 @@ import errno
 import glob
 import os
 import re
+import subprocess
 import xml.etree.ElementTree
 
 import pytest
@@ -231,3 +232,25 @@ def test_the_manual_has_each_function_as_it_is(stage):
     page = stage.find("libwm.3")
     with open(page, encoding="utf-8") as f:
         assert '.TH "libwm" "3"' in f.read()
+
+
+def test_the_manuals_example_as_rendered_is_a_server(stage, place):
+    """It compiles without a warning, runs, and leaves nothing."""
+    page = subprocess.run(
+        ["groff", "-man", "-Tascii", "-P-cbou", stage.find("libwm.3")],
+        capture_output=True, text=True, check=True).stdout
+    text = re.search(r"^EXAMPLE\n.*?(?=^ *#include)(.*?)^SEE ALSO", page,
+                     re.M | re.S)[1]
+    instance = f"demo-{os.getpid()}"
+    program = stage.write("demo.c", text.replace('"demo"', f'"{instance}"'))
+    stage.run("gcc", program, "-o", f"{place}/demo", "-Wall", "-Wextra",
+              "-Werror", f"-Wl,-rpath,{stage.library}", *stage.flags())
+    server = subprocess.Popen([f"{place}/demo"], stderr=subprocess.PIPE,
+                              text=True, start_new_session=True)
+    said = [server.stderr.readline() for _ in range(2)]
+    server.terminate()
+    said += server.communicate()[1].splitlines()
+    assert [x.split(": ")[1].split(" of ")[0] for x in said] == [
+        "worker-start"] * 2 + ["worker-exit", "drained"] * 2 + ["master-exit"]
+    assert server.returncode == 0
+    assert not glob.glob(f"/dev/shm/wm.{instance}.*")

@@ -4,6 +4,9 @@
 worker is told, when, and how often. That one worker leads by terms that grow is
 tested in test/unit, and by the rules of the chaos."""
 
+import json
+import subprocess
+
 import conf
 import segment
 from rows import exits, life, master_exit, respawn, starts
@@ -207,7 +210,7 @@ def test_a_holder_past_lock_timeout_is_named_by_each_waiter(make):
     n.open_gate("armed")
     n.signal("QUIT", holder)
     n.wait_note("gate")
-    n.expect("not given|is to be told waits|stay owed")
+    n.expect("not given|is to be told waits|stay owed|its start callback")
     for pid in (waiter, leader):
         n.signal("QUIT", pid)
         n.wait_gone([pid])
@@ -218,3 +221,25 @@ def test_a_holder_past_lock_timeout_is_named_by_each_waiter(make):
     n.open_gate("exit")
     n.stop()
     assert leader not in [x["by"] for x in n.notes("lost")]
+
+
+def test_one_without_a_timer_is_never_called_stalled(make):
+    """It says so once, and is known by its life alone."""
+    n = make(opts=opts(interval=0.1, failed=0.2), http="""
+        lua_max_pending_timers 3;""", before_join="""
+        if wmt.opened("armed") then
+            for _ = 1, 3 do ngx.timer.at(3600, function() end) end
+        end""").start()
+    n.modelled = n.succeeds = False
+    n.open_gate("armed")
+    n.expect("no heartbeat timer", 1)
+    n.expect("stalled|recovered")       # the other, on a busy machine
+    (first, _) = n.current()
+    n.replace(first)
+    silent = n.started(1)[-1]
+    n.wait_log(f"{silent}#.*no heartbeat timer, so that this worker is never")
+    shown = json.loads(subprocess.run(
+        [conf.WMCTL, "show", "--json", str(silent)],
+        capture_output=True, check=True).stdout)
+    assert [w["overdue_ms"] for g in shown["generations"]
+            for w in g["workers"] if w["pid"] == silent] == [0xffffffff]

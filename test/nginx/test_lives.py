@@ -332,7 +332,7 @@ def test_a_reload_of_a_single_process_begins_no_generation(make, dict_):
 
 # --- other nginx processes nearby ---------------------------------------------
 
-def test_prefix_and_shm_name_tell_nodes_apart(make, both):
+def test_prefix_file_and_shm_name_tell_nodes_apart(make, both):
     """Their default instance names have them and the subsystem; nothing that
     one node does is seen in another."""
     a = make(**both).start()
@@ -347,6 +347,30 @@ def test_prefix_and_shm_name_tell_nodes_apart(make, both):
     b.stop(life(2))
     c.reload()
     c.stop(starts(1, 3) + respawn(4) + life(3, 3)[4:])
+
+
+def test_what_the_shell_calls_a_prefix_tells_no_nodes_apart(make):
+    """Each is started by -p ./ in its own directory; and one of them by two
+    ways to say the same."""
+    a, b = make(), make()
+    for n in a, b:
+        n.called = "./"
+        n.start()
+    assert len(a.instances | b.instances) == 2
+    a.stop(life(2))
+    a.called = f"../{os.path.basename(a.prefix)}/./"
+    a.start_again()
+    a.stop(life(2) * 2)
+    assert len(a.instances) == 1
+    b.stop(life(2))
+
+
+def test_two_configurations_in_one_prefix_are_two_nodes(make):
+    a = make(opts={"shm": "same"}).start()
+    b = make(beside=a, listen="unix:t").start()
+    assert len(a.instances | b.instances) == 2
+    a.stop(life(2))
+    b.stop(life(2))
 
 
 @pytest.mark.parametrize("flag", ["-t", "-T"])
@@ -369,7 +393,7 @@ def test_a_configuration_test_leaves_the_node_alone(make, both, flag):
 def test_a_second_nginx_by_mistake_changes_nothing(make, both):
     """It runs init_by_lua*, and has a segment of the same instance meanwhile;
     then it cannot bind for 2.5 s, and leaves."""
-    n = make(**both).start()
+    n = make(opts={"name": conf.own("test-second")}, **both).start()
     (segment,) = n.segments()
     second = make(beside=n, after_init='wmt.gate("init")')
     second.launch()

@@ -6,6 +6,7 @@ nothing; what is unknown is warned of. A libwm.so that does not fit is refused.
 
 import ctypes.util
 import os
+import re
 import shutil
 import subprocess
 
@@ -43,6 +44,8 @@ WRONG = {
     "capacity": [0, -1, 65536, 1.5, "x", True, {}, Lua("0/0"), False],
     "name": ["", "a/b", "../x", "a b", ".hidden", "x" * 64, 1, True, {},
              Lua(r'"a\nb"')],
+    "directory": ["", "run", "./run", 1, True, {}, Lua(r'"/run\0"')],
+    "start_timeout": [-1, "x", True, {}, Lua("0/0")],
     "mode": ["rw", "0800", "", 8, -1, 0o10000, 384.5, True, {}],
     **dict.fromkeys(("on_worker_failed", "on_worker_recovered", "on_leader",
                      "on_leader_lost"), CALLBACK),
@@ -221,19 +224,26 @@ def test_a_reload_finds_the_one_that_is_loaded(make, both):
     n.stop(life(2, 2, 2))
 
 
-def test_a_module_of_another_major_version_on_reload_leaves_the_node_alone(
-        make, both):
+NEWER = {"MAJOR": "major version 1, .*restart nginx",
+         "MINOR": r"needs libwm 1\.1, and .* 1\.0, .*: restart nginx"}
+
+
+@pytest.mark.parametrize("part", NEWER)
+def test_a_newer_module_on_reload_leaves_the_node_alone(make, both, part):
+    """One that needs more than the library that the master has loaded."""
     n = make(**both).start()
     shutil.copytree(os.path.join(conf.ROOT, "lua/resty"), n.path("lua/resty"))
     path = n.path("lua/resty/worker/manager/libwm.lua")
     with open(path, encoding="utf-8") as f:
         text = f.read()
-    assert "local MAJOR = 1\n" in text
+    newer, count = re.subn(rf"(?m)^local {part} = (\d)",
+                           lambda m: f"local {part} = {int(m[1]) + 1}", text)
+    assert count == 1
     with open(path, "w", encoding="utf-8") as f:
-        f.write(text.replace("local MAJOR = 1\n", "local MAJOR = 2\n"))
-    n.reload_fails("major version 1, .*restart nginx",
+        f.write(newer)
+    n.reload_fails(NEWER[part],
                    lua_path=n.prefix + "/lua/?.lua;" + conf.LUA_PATH)
     n.wait_log("init_by_lua error")
-    n.expect("worker manager: .*major version|stack traceback")
+    n.expect("worker manager: .*(major version|needs libwm)|stack traceback")
     n.reload()
     n.stop(life(2, 2))

@@ -3,9 +3,11 @@
 """Segments: names, modes, sizes, strays. A worker that writes over the whole
 segment costs the others the service, and nothing else."""
 
+import json
 import os
 import random
 import re
+import subprocess
 
 import pytest
 
@@ -62,6 +64,43 @@ def test_the_mode_option_is_the_files_mode(make, given, expected):
         os.umask(old)
     (path,) = n.segments()
     assert os.stat(path).st_mode & 0o7777 == expected
+
+
+def test_the_directory_option_is_where_the_file_lies(make, tmp_path):
+    """A reload and tools find it there; it goes with the node."""
+    tmp_path.chmod(0o777)
+    n = make(opts={"name": conf.own("test-directory"),
+                   "directory": str(tmp_path)}).start()
+    n.reload()
+    (file,) = tmp_path.iterdir()
+    shown = subprocess.run(
+        [conf.WMCTL, "show", "--json", "--directory", tmp_path, file.name],
+        capture_output=True, check=True)
+    assert json.loads(shown.stdout)["current"] == 2
+    n.stop(life(2, 2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_loss_of_the_file_is_said_once(make):
+    """By one worker, whatever follows; the node works on."""
+    n = make(workers=3, opts={"name": conf.own("test-removed"),
+                              "interval": 0.1}, after_join="""
+        local ticks = 0
+        ngx.timer.every(0.1, function()
+            ticks = ticks + 1
+            if wmt.opened("removed") and ticks > 3 then
+                ticks = -1e9
+                wmt.note("ticked")
+            end
+        end)""").start()
+    (path,) = n.segments()
+    said = f"segment's file {path} was removed"
+    n.expect(said, 1)
+    os.unlink(path)
+    n.wait_log(said)
+    n.open_gate("removed")
+    n.wait_note("ticked", 3)
+    n.stop(life(3))
 
 
 def test_a_full_table_is_loud_and_the_callback_still_runs(make, both):
@@ -271,7 +310,7 @@ def test_recoveries_without_number_are_not_told_of_without_end(make):
              exit_worker=False, callbacks={"worker_exit": """
         if not wmt.opened("exit") then wmt.gate("exit") end"""}).start()
     n.modelled = n.complete = n.succeeds = False
-    n.expect(NOT_GIVEN)
+    n.expect(NOT_GIVEN + "|its start callback")
     first, second = n.events("worker_start", 1)
     n.signal("QUIT", second["by"])
     n.wait_note("gate")

@@ -40,6 +40,9 @@ def test_a_reload_of_slow_starts_and_exits(make, exit_worker, kind):
     n.wait_up()
     n.stop()
     assert not n.log_lines("stalled|crashed|not given")
+    for what in "start", "exit":
+        assert n.log_lines(r"waited \d+\.\d s for the callbacks of others"
+                           rf" \(worker {what}\), at last for pid \d+")
     assert told(n, "failed") == told(n, "recovered") == []
     assert [r[:2] for r in n.rows() if r.event.startswith("master")] == [
         ("master_start", 1), ("master_start", 2), ("master_exit", 1),
@@ -97,17 +100,19 @@ def returned(n):
 
 
 def test_a_start_that_waited_longer_than_lock_timeout(make, both):
-    """One holder too long: the queue goes on without its callbacks."""
+    """One holder too long: the queue goes on, and is told late."""
     n = make(workers=3, opts={"lock_timeout": 0.2}, join=NOTED.format(
         """on_init_worker_by_lua(wmt.callback("worker_start", function()
             wmt.gate("start") end), wmt.callback("worker_exit"))"""), **both)
     n.modelled = False
     n.start(ready=False)
-    n.wait_log("not given.*worker_start", 2)
-    n.expect("not given.*worker_start of 1-", 2)
+    n.wait_log("serves before its start callback", 2)
+    n.expect("serves before its start callback", 2)
+    n.expect("still waits for its start callback")
     n.open_gate("start")
     n.wait_up()
-    assert returned(n) == ["nil", "nil", "true"]
+    n.wait_events("worker_start", 1, 3)
+    assert returned(n) == ["true"] * 3
     pids = n.current()
     n.pause(pids)
     n.signal("QUIT")
@@ -115,17 +120,17 @@ def test_a_start_that_waited_longer_than_lock_timeout(make, both):
         n.resume([pid])
         n.wait_gone([pid])
     n.wait_end()
-    n.check_rows(master_start(1) + worker_starts(1, 1) + exits(1, 3))
+    n.check_rows(life(3))
 
 
 @pytest.mark.parametrize("patient", [True, False])
 def test_a_master_start_waits_for_its_turn(make, both, patient):
     """A worker's exit holds the lock as the next generation begins: it waits,
-    or goes on after lock_timeout without its callback."""
+    or leaves its callback to a worker after lock_timeout."""
     n = make(workers=1, callbacks={
         "worker_exit": 'if info.generation == 1 then wmt.gate("exit") end'},
         opts={} if patient else {"lock_timeout": 0.3}, **both).start()
-    n.modelled = n.succeeds = patient
+    n.modelled = patient
     n.reload(old_gone=False)
     n.wait_note("gate")
     if patient:
@@ -133,18 +138,18 @@ def test_a_master_start_waits_for_its_turn(make, both, patient):
         n.wait_note("init", 3)
         assert len(n.events("master_start")) == 2
     else:
-        n.expect("not given.*master_start of 3", 1)
-        n.expect("not given.*(worker_start|worker_exit|master_exit) of ")
+        n.expect("the first worker of generation 3 runs the master's start", 1)
+        n.expect("(serves before|still waits for) its start callback|not given"
+                 ".*(worker_exit|master_exit) of ")
         n.hup(init=NOTED.format("""on_init_by_lua(
             { shm = "my_shm", interval = 0.5, lock_timeout = 0.3 },
             wmt.callback("master_start"), wmt.callback("master_exit"))"""))
         n.wait_note("returned")
-        assert returned(n) == ["nil"]
+        assert returned(n) == ["true"]
     n.open_gate("exit")
     n.wait_note("up", 3)
     n.stop()
-    assert [r for r in n.rows() if r[:2] == ("master_start", 3)] == (
-        master_start(3, 1, "reload") if patient else [])
+    assert [r[0] for r in n.rows()].count("master_start") == 3
     assert [r[:2] for r in n.rows()].count(("master_exit", 1)) == 1
 
 
@@ -176,6 +181,7 @@ def test_one_that_waits_to_start_hears_of_a_fast_stop(make, dict_):
         "the other")
     n.killed.add(holder)
     n.expect(f"{holder} exited on signal 9|worker 1-{holder} crashed")
+    n.expect(f"worker 1-{waiter} serves before its start callback")
     n.expect(f"not given: worker_(start|exit) of 1-{waiter}: pid {holder}"
              " has held")
     n.stop(how="TERM")

@@ -44,8 +44,9 @@ DEFAULTS = {
     "leave": None,          # ... exit_worker_by_lua; None: without it
 }
 
-# No load makes a worker's heartbeat overdue.
-OPTIONS = {"shm": "my_shm", "interval": 0.5, "failed": 599.5}
+# No load makes a worker's heartbeat overdue, or its start late.
+OPTIONS = {"shm": "my_shm", "interval": 0.5, "failed": 599.5,
+           "start_timeout": 0}
 
 CONF = """\
 load_module "{modules}/ndk_http_module.so";

@@ -39,6 +39,7 @@ class Nginx:
 
     def __init__(self, prefix, name="nginx", daemon=False):
         self.prefix = prefix
+        self.called = prefix + "/"  # as nginx is told
         self.name = name            # of its own files in the prefix
         self.daemon = daemon
         self.alone = False          # no master process
@@ -68,7 +69,7 @@ class Nginx:
     # --- starting -------------------------------------------------------
 
     def command(self, *args):
-        return [conf.NGINX, "-p", self.prefix + "/", "-c",
+        return [conf.NGINX, "-p", self.called, "-c",
                 self.name + ".conf", "-e", "error.log", *self.options, *args]
 
     def run(self, *args):

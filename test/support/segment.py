@@ -6,7 +6,7 @@ import os
 import struct
 
 ABI, HEADER_SIZE, CAPACITY, NAMESPACE = 8, 12, 24, 32
-INCOMPATIBLE, STRIDES = 136, 144
+INCOMPATIBLE, STRIDES, GENERATION = 136, 144, 200
 LOCK, NEXT, NEWEST, RECORDS = 448, 456, 640, 768    # RECORDS: of version 1.0
 LIVE, STALLED = 3, 4        # states, in a record's three top bits
 
@@ -23,6 +23,11 @@ def lock_holder(fd):
 def next_in_turn(fd):
     """The pid of a process that polls the lock from a timer, or 0."""
     return word(fd, NEXT) >> 39
+
+
+def generation(fd):
+    """The number of the newest generation that has begun."""
+    return word(fd, GENERATION)
 
 
 def newest(fd):

@@ -42,12 +42,16 @@ def test_the_current_generation_is_first_and_old_ones_are_below(place, master):
     old = master.worker(master.begin())
     assert master.begin() == 2
     assert look() == [(2, "begun"), (1, "active")]
+    assert workers(place.json("show"))[old.pid]["state"] == "live"
     new = master.worker(2)
-    old.drain()
     assert look() == [(2, "active"), (1, "active")]
     text = place.text("show")
     assert re.findall(r"^# (?:old )?generation \d", text, re.M) == [
         "# generation 2", "# old generation 1"]
+    assert [(int(r[0]), r[2]) for r in rows(text)] == [
+        (new.pid, "live"), (old.pid, "leaving")]
+    old.drain()
+    text = place.text("show")
     assert [(int(r[0]), r[2]) for r in rows(text)] == [
         (new.pid, "live"), (old.pid, "draining")]
     assert f"master {master.pid}" in text
@@ -57,6 +61,18 @@ def test_the_current_generation_is_first_and_old_ones_are_below(place, master):
         worker.leave()
     assert master.abandon(master.begin()) == WM_CLOSED
     assert look() == [(2, "exited"), (3, "aborted"), (1, "exited")]
+
+
+def test_workers_that_outlive_their_master_are_shown_as_orphaned(place):
+    """They serve on, and nobody starts any for those that die."""
+    master = place.node()
+    worker = master.worker(master.begin())
+    assert not place.json("show")["generations"][0]["orphaned"]
+    master.kill()
+    assert place.json("show")["generations"][0]["orphaned"]
+    text = place.text("show")
+    assert f"master {master.pid}, which has ended, age" in text
+    assert [(int(r[0]), r[2]) for r in rows(text)] == [(worker.pid, "live")]
 
 
 def test_each_state_has_its_word(place, master):

@@ -179,6 +179,24 @@ NODE_TEST(an_overdue_one_is_stalled_and_comes_back_by_its_beat)
     assert_int_equal(state_at(0), WM_LIVE);
 }
 
+/* Its own master has replaced its generation; another master's newer one may
+ * serve beside it for an hour. */
+NODE_TEST(a_worker_that_leaves_is_not_judged_by_time)
+{
+    struct process *upgrade = new_process();
+
+    new_worker(generation);
+    assert_ok(call(upgrade, do_begin, 0));
+    new_worker_of(upgrade, upgrade->seen->id);
+    make_late(0);
+    new_worker(begin());
+    assert_int_equal(sweep(), 0);
+    assert_int_equal(state_at(0), WM_LIVE);
+    make_late(1);
+    assert_int_equal(sweep(), 1);
+    assert_int_equal(state_at(1), WM_STALLED);
+}
+
 /* Of two that are late the first may beat, and sweeps: once it is patient. */
 static void is_patient(bool beats_first)
 {

@@ -7,7 +7,8 @@
 -- bind it to nginx's phases and timers:
 --
 --   init_by_lua*          attach, begin a generation, master start  node.lua
---   init_worker_by_lua*   join, worker start, heartbeat timer       worker.lua
+--   init_worker_by_lua*   join, heartbeat timer                     worker.lua
+--                         worker start                              start.lua
 --   timer, every interval beat; sweep if it is this worker's turn   worker.lua
 --                         tell the events of others                 owed.lua
 --                         tell of recovery and lead                 own.lua
@@ -79,6 +80,7 @@ function _M.on_init_by_lua(opts, start_cb, exit_cb)
     end
     initialized = true
     vm.interval, vm.lock_timeout = opts.interval, opts.lock_timeout
+    vm.start_timeout = opts.start_timeout
     vm.overdue = opts.interval + opts.failed
     vm.master_exit = exit_cb
     vm.privileged_agent = opts.privileged_agent

@@ -47,6 +47,7 @@ _M.ROLES = enum(0, "ROLE_", { "ROLE_WORKER", "ROLE_HELPER" }) -- enum wm_role
 _M.REASONS = enum(0, "REASON_", { -- enum wm_reason
     "REASON_NONE", "REASON_START", "REASON_RELOAD", "REASON_UPGRADE",
     "REASON_RESPAWN", "REASON_ROLLBACK", "REASON_STOP", "REASON_CRASH",
+    "REASON_RETIRE",
 })
 
 -- Flags of struct wm_node_options.

@@ -14,6 +14,7 @@ local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
 local owed = require "resty.worker.manager.owed"
 local own = require "resty.worker.manager.own"
+local start = require "resty.worker.manager.start"
 local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
@@ -30,6 +31,8 @@ local OWN = bit_of(RECOVERED) + bit_of(WORKER_EXIT) + bit_of(DRAINED)
 -- On a fast stop nginx kills a worker after a second or so. A fast stop may
 -- follow on a graceful one, and cannot reach a worker that waits asleep.
 local SHORT_WAIT_MS = 500
+local LOOK_SECONDS = 0.05 -- whether the workers of another generation start
+local MOMENT_MS = 1000 -- for those of which it is not known
 
 local event = libwm.sized("struct wm_event")
 
@@ -103,10 +106,41 @@ local function exit_untold(err)
     local worker = vm.worker
     if worker and lib.wm_exit_begin(worker, 0) == 0 then
         own.not_given(err)
-        if lib.wm_exit_next(worker, event) == CLOSED then
+        local is_last = lib.wm_exit_next(worker, event) == CLOSED
+        start.not_given(is_last, err)
+        if is_last then
             log.complain("not given yet: master_exit of ",
                          tonumber(vm.generation), ": ", err)
         end
+    end
+end
+
+-- Whether another generation's workers are to start before this worker's exit.
+-- since: when its shutdown began.
+local function has_to_wait(since)
+    local awaited = lib.wm_starts_awaited(vm.node, vm.generation)
+    local most = awaited == 1 and vm.lock_timeout or MOMENT_MS
+    return awaited ~= 0 and lib.wm_now() - since < most
+end
+
+-- Acquires the lock for the exit. Old workers have time, new ones serve nobody
+-- until they have started; and a reload may begin while this worker waits for
+-- its turn. If the worker is to end at once, exit_worker_by_lua* overtakes this
+-- wait.
+local function acquire_in_turn()
+    local since = lib.wm_now()
+    while true do
+        while not vm.left and has_to_wait(since) do
+            if vm.worker then
+                lib.wm_tick(vm.worker, vm.interval)
+            end
+            ngx.sleep(LOOK_SECONDS)
+        end
+        local ok, err = lock.acquire_polling(lock.WORKER_EXIT)
+        if not ok or not has_to_wait(since) then
+            return ok, err
+        end
+        lock.release()
     end
 end
 
@@ -118,7 +152,7 @@ function _M.on_shutdown()
         return
     end
     shutting_down = true
-    local ok, err = lock.acquire_polling(lock.WORKER_EXIT)
+    local ok, err = acquire_in_turn()
     if vm.left then
         return -- exit_worker_by_lua* has overtaken this timer
     end
@@ -126,6 +160,7 @@ function _M.on_shutdown()
         exit_untold(err)
         return
     end
+    start.tell_late()
     tell_all()
     lock.release()
 end
@@ -150,6 +185,7 @@ local function exit()
     local was_told = vm.exit_told
     local ok, err = lock.acquire_asleep(lock.WORKER_EXIT, patience())
     if ok then
+        start.end_late()
         tell_all()
         lock.release()
         return true

@@ -11,6 +11,7 @@ local bit = require "bit"
 local constants = require "resty.worker.manager.constants"
 
 local MAJOR = 1
+local MINOR = 0 -- at least, for its functions
 local REASONS, REASON_NONE = constants.REASONS, constants.REASON_NONE
 
 -- Another copy of this file in the same VM has declared it all already.
@@ -36,6 +37,7 @@ struct wm_node_info {
     int32_t anonymous, not_adopted;
     uint32_t adopted, read_only;
     uint64_t generation, dropped, exits_lost;
+    const char *directory;
 };
 struct wm_join_options {
     uint32_t size, role, overdue_ms, expected;
@@ -92,15 +94,19 @@ int wm_node_describe(const wm_node *node, struct wm_node_info *info);
 int wm_node_postmortem(const wm_node *node, struct wm_postmortem *postmortem);
 int wm_generation_begin(wm_node *node, uint64_t *id, uint32_t *reason);
 int wm_generation_abandon(wm_node *node, uint64_t id);
+int wm_generation_leave_start(wm_node *node, uint64_t id);
+int wm_generation_take_start(wm_node *node, uint64_t id);
 int wm_generation_take_exit(wm_node *node, uint64_t id, uint32_t *spell);
 int wm_worker_join(wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
                    wm_worker **worker);
 wm_worker *wm_node_worker(const wm_node *node);
+int wm_starts_awaited(const wm_node *node, uint64_t id);
 int wm_start_begin(wm_worker *worker, uint32_t kinds);
 int wm_start_next(wm_worker *worker, struct wm_event *event);
 int wm_exit_begin(wm_worker *worker, uint32_t kinds);
 int wm_exit_next(wm_worker *worker, struct wm_event *event);
+int wm_worker_retire(wm_worker *worker);
 int wm_worker_leave(wm_worker *worker);
 uint32_t wm_worker_slot(const wm_worker *worker);
 uint32_t wm_worker_recoveries(const wm_worker *worker);
@@ -221,6 +227,13 @@ local function check_version()
         error("worker manager: " .. path .. " is of major version " .. major
               .. ", this module needs " .. MAJOR
               .. ": install both from the same release", 0)
+    end
+    local minor = bit.band(version, 0xffff)
+    if minor < MINOR then
+        error(("worker manager: this module needs libwm %d.%d, and %s is"
+               .. " version %d.%d, which a reload keeps: restart nginx, or"
+               .. " upgrade its binary"):format(MAJOR, MINOR, path, major,
+                                                minor), 0)
     end
 end
 

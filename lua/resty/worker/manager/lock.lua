@@ -4,7 +4,8 @@
 -- The lifecycle lock, under which callbacks run one at a time. A process
 -- acquires it asleep, or a timer polls for it. Both functions return true, or
 -- false and the reason: one holder has kept it for longer than lock_timeout, or
--- the caller has waited for long enough.
+-- the caller has waited for long enough; or, with a third value, true, the
+-- segment is damaged, and waiting leads to nothing.
 --
 -- A wait is a row of looks at the lock. A look allocates nothing, but that the
 -- interpreter boxes numbers of 64 bits, as compiled code does not. The two
@@ -17,6 +18,7 @@ local ffi = require "ffi"
 local channel = require "resty.worker.manager.channel"
 local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
+local log = require "resty.worker.manager.log"
 local vm = require "resty.worker.manager.vm"
 
 local lib, strerror, sized = libwm.lib, libwm.strerror, libwm.sized
@@ -45,6 +47,7 @@ local POLL_SECONDS = 0.02
 local NEXT_SECONDS = 0.001 -- at first, if the next turn is this worker's
 local SLICE_MS = 100 -- of a sleep; then the worker looks whether it must end
 local LAST_MS = 400 -- to wait once it must end
+local SLOW_MS = 1000 -- a wait that is worth a warning
 
 local holder = sized("struct wm_lock_holder")
 local options = sized("struct wm_lock_options")
@@ -73,28 +76,65 @@ local function is_held_too_long(now, sequence, since)
     return held > vm.lock_timeout, sequence, since
 end
 
+local function is_start(purpose)
+    return purpose == _M.MASTER_START or purpose == _M.WORKER_START
+end
+
+-- Whether the holder at the last look starts a worker of this generation, or is
+-- its master: however many there are, none is to be overtaken.
+local function is_kin()
+    return is_start(holder.purpose) and holder.generation == vm.generation
+end
+
+-- Warns if the callbacks of others have held this process up.
+local function warn_of_wait(purpose, began, last)
+    local waited = tonumber(lib.wm_now()) - began
+    if waited >= SLOW_MS then
+        log.warn(("waited %.1f s for the callbacks of others (%s), at last for"
+                  .. " pid %d"):format(waited / 1000, PURPOSES[purpose], last))
+    end
+end
+
 -- Acquires the lock, asleep in the kernel, in a phase in which no event loop
--- waits for this thread. wait_ms: the longest wait; 0: no such limit.
+-- waits for this thread. wait_ms: the longest wait; 0: no such limit. A start
+-- waits no longer than start_timeout for others than its own generation's
+-- starts.
 function _M.acquire_asleep(purpose, wait_ms)
-    local now = tonumber(lib.wm_now())
-    local limit = wait_ms > 0 and now + wait_ms or huge
+    local began = tonumber(lib.wm_now())
+    local now, for_others = began, 0
+    local limit = wait_ms > 0 and began + wait_ms or huge
+    local most = is_start(purpose) and vm.start_timeout > 0 and vm.start_timeout
+                 or huge
     local past, sequence, since
     while true do
-        options.purpose, options.hold_ms = purpose, vm.lock_timeout
-        options.wait_ms = min(SLICE_MS, max(limit - now, 1))
+        -- A worker that is to end is no start to which others should give way.
+        options.purpose = vm.terminated and _M.WORKER_EXIT or purpose
+        options.hold_ms = vm.lock_timeout
+        options.wait_ms = min(SLICE_MS, max(limit - now, 1),
+                              max(most - for_others, 1))
         local rc = lib.wm_lock_acquire(vm.node, options)
         if rc >= 0 or rc == -EDEADLK then
             -- -EDEADLK: a coroutine of this very process has the lock, and
             -- never goes on, since no other light thread runs in these phases.
             -- So this one takes its turn.
+            warn_of_wait(purpose, began, holder.pid)
             return true
         end
         if rc ~= -ETIMEDOUT then
-            return false, strerror(rc)
+            return false, strerror(rc), true
         end
+        local before = now
         now = tonumber(lib.wm_now())
         past, sequence, since = is_held_too_long(now, sequence, since)
-        if past or now >= limit then
+        if holder.purpose ~= 0 and not is_kin() then
+            for_others = for_others + now - before
+        end
+        if now >= limit then
+            return false, describe_holder()
+        end
+        if past or for_others >= most
+           or (is_start(purpose) and holder.sequence == vm.stuck) then
+            vm.stuck = sequence
             return false, describe_holder()
         end
         if limit == huge and channel.says_terminate() then
@@ -137,15 +177,17 @@ local polled = 0 -- time of the last try by a timer of this process
 -- Acquires the lock in a timer: the event loop goes on between two looks.
 function _M.acquire_polling(purpose)
     local nap = NEXT_SECONDS
+    local began, last = tonumber(lib.wm_now()), 0
     local past, sequence, since
     while not vm.left do
         local now = tonumber(lib.wm_now())
         polled = now
         local rc = lib.wm_lock_try(vm.node, purpose, 1)
         if rc == -EUCLEAN then
-            return false, strerror(rc)
+            return false, strerror(rc), true
         end
         if rc >= 0 then
+            warn_of_wait(purpose, began, last)
             if has_base then
                 pcall(guard_hold) -- some build may hide the function
             end
@@ -158,6 +200,7 @@ function _M.acquire_polling(purpose)
         if past then
             return false, describe_holder()
         end
+        last = holder.pid ~= 0 and holder.pid or last
         -- Most turns are short. A worker that waits for a long one looks less
         -- often.
         if rc == -EINPROGRESS then

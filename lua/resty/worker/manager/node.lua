@@ -10,6 +10,8 @@ local constants = require "resty.worker.manager.constants"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
+local name = require "resty.worker.manager.name"
+local start = require "resty.worker.manager.start"
 local tell = require "resty.worker.manager.tell"
 local vm = require "resty.worker.manager.vm"
 
@@ -18,7 +20,8 @@ local sized, MOST = libwm.sized, libwm.MOST
 local tonumber, error = tonumber, error
 
 local ADOPT, ANONYMOUS = constants.NODE_ADOPT, constants.NODE_ANONYMOUS
-local IS_WORKER, ENOENT = constants.IS_WORKER, constants.errno.ENOENT
+local CLOSED, IS_WORKER = constants.CLOSED, constants.IS_WORKER
+local ENOENT = constants.errno.ENOENT
 
 local LAST_WAIT_MS = 200 -- for the lock, as the VM is closed
 
@@ -26,30 +29,21 @@ local event = sized("struct wm_event")
 
 local _M = {}
 
-local function instance_name(opts)
-    if opts.name then
-        return opts.name
-    end
-    local subsystem = ngx.config.subsystem
-    local key = table.concat({ ngx.config.prefix(), opts.shm, subsystem },
-                             "\0")
-    return ("%s-%s-%s"):format(opts.shm:gsub("[^%w_-]", "_"):sub(1, 24),
-                               subsystem, ngx.md5(key):sub(1, 12))
-end
-
 local function attach(opts)
     local flags = ANONYMOUS
     if nginx("ngx_inherited") ~= 0 then
         flags = flags + ADOPT
     end
-    local name = instance_name(opts)
+    local instance = name.of(opts)
     local node = ffi.new("wm_node *[1]")
     local rc = lib.wm_node_attach(sized("struct wm_node_options", {
-        flags = flags, instance = name, capacity = opts.capacity,
+        flags = flags, instance = instance, directory = opts.directory,
+        capacity = opts.capacity,
         mode = opts.mode, log_entries = opts.log_entries,
     }), node)
     if rc < 0 then
-        return nil, "cannot make the segment: " .. strerror(rc)
+        return nil, "cannot make the segment in "
+                    .. (opts.directory or "/dev/shm") .. ": " .. strerror(rc)
     end
     return node[0]
 end
@@ -73,15 +67,15 @@ local function close_worker()
         log.not_given_at_close("worker_exit", vm.id)
     end
     if not vm.worker then
+        start.not_given(false)
         return
     end
     if vm.leading and vm.on_leader_lost then
         log.not_given_at_close("leader_lost", vm.leading)
     end
     -- Without events: it drains, and closes its generation if it is the last.
-    if lib.wm_exit_begin(vm.worker, 0) == 0 then
-        lib.wm_exit_next(vm.worker, event)
-    end
+    start.not_given(lib.wm_exit_begin(vm.worker, 0) == 0
+                    and lib.wm_exit_next(vm.worker, event) == CLOSED)
     if lock.acquire_asleep(lock.WORKER_EXIT, LAST_WAIT_MS) then
         ends_not_given()
         lock.release()
@@ -93,7 +87,9 @@ end
 -- Runs in the master after a reload or at its end, in a worker at its end.
 local function close()
     close_worker()
-    lib.wm_generation_abandon(vm.node, vm.generation)
+    if lib.wm_generation_abandon(vm.node, vm.generation) == CLOSED then
+        start.not_given(true)
+    end
     lib.wm_node_release(vm.node)
     vm.node = nil
 end
@@ -129,10 +125,11 @@ function _M.begin(opts)
     return true
 end
 
-local function report_postmortem(instance)
+local function report_postmortem(instance, directory)
     local p = sized("struct wm_postmortem")
     lib.wm_node_postmortem(vm.node, p)
-    local files = "/dev/shm/wm." .. ffi.string(instance) .. ".*"
+    local files = ("%s/wm.%s.*"):format(ffi.string(directory),
+                                        ffi.string(instance))
     if p.damaged > 0 then
         log.warn(tonumber(p.damaged), " damaged file(s) found in the place of",
                  " a former segment, ", files, ": this start is as good as",
@@ -181,16 +178,32 @@ function _M.report(opts)
                  " its own")
     end
     if info.anonymous ~= 0 then
-        log.warn("no segment in /dev/shm (", strerror(-info.anonymous),
-                 "): using anonymous memory, which tools cannot see")
+        log.warn("no segment in ", ffi.string(info.directory), " (",
+                 strerror(-info.anonymous), "): using anonymous memory, which",
+                 " tools cannot see")
     end
-    return report_postmortem(info.instance)
+    return report_postmortem(info.instance, info.directory)
+end
+
+-- The master serves nobody, but it reaps and starts workers: so it does not
+-- wait for long.
+local function leave_start(start_cb, unclean, why)
+    if lib.wm_generation_leave_start(vm.node, vm.generation) < 0 then
+        return false
+    end
+    vm.master_start, vm.unclean = start_cb, unclean
+    log.warn("the first worker of generation ", tonumber(vm.generation),
+             " runs the master's start callback: ", why)
+    return true
 end
 
 -- unclean: as report() returned it. An error of the callback is raised again.
 function _M.start(start_cb, unclean)
-    local held, why = lock.acquire_asleep(lock.MASTER_START, 0)
+    local held, why, hopeless = lock.acquire_asleep(lock.MASTER_START, 0)
     if not held then
+        if not hopeless and leave_start(start_cb, unclean, why) then
+            return true
+        end
         log.not_given("master_start", tonumber(vm.generation), why)
         return nil, why
     end

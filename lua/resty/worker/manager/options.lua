@@ -11,9 +11,11 @@ local _M = {}
 local defaults = {
     shm = false,
     name = false,
+    directory = false,
     interval = 10,
     failed = 5,
     lock_timeout = 30,
+    start_timeout = 5,
     capacity = 1024,
     mode = 384, -- 0600
     log_entries = 1024,
@@ -25,6 +27,9 @@ local defaults = {
 }
 
 local SECONDS_MAX = 1e6
+-- In stream{} the instance's name is longer than the option.
+local NAME_LENGTH = limits.NAME_LENGTH - (ngx.config.subsystem == "http" and 0
+                    or #ngx.config.subsystem + 1)
 
 local function fail(level, ...)
     error("worker manager: " .. table.concat { ... }, level + 1)
@@ -94,10 +99,21 @@ end
 local function name(opts, level)
     local value = opts.name
     if value ~= nil
-       and (type(value) ~= "string" or #value > limits.NAME_LENGTH
+       and (type(value) ~= "string" or #value > NAME_LENGTH
             or not value:find("^[%w_-][%w_.-]*$")) then
-        fail(level + 1, "option 'name' must be 1 to ", limits.NAME_LENGTH,
+        fail(level + 1, "option 'name' must be 1 to ", NAME_LENGTH,
              " letters, digits, '_', '-' or '.', not first a dot, not ",
+             tostring(value))
+    end
+    return value
+end
+
+local function directory(opts, level)
+    local value = opts.directory
+    if value ~= nil
+       and (type(value) ~= "string" or value:sub(1, 1) ~= "/"
+            or value:find("\0", 1, true)) then
+        fail(level + 1, "option 'directory' must be an absolute path, not ",
              tostring(value))
     end
     return value
@@ -128,9 +144,11 @@ function _M.check(opts, warn, level)
     return {
         shm = opts.shm,
         name = name(opts, level),
+        directory = directory(opts, level),
         interval = seconds(opts, "interval", level),
         failed = seconds(opts, "failed", level, true),
         lock_timeout = seconds(opts, "lock_timeout", level),
+        start_timeout = seconds(opts, "start_timeout", level, true),
         capacity = whole(opts, "capacity", limits.CAPACITY, level),
         mode = mode(opts, level),
         log_entries = whole(opts, "log_entries", limits.LOG_ENTRIES, level),

@@ -76,6 +76,11 @@ function _M.not_given(err)
     end
 end
 
+-- Whether this worker leads, and so does what one of all is to do.
+function _M.leads()
+    return term() ~= nil
+end
+
 -- Runs in a timer of a tracked worker, after each beat. The worker stands for
 -- the lead whether or not there is a callback for it.
 function _M.tell()

@@ -38,12 +38,12 @@ local function run(fn, id, n_prev, n_mine, n_next, info)
                         id, n_prev, n_mine, n_next, info)
 end
 
--- unclean: how the node's former life ended, if nobody was told. Returns as
--- callback.run.
-function _M.master_start(start_cb, unclean)
+-- unclean: how the node's former life ended, if nobody was told. late: true if
+-- a worker tells of it. Returns as callback.run.
+function _M.master_start(start_cb, unclean, late)
     local n_prev, _, n_next = counts.of(vm.generation)
     local info = make_info("master_start", vm.generation, vm.reason, 1)
-    info.unclean = unclean
+    info.unclean, info.late = unclean, late
     return run(start_cb, info.generation, n_prev, 0, n_next, info)
 end
 
@@ -51,15 +51,19 @@ end
 -- worker of another generation tells of it.
 function _M.master_exit(generation, spell, crashed)
     local n_prev, _, n_next, reason = counts.of(generation)
+    if vm.retires and reason == "stop" then
+        reason = "retire" -- its replacement goes on
+    end
     local info = make_info("master_exit", generation,
                            crashed and "crash" or reason, spell)
     run(vm.master_exit, info.generation, n_prev, 0, n_next, info)
 end
 
--- Returns as callback.run.
-function _M.worker_start(start_cb, n_prev, n_mine, n_next, reason, spell)
-    return run(start_cb, vm.id, n_prev, n_mine, n_next,
-               make_own_info("worker_start", reason, spell))
+-- late: true if the worker serves by now. Returns as callback.run.
+function _M.worker_start(start_cb, late, n_prev, n_mine, n_next, reason, spell)
+    local info = make_own_info("worker_start", reason, spell)
+    info.late = late
+    return run(start_cb, vm.id, n_prev, n_mine, n_next, info)
 end
 
 function _M.worker_exit(n_prev, n_mine, n_next, reason, spell)

@@ -8,10 +8,15 @@
 --   node          the library's handle; nil if this process takes no part
 --   generation    number (uint64_t), begun in this VM
 --   reason        why that generation began: "start", "reload", "upgrade"
---   interval, overdue, lock_timeout   in ms
+--   interval, overdue, lock_timeout, start_timeout   in ms
 --   master_exit, on_worker_failed, on_worker_recovered, on_leader,
 --   on_leader_lost   callbacks or nil
 --   privileged_agent  it runs worker callbacks, too
+--   stuck         the holding of the lock that a start was tired of, by its
+--                 sequence number: if that was the master's start, those of
+--                 its workers do not wait for the same one again
+--   master_start, unclean   the master's start callback, and its argument, if
+--                 that is left to the workers
 --
 -- and in a worker:
 --
@@ -23,6 +28,10 @@
 --   called_back   its callbacks run: it is a worker, or a helper for which the
 --                 option privileged_agent asks
 --   worker_exit   callback or nil
+--   retires       it has asked nginx to end it
+--   late          its start callback has still to run: the process that kept
+--                 it waiting, in words
+--   worker_start  that callback
 --   leading       the term that on_leader was told of, until it is lost
 --   exit_told     its exit callback has begun, or cannot begin
 --   terminated    nginx told it to end at once while it waited: it does not

@@ -6,24 +6,22 @@
 
 local ffi = require "ffi"
 local constants = require "resty.worker.manager.constants"
-local counts = require "resty.worker.manager.counts"
 local exit = require "resty.worker.manager.exit"
+local file = require "resty.worker.manager.file"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
 local owed = require "resty.worker.manager.owed"
 local own = require "resty.worker.manager.own"
-local tell = require "resty.worker.manager.tell"
+local start = require "resty.worker.manager.start"
 local vm = require "resty.worker.manager.vm"
 
 local lib, strerror, sized = libwm.lib, libwm.strerror, libwm.sized
 local error, pcall, require = error, pcall, require
 
 local ENOBUFS, EUCLEAN = constants.errno.ENOBUFS, constants.errno.EUCLEAN
+local NEVER = 0xffffffff -- ms
 local ROLE_WORKER, ROLE_HELPER = constants.ROLE_WORKER, constants.ROLE_HELPER
-local START = libwm.bit_of(constants.EVENT_WORKER_START)
-
-local event = sized("struct wm_event")
 
 local _M = {}
 
@@ -50,11 +48,21 @@ local function heartbeat(premature)
             give_up(rc)
         end
     end
-    if vm.called_back and not vm.left then
+    if not vm.called_back then
+        return
+    end
+    if not start.tell_late_in_turn() then
+        own.leads() -- it stands all the same
+        return
+    end
+    if not vm.left then
         owed.tell()
     end
-    if vm.called_back and vm.worker then
+    if vm.worker then
         own.tell()
+    end
+    if own.leads() then
+        file.watch()
     end
 end
 
@@ -66,7 +74,8 @@ local function arm_timers()
         ok, err = ngx.timer.at(0, heartbeat)
     end
     if not ok then
-        log.complain("no heartbeat timer: ", err)
+        log.complain("no heartbeat timer, so that this worker is never called",
+                     " stalled: ", err)
         return nil, err
     end
     return true
@@ -74,16 +83,38 @@ end
 
 --------------------------------------------------------------------- start
 
-local function is_helper()
-    local ok, process = pcall(require, "ngx.process")
-    return ok and process.type() == "privileged agent"
+local function process()
+    local ok, found = pcall(require, "ngx.process")
+    return ok and found or {}
 end
 
-local function join()
+local function is_helper()
+    local kind = process().type
+    return kind ~= nil and kind() == "privileged agent"
+end
+
+-- A worker that asks nginx to end it is replaced. Else a lone one that ends
+-- would look the same as a stop.
+local function notice_retirement()
+    local functions = process()
+    local signal = functions.signal_graceful_exit
+    if not signal then
+        return
+    end
+    functions.signal_graceful_exit = function(...)
+        if vm.worker and not ngx.worker.exiting() then
+            vm.retires = lib.wm_worker_retire(vm.worker) == 0
+        end
+        return signal(...)
+    end
+end
+
+-- overdue_ms: without a timer a worker is not judged by time.
+local function join(overdue_ms)
     local worker = ffi.new("wm_worker *[1]")
     local opts = sized("struct wm_join_options", {
         role = vm.counted and ROLE_WORKER or ROLE_HELPER,
-        overdue_ms = vm.overdue, expected = ngx.worker.count(),
+        overdue_ms = overdue_ms, expected = ngx.worker.count(),
     })
     local rc = lib.wm_worker_join(vm.node, vm.generation, opts, worker)
     if rc == -ENOBUFS then
@@ -102,43 +133,24 @@ local function join()
     return nil, err
 end
 
--- Makes a tracked worker live. kinds: 0 without the lock, else START. Returns
--- whether `event` is its start.
-local function become_live(kinds)
-    local rc = lib.wm_start_begin(vm.worker, kinds)
-    if rc == 0 then
-        rc = lib.wm_start_next(vm.worker, event)
-    end
-    if rc < 0 then
-        log.complain("worker ", vm.id, " lost its record: ", strerror(rc))
-    end
-    return rc == 1
-end
-
--- The numbers for the start callback of a worker that the library does not
--- count.
-local function own_counts()
-    local n_prev, n_mine, n_next, _, spell = counts.with_me(1)
-    return n_prev, n_mine, n_next, vm.reason, spell
-end
-
 local function tell_start(start_cb)
-    local held, why = lock.acquire_asleep(lock.WORKER_START, 0)
-    local is_live = vm.worker and become_live(held and START or 0)
-    if not held then
+    local held, why, hopeless = lock.acquire_asleep(lock.WORKER_START, 0)
+    if held then
+        local ok, err = start.tell(start_cb)
+        lock.release()
+        if not ok then
+            error(err, 0)
+        end
+        return true
+    end
+    if vm.worker then
+        start.become_live(0)
+    end
+    if hopeless then
         log.not_given("worker_start", vm.id, why)
         return nil, why
     end
-    local ok, err
-    if is_live and vm.counted then
-        ok, err = tell.worker_start(start_cb, counts.of_event(event))
-    else
-        ok, err = tell.worker_start(start_cb, own_counts())
-    end
-    lock.release()
-    if not ok then
-        error(err, 0)
-    end
+    start.postpone(start_cb, why)
     return true
 end
 
@@ -147,15 +159,19 @@ function _M.start(start_cb, exit_cb)
     vm.worker_exit = exit_cb
     vm.counted = not is_helper()
     vm.called_back = vm.counted or vm.privileged_agent
-    local joined, join_err = join()
+    notice_retirement()
     local armed, timer_err = arm_timers()
+    if not armed then
+        vm.start_timeout = 0 -- no timer could tell of a late start
+    end
+    local joined, join_err = join(armed and vm.overdue or NEVER)
     if vm.called_back then
         local ok, err = tell_start(start_cb)
         if not ok then
             return nil, err
         end
     elseif joined then
-        become_live(0)
+        start.become_live(0)
     end
     if not joined then
         return nil, join_err

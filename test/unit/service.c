@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Service first: starts have the lock before others, exits know whether starts
+ * are awaited, and a start that was not given in time is given late. */
+
+#include "clock.h"
+#include "inside.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+
+/* The clock is frozen: a signature is fresh for so long as a test wants. */
+#define TURN_TEST(name) TEST_WITH(generation_set_up, clock_tear_down, name)
+
+static long do_try_to_start(UNUSED struct process *self, UNUSED uint64_t none)
+{
+    return wm_lock_try(node, WM_PURPOSE_WORKER_START, 1);
+}
+
+static long do_lock_to_start(UNUSED struct process *self, UNUSED uint64_t none)
+{
+    const struct wm_lock_options options = {.size = sizeof(options),
+                                            .purpose = WM_PURPOSE_MASTER_START};
+
+    return wm_lock_acquire(node, &options);
+}
+
+/* Moves those that sleep on a futex to the same one: how many they are. */
+static long sleepers(_Atomic(uint32_t) *futex)
+{
+    return syscall(SYS_futex, futex, FUTEX_CMP_REQUEUE, 0, INT_MAX, futex,
+                   atomic_load(futex));
+}
+
+/* Another starter takes and gives back the lock so often in a row. */
+static void start_in_a_row(struct process *p, int times)
+{
+    for (int i = 0; i < times; i++) {
+        assert_ok(call(p, do_try_to_start, 0));
+        assert_ok(call(p, do_unlock, 0));
+    }
+}
+
+TURN_TEST(a_start_that_polls_has_the_lock_before_one_that_has_signed)
+{
+    struct process *start, *other;
+
+    fake_clock.frozen_ms = 5000;
+    start = new_process();
+    other = new_process();
+    assert_ok(wm_lock_acquire(node, NULL));
+    assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
+    assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
+    assert_ok(wm_lock_release(node));
+    assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
+    assert_ok(call(start, do_try_to_start, 0));
+    assert_ok(call(start, do_unlock, 0));
+    /* Another start may wait, and not have signed yet. */
+    assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
+    header()->lock.start = 0; /* by now it would have */
+    assert_ok(call(other, do_try, 1));
+}
+
+TURN_TEST(a_start_that_sleeps_is_woken_before_the_others)
+{
+    struct process *start, *other;
+
+    fake_clock.frozen_ms = 5000;
+    start = new_process();
+    other = new_process();
+    assert_ok(wm_lock_acquire(node, NULL));
+    call_begin(other, do_lock, 0);
+    await(sleepers(&header()->lock.wake) == 1);
+    call_begin(start, do_lock_to_start, 0);
+    await(sleepers(&header()->lock.wake_starts) == 1);
+    assert_ok(wm_lock_release(node));
+    assert_ok(call_end(start));
+    assert_int_equal(header()->lock.row, 1);
+    header()->lock.start = 0; /* it has become stale */
+    assert_ok(call(start, do_unlock, 0));
+    assert_ok(call_end(other));
+    assert_int_equal(header()->lock.row, 0);
+}
+
+TURN_TEST(a_dead_holders_lock_is_left_to_a_start)
+{
+    struct process *start, *other;
+
+    fake_clock.frozen_ms = 5000;
+    start = new_process();
+    other = new_process();
+    assert_ok(call(other, do_lock, 0));
+    assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
+    process_kill(other);
+    assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
+    assert_int_equal(call(start, do_try_to_start, 0), WM_RECOVERED);
+}
+
+/* Where workers die and start again and again, a start may always wait. */
+TURN_TEST(after_four_starts_in_a_row_another_goes_first)
+{
+    struct process *start, *other;
+
+    fake_clock.frozen_ms = 5000;
+    start = new_process();
+    other = new_process();
+    start_in_a_row(start, 3);
+    assert_ok(wm_lock_acquire(node, NULL));
+    assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
+    assert_ok(wm_lock_release(node));
+    start_in_a_row(start, 4);
+    assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
+    assert_ok(call(other, do_try, 1));
+    assert_ok(call(other, do_unlock, 0));
+    start_in_a_row(start, 1);
+}
+
+TURN_TEST(one_that_sleeps_signs_once_starts_have_overtaken_it)
+{
+    struct process *start, *other;
+
+    fake_clock.frozen_ms = 5000;
+    start = new_process();
+    other = new_process();
+    start_in_a_row(start, 3);
+    assert_ok(call(start, do_try_to_start, 0));
+    call_begin(other, do_lock, 0);
+    await(wm_word_pid(header()->lock.next) == (uint32_t)other->pid);
+    assert_ok(call(start, do_unlock, 0));
+    assert_ok(call_end(other));
+}
+
+static long do_join_one_of_two(UNUSED struct process *self, uint64_t id)
+{
+    const struct wm_join_options options = {
+        .size = sizeof(options), .overdue_ms = NEVER_OVERDUE, .expected = 2};
+    struct wm_worker *worker;
+
+    return wm_worker_join(node, id, &options, &worker);
+}
+
+NODE_TEST(starts_are_awaited_until_all_that_are_expected_have_started)
+{
+    struct process *a, *b;
+    uint64_t next;
+
+    new_worker(generation);
+    assert_int_equal(wm_starts_awaited(node, generation), 0);
+    next = begin();
+    assert_int_equal(wm_starts_awaited(node, generation), 1);
+    assert_int_equal(wm_starts_awaited(node, next), 0); /* not by itself */
+    a = new_process();
+    b = new_process();
+    assert_ok(call(a, do_join_one_of_two, next));
+    assert_ok(call(a, do_start, 0));
+    assert_int_equal(wm_starts_awaited(node, generation), 1);
+    assert_ok(call(b, do_join_one_of_two, next));
+    assert_int_equal(wm_starts_awaited(node, generation), 1);
+    assert_ok(call(b, do_start, 0));
+    assert_int_equal(wm_starts_awaited(node, generation), 0);
+    next = begin(); /* a reload upon the reload */
+    assert_int_equal(wm_starts_awaited(node, generation), 1);
+    assert_int_equal(wm_generation_abandon(node, next), WM_CLOSED);
+    assert_int_equal(wm_starts_awaited(node, generation), 0);
+}
+
+NODE_TEST(no_start_of_the_dead_is_awaited)
+{
+    struct process *master = new_process(), *a;
+
+    new_worker(generation);
+    assert_ok(call(master, do_begin, 0));
+    assert_int_equal(wm_starts_awaited(node, generation), 1);
+    a = process_fork(master);
+    assert_ok(call(a, do_join, master->seen->id));
+    assert_int_equal(wm_starts_awaited(node, generation), 1);
+    process_kill(a);
+    assert_int_equal(wm_starts_awaited(node, generation), 0);
+    process_kill(master);
+    assert_int_equal(wm_starts_awaited(node, generation), 0);
+}
+
+/* An upgrade that may be taken back: the old master has no workers left. */
+NODE_TEST(a_master_whose_workers_have_left_may_start_some)
+{
+    struct process *upgrade = new_process(), *a = new_worker(generation), *b;
+    int exits;
+
+    assert_ok(call(upgrade, do_begin, 0));
+    b = new_worker_of(upgrade, upgrade->seen->id);
+    shut_down(a, generation, &exits);
+    assert_int_equal(wm_starts_awaited(node, upgrade->seen->id), 2);
+    assert_int_equal(wm_starts_awaited(node, generation), 0);
+    shut_down(b, upgrade->seen->id, &exits);
+}
+
+static long do_take_start(UNUSED struct process *self, uint64_t id)
+{
+    return wm_generation_take_start(node, id);
+}
+
+static long do_leave_start(UNUSED struct process *self, uint64_t id)
+{
+    return wm_generation_leave_start(node, id);
+}
+
+NODE_TEST(a_master_leaves_its_start_to_one_worker)
+{
+    struct process *p[8];
+
+    assert_int_equal(wm_generation_take_start(node, generation), 0);
+    new_processes(p, 8);
+    assert_int_equal(call(p[0], do_leave_start, generation), -EPERM);
+    assert_ok(wm_generation_leave_start(node, generation));
+    assert_int_equal(wm_generation_leave_start(node, generation + 1), -EPERM);
+    assert_int_equal(call_all(p, 8, do_take_start, generation), 1);
+    assert_int_equal(call_all(p, 8, do_take_start, generation), 0);
+    assert_int_equal(call_all(p, 8, do_take_start, generation + 1), 0);
+}
+
+/* kinds: of the events that it gives. Returns its n_mine, or -1: no start. */
+static long do_start_with(struct process *self, uint64_t kinds)
+{
+    struct wm_worker *worker = wm_node_worker(node);
+    struct wm_event *event = &self->seen->event;
+    int result = wm_start_begin(worker, (uint32_t)kinds);
+
+    *event = (struct wm_event){.size = sizeof(*event)};
+    result = result != 0 ? result : wm_start_next(worker, event);
+    return result == 1 ? event->counts.mine : result == 0 ? -1 : result;
+}
+
+NODE_TEST(a_start_counts_those_whose_start_was_given)
+{
+    const uint64_t kinds = 1u << WM_EVENT_WORKER_START;
+    struct process *p[3];
+
+    new_processes(p, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(call(p[i], do_join, generation));
+    }
+    assert_int_equal(call(p[0], do_start_with, 0), -1);
+    assert_int_equal(call(p[1], do_start_with, 0), -1);
+    assert_int_equal(counts_of(generation).mine, 2); /* both serve */
+    assert_int_equal(call(p[2], do_start_with, kinds), 1);
+    assert_int_equal(call(p[1], do_start_with, kinds), 2);
+    assert_int_equal(call(p[0], do_start_with, kinds), 3);
+    assert_int_equal(call(p[0], do_start_with, kinds), -1);
+}
+
+/* Nor one that died before its start was given. */
+NODE_TEST(a_start_that_was_never_given_counts_nowhere)
+{
+    const uint64_t kinds = 1u << WM_EVENT_WORKER_START;
+    struct process *p[2];
+
+    new_processes(p, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(call(p[i], do_join, generation));
+    }
+    assert_int_equal(call(p[0], do_start_with, 0), -1);
+    process_kill(p[0]);
+    assert_int_equal(call(p[1], do_start_with, kinds), 1);
+}
+
+/* In a full table the new ones cannot join before the old ones leave. */
+NODE_TEST(a_start_that_has_no_room_is_not_awaited)
+{
+    struct process *a;
+    uint64_t next;
+
+    node_restart(2);
+    new_worker(generation);
+    next = begin();
+    a = new_process();
+    assert_ok(call(a, do_join_one_of_two, next));
+    assert_int_equal(wm_starts_awaited(node, generation), 1);
+    assert_ok(call(a, do_start, 0));
+    assert_int_equal(wm_starts_awaited(node, generation), 0);
+}
+
+static long do_retire(UNUSED struct process *self, UNUSED uint64_t none)
+{
+    return wm_worker_retire(wm_node_worker(node));
+}
+
+/* Of one of two, and of a lone one; said twice, as a program may. */
+NODE_TEST(a_worker_that_retires_is_replaced_by_a_respawn)
+{
+    struct process *a = new_worker(generation), *b = new_worker(generation);
+    int exits;
+
+    for (int i = 0; i < 2; i++) {
+        assert_ok(call(a, do_retire, 0));
+        assert_ok(call(a, do_retire, 0));
+        shut_down(a, generation, &exits);
+        assert_int_equal(exits, i);
+        assert_int_equal(a->seen->counts.reason, WM_REASON_RETIRE);
+        a = i == 0 ? b : a;
+    }
+    for (int i = 0; i < 3; i++) {
+        a = new_worker(generation);
+        assert_int_equal(a->seen->counts.reason,
+                         i < 2 ? WM_REASON_RESPAWN : WM_REASON_START);
+    }
+    shut_down(a, generation, &exits);
+    assert_int_equal(a->seen->counts.reason, WM_REASON_STOP);
+}
