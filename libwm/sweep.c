@@ -120,8 +120,11 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
  *   any other, process dead         as mark_dead() says
  *   LIVE, overdue, to be judged     STALLED
  *   any other                       nothing: JOINING and DRAINING workers have
- *                                   no clock to keep */
-static bool sweep_record(const struct sweep *s, uint32_t slot, uint64_t word)
+ *                                   no clock to keep
+ *
+ * Out of line, so that the pass over fresh records is a short loop. */
+__attribute__((noinline)) static bool sweep_record(const struct sweep *s,
+                                                   uint32_t slot, uint64_t word)
 {
     struct wm_record *r = wm_record_at(&s->node->segment, slot);
     unsigned state = wm_word_state(word);
