@@ -1,65 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Counts and snapshots: derived from the records, never stored.
+/* Counts: how many workers run, as a callback sees them. A count takes pairs of
+ * passes until two agree (digest.h); then it was so at one moment, and the
+ * numbers are of that moment.
  *
- * A pass over the records does not show one moment: workers come and go behind
- * it. Two passes in a row do show one if they find the same everywhere:
+ * Three things are no part of that moment, and need none:
  *
- *     first pass:    record 1 .... record n
- *     second pass:                            record 1 .... record n
- *                                           ^
- *     each record stayed as it was found from its place in the first pass to
- *     its place in the second, and so it was at the moment ^ between the two.
- *
- * "The same" is state, pid and join number, without the beat. It needs an
- * argument that equal findings mean an unchanged record. Let J be the load of
- * the join number and W that of the word: the first pass loads J1 before W1,
- * the second W2 before J2.
- *
- * 1. A join number never comes again, and stays where a record is free. A
- *    joiner stores it before any other field [A]. So if J1 = J2, no other
- *    joiner has stored a field from J1 to J2. W1, W2 and all that was read
- *    beside them are what one occupant stored, which may have left since.
- * 2. Within one joining no state comes back, but for LIVE and STALLED, which
- *    count alike. So if W1 and W2 have the same state, it was so in between.
- * 3. The two passes must not load in the same order. If both loaded the word
- *    first, the first pass might find the word of one occupant and the number
- *    of the next, with the same pid and state. That would agree with the next
- *    one's own word in the second pass, and the count would miss the time in
- *    between, when the slot was free.
- * 4. A free record is compared as well: its number tells whether a worker came
- *    and went.
- * 5. A record that is being claimed shows no number yet, and the same pid might
- *    have claimed it twice. A claim carries a time, read by a joiner that had
- *    found the record unclaimed. If that time was over when the count began, so
- *    was that look; and if W1 found the same pid, it found the same claim
- *    (protocol.md, "Counting"). A younger claim agrees with nothing.
- *
- * The number of such pairs is bounded, so that a count is wait-free. At the
- * bound the last pass counts, and the count is told as unsettled; and if any of
- * the passes saw another worker, no worker is told that it is the last [I6]. */
+ * - The generations are looked at before the records, and tell which one takes
+ *   over. A successor that begins meanwhile is told of by the next count.
+ * - A start's count leaves out workers whose own start was not given yet; how
+ *   many they are is counted between the two passes.
+ * - The time, by which a crashed worker's heartbeat has expired or not, is read
+ *   once, before the first pass. */
 
 #include "census.h"
 
+#include "digest.h"
 #include "kin.h"
 #include "process.h"
 #include "record.h"
 
-/* Pairs of passes. A pair fails only if a worker came or went during it; if a
- * storm of joins lasts over all five, the count is told as unsettled. */
-#define PAIRS 5
-
-/* The findings of a pass, folded into two numbers. Records of even and of odd
- * slots are folded apart, so that one multiplication does not wait for
- * another. */
-struct digest {
-    uint64_t half[2];
-};
-
 /* The findings of a count's second pass. */
 struct tally {
-    struct digest digest;
+    struct wm_digest digest;
     uint32_t live;    /* these three are of */
     uint32_t joining; /* the generation itself */
     uint32_t crashed;
@@ -76,78 +40,6 @@ struct question {
     uint64_t next_id;
     uint64_t now;
 };
-
-/* Folds a record in: state, pid and join number, as a digit of a number to a
- * large odd base. */
-static inline void fold(uint64_t *half, uint64_t word, uint64_t join)
-{
-    /* Safeguard: join_number_is_compared */
-    *half = *half * UINT64_C(0xd6e8feb86659fd93) + wm_word_digit(word, join);
-}
-
-/* Folds a record in, in the second of two passes. A claim of `now`, which was
- * read before the first, or of a later time may be another one than the first
- * pass found: it agrees with nothing. */
-static inline void fold_last(uint64_t *half, uint64_t word, uint64_t join,
-                             uint64_t now)
-{
-    fold(half, word, join);
-    /* Safeguard: young_claim_agrees_with_nothing */
-    if (__builtin_expect(wm_word_state(word) == WM_CLAIMED, 0) &&
-        (now == 0 || wm_word_age(word, now) <= 0)) {
-        (*half)++;
-    }
-}
-
-/* Reads a record as the first of two passes does: the number, then the word. */
-static inline void fold_join_first(uint64_t *half, const struct wm_record *r,
-                                   uint64_t now)
-{
-    uint64_t join = record_join_acquire(r);
-
-    (void)now;
-    fold(half, record_word_acquire(r), join);
-}
-
-/* Reads a record as the second does: the word, then the number. */
-static inline void fold_join_last(uint64_t *half, const struct wm_record *r,
-                                  uint64_t now)
-{
-    uint64_t word = record_word_acquire(r);
-
-    fold_last(half, word, record_join_acquire(r), now);
-}
-
-/* Inlined with each of the two, so that a pass has no call in its loop. */
-typedef void fold_fn(uint64_t *half, const struct wm_record *r, uint64_t now);
-
-/* A pass that reads only the fields that a digest needs. */
-static inline struct digest digest_pass(const struct wm_node *node,
-                                        fold_fn *fold_record, uint64_t now)
-{
-    const size_t stride = node->segment.geometry.record_stride;
-    const struct wm_record *r = node->segment.records;
-    uint32_t high = wm_node_high(node), i = 0;
-    struct digest d = {{0, 0}};
-
-    for (; i + 1 < high; i += 2) {
-        fold_record(&d.half[0], r, now);
-        r = wm_record_after(r, stride);
-        fold_record(&d.half[1], r, now);
-        r = wm_record_after(r, stride);
-    }
-    if (i < high) {
-        fold_record(&d.half[0], r, now);
-    }
-    return d;
-}
-
-/* Different findings have the same digest once in 2^64 (protocol.md, "Costs and
- * limits"). */
-static bool is_same(const struct digest *a, const struct digest *b)
-{
-    return a->half[0] == b->half[0] && a->half[1] == b->half[1];
-}
 
 /* Whether the heartbeat of a crashed worker has expired. The dead beat no more,
  * so the clock need not be read again. */
@@ -174,7 +66,7 @@ tally_record(const struct question *q, struct tally *t,
      * sees that one's number. */
     uint64_t join = record_join_acquire(r);
 
-    fold_last(&t->digest.half[half], word, join, q->now);
+    wm_fold_last(&t->digest.half[half], word, join, q->now);
     /* Safeguard: helpers_do_not_count */
     if (role != WM_ROLE_WORKER) {
         return;
@@ -278,14 +170,14 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
                   enum wm_count_kind kind, struct wm_counts *counts)
 {
     struct question q = {.id = id, .now = wm_now()};
-    struct digest first;
+    struct wm_digest first;
     struct tally t;
     uint32_t most = 0, untold = 0;
     int pair = 0;
 
     q.next_id = wm_generation_successor(node, id, kind != WM_COUNT_START);
     do {
-        first = digest_pass(node, fold_join_first, q.now);
+        first = wm_digest_pass(node, wm_fold_join_first, q.now);
         if (kind == WM_COUNT_START) {
             untold = untold_pass(node, &q);
         }
@@ -295,13 +187,13 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
         if (mine(&t, kind) > most) {
             most = mine(&t, kind);
         }
-    } while (!is_same(&t.digest, &first) && ++pair < PAIRS);
+    } while (!wm_digest_is_same(&t.digest, &first) && ++pair < WM_PAIRS);
 
     *counts = (struct wm_counts){
         .previous = (int32_t)t.previous,
         .mine = (int32_t)mine(&t, kind),
         .next = q.next_id != 0 ? (int32_t)t.next : -1,
-        .unsettled = !is_same(&t.digest, &first),
+        .unsettled = !wm_digest_is_same(&t.digest, &first),
     };
     /* Safeguard: unsettled_exit_is_not_the_last */
     if (counts->unsettled && kind == WM_COUNT_EXIT && counts->mine == 1 &&
@@ -322,108 +214,4 @@ int wm_generation_counts(const struct wm_node *node, uint64_t id,
     WM_REQUIRE(node);
     wm_counts_of(node, id, WM_COUNT_MASTER, counts);
     return counts->unsettled ? WM_UNSETTLED : 0;
-}
-
-/* Describes a record for the list, if it has a worker. All that is written here
- * is loaded after the number and the word of this pass, and before those of the
- * next. */
-static inline bool describe(const struct wm_record *r, uint64_t word,
-                            uint64_t join, struct wm_worker_info *info)
-{
-    unsigned state = wm_word_state(word);
-
-    if (state < WM_JOINING || state > WM_CRASHED) {
-        return false;
-    }
-    *info = (struct wm_worker_info){
-        .generation = record_generation_acquire(r),
-        .join = join,
-        .joined_at = record_joined_at_acquire(r),
-        .beat_at = wm_word_beat(word),
-        .pid = (int32_t)wm_word_pid(word),
-        .state = state,
-        .role = record_role_acquire(r),
-        .overdue_ms = record_overdue_ms_acquire(r),
-        .stalls = wm_stalls_count(record_stalls_acquire(r)),
-    };
-    return true;
-}
-
-/* The caller's list, by the size of its elements. */
-struct list {
-    void *at;
-    uint32_t element;
-    uint32_t room;
-    uint32_t count; /* written */
-    bool full;      /* there was no room for one more */
-};
-
-/* A first pass that writes into the list, which then holds the findings of the
- * last such pass. If the caller is of this very version, as is usual, its
- * elements are written in place. All that the loop needs is in variables, so
- * that it need not load them again after each atomic. */
-static struct digest list_pass(const struct wm_node *node, struct list *l)
-{
-    const size_t stride = node->segment.geometry.record_stride;
-    const struct wm_record *r = node->segment.records;
-    const uint32_t high = wm_node_high(node), element = l->element;
-    const bool is_ours = element == sizeof(struct wm_worker_info);
-    struct wm_worker_info other, *info;
-    char *at = l->at, *const end = wm_element_at(l->at, element, l->room);
-    struct digest d = {{0, 0}};
-
-    l->full = false;
-    for (uint32_t i = 0; i < high; i++, r = wm_record_after(r, stride)) {
-        uint64_t join = record_join_acquire(r);
-        uint64_t word = record_word_acquire(r);
-
-        fold(&d.half[i % 2], word, join);
-        info = is_ours && at != end ? (void *)at : &other;
-        if (!describe(r, word, join, info)) {
-            continue;
-        }
-        if (__builtin_expect(at == end, 0)) {
-            l->full = true;
-            continue;
-        }
-        info->slot = i;
-        if (!is_ours) {
-            wm_element_write(at, element, info, sizeof(other));
-        }
-        at += element;
-    }
-    l->count = (uint32_t)((size_t)(at - (char *)l->at) / element);
-    return d;
-}
-
-/* The first pass of a pair fills the list in, and the second proves it. All
- * that is read of a record beside its word is read between J1 and J2 of the
- * argument above. */
-int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
-                uint32_t element, uint32_t room, uint32_t *count)
-{
-    WM_REQUIRE(node);
-
-    struct list l = {.at = list, .element = element, .room = room};
-    struct digest first, second;
-    uint64_t now = 0; /* the first pair takes every claim for a young one */
-    int pair = 0;
-    int error = wm_element_check(element, WM_LEAST(wm_worker_info, stalls));
-
-    if (error != 0) {
-        return error;
-    }
-    for (;;) {
-        first = list_pass(node, &l);
-        second = digest_pass(node, fold_join_last, now);
-        if (is_same(&second, &first) || ++pair == PAIRS) {
-            break;
-        }
-        now = wm_now();
-    }
-    *count = l.count;
-    if (l.full) {
-        return -ENOSPC;
-    }
-    return is_same(&second, &first) ? 0 : WM_UNSETTLED;
 }

@@ -115,7 +115,7 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
     uint64_t now = wm_now();
 
     /* Stored first: a process that sees any other field of this worker sees its
-     * number [A]; a count's two passes rest on this (census.c). */
+     * number [A]; a count's two passes rest on this (digest.h). */
     /* Safeguard: join_number_is_stored_first */
     record_set_join(r, w->join);
     record_set_generation(r, w->generation);

@@ -161,7 +161,7 @@ static bool is_starting(const struct wm_node *node,
         return g != NULL && s.joining;
     }
     joined = generation_joined_acquire(g);
-    return !wm_joined_in(joined, info->spell) ||
+    return !wm_is_tagged(joined, info->spell) ||
            wm_joined_count(joined) < generation_expected_acquire(g);
 }
 

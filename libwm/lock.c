@@ -33,6 +33,7 @@
 
 #include "lock.h"
 
+#include "holder.h"
 #include "log.h"
 #include "process.h"
 #include "record.h"
@@ -44,7 +45,6 @@
 #include <time.h>
 
 #define PROBE_MS 50 /* how long a dead holder keeps the sleepers */
-#define LOOKS 8     /* at a holder, while the lock keeps passing on */
 
 /* A process with the holder's pid that began at another time is another one. */
 static bool holder_is_dead(uint64_t word)
@@ -68,19 +68,6 @@ uint32_t wm_lock_pid(const struct wm_node *node)
 }
 
 /* ------------------------------------------------------------------- try */
-
-/* Describes the holder and its purpose, for processes that look. The lock is
- * held already: a holder that dies before this has no description [K]. */
-static void sign_holder(struct wm_node *node, uint64_t word, uint32_t purpose)
-{
-    uint64_t generation = wm_worker_record(&node->worker) != NULL
-                              ? node->worker.generation
-                              : node->begun;
-
-    lock_describe_holder(&node->segment.header->lock, wm_now(), generation,
-                         purpose, wm_lock_sequence(word));
-    wm_node_set_held(node, word);
-}
 
 /* Whether the lock is wanted for a start, by the purpose. */
 static bool is_for_start(uint32_t purpose)
@@ -123,7 +110,7 @@ static int try_once(struct wm_node *node, uint32_t purpose)
         return -EBUSY;
     }
     wm_turn_take(lock, &self);
-    sign_holder(node, mine, purpose);
+    wm_holder_sign(node, mine, purpose);
     if (dead) {
         wm_log_append(node, WM_LOG_LOCK_RECOVERED, node->worker.generation,
                       wm_lock_pid_of(word), self.pid, WM_NO_SLOT);
@@ -170,71 +157,6 @@ int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
     return queue ? try_and_sign(node, purpose, false) : try_once(node, purpose);
 }
 
-/* --------------------------------------------------------------- inspect */
-
-/* The facts that the word tells by itself. */
-static void inspect_word(const struct wm_node *node, uint64_t word,
-                         struct wm_lock_holder *holder)
-{
-    *holder = (struct wm_lock_holder){
-        .pid = (int32_t)wm_lock_pid_of(word),
-        .sequence = wm_lock_sequence(word),
-        .own = word != 0 && word == wm_node_held(node),
-    };
-}
-
-/* Adds the holder's description, if there is one. Returns false, and adds
- * nothing, if the description may be the next holder's. */
-static bool inspect_said(const struct wm_lock_area *lock, uint64_t word,
-                         struct wm_lock_holder *holder)
-{
-    struct wm_lock_holder said = *holder;
-    uint64_t now, since;
-
-    if (said.pid == 0 || lock_holder_sequence_acquire(lock) != said.sequence) {
-        return true;
-    }
-    now = wm_now();
-    since = lock_holder_since_acquire(lock);
-    said.purpose = lock_holder_purpose_acquire(lock);
-    said.generation = lock_holder_generation_acquire(lock);
-    said.held_ms = now > since ? now - since : 0;
-    /* Safeguard: holder_is_the_same_after_the_look */
-    if (lock_word_acquire(lock) != word) {
-        return false;
-    }
-    *holder = said;
-    return true;
-}
-
-/* A look that met a change of holders is repeated; after LOOKS of them only the
- * facts of the word are told. */
-static void inspect(const struct wm_node *node, struct wm_lock_holder *holder)
-{
-    const struct wm_lock_area *lock = &node->segment.header->lock;
-    uint64_t word;
-    int look = 0;
-
-    do {
-        word = lock_word_acquire(lock);
-        inspect_word(node, word, holder);
-    } while (!inspect_said(lock, word, holder) && ++look < LOOKS);
-}
-
-int wm_lock_inspect(const struct wm_node *node, struct wm_lock_holder *holder)
-{
-    WM_REQUIRE(node);
-
-    struct wm_lock_holder own;
-    int error = wm_sized_check(holder, WM_LEAST(wm_lock_holder, reserved));
-
-    if (error == 0) {
-        inspect(node, &own);
-        wm_sized_write(holder, &own, sizeof(own));
-    }
-    return error;
-}
-
 /* ------------------------------------------------------------------ wait */
 
 /* The kernel compares `wake` with `seen`, under a lock of its own, before the
@@ -263,7 +185,7 @@ static bool is_held_too_long(const struct wm_node *node, struct patience *p,
     struct wm_lock_holder holder;
     uint64_t held;
 
-    inspect(node, &holder);
+    wm_holder_inspect(node, &holder);
     if (holder.pid == 0) {
         return false;
     }

@@ -308,11 +308,6 @@ static inline uint32_t wm_joined_and_one(uint32_t joined, uint32_t spell)
         spell, wm_is_tagged(joined, spell) ? wm_deaths_count(joined) + 1 : 1);
 }
 
-static inline bool wm_joined_in(uint32_t joined, uint32_t spell)
-{
-    return wm_is_tagged(joined, spell);
-}
-
 static inline uint32_t wm_joined_count(uint32_t joined)
 {
     return wm_deaths_count(joined);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The libwm authors */
+
+/* Snapshots: all records in use, as they were at one moment (digest.h). The
+ * first pass of a pair fills the caller's list in, and the second proves it. */
+
+#include "digest.h"
+#include "record.h"
+
+/* Describes a record for the list, if it has a worker. All that is written here
+ * is loaded after the number and the word of this pass, and before those of the
+ * next. */
+static inline bool describe(const struct wm_record *r, uint64_t word,
+                            uint64_t join, struct wm_worker_info *info)
+{
+    unsigned state = wm_word_state(word);
+
+    if (state < WM_JOINING || state > WM_CRASHED) {
+        return false;
+    }
+    *info = (struct wm_worker_info){
+        .generation = record_generation_acquire(r),
+        .join = join,
+        .joined_at = record_joined_at_acquire(r),
+        .beat_at = wm_word_beat(word),
+        .pid = (int32_t)wm_word_pid(word),
+        .state = state,
+        .role = record_role_acquire(r),
+        .overdue_ms = record_overdue_ms_acquire(r),
+        .stalls = wm_stalls_count(record_stalls_acquire(r)),
+    };
+    return true;
+}
+
+/* The caller's list, by the size of its elements. */
+struct list {
+    void *at;
+    uint32_t element;
+    uint32_t room;
+    uint32_t count; /* written */
+    bool full;      /* there was no room for one more */
+};
+
+/* A first pass that writes into the list, which then holds the findings of the
+ * last such pass. If the caller is of this very version, as is usual, its
+ * elements are written in place. All that the loop needs is in variables, so
+ * that it need not load them again after each atomic. */
+static struct wm_digest list_pass(const struct wm_node *node, struct list *l)
+{
+    const size_t stride = node->segment.geometry.record_stride;
+    const struct wm_record *r = node->segment.records;
+    const uint32_t high = wm_node_high(node), element = l->element;
+    const bool is_ours = element == sizeof(struct wm_worker_info);
+    struct wm_worker_info other, *info;
+    char *at = l->at, *const end = wm_element_at(l->at, element, l->room);
+    struct wm_digest d = {{0, 0}};
+
+    l->full = false;
+    for (uint32_t i = 0; i < high; i++, r = wm_record_after(r, stride)) {
+        uint64_t join = record_join_acquire(r);
+        uint64_t word = record_word_acquire(r);
+
+        wm_fold(&d.half[i % 2], word, join);
+        info = is_ours && at != end ? (void *)at : &other;
+        if (!describe(r, word, join, info)) {
+            continue;
+        }
+        if (__builtin_expect(at == end, 0)) {
+            l->full = true;
+            continue;
+        }
+        info->slot = i;
+        if (!is_ours) {
+            wm_element_write(at, element, info, sizeof(other));
+        }
+        at += element;
+    }
+    l->count = (uint32_t)((size_t)(at - (char *)l->at) / element);
+    return d;
+}
+
+/* The first pass of a pair fills the list in, and the second proves it. All
+ * that is read of a record beside its word is read between J1 and J2 of the
+ * argument above. */
+int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
+                uint32_t element, uint32_t room, uint32_t *count)
+{
+    WM_REQUIRE(node);
+
+    struct list l = {.at = list, .element = element, .room = room};
+    struct wm_digest first, second;
+    uint64_t now = 0; /* the first pair takes every claim for a young one */
+    int pair = 0;
+    int error = wm_element_check(element, WM_LEAST(wm_worker_info, stalls));
+
+    if (error != 0) {
+        return error;
+    }
+    for (;;) {
+        first = list_pass(node, &l);
+        second = wm_digest_pass(node, wm_fold_join_last, now);
+        if (wm_digest_is_same(&second, &first) || ++pair == WM_PAIRS) {
+            break;
+        }
+        now = wm_now();
+    }
+    *count = l.count;
+    if (l.full) {
+        return -ENOSPC;
+    }
+    return wm_digest_is_same(&second, &first) ? 0 : WM_UNSETTLED;
+}
