@@ -29,6 +29,19 @@ void wm_registry_keep_private(void)
     }
 }
 
+/* Whether a pid means the same to this process as to those that wrote it. A
+ * process may have forked this one into a new pid namespace. If /proc does not
+ * tell, a first process there can know so much: to getppid(2), a parent in
+ * another namespace is no process. */
+static bool shares_pids(const struct wm_node *node)
+{
+    uint64_t its = wm_segment_namespace(&node->segment);
+    uint64_t own = wm_self_namespace();
+
+    return its != 0 && own != 0 ? its == own
+                                : node->forker == 0 || getppid() != 0;
+}
+
 static void before_fork(void)
 {
     int cancel = wm_cancel_forbid();
@@ -68,6 +81,7 @@ static void after_fork_in_child(void)
         wm_node_set_held(n, 0);
         n->joined = false;
         n->forker = forker;
+        n->foreign_pids = !shares_pids(n);
         memset(&n->postmortem, 0, sizeof(n->postmortem));
     }
     pthread_mutex_unlock(&registry_mutex);
@@ -128,6 +142,7 @@ void wm_registry_unlock(void)
 
 void wm_registry_add(struct wm_node *node)
 {
+    node->foreign_pids = !shares_pids(node);
     node->next = registry;
     registry = node;
 }
@@ -136,7 +151,7 @@ static bool is_of(const struct wm_node *n, const char *instance,
                   const char *directory)
 {
     /* A child in a new pid namespace makes a node of its own. */
-    return wm_node_writable(n) && wm_node_shares_pids(n) &&
+    return wm_node_writable(n) && !n->foreign_pids &&
            strcmp(n->instance, instance) == 0 &&
            (strcmp(n->directory, directory) == 0 ||
             (n->asked != NULL && strcmp(n->asked, directory) == 0));

@@ -70,10 +70,11 @@ struct wm_node {
     int anonymous;   /* the errno that forbade a file, or 0 */
     int not_adopted; /* the errno that forbade to take over, or 0 */
     bool adopted;
-    bool joined;     /* this process is or was a worker */
-    bool of_worker;  /* an ancestor of this process was */
-    uint64_t forker; /* ident of the process that forked this one, 0 */
-    uint64_t begun;  /* the generation begun last by begun_by */
+    bool joined;       /* this process is or was a worker */
+    bool of_worker;    /* an ancestor of this process was */
+    bool foreign_pids; /* the segment's pids are another namespace's */
+    uint64_t forker;   /* ident of the process that forked this one, 0 */
+    uint64_t begun;    /* the generation begun last by begun_by */
     uint64_t begun_by;
     uint64_t first;        /* the generation begun first, also by an ancestor */
     _Atomic bool forked;   /* begun_by has forked since */
@@ -112,19 +113,6 @@ static inline bool wm_node_writable(const struct wm_node *node)
     return node->segment.writable;
 }
 
-/* Whether a pid means the same to this process as to those that wrote it. A
- * process may have forked this one into a new pid namespace. If /proc does not
- * tell, a first process there can know so much: to getppid(2), a parent in
- * another namespace is no process. */
-static inline bool wm_node_shares_pids(const struct wm_node *node)
-{
-    uint64_t its = wm_segment_namespace(&node->segment);
-    uint64_t own = wm_self_namespace();
-
-    return its != 0 && own != 0 ? its == own
-                                : node->forker == 0 || getppid() != 0;
-}
-
 /* 0, or why this process may change nothing: -EROFS; -EUCLEAN if a process has
  * written over the bytes that never change: then nothing in the segment can be
  * believed; -EXDEV if it would take other processes' pids for its own. */
@@ -140,7 +128,7 @@ static inline int wm_node_usable(const struct wm_node *node)
         return -EUCLEAN;
     }
     /* Safeguard: pids_are_of_one_namespace */
-    return wm_node_shares_pids(node) ? 0 : -EXDEV;
+    return node->foreign_pids ? -EXDEV : 0;
 }
 
 /* The handle's atomics are private to a process. They are atomic because
