@@ -148,10 +148,10 @@ def stuck(make, **params):
     return n, holder
 
 
-def test_no_start_is_lost_and_none_waits_long(make, both):
+def test_no_start_is_lost_and_none_waits_long(make):
     """While an exit of the first generation hangs, the third serves; then its
     starts are told one at a time: the master's, by a worker, and theirs."""
-    n, holder = stuck(make, **both)
+    n, holder = stuck(make)
     n.expect(SERVES.format(holder), 2)
     n.expect("the first worker of generation 3 runs the master's start", 1)
     n.reload(old_gone=False)
@@ -222,10 +222,10 @@ def test_a_replacement_serves_beside_a_failure_callback_that_hangs(make):
         None, "respawn")
 
 
-def test_a_start_waits_if_it_is_told_to(make, both):
+def test_a_start_waits_if_it_is_told_to(make):
     """start_timeout 0: an exit keeps the starts as long as lock_timeout
     lets it."""
-    n = make(callbacks=STUCK, **both).start()
+    n = make(callbacks=STUCK).start()
     n.modelled = False
     n.reload(old_gone=False)
     n.wait_note("gate")
@@ -248,9 +248,9 @@ RETIRE = """
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_worker_that_asks_for_its_end_retires(make, both, workers):
+def test_a_worker_that_asks_for_its_end_retires(make, workers):
     """Its replacement is a respawn; the node goes on, and stops later."""
-    n = make(workers=workers, server=RETIRE, **both).start()
+    n = make(workers=workers, server=RETIRE).start()
     n.modelled = False
     assert n.get("/retire") == 200
     n.wait_events("worker_start", 1, workers + 1)
