@@ -117,10 +117,10 @@ static struct tally tally_pass(const struct wm_node *node,
 }
 
 /* Counts the workers of a generation that serve, or have crashed just now,
- * before their start was given.
- * It runs between the two passes: a worker says so before it turns LIVE, and
- * the passes find whether that or its join number changes; it takes that back
- * under the lock, as its own start's count is asked for. */
+ * before their start was given. It runs between the two passes: a worker says
+ * so before it turns LIVE, and the passes find whether that or its join number
+ * changes; it takes that back under the lock, as its own start's count is asked
+ * for. */
 static uint32_t untold_pass(const struct wm_node *node,
                             const struct question *q)
 {

@@ -194,7 +194,7 @@ int wm_generation_abandon(struct wm_node *node, uint64_t id)
     return WM_CLOSED;
 }
 
-/* ------------------------------------------------------- a start that is owed */
+/* ------------------------------------------------------- an owed start */
 
 /* The generation is this master's, so its record is of no other life. */
 int wm_generation_leave_start(struct wm_node *node, uint64_t id)

@@ -119,7 +119,7 @@ bool wm_generation_rolled_back(const struct wm_node *node, uint64_t id)
     return false;
 }
 
-/* What the records say of the starts of a generation. */
+/* The starts of a generation, as the records show them. */
 struct starts {
     bool joining; /* a worker has joined, and has not started yet */
     bool room;    /* for one more */

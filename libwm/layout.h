@@ -50,8 +50,8 @@
  *   untold      its worker                 counts         told by word and join
  *
  * join is unique over the node's life. untold is the join number while the
- * worker is LIVE and its start was not given. "Told by": the reader finds out from
- * that field that the value belongs to another occupant. */
+ * worker is LIVE and its start was not given. "Told by": the reader finds out
+ * from that field that the value belongs to another occupant. */
 struct wm_record {
     _Alignas(WM_LINE) _Atomic(uint64_t) word;
     _Atomic(uint64_t) generation;
@@ -99,8 +99,8 @@ struct wm_record_cold {
  *   start_owed  its beginner; takers, CAS  its workers    no: a swap decides
  *
  * Only the name of a start depends on deaths, replaced and retired. retired are
- * the workers that left by themselves and are not replaced yet. start_owed is the id
- * if the start callback of the master is left to the workers, else 0. */
+ * the workers that left by themselves and are not replaced yet. start_owed is
+ * the id if the start callback of the master is left to the workers, else 0. */
 struct wm_generation_record {
     _Alignas(WM_LINE) _Atomic(uint64_t) word;
     _Atomic(uint64_t) id;

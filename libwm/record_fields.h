@@ -4,10 +4,10 @@
 /* The fields of a worker's record, each with the orders that it is loaded and
  * stored with. Letters in brackets are the ordering guarantees of protocol.md.
  *
- * The identity of a record is all of it but word, stalls, untold and given: which
- * process joined, to which generation, and when. The joiner stores it between
- * the swaps to CLAIMED and to JOINING, and it stays until the next occupant's
- * claim. */
+ * The identity of a record is all of it but word, stalls, untold and given:
+ * which process joined, to which generation, and when. The joiner stores it
+ * between the swaps to CLAIMED and to JOINING, and it stays until the next
+ * occupant's claim. */
 
 #ifndef WM_RECORD_FIELDS_H
 #define WM_RECORD_FIELDS_H
@@ -35,11 +35,24 @@ IDENTITY(record, uint64_t, join)
 IDENTITY(record, uint32_t, role)
 IDENTITY(record, uint32_t, overdue_ms)
 IDENTITY(record, uint64_t, joined_at)
-IDENTITY(record, uint64_t, untold)
 IDENTITY(record_cold, uint64_t, ident)
 IDENTITY(record_cold, uint64_t, spell)
 
 #undef IDENTITY
+
+/* Acquire: the join number that is loaded next is not of an earlier occupant
+ * [A]. */
+static inline uint64_t record_untold_acquire(const struct wm_record *r)
+{
+    return atomic_load_explicit(&r->untold, memory_order_acquire);
+}
+
+/* The worker stores it before it turns LIVE, and under the lock. Release: a
+ * process that finds its worker LIVE, or has the lock next, finds it [B, J]. */
+static inline void record_set_untold(struct wm_record *r, uint64_t join)
+{
+    atomic_store_explicit(&r->untold, join, memory_order_release);
+}
 
 /* Whether the start of this record's occupant was not given. */
 static inline bool record_is_untold(const struct wm_record *r)

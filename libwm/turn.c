@@ -13,10 +13,10 @@
  *           only after ROW of them had the lock one after the other
  *
  * A start that has its turn leaves `start` as it is, since others may wait that
- * sign at their next try. Starts do not leave the lock to each other. Where workers die and start again
- * and again, a start may wait at any time; so the holder counts the starts in a
- * row, and after ROW of them one other contender goes first. Sleepers sign
- * `next` as well from then on.
+ * sign at their next try. Starts do not leave the lock to each other. If
+ * workers die and start again and again, a start may wait at any time; so the
+ * holder counts the starts in a row, and after ROW of them one other contender
+ * goes first. Sleepers sign `next` as well from then on.
  *
  * A turn is a courtesy: the word of the lock decides alone. A signature goes
  * stale by itself after RESERVED_MS, so that a contender which died, or was

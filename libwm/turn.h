@@ -25,8 +25,8 @@ bool wm_turn_is_anothers(const struct wm_lock_area *lock,
 bool wm_turn_sign(struct wm_lock_area *lock, const struct wm_contender *c,
                   bool sleeps);
 
-/* The contender has the lock: takes its signature away, and counts starts in a
- * row. */
+/* The contender has the lock: takes its signature away, but not that of starts,
+ * of which others may wait; and counts starts in a row. */
 void wm_turn_take(struct wm_lock_area *lock, const struct wm_contender *c);
 
 /* Whether so many starts had the lock in a row that another contender is the

@@ -916,12 +916,12 @@ int wm_start_begin(struct wm_worker *worker, uint32_t kinds);
 int wm_start_next(struct wm_worker *worker, struct wm_event *event);
 
 /* Waits for the lock, starts the worker, gives its start, releases the lock.
- * lock: as wm_lock_acquire(); purpose 0: WM_PURPOSE_WORKER_START. give: called with the start; may be NULL.
- * argument: handed on.
+ * lock: as wm_lock_acquire(); purpose 0: WM_PURPOSE_WORKER_START. give: called
+ * with the start; may be NULL. argument: handed on.
  * Returns 0; -ETIMEDOUT: a limit of the lock was reached, the worker is LIVE
- * and its start was not given, and is given by a later call; -EDEADLK: this process has the lock, nothing was
- * done; -ECHILD; -ESTALE; -EINVAL. The worker's own act.
- * Blocking. */
+ * and its start was not given, and is given by a later call; -EDEADLK: this
+ * process has the lock, nothing was done; -ECHILD; -ESTALE; -EINVAL. The
+ * worker's own act. Blocking. */
 int wm_start_run(struct wm_worker *worker, const struct wm_lock_options *lock,
                  wm_event_fn *give, void *argument);
 

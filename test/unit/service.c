@@ -34,6 +34,14 @@ static long sleepers(_Atomic(uint32_t) *futex)
                    atomic_load(futex));
 }
 
+/* The processes get the frozen clock as they are forked. */
+static void make_contenders(struct process **start, struct process **other)
+{
+    fake_clock.frozen_ms = 5000;
+    *start = new_process();
+    *other = new_process();
+}
+
 /* Another starter takes and gives back the lock so often in a row. */
 static void start_in_a_row(struct process *p, int times)
 {
@@ -47,9 +55,7 @@ TURN_TEST(a_start_that_polls_has_the_lock_before_one_that_has_signed)
 {
     struct process *start, *other;
 
-    fake_clock.frozen_ms = 5000;
-    start = new_process();
-    other = new_process();
+    make_contenders(&start, &other);
     assert_ok(wm_lock_acquire(node, NULL));
     assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
     assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
@@ -67,9 +73,7 @@ TURN_TEST(a_start_that_sleeps_is_woken_before_the_others)
 {
     struct process *start, *other;
 
-    fake_clock.frozen_ms = 5000;
-    start = new_process();
-    other = new_process();
+    make_contenders(&start, &other);
     assert_ok(wm_lock_acquire(node, NULL));
     call_begin(other, do_lock, 0);
     await(sleepers(&header()->lock.wake) == 1);
@@ -88,9 +92,7 @@ TURN_TEST(a_dead_holders_lock_is_left_to_a_start)
 {
     struct process *start, *other;
 
-    fake_clock.frozen_ms = 5000;
-    start = new_process();
-    other = new_process();
+    make_contenders(&start, &other);
     assert_ok(call(other, do_lock, 0));
     assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
     process_kill(other);
@@ -98,14 +100,12 @@ TURN_TEST(a_dead_holders_lock_is_left_to_a_start)
     assert_int_equal(call(start, do_try_to_start, 0), WM_RECOVERED);
 }
 
-/* Where workers die and start again and again, a start may always wait. */
+/* If workers die and start again and again, a start may always wait. */
 TURN_TEST(after_four_starts_in_a_row_another_goes_first)
 {
     struct process *start, *other;
 
-    fake_clock.frozen_ms = 5000;
-    start = new_process();
-    other = new_process();
+    make_contenders(&start, &other);
     start_in_a_row(start, 3);
     assert_ok(wm_lock_acquire(node, NULL));
     assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
@@ -121,9 +121,7 @@ TURN_TEST(one_that_sleeps_signs_once_starts_have_overtaken_it)
 {
     struct process *start, *other;
 
-    fake_clock.frozen_ms = 5000;
-    start = new_process();
-    other = new_process();
+    make_contenders(&start, &other);
     start_in_a_row(start, 3);
     assert_ok(call(start, do_try_to_start, 0));
     call_begin(other, do_lock, 0);
