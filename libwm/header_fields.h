@@ -110,6 +110,20 @@ static inline bool header_take_sweep(struct wm_segment_header *h, uint64_t due,
         &h->next_sweep, &due, next, memory_order_relaxed, memory_order_relaxed);
 }
 
+/* Relaxed: a time by itself. A reader that misses the newest one judges as if
+ * it had looked a moment earlier. */
+static inline uint64_t header_awake_since(const struct wm_segment_header *h)
+{
+    return atomic_load_explicit(&h->awake_since, memory_order_relaxed);
+}
+
+/* Relaxed, as header_awake_since(). */
+static inline void header_set_awake_since(struct wm_segment_header *h,
+                                          uint64_t ms)
+{
+    atomic_store_explicit(&h->awake_since, ms, memory_order_relaxed);
+}
+
 /* ------------------------------------------------------------------ lock */
 
 /* Relaxed: the swap that takes the lock decides, and acquires. */

@@ -191,6 +191,7 @@ struct wm_log_record {
  *   exits_lost       beginners                tools       yes: a total
  *   high             joiners, before a claim  all         no: an order [I]
  *   next_sweep       ticks; CAS               ticks       no: a swap decides
+ *   awake_since      sweepers that were late  judges      yes: a moment old
  *   log_next         writers of the log       all         yes: an older epoch
  *   successor        heirs, under the         heirs       no: the file's lock
  *                    file's exclusive lock
@@ -232,7 +233,8 @@ struct wm_segment_header {
 
     /* When the next sweep is due, ms: a CAS on it elects the sweeper. */
     _Alignas(WM_LINE) _Atomic(uint64_t) next_sweep;
-    uint64_t reserved_awake[7]; /* for how long the machine has been awake */
+    _Atomic(uint64_t) awake_since; /* ms: no worker is judged from before */
+    uint64_t reserved4[6];
 
     struct wm_lock_area lock;
     struct wm_leader_area leader;

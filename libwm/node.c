@@ -79,6 +79,7 @@ static void after_fork_in_child(void)
         /* Safeguard: child_has_no_record_and_no_lock */
         wm_worker_set_record(&n->worker, NULL);
         wm_node_set_held(n, 0);
+        wm_node_set_swept_at(n, 0);
         n->joined = false;
         n->forker = forker;
         n->foreign_pids = !shares_pids(n);

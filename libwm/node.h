@@ -76,9 +76,10 @@ struct wm_node {
     uint64_t forker;   /* ident of the process that forked this one, 0 */
     uint64_t begun;    /* the generation begun last by begun_by */
     uint64_t begun_by;
-    uint64_t first;        /* the generation begun first, also by an ancestor */
-    _Atomic bool forked;   /* begun_by has forked since */
-    _Atomic uint64_t held; /* the lock's word while this process has it */
+    uint64_t first;      /* the generation begun first, also by an ancestor */
+    _Atomic bool forked; /* begun_by has forked since */
+    _Atomic uint64_t swept_at; /* by this process without a worker, ms; or 0 */
+    _Atomic uint64_t held;     /* the lock's word while this process has it */
     struct wm_postmortem postmortem;
 };
 
@@ -215,6 +216,19 @@ static inline bool wm_node_has_forked(const struct wm_node *node)
 static inline void wm_node_set_forked(struct wm_node *node, bool forked)
 {
     atomic_store_explicit(&node->forked, forked, memory_order_relaxed);
+}
+
+/* When this process last swept without a worker of its own. Relaxed, as is the
+ * store: a time by itself. */
+static inline uint64_t wm_node_swept_at(const struct wm_node *node)
+{
+    return atomic_load_explicit(&node->swept_at, memory_order_relaxed);
+}
+
+/* Relaxed, as wm_node_swept_at(). */
+static inline void wm_node_set_swept_at(struct wm_node *node, uint64_t ms)
+{
+    atomic_store_explicit(&node->swept_at, ms, memory_order_relaxed);
 }
 
 /* How many slots need a look: no slot from there on was ever used [I]. */

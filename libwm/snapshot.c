@@ -5,7 +5,7 @@
  * first pass of a pair fills the caller's list in, and the second proves it. */
 
 #include "digest.h"
-#include "record.h"
+#include "stall.h"
 
 /* Describes a record for the list, if it has a worker. All that is written here
  * is loaded after the number and the word of this pass, and before those of the
@@ -39,13 +39,25 @@ struct list {
     uint32_t room;
     uint32_t count; /* written */
     bool full;      /* there was no room for one more */
+    bool has_late;  /* a worker that may be stalled */
 };
+
+/* Whether a worker may be stalled; a beat of right now is not older. */
+static inline bool is_late(const struct wm_worker_info *info, uint64_t word,
+                           uint64_t now)
+{
+    return info->state == WM_LIVE &&
+           !wm_word_beat_within(word, now + WM_CLOCKS_APART_MS,
+                                (uint64_t)info->overdue_ms +
+                                    WM_CLOCKS_APART_MS);
+}
 
 /* A first pass that writes into the list, which then holds the findings of the
  * last such pass. If the caller is of this very version, as is usual, its
  * elements are written in place. All that the loop needs is in variables, so
  * that it need not load them again after each atomic. */
-static struct wm_digest list_pass(const struct wm_node *node, struct list *l)
+static struct wm_digest list_pass(const struct wm_node *node, struct list *l,
+                                  uint64_t now)
 {
     const size_t stride = node->segment.geometry.record_stride;
     const struct wm_record *r = node->segment.records;
@@ -54,6 +66,8 @@ static struct wm_digest list_pass(const struct wm_node *node, struct list *l)
     struct wm_worker_info other, *info;
     char *at = l->at, *const end = wm_element_at(l->at, element, l->room);
     struct wm_digest d = {{0, 0}};
+
+    bool has_late = false;
 
     l->full = false;
     for (uint32_t i = 0; i < high; i++, r = wm_record_after(r, stride)) {
@@ -69,6 +83,7 @@ static struct wm_digest list_pass(const struct wm_node *node, struct list *l)
             l->full = true;
             continue;
         }
+        has_late |= is_late(info, word, now);
         info->slot = i;
         if (!is_ours) {
             wm_element_write(at, element, info, sizeof(other));
@@ -76,7 +91,29 @@ static struct wm_digest list_pass(const struct wm_node *node, struct list *l)
         at += element;
     }
     l->count = (uint32_t)((size_t)(at - (char *)l->at) / element);
+    l->has_late = has_late;
     return d;
+}
+
+/* Calls workers stalled that are, also if no sweeper has marked them. Elements
+ * of another version's size need not be aligned. */
+static void tell_stalls(const struct list *l, const struct wm_judge *judge)
+{
+    struct wm_worker_info info;
+    const size_t known = wm_lesser(sizeof(info), l->element);
+
+    for (uint32_t i = 0; i < l->count; i++) {
+        void *at = wm_element_at(l->at, l->element, i);
+
+        memcpy(&info, at, known);
+        if (info.state == WM_LIVE &&
+            wm_judge_finds_stall(
+                judge, wm_word(WM_LIVE, (uint32_t)info.pid, info.beat_at),
+                info.overdue_ms, info.generation)) {
+            info.state = WM_STALLED;
+            memcpy(at, &info, known);
+        }
+    }
 }
 
 /* The first pass of a pair fills the list in, and the second proves it. All
@@ -87,6 +124,7 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
 {
     WM_REQUIRE(node);
 
+    const struct wm_judge judge = wm_judge_begin(node);
     struct list l = {.at = list, .element = element, .room = room};
     struct wm_digest first, second;
     uint64_t now = 0; /* the first pair takes every claim for a young one */
@@ -97,7 +135,7 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
         return error;
     }
     for (;;) {
-        first = list_pass(node, &l);
+        first = list_pass(node, &l, judge.now);
         second = wm_digest_pass(node, wm_fold_join_last, now);
         if (wm_digest_is_same(&second, &first) || ++pair == WM_PAIRS) {
             break;
@@ -105,6 +143,9 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
         now = wm_now();
     }
     *count = l.count;
+    if (l.has_late) {
+        tell_stalls(&l, &judge);
+    }
     if (l.full) {
         return -ENOSPC;
     }

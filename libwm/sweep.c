@@ -15,35 +15,27 @@
  *    owed.
  *
  * A worker is marked CRASHED only if the kernel proves the end of its process.
- * A worker is marked STALLED by time alone, which is a guess that the worker
- * itself corrects. Two rules keep a sweeper from that guess where it cannot be
- * right:
- *
- * - A sweeper that was itself overdue marks nobody in that round (`patient`):
- *   the whole machine was stopped, and not only the others.
- * - The holder of the lock runs a callback and cannot beat. It is not judged by
- *   time; it beats before it releases the lock. The holder is looked up before
- *   the records are, so that a holder which releases meanwhile has beaten.
- *
- * Nor is a worker that leaves, since its own master has replaced its
- * generation: it serves what it has, and may have no timer any more to beat
- * in. */
+ * A worker is marked STALLED by time alone, as stall.c judges, which is a guess
+ * that the worker itself corrects. A sweeper that was itself silent for so long
+ * does not guess in that round: the whole machine may have been stopped, and
+ * not only the others. A worker's silence is that of its beat; a process
+ * without a worker was silent since its last sweep, and at its first one it
+ * cannot tell. */
 
 #include "sweep.h"
 
 #include "generation.h"
-#include "lock.h"
 #include "log.h"
-#include "record.h"
+#include "stall.h"
 
 /* All that a sweep knows before it looks at a record. */
 struct sweep {
     struct wm_node *node;
     const struct wm_record *own; /* record of the caller, or NULL */
-    uint64_t now;
-    uint32_t pid;    /* of the caller */
-    uint32_t holder; /* of the lock: in a callback, not judged by time */
-    bool patient;    /* the caller was late, as all may be, or cannot tell */
+    struct wm_judge judge;
+    uint64_t silence; /* of the caller, up to now, ms */
+    uint32_t pid;     /* of the caller */
+    bool has_spared;  /* a worker that is overdue, since the caller was */
 };
 
 /* While a worker beats, no other process has its pid, and three system calls
@@ -112,6 +104,24 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
     }
 }
 
+/* Whether a worker that is overdue is stalled. */
+static bool is_stalled(struct sweep *s, const struct wm_record *r,
+                       uint64_t word)
+{
+    uint32_t overdue_ms = record_overdue_ms_acquire(r);
+
+    if (!wm_judge_finds_stall(&s->judge, word, overdue_ms,
+                              wm_occupant_of(r, word).generation)) {
+        return false;
+    }
+    /* Safeguard: late_sweeper_is_patient */
+    if (s->silence > overdue_ms) {
+        s->has_spared = true;
+        return false;
+    }
+    return true;
+}
+
 /* Changes a record, by the word that was loaded:
  *
  *   FREE, or the caller's own       nothing
@@ -123,7 +133,7 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
  *                                   no clock to keep
  *
  * Out of line, so that the pass over fresh records is a short loop. */
-__attribute__((noinline)) static bool sweep_record(const struct sweep *s,
+__attribute__((noinline)) static bool sweep_record(struct sweep *s,
                                                    uint32_t slot, uint64_t word)
 {
     struct wm_record *r = wm_record_at(&s->node->segment, slot);
@@ -134,7 +144,7 @@ __attribute__((noinline)) static bool sweep_record(const struct sweep *s,
     if (state == WM_FREE || r == s->own) {
         return false;
     }
-    overdue = wm_record_is_overdue(r, word, s->now);
+    overdue = wm_record_is_overdue(r, word, s->judge.now);
     if (state == WM_CRASHED) {
         /* Safeguard: crash_is_kept_until_it_expires */
         return overdue &&
@@ -148,10 +158,7 @@ __attribute__((noinline)) static bool sweep_record(const struct sweep *s,
         return mark_dead(s, slot, word);
     }
     /* Safeguard: time_judges_live_workers_alone */
-    return state == WM_LIVE && overdue && !s->patient &&
-           wm_word_pid(word) != s->holder &&
-           /* Safeguard: leaving_worker_is_not_judged_by_time */
-           !wm_kin_is_superseded(s->node, wm_occupant_of(r, word).generation) &&
+    return state == WM_LIVE && overdue && is_stalled(s, r, word) &&
            mark(s, slot, word, wm_word_with_state(word, WM_STALLED),
                 WM_LOG_WORKER_STALLED);
 }
@@ -160,11 +167,12 @@ __attribute__((noinline)) static bool sweep_record(const struct sweep *s,
  * These lived then, and the next interval's sweep is early enough to find what
  * has happened to them since. A beat that lies further ahead is no clock's, and
  * proves nothing. */
-static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
+static int sweep_records(struct sweep *s, uint32_t fresh_ms)
 {
     const size_t stride = s->node->segment.geometry.record_stride;
     const struct wm_record *r = s->node->segment.records;
-    const uint64_t latest = s->now + fresh_ms, span = 2 * (uint64_t)fresh_ms;
+    const uint64_t latest = s->judge.now + fresh_ms,
+                   span = 2 * (uint64_t)fresh_ms;
     uint32_t high = wm_node_high(s->node);
     int changed = 0;
 
@@ -181,20 +189,30 @@ static int sweep_records(const struct sweep *s, uint32_t fresh_ms)
     return changed;
 }
 
-/* Whether the caller, whose record this is, was itself overdue since its last
- * sweep. */
-static bool was_late(struct wm_worker *self, const struct wm_record *own,
-                     uint64_t now)
+/* How long the caller has been silent, ms; UINT64_MAX: for any time. A worker
+ * was, if one of its beats was overdue since its last sweep, or is now. Another
+ * thread may have swept after `now`. */
+static uint64_t silence_of(const struct sweep *s, struct wm_worker *self)
 {
-    return wm_worker_take_late(self) ||
-           wm_word_overdue(record_own_word(own), now,
-                           record_own_overdue_ms(own));
+    uint64_t swept_at = wm_node_swept_at(s->node);
+
+    if (self != NULL) {
+        return s->own == NULL || wm_worker_take_late(self) ||
+                       wm_word_overdue(record_own_word(s->own), s->judge.now,
+                                       record_own_overdue_ms(s->own))
+                   ? UINT64_MAX
+                   : 0;
+    }
+    if (swept_at == 0) {
+        return UINT64_MAX;
+    }
+    return s->judge.now > swept_at ? s->judge.now - swept_at : 0;
 }
 
 int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,
                    uint32_t fresh_ms)
 {
-    struct sweep s = {.node = node, .now = wm_now()};
+    struct sweep s = {.node = node, .judge = wm_judge_begin(node)};
     int changed;
 
     if (wm_node_usable(node) != 0) {
@@ -207,9 +225,14 @@ int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,
                 ? wm_worker_record(&node->worker)
                 : NULL;
     s.pid = wm_ident_pid(wm_self_ident());
-    s.holder = wm_lock_pid(node);
-    s.patient = self != NULL && (s.own == NULL || was_late(self, s.own, s.now));
+    s.silence = silence_of(&s, self);
     changed = sweep_records(&s, fresh_ms);
+    if (s.has_spared) {
+        wm_judge_note_awake(&s.judge, s.own);
+    }
+    if (self == NULL) {
+        wm_node_set_swept_at(node, s.judge.now);
+    }
     changed +=
         (int)wm_generations_settle(node, self == NULL ? 0 : self->generation);
     return changed;

@@ -597,6 +597,9 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
 
 /* Looks at every record: marks dead and overdue workers, frees records that are
  * not needed any more, and settles generations that have no worker left. A
+ * process that was itself silent for longer than a worker may be does not mark
+ * it as stalled: a worker since its last beat, a process without a worker since
+ * its last sweep; so the latter's first sweep marks nobody as stalled. A
  * crash or stall that it marks is owed as an event, see wm_event_take; a
  * crashed worker keeps its record until its crash was taken; once its last beat
  * is overdue_ms old, only as long as the table has room for those that join.
@@ -685,7 +688,10 @@ struct wm_worker_info {
     uint32_t stalls; /* that the worker came back from */
 };
 
-/* Lists all records in use, by slot, as they were at one moment.
+/* Lists all records in use, by slot, as they were at one moment. A worker that
+ * has started is STALLED once its beat is overdue, also if no process sweeps;
+ * but LIVE while it holds the lock, once its master has replaced its
+ * generation, and if the whole machine was stopped.
  * list, element: the entries, and sizeof(*list). room: entries in `list`, which
  * should be the node's capacity. count: out, entries written.
  * Returns 0; WM_UNSETTLED: two looks never agreed, the last is in the list;

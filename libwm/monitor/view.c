@@ -22,7 +22,9 @@
  * have to wait, but that costs a second thread, and memory without a bound if
  * views are made faster than they end.
  *
- * A view that would say the same as the last one is not published. */
+ * A view that would say the same as the last one is not published. Only one
+ * thing can be news without another epoch: a worker is stalled by its age, and
+ * no process has marked it; or such a worker beats again. */
 
 #include "monitor.h"
 
@@ -174,6 +176,21 @@ static bool is_news(const struct wm_monitor *m, const struct wm_view *last)
            (m->node != NULL && wm_epoch(m->node) != last->epoch);
 }
 
+/* Whether the workers have other states than in the last view; the epoch is the
+ * same, and so are the workers. */
+static bool has_aged(const struct wm_view *last, const struct wm_view *now)
+{
+    if (last->worker_count != now->worker_count) {
+        return true;
+    }
+    for (uint32_t i = 0; i < now->worker_count; i++) {
+        if (last->workers[i].state != now->workers[i].state) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void publish(struct wm_monitor *m, struct wm_view *last,
                     struct wm_view *now)
 {
@@ -204,14 +221,16 @@ bool wm_monitor_look(struct wm_monitor *m)
     /* Relaxed: no other thread writes it. */
     struct wm_view *last = atomic_load_explicit(&m->view, memory_order_relaxed);
     struct wm_view *now;
+    bool news = is_news(m, last);
 
     m->failed = false;
-    if (!is_news(m, last)) {
-        return false;
-    }
     now = take(m);
     if (now == NULL) {
         m->failed = true;
+        return false;
+    }
+    if (!news && !has_aged(last, now)) {
+        free(now);
         return false;
     }
     m->moved = false;

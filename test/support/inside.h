@@ -124,6 +124,12 @@ static inline void put_ahead(uint32_t slot)
     set_back(slot, (uint64_t)-3600000);
 }
 
+/* Nobody has said that the machine was stopped. */
+static inline void forget_awakening(void)
+{
+    header()->awake_since = 0;
+}
+
 /* Has a sweep mark a worker as stalled. */
 static inline void stall(const struct process *p)
 {
@@ -131,7 +137,7 @@ static inline void stall(const struct process *p)
 
     make_late(slot);
     sweep();
-    assert_int_equal(state_of(p->pid), WM_STALLED);
+    assert_int_equal(state_at(slot), WM_STALLED);
     set_overdue(slot, NEVER_OVERDUE);
 }
 

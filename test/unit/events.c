@@ -185,6 +185,7 @@ NODE_TEST(a_worker_that_lost_its_record_calls_nobody_stalled_but_the_dead_dead)
     assert_int_equal(call(former, do_sweep, 0), 1);
     assert_int_equal(take(CRASHED).slot, 0);
     assert_int_equal(state_of(a->pid), WM_LIVE);
+    forget_awakening();
     assert_int_equal(sweep(), 1);
     assert_int_equal(state_of(a->pid), WM_STALLED);
 }
