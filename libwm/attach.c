@@ -68,17 +68,29 @@ static int acquire(struct wm_node *n, const struct wm_node_options *options,
     return error;
 }
 
+/* By the segment's own instance, which another process may have chosen. */
+static void name_by_segment(struct wm_node *n)
+{
+    /* Safeguard: checked_copy_is_used */
+    memcpy(n->instance,
+           n->segment.constants + offsetof(struct wm_segment_header, instance),
+           WM_INSTANCE_SIZE);
+}
+
 static int adopt(struct wm_node *n, const struct wm_node_options *options)
 {
     char *lies = NULL;
     int error;
 
-    (void)options;
     wm_registry_keep_private(); /* these did not come over exec */
-    error = wm_segment_adopt(&n->segment, n->directory, n->instance, &lies);
+    error = wm_segment_adopt(&n->segment, n->directory, n->instance,
+                             options->tag, &lies);
     if (lies != NULL) {
         n->asked = n->directory;
         n->directory = lies;
+    }
+    if (error == 0) {
+        name_by_segment(n);
     }
     n->adopted = error == 0;
     n->not_adopted = -error;
@@ -87,9 +99,12 @@ static int adopt(struct wm_node *n, const struct wm_node_options *options)
 
 static struct wm_geometry geometry_of(const struct wm_node_options *options)
 {
-    return wm_geometry(
+    struct wm_geometry g = wm_geometry(
         options->capacity == 0 ? DEFAULT_CAPACITY : options->capacity,
         options->log_entries == 0 ? DEFAULT_LOG : options->log_entries);
+
+    g.tag = options->tag;
+    return g;
 }
 
 static int create(struct wm_node *n, const struct wm_node_options *options)
@@ -151,11 +166,10 @@ static int attach_new(const struct wm_node_options *options,
 static int read_options(struct wm_node_options *own,
                         const struct wm_node_options *theirs)
 {
-    int error =
-        theirs == NULL
-            ? -EINVAL
-            : wm_sized_read(own, sizeof(*own),
-                            WM_LEAST(wm_node_options, reserved), theirs);
+    int error = theirs == NULL
+                    ? -EINVAL
+                    : wm_sized_read(own, sizeof(*own),
+                                    WM_LEAST(wm_node_options, tag), theirs);
 
     if (error != 0) {
         return error;
@@ -166,8 +180,7 @@ static int read_options(struct wm_node_options *own,
     return (own->flags & ~(WM_NODE_ADOPT | WM_NODE_ANONYMOUS)) != 0 ||
                    !wm_instance_valid(own->instance) ||
                    own->capacity > WM_CAPACITY_MAX ||
-                   own->log_entries > WM_LOG_MAX || (own->mode & ~0777u) != 0 ||
-                   own->reserved != 0
+                   own->log_entries > WM_LOG_MAX || (own->mode & ~0777u) != 0
                ? -EINVAL
                : 0;
 }
@@ -184,7 +197,7 @@ int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
     }
     cancel = wm_cancel_forbid();
     pthread_mutex_lock(&attach_mutex);
-    n = wm_registry_share(own.instance, own.directory);
+    n = wm_registry_share(own.instance, own.directory, own.tag);
     if (n != NULL) {
         *node = n;
     } else {
@@ -234,10 +247,7 @@ int wm_node_open(const char *name, const char *directory, struct wm_node **node)
         wm_node_discard(n);
         return error == -ENOENT && not_found != 0 ? not_found : error;
     }
-    /* Safeguard: checked_copy_is_used */
-    memcpy(n->instance,
-           n->segment.constants + offsetof(struct wm_segment_header, instance),
-           WM_INSTANCE_SIZE);
+    name_by_segment(n);
     wm_registry_lock();
     wm_registry_add(n);
     wm_registry_unlock();

@@ -82,15 +82,14 @@ static int next_inherited(DIR *dir, const char *instance,
 /* The segment is mapped, and this process alone takes part in it, under the
  * exclusive lock: goes on in a new one, so that tools find it by its name. If
  * none can be made, returns false. */
-static bool succeed(struct wm_segment *former, const char *directory,
-                    const char *instance)
+static bool succeed(struct wm_segment *former, const char *directory)
 {
     struct wm_segment next;
     struct wm_segment_header constants;
 
     memcpy(&constants, former->constants, WM_CONSTANTS);
-    if (wm_segment_create(&next, directory, instance, former->geometry,
-                          constants.mode) != 0) {
+    if (wm_segment_create(&next, directory, constants.instance,
+                          former->geometry, constants.mode) != 0) {
         return false;
     }
     memcpy((char *)next.header + WM_CONSTANTS,
@@ -106,14 +105,12 @@ static bool succeed(struct wm_segment *former, const char *directory,
  * which it has lost by asking for the exclusive lock; another heir may have had
  * that meanwhile, and has left its mark. */
 static int adopt_unlinked(struct wm_segment *segment, int fd,
-                          const struct stat *st, const char *directory,
-                          const char *instance)
+                          const struct stat *st, const char *directory)
 {
     int error;
 
     if (wm_segment_lock_alone(fd, st) == 0 &&
-        header_successor(segment->header) == 0 &&
-        succeed(segment, directory, instance)) {
+        header_successor(segment->header) == 0 && succeed(segment, directory)) {
         return 0;
     }
     error = wm_segment_take_share(fd);
@@ -122,17 +119,17 @@ static int adopt_unlinked(struct wm_segment *segment, int fd,
                                                                 : error;
 }
 
-/* Maps the segment through a descriptor that has a share; its instance must be
- * the one that its name says. */
-static int map_shared(struct wm_segment *segment, int fd, const char *instance)
+/* Maps the segment through a descriptor that has a share; it must be the one
+ * that is asked for. */
+static int map_shared(struct wm_segment *segment, int fd, const char *instance,
+                      uint32_t tag)
 {
     int error = wm_segment_map(segment, fd, true);
 
     if (error == 0 && !wm_segment_is_of_namespace(segment)) {
         error = -EXDEV;
     }
-    if (error == 0 &&
-        strncmp(segment->header->instance, instance, WM_INSTANCE_SIZE) != 0) {
+    if (error == 0 && !wm_segment_is_asked_for(segment, instance, tag)) {
         error = -ENOENT;
     }
     return error;
@@ -142,7 +139,8 @@ static int map_shared(struct wm_segment *segment, int fd, const char *instance)
  * share comes first, and then the look at the file: from here on no process is
  * granted the lock under which it would be unlinked. */
 static int adopt_descriptor(struct wm_segment *segment, int inherited,
-                            const char *directory, const char *instance)
+                            const char *directory, const char *instance,
+                            uint32_t tag)
 {
     char path[40];
     struct stat st;
@@ -155,14 +153,14 @@ static int adopt_descriptor(struct wm_segment *segment, int inherited,
     }
     error = wm_segment_take_share(fd);
     if (error == 0) {
-        error = map_shared(segment, fd, instance);
+        error = map_shared(segment, fd, instance, tag);
     }
     if (error == 0 && fstat(fd, &st) == 0) {
         fcntl(inherited, F_SETFD, FD_CLOEXEC);
         wm_segment_keep(segment, fd, inherited);
         /* Anonymous memory has no link either, and no name. */
         if (segment->name[0] != '\0' && st.st_nlink == 0) {
-            error = adopt_unlinked(segment, fd, &st, directory, instance);
+            error = adopt_unlinked(segment, fd, &st, directory);
         }
     }
     if (error != 0) {
@@ -189,7 +187,7 @@ static char *place_of(const struct wm_segment *segment, char *target,
 }
 
 int wm_segment_adopt(struct wm_segment *segment, const char *directory,
-                     const char *instance, char **place)
+                     const char *instance, uint32_t tag, char **place)
 {
     char target[TARGET_SIZE], name[WM_NAME_SIZE];
     int fd, result = -ENOENT;
@@ -199,11 +197,15 @@ int wm_segment_adopt(struct wm_segment *segment, const char *directory,
     if (dir == NULL) {
         return -ENOENT;
     }
-    while (result != 0 &&
-           (fd = next_inherited(dir, instance, target, name)) >= 0) {
+    while (result != 0 && (fd = next_inherited(dir, tag == 0 ? instance : NULL,
+                                               target, name)) >= 0) {
         wm_segment_clear(segment);
         memcpy(segment->name, name, sizeof(name));
-        result = adopt_descriptor(segment, fd, directory, instance);
+        result = adopt_descriptor(segment, fd, directory, instance, tag);
+        if (result != 0 && name[0] != '\0' &&
+            !wm_name_matches(name, instance)) {
+            result = -ENOENT; /* another one's, that is no business of ours */
+        }
         if (result != 0 && result != -ENOENT) {
             close(fd);
         }

@@ -8,15 +8,15 @@
 
 #include "segment.h"
 
-/* Takes over the segment of this instance whose descriptor came over exec. If
- * its processes have ended meanwhile, and the last one has unlinked it, goes on
+/* Takes over the segment of this instance, or of this tag if both have one,
+ * whose descriptor came over exec. If its processes have ended meanwhile, and the last one has unlinked it, goes on
  * in a new one in this directory that has all that the former one said.
  * place: out, the directory in which the file lies, to be freed; NULL: this
  * one, or none.
  * -ENOENT: no descriptor came; another error: the segment cannot be used, and
  * its descriptor was closed. */
 int wm_segment_adopt(struct wm_segment *segment, const char *directory,
-                     const char *instance, char **place);
+                     const char *instance, uint32_t tag, char **place);
 
 /* At the first call after wm_segment_adopt(), closes descriptors that came over
  * exec and were not adopted, since this binary does not have their instances:

@@ -208,7 +208,8 @@ struct wm_segment_header {
     uint64_t created;       /* CLOCK_REALTIME, ms */
     uint32_t log_entries;
     uint32_t mode; /* of the file, as it was made */
-    uint64_t reserved0;
+    uint32_t tag;  /* what the process that made it has it for; 0: not said */
+    uint32_t reserved0;
 
     char instance[WM_INSTANCE_SIZE];
 
@@ -272,6 +273,7 @@ static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
 
 /* How a segment is made: numbers, strides, and what follows from them. */
 struct wm_geometry {
+    uint32_t tag;
     uint32_t capacity;
     uint32_t generations;
     uint32_t log_entries;

@@ -148,24 +148,27 @@ void wm_registry_add(struct wm_node *node)
     registry = node;
 }
 
+/* With a tag, the directory may be another one by now, as the name may. */
 static bool is_of(const struct wm_node *n, const char *instance,
-                  const char *directory)
+                  const char *directory, uint32_t tag)
 {
     /* A child in a new pid namespace makes a node of its own. */
     return wm_node_writable(n) && !n->foreign_pids &&
-           strcmp(n->instance, instance) == 0 &&
-           (strcmp(n->directory, directory) == 0 ||
+           wm_segment_is_asked_for(&n->segment, instance, tag) &&
+           ((tag != 0 && n->segment.geometry.tag != 0) ||
+            strcmp(n->directory, directory) == 0 ||
             (n->asked != NULL && strcmp(n->asked, directory) == 0));
 }
 
-struct wm_node *wm_registry_share(const char *instance, const char *directory)
+struct wm_node *wm_registry_share(const char *instance, const char *directory,
+                                  uint32_t tag)
 {
     char *full = full_name(directory);
     struct wm_node *n = NULL;
 
     wm_registry_lock();
     if (full != NULL) {
-        for (n = registry; n != NULL && !is_of(n, instance, full);) {
+        for (n = registry; n != NULL && !is_of(n, instance, full, tag);) {
             n = n->next;
         }
     }
@@ -252,6 +255,8 @@ int wm_node_describe(const struct wm_node *node, struct wm_node_info *info)
         .dropped = header_count(&h->dropped),
         .exits_lost = header_count(&h->exits_lost),
         .directory = node->directory,
+        .mode = wm_segment_mode(&node->segment),
+        .log_entries = node->segment.geometry.log_entries,
     };
     int error = wm_sized_check(info, WM_LEAST(wm_node_info, exits_lost));
 

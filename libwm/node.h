@@ -95,9 +95,10 @@ void wm_registry_add(struct wm_node *node);
 /* Lets none of the nodes be inherited over exec; with the registry locked. */
 void wm_registry_keep_private(void);
 
-/* The node of this instance and directory that is there, with one more
- * reference; or NULL. */
-struct wm_node *wm_registry_share(const char *instance, const char *directory);
+/* The node of this instance and directory that is there, or of this tag if both
+ * have one, with one more reference; or NULL. */
+struct wm_node *wm_registry_share(const char *instance, const char *directory,
+                                  uint32_t tag);
 
 /* How many attaches or opens were not given back; -EINVAL: none. */
 int wm_node_references(const struct wm_node *node);

@@ -104,6 +104,7 @@ static void fill_header(struct wm_segment *segment, const char *instance,
     h->generations = segment->geometry.generations;
     h->log_entries = segment->geometry.log_entries;
     h->mode = mode;
+    h->tag = segment->geometry.tag;
     h->pid_namespace = wm_self_namespace();
     h->created = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
     memcpy(h->instance, instance, strlen(instance) + 1);
@@ -255,6 +256,7 @@ static bool is_whole(uint32_t size, uint32_t least)
 static int check_make(struct wm_geometry *g, const struct wm_segment_header *h)
 {
     *g = (struct wm_geometry){
+        .tag = h->tag,
         .capacity = h->capacity,
         .log_entries = h->log_entries,
         .header_size = h->header_size,

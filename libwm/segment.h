@@ -142,6 +142,31 @@ static inline uint64_t wm_segment_namespace(const struct wm_segment *segment)
     return inode;
 }
 
+/* The mode of the file, as it was made. */
+static inline uint32_t wm_segment_mode(const struct wm_segment *segment)
+{
+    uint32_t mode;
+
+    memcpy(&mode, segment->constants + offsetof(struct wm_segment_header, mode),
+           sizeof(mode));
+    return mode;
+}
+
+/* Whether a segment is the one that an attach asks for. A server may have
+ * another name for it by now, but not another use. */
+static inline bool wm_segment_is_asked_for(const struct wm_segment *segment,
+                                           const char *instance, uint32_t tag)
+{
+    const uint32_t own = segment->geometry.tag;
+
+    if (tag != 0 && own != 0) {
+        return tag == own;
+    }
+    return strncmp(segment->constants +
+                       offsetof(struct wm_segment_header, instance),
+                   instance, WM_INSTANCE_SIZE) == 0;
+}
+
 /* Whether the pids of a segment mean something in the caller's pid namespace,
  * as far as that can be known. */
 bool wm_segment_is_of_namespace(const struct wm_segment *segment);

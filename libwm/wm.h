@@ -245,7 +245,8 @@ struct wm_node_options {
     uint32_t capacity;     /* workers, 1 to 65,535; 0: 1,024 */
     uint32_t mode;         /* of the file; 0: 0600 */
     uint32_t log_entries;  /* of the event log, to 1,048,576; 0: 1,024 */
-    uint32_t reserved;     /* 0 */
+    uint32_t tag;          /* what the server has the node for, a number of its
+                              choice; 0: its instance and directory tell */
 };
 
 /* The facts that this process has found in dead segments, those of earlier
@@ -279,6 +280,8 @@ struct wm_node_info {
                             those whose crash nobody had taken */
     uint64_t exits_lost; /* owed ends whose record was needed */
     const char *directory; /* in which the file lies */
+    uint32_t mode;         /* of the file, as it was made */
+    uint32_t log_entries;  /* of the event log */
 };
 
 /* Takes part in a node. If this process takes part in a node of this instance
@@ -287,7 +290,11 @@ struct wm_node_info {
  * the node whose descriptor it inherited over exec, whatever directory that
  * lies in. Else it makes a new node, and unlinks the segments that dead nodes
  * of the same instance and owner left behind.
- * options: see the struct; if a node was found, they are ignored. node: out.
+ * options: see the struct; if a node was found, they are ignored. A process has
+ * one node of each tag, and its next binary takes over that of the same tag,
+ * also if the options name another instance or directory by then: a server
+ * whose configuration changes goes on in its node, and wm_node_describe() tells
+ * which one that is. node: out.
  * Returns 0; -EINVAL for bad options; -ENOMEM; -ENOSPC if the directory is
  * full, also without the dead; the error of open(2) for the directory. If the
  * inherited node cannot be used, for example because its ABI is another one, a

@@ -27,6 +27,7 @@ struct node_options {
     std::uint32_t mode = 0;          ///< of the file; 0: 0600
     std::uint32_t log_entries = 0;   ///< of the event log; 0: 1,024
     std::uint32_t flags = 0;         ///< WM_NODE_*
+    std::uint32_t tag = 0;           ///< what the server has the node for
 };
 
 /// Owns an attach, or a read-only open, of a node.
@@ -73,7 +74,7 @@ public:
             .capacity = options.capacity,
             .mode = options.mode,
             .log_entries = options.log_entries,
-            .reserved = 0,
+            .tag = options.tag,
         };
         node n;
 

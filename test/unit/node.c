@@ -19,7 +19,7 @@ static struct wm_node *node; /* in a forked child as well */
 
 DIRECTORY_TEST(bad_options_are_refused_and_nothing_made)
 {
-    struct wm_node_options good = node_options("a"), bad[9];
+    struct wm_node_options good = node_options("a"), bad[8];
 
     for (size_t i = 0; i < COUNT(bad); i++) {
         bad[i] = good;
@@ -32,7 +32,6 @@ DIRECTORY_TEST(bad_options_are_refused_and_nothing_made)
     bad[5].capacity = 65536;
     bad[6].mode = 01600;
     bad[7].log_entries = 1048577;
-    bad[8].reserved = 1;
     node = NULL;
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_int_equal(wm_node_attach(&bad[i], &node), -EINVAL);
@@ -443,7 +442,7 @@ DIRECTORY_TEST(a_child_forked_during_a_look_keeps_no_lock)
 static int adopt(struct wm_segment *s)
 {
     char *place = NULL;
-    int error = wm_segment_adopt(s, test_directory, "a", &place);
+    int error = wm_segment_adopt(s, test_directory, "a", 0, &place);
 
     assert_null(place);
     return error;

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The libwm authors
 
--- The segment's file. The processes of a node do not need it any more once they
--- have it mapped, but tools find the node by it, and the next start finds out
--- by it how this life ended. So its loss is said once.
+-- The segment's file, and its directory. The processes of a node do not need
+-- the file any more once they have it mapped, but tools find the node by it, and
+-- the next start finds out by it how this life ended. So its loss is said once.
 
 local ffi = require "ffi"
 local constants = require "resty.worker.manager.constants"
@@ -11,12 +11,23 @@ local libwm = require "resty.worker.manager.libwm"
 local log = require "resty.worker.manager.log"
 local vm = require "resty.worker.manager.vm"
 
+local C, pcall = ffi.C, pcall
 local ENOENT = constants.errno.ENOENT
+
+pcall(ffi.cdef, "char *wm_realpath(const char *, char *)"
+                .. " __asm__(\"realpath\");")
 
 local info = libwm.sized("struct wm_node_info")
 local lost = false
 
 local _M = {}
+
+-- The path without links; as it is if there is none.
+local PATH_MAX = 4096
+function _M.real_path(path)
+    local buffer = ffi.new("char[?]", PATH_MAX)
+    return C.wm_realpath(path, buffer) ~= nil and ffi.string(buffer) or path
+end
 
 -- The path of the node's file, nil if it is anonymous.
 local function path()

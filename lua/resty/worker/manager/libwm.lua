@@ -23,7 +23,7 @@ typedef struct wm_worker wm_worker;
 struct wm_node_options {
     uint32_t size, flags;
     const char *instance, *directory;
-    uint32_t capacity, mode, log_entries, reserved;
+    uint32_t capacity, mode, log_entries, tag;
 };
 struct wm_postmortem {
     uint32_t size, segments, workers, exits_owed, damaged, foreign;
@@ -38,6 +38,7 @@ struct wm_node_info {
     uint32_t adopted, read_only;
     uint64_t generation, dropped, exits_lost;
     const char *directory;
+    uint32_t mode, log_entries;
 };
 struct wm_join_options {
     uint32_t size, role, overdue_ms, expected;

@@ -7,6 +7,7 @@
 
 local ffi = require "ffi"
 local constants = require "resty.worker.manager.constants"
+local file = require "resty.worker.manager.file"
 local libwm = require "resty.worker.manager.libwm"
 local lock = require "resty.worker.manager.lock"
 local log = require "resty.worker.manager.log"
@@ -23,6 +24,10 @@ local ADOPT, ANONYMOUS = constants.NODE_ADOPT, constants.NODE_ANONYMOUS
 local CLOSED, IS_WORKER = constants.CLOSED, constants.IS_WORKER
 local ENOENT = constants.errno.ENOENT
 
+-- A reload that has another name for its node, or another directory, goes on in
+-- the node that nginx has for this subsystem.
+local TAGS = { http = 1, stream = 2 }
+
 local LAST_WAIT_MS = 200 -- for the lock, as the VM is closed
 
 local event = sized("struct wm_event")
@@ -38,8 +43,8 @@ local function attach(opts)
     local node = ffi.new("wm_node *[1]")
     local rc = lib.wm_node_attach(sized("struct wm_node_options", {
         flags = flags, instance = instance, directory = opts.directory,
-        capacity = opts.capacity,
-        mode = opts.mode, log_entries = opts.log_entries,
+        capacity = opts.capacity, mode = opts.mode,
+        log_entries = opts.log_entries, tag = TAGS[ngx.config.subsystem],
     }), node)
     if rc < 0 then
         return nil, "cannot make the segment in "
@@ -157,15 +162,31 @@ local function report_postmortem(instance, directory)
     }
 end
 
+-- Warns of what this configuration asks for and does not get, since the node
+-- was made by an earlier one.
+local function report_changes(opts, info)
+    local function check(what, is, asked)
+        if is ~= asked then
+            log.warn(what, " stays ", is, ", not ", asked,
+                     ": it takes effect at the next start of nginx")
+        end
+    end
+    check("the node's name", ffi.string(info.instance), name.of(opts))
+    check("capacity", tonumber(info.capacity), opts.capacity)
+    check("log_entries", tonumber(info.log_entries), opts.log_entries)
+    if info.anonymous == 0 then
+        check("directory", ffi.string(info.directory),
+              file.real_path(opts.directory or "/dev/shm"))
+        check("mode", ("%04o"):format(info.mode), ("%04o"):format(opts.mode))
+    end
+end
+
 -- Warns of facts that an operator should know. Returns the facts of an unclean
 -- end for the first start callback, or nil.
 function _M.report(opts)
     local info = sized("struct wm_node_info")
     lib.wm_node_describe(vm.node, info)
-    if info.capacity ~= opts.capacity then
-        log.warn("capacity stays ", tonumber(info.capacity), ", not ",
-                 opts.capacity, ": it takes effect at the next start of nginx")
-    end
+    report_changes(opts, info)
     if vm.reason ~= "start" then
         return nil
     end
