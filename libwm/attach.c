@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Attach and open: how a process gets a handle.
+/* Attach: how a process takes part in a node.
  *
  * One thread at a time attaches. Another one may fork meanwhile, but not while
  * a segment is mapped that is not in the registry yet: the child could not give
  * it up. The look at the dead may take longer, and keeps no fork waiting. */
 
-#include "directory.h"
 #include "inherit.h"
 #include "node.h"
 #include "postmortem.h"
+#include "share.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -68,15 +68,6 @@ static int acquire(struct wm_node *n, const struct wm_node_options *options,
     return error;
 }
 
-/* By the segment's own instance, which another process may have chosen. */
-static void name_by_segment(struct wm_node *n)
-{
-    /* Safeguard: checked_copy_is_used */
-    memcpy(n->instance,
-           n->segment.constants + offsetof(struct wm_segment_header, instance),
-           WM_INSTANCE_SIZE);
-}
-
 static int adopt(struct wm_node *n, const struct wm_node_options *options)
 {
     char *lies = NULL;
@@ -90,7 +81,7 @@ static int adopt(struct wm_node *n, const struct wm_node_options *options)
         n->directory = lies;
     }
     if (error == 0) {
-        name_by_segment(n);
+        wm_node_name_by_segment(n);
     }
     n->adopted = error == 0;
     n->not_adopted = -error;
@@ -206,51 +197,4 @@ int wm_node_attach(const struct wm_node_options *options, struct wm_node **node)
     pthread_mutex_unlock(&attach_mutex);
     wm_cancel_allow(cancel);
     return error;
-}
-
-/* The pids of another pid namespace mean nothing here. Those of a dead segment
- * mean nothing anywhere: it can be read all the same. */
-static int open_segment(struct wm_segment *segment, const char *directory,
-                        const char *name)
-{
-    int error = wm_segment_open(segment, directory, name);
-    struct stat st;
-
-    if (error == 0 && !wm_segment_is_of_namespace(segment) &&
-        wm_segment_use(directory, name, &st) != 0) {
-        error = -EXDEV;
-    }
-    return error;
-}
-
-int wm_node_open(const char *name, const char *directory, struct wm_node **node)
-{
-    char found[WM_NAME_SIZE];
-    struct wm_node *n;
-    int error, not_found = -ENOENT;
-
-    if (name == NULL || node == NULL) {
-        return -EINVAL;
-    }
-    if (directory == NULL) {
-        directory = WM_DIRECTORY;
-    }
-    if (wm_instance_valid(name)) {
-        not_found = wm_directory_find(directory, name, found);
-    }
-    n = wm_node_allocate("", directory);
-    if (n == NULL) {
-        return -ENOMEM;
-    }
-    error = open_segment(&n->segment, directory, not_found == 0 ? found : name);
-    if (error != 0) {
-        wm_node_discard(n);
-        return error == -ENOENT && not_found != 0 ? not_found : error;
-    }
-    name_by_segment(n);
-    wm_registry_lock();
-    wm_registry_add(n);
-    wm_registry_unlock();
-    *node = n;
-    return 0;
 }

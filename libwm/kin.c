@@ -38,6 +38,22 @@ uint64_t wm_kin_newest(const struct wm_node *node, uint64_t master, bool active)
     return newest;
 }
 
+uint64_t wm_kin_youngest_master(const struct wm_node *node)
+{
+    uint64_t youngest = 0;
+
+    for (uint32_t i = 0; i < wm_generations_used(node); i++) {
+        struct wm_generation_info info;
+        uint64_t master;
+
+        if (wm_generation_read(node, i, &info, NULL, &master) &&
+            wm_ident_start(master) > youngest && !wm_master_is_dead(master)) {
+            youngest = wm_ident_start(master);
+        }
+    }
+    return youngest;
+}
+
 bool wm_kin_is_superseded(const struct wm_node *node, uint64_t id)
 {
     const struct wm_generation_record *g = wm_generation_find(node, id);

@@ -13,6 +13,10 @@
 uint64_t wm_kin_newest(const struct wm_node *node, uint64_t master,
                        bool active);
 
+/* The start, in clock ticks, of the youngest process that is a master here and
+ * lives; 0: none does. */
+uint64_t wm_kin_youngest_master(const struct wm_node *node);
+
 /* Whether the workers of this generation leave: its own master, which lives,
  * has made a newer one active. */
 bool wm_kin_is_superseded(const struct wm_node *node, uint64_t id);

@@ -116,6 +116,14 @@ struct wm_node *wm_node_allocate(const char *instance, const char *directory)
     return n;
 }
 
+void wm_node_name_by_segment(struct wm_node *n)
+{
+    /* Safeguard: checked_copy_is_used */
+    memcpy(n->instance,
+           n->segment.constants + offsetof(struct wm_segment_header, instance),
+           WM_INSTANCE_SIZE);
+}
+
 void wm_node_discard(struct wm_node *n)
 {
     wm_segment_close(&n->segment);

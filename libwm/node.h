@@ -107,6 +107,10 @@ int wm_node_references(const struct wm_node *node);
  * more, and its segment is unmapped, with no fork in between. */
 bool wm_node_give_reference(struct wm_node *node);
 
+/* Names a handle by its segment's own instance, which another process may have
+ * chosen. */
+void wm_node_name_by_segment(struct wm_node *node);
+
 /* Frees a handle that is in no registry, and what it has mapped. */
 void wm_node_discard(struct wm_node *node);
 

@@ -142,6 +142,17 @@ static inline uint64_t wm_segment_namespace(const struct wm_segment *segment)
     return inode;
 }
 
+/* CLOCK_REALTIME, ms. */
+static inline uint64_t wm_segment_created(const struct wm_segment *segment)
+{
+    uint64_t ms;
+
+    memcpy(&ms,
+           segment->constants + offsetof(struct wm_segment_header, created),
+           sizeof(ms));
+    return ms;
+}
+
 /* The mode of the file, as it was made. */
 static inline uint32_t wm_segment_mode(const struct wm_segment *segment)
 {

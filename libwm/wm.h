@@ -307,9 +307,10 @@ int wm_node_attach(const struct wm_node_options *options,
 /* Opens a segment for reading, without taking part. The processes of the node
  * do not notice a reader.
  * name: of the file, or of the instance; for an instance, the caller's own
- * segment is opened before root's, and a live one before a dead one; another
- * user's is opened by its file's name alone, and only by root. directory: NULL
- * for /dev/shm. node: out; it serves all functions that take a `const struct
+ * segment is opened before root's, and a live one before a dead one. Of several
+ * live ones, that is opened whose living master is the youngest process.
+ * Another user's is opened by its file's name alone, and only by root.
+ * directory: NULL for /dev/shm. node: out; it serves all functions that take a `const struct
  * wm_node *`.
  * Returns 0; -EINVAL; -ENOENT; -EACCES: may not be read; -EPERM: neither the
  * caller's nor root's; -ENOTSUP: more users may write to it than when it was

@@ -126,22 +126,29 @@ void tell_life(const options &o, const segment &s)
     put(o.json ? json::life(s) : text::life(s));
 }
 
-// Prints later entries, until the life has ended.
-void follow(const options &o, opened &node, reader &log)
+// Prints later entries, until the life has ended, or another one is meant.
+void follow(const options &o, opened &node, reader &log, search *next)
 {
     std::error_code early; // an early look does no harm
+    bool is_meant = true;
 
-    while (node.of.live) {
+    while (node.of.live && is_meant) {
         const std::uint32_t epoch = node.node.epoch();
 
         // This is asked before reading, so no later entry is missed.
         node.of.live = is_live(o, node.of);
-        put(log.read(!node.of.live));
-        if (node.of.live) {
+        if (next != nullptr) {
+            const auto life = next->one();
+            is_meant = !life || life->of.file == node.of.file;
+        }
+        put(log.read(!node.of.live || !is_meant));
+        if (node.of.live && is_meant) {
             node.node.wait_for(epoch, longest_sleep, early);
         }
     }
-    tell_life(o, node.of);
+    if (!node.of.live) {
+        tell_life(o, node.of);
+    }
 }
 
 } // namespace
@@ -160,11 +167,12 @@ status events(const options &o)
         if (!o.follow) {
             return status::ok;
         }
-        follow(o, *node, log);
         if (o.node == node->of.file) {
+            follow(o, *node, log, nullptr);
             return status::ok;
         }
         search next(o, node->of);
+        follow(o, *node, log, &next);
         while (!(node = next.one())) {
             std::this_thread::sleep_for(longest_sleep);
         }

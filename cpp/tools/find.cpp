@@ -100,17 +100,19 @@ failure refusal(const options &o, const segment &s, int error)
     return {status_of(error), clean(s.file) + ": " + cause(o, s, error)};
 }
 
-// Those of one instance differ by their files alone.
+// Whether these are lives of one instance.
+bool are_lives(const std::vector<segment> &all)
+{
+    return std::all_of(all.begin(), all.end(), [&](const segment &s) {
+        return s.instance == all.front().instance;
+    });
+}
+
 failure several(const std::vector<segment> &all)
 {
-    const bool alike =
-        std::all_of(all.begin(), all.end(), [&](const segment &s) {
-            return s.instance == all.front().instance;
-        });
-
-    return {status::usage,
-            "which node? name one of " +
-                names(all, alike ? &segment::file : &segment::instance)};
+    return {status::usage, "which node? name one of " +
+                               names(all, are_lives(all) ? &segment::file
+                                                         : &segment::instance)};
 }
 
 template <typename Condition>
@@ -146,7 +148,8 @@ std::vector<segment> everything(const options &o)
 
     for (const wm::node_entry &e :
          wm::node::list(nullptr, o.directory.c_str(), ec)) {
-        found.push_back({e.name, instance_of(e.name), e.live, e.error.value()});
+        found.push_back(
+            {e.name, instance_of(e.name), e.live, e.error.value(), e.foreign});
     }
     if (ec) {
         throw failure(status_of(ec.value()), clean(o.directory) + ": " +
@@ -245,10 +248,44 @@ std::vector<segment> candidates(const options &o, bool live, by how)
     if (found.empty()) {
         throw nothing(o, all, live);
     }
+    // A stranger's is meant only if it is called by its file, or is alone.
+    const auto ours = those(found, [&](const segment &s) {
+        return !s.foreign || s.file == o.node;
+    });
+    if (!ours.empty()) {
+        found = ours;
+    }
     // Anybody may make and lock a file of that name, which is no node then.
     const auto whole =
         those(found, [&](const segment &s) { return opens(o, s); });
     return whole.empty() ? found : whole;
+}
+
+// Of several lives of an instance, the library says which one is meant.
+opened choose(const options &o, const std::vector<segment> &found)
+{
+    if (found.size() == 1) {
+        return {found.front(), open(o, found.front()), {}};
+    }
+    std::error_code ec;
+    opened chosen;
+
+    if (are_lives(found)) {
+        chosen.node = wm::node::open(found.front().instance.c_str(),
+                                     o.directory.c_str(), ec);
+    }
+    const std::string file = chosen.node ? chosen.node.describe().name : "";
+    for (const segment &s : found) {
+        if (s.file == file) {
+            chosen.of = s;
+        } else {
+            chosen.others.push_back(s.file);
+        }
+    }
+    if (chosen.of.file.empty()) {
+        throw several(found);
+    }
+    return chosen;
 }
 
 } // namespace
@@ -289,12 +326,7 @@ wm::node open(const options &o, const segment &s)
 
 opened find(const options &o)
 {
-    const std::vector<segment> found = candidates(o, false, by::beginning);
-
-    if (found.size() > 1) {
-        throw several(found);
-    }
-    return {found.front(), open(o, found.front())};
+    return choose(o, candidates(o, false, by::beginning));
 }
 
 search::search(const options &o, const segment &last) : o_(o), how_(by::name)
@@ -302,39 +334,20 @@ search::search(const options &o, const segment &last) : o_(o), how_(by::name)
     o_.node = last.instance;
 }
 
-std::vector<opened> search::all()
+std::optional<opened> search::one()
 {
-    std::vector<opened> lives;
-
     try {
-        const std::vector<segment> found = candidates(o_, true, how_);
+        opened life = choose(o_, candidates(o_, true, how_));
 
-        for (const segment &s : found) {
-            if (s.instance != found.front().instance) {
-                throw several(found);
-            }
-            lives.push_back({s, open(o_, s)});
-        }
         denied_.reset();
-        return lives;
+        return life;
     } catch (const failure &f) {
         if (!may_pass(f.why())) {
             throw;
         }
         why_ = f;
-        return {};
+        return std::nullopt;
     }
-}
-
-std::optional<opened> search::one()
-{
-    std::vector<opened> lives = all();
-
-    if (lives.size() > 1) {
-        throw several(candidates(o_, true, how_));
-    }
-    return lives.empty() ? std::nullopt
-                         : std::optional(std::move(lives.front()));
 }
 
 // A segment that is just being made looks damaged, and for a moment only its

@@ -22,14 +22,16 @@ namespace wmctl
 struct segment {
     std::string file;
     std::string instance;
-    bool live = false; // a process takes part
-    int error = 0;     // an errno: why `live` is not known
+    bool live = false;    // a process takes part
+    int error = 0;        // an errno: why `live` is not known
+    bool foreign = false; // another user's, and not root's
 };
 
 // A segment and a reader's handle of it.
 struct opened {
     segment of;
     wm::node node;
+    std::vector<std::string> others; // files of other lives of the instance
 };
 
 // `o.node` may be the name of an instance or file; also the pid of a
@@ -60,11 +62,7 @@ public:
     explicit search(const options &o) : o_(o), how_(by::pid) {}
     search(const options &o, const segment &last);
 
-    // The node's lives: two if one has begun and the last one still drains. If
-    // there is none, why() says why, and it is worth another look.
-    std::vector<opened> all();
-
-    // As all(), for a caller that cannot use two.
+    // If there is none, why() says why, and it is worth another look.
     std::optional<opened> one();
 
     const failure &why() const { return *why_; }

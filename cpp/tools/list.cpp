@@ -20,7 +20,7 @@ json::listed examine(const options &o, const segment &s)
 
     l.of = s;
     try {
-        l.seen = look({s, open(o, s)});
+        l.seen = look({s, open(o, s), {}});
     } catch (const failure &f) {
         l.why = f;
     }

@@ -4,7 +4,8 @@
 // wmctl wait: until so many workers are ready, for scripts that deploy.
 //
 // The node may not exist yet, or may start again: wmctl looks for it until the
-// time is over. A segment that stays forbidden ends the wait.
+// time is over. Workers of another life than that of the youngest living master
+// do not count. A segment that stays forbidden ends the wait.
 
 #include "commands.hpp"
 
@@ -14,8 +15,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <thread>
-#include <vector>
 
 namespace wmctl
 {
@@ -47,21 +48,6 @@ json::wait_result judge(const options &o, const model &m)
     return r;
 }
 
-// The life of a node that comes closest to the condition.
-json::wait_result judge(const options &o, const std::vector<opened> &lives)
-{
-    json::wait_result best = judge(o, look(lives.front()));
-
-    for (std::size_t i = 1; i < lives.size(); i++) {
-        const json::wait_result r = judge(o, look(lives[i]));
-
-        if (r.live > best.live) {
-            best = r;
-        }
-    }
-    return best;
-}
-
 std::string text_of(const json::wait_result &r)
 {
     const std::string what = std::to_string(r.live) + " of " +
@@ -89,25 +75,23 @@ status wait(const options &o)
     search node(o);
 
     while (true) {
-        const std::vector<opened> lives = node.all();
-        const std::uint32_t epoch =
-            lives.empty() ? 0 : lives.front().node.epoch();
-        const auto r = lives.empty() ? json::wait_result{} : judge(o, lives);
+        const std::optional<opened> life = node.one();
+        const std::uint32_t epoch = life ? life->node.epoch() : 0;
+        const auto r = life ? judge(o, look(*life)) : json::wait_result{};
         const auto left =
             std::chrono::duration_cast<milliseconds>(end - clock::now());
 
         // Workers that a look has mixed may never have been live together.
-        if (!lives.empty() && ((r.ready && r.settled) || left.count() <= 0)) {
+        if (life && ((r.ready && r.settled) || left.count() <= 0)) {
             return tell(o, r);
         }
         if (left.count() <= 0) {
             throw failure(node.why());
         }
-        if (lives.size() == 1 && r.settled) {
+        if (life && r.settled) {
             std::error_code early; // an early look does no harm
 
-            lives.front().node.wait_for(epoch, std::min(left, longest_sleep),
-                                        early);
+            life->node.wait_for(epoch, std::min(left, longest_sleep), early);
         } else {
             std::this_thread::sleep_for(std::min(left, between_searches));
         }

@@ -107,8 +107,10 @@ bool follow(opened node, const options &o)
         const std::uint32_t epoch = node.node.epoch();
 
         node.of.live = is_live(o, node.of);
-        if (!node.of.live && !alone) {
-            if (auto life = next.one()) {
+        if (!alone) {
+            auto life = next.one();
+
+            if (life && life->of.file != node.of.file) {
                 node = std::move(*life);
                 continue;
             }

@@ -4,18 +4,14 @@
 /* The segment that a monitor looks at.
  *
  * An instance may have several segments: that of the life that runs, dead ones
- * that the next start will tidy up, and two live ones if an upgrade could not
- * take the old node over. wm_node_list() tells whether a process takes part in
- * one, that is, holds a share of the file's lock. The monitor stays with its
- * segment while that one is live. Else it moves to a live one, and if there is
- * none, it keeps the dead one that it has, or takes a dead one that it finds:
- * the last state is worth seeing. If a file cannot be opened, the view will
- * carry the error. Files that are no segments do not hide one that is, however
- * many there are.
- *
- * One pass over the directory is enough. Until the search knows that the
- * monitor's own segment is live, it opens one other live segment and one other
- * dead one; in the end it releases those that it does not need.
+ * that the next start will tidy up, and other live ones: workers that outlived
+ * their master, or an old binary whose node an upgrade could not take over.
+ * wm_node_list() tells whether a process takes part in one, that is, holds a
+ * share of the file's lock. Of several live ones, the monitor follows the one
+ * that wm_node_open() takes for the instance. If there is none, it keeps the
+ * dead one that it has, or takes a dead one that it finds: the last state is
+ * worth seeing. If a file cannot be opened, the view will carry the error.
+ * Files that are no segments do not hide one that is, however many there are.
  *
  * If the search lacks descriptors or memory to check the monitor's own segment,
  * that is no news: the monitor keeps to what it knew, until the next look.
@@ -31,26 +27,20 @@
 #include <errno.h>
 #include <string.h>
 
-/* The first segment of a kind that could be opened, or else an error, or
- * neither. */
-struct find {
-    struct wm_node *node;
-    int error; /* of the last one that could not be opened */
-};
-
 struct search {
     const char *directory;
     const char *own; /* name of the segment that is followed, or "" */
     bool own_listed;
     bool own_live;
-    int own_error; /* why own_live is not known, or 0 */
-    struct find live, dead;
+    int own_error;        /* why own_live is not known, or 0 */
+    bool has_other;       /* a live one */
+    struct wm_node *dead; /* the first that could be opened, or NULL */
+    int dead_error;       /* of the last one that could not */
 };
 
 static void visit(const struct wm_node_entry *entry, void *argument)
 {
     struct search *s = argument;
-    struct find *f = entry->live != 0 ? &s->live : &s->dead;
 
     if (entry->foreign != 0) {
         return;
@@ -59,8 +49,10 @@ static void visit(const struct wm_node_entry *entry, void *argument)
         s->own_listed = true;
         s->own_live = entry->live != 0;
         s->own_error = entry->error;
-    } else if (!s->own_live && f->node == NULL) {
-        f->error = wm_node_open(entry->name, s->directory, &f->node);
+    } else if (entry->live != 0) {
+        s->has_other = true;
+    } else if (s->dead == NULL) {
+        s->dead_error = wm_node_open(entry->name, s->directory, &s->dead);
     }
 }
 
@@ -88,45 +80,63 @@ void wm_monitor_unfollow(struct wm_monitor *m)
     release(exchange(m, NULL));
 }
 
-/* Moves to a node that the search has found. */
-static int move_to(struct wm_monitor *m, struct find *f)
+/* Moves to a node that was found; releases it if there is no memory. */
+static int move_to(struct wm_monitor *m, struct wm_node *node)
 {
     struct wm_node_info info = {.size = sizeof(info)};
     int error;
 
-    wm_node_describe(f->node, &info);
+    wm_node_describe(node, &info);
     error = wm_monitor_make_room(m, info.capacity);
-    if (error == 0) {
-        release(exchange(m, f->node));
-        f->node = NULL;
-        m->moved = true;
+    if (error != 0) {
+        release(node);
+        return error;
     }
-    return error;
+    release(exchange(m, node));
+    m->moved = true;
+    return 0;
+}
+
+/* Moves to the live segment that is meant, if it is another one. */
+static int move_to_live(struct wm_monitor *m, const struct search *s)
+{
+    struct wm_node_info info = {.size = sizeof(info)};
+    struct wm_node *node;
+    int error = wm_node_open(m->instance, m->directory, &node);
+
+    if (error != 0) {
+        return s->own_live ? 0 : error;
+    }
+    wm_node_describe(node, &info);
+    if (strcmp(info.name, s->own) == 0) {
+        release(node);
+        return 0;
+    }
+    return move_to(m, node);
 }
 
 /* Decides after a search which segment to follow. Returns 0 if that one is
  * live, else the error that the view will carry. */
 static int settle(struct wm_monitor *m, struct search *s)
 {
+    struct wm_node *dead = s->dead;
     int error;
 
+    if (s->has_other) {
+        return move_to_live(m, s);
+    }
     if (s->own_live) {
         return 0;
-    }
-    if (s->live.node != NULL) {
-        return move_to(m, &s->live);
-    }
-    if (s->live.error != 0) {
-        return s->live.error;
     }
     if (s->own_listed) {
         return s->own_error != 0 ? s->own_error : -ESRCH;
     }
-    if (s->dead.node != NULL) {
-        error = move_to(m, &s->dead);
+    if (dead != NULL) {
+        s->dead = NULL;
+        error = move_to(m, dead);
         return error != 0 ? error : -ESRCH;
     }
-    return s->dead.error != 0 ? s->dead.error : -ENOENT;
+    return s->dead_error != 0 ? s->dead_error : -ENOENT;
 }
 
 static bool is_shortage(int error)
@@ -151,6 +161,5 @@ void wm_monitor_follow(struct wm_monitor *m)
             wm_monitor_unfollow(m);
         }
     }
-    release(s.live.node);
-    release(s.dead.node);
+    release(s.dead);
 }
