@@ -11,7 +11,6 @@
 
 #include <pthread.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 
 #define NOBODY 65534
 
@@ -78,20 +77,8 @@ DIRECTORY_TEST(a_directory_that_cannot_be_used_is_told)
     wm_node_release(node);
 }
 
-DIRECTORY_TEST(an_instance_has_one_handle_in_a_process)
-{
-    node = node_attach("a");
-    assert_ptr_equal(node, node_attach("a"));
-    assert_int_equal(directory_files(), 1);
-    wm_node_release(node);
-    assert_int_equal(directory_files(), 1);
-    assert_int_equal(node_begin(node), 1);
-    wm_node_release(node);
-    assert_int_equal(directory_files(), 0);
-    assert_int_equal(wm_node_release(node), -EINVAL);
-}
-
-/* By whatever name, and wherever the process goes. */
+/* By whatever name, and wherever the process goes, until it has given back each
+ * attach. */
 DIRECTORY_TEST(an_instance_has_one_handle_in_each_directory)
 {
     struct wm_node_options o = node_options("a");
@@ -111,7 +98,11 @@ DIRECTORY_TEST(an_instance_has_one_handle_in_each_directory)
     assert_int_equal(directory_files(), 2); /* the other directory, and ours */
     assert_ok(rmdir(directory_path("other")));
     wm_node_release(same);
+    assert_int_equal(directory_files(), 1);
+    assert_int_equal(node_begin(node), 1);
     wm_node_release(node);
+    assert_int_equal(directory_files(), 0);
+    assert_int_equal(wm_node_release(node), -EINVAL);
 }
 
 static void *attaches_cancelled(UNUSED void *argument)
@@ -281,15 +272,9 @@ static struct verdict {
     uint32_t capacity;
 } verdict;
 
-static bool judge_forks; /* while the lock is held */
-static pid_t judge_child;
-
 static bool judge(const struct wm_segment *s, int error, UNUSED void *argument)
 {
     verdict.asked++;
-    if (judge_forks) {
-        judge_child = fork_sleeper();
-    }
     verdict.use = use(verdict.name);
     verdict.error = error;
     verdict.capacity = s == NULL ? 0 : s->geometry.capacity;
@@ -330,32 +315,6 @@ DIRECTORY_TEST(what_is_in_use_is_never_unlinked_and_nobody_waits_for_it)
     assert_int_equal(use(name), 0);
     wm_segment_close(&reader);
     assert_int_equal(use("wm.a.0000000000000000"), -ENOENT);
-}
-
-DIRECTORY_TEST(the_mapping_of_a_forked_child_keeps_it_live)
-{
-    const char *name = create();
-    pid_t pid;
-
-    close(segment->fd); /* the child has the mapping alone */
-    segment->fd = -1;
-    pid = fork_sleeper();
-    wm_segment_close(segment);
-    assert_int_equal(use(name), 1);
-    kill_unreaped(pid);
-    assert_int_equal(use(name), 0); /* a zombie's share is gone */
-    assert_int_equal(waitpid(pid, NULL, 0), pid);
-}
-
-/* Any program may inherit it over exec. */
-DIRECTORY_TEST(the_kept_descriptor_cannot_write_and_holds_no_share)
-{
-    const char *name = create();
-
-    assert_int_equal(fcntl(segment->fd, F_GETFL) & O_ACCMODE, O_RDONLY);
-    munmap(segment->header, segment->geometry.size);
-    segment->header = NULL;
-    assert_int_equal(use(name), 0);
 }
 
 /* By a server that closes what it does not know, before it opens its own. */
@@ -429,15 +388,21 @@ DIRECTORY_TEST(a_dead_segment_is_judged_once)
     assert_int_equal(verdict.asked, 0);
 }
 
+static bool fork_meanwhile(UNUSED const struct wm_segment *s, UNUSED int error,
+                           void *child)
+{
+    *(pid_t *)child = fork_sleeper();
+    return false;
+}
+
 DIRECTORY_TEST(a_child_forked_during_a_look_keeps_no_lock)
 {
     const char *name = segment_leave_dead("a");
+    pid_t child;
 
-    judge_forks = true;
-    assert_ok(unlink_if(false, name));
+    assert_ok(wm_segment_unlink(test_directory, name, fork_meanwhile, &child));
     assert_int_equal(use(name), 0);
-    kill_and_reap(judge_child);
-    judge_forks = false;
+    kill_and_reap(child);
 }
 
 static int adopt(struct wm_segment *s)
@@ -447,15 +412,6 @@ static int adopt(struct wm_segment *s)
 
     assert_null(place);
     return error;
-}
-
-/* Tests of a node handed on over exec are in node_lives.c. */
-DIRECTORY_TEST(a_process_does_not_adopt_what_it_opened_itself)
-{
-    struct wm_segment s;
-
-    create();
-    assert_int_equal(adopt(&s), -ENOENT);
 }
 
 static int adopts_elsewhere(UNUSED const void *argument)
