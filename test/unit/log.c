@@ -37,13 +37,6 @@ static void expect_log(uint32_t room, uint32_t patience_ms, int result,
     assert_int_equal(r.missed, missed);
 }
 
-static void write_entries(uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        wm_log_append(node, WM_LOG_LEADER, 1, i, 1, WM_NO_SLOT);
-    }
-}
-
 /* Neither a beat nor a sweep is a change. */
 LOG_TEST(each_change_of_a_life_is_logged_in_order_and_makes_another_epoch)
 {
@@ -104,7 +97,9 @@ LOG_TEST(a_slow_writers_entry_is_told_in_its_place)
 LOG_TEST(an_entry_of_the_round_before_is_not_taken_for_a_new_one)
 {
     r.since = 256;
-    write_entries(256);
+    for (uint32_t i = 0; i < 256; i++) {
+        wm_log_append(node, WM_LOG_LEADER, 1, i, 1, WM_NO_SLOT);
+    }
     lose_log_entries(1);
     expect_log(8, HOUR_MS, 0, 0, 0);
     begin();
@@ -135,7 +130,6 @@ LOG_TEST(a_dead_writer_or_a_clock_set_back_holds_readers_up_for_a_while)
                  {3601, 0, 2, 2},
                  {-1800, WM_UNSETTLED, 1, 0},
                  {-7200, 0, 2, 2}};
-    uint32_t count;
 
     begin();
     lose_log_entries(2);
@@ -146,13 +140,7 @@ LOG_TEST(a_dead_writer_or_a_clock_set_back_holds_readers_up_for_a_while)
         expect_log(8, HOUR_MS, table[i].result, table[i].entries,
                    table[i].missed);
     }
-    fake_clock.shift_s = 1; /* of which it takes no more */
-    r.since = 0;
-    assert_ok(wm_log_read(node, &r.since, r.list, sizeof(*r.list), 8, &count,
-                          &r.missed));
-    assert_int_equal(count, 2);
     assert_int_equal(r.list[1].number, 4);
-    assert_int_equal(r.missed, 2);
 }
 
 /* Woken by a change, it sees one; 1: it is woken without one. */

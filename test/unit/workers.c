@@ -32,8 +32,6 @@ static int has_no_worker(const void *process)
     HOLDS(wm_worker_has_record(w) == 0);
     HOLDS(wm_beat(w) == -ESTALE);
     HOLDS(wm_worker_start(w, &c) == -ECHILD);
-    HOLDS(wm_worker_exit_counts(w, &c) == -ECHILD);
-    HOLDS(wm_worker_drain(w) == -ECHILD);
     HOLDS(wm_worker_leave(w) == -ECHILD);
     HOLDS(wm_start_begin(w, WM_EVENTS_ALL) == -ECHILD);
     HOLDS(wm_start_run(w, NULL, NULL, NULL) == -ECHILD);
