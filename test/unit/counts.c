@@ -40,10 +40,12 @@ static void expect_of(uint64_t id, int previous, int next)
     assert_int_equal(c.unsettled, 0);
 }
 
-NODE_TEST(a_start_a_reload_and_a_stop)
+/* The third generation begins while two others leave: each counts the nearest
+ * ones. */
+NODE_TEST(a_start_a_reload_upon_a_reload_and_a_stop)
 {
     struct process *a, *b, *c;
-    uint64_t next;
+    uint64_t next, third;
 
     expect_of(generation, -1, -1);
     a = expect(new_worker(generation), -1, 1, -1, WM_REASON_START);
@@ -54,22 +56,14 @@ NODE_TEST(a_start_a_reload_and_a_stop)
     c = expect(new_worker(next), 2, 1, -1, WM_REASON_RELOAD);
     expect_stop(a, generation, -1, 2, 1, WM_REASON_RELOAD);
     expect(new_worker(next), 1, 2, -1, WM_REASON_RELOAD);
+    third = begin();
+    a = expect(new_worker(third), 2, 1, -1, WM_REASON_RELOAD);
+    expect_of(generation, -1, 2);
+    expect_of(next, 1, 1);
     expect_stop(b, generation, -1, 1, 2, WM_REASON_RELOAD);
-    expect_of(generation, -1, 2);
-    expect_of(next, 0, -1);
-    expect_stop(c, next, 0, 2, -1, WM_REASON_STOP);
-}
-
-NODE_TEST(three_generations_at_once)
-{
-    uint64_t second = begin();
-
-    new_worker(generation);
-    new_worker(second);
-    new_worker(second);
-    expect(new_worker(begin()), 2, 1, -1, WM_REASON_RELOAD);
-    expect_of(generation, -1, 2);
-    expect_of(second, 1, 1);
+    expect_of(next, 0, 1);
+    expect_stop(c, next, 0, 2, 1, WM_REASON_RELOAD);
+    expect_stop(a, third, 1, 1, -1, WM_REASON_STOP);
 }
 
 NODE_TEST(n_prev_is_of_the_nearest_that_has_workers_past_failed_reloads)

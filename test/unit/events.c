@@ -4,7 +4,6 @@
 /* Events are owed, then given: once, to one process, whatever dies. */
 
 #include "inside.h"
-#include "log.h"
 
 #define MINUTE ((uint64_t)60 * 1000)
 
