@@ -93,13 +93,12 @@ void await_stop(struct process *p); /* that it stops by itself */
 
 /* Functions to call. If one fills in what the process has seen, that is
  * named. */
-call_fn do_begin;        /* id, number: the reason */
-call_fn do_abandon;      /* of a generation */
-call_fn do_join;         /* a generation; never overdue */
-call_fn do_join_helper;  /* the same as a helper */
-call_fn do_join_overdue; /* the same, overdue after 1 ms */
-call_fn do_start;        /* counts */
-call_fn do_exit;         /* counts */
+call_fn do_begin;       /* id, number: the reason */
+call_fn do_abandon;     /* of a generation */
+call_fn do_join;        /* a generation; never overdue */
+call_fn do_join_helper; /* the same as a helper */
+call_fn do_start;       /* counts */
+call_fn do_exit;        /* counts */
 call_fn do_drain, do_leave, do_beat, do_sweep;
 call_fn do_close;      /* a generation */
 call_fn do_take_exit;  /* of a generation; number: the spell */

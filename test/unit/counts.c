@@ -40,10 +40,12 @@ static void expect_of(uint64_t id, int previous, int next)
     assert_int_equal(c.unsettled, 0);
 }
 
-NODE_TEST(a_start_a_reload_and_a_stop)
+/* The third generation begins while two others leave: each counts the nearest
+ * ones. */
+NODE_TEST(a_start_a_reload_upon_a_reload_and_a_stop)
 {
     struct process *a, *b, *c;
-    uint64_t next;
+    uint64_t next, third;
 
     expect_of(generation, -1, -1);
     a = expect(new_worker(generation), -1, 1, -1, WM_REASON_START);
@@ -54,26 +56,14 @@ NODE_TEST(a_start_a_reload_and_a_stop)
     c = expect(new_worker(next), 2, 1, -1, WM_REASON_RELOAD);
     expect_stop(a, generation, -1, 2, 1, WM_REASON_RELOAD);
     expect(new_worker(next), 1, 2, -1, WM_REASON_RELOAD);
-    expect_stop(b, generation, -1, 1, 2, WM_REASON_RELOAD);
-    expect_of(generation, -1, 2);
-    expect_of(next, 0, -1);
-    expect_stop(c, next, 0, 2, -1, WM_REASON_STOP);
-}
-
-NODE_TEST(three_generations_at_once)
-{
-    struct process *a = new_worker(generation), *b;
-    uint64_t second = begin(), third;
-
-    b = new_worker(second);
-    new_worker(second);
     third = begin();
-    expect(new_worker(third), 2, 1, -1, WM_REASON_RELOAD);
+    a = expect(new_worker(third), 2, 1, -1, WM_REASON_RELOAD);
     expect_of(generation, -1, 2);
-    expect_of(second, 1, 1);
-    expect_stop(b, second, 1, 2, 1, WM_REASON_RELOAD);
-    expect_of(third, 1, -1);
-    expect_stop(a, generation, -1, 1, 1, WM_REASON_RELOAD);
+    expect_of(next, 1, 1);
+    expect_stop(b, generation, -1, 1, 2, WM_REASON_RELOAD);
+    expect_of(next, 0, 1);
+    expect_stop(c, next, 0, 2, 1, WM_REASON_RELOAD);
+    expect_stop(a, third, 1, 1, -1, WM_REASON_STOP);
 }
 
 NODE_TEST(n_prev_is_of_the_nearest_that_has_workers_past_failed_reloads)
@@ -147,25 +137,3 @@ static void counts_as_said(void **state)
 }
 
 NODE_TEST_EACH(siblings, counts_as_said)
-
-/* The binary upgrade and its roll-back. */
-EMPTY_NODE_TEST(an_upgrade_that_is_rolled_back)
-{
-    struct process *old_master = new_process(), *new_master = new_process();
-    struct process *a, *b, *c;
-
-    assert_ok(call(old_master, do_begin, 0));
-    a = new_worker_of(old_master, 1);
-    assert_ok(call(new_master, do_begin, 0));
-    expect_of(2, 1, -1);
-    b = expect(new_worker_of(new_master, 2), 1, 1, -1, WM_REASON_START);
-    expect_stop(a, 1, -1, 1, 1, WM_REASON_RELOAD); /* WINCH */
-    process_kill(a);
-    /* HUP to it: it starts anew. */
-    c = expect(new_worker_of(old_master, 1), -1, 1, 1, WM_REASON_ROLLBACK);
-    assert_int_equal(c->seen->counts.spell, 2);
-    expect_stop(b, 2, 1, 1, 1, WM_REASON_RELOAD); /* QUIT to the new one */
-    process_kill(b);
-    process_kill(new_master);
-    expect_stop(c, 1, -1, 1, -1, WM_REASON_STOP);
-}

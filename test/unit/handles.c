@@ -12,8 +12,7 @@
 
 NODE_TEST(structs_that_are_passed_are_known_by_their_sizes)
 {
-    const uint32_t none =
-        0xa5a5a5a5; /* nobody's is that long: it was not set */
+    const uint32_t none = 0xa5a5a5a5; /* longer than any: it was not set */
     struct {
         struct wm_join_options is;
         uint32_t unknown;
@@ -101,8 +100,7 @@ TEST(each_named_result_has_a_sentence_of_its_own_and_any_number_has_one)
             assert_in_range(*sentence, ' ', '~'); /* one line of print */
         }
     }
-    /* A condition is not taken for an errno, nor an errno
-     * for a condition. */
+    /* A condition is not taken for an errno, nor an errno for a condition. */
     for (int error = -5000; error <= 5000; error++) {
         assert_true(wm_strerror(error)[0] != '\0');
     }

@@ -5,7 +5,6 @@
  * back what was packed into them, up to the limits. */
 
 #include "layout.h"
-#include "generation.h"
 #include "segment.h"
 #include "test.h"
 #include "word.h"

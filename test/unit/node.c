@@ -11,7 +11,6 @@
 
 #include <pthread.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 
 #define NOBODY 65534
 
@@ -19,19 +18,16 @@ static struct wm_node *node; /* in a forked child as well */
 
 DIRECTORY_TEST(bad_options_are_refused_and_nothing_made)
 {
-    struct wm_node_options good = node_options("a"), bad[8];
+    struct wm_node_options good = node_options("a"), bad[5];
 
     for (size_t i = 0; i < COUNT(bad); i++) {
         bad[i] = good;
     }
     bad[0].size = sizeof(good) - 8;
-    bad[1].size = 0xa5a5a5a5; /* nobody's is that long: it was not set */
-    bad[2].instance = NULL;
-    bad[3].instance = "a/b";
-    bad[4].flags = 4;
-    bad[5].capacity = 65536;
-    bad[6].mode = 01600;
-    bad[7].log_entries = 1048577;
+    bad[1].instance = NULL;
+    bad[2].instance = "a/b";
+    bad[3].flags = 4;
+    bad[4].mode = 01600;
     node = NULL;
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_int_equal(wm_node_attach(&bad[i], &node), -EINVAL);
@@ -42,24 +38,18 @@ DIRECTORY_TEST(bad_options_are_refused_and_nothing_made)
     assert_null(node);
 }
 
-DIRECTORY_TEST(options_that_are_not_given_or_not_known_have_defaults)
+DIRECTORY_TEST(options_that_are_not_given_have_defaults)
 {
-    struct {
-        struct wm_node_options is;
-        uint64_t unknown[4]; /* of a later header */
-    } longer = {.is = node_options("a")};
+    struct wm_node_options o = node_options("a");
     struct stat st;
 
-    longer.is.size = sizeof(longer);
-    longer.is.capacity = longer.is.log_entries = 0;
-    assert_ok(wm_node_attach(&longer.is, &node));
+    o.capacity = o.log_entries = 0;
+    assert_ok(wm_node_attach(&o, &node));
     assert_int_equal(node_info(node).capacity, 1024);
     assert_int_equal(node->segment.geometry.log_entries, 1024);
     assert_ok(stat(directory_path(node_info(node).name), &st));
     assert_int_equal(st.st_mode & 07777, 0600);
     wm_node_release(node);
-    longer.unknown[3] = 1;
-    assert_int_equal(wm_node_attach(&longer.is, &node), -E2BIG);
 }
 
 DIRECTORY_TEST(a_directory_that_cannot_be_used_is_told)
@@ -77,20 +67,8 @@ DIRECTORY_TEST(a_directory_that_cannot_be_used_is_told)
     wm_node_release(node);
 }
 
-DIRECTORY_TEST(an_instance_has_one_handle_in_a_process)
-{
-    node = node_attach("a");
-    assert_ptr_equal(node, node_attach("a"));
-    assert_int_equal(directory_files(), 1);
-    wm_node_release(node);
-    assert_int_equal(directory_files(), 1);
-    assert_int_equal(node_begin(node), 1);
-    wm_node_release(node);
-    assert_int_equal(directory_files(), 0);
-    assert_int_equal(wm_node_release(node), -EINVAL);
-}
-
-/* By whatever name, and wherever the process goes. */
+/* By whatever name, and wherever the process goes, until it has given back each
+ * attach. */
 DIRECTORY_TEST(an_instance_has_one_handle_in_each_directory)
 {
     struct wm_node_options o = node_options("a");
@@ -110,7 +88,11 @@ DIRECTORY_TEST(an_instance_has_one_handle_in_each_directory)
     assert_int_equal(directory_files(), 2); /* the other directory, and ours */
     assert_ok(rmdir(directory_path("other")));
     wm_node_release(same);
+    assert_int_equal(directory_files(), 1);
+    assert_int_equal(node_begin(node), 1);
     wm_node_release(node);
+    assert_int_equal(directory_files(), 0);
+    assert_int_equal(wm_node_release(node), -EINVAL);
 }
 
 static void *attaches_cancelled(UNUSED void *argument)
@@ -148,36 +130,27 @@ DIRECTORY_TEST(two_instances_in_one_process_do_not_mix)
         assert_int_equal(reason, WM_REASON_START);
         assert_null(wm_node_worker(n[1]));
         assert_ok(node_join(n[i]));
-        assert_ok(wm_lock_acquire(n[i], NULL)); /* a lock a node */
     }
     for (int i = 0; i < 2; i++) {
         wm_generation_counts(n[i], 1, &counts);
         assert_int_equal(counts.mine, 1);
-        assert_ok(wm_lock_release(n[i]));
         node_leave(n[i]);
         wm_node_release(n[i]);
         assert_int_equal(directory_files(), 1 - i);
     }
 }
 
-DIRECTORY_TEST(the_dead_may_be_unlinked_and_nothing_else)
+DIRECTORY_TEST(what_is_not_named_as_a_segment_is_not_unlinked)
 {
     static const char *const others[] = {"other", "wm.other", NULL};
-    const char *dead = segment_leave_dead("a");
 
-    node = node_attach("b");
     for (size_t i = 0; i < COUNT(others); i++) {
         assert_int_equal(wm_node_unlink(others[i], test_directory), -EINVAL);
     }
-    assert_int_equal(wm_node_unlink(node_info(node).name, test_directory),
-                     -EBUSY);
-    assert_ok(wm_node_unlink(dead, test_directory));
-    assert_int_equal(directory_files(), 1);
-    wm_node_release(node);
 }
 
-static void expect_found_as(const char *asked, const char *instance,
-                            const char *name)
+static void expect_found(const char *asked, const char *instance,
+                         const char *name)
 {
     struct wm_node *reader;
 
@@ -189,19 +162,14 @@ static void expect_found_as(const char *asked, const char *instance,
     assert_int_equal(wm_node_release(reader), -EINVAL);
 }
 
-static void expect_found(const char *instance, const char *name)
-{
-    expect_found_as(instance, instance, name);
-}
-
 DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
 {
     struct wm_node *reader;
 
-    expect_found("a", segment_leave_dead("a")); /* there is no other */
+    expect_found("a", "a", segment_leave_dead("a")); /* there is no other */
     node = node_attach("b");
     segment_leave_dead("b");
-    expect_found("b", node_info(node).name);
+    expect_found("b", "b", node_info(node).name);
     wm_node_release(node);
     assert_int_equal(wm_node_open("c", test_directory, &reader), -ENOENT);
     assert_int_equal(wm_node_open(NULL, test_directory, &reader), -EINVAL);
@@ -223,8 +191,8 @@ DIRECTORY_TEST(a_reader_finds_no_strangers_segment_but_by_its_file)
     node = node_attach("a");
     make_strangers(node_info(node).name);
     assert_int_equal(wm_node_open("a", test_directory, &reader), -EPERM);
-    expect_found_as(node_info(node).name, "a", node_info(node).name);
-    expect_found("a", segment_leave_dead("a"));
+    expect_found(node_info(node).name, "a", node_info(node).name);
+    expect_found("a", "a", segment_leave_dead("a"));
     wm_node_release(node);
 }
 
@@ -275,21 +243,14 @@ static struct verdict {
     const char *name;
     bool unlink;
     int asked;
-    int use; /* as another finds it meanwhile */
     int error;
     uint32_t capacity;
 } verdict;
 
-static bool judge_forks; /* while the lock is held */
-static pid_t judge_child;
-
 static bool judge(const struct wm_segment *s, int error, UNUSED void *argument)
 {
+    assert_int_equal(use(verdict.name), 1); /* the lock is held meanwhile */
     verdict.asked++;
-    if (judge_forks) {
-        judge_child = fork_sleeper();
-    }
-    verdict.use = use(verdict.name);
     verdict.error = error;
     verdict.capacity = s == NULL ? 0 : s->geometry.capacity;
     return verdict.unlink;
@@ -305,7 +266,6 @@ static int unlink_if(bool agreed, const char *name)
 static void expect_verdict(int error, uint32_t capacity, int files)
 {
     assert_int_equal(verdict.asked, 1);
-    assert_int_equal(verdict.use, 1); /* the lock is held meanwhile */
     assert_int_equal(verdict.error, error);
     assert_int_equal(verdict.capacity, capacity);
     assert_int_equal(directory_files(), files);
@@ -329,32 +289,6 @@ DIRECTORY_TEST(what_is_in_use_is_never_unlinked_and_nobody_waits_for_it)
     assert_int_equal(use(name), 0);
     wm_segment_close(&reader);
     assert_int_equal(use("wm.a.0000000000000000"), -ENOENT);
-}
-
-DIRECTORY_TEST(the_mapping_of_a_forked_child_keeps_it_live)
-{
-    const char *name = create();
-    pid_t pid;
-
-    close(segment->fd); /* the child has the mapping alone */
-    segment->fd = -1;
-    pid = fork_sleeper();
-    wm_segment_close(segment);
-    assert_int_equal(use(name), 1);
-    kill_unreaped(pid);
-    assert_int_equal(use(name), 0); /* a zombie's share is gone */
-    assert_int_equal(waitpid(pid, NULL, 0), pid);
-}
-
-/* Any program may inherit it over exec. */
-DIRECTORY_TEST(the_kept_descriptor_cannot_write_and_holds_no_share)
-{
-    const char *name = create();
-
-    assert_int_equal(fcntl(segment->fd, F_GETFL) & O_ACCMODE, O_RDONLY);
-    munmap(segment->header, segment->geometry.size);
-    segment->header = NULL;
-    assert_int_equal(use(name), 0);
 }
 
 /* By a server that closes what it does not know, before it opens its own. */
@@ -428,15 +362,21 @@ DIRECTORY_TEST(a_dead_segment_is_judged_once)
     assert_int_equal(verdict.asked, 0);
 }
 
+static bool fork_meanwhile(UNUSED const struct wm_segment *s, UNUSED int error,
+                           void *child)
+{
+    *(pid_t *)child = fork_sleeper();
+    return false;
+}
+
 DIRECTORY_TEST(a_child_forked_during_a_look_keeps_no_lock)
 {
     const char *name = segment_leave_dead("a");
+    pid_t child;
 
-    judge_forks = true;
-    assert_ok(unlink_if(false, name));
+    assert_ok(wm_segment_unlink(test_directory, name, fork_meanwhile, &child));
     assert_int_equal(use(name), 0);
-    kill_and_reap(judge_child);
-    judge_forks = false;
+    kill_and_reap(child);
 }
 
 static int adopt(struct wm_segment *s)
@@ -446,15 +386,6 @@ static int adopt(struct wm_segment *s)
 
     assert_null(place);
     return error;
-}
-
-/* Tests of a node handed on over exec are in node_lives.c. */
-DIRECTORY_TEST(a_process_does_not_adopt_what_it_opened_itself)
-{
-    struct wm_segment s;
-
-    create();
-    assert_int_equal(adopt(&s), -ENOENT);
 }
 
 static int adopts_elsewhere(UNUSED const void *argument)

@@ -40,46 +40,9 @@ static bool is_quickly_dead(uint64_t ident)
 }
 
 /* By either proof. */
-static void assert_dead(uint64_t ident, bool dead)
+static bool is_alive(uint64_t ident)
 {
-    assert_int_equal(is_dead(ident), dead);
-    assert_int_equal(is_quickly_dead(ident), dead);
-}
-
-static int has_an_ident_of_its_own(const void *argument)
-{
-    const uint64_t parents = *(const uint64_t *)argument;
-
-    HOLDS(wm_self_ident() == wm_process_ident((uint32_t)getpid()));
-    HOLDS(!is_dead(wm_self_ident()) && !is_dead(parents));
-    return 0;
-}
-
-TEST(a_process_knows_itself_and_so_does_a_forked_child)
-{
-    const uint64_t self = wm_self_ident();
-
-    assert_true(self == ident_of(getpid()));
-    assert_dead(self, false);
-    assert_check(has_an_ident_of_its_own, &self);
-}
-
-TEST(a_child_is_dead_as_a_zombie_and_reaped_but_not_while_it_is_stopped)
-{
-    const pid_t pid = fork_sleeper();
-    const uint64_t ident = ident_of(pid);
-    siginfo_t info;
-
-    assert_dead(ident, false);
-    kill(pid, SIGSTOP);
-    assert_ok(waitid(P_PID, (id_t)pid, &info, WSTOPPED));
-    assert_dead(ident, false);
-    kill_unreaped(pid);
-    assert_dead(ident, true);
-    assert_true(is_dead(wm_ident((uint32_t)pid, 0)));
-    assert_int_equal(waitpid(pid, NULL, 0), pid);
-    assert_dead(ident, true);
-    assert_true(wm_ident_start(wm_process_ident((uint32_t)pid)) == 0);
+    return !is_dead(ident) && !is_quickly_dead(ident);
 }
 
 TEST(a_pid_that_nobody_has_is_dead)
@@ -94,18 +57,6 @@ TEST(a_pid_that_nobody_has_is_dead)
     assert_true(wm_process_ident(0) == 0);
 }
 
-TEST(another_start_time_is_another_process)
-{
-    const uint64_t self = wm_self_ident();
-
-    assert_true(is_dead(self - 1));
-    assert_true(is_dead(self + 1));
-    /* That proof is the full one's, where there is a quicker one. */
-    assert_int_equal(is_quickly_dead(self - 1), !has_pidfd());
-    /* If the start is known, the claim adds nothing. */
-    assert_false(wm_process_dead(self, 1, WM_PROOF_FULL));
-}
-
 TEST(a_process_that_began_after_the_claim_is_not_the_claimant)
 {
     const uint64_t before = wm_now() - 50;
@@ -113,6 +64,7 @@ TEST(a_process_that_began_after_the_claim_is_not_the_claimant)
     const uint64_t unknown = wm_ident((uint32_t)pid, 0);
 
     assert_true(wm_process_dead(unknown, before, WM_PROOF_FULL));
+    /* That proof is the full one's, where there is a quicker one. */
     assert_int_equal(wm_process_dead(unknown, before, WM_PROOF_QUICK),
                      !has_pidfd());
     assert_true(wm_process_dead(unknown, 1, WM_PROOF_FULL));
@@ -120,6 +72,8 @@ TEST(a_process_that_began_after_the_claim_is_not_the_claimant)
     assert_false(wm_process_dead(unknown, wm_now(), WM_PROOF_FULL));
     assert_false(wm_process_dead(unknown, UINT64_C(1) << 39, WM_PROOF_FULL));
     assert_false(wm_process_dead(unknown, 0, WM_PROOF_FULL));
+    /* If the start is known, the claim adds nothing. */
+    assert_false(wm_process_dead(wm_self_ident(), 1, WM_PROOF_FULL));
     kill_and_reap(pid);
 }
 
@@ -161,8 +115,7 @@ static int lives_without_pidfd(const void *argument)
 {
     const uint64_t ident = *(const uint64_t *)argument;
 
-    HOLDS(!forbid_pidfd(ENOSYS) ||
-          (!is_dead(ident) && !is_quickly_dead(ident)));
+    HOLDS(!forbid_pidfd(ENOSYS) || is_alive(ident));
     return 0;
 }
 
@@ -188,7 +141,7 @@ TEST(a_process_that_lost_its_first_thread_is_alive)
     }
     ident = ident_of(pid);
     await(process_state(pid) == 'Z');
-    assert_dead(ident, false);
+    assert_true(is_alive(ident));
     assert_check(lives_without_pidfd, &ident);
     kill_and_reap(pid);
     assert_true(is_dead(ident));
@@ -210,21 +163,24 @@ static void make_processes(void)
     kill_and_reap(reaped);
 }
 
-static int tells_all_apart(const void *error)
+static int tells_all_apart(const void *forbidden)
 {
-    if (!forbid_pidfd(*(const uint32_t *)error)) {
+    const uint32_t error = *(const uint32_t *)forbidden;
+
+    if (error != 0 && !forbid_pidfd(error)) {
         return CHECK_IMPOSSIBLE;
     }
-    HOLDS(!is_dead(ident.living) && !is_quickly_dead(ident.living));
+    HOLDS(is_alive(ident.living));
     HOLDS(is_dead(ident.zombie) && is_quickly_dead(ident.zombie));
+    HOLDS(is_dead(wm_ident(wm_ident_pid(ident.zombie), 0)));
     HOLDS(is_dead(ident.reaped) && is_quickly_dead(ident.reaped));
     HOLDS(is_dead(ident.other));
     return 0;
 }
 
-TEST(without_pidfd_the_dead_are_told_by_kill_and_proc)
+TEST(the_dead_are_told_by_pidfd_or_without_it_by_kill_and_proc)
 {
-    static const uint32_t errors[] = {EPERM, ENOSYS, EMFILE};
+    static const uint32_t errors[] = {0, EPERM, ENOSYS, EMFILE};
 
     make_processes();
     for (size_t i = 0; i < COUNT(errors); i++) {
@@ -237,7 +193,7 @@ static int proves_what_kill_proves(UNUSED const void *argument)
 {
     HOLDS(limit_descriptors(0) == 0);
     HOLDS(wm_ident_start(wm_process_ident(wm_ident_pid(ident.living))) == 0);
-    HOLDS(!is_dead(ident.living) && !is_quickly_dead(ident.living));
+    HOLDS(is_alive(ident.living));
     HOLDS(is_dead(ident.reaped) && is_quickly_dead(ident.reaped));
     /* Neither can be seen, so neither is dead. */
     HOLDS(!is_dead(ident.zombie));
@@ -257,7 +213,7 @@ static int spares_one_that_may_not_be_signalled(const void *argument)
 
     HOLDS(setuid(65534) == 0);
     HOLDS(kill((pid_t)wm_ident_pid(roots), 0) == -1 && errno == EPERM);
-    HOLDS(!is_dead(roots) && !is_quickly_dead(roots));
+    HOLDS(is_alive(roots));
     return lives_without_pidfd(argument);
 }
 
@@ -308,10 +264,12 @@ CLOCK_TEST(a_life_is_led_just_after_boot_and_after_17_years)
     static const uint64_t times[] = {0, LIMIT - 2000, LIMIT, LIMIT + 1000};
 
     for (size_t i = 0; i < COUNT(times); i++) {
-        struct wm_counts counts;
         struct wm_worker *worker;
 
         clock_set(times[i]);
+        /* The bits of its claim may be a moment long before it began. */
+        assert_false(
+            is_claimant_dead((uint32_t)getpid(), wm_word_beat(times[i])));
         forget_joining();
         worker = own_worker(begin());
         set_overdue(0, 60000);
@@ -320,20 +278,8 @@ CLOCK_TEST(a_life_is_led_just_after_boot_and_after_17_years)
         assert_int_equal(state_at(0), WM_LIVE); /* also over the limit */
         assert_ok(wm_tick(worker, 1));
         assert_int_equal(wm_sweep(node, worker), 0);
-        assert_ok(wm_lock_acquire(node, NULL));
-        assert_ok(wm_worker_exit_counts(worker, &counts));
-        assert_int_equal(counts.mine, 1);
-        assert_ok(wm_lock_release(node));
+        assert_ok(wm_exit_run(worker, NULL, NULL, NULL));
+        assert_int_equal(generation_of(node->begun).exits_given, 1);
         assert_ok(wm_worker_leave(worker));
     }
-}
-
-/* The bits of its claim are a moment long before it began. */
-CLOCK_TEST(after_17_years_a_living_claimant_is_not_called_dead)
-{
-    const uint32_t pid = (uint32_t)new_process()->pid;
-
-    assert_true(wm_now() > 3000);
-    clock_set(LIMIT + 1000);
-    assert_false(is_claimant_dead(pid, wm_word_beat(wm_now())));
 }

@@ -6,7 +6,6 @@
 
 #include "segment_directory.h"
 
-#include "share.h"
 #include <sys/mman.h>
 #include <sys/mount.h>
 
@@ -182,18 +181,12 @@ DIRECTORY_TEST(what_is_no_plain_file_of_a_segments_name_is_refused_at_once)
     const struct {
         const char *name;
         int error;
-    } table[] = {{"wm.link", -EBADMSG},
-                 {"wm.fifo", -EBADMSG},
-                 {"wm.", -EBADMSG},
-                 {path, -ENOENT},
-                 {"other", -ENOENT},
-                 {name + 3, -ENOENT},
-                 {long_name, -ENOENT},
-                 {"", -ENOENT},
-                 {"wm.a.0000000000000000", -ENOENT}};
+    } table[] = {{"wm.fifo", -EBADMSG}, {"wm.", -EBADMSG},
+                 {path, -ENOENT},       {"other", -ENOENT},
+                 {name + 3, -ENOENT},   {long_name, -ENOENT},
+                 {"", -ENOENT},         {"wm.a.0000000000000000", -ENOENT}};
     struct wm_segment s;
 
-    assert_ok(symlink(name, directory_path("wm.link")));
     assert_ok(mkfifo(directory_path("wm.fifo"), 0600));
     assert_ok(mkdir(directory_path("wm."), 0700));
     assert_ok(mkdir(directory_path("other"), 0700));

@@ -6,25 +6,6 @@
 #include "inside.h"
 #include "process.h"
 
-NODE_TEST(it_goes_through_its_states_in_order)
-{
-    static const struct {
-        call_fn *act;
-        enum wm_state then;
-    } steps[] = {{do_join, WM_JOINING},   {do_start, WM_LIVE},
-                 {do_start, WM_LIVE}, /* changes nothing */
-                 {do_beat, WM_LIVE},      {do_exit, WM_LIVE},
-                 {do_drain, WM_DRAINING}, {do_leave, WM_FREE},
-                 {do_join, WM_JOINING}};
-    struct process *a = new_process();
-
-    for (size_t i = 0; i < COUNT(steps); i++) {
-        assert_ok(call(a, steps[i].act, generation));
-        assert_int_equal(state_of(a->pid), steps[i].then);
-    }
-    assert_int_equal(call(a, do_join, generation), -EALREADY);
-}
-
 /* It would be told that it is the last, and the one that is left as well. */
 NODE_TEST(a_worker_that_has_drained_starts_no_more_and_exits_no_more)
 {
@@ -51,8 +32,6 @@ static int has_no_worker(const void *process)
     HOLDS(wm_worker_has_record(w) == 0);
     HOLDS(wm_beat(w) == -ESTALE);
     HOLDS(wm_worker_start(w, &c) == -ECHILD);
-    HOLDS(wm_worker_exit_counts(w, &c) == -ECHILD);
-    HOLDS(wm_worker_drain(w) == -ECHILD);
     HOLDS(wm_worker_leave(w) == -ECHILD);
     HOLDS(wm_start_begin(w, WM_EVENTS_ALL) == -ECHILD);
     HOLDS(wm_start_run(w, NULL, NULL, NULL) == -ECHILD);
@@ -165,19 +144,6 @@ static void is_judged(void **state)
 }
 
 NODE_TEST_EACH(judged, is_judged)
-
-NODE_TEST(an_overdue_one_is_stalled_and_comes_back_by_its_beat)
-{
-    struct process *a = new_process();
-
-    assert_ok(call(a, do_join_overdue, generation));
-    assert_ok(call(a, do_start, 0));
-    set_back(0, 2);
-    assert_int_equal(sweep(), 1);
-    assert_int_equal(state_at(0), WM_STALLED);
-    assert_int_equal(call(a, do_beat, 0), WM_RECOVERED);
-    assert_int_equal(state_at(0), WM_LIVE);
-}
 
 /* Its own master has replaced its generation; another master's newer one may
  * serve beside it for an hour. */
