@@ -7,13 +7,6 @@
 #include "clock.h"
 #include "inside.h"
 
-#include <limits.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-
-/* The clock is frozen: a signature is fresh for so long as a test wants. */
-#define TURN_TEST(name) TEST_WITH(generation_set_up, clock_tear_down, name)
-
 static long do_try_to_start(UNUSED struct process *self, UNUSED uint64_t none)
 {
     return wm_lock_try(node, WM_PURPOSE_WORKER_START, 1);
@@ -27,14 +20,8 @@ static long do_lock_to_start(UNUSED struct process *self, UNUSED uint64_t none)
     return wm_lock_acquire(node, &options);
 }
 
-/* Moves those that sleep on a futex to the same one: how many they are. */
-static long sleepers(_Atomic(uint32_t) *futex)
-{
-    return syscall(SYS_futex, futex, FUTEX_CMP_REQUEUE, 0, INT_MAX, futex,
-                   atomic_load(futex));
-}
-
-/* The processes get the frozen clock as they are forked. */
+/* The clock is frozen, also theirs: a signature is fresh for so long as a test
+ * wants. */
 static void make_contenders(struct process **start, struct process **other)
 {
     fake_clock.frozen_ms = 5000;
@@ -51,17 +38,18 @@ static void start_in_a_row(struct process *p, int times)
     }
 }
 
-TURN_TEST(a_start_that_polls_has_the_lock_before_one_that_has_signed)
+/* Also a dead holder's. */
+TIMED_TEST(a_start_that_polls_has_the_lock_before_one_that_has_signed)
 {
-    struct process *start, *other;
+    struct process *holder = new_process(), *start, *other;
 
     make_contenders(&start, &other);
-    assert_ok(wm_lock_acquire(node, NULL));
+    assert_ok(call(holder, do_lock, 0));
     assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
     assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
-    assert_ok(wm_lock_release(node));
+    process_kill(holder);
     assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
-    assert_ok(call(start, do_try_to_start, 0));
+    assert_int_equal(call(start, do_try_to_start, 0), WM_RECOVERED);
     assert_ok(call(start, do_unlock, 0));
     /* Another start may wait, and not have signed yet. */
     assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
@@ -69,7 +57,7 @@ TURN_TEST(a_start_that_polls_has_the_lock_before_one_that_has_signed)
     assert_ok(call(other, do_try, 1));
 }
 
-TURN_TEST(a_start_that_sleeps_is_woken_before_the_others)
+TIMED_TEST(a_start_that_sleeps_is_woken_before_the_others)
 {
     struct process *start, *other;
 
@@ -88,20 +76,8 @@ TURN_TEST(a_start_that_sleeps_is_woken_before_the_others)
     assert_int_equal(header()->lock.row, 0);
 }
 
-TURN_TEST(a_dead_holders_lock_is_left_to_a_start)
-{
-    struct process *start, *other;
-
-    make_contenders(&start, &other);
-    assert_ok(call(other, do_lock, 0));
-    assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
-    process_kill(other);
-    assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
-    assert_int_equal(call(start, do_try_to_start, 0), WM_RECOVERED);
-}
-
 /* If workers die and start again and again, a start may always wait. */
-TURN_TEST(after_four_starts_in_a_row_another_goes_first)
+TIMED_TEST(after_four_starts_in_a_row_another_goes_first)
 {
     struct process *start, *other;
 
@@ -117,7 +93,7 @@ TURN_TEST(after_four_starts_in_a_row_another_goes_first)
     start_in_a_row(start, 1);
 }
 
-TURN_TEST(one_that_sleeps_signs_once_starts_have_overtaken_it)
+TIMED_TEST(one_that_sleeps_signs_once_starts_have_overtaken_it)
 {
     struct process *start, *other;
 
@@ -233,34 +209,19 @@ static long do_start_with(struct process *self, uint64_t kinds)
 NODE_TEST(a_start_counts_those_whose_start_was_given)
 {
     const uint64_t kinds = 1u << WM_EVENT_WORKER_START;
-    struct process *p[3];
+    struct process *p[4];
 
-    new_processes(p, 3);
+    new_processes(p, 4);
+    assert_ok(call_all(p, 4, do_join, generation));
     for (int i = 0; i < 3; i++) {
-        assert_ok(call(p[i], do_join, generation));
+        assert_int_equal(call(p[i], do_start_with, 0), -1);
     }
-    assert_int_equal(call(p[0], do_start_with, 0), -1);
-    assert_int_equal(call(p[1], do_start_with, 0), -1);
-    assert_int_equal(counts_of(generation).mine, 2); /* both serve */
-    assert_int_equal(call(p[2], do_start_with, kinds), 1);
+    assert_int_equal(counts_of(generation).mine, 3); /* all serve */
+    process_kill(p[2]); /* its start is never given */
+    assert_int_equal(call(p[3], do_start_with, kinds), 1);
     assert_int_equal(call(p[1], do_start_with, kinds), 2);
     assert_int_equal(call(p[0], do_start_with, kinds), 3);
     assert_int_equal(call(p[0], do_start_with, kinds), -1);
-}
-
-/* Nor one that died before its start was given. */
-NODE_TEST(a_start_that_was_never_given_counts_nowhere)
-{
-    const uint64_t kinds = 1u << WM_EVENT_WORKER_START;
-    struct process *p[2];
-
-    new_processes(p, 2);
-    for (int i = 0; i < 2; i++) {
-        assert_ok(call(p[i], do_join, generation));
-    }
-    assert_int_equal(call(p[0], do_start_with, 0), -1);
-    process_kill(p[0]);
-    assert_int_equal(call(p[1], do_start_with, kinds), 1);
 }
 
 /* In a full table the new ones cannot join before the old ones leave. */
