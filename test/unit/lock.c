@@ -30,36 +30,22 @@ static void set_holder(pid_t pid, uint64_t start, uint64_t sequence)
         (uint64_t)pid << 42 | (start & 0x3ffff) << 24 | (sequence & 0xffffff);
 }
 
-static void lock(void)
-{
-    assert_ok(wm_lock_acquire(node, NULL));
-}
+ACT(lock, (void), assert_ok(wm_lock_acquire(node, NULL)))
 
-static void unlock(void)
-{
-    assert_ok(wm_lock_release(node));
-}
+ACT(unlock, (void), assert_ok(wm_lock_release(node)))
 
-static void try_to_lock(int result)
-{
-    assert_int_equal(wm_lock_try(node, 42, 0), result);
-}
-
-static long do_is_own(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return (long)holder().own;
-}
+ACT(try_to_lock, (int result),
+    assert_int_equal(wm_lock_try(node, 42, 0), result))
 
 static bool one_sleeps(void)
 {
     return sleepers(&header()->lock.wake) == 1;
 }
 
-static long do_sleep_on_the_lock(UNUSED struct process *self, uint64_t value)
-{
-    return syscall(SYS_futex, &header()->lock.wake, FUTEX_WAIT, (uint32_t)value,
-                   NULL, NULL, 0);
-}
+CALL_OF(do_is_own, (long)holder().own)
+CALL_OF(do_sleep_on_the_lock,
+        syscall(SYS_futex, &header()->lock.wake, FUTEX_WAIT, (uint32_t)argument,
+                NULL, NULL, 0))
 
 /* A waiter would look again by itself, this one never. */
 EMPTY_NODE_TEST(a_release_wakes_a_sleeper)

@@ -7,10 +7,7 @@
 #include "clock.h"
 #include "inside.h"
 
-static long do_try_to_start(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_lock_try(node, WM_PURPOSE_WORKER_START, 1);
-}
+CALL_OF(do_try_to_start, wm_lock_try(node, WM_PURPOSE_WORKER_START, 1))
 
 static long do_lock_to_start(UNUSED struct process *self, UNUSED uint64_t none)
 {
@@ -170,15 +167,8 @@ NODE_TEST(a_master_whose_workers_have_left_may_start_some)
     shut_down(b, upgrade->seen->id, &exits);
 }
 
-static long do_take_start(UNUSED struct process *self, uint64_t id)
-{
-    return wm_generation_take_start(node, id);
-}
-
-static long do_leave_start(UNUSED struct process *self, uint64_t id)
-{
-    return wm_generation_leave_start(node, id);
-}
+CALL_OF(do_take_start, wm_generation_take_start(node, argument))
+CALL_OF(do_leave_start, wm_generation_leave_start(node, argument))
 
 NODE_TEST(a_master_leaves_its_start_to_one_worker)
 {
@@ -240,10 +230,7 @@ NODE_TEST(a_start_that_has_no_room_is_not_awaited)
     assert_int_equal(wm_starts_awaited(node, generation), 0);
 }
 
-static long do_retire(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_worker_retire(wm_node_worker(node));
-}
+CALL_OF(do_retire, wm_worker_retire(wm_node_worker(node)))
 
 /* Of one of two, and of a lone one; said twice, as a program may. */
 NODE_TEST(a_worker_that_retires_is_replaced_by_a_respawn)
