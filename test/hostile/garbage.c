@@ -164,8 +164,7 @@ NODE_TEST(a_sum_of_garbage_is_a_count)
     for (uint64_t id = 1; id <= header()->next_generation; id++) {
         owe_a_million_ends(id);
     }
-    assert_true(wm_events_owed(node, WM_EVENTS_ALL) > 0);
-    assert_true(wm_events_owed(node, WM_EVENTS_ALL) < WM_RECOVERED);
+    assert_in_range(wm_events_owed(node, WM_EVENTS_ALL), 1, WM_RECOVERED - 1);
 }
 
 /* In an exit, too, which its worker waits for. */

@@ -47,10 +47,7 @@ namespace
 
 bool is_there(const std::string &file)
 {
-    std::error_code ec;
-    const wm::node n = wm::node::open(file.c_str(), nullptr, ec);
-
-    return n || ec != std::errc::no_such_file_or_directory;
+    return access(("/dev/shm/" + file).c_str(), F_OK) == 0;
 }
 
 FACADE_TEST(owners_move_and_are_closed_once)
