@@ -160,9 +160,7 @@ FACADE_TEST(a_child_joins_over_its_copy_of_a_worker_which_does_nothing)
 FACADE_TEST(the_lock_serves_standard_guards)
 {
     wm::node n = attach();
-    wm::node other = attach(instance("-other"));
     wm::lifecycle_lock lock(n, {.purpose = 7, .hold = 1s});
-    wm::lifecycle_lock second(other);
 
     {
         const std::unique_lock guard(lock);
@@ -178,11 +176,6 @@ FACADE_TEST(the_lock_serves_standard_guards)
         assert_true(lock.owns());
     }
     assert_int_equal(n.lock_holder().pid, 0);
-    {
-        const std::scoped_lock both(lock, second);
-
-        assert_true(lock.owns() && second.owns());
-    }
     std::unique_lock guard(lock, 1ms);
     assert_true(guard.owns_lock());
     guard.unlock();

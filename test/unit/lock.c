@@ -178,7 +178,6 @@ EMPTY_NODE_TEST(what_an_earlier_holder_said_is_not_told)
     assert_holder(getpid(), 0, 0);
     assert_int_equal(holder().generation, 0);
     assert_int_equal(holder().held_ms, 0);
-    set_holder(0, 0, 0);
 }
 
 EMPTY_NODE_TEST(the_sequence_wraps_without_touching_the_rest)

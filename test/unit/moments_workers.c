@@ -64,7 +64,6 @@ TIMED_TEST(a_beat_whose_record_is_anothers_by_then_is_told)
 {
     assert_int_equal(beat_when(lose_the_record), -ESTALE);
     assert_true(word_at(0) == wm_word(WM_LIVE, 1, 9));
-    set_free(0);
 }
 
 /* As another thread does, or as its owner does while a handler beats. */
@@ -263,7 +262,6 @@ TIMED_TEST(the_limit_on_holding_is_each_holders)
     BEFORE(MOMENT_LOAD, header()->lock.wake, hold_anew);
     assert_ok(wm_lock_acquire(node, &options));
     assert_int_equal(holdings, 4);
-    assert_ok(wm_lock_release(node));
 }
 
 ACT(write_an_entry, (void),

@@ -17,30 +17,36 @@ static long do_lock_to_start(UNUSED struct process *self, UNUSED uint64_t none)
     return wm_lock_acquire(node, &options);
 }
 
+static struct process *start, *other;
+
 /* The clock is frozen, also theirs: a signature is fresh for so long as a test
  * wants. */
-static void make_contenders(struct process **start, struct process **other)
+static int turn_set_up(void **state)
 {
+    const int error = generation_set_up(state);
+
     fake_clock.frozen_ms = 5000;
-    *start = new_process();
-    *other = new_process();
+    start = new_process();
+    other = new_process();
+    return error;
 }
 
-/* Another starter takes and gives back the lock so often in a row. */
-static void start_in_a_row(struct process *p, int times)
+#define TURN_TEST(name) TEST_WITH(turn_set_up, clock_tear_down, name)
+
+/* A start takes and gives back the lock so often in a row. */
+static void start_in_a_row(int times)
 {
     for (int i = 0; i < times; i++) {
-        assert_ok(call(p, do_try_to_start, 0));
-        assert_ok(call(p, do_unlock, 0));
+        assert_ok(call(start, do_try_to_start, 0));
+        assert_ok(call(start, do_unlock, 0));
     }
 }
 
 /* Also a dead holder's. */
-TIMED_TEST(a_start_that_polls_has_the_lock_before_one_that_has_signed)
+TURN_TEST(a_start_that_polls_has_the_lock_before_one_that_has_signed)
 {
-    struct process *holder = new_process(), *start, *other;
+    struct process *holder = new_process();
 
-    make_contenders(&start, &other);
     assert_ok(call(holder, do_lock, 0));
     assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
     assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
@@ -54,11 +60,8 @@ TIMED_TEST(a_start_that_polls_has_the_lock_before_one_that_has_signed)
     assert_ok(call(other, do_try, 1));
 }
 
-TIMED_TEST(a_start_that_sleeps_is_woken_before_the_others)
+TURN_TEST(a_start_that_sleeps_is_woken_before_the_others)
 {
-    struct process *start, *other;
-
-    make_contenders(&start, &other);
     assert_ok(wm_lock_acquire(node, NULL));
     call_begin(other, do_lock, 0);
     await(sleepers(&header()->lock.wake) == 1);
@@ -74,28 +77,22 @@ TIMED_TEST(a_start_that_sleeps_is_woken_before_the_others)
 }
 
 /* If workers die and start again and again, a start may always wait. */
-TIMED_TEST(after_four_starts_in_a_row_another_goes_first)
+TURN_TEST(after_four_starts_in_a_row_another_goes_first)
 {
-    struct process *start, *other;
-
-    make_contenders(&start, &other);
-    start_in_a_row(start, 3);
+    start_in_a_row(3);
     assert_ok(wm_lock_acquire(node, NULL));
     assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
     assert_ok(wm_lock_release(node));
-    start_in_a_row(start, 4);
+    start_in_a_row(4);
     assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
     assert_ok(call(other, do_try, 1));
     assert_ok(call(other, do_unlock, 0));
-    start_in_a_row(start, 1);
+    start_in_a_row(1);
 }
 
-TIMED_TEST(one_that_sleeps_signs_once_starts_have_overtaken_it)
+TURN_TEST(one_that_sleeps_signs_once_starts_have_overtaken_it)
 {
-    struct process *start, *other;
-
-    make_contenders(&start, &other);
-    start_in_a_row(start, 3);
+    start_in_a_row(3);
     assert_ok(call(start, do_try_to_start, 0));
     call_begin(other, do_lock, 0);
     await(wm_word_pid(header()->lock.next) == (uint32_t)other->pid);
