@@ -12,26 +12,47 @@
  *
  * With WM_FUZZ_SCRIBBLE, a second thread writes into it meanwhile. */
 
-#include "fuzz.h"
-
+#include "log.h"
+#include "node.h"
 #include "process.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#define CAPACITY 4u /* of the node that is taken part in */
 #define LOG 4u
 #define FILE_NAME "wm.fuzz.0123456789abcdef"
 #define DEAD_NAME "wm.dead.0123456789abcdef"
 #define ASKED 16
+#define TAKES 64 /* of what may be owed a million times */
+
+/* An assertion that holds with NDEBUG, too. */
+#define HOLD(condition)                                                        \
+    if (!(condition)) {                                                        \
+        fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                \
+        abort();                                                               \
+    }
 
 /* Stand-ins in a record's pid: a process that is told by its number would be
  * another at each run. */
 #define PID_OWN 2u
 #define PID_PARENT 3u
+
+/* Each input begins with this. */
+static struct head {
+    uint8_t raw;    /* 1: its constants stay as they are; 2: it is cut short */
+    uint8_t former; /* 7 modulo 8: it is also a former life's segment */
+    uint8_t begin;  /* odd: the writer begins a generation, too; 2: and waits */
+    uint8_t step;   /* the first of the writer's acts */
+    uint32_t seed;  /* of the second thread */
+} head;
 
 int __real_kill(pid_t pid, int number);
 bool __real_wm_process_dead(uint64_t ident, uint64_t claimed_ms,
@@ -45,6 +66,8 @@ static struct wm_node *node;    /* that this process takes part in */
 static struct wm_node pristine; /* as it was after joining */
 static unsigned char *image;    /* the segment then */
 static unsigned asked;          /* the kernel, of processes, in this input */
+
+/* ---------------------------------------------------------------- processes */
 
 /* A process that is named in a segment is asked, and never harmed. */
 int __wrap_kill(pid_t pid, int number)
@@ -66,6 +89,185 @@ bool __wrap_wm_process_dead(uint64_t ident, uint64_t claimed_ms,
     }
     return pid != 1 && pid != getpid() && pid != getppid();
 }
+
+/* -------------------------------------------------------------------- looks */
+
+/* Lists of exactly this room lie on the heap: one entry too many is seen. */
+static void look_at_workers(const struct wm_node *n, uint32_t room)
+{
+    const uint32_t capacity = n->segment.geometry.capacity;
+    struct wm_worker_info *list = malloc((room + !room) * sizeof(*list));
+    uint32_t count = 0;
+    const int result = wm_snapshot(n, list, sizeof(*list), room, &count);
+
+    HOLD(count <= room && count <= capacity);
+    HOLD(result == 0 || result == WM_UNSETTLED || result == -ENOSPC);
+    for (uint32_t i = 0; i < count; i++) {
+        HOLD(list[i].slot < capacity && list[i].state >= WM_JOINING &&
+             list[i].state <= WM_CRASHED && list[i].pid >= 0);
+    }
+    free(list);
+}
+
+static void look_at_generations(const struct wm_node *n, uint32_t room)
+{
+    struct wm_generation_info *list = malloc((room + !room) * sizeof(*list));
+    struct wm_counts counts;
+    uint32_t count = 0;
+    const int result = wm_generations(n, list, sizeof(*list), room, &count);
+
+    HOLD((result == 0 && count <= room) || (result == -ENOSPC && count > room));
+    for (uint32_t i = 0; i < (count < room ? count : room); i++) {
+        wm_generation_counts(n, list[i].id, &counts);
+        HOLD(counts.mine >= 0 &&
+             counts.mine <= (int32_t)n->segment.geometry.capacity);
+    }
+    free(list);
+}
+
+static void look_at_log(const struct wm_node *n, uint64_t since, uint32_t room)
+{
+    struct wm_log_entry *list = malloc((room + !room) * sizeof(*list));
+    uint64_t missed;
+    uint32_t count;
+    int result;
+
+    HOLD(wm_log_read_within(n, &since, list, sizeof(*list), room, &count,
+                            &missed, 0) == 0);
+    result = wm_log_read(n, &since, list, sizeof(*list), room, &count, &missed);
+    HOLD(result == 0 || result == WM_UNSETTLED);
+    HOLD(count <= room);
+    free(list);
+}
+
+/* All that reads a node. */
+static void look(const struct wm_node *n)
+{
+    const uint32_t capacity = n->segment.geometry.capacity;
+    struct wm_node_info info = {.size = sizeof(info)};
+    struct wm_lock_holder holder = {.size = sizeof(holder)};
+    struct wm_leader leader = {.size = sizeof(leader)};
+    struct wm_counts counts;
+
+    wm_node_describe(n, &info);
+    HOLD(strnlen(info.instance, WM_INSTANCE_SIZE) < WM_INSTANCE_SIZE);
+    look_at_workers(n, capacity);
+    look_at_workers(n, capacity / 2);
+    look_at_generations(n, n->segment.geometry.generations);
+    look_at_generations(n, 1);
+    wm_generation_counts(n, 0, &counts);
+    wm_generation_counts(n, UINT64_MAX, &counts);
+    look_at_log(n, 0, 8);
+    look_at_log(n, UINT64_MAX - 2, 1);
+    HOLD(wm_events_owed(n, ~0u) >= 0);
+    wm_leader_inspect(n, &leader);
+    HOLD(leader.slot == WM_NO_SLOT || leader.slot < capacity);
+    wm_lock_inspect(n, &holder);
+    wm_wake(n);
+    wm_wait(n, wm_epoch(n) + 1, 1);
+}
+
+/* --------------------------------------------------------------------- acts */
+
+static void count_event(const struct wm_event *event, void *count)
+{
+    HOLD(event->kind >= WM_EVENT_MASTER_EXIT &&
+         event->kind <= WM_EVENT_STALLED &&
+         (event->kind == WM_EVENT_MASTER_EXIT ? event->slot == WM_NO_SLOT
+                                              : event->slot < CAPACITY));
+    ++*(uint32_t *)count;
+}
+
+static void act_sweep(struct wm_worker *w)
+{
+    uint32_t count = 0;
+
+    wm_sweep(w->node, NULL);
+    wm_sweep(w->node, w);
+    wm_events_give(w->node, w, count_event, &count);
+    HOLD(count <= CAPACITY + w->node->segment.geometry.generations);
+}
+
+static void act_take(struct wm_worker *w)
+{
+    struct wm_event event = {.size = sizeof(event)};
+    uint64_t ids[] = {0, 1, 2, w->generation, UINT64_MAX};
+    int left = TAKES;
+
+    while (left-- > 0 && wm_event_take(w->node, ~0u, &event) == 1) {
+    }
+    for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
+        wm_generation_close(w->node, ids[i]);
+        wm_generation_abandon(w->node, ids[i]);
+        left = TAKES;
+        while (left-- > 0 &&
+               wm_generation_take_exit(w->node, ids[i], NULL) == 1) {
+        }
+    }
+}
+
+static void act_live(struct wm_worker *w)
+{
+    struct wm_counts counts;
+    struct wm_leader leader = {.size = sizeof(leader)};
+
+    wm_tick(w, 1000);
+    wm_beat(w);
+    wm_worker_start(w, &counts);
+    wm_worker_recoveries(w);
+    wm_leader_stand(w, &leader);
+    HOLD(leader.slot == WM_NO_SLOT || leader.slot < CAPACITY);
+    wm_worker_has_record(w);
+    wm_worker_exit_counts(w, &counts);
+}
+
+static void act_lock(struct wm_worker *w)
+{
+    const struct wm_lock_options brief = {
+        .size = sizeof(brief), .hold_ms = 1, .wait_ms = 1};
+
+    if (wm_lock_try(w->node, 0, 1) >= 0) {
+        wm_lock_release(w->node);
+    }
+    if ((head.begin & 2) != 0 && wm_lock_acquire(w->node, &brief) >= 0) {
+        HOLD(wm_lock_acquire(w->node, &brief) == -EDEADLK ||
+             wm_lock_acquire(w->node, &brief) == -EUCLEAN);
+        wm_lock_release(w->node);
+    }
+}
+
+static void act_leave(struct wm_worker *w)
+{
+    const struct wm_join_options join = {.size = sizeof(join)};
+    struct wm_worker *again;
+
+    wm_worker_drain(w);
+    wm_worker_leave(w);
+    if (wm_worker_join(w->node, 1, &join, &again) == 0) {
+        HOLD(again->slot < CAPACITY);
+        wm_worker_leave(again);
+    }
+}
+
+/* All that a worker does. */
+static void act(void)
+{
+    static void (*const acts[])(struct wm_worker *) = {
+        act_sweep, act_take, act_live, act_lock, act_leave};
+    const size_t number = sizeof(acts) / sizeof(*acts);
+    uint64_t id;
+
+    if (head.begin & 1) {
+        node->joined = false;
+        wm_generation_begin(node, &id, NULL);
+        node->joined = true;
+    }
+    for (size_t i = 0; i < number; i++) {
+        acts[(head.step + i) % number](&node->worker);
+    }
+}
+
+/* -------------------------------------------------------- the second thread */
 
 /* The bytes that the second thread writes into, or NULL. It may do so once more
  * after this has changed: the next input is any bytes as well. */
@@ -116,6 +318,8 @@ static void *scribble(void *unused)
     }
     return unused;
 }
+
+/* ----------------------------------------------------------------- an input */
 
 static void read_file(void)
 {
@@ -202,7 +406,6 @@ static void fill_in_pids(unsigned char *bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static _Alignas(WM_LINE) unsigned char bytes[16384];
-    struct head head = {0};
     size_t length;
 
     if (size < sizeof(head) || geometry.size > sizeof(bytes)) {
@@ -235,7 +438,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(node->segment.header, bytes, geometry.size);
     scribbled = (unsigned char *)node->segment.header;
     look(node);
-    act(node, &head);
+    act();
     scribbled = NULL;
     return 0;
 }

@@ -23,30 +23,6 @@ __attribute__((constructor)) static void limit_time(void)
     setitimer(ITIMER_PROF, &limit, NULL);
 }
 
-static void expect_nothing_is_done(struct wm_worker *worker)
-{
-    struct wm_event event = {.size = sizeof(event)};
-    struct wm_leader leader = {.size = sizeof(leader)};
-    struct wm_counts counts;
-
-    assert_int_equal(wm_tick(worker, 1000), -EUCLEAN);
-    assert_int_equal(wm_events_owed(node, ~0u), 0);
-    assert_int_equal(wm_leader_stand(worker, &leader), -EUCLEAN);
-    assert_int_equal(wm_worker_start(worker, &counts), -EUCLEAN);
-    assert_ok(wm_start_begin(worker, WM_EVENTS_ALL));
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(wm_start_next(worker, &event), -EUCLEAN);
-    }
-    assert_int_equal(wm_worker_exit_counts(worker, &counts), -EUCLEAN);
-    assert_int_equal(wm_worker_drain(worker), -EUCLEAN);
-    assert_ok(wm_exit_begin(worker, WM_EVENTS_ALL));
-    assert_int_equal(wm_exit_next(worker, &event), -EUCLEAN);
-    assert_int_equal(wm_exit_run(worker, NULL, NULL, NULL), -EUCLEAN);
-    wm_worker_leave(worker);
-    forget_joining();
-    assert_ok(check_refused(node, 1, -EUCLEAN));
-}
-
 /* With an end owed a million times, which is not told even once. */
 EMPTY_NODE_TEST(a_segment_that_was_written_over_is_noticed_by_all)
 {
@@ -54,9 +30,27 @@ EMPTY_NODE_TEST(a_segment_that_was_written_over_is_noticed_by_all)
 
     for (size_t i = 0; i < COUNT(fill); i++) {
         struct wm_worker *worker = own_worker(begin());
+        struct wm_event event = {.size = sizeof(event)};
+        struct wm_leader leader = {.size = sizeof(leader)};
+        struct wm_counts counts;
 
         memset(header(), fill[i], node->segment.geometry.size);
-        expect_nothing_is_done(worker);
+        assert_int_equal(wm_tick(worker, 1000), -EUCLEAN);
+        assert_int_equal(wm_events_owed(node, ~0u), 0);
+        assert_int_equal(wm_leader_stand(worker, &leader), -EUCLEAN);
+        assert_int_equal(wm_worker_start(worker, &counts), -EUCLEAN);
+        assert_ok(wm_start_begin(worker, WM_EVENTS_ALL));
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(wm_start_next(worker, &event), -EUCLEAN);
+        }
+        assert_int_equal(wm_worker_exit_counts(worker, &counts), -EUCLEAN);
+        assert_int_equal(wm_worker_drain(worker), -EUCLEAN);
+        assert_ok(wm_exit_begin(worker, WM_EVENTS_ALL));
+        assert_int_equal(wm_exit_next(worker, &event), -EUCLEAN);
+        assert_int_equal(wm_exit_run(worker, NULL, NULL, NULL), -EUCLEAN);
+        wm_worker_leave(worker);
+        forget_joining();
+        assert_ok(check_refused(node, 1, -EUCLEAN));
         node_restart(8);
     }
 }
@@ -164,8 +158,7 @@ NODE_TEST(a_sum_of_garbage_is_a_count)
     for (uint64_t id = 1; id <= header()->next_generation; id++) {
         owe_a_million_ends(id);
     }
-    assert_true(wm_events_owed(node, WM_EVENTS_ALL) > 0);
-    assert_true(wm_events_owed(node, WM_EVENTS_ALL) < WM_RECOVERED);
+    assert_in_range(wm_events_owed(node, WM_EVENTS_ALL), 1, WM_RECOVERED - 1);
 }
 
 /* In an exit, too, which its worker waits for. */
@@ -250,7 +243,6 @@ NODE_TEST(a_leaders_slot_is_looked_at_within_bounds)
     assert_int_equal(wm_leader_stand(worker, &leader), 1);
     header()->leader.slot = UINT32_MAX;
     assert_int_equal(leader_now().slot, 0);
-    assert_ok(wm_worker_leave(worker));
 }
 
 /* 0 says "none" wherever a generation is named. */

@@ -9,6 +9,10 @@
 
 #include "processes.h"
 
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+
 static inline struct wm_segment_header *header(void)
 {
     return node->segment.header;
@@ -139,6 +143,13 @@ static inline void stall(const struct process *p)
     sweep();
     assert_int_equal(state_at(slot), WM_STALLED);
     set_overdue(slot, NEVER_OVERDUE);
+}
+
+/* Moves those that sleep on a futex to the same one: how many they are. */
+static inline long sleepers(_Atomic(uint32_t) *futex)
+{
+    return syscall(SYS_futex, futex, FUTEX_CMP_REQUEUE, 0, INT_MAX, futex,
+                   atomic_load(futex));
 }
 
 /* As if `count` writers of the log had died before they wrote an entry. */

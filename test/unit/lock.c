@@ -10,10 +10,7 @@
 #include "inside.h"
 #include "process.h"
 
-#include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 
 #define PATIENT 20000 /* ms: more than any load makes a try last */
 #define LIMIT (UINT64_C(1) << WM_BEAT_BITS) /* of a beat: 17 years */
@@ -33,55 +30,28 @@ static void set_holder(pid_t pid, uint64_t start, uint64_t sequence)
         (uint64_t)pid << 42 | (start & 0x3ffff) << 24 | (sequence & 0xffffff);
 }
 
-static void lock(void)
-{
-    assert_ok(wm_lock_acquire(node, NULL));
-}
+ACT(lock, (void), assert_ok(wm_lock_acquire(node, NULL)))
 
-static void unlock(void)
-{
-    assert_ok(wm_lock_release(node));
-}
+ACT(unlock, (void), assert_ok(wm_lock_release(node)))
 
-static void try_to_lock(int result)
-{
-    assert_int_equal(wm_lock_try(node, 42, 0), result);
-}
+ACT(try_to_lock, (int result),
+    assert_int_equal(wm_lock_try(node, 42, 0), result))
 
-static long do_is_own(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return (long)holder().own;
-}
-
-/* Those that sleep on the lock are moved from its futex to the same one, which
- * says how many they are. */
 static bool one_sleeps(void)
 {
-    _Atomic uint32_t *wake = &header()->lock.wake;
-
-    return syscall(SYS_futex, wake, FUTEX_CMP_REQUEUE, 0, INT_MAX, wake,
-                   atomic_load(wake)) == 1;
+    return sleepers(&header()->lock.wake) == 1;
 }
 
-static long do_sleep_on_the_lock(UNUSED struct process *self, uint64_t value)
-{
-    return syscall(SYS_futex, &header()->lock.wake, FUTEX_WAIT, (uint32_t)value,
-                   NULL, NULL, 0);
-}
+CALL_OF(do_is_own, (long)holder().own)
+CALL_OF(do_sleep_on_the_lock,
+        syscall(SYS_futex, &header()->lock.wake, FUTEX_WAIT, (uint32_t)argument,
+                NULL, NULL, 0))
 
-/* A waiter would look again by itself, the sleeper never. */
-EMPTY_NODE_TEST(a_release_wakes_a_sleeper_and_gives_a_waiter_the_lock)
+/* A waiter would look again by itself, this one never. */
+EMPTY_NODE_TEST(a_release_wakes_a_sleeper)
 {
     struct process *a = new_process();
 
-    lock();
-    call_begin(a, do_lock, 0);
-    await(one_sleeps());
-    unlock();
-    assert_ok(call_end(a));
-    assert_int_equal(holder().pid, a->pid);
-    try_to_lock(-EBUSY);
-    assert_ok(call(a, do_unlock, 0));
     lock();
     call_begin(a, do_sleep_on_the_lock, header()->lock.wake);
     await(one_sleeps());
@@ -208,7 +178,6 @@ EMPTY_NODE_TEST(what_an_earlier_holder_said_is_not_told)
     assert_holder(getpid(), 0, 0);
     assert_int_equal(holder().generation, 0);
     assert_int_equal(holder().held_ms, 0);
-    set_holder(0, 0, 0);
 }
 
 EMPTY_NODE_TEST(the_sequence_wraps_without_touching_the_rest)
@@ -225,9 +194,7 @@ EMPTY_NODE_TEST(the_sequence_wraps_without_touching_the_rest)
 
 /* The clock is frozen: a signature is fresh for so long as a test wants,
  * however slow the machine is. */
-#define TURN_TEST(name) TEST_WITH(generation_set_up, clock_tear_down, name)
-
-TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
+TIMED_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
 {
     static const uint64_t times[] = {5000, LIMIT - 50, LIMIT + 60000};
     struct process *a = new_process();
@@ -246,11 +213,17 @@ TURN_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
     assert_true(header()->lock.next == 0); /* it has had its turn */
 }
 
-TURN_TEST(a_try_that_queues_signs_until_its_turn_comes_or_it_dies)
+/* Each release wakes one that sleeps. If that one did not leave the lock to a
+ * poller that has signed, the poller would starve. */
+TIMED_TEST(a_try_that_queues_signs_until_its_turn_comes)
 {
-    struct process *a = new_process(), *b = new_process();
+    struct process *a, *b, *sleeper;
 
-    assert_ok(wm_lock_acquire(node, NULL));
+    fake_clock.frozen_ms = 5000;
+    a = new_process();
+    b = new_process();
+    sleeper = new_process();
+    lock();
     assert_int_equal(call(a, do_try, 0), -EBUSY);
     assert_true(header()->lock.next == 0);
     assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
@@ -258,32 +231,14 @@ TURN_TEST(a_try_that_queues_signs_until_its_turn_comes_or_it_dies)
     assert_int_equal(call(b, do_try, 1), -EBUSY); /* a is the next */
     assert_int_equal(call(a, do_try, 0), -EBUSY);
     assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
-    assert_ok(wm_lock_release(node));
-    assert_ok(call(a, do_try, 1));
-    assert_int_equal(call(b, do_try, 1), -EINPROGRESS);
-    process_kill(b);
-    assert_ok(call(a, do_unlock, 0));
-    assert_ok(do_lock(NULL, PATIENT));
-}
-
-/* Else it would starve: each release wakes one that sleeps. */
-TURN_TEST(a_sleeper_that_is_woken_leaves_the_lock_to_a_poller_that_has_signed)
-{
-    struct process *a, *b;
-
-    fake_clock.frozen_ms = 5000; /* a signature is always fresh */
-    a = new_process();
-    b = new_process();
-    assert_ok(wm_lock_acquire(node, NULL));
-    assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
-    call_begin(b, do_lock, 0);
+    call_begin(sleeper, do_lock, 0);
     await(one_sleeps());
-    assert_ok(wm_lock_release(node));
+    unlock();
     await(one_sleeps()); /* again */
     assert_int_equal(holder().pid, 0);
     assert_ok(call(a, do_try, 1));
     assert_ok(call(a, do_unlock, 0));
-    assert_ok(call_end(b));
+    assert_ok(call_end(sleeper));
 }
 
 NODE_TEST(a_waiter_gives_up_when_the_segment_is_spoilt)
@@ -299,7 +254,7 @@ NODE_TEST(a_waiter_gives_up_when_the_segment_is_spoilt)
     assert_ok(call(a, do_unlock, 0));
 }
 
-TURN_TEST(a_worker_beats_while_it_waits_and_as_it_unlocks)
+TIMED_TEST(a_worker_beats_while_it_waits_and_as_it_unlocks)
 {
     struct process *a = new_worker(generation);
 

@@ -9,8 +9,6 @@
 #include "log.h"
 #include "moments.h"
 
-#define MOMENT_TEST(name) TEST_WITH(generation_set_up, clock_tear_down, name)
-
 static struct wm_worker *own;
 static struct process *other, *rival;
 
@@ -22,7 +20,7 @@ static long do_join_and_stop(struct process *self, uint64_t id)
 }
 
 /* Its process began a moment ago, by a clock that is not behind. */
-MOMENT_TEST(a_claimant_lives_though_a_clock_lags)
+TIMED_TEST(a_claimant_lives_though_a_clock_lags)
 {
     node_restart(1);
     other = new_process();
@@ -54,7 +52,7 @@ static int beat_when(moment_fn *act)
     return result;
 }
 
-MOMENT_TEST(the_second_of_two_beats_out_of_a_stall_is_no_failure)
+TIMED_TEST(the_second_of_two_beats_out_of_a_stall_is_no_failure)
 {
     assert_int_equal(beat_when(beat_meanwhile), 0);
     assert_int_equal(other_beat, WM_RECOVERED);
@@ -62,18 +60,17 @@ MOMENT_TEST(the_second_of_two_beats_out_of_a_stall_is_no_failure)
     assert_int_equal(stalls_at(0), 1);
 }
 
-MOMENT_TEST(a_beat_whose_record_is_anothers_by_then_is_told)
+TIMED_TEST(a_beat_whose_record_is_anothers_by_then_is_told)
 {
     assert_int_equal(beat_when(lose_the_record), -ESTALE);
     assert_true(word_at(0) == wm_word(WM_LIVE, 1, 9));
-    set_free(0);
 }
 
 /* As another thread does, or as its owner does while a handler beats. */
 ACT(leave_and_join_again, (void), assert_ok(wm_worker_drain(own));
     assert_ok(wm_worker_leave(own)); own = own_worker(generation))
 
-MOMENT_TEST(a_stall_is_counted_for_the_joining_that_had_it)
+TIMED_TEST(a_stall_is_counted_for_the_joining_that_had_it)
 {
     own = own_worker(generation);
     set_state(0, WM_STALLED);
@@ -93,7 +90,7 @@ static void beat_many_times(void)
     }
 }
 
-MOMENT_TEST(a_worker_that_leaves_while_it_beats_has_left)
+TIMED_TEST(a_worker_that_leaves_while_it_beats_has_left)
 {
     own = own_worker(generation);
     beat_many_times();
@@ -142,7 +139,7 @@ static bool take_beside(uint32_t step, int *taken)
     return moment_came();
 }
 
-MOMENT_TEST(nothing_is_told_of_two_while_the_second_claims)
+TIMED_TEST(nothing_is_told_of_two_while_the_second_claims)
 {
     uint32_t step = 0;
     int taken;
@@ -168,7 +165,7 @@ static void pass_the_lead_on(void)
     }
 }
 
-MOMENT_TEST(a_worker_that_lost_the_lead_is_told_who_has_it)
+TIMED_TEST(a_worker_that_lost_the_lead_is_told_who_has_it)
 {
     struct wm_leader leader = {.size = sizeof(leader)};
 
@@ -184,7 +181,7 @@ MOMENT_TEST(a_worker_that_lost_the_lead_is_told_who_has_it)
 ACT(lead_and_come_back, (void), assert_int_equal(call(rival, do_stand, 0), 1);
     assert_int_equal(call(other, do_beat, 0), WM_RECOVERED))
 
-MOMENT_TEST(a_leader_is_told_that_led_at_that_moment)
+TIMED_TEST(a_leader_is_told_that_led_at_that_moment)
 {
     struct wm_leader leader;
 
@@ -203,7 +200,7 @@ MOMENT_TEST(a_leader_is_told_that_led_at_that_moment)
 ACT(claim_for_the_next, (void), set_live(1, 1001, generation + 1);
     set_word(1, WM_CLAIMED, 2, 1))
 
-MOMENT_TEST(a_claimant_for_a_newer_generation_is_not_live)
+TIMED_TEST(a_claimant_for_a_newer_generation_is_not_live)
 {
     struct wm_leader leader = {.size = sizeof(leader)};
 
@@ -218,7 +215,7 @@ MOMENT_TEST(a_claimant_for_a_newer_generation_is_not_live)
 ACT(pass_the_lock_on, (void), assert_ok(call(other, do_unlock, 0));
     assert_ok(call(rival, do_try, 0)))
 
-MOMENT_TEST(a_lock_that_passes_on_meanwhile_is_one_holders)
+TIMED_TEST(a_lock_that_passes_on_meanwhile_is_one_holders)
 {
     struct wm_lock_holder seen = {.size = sizeof(seen)};
 
@@ -255,7 +252,7 @@ static void hold_anew(void)
     }
 }
 
-MOMENT_TEST(the_limit_on_holding_is_each_holders)
+TIMED_TEST(the_limit_on_holding_is_each_holders)
 {
     const struct wm_lock_options options = {.size = sizeof(options),
                                             .hold_ms = 1500000};
@@ -265,14 +262,13 @@ MOMENT_TEST(the_limit_on_holding_is_each_holders)
     BEFORE(MOMENT_LOAD, header()->lock.wake, hold_anew);
     assert_ok(wm_lock_acquire(node, &options));
     assert_int_equal(holdings, 4);
-    assert_ok(wm_lock_release(node));
 }
 
 ACT(write_an_entry, (void),
     wm_log_append(node, WM_LOG_LEADER, 1, 1, 1, WM_NO_SLOT))
 
 /* Each read finds that what it wanted to read first is overwritten. */
-MOMENT_TEST(a_reader_at_the_tail_of_the_log_gets_on)
+TIMED_TEST(a_reader_at_the_tail_of_the_log_gets_on)
 {
     struct wm_log_entry list[4];
     uint64_t since = 0, missed;

@@ -7,17 +7,7 @@
 #include "clock.h"
 #include "inside.h"
 
-#include <limits.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-
-/* The clock is frozen: a signature is fresh for so long as a test wants. */
-#define TURN_TEST(name) TEST_WITH(generation_set_up, clock_tear_down, name)
-
-static long do_try_to_start(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_lock_try(node, WM_PURPOSE_WORKER_START, 1);
-}
+CALL_OF(do_try_to_start, wm_lock_try(node, WM_PURPOSE_WORKER_START, 1))
 
 static long do_lock_to_start(UNUSED struct process *self, UNUSED uint64_t none)
 {
@@ -27,41 +17,42 @@ static long do_lock_to_start(UNUSED struct process *self, UNUSED uint64_t none)
     return wm_lock_acquire(node, &options);
 }
 
-/* Moves those that sleep on a futex to the same one: how many they are. */
-static long sleepers(_Atomic(uint32_t) *futex)
-{
-    return syscall(SYS_futex, futex, FUTEX_CMP_REQUEUE, 0, INT_MAX, futex,
-                   atomic_load(futex));
-}
+static struct process *start, *other;
 
-/* The processes get the frozen clock as they are forked. */
-static void make_contenders(struct process **start, struct process **other)
+/* The clock is frozen, also theirs: a signature is fresh for so long as a test
+ * wants. */
+static int turn_set_up(void **state)
 {
+    const int error = generation_set_up(state);
+
     fake_clock.frozen_ms = 5000;
-    *start = new_process();
-    *other = new_process();
+    start = new_process();
+    other = new_process();
+    return error;
 }
 
-/* Another starter takes and gives back the lock so often in a row. */
-static void start_in_a_row(struct process *p, int times)
+#define TURN_TEST(name) TEST_WITH(turn_set_up, clock_tear_down, name)
+
+/* A start takes and gives back the lock so often in a row. */
+static void start_in_a_row(int times)
 {
     for (int i = 0; i < times; i++) {
-        assert_ok(call(p, do_try_to_start, 0));
-        assert_ok(call(p, do_unlock, 0));
+        assert_ok(call(start, do_try_to_start, 0));
+        assert_ok(call(start, do_unlock, 0));
     }
 }
 
+/* Also a dead holder's. */
 TURN_TEST(a_start_that_polls_has_the_lock_before_one_that_has_signed)
 {
-    struct process *start, *other;
+    struct process *holder = new_process();
 
-    make_contenders(&start, &other);
-    assert_ok(wm_lock_acquire(node, NULL));
+    assert_ok(call(holder, do_lock, 0));
     assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
     assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
-    assert_ok(wm_lock_release(node));
+    process_kill(holder);
     assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
-    assert_ok(call(start, do_try_to_start, 0));
+    assert_int_equal(call(start, do_try_to_start, 0), WM_RECOVERED);
     assert_ok(call(start, do_unlock, 0));
     /* Another start may wait, and not have signed yet. */
     assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
@@ -71,9 +62,6 @@ TURN_TEST(a_start_that_polls_has_the_lock_before_one_that_has_signed)
 
 TURN_TEST(a_start_that_sleeps_is_woken_before_the_others)
 {
-    struct process *start, *other;
-
-    make_contenders(&start, &other);
     assert_ok(wm_lock_acquire(node, NULL));
     call_begin(other, do_lock, 0);
     await(sleepers(&header()->lock.wake) == 1);
@@ -88,41 +76,23 @@ TURN_TEST(a_start_that_sleeps_is_woken_before_the_others)
     assert_int_equal(header()->lock.row, 0);
 }
 
-TURN_TEST(a_dead_holders_lock_is_left_to_a_start)
-{
-    struct process *start, *other;
-
-    make_contenders(&start, &other);
-    assert_ok(call(other, do_lock, 0));
-    assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
-    process_kill(other);
-    assert_int_equal(wm_lock_try(node, 0, 0), -EBUSY);
-    assert_int_equal(call(start, do_try_to_start, 0), WM_RECOVERED);
-}
-
 /* If workers die and start again and again, a start may always wait. */
 TURN_TEST(after_four_starts_in_a_row_another_goes_first)
 {
-    struct process *start, *other;
-
-    make_contenders(&start, &other);
-    start_in_a_row(start, 3);
+    start_in_a_row(3);
     assert_ok(wm_lock_acquire(node, NULL));
     assert_int_equal(call(other, do_try, 1), -EINPROGRESS);
     assert_ok(wm_lock_release(node));
-    start_in_a_row(start, 4);
+    start_in_a_row(4);
     assert_int_equal(call(start, do_try_to_start, 0), -EINPROGRESS);
     assert_ok(call(other, do_try, 1));
     assert_ok(call(other, do_unlock, 0));
-    start_in_a_row(start, 1);
+    start_in_a_row(1);
 }
 
 TURN_TEST(one_that_sleeps_signs_once_starts_have_overtaken_it)
 {
-    struct process *start, *other;
-
-    make_contenders(&start, &other);
-    start_in_a_row(start, 3);
+    start_in_a_row(3);
     assert_ok(call(start, do_try_to_start, 0));
     call_begin(other, do_lock, 0);
     await(wm_word_pid(header()->lock.next) == (uint32_t)other->pid);
@@ -194,15 +164,8 @@ NODE_TEST(a_master_whose_workers_have_left_may_start_some)
     shut_down(b, upgrade->seen->id, &exits);
 }
 
-static long do_take_start(UNUSED struct process *self, uint64_t id)
-{
-    return wm_generation_take_start(node, id);
-}
-
-static long do_leave_start(UNUSED struct process *self, uint64_t id)
-{
-    return wm_generation_leave_start(node, id);
-}
+CALL_OF(do_take_start, wm_generation_take_start(node, argument))
+CALL_OF(do_leave_start, wm_generation_leave_start(node, argument))
 
 NODE_TEST(a_master_leaves_its_start_to_one_worker)
 {
@@ -233,34 +196,19 @@ static long do_start_with(struct process *self, uint64_t kinds)
 NODE_TEST(a_start_counts_those_whose_start_was_given)
 {
     const uint64_t kinds = 1u << WM_EVENT_WORKER_START;
-    struct process *p[3];
+    struct process *p[4];
 
-    new_processes(p, 3);
+    new_processes(p, 4);
+    assert_ok(call_all(p, 4, do_join, generation));
     for (int i = 0; i < 3; i++) {
-        assert_ok(call(p[i], do_join, generation));
+        assert_int_equal(call(p[i], do_start_with, 0), -1);
     }
-    assert_int_equal(call(p[0], do_start_with, 0), -1);
-    assert_int_equal(call(p[1], do_start_with, 0), -1);
-    assert_int_equal(counts_of(generation).mine, 2); /* both serve */
-    assert_int_equal(call(p[2], do_start_with, kinds), 1);
+    assert_int_equal(counts_of(generation).mine, 3); /* all serve */
+    process_kill(p[2]); /* its start is never given */
+    assert_int_equal(call(p[3], do_start_with, kinds), 1);
     assert_int_equal(call(p[1], do_start_with, kinds), 2);
     assert_int_equal(call(p[0], do_start_with, kinds), 3);
     assert_int_equal(call(p[0], do_start_with, kinds), -1);
-}
-
-/* Nor one that died before its start was given. */
-NODE_TEST(a_start_that_was_never_given_counts_nowhere)
-{
-    const uint64_t kinds = 1u << WM_EVENT_WORKER_START;
-    struct process *p[2];
-
-    new_processes(p, 2);
-    for (int i = 0; i < 2; i++) {
-        assert_ok(call(p[i], do_join, generation));
-    }
-    assert_int_equal(call(p[0], do_start_with, 0), -1);
-    process_kill(p[0]);
-    assert_int_equal(call(p[1], do_start_with, kinds), 1);
 }
 
 /* In a full table the new ones cannot join before the old ones leave. */
@@ -279,10 +227,7 @@ NODE_TEST(a_start_that_has_no_room_is_not_awaited)
     assert_int_equal(wm_starts_awaited(node, generation), 0);
 }
 
-static long do_retire(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_worker_retire(wm_node_worker(node));
-}
+CALL_OF(do_retire, wm_worker_retire(wm_node_worker(node)))
 
 /* Of one of two, and of a lone one; said twice, as a program may. */
 NODE_TEST(a_worker_that_retires_is_replaced_by_a_respawn)

@@ -59,7 +59,7 @@ static void assert_given(const char *text)
     assert_string_equal(given.text, text);
 }
 
-static void join_as(uint32_t role)
+static void join(enum wm_role role)
 {
     const struct wm_join_options options = {
         .size = sizeof(options), .role = role, .overdue_ms = NEVER_OVERDUE};
@@ -68,17 +68,10 @@ static void join_as(uint32_t role)
     assert_ok(wm_worker_join(node, generation, &options, &w));
 }
 
-static void join(void)
-{
-    join_as(WM_ROLE_WORKER);
-}
-
 static void join_and_start(void)
 {
-    struct wm_counts counts;
-
-    join();
-    assert_ok(wm_worker_start(w, &counts));
+    memset(&given, 0, sizeof(given));
+    w = own_worker(generation);
 }
 
 static void begin_exit(uint32_t kinds)
@@ -91,7 +84,7 @@ NODE_TEST(a_start_is_given_by_its_own_steps_when_the_worker_is_live)
 {
     struct wm_event small = {.size = 8};
 
-    join();
+    join(WM_ROLE_WORKER);
     assert_ok(wm_lock_acquire(node, NULL));
     assert_ok(wm_start_begin(w, WM_EVENTS_ALL));
     assert_ok(give_rest(wm_exit_next));
@@ -101,20 +94,6 @@ NODE_TEST(a_start_is_given_by_its_own_steps_when_the_worker_is_live)
     assert_ok(give_rest(wm_start_next));
     assert_given("start");
     assert_int_equal(given.mine, 1);
-}
-
-NODE_TEST(a_start_without_the_lock_gives_nothing_and_one_begun_anew_does_once)
-{
-    join();
-    assert_ok(wm_start_begin(w, 0));
-    assert_ok(give_rest(wm_start_next));
-    assert_given("");
-    assert_int_equal(state_of(getpid()), WM_LIVE);
-    for (int i = 0; i < 2; i++) {
-        assert_ok(wm_start_begin(w, WM_EVENTS_ALL));
-        assert_ok(give_rest(wm_start_next));
-    }
-    assert_given("start");
 }
 
 static void fork_now(UNUSED const struct wm_event *event, void *pid)
@@ -127,7 +106,7 @@ NODE_TEST(a_child_that_is_forked_in_a_start_has_not_started)
     pid_t pid = -1;
     int result;
 
-    join();
+    join(WM_ROLE_WORKER);
     result = wm_start_run(w, NULL, fork_now, &pid);
     if (pid == 0) {
         _exit(result == -ECHILD ? 0 : 1);
@@ -173,7 +152,7 @@ static void is_given(void **state)
 {
     const struct exiting *e = *state;
 
-    join_as(e->role);
+    join(e->role);
     assert_ok(wm_start_run(w, NULL, note, NULL));
     e->happens();
     assert_ok(wm_exit_run(w, NULL, note, NULL));
@@ -264,7 +243,7 @@ NODE_TEST(a_worker_that_lost_its_record_is_not_the_last)
 
 NODE_TEST(a_process_that_has_the_lock_is_told_and_nothing_is_done)
 {
-    join();
+    join(WM_ROLE_WORKER);
     assert_ok(wm_lock_acquire(node, NULL));
     assert_int_equal(wm_start_run(w, NULL, note, NULL), -EDEADLK);
     assert_int_equal(state_of(getpid()), WM_JOINING);
@@ -278,7 +257,7 @@ NODE_TEST(without_the_lock_a_start_and_an_exit_change_its_state_alone)
     const struct wm_lock_options soon = {.size = sizeof(soon), .wait_ms = 1};
 
     assert_ok(call(new_worker(generation), do_lock, 0));
-    join();
+    join(WM_ROLE_WORKER);
     assert_int_equal(wm_start_run(w, &soon, note, NULL), -ETIMEDOUT);
     assert_int_equal(state_of(getpid()), WM_LIVE);
     assert_int_equal(wm_exit_run(w, &soon, note, NULL), -ETIMEDOUT);
