@@ -111,21 +111,18 @@ def examples():
                          ids=[x for x, _ in examples()])
 def test_an_example_of_the_reference(make, title, code):
     """It runs where it belongs, and nothing complains."""
-    phases = {"init": MODULE + '.on_init_by_lua({ shm = "my_shm" })',
-              "join": MODULE + ".on_init_worker_by_lua()",
-              "leave": MODULE + ".on_exit_worker_by_lua()"}
+    calls = {"init": 'on_init_by_lua({ shm = "my_shm" })',
+             "join": "on_init_worker_by_lua()",
+             "leave": "on_exit_worker_by_lua()"}
+    phases = {phase: f"{MODULE}.{call}" for phase, call in calls.items()}
+    own = [x for x in calls if calls[x].partition("(")[0] in code]
     content = "ngx.say(1)"
-    for phase, function in (("init", "on_init_by_lua"),
-                            ("join", "on_init_worker_by_lua"),
-                            ("leave", "on_exit_worker_by_lua")):
-        if function in code:
-            phases[phase] = code
-            break
+    if own:
+        phases[own[0]] = code
+    elif "ngx.timer.every" in code:
+        phases["join"] += "\n" + code
     else:
-        if "ngx.timer.every" in code:
-            phases["join"] += "\n" + code
-        else:
-            content = code
+        content = code
     n = make(server=f"location /run {{ content_by_lua_block {{\n{content}"
              "}}", **phases).start()
     assert n.get("/run") == 200
@@ -171,12 +168,9 @@ def test_no_file_of_the_module_requires_one_beside_or_above_it():
     named = [x for layer in layers for x in layer]
     assert sorted(named) == sorted(
         [*os.listdir(f"{LUA_FOLDER}/manager"), "manager.lua"])
-    above, upward = set(), []
-    for layer in layers:
-        above |= set(layer)
-        upward += [f"{x} requires {y}" for x in layer
-                   for y in required(x) & above]
-    assert upward == []
+    height = {x: -depth for depth, layer in enumerate(layers) for x in layer}
+    assert [f"{x} requires {y}" for x in named for y in required(x)
+            if height[y] >= height[x]] == []
     seen = set().union(*map(required, named))
     assert set(named) - seen == {"manager.lua"}, "a require is not seen"
 

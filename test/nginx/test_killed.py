@@ -7,7 +7,6 @@ and counted is tested in test/unit and test/crash."""
 import os
 import signal
 import time
-from collections import Counter
 
 import pytest
 
@@ -17,26 +16,23 @@ from proc import wait
 from rows import (exits, life, master_exit, master_start, respawn, starts,
                   stopped, worker_exits)
 from told import failure, opts, told
-from traced import ANSWERING, LATE_JOIN
+from traced import LATE_JOIN
 
 OFTEN = {"interval": 0.1}       # a survivor sweeps ten times a second
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_respawns_see_one_more_each(make, both, workers):
+def test_respawns_see_one_more_each(make, both):
     """Killed one by one, or all at once, which is no exit; a reload counts
     none of the dead, and each crash is logged once."""
-    n = make(workers=workers, opts=OFTEN, **both).start()
+    n = make(opts=OFTEN, **both).start()
     for pid in n.started(1):
         n.replace(pid)
-    together = n.started(1)[workers:]
+    together = n.started(1)[2:]
     n.pause(together)
     n.kill(*together)
-    n.wait_events("worker_start", 1, 3 * workers)
+    n.wait_events("worker_start", 1, 6)
     n.reload()
-    n.stop(starts(1, workers)
-           + sum((respawn(workers + k) for k in range(1, 2 * workers + 1)), [])
-           + life(workers, workers)[1 + workers:])
+    n.stop(starts(1, 2) + sum(map(respawn, range(3, 7)), []) + life(2, 2)[3:])
     for pid in n.killed:
         assert len(n.log_lines(rf"manager: .*1-{pid}\b.*crashed")) == 1
 
@@ -74,10 +70,6 @@ def test_killed_in_an_exit_callback(make, both):
         (f"1-{first[0]}", "crashed")]
 
 
-RELOADED = starts(1, 2) + starts(2, 2, 2, "reload")
-CRASH = master_exit(1, n_next=2, reason="crash")
-
-
 @pytest.mark.parametrize("does", ["ngx.sleep(0.01)",
                                   'error("raised on purpose")'])
 def test_all_killed_before_they_hear_of_the_reload(make, both, does):
@@ -96,7 +88,8 @@ def test_all_killed_before_they_hear_of_the_reload(make, both, does):
         n.expect("the master_exit callback of 1 raised: .*on purpose", 1)
         n.expect("the worker_failed callback of .* raised: .*on purpose", 2)
         n.expect("stack traceback")
-    n.stop(RELOADED + CRASH + stopped(2, 2))
+    n.stop(starts(1, 2) + starts(2, 2, 2, "reload")
+           + master_exit(1, n_next=2, reason="crash") + stopped(2, 2))
     assert [x["tag"] for x in n.notes("exit of 1")] == ["new"]
 
 
@@ -115,7 +108,7 @@ def test_a_survivor_without_a_callback_leaves_it_owed(make):
 def test_thirty_reloads_with_connections_that_stay(make, both):
     """As fast as they come up, a connection held on each worker, or on the one
     before if that still answers: nobody spins, and each end is given."""
-    n = make(opts=OFTEN, after_join=ANSWERING, **both).start()
+    n = make(opts=OFTEN, **both).start()
     held = []
     for gen in range(2, 32):
         held.append(n.hold())
@@ -123,9 +116,8 @@ def test_thirty_reloads_with_connections_that_stay(make, both):
         n.wait_events("worker_start", gen, 2)
     wait(lambda: len(n.events("master_exit")) == 30, "the ends of the old")
     n.wait_up()
-    seen = Counter(n.states(n.started(31)[0]).values())
     old = {pid for pid, _ in held} - set(n.current())
-    assert seen["live"] == 2 and seen["draining"] >= len(old) >= 20
+    assert len(old) >= 20
     pids = [*old, *n.current()]     # those that stay
     began, used = time.monotonic(), sum(map(proc.cpu, pids))
     wait(lambda: time.monotonic() > began + 1, "a second")
@@ -134,65 +126,39 @@ def test_thirty_reloads_with_connections_that_stay(make, both):
     for _, s in held:
         s.close()
     n.stop()
-    for gen in range(1, 32):
-        assert [r.event for r in n.rows() if r.gen == gen] == [
-            r[0] for r in life(2)]
 
 
-@pytest.mark.parametrize("gen", [1, 2])
-def test_all_of_a_generation_die_in_init_worker(make, both, gen):
+def test_all_of_a_generation_die_in_init_worker(make, both):
     """Again and again, with room for eight; then a reload is a good one."""
-    fatal = {"after_join": "wmt.note('dies') os.exit(1)"}
-    n = make(opts={"interval": 0.1, "capacity": 8}, **both)
-    if gen == 1:
-        n.params.update(fatal)
-        n.start(ready=False)
-    else:
-        n.start()
-        n.hup(**fatal)
+    n = make(opts={"interval": 0.1, "capacity": 8},
+             after_join="wmt.note('dies') os.exit(1)", **both)
+    n.start(ready=False)
     n.modelled = n.succeeds = False
     n.expect("exited with|crashed|respawn")
     n.wait_note("dies", 25)
     n.hup(after_join="")
     n.wait_up()
-    n.wait_events("master_exit", gen)
+    n.wait_events("master_exit", 1)
     # One that was forked before the reload may join after it, and die last.
     wait(lambda: len(proc.children(n.master)) == 2, "the last to die")
     n.killed |= {x["by"] for x in n.notes("dies")}
-    wait(lambda: len(n.log_lines(rf"worker {gen}-\d+ crashed"))
-         == len(n.killed), "all crashes to be told")
+    wait(lambda: len(n.log_lines(r"worker 1-\d+ crashed")) == len(n.killed),
+         "all crashes to be told")
     n.stop()
     # Its last spell may have its end told by one that is left at the stop.
-    assert [r for r in n.rows() if r.gen == gen + 1][-3:] == exits(
-        gen + 1, 2, 0)
+    assert [r for r in n.rows() if r.gen == 2][-3:] == exits(2, 2, 0)
     assert not n.log_lines("not tracked|not given")
-    said = Counter(n.log_lines(rf"worker {gen}-\d+ crashed"))
-    assert max(said.values()) == 1
+    assert len(n.log_lines(r"worker 1-\d+ crashed")) == len(n.killed)
 
 
-@pytest.mark.parametrize("sizes", [(2,), (2, 2)])
-def test_orphans_end_by_themselves(make, both, sizes):
+def test_orphans_end_by_themselves(make, both):
     n = make(**both).start()
-    for _ in sizes[1:]:
-        n.reload()
+    n.reload()
     orphans = n.workers()
     proc.kill(n.master)
     n.master = None
     for pid in orphans:
         os.kill(pid, signal.SIGQUIT)
     n.wait_gone(orphans)
-    n.check_rows(life(*sizes))
+    n.check_rows(life(2, 2))
     assert n.segments() == []
-
-
-def test_the_first_master_is_killed_in_its_start_callback(make, both):
-    """Nobody is owed anything: the next start is told nothing."""
-    n = make(callbacks={"master_start": """
-        if not wmt.opened("late") then wmt.gate("init") end"""}, **both)
-    n.launch()
-    n.wait_note("gate")
-    n.killed.add(n.popen.pid)
-    proc.kill(n.popen.pid)
-    n.open_gate("late")
-    n.start_again()
-    n.stop(master_start(1) + life(2))

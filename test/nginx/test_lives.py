@@ -40,21 +40,15 @@ def test_each_way_to_stop_gives_the_exits(make, dict_, how):
     make(dict=dict_, workers=1).start().stop(life(1), how)
 
 
-@pytest.mark.parametrize("then", ["TERM", "an end of its connections"])
-def test_exits_are_given_when_the_shutdown_begins(make, both, then):
+def test_exits_are_given_when_the_shutdown_begins(make, both):
     """And not again on a fast stop that comes upon it."""
     n = make(**both).start()
     held = n.hold_all()
     n.signal("QUIT")
     n.wait_events("master_exit")
     assert set(n.workers()) == set(held), "they still serve"
-    if then == "TERM":
-        n.expect("open socket .* left in connection|: aborting$")
-        n.stop(how="TERM")
-    else:
-        n.let_go(held)
-        n.wait_end()
-    n.check_rows(life(2))
+    n.expect("open socket .* left in connection|: aborting$")
+    n.stop(life(2), "TERM")
 
 
 def test_a_dropped_exit_timer_is_made_up_for(make, dict_, exit_worker):
@@ -196,34 +190,15 @@ def test_a_whole_life(make, root, request, dict_, kind, end):
     assert (first["by"] != second["by"]) is n.daemon, "the first process left"
 
 
-def test_a_reload_before_any_worker_has_joined(make):
-    """The process that began the first generation is gone by then."""
-    n = make(daemon=True, before_join="""
-        if not wmt.opened("join") then wmt.gate("join") end""")
-    n.modelled = False      # whose worker comes first then, is open
-    n.start(ready=False)
-    n.wait_note("gate", 2)
-    n.hup()
-    n.wait_events("master_start", count=2)
-    n.check_rows(master_start(1) + master_start(2, 0, "reload"))
-    n.open_gate("join")
-    n.wait_up()
-
-
 # --- reloads: in the usual course of time, and such that fail ----------------
 
-@pytest.mark.parametrize("how", ["HUP", "-s reload"])
-def test_a_reload_in_the_usual_course_of_time(make, both, how):
+def test_a_reload_in_the_usual_course_of_time(make, both):
     """Nothing is held up here; the model knows every legal order. Each
     generation runs its own callbacks."""
     n = make(**both).start()
     for gen in (2, 3):
-        n.configure(callbacks={
+        n.hup(callbacks={
             "master_exit": f'wmt.note("exit of " .. id, {{ gen = {gen} }})'})
-        if how == "HUP":
-            n.signal("HUP")
-        else:
-            assert n.run("-s", "reload").returncode == 0
         n.wait_events("worker_start", gen, 2)
         n.wait_events("master_exit", gen - 1)
     n.stop()
@@ -336,7 +311,7 @@ def test_prefix_file_and_shm_name_tell_nodes_apart(make, both):
     """Their default instance names have them and the subsystem; nothing that
     one node does is seen in another."""
     a = make(**both).start()
-    b = make(beside=a, listen="unix:t", opts={"shm": "other"}).start()
+    b = make(beside=a, listen="unix:t", **both).start()
     c = make(workers=3, **both).start()
     names = a.instances | b.instances | c.instances
     assert len(names) == 3 and all("http" in x for x in names), names
@@ -345,6 +320,10 @@ def test_prefix_file_and_shm_name_tell_nodes_apart(make, both):
     a.stop(life(2, 2))
     assert a.segments() == [] and len(c.segments()) == 1
     b.stop(life(2))
+    b.params["opts"] = {"shm": "other"}
+    b.start_again()
+    assert len(b.instances) == 2 and len(names | b.instances) == 4
+    b.stop(life(2) * 2)
     c.reload()
     c.stop(starts(1, 3) + respawn(4) + life(3, 3)[4:])
 
@@ -365,14 +344,6 @@ def test_what_the_shell_calls_a_prefix_tells_no_nodes_apart(make):
     b.stop(life(2))
 
 
-def test_two_configurations_in_one_prefix_are_two_nodes(make):
-    a = make(opts={"shm": "same"}).start()
-    b = make(beside=a, listen="unix:t").start()
-    assert len(a.instances | b.instances) == 2
-    a.stop(life(2))
-    b.stop(life(2))
-
-
 @pytest.mark.parametrize("flag", ["-t", "-T"])
 def test_a_configuration_test_leaves_the_node_alone(make, both, flag):
     n = make(opts={"name": conf.own("test-never-started")}, **both)
@@ -388,24 +359,3 @@ def test_a_configuration_test_leaves_the_node_alone(make, both, flag):
     unmoved()
     n.stop(life(2))
     unmoved()
-
-
-def test_a_second_nginx_by_mistake_changes_nothing(make, both):
-    """It runs init_by_lua*, and has a segment of the same instance meanwhile;
-    then it cannot bind for 2.5 s, and leaves."""
-    n = make(opts={"name": conf.own("test-second")}, **both).start()
-    (segment,) = n.segments()
-    second = make(beside=n, after_init='wmt.gate("init")')
-    second.launch()
-    second.wait_note("gate")
-    assert len(n.segments()) == 2
-    n.replace(n.started(1)[0])
-    n.reload()
-    second.open_gate("init")
-    assert second.popen.wait(proc.DEADLINE) == 1
-    assert n.segments() == [segment]
-    second.check_rows(master_start(1))
-    n.stop(starts(1, 2) + respawn(3) + life(2, 2)[3:])
-    n.expect(r"bind\(\) to unix:s failed|still could not bind")
-    second.expected = n.expected
-    second.complete = False

@@ -4,9 +4,9 @@
 
 import pytest
 
-from conf import EVENTS, NO_CALLBACK, Lua
+from conf import EVENTS, NO_CALLBACK
 from proc import wait
-from rows import exits, life, respawn, starts, stopped
+from rows import life, respawn, stopped
 from told import failure
 
 RAISE = 'error("raised on purpose")'
@@ -66,16 +66,6 @@ def test_errors_that_are_no_strings(make):
     n.expect("worker manager: the worker_exit callback of .* raised", 6)
 
 
-def test_a_callback_that_ends_its_process(make, both):
-    """It died while running it; the others go on."""
-    n = make(workers=3, callbacks={"worker_exit": """
-        if n_mine == 3 then os.exit(0) end"""}, **both).start()
-    n.modelled = False
-    n.killed |= set(n.current())
-    n.expect("worker manager: worker .* crashed")
-    n.stop(starts(1, 3) + exits(1, 3)[:1] + exits(1, 2))
-
-
 # --- without callbacks --------------------------------------------------------
 
 @pytest.mark.parametrize("missing", EVENTS)
@@ -112,6 +102,16 @@ def test_a_callback_cannot_end_its_thread(make, how):
     n.stop(life(2, 2)[:9] + respawn(3, 2, 0) + stopped(2, 2))
 
 
+# Timers that end at once, by a function that is there by then.
+CALLS = """
+    ngx.timer.every(0.005, function(premature)
+        local exit = %s
+        if premature or not exit then return end
+        wmt.note("calls")
+        wmt.try("refused", function() exit(ngx.OK) end)
+    end)"""
+
+
 def test_elsewhere_ngx_exit_works_meanwhile_and_later(make):
     """A request is served while a callback sleeps in the same worker. What has
     kept the function from within, as a module that was loaded meanwhile, may
@@ -120,13 +120,7 @@ def test_elsewhere_ngx_exit_works_meanwhile_and_later(make):
         "failed", """package.loaded.kept = ngx.exit
             require("wmt").gate("failed", true)""")}, server="""
         location /exit { content_by_lua_block { ngx.exit(403) } }""",
-             after_join="""
-        ngx.timer.every(0.005, function(premature)
-            local kept = package.loaded.kept
-            if premature or not kept then return end
-            wmt.note("calls")
-            wmt.try("refused", function() kept(ngx.OK) end)
-        end)""").start()
+             after_join=CALLS % "package.loaded.kept").start()
     n.kill(*n.started(1))
     n.wait_note("gate")
     assert n.get("/exit") == 403
@@ -139,42 +133,30 @@ def test_elsewhere_ngx_exit_works_meanwhile_and_later(make):
     assert n.tries() == {}      # each that calls it, ends
 
 
-def test_an_exit_that_was_kept_from_before_refuses_nobody_else_later(make):
-    """Other timers get the memory of the request that has ended."""
-    n = make(workers=1, before_init="kept = ngx.exit", opts={
-        "interval": 0.1, "on_leader": Lua("""function()
-            require("wmt").note("leader")
-            kept(0) end""")}, after_join="""
-        ngx.timer.every(0.005, function(premature)
-            if premature then return end
-            wmt.note("calls")
-            wmt.try("refused", function() ngx.exit(ngx.OK) end)
-        end)""").start()
-    n.wait_note("leader")
-    n.wait_note("calls", len(n.notes("calls")) + 50)
-    n.stop()
-    assert n.tries() == {}      # each that calls it, ends
-
-
-def test_an_exit_that_was_kept_from_before_gives_the_lock_back(make):
-    """In a failure's callback: the next one is told all the same, the next
-    reload does not wait for it. On a draining worker: its sibling goes on;
-    what follows on it is done as its process ends."""
+def test_an_exit_that_was_kept_from_before_harms_nobody_else(make):
+    """In a failure's callback: the lock is free again, the next one is told all
+    the same, the next reload does not wait for it; and other timers, which get
+    the memory of the request that has ended, are not refused. On a draining
+    worker: its sibling goes on; what follows on it is done as its process
+    ends."""
     n = make(before_init="kept = ngx.exit", opts={
         "interval": 0.1, "on_worker_failed": failure("failed", "kept(0)")},
         callbacks={"worker_exit": """
-        if info.generation == 1 and n_mine == 2 then kept(0) end"""}).start()
+        if info.generation == 1 and n_mine == 2 then kept(0) end"""},
+        after_join=CALLS % "ngx.exit").start()
     n.modelled = False
     for turn in (0, 1):
         n.replace(n.started(1)[turn])
         n.wait_note("failed", turn + 1)
         wait(lambda: n.lock_holder() == 0, "the lock to be free")
+        n.wait_note("calls", len(n.notes("calls")) + 100)
     held = n.hold_all()
     n.killed |= set(held)       # it does not come to the end of its callback
     n.reload(old_gone=False)
     wait(lambda: len(n.events("worker_exit", 1)) == 2, "both exits")
     n.let_go(held)
     n.wait_events("master_exit", 1)
+    assert n.tries() == {}      # each that calls it, ends
 
 
 # --- the module's own functions from within -----------------------------------

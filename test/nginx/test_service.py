@@ -11,7 +11,7 @@ import leftovers
 import proc
 import segment
 from proc import wait
-from rows import life, of
+from rows import exits, life, of
 from told import failure, opts
 from traced import LATE_JOIN
 
@@ -37,40 +37,30 @@ def leaving(n, pids):
 
 # --- exits wait -------------------------------------------------------------
 
-def test_exits_wait_for_the_starts_of_the_next_generation(make, both):
-    """Also while its workers have not even joined."""
-    n = make(workers=3, before_join=LATE_JOIN, **both).start()
+@pytest.mark.parametrize("reloads", [1, 2])
+def test_exits_wait_for_the_starts_of_the_newest_generation(
+        make, both, reloads):
+    """Also while its workers have not even joined. In a reload upon a reload
+    the second generation leaves as well: the third has to serve."""
+    n = make(before_join=LATE_JOIN, **both).start()
     old = n.current()
     n.open_gate("late")
-    n.hup()
-    n.wait_note("gate", 3)
-    leaving(n, old)
-    n.open_gate("join")
-    n.wait_up()
-    n.wait_gone(old)
-    n.stop(life(3, 3))
-
-
-def test_exits_wait_in_a_reload_upon_a_reload(make):
-    """The second generation leaves as well: the third has to serve."""
-    n = make(before_join=LATE_JOIN).start()
-    old = n.current()
-    n.open_gate("late")
-    for k in 2, 4:
+    for k in range(1, reloads + 1):
         n.hup()
-        n.wait_note("gate", k)
+        n.wait_note("gate", 2 * k)
     leaving(n, old)
     n.open_gate("join")
     n.wait_up()
     wait(lambda: len(n.workers()) == 2, "the end of the old ones")
     n.stop()
-    assert sorted(order(n)[2:6]) == [("worker_start", g) for g in (2, 2, 3, 3)]
-    assert {e for e, _ in order(n)[6:]} == {"worker_exit"}
+    first_exit = [e for e, _ in order(n)].index("worker_exit")
+    assert order(n)[:first_exit].count(("worker_start", 1 + reloads)) == 2
 
 
 def test_exits_that_wait_for_their_turn_let_a_reload_pass(make):
     """One is in its callback as the reload begins: the master waits for that
-    one, and the next has its turn after the new workers."""
+    one, as start_timeout 0 has it, and the next has its turn after the new
+    workers."""
     n = make(workers=3, before_join=LATE_JOIN, callbacks=STUCK).start()
     n.reload(old_gone=False)
     n.wait_note("gate")
@@ -86,75 +76,50 @@ def test_exits_that_wait_for_their_turn_let_a_reload_pass(make):
     n.stop()
     assert order(n)[6:10] == [("worker_exit", 1)] + [("worker_start", 3)] * 3
     assert order(n)[10:12] == [("worker_exit", 1)] * 2
+    assert late(n, "master_start", 3) == [False]
 
 
-@pytest.mark.parametrize("back", [False, True])
-def test_exits_wait_in_an_upgrade_and_in_its_roll_back(make, back):
+def test_exits_wait_in_the_roll_back_of_an_upgrade(make):
     n = make(daemon=True, before_join=LATE_JOIN)
     n.modelled = False
     n.start()
-    if back:
-        old, new = n.new_binary()
-        n.winch(old)
+    old, new = n.new_binary()
+    n.winch(old)
     n.open_gate("late")
-    if back:
-        leaver, stays = new, old
-        n.signal("HUP", old)
-    else:
-        leaver, stays = n.master, None
-        n.signal("USR2")
+    n.signal("HUP", old)
     n.wait_note("gate", 2)
-    olds = n.workers(leaver)
-    n.signal("QUIT", leaver)
-    leaving(n, olds)
+    leavers = n.workers(new)
+    n.signal("QUIT", new)
+    leaving(n, leavers)
     n.open_gate("join")
-    n.wait_gone([leaver, *olds])
-    if back:
-        n.back_to(stays, leaver)
-    else:
-        n.master = wait(lambda: n.pid_file(but=leaver), "the new master")
-        n.wait_up()
-    started, left = [], []
-    wait(lambda: len(n.events("worker_start")) == (6 if back else 4), "starts")
-    for k, x in enumerate(order(n)):
-        (started if x[0] == "worker_start" else left).append(k)
+    n.wait_gone([new, *leavers])
+    n.back_to(old, new)
+    n.wait_events("worker_start", count=6)
     n.stop()
-    assert started[-1] < left[2 if back else 0], order(n)
-
-
-def test_exits_do_not_wait_where_nobody_takes_over(make):
-    """A stop, and one worker that leaves by itself."""
-    n = make(before_join=LATE_JOIN).start()
-    n.open_gate("late")
-    (first, _) = n.current()
-    n.signal("QUIT", first)
-    n.wait_events("worker_exit", 1)
-    n.wait_note("gate")         # its replacement is not there yet
-    n.open_gate("join")
-    n.wait_events("worker_start", 1, 3)
-    n.modelled = False
-    n.stop()
+    assert order(n)[6:8] == [("worker_start", 1)] * 2
+    assert order(n)[8:10] == [("worker_exit", 2)] * 2
 
 
 # --- a late start -----------------------------------------------------------
 
-def stuck(make, **params):
-    """An nginx in which a worker of the first generation is in its exit, and
-    does not come back: it and that worker."""
-    n = make(callbacks=STUCK, **params).start()
+def stuck(make):
+    """An nginx whose third generation serves, before its starts are told, while
+    a worker of the first is in its exit, and does not come back: it and the
+    third's workers."""
+    n = make(callbacks=STUCK).start()
     n.modelled = False
     n.reload(old_gone=False, opts=IMPATIENT)
     (holder,) = n.wait_note("gate")
-    return n, holder
+    n.expect(SERVES.format(holder), 2)
+    n.expect("the first worker of generation 3 runs the master's start", 1)
+    old = n.reload(old_gone=False)
+    return n, set(n.current()) - set(old)
 
 
 def test_no_start_is_lost_and_none_waits_long(make):
-    """While an exit of the first generation hangs, the third serves; then its
-    starts are told one at a time: the master's, by a worker, and theirs."""
-    n, holder = stuck(make)
-    n.expect(SERVES.format(holder), 2)
-    n.expect("the first worker of generation 3 runs the master's start", 1)
-    n.reload(old_gone=False)
+    """The starts of the third are told one at a time: the master's, by a
+    worker, and theirs."""
+    n, _ = stuck(make)
     assert n.get() == 204
     assert not n.events("master_start", 3) + n.events("worker_start", 3)
     n.open_gate("exit")
@@ -164,36 +129,23 @@ def test_no_start_is_lost_and_none_waits_long(make):
     assert late(n, "master_start", 3) == [True]
     assert late(n, "worker_start", 3) == [True, True]
     assert late(n, "worker_start", 2) == [False, False]
-    assert of(n.rows(), 3)[:3] == [("master_start", 0, "reload")] + [
-        ("worker_start", k, "reload") for k in (1, 2)]
-    assert of(n.rows(), 3)[3:] == [("worker_exit", 2, "stop"),
-                                   ("worker_exit", 1, "stop"),
-                                   ("master_exit", 0, "stop")]
+    assert of(n.rows(), 3) == of(life(2, 2, 2), 3)
 
 
 def test_a_late_start_comes_before_its_own_exit(make):
-    n, holder = stuck(make)
-    n.expect(SERVES.format(holder), 2)
-    n.expect("the first worker of generation 3 runs the master's start", 1)
-    old = n.reload(old_gone=False)
-    third = set(n.current()) - set(old)
+    n, third = stuck(make)
     n.signal("QUIT")
     leaving(n, third)
     n.open_gate("exit")
     n.wait_end()
-    assert [r[0] for r in n.rows() if r[1] == 3] == (
-        ["master_start"] + ["worker_start"] * 2 + ["worker_exit"] * 2
-        + ["master_exit"])
+    assert [r[0] for r in of(n.rows(), 3)] == [
+        r[0] for r in of(life(2, 2, 2), 3)]
 
 
 def test_a_fast_stop_says_which_late_starts_were_not_given(make):
-    n, holder = stuck(make, exit_worker=True)
-    n.expect(SERVES.format(holder), 2)
-    n.expect("the first worker of generation 3 runs the master's start", 1)
+    n, third = stuck(make)
     n.expect("not given")
     n.complete = n.succeeds = False
-    old = n.reload(old_gone=False)
-    third = set(n.current()) - set(old)
     n.pause([n.master])         # it would kill them after a second
     for pid in third:
         proc.send(pid, signal.SIGTERM)
@@ -206,37 +158,22 @@ def test_a_fast_stop_says_which_late_starts_were_not_given(make):
 
 def test_a_replacement_serves_beside_a_failure_callback_that_hangs(make):
     """And the failure that is told to nobody else does not keep its start."""
-    n = make(opts=opts(interval=0.1, **IMPATIENT, on_worker_failed=failure(
-        "failed", 'require("wmt").gate("failed", true)'))).start()
+    n = make(before_join=LATE_JOIN, opts=opts(
+        interval=0.1, **IMPATIENT, on_worker_failed=failure(
+            "failed", 'require("wmt").gate("failed", true)'))).start()
     n.modelled = False
     (first, second) = n.current()
+    n.open_gate("late")
     n.kill(first)
-    n.wait_note("gate")
+    n.wait_note("failed")       # the replacement waits to join
+    n.open_gate("join")
     n.expect(SERVES.format(second))
     wait(lambda: len(n.notes("up")) == 3, "the replacement")
     n.open_gate("failed")
     n.wait_events("worker_start", 1, 3)
     n.stop()
-    assert late(n, "worker_start", 1)[:2] == [False, False]
-    assert [r[3:] for r in n.rows() if r.event == "worker_start"][2][1:] == (
-        None, "respawn")
-
-
-def test_a_start_waits_if_it_is_told_to(make):
-    """start_timeout 0: an exit keeps the starts as long as lock_timeout
-    lets it."""
-    n = make(callbacks=STUCK).start()
-    n.modelled = False
-    n.reload(old_gone=False)
-    n.wait_note("gate")
-    n.hup()
-    n.wait_note("init", 3)
-    assert not n.events("master_start", 3)
-    n.open_gate("exit")
-    n.wait_up()
-    wait(lambda: len(n.workers()) == 2, "the old ones to leave")
-    n.stop()
-    assert late(n, "master_start", 3) == [False]
+    assert late(n, "worker_start", 1) == [False, False, True]
+    assert n.rows()[3].reason == "respawn"
 
 
 # --- one that leaves by itself ------------------------------------------------
@@ -255,9 +192,7 @@ def test_a_worker_that_asks_for_its_end_retires(make, workers):
     assert n.get("/retire") == 200
     n.wait_events("worker_start", 1, workers + 1)
     n.stop()
-    last = [("worker_exit", k, "stop") for k in range(workers, 0, -1)]
     assert of(n.rows(), 1)[1 + workers:] == [
         ("worker_exit", workers, "retire"),
         *([("master_exit", 0, "retire")] if workers == 1 else []),
-        ("worker_start", workers, "respawn"), *last,
-        ("master_exit", 0, "stop")]
+        ("worker_start", workers, "respawn"), *of(exits(1, workers), 1)]

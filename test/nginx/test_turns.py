@@ -9,8 +9,7 @@ import leftovers
 import proc
 import segment
 from proc import wait
-from rows import (exits, life, master_exit, master_start, starts,
-                  worker_exits, worker_starts)
+from rows import life
 from told import opts, told
 
 # Overdue after 5 s, in a callback for 6; nobody waits longer than 11 s for one
@@ -44,10 +43,6 @@ def test_a_reload_of_slow_starts_and_exits(make, exit_worker, kind):
         assert n.log_lines(r"waited \d+\.\d s for the callbacks of others"
                            rf" \(worker {what}\), at last for pid \d+")
     assert told(n, "failed") == told(n, "recovered") == []
-    assert [r[:2] for r in n.rows() if r.event.startswith("master")] == [
-        ("master_start", 1), ("master_start", 2), ("master_exit", 1),
-        ("master_exit", 2)]
-    assert len(n.rows()) == 12
 
 
 @pytest.mark.parametrize("how", ['wmt.gate("exit")', 'wmt.gate("exit", true)'])
@@ -74,7 +69,8 @@ def test_other_event_loops_go_on(make, how):
 def test_one_that_has_given_its_exit_does_not_wait_for_the_last(make):
     """It only looks whether it is that: a TERM that follows on the QUIT could
     not reach it there."""
-    n = make(callbacks={"worker_exit": 'wmt.gate("exit" .. n_mine)'}).start()
+    n = make(opts={"lock_timeout": 3600}, callbacks={
+        "worker_exit": 'wmt.gate("exit" .. n_mine)'}).start()
     pids = n.current()
     n.signal("QUIT")
     (first,) = n.wait_note("gate")
@@ -82,28 +78,16 @@ def test_one_that_has_given_its_exit_does_not_wait_for_the_last(make):
     wait(lambda: n.look(segment.next_in_turn) == last, "the other to queue")
     n.open_gate("exit2")
     n.wait_note("gate", 2)
-    n.wait_gone([first])        # long before lock_timeout
+    n.wait_gone([first])
     n.open_gate("exit1")
     n.wait_end()
     n.check_rows(life(2))
 
 
-NOTED = """
-    local ok, err = require("resty.worker.manager").{}
-    wmt.note("returned", {{ ok = tostring(ok), err = err }})"""
-
-
-def returned(n):
-    """The results of NOTED's calls: an error wherever they were not true."""
-    assert all(x["err"] for x in n.notes("returned") if x["ok"] == "nil")
-    return sorted(x["ok"] for x in n.notes("returned"))
-
-
 def test_a_start_that_waited_longer_than_lock_timeout(make, both):
     """One holder too long: the queue goes on, and is told late."""
-    n = make(workers=3, opts={"lock_timeout": 0.2}, join=NOTED.format(
-        """on_init_worker_by_lua(wmt.callback("worker_start", function()
-            wmt.gate("start") end), wmt.callback("worker_exit"))"""), **both)
+    n = make(workers=3, opts={"lock_timeout": 0.2},
+             callbacks={"worker_start": 'wmt.gate("start")'}, **both)
     n.modelled = False
     n.start(ready=False)
     n.wait_log("serves before its start callback", 2)
@@ -112,7 +96,6 @@ def test_a_start_that_waited_longer_than_lock_timeout(make, both):
     n.open_gate("start")
     n.wait_up()
     n.wait_events("worker_start", 1, 3)
-    assert returned(n) == ["true"] * 3
     pids = n.current()
     n.pause(pids)
     n.signal("QUIT")
@@ -123,51 +106,16 @@ def test_a_start_that_waited_longer_than_lock_timeout(make, both):
     n.check_rows(life(3))
 
 
-@pytest.mark.parametrize("patient", [True, False])
-def test_a_master_start_waits_for_its_turn(make, both, patient):
-    """A worker's exit holds the lock as the next generation begins: it waits,
-    or leaves its callback to a worker after lock_timeout."""
-    n = make(workers=1, callbacks={
-        "worker_exit": 'if info.generation == 1 then wmt.gate("exit") end'},
-        opts={} if patient else {"lock_timeout": 0.3}, **both).start()
-    n.modelled = patient
-    n.reload(old_gone=False)
-    n.wait_note("gate")
-    if patient:
-        n.hup()
-        n.wait_note("init", 3)
-        assert len(n.events("master_start")) == 2
-    else:
-        n.expect("the first worker of generation 3 runs the master's start", 1)
-        n.expect("(serves before|still waits for) its start callback|not given"
-                 ".*(worker_exit|master_exit) of ")
-        n.hup(init=NOTED.format("""on_init_by_lua(
-            { shm = "my_shm", interval = 0.5, lock_timeout = 0.3 },
-            wmt.callback("master_start"), wmt.callback("master_exit"))"""))
-        n.wait_note("returned")
-        assert returned(n) == ["true"]
-    n.open_gate("exit")
-    n.wait_note("up", 3)
-    n.stop()
-    assert [r[0] for r in n.rows()].count("master_start") == 3
-    assert [r[:2] for r in n.rows()].count(("master_exit", 1)) == 1
-
-
-@pytest.mark.parametrize("event", ["worker_exit", "master_exit"])
-def test_a_yielding_callback_overtaken_by_term(make, dict_, event):
+def test_a_yielding_callback_overtaken_by_term(make, dict_):
     """It neither deadlocks nor repeats itself: its coroutine never resumes,
     and what comes after is still given."""
-    n = make(dict=dict_, callbacks={event: """
+    n = make(dict=dict_, callbacks={"worker_exit": """
         if n_mine ~= 1 then wmt.note("sleeps") ngx.sleep(600) end"""}).start()
     n.modelled = False
     n.signal("QUIT")
     sleepers = n.wait_note("sleeps")
     n.killed |= set(sleepers)       # they never end
-    if event == "worker_exit":      # the sleeper was not the last, and is
-        rows = worker_exits(1, 2) + master_exit(1)
-    else:
-        rows = exits(1, 2)
-    n.stop_fast(starts(1, 2) + rows, first=sleepers)
+    n.stop_fast(life(2), first=sleepers)
 
 
 def test_one_that_waits_to_start_hears_of_a_fast_stop(make, dict_):

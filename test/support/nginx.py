@@ -256,7 +256,5 @@ class Nginx:
         """The status of one request."""
         with self.connect(name) as s:
             s.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-            answer = b""
-            while chunk := s.recv(4096):
-                answer += chunk
+            answer = s.makefile("rb").read()
         return int(answer.split()[1])

@@ -75,12 +75,8 @@ def make(request):
     item.passed = False
 
     def maker(beside=None, **params):
-        if beside:
-            n = Traced(beside.prefix, "second", **{
-                **{k: v for k, v in beside.params.items() if k != "name"},
-                **params})
-        else:
-            n = Traced(prefix(item), **params)
+        n = (Traced(beside.prefix, "second", **params) if beside
+             else Traced(prefix(item), **params))
         item.nginxes.append(n)
         return n
 

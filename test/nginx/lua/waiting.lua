@@ -100,13 +100,11 @@ function M.interleaved()
             ended[#ended + 1] = name .. " after " .. tostring(now - 5000)
         end)
     end
-    local waits = { waiter("first"), waiter("second") }
-    while now < 8000ULL do
-        for i, co in ipairs(waits) do
-            if now >= 5000 + 500 * (i - 1)
-               and coroutine.status(co) == "suspended" then
-                assert(coroutine.resume(co))
-            end
+    local first, second = waiter("first"), waiter("second")
+    while #ended < 2 do
+        coroutine.resume(first)
+        if now >= 5500 then
+            coroutine.resume(second)
         end
         now = now + 100
     end
