@@ -339,7 +339,7 @@ static void check_generation_now(uint32_t index)
          "I5: no generation is closed over a worker that entered it");
 }
 
-void check_moment(void)
+static void check_moment(void)
 {
     after = node->segment;
     for (uint32_t i = 0; i < after.geometry.capacity; i++) {

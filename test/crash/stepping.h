@@ -86,9 +86,8 @@ void others_end(struct run *r, uint32_t lost, uint32_t unfinished);
  * others rely on. Returns how many entries of the log this step wants. */
 uint32_t check_step(const struct stepped *s);
 
-/* Of any moment, whatever is going on; of one after a sweep that looked at all:
- * no record is a dead process's. */
-void check_moment(void);
+/* Of a moment after a sweep that looked at all: what holds at any, and that no
+ * record is a dead process's. */
 void check_swept(void);
 
 /* In memory that outlives its writer, and that the processes share. */

@@ -145,23 +145,21 @@ end:
     od
 }
 
+inline die(p, may) {
+    d_step { may && alive[p] -> alive[p] = false; holds[p] = false }
+}
+
 active proctype kernel()
 {
 end:
     do
-    :: d_step {
 #if DIE == 1 && !defined LATER_DIES
-           alive[1] && start[1] == 1 ->
+    :: die(1, start[1] == 1)
 #else
-           DIE >= 1 && alive[1] ->
+    :: die(1, DIE >= 1)
 #endif
-           alive[1] = false;
-           holds[1] = false
-       }
-    :: d_step { DIE >= 2 && alive[2] -> alive[2] = false; holds[2] = false }
-    :: d_step {
-           DIE >= 3 && alive[PIDS] -> alive[PIDS] = false; holds[PIDS] = false
-       }
+    :: die(2, DIE == 3)
+    :: die(PIDS, DIE == 3)
     od
 }
 

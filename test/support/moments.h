@@ -7,7 +7,7 @@
  * its wording matters.
  *
  * The compiler's command includes this into each source of the library, which
- * then calls moment_reach() before each atomic operation. */
+ * then calls moment_reach() before each such operation. */
 
 #ifndef MOMENTS_H
 #define MOMENTS_H
@@ -20,8 +20,7 @@ enum moment_kind {
     MOMENT_LOAD = 1,
     MOMENT_STORE = 2,
     MOMENT_SWAP = 4, /* a compare-and-swap */
-    MOMENT_ADD = 8,  /* any other that reads and writes */
-    MOMENT_ANY = 15
+    MOMENT_ANY = 7
 };
 
 void moment_reach(unsigned kind, const volatile void *object);
@@ -48,21 +47,15 @@ moment_fn stop_here;
 
 #undef atomic_load_explicit
 #undef atomic_store_explicit
-#undef atomic_exchange_explicit
-#undef atomic_fetch_add_explicit
-#undef atomic_fetch_or_explicit
-#undef atomic_fetch_and_explicit
 #undef atomic_compare_exchange_strong_explicit
 #undef atomic_compare_exchange_weak_explicit
 
 #ifdef __clang__
 #define MOMENT_N(name) __c11_atomic_##name
-#define MOMENT_FETCH(name) __c11_atomic_##name
 #define MOMENT_COMPARE(o, expected, value, ...)                                \
     __c11_atomic_compare_exchange_strong(o, expected, value, __VA_ARGS__)
 #else
 #define MOMENT_N(name) __atomic_##name##_n
-#define MOMENT_FETCH(name) __atomic_##name
 #define MOMENT_COMPARE(o, expected, value, ...)                                \
     __atomic_compare_exchange_n(o, expected, value, 0, __VA_ARGS__)
 #endif
@@ -71,14 +64,6 @@ moment_fn stop_here;
     (moment_reach(MOMENT_LOAD, o), MOMENT_N(load)(o, order))
 #define atomic_store_explicit(o, ...)                                          \
     (moment_reach(MOMENT_STORE, o), MOMENT_N(store)(o, __VA_ARGS__))
-#define atomic_exchange_explicit(o, ...)                                       \
-    (moment_reach(MOMENT_ADD, o), MOMENT_N(exchange)(o, __VA_ARGS__))
-#define atomic_fetch_add_explicit(o, ...)                                      \
-    (moment_reach(MOMENT_ADD, o), MOMENT_FETCH(fetch_add)(o, __VA_ARGS__))
-#define atomic_fetch_or_explicit(o, ...)                                       \
-    (moment_reach(MOMENT_ADD, o), MOMENT_FETCH(fetch_or)(o, __VA_ARGS__))
-#define atomic_fetch_and_explicit(o, ...)                                      \
-    (moment_reach(MOMENT_ADD, o), MOMENT_FETCH(fetch_and)(o, __VA_ARGS__))
 #define atomic_compare_exchange_strong_explicit(o, ...)                        \
     (moment_reach(MOMENT_SWAP, o), MOMENT_COMPARE(o, __VA_ARGS__))
 #define atomic_compare_exchange_weak_explicit                                  \

@@ -161,11 +161,9 @@ void process_kill(struct process *p)
     reap(p);
 }
 
-/* Not every process is our child, to be waited for. */
 void process_zombify(struct process *p)
 {
-    kill(p->pid, SIGKILL);
-    await(is_zombie(p->pid));
+    kill_unreaped(p->pid);
 }
 
 static long do_end(UNUSED struct process *self, UNUSED uint64_t none)

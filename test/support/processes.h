@@ -91,7 +91,7 @@ long call_all(struct process *const *p, int count, call_fn *function,
               uint64_t argument);
 
 void process_kill(struct process *p);    /* and has it reaped */
-void process_zombify(struct process *p); /* and leaves it a zombie */
+void process_zombify(struct process *p); /* the test's own child; leaves it */
 void process_quit(struct process *p);    /* it ends by itself */
 void process_stop(struct process *p);
 void process_continue(struct process *p);

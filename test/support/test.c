@@ -84,8 +84,7 @@ void await_again(int tries, const char *condition)
     nanosleep(&pause, NULL);
 }
 
-/* Its state, and how many threads it has. */
-static char read_status(pid_t pid, int *threads)
+char process_state(pid_t pid)
 {
     char line[128], state = 0;
     FILE *f;
@@ -94,24 +93,11 @@ static char read_status(pid_t pid, int *threads)
     f = fopen(line, "r");
     while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
         sscanf(line, "State: %c", &state);
-        sscanf(line, "Threads: %d", threads);
     }
     if (f != NULL) {
         fclose(f);
     }
     return state;
-}
-
-char process_state(pid_t pid)
-{
-    return read_status(pid, &(int){0});
-}
-
-bool is_zombie(pid_t pid)
-{
-    int threads = 0;
-
-    return read_status(pid, &threads) == 'Z' && threads == 1;
 }
 
 int files_matching(const char *pattern, bool remove_them)

@@ -82,8 +82,6 @@ void await_again(int tries, const char *condition);
 
 /* R, S, T, t, Z or another, as proc(5) has it; 0: there is no such process. */
 char process_state(pid_t pid);
-/* A zombie whose other threads are gone as well: a sanitizer has one. */
-bool is_zombie(pid_t pid);
 
 /* Counts the files that glob(7) finds; or those and hidden ones, and removes
  * them. */
