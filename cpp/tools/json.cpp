@@ -132,6 +132,7 @@ std::string node(const model &m)
         generations.push_back(generation_object(g));
     }
     o["settled"] = m.settled;
+    o["others"] = m.others;
     o["capacity"] = m.capacity;
     o["current"] = or_null(m.current);
     o["lock"] = lock_object(m);
@@ -174,7 +175,8 @@ std::string waited(const wait_result &r)
                  {"live", r.live},
                  {"generation", or_null(r.generation)},
                  {"file", r.file.empty() ? object() : object(r.file)},
-                 {"settled", r.settled}});
+                 {"settled", r.settled},
+                 {"others", r.others}});
 }
 
 std::string gc(bool dry_run, const std::vector<disposal> &all)

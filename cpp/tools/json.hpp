@@ -35,9 +35,10 @@ struct wait_result {
     bool ready = false;
     std::uint32_t wanted = 0;
     unsigned live = 0;
-    bool settled = true;          // whether the look was settled
-    std::uint64_t generation = 0; // 0: there is none
-    std::string file;             // "": there is no node
+    bool settled = true;             // whether the look was settled
+    std::uint64_t generation = 0;    // 0: there is none
+    std::string file;                // "": there is no node
+    std::vector<std::string> others; // files of lives that do not count
 };
 
 std::string list(const std::string &directory, const std::vector<listed> &all);

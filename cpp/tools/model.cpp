@@ -183,6 +183,7 @@ model look(const opened &from)
     model m;
 
     m.of = from.of;
+    m.others = from.others;
     m.capacity = node.describe().capacity;
     m.lock = node.lock_holder();
     m.lock_orphaned = m.lock.pid != 0 && (!m.of.live || has_ended(m.lock.pid));

@@ -52,6 +52,7 @@ struct generation {
 
 struct model {
     segment of;
+    std::vector<std::string> others; // files of other lives of the instance
     bool settled = true; // else it kept changing, and may never have been so
     std::uint32_t capacity = 0;
     std::uint64_t current = 0; // number of a generation; 0: there is none

@@ -194,12 +194,23 @@ std::string event_cells(const std::vector<std::string> &words)
 
 } // namespace
 
+std::string others(const std::vector<std::string> &files)
+{
+    std::string text;
+
+    for (const std::string &file : files) {
+        text += "# another life: " + clean(file) + "\n";
+    }
+    return text;
+}
+
 std::string node(const model &m, const palette &p, bool all)
 {
     std::string text = "# node " + clean(m.of.instance) + ": ";
 
     text += m.of.live ? p.good(life_word(true)) : p.bad(life_word(false));
-    text += ", " + clean(m.of.file) + "\n" + lock_line(m, p) + leader_line(m) +
+    text += ", " + clean(m.of.file) + "\n" + others(m.others) +
+            lock_line(m, p) + leader_line(m) +
             (m.settled ? "" : unsettled(m.of.file)) + worker_heading();
     for (const generation &g : m.generations) {
         if (!all && !matters(g)) {

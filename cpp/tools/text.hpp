@@ -15,6 +15,9 @@
 namespace wmctl::text
 {
 
+// A line for each other life of the instance, by its file.
+std::string others(const std::vector<std::string> &files);
+
 std::string node(const model &m, const palette &p, bool all);
 
 // file: with a column for the file's name.

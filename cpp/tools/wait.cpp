@@ -38,6 +38,7 @@ json::wait_result judge(const options &o, const model &m)
     json::wait_result r;
 
     r.file = m.of.file;
+    r.others = m.others;
     r.settled = m.settled;
     r.wanted = o.ready;
     if (g != nullptr && asked_for) {
@@ -57,7 +58,8 @@ std::string text_of(const json::wait_result &r)
             ? "; there is no such generation\n"
             : " in generation " + std::to_string(r.generation) + "\n";
 
-    return what + where + (r.settled ? "" : text::unsettled(r.file));
+    return what + where + text::others(r.others) +
+           (r.settled ? "" : text::unsettled(r.file));
 }
 
 status tell(const options &o, const json::wait_result &r)

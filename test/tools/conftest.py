@@ -5,12 +5,14 @@
 import os
 import shutil
 import tempfile
+import time
 
 import pytest
 
 import conf
 import later
 import leftovers
+import proc
 from processes import Process, processes
 from wmctl import Command
 
@@ -32,6 +34,13 @@ class Place(Command):
         assert master.attach(instance, self.directory, **options) == 0
         (master.file,) = set(self.files()) - set(before)
         return master
+
+    def younger_node(self, *args):
+        """The same, by a master that began in a later tick of the kernel's
+        clock than all others."""
+        end = time.monotonic() + 2 / os.sysconf("SC_CLK_TCK")
+        proc.wait(lambda: time.monotonic() > end, "another tick")
+        return self.node(*args)
 
     def files(self):
         return sorted(os.listdir(self.directory))

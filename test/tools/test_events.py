@@ -274,9 +274,8 @@ def test_a_node_that_is_just_being_made_is_waited_for(place):
 
 @pytest.mark.parametrize("named", [["demo"], []])
 def test_a_new_life_is_ready_while_the_old_one_drains(place, named):
-    old, new = place.node(), place.node()
-    draining = old.worker(old.begin())
-    draining.drain()
+    old, new = place.node(), place.younger_node()
+    old.worker(old.begin()).drain()
     new.begin()
     assert len(place.files()) == 2
     waiting = begin(place, 1, *named)
@@ -284,7 +283,42 @@ def test_a_new_life_is_ready_while_the_old_one_drains(place, named):
     new.worker(1)
     answer_of(waiting)
     assert ready(place, 1, *ONCE, *named)["live"] == 1
-    assert "wm.demo." in place.refuses(USAGE, "show", *named)
+
+
+@pytest.mark.parametrize("orphans", [True, False])
+def test_each_command_means_the_life_of_the_youngest_living_master(
+        place, orphans):
+    """Workers that outlived their master, or serve an old binary, make nothing
+    ready; once the younger master has ended, its life is not meant."""
+    old, new = place.node(), place.younger_node()
+    old.worker(old.begin())
+    if orphans:
+        old.kill()
+    new.begin()
+    waited = ready(place, 1, *ONCE, status=NOT_READY)
+    assert (waited["file"], waited["others"]) == (new.file, [old.file])
+    shown = place.json("show", "demo")
+    assert (shown["file"], shown["others"]) == (new.file, [old.file])
+    assert f"\n# another life: {old.file}\n" in place.text("show")
+    (begun,) = place.lines("events", "de")
+    assert begun["pid"] == new.pid
+    assert place.json("show", old.file)["others"] == []
+    if not orphans:
+        new.kill()
+        assert place.json("show")["file"] == old.file
+        assert ready(place, 1, *ONCE)["ready"]
+
+
+@pytest.mark.parametrize("command", [["events", "--follow"], ["watch"]])
+def test_one_that_follows_goes_on_in_a_younger_life(place, command):
+    old = place.node()
+    old.worker(old.begin())
+    follow = place.begin("--json", *command)
+    follow.documents(1)
+    new = place.younger_node()
+    new.begin()
+    follow.until(lambda said: new.file in said, "younger life")
+    follow.stop()
 
 
 def test_a_node_that_is_denied_for_a_moment_is_waited_for(public):
