@@ -123,8 +123,8 @@ def mutate(directory, file, at, fields):
     shutil.rmtree(directory, ignore_errors=True)
     copy = os.path.join(directory, "libwm")
     shutil.copytree(LIBRARY, copy, ignore=shutil.ignore_patterns("*.md"))
-    (operation,) = fields.keys() - {"harm", "red", "says"}
-    text = change(TEXTS[file], at, operation, fields[operation])
+    (operation,) = fields.keys() - {"harm", "red", "says"} or {"drop"}
+    text = change(TEXTS[file], at, operation, fields.get(operation, 1))
     pathlib.Path(copy, file).write_text(text, encoding="utf-8")
     return [os.path.join(copy, name) for name in affected(file)]
 
