@@ -74,8 +74,9 @@ class Command:
 
 
 class Running:
-    """A wmctl beside the test: what it has written so far, and its end.
-    terminal: (rows, columns) of one; else it is a pipe."""
+    """A wmctl beside the test: what it has written so far, and its end; the
+    fixture place ends one that goes on. terminal: (rows, columns) of one; else
+    it is a pipe."""
 
     PIPE = 4096                 # bytes that fit, the least there is
 
