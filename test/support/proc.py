@@ -8,11 +8,23 @@ import ctypes
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 
+import conf
+
 # Seconds; generous, since only a failure ever waits it out.
 DEADLINE = 60.0
+
+
+def run(*command, cwd=conf.ROOT, **more_env):
+    """The output of a command that must succeed."""
+    done = subprocess.run(command, env={**os.environ, **more_env}, cwd=cwd,
+                          stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def adopt_orphans():

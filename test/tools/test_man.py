@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 import conf
+import proc
 import wmctl
 from conf import source
 
@@ -139,9 +140,8 @@ def test_every_field_of_the_json_stands_in_the_page(place):
 def test_the_example_as_rendered_reloads_a_server_and_waits_for_it(make):
     n = make(workers=4, opts={"name": conf.own("test-wmctl")}).start()
     (instance,) = n.instances
-    page = subprocess.run(
-        ["groff", "-man", "-Tascii", "-P-cbou", f"{conf.BUILD}/cpp/wmctl.1"],
-        capture_output=True, text=True, check=True).stdout
+    page = proc.run("groff", "-man", "-Tascii", "-P-cbou",
+                    f"{conf.BUILD}/cpp/wmctl.1")
     (script,) = re.findall(r"(?:^ {11}.*\n)+", re.split(
         "\n(?:EXAMPLES|SEE ALSO)\n", page)[1], re.M)
     assert PAGE.count("```") == 2, "there are others, which nobody runs"
