@@ -9,7 +9,7 @@ import re
 import pytest
 
 import conf
-from proc import stat, wait
+from proc import pending, stat, wait
 from wmctl import DAMAGED, OK, Command
 
 HOME, NO_CURSOR, CURSOR = "\033[H", "\033[?25l", "\033[?25h"
@@ -105,13 +105,10 @@ def test_a_signal_interrupts_no_line(place, master):
         master.worker(g)
     watch = place.begin("--json", "watch")
     watch.full()                # in the middle of the first line
-
-    def taken():
-        with open(f"/proc/{watch.popen.pid}/status", encoding="ascii") as f:
-            return re.search(r"S \(sleeping\).*ShdPnd:\t0+\n", f.read(), re.S)
+    pid = watch.popen.pid
     for _ in range(3):          # one ends a write that had begun, two do not
         watch.signal("WINCH")
-        wait(taken, "the signal")
+        wait(lambda: stat(pid)[0] == "S" and not pending(pid), "its answer")
     watch.documents(3)
     watch.stop()
     assert {len(d["generations"][0]["workers"])
