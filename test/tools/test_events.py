@@ -12,7 +12,7 @@ import pytest
 import proc
 import segment
 from processes import WM_CLOSED, WM_RECOVERED
-from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, ONCE, USAGE
+from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, ONCE
 
 LIFE = ["generation-begun", "worker-joined", "generation-active",
         "worker-live", "worker-draining", "generation-exited", "worker-left"]
