@@ -42,7 +42,7 @@ def cut_short(place):
     (spoilt(segment.CAPACITY, 0), DAMAGED,
      "its header contradicts itself.*restart the server"),
     (spoilt(segment.ABI, 99), FOREIGN, "another ABI of libwm: restart the"),
-    (spoilt(segment.INCOMPATIBLE, 1), FOREIGN, "another ABI of libwm: restart")],
+    (spoilt(segment.INCOMPATIBLE, 1), FOREIGN, "ABI of libwm: restart")],
     ids=["empty", "text", "cut short", "contradiction", "ABI",
          "unknown feature"])
 def test_what_cannot_be_read_says_why_and_goes(place, make, status, words):
