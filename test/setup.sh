@@ -235,11 +235,9 @@ configure() {
 # offer DIR FILE OPTION: sets the directory up with Meson's defaults, or anew
 # with the option if nothing there builds the file: its packages may be new.
 offer() {
-    if ! configured "$1"; then
-        configure "$1"
-    elif ! grep -q "^build $2:" "$1/build.ninja"; then
+    configured "$1" || configure "$1"
+    grep -q "^build $2:" "$1/build.ninja" ||
         quietly "$1/setup.log" meson setup --reconfigure "$3" "$1" "$root"
-    fi
 }
 
 # compile DIR [TARGET...]

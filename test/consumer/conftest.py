@@ -7,11 +7,11 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 
 import pytest
 
 from conf import BUILD, ROOT, source
+from proc import run
 
 HEADERS = ("libwm/wm.h", "libwm/monitor/wm_monitor.h")
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
@@ -23,23 +23,19 @@ def names(pattern):
     return sorted(glob.glob(pattern, root_dir=ROOT, recursive=True))
 
 
-def without_comments(header):
-    return re.sub(r"/\*.*?\*/", "", source(header), flags=re.S)
+def without_comments(text):
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+
+
+def prototypes(text):
+    """The functions that are declared: name to prototype."""
+    return {name: " ".join(whole.split()) for whole, name in re.findall(
+        r"^((?!typedef)[a-z][\w *]*?\b(wm_\w+)\([^;]*\);)",
+        without_comments(text), re.M)}
 
 
 def declarations(header):
-    """The functions that a header declares: name to prototype."""
-    text = without_comments(header)
-    return {name: " ".join(whole.split()) for whole, name in re.findall(
-        r"^((?!typedef)[a-z][\w *]*?\b(wm_\w+)\([^;]*\);)", text, re.M)}
-
-
-def run(*command, cwd=ROOT, **more_env):
-    """The output of a command that must succeed."""
-    done = subprocess.run(command, env={**os.environ, **more_env}, cwd=cwd,
-                          capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
+    return prototypes(source(header))
 
 
 class Stage:

@@ -12,6 +12,7 @@ import shutil
 
 import pytest
 
+from conf import own
 from conftest import (BUILD, HEADERS, ROOT, STRICT, Stage, declarations, names,
                       run, source)
 
@@ -82,10 +83,14 @@ def test_the_facades_example_compiles_clean(stage):
               "-I", stage.include)
 
 
-def test_a_program_with_a_monitor_is_built_with_pkg_config(stage):
+def run_monitor(stage, *options):
     stage.run("gcc", "-std=c11", *STRICT, os.path.join(HERE, "monitor.c"),
-              "-o", "monitor", *stage.flags("wm-monitor"))
-    stage.run("./monitor", f"test-consumer-{os.getpid()}")
+              "-o", "monitor", *options)
+    stage.run("./monitor", own("test-consumer"))
+
+
+def test_a_program_with_a_monitor_is_built_with_pkg_config(stage):
+    run_monitor(stage, *stage.flags("wm-monitor"))
 
 
 def test_a_program_with_a_monitor_is_linked_with_archives(place):
@@ -95,9 +100,7 @@ def test_a_program_with_a_monitor_is_linked_with_archives(place):
     run("meson", "install", "-C", build, "--destdir", root)
     stage = Stage(root)
     for link in [], ["-static"]:
-        stage.run("gcc", *link, os.path.join(HERE, "monitor.c"), "-o",
-                  "monitor", *stage.flags("wm-monitor", "--static"))
-        stage.run("./monitor", f"test-consumer-{os.getpid()}")
+        run_monitor(stage, *link, *stage.flags("wm-monitor", "--static"))
 
 
 @pytest.mark.parametrize("library, node, count", [
@@ -139,7 +142,7 @@ def copy_programs(to):
 
 def live(runner, *programs):
     """Runs programs that each live a node's life, and leave nothing."""
-    instance = f"test-dependency-{os.getpid()}"
+    instance = own("test-dependency")
     for program in programs:
         runner(program, instance)
         assert not [x for x in os.listdir("/dev/shm") if instance in x]

@@ -17,7 +17,6 @@ LISTS = {"libwm": ("libwm", "#", "*.[ch]"),
          "libwm/monitor": ("libwm/monitor", "#", "*.[ch]"),
          "cpp": ("cpp", "The order of the headers", "**/*.hpp"),
          "cpp/tools": ("cpp", "wmctl\n", "*.[ch]pp")}
-FOLDERS = pytest.mark.parametrize("folder", LISTS)
 
 
 def order(folder):
@@ -41,14 +40,10 @@ def files(folder):
     return found
 
 
-@FOLDERS
-def test_each_source_has_its_place_in_the_order(folder):
-    assert sorted(files(folder)) == sorted(order(folder))
-
-
-@FOLDERS
-def test_no_file_includes_or_names_a_later_one(folder):
+@pytest.mark.parametrize("folder", LISTS)
+def test_each_file_has_its_place_and_names_no_later_one(folder):
     parts = order(folder)
+    assert sorted(files(folder)) == sorted(parts)
     suffix = "[ch]pp" if folder.startswith("cpp") else "[ch]"
     seen = 0
     for part, paths in files(folder).items():

@@ -29,6 +29,7 @@ import pytest
 
 import conf
 import leftovers
+import proc
 
 LIBRARY = os.path.join(conf.ROOT, "libwm")
 # The archives of the programs, and where their objects are made: the tests see
@@ -123,21 +124,13 @@ def mutate(directory, file, at, fields):
     shutil.rmtree(directory, ignore_errors=True)
     copy = os.path.join(directory, "libwm")
     shutil.copytree(LIBRARY, copy, ignore=shutil.ignore_patterns("*.md"))
-    (operation,) = fields.keys() - {"harm", "red", "says"}
-    text = change(TEXTS[file], at, operation, fields[operation])
+    (operation,) = fields.keys() - {"harm", "red", "says"} or {"drop"}
+    text = change(TEXTS[file], at, operation, fields.get(operation, 1))
     pathlib.Path(copy, file).write_text(text, encoding="utf-8")
     return [os.path.join(copy, name) for name in affected(file)]
 
 
 # --- building -----------------------------------------------------------------
-
-def call(command):
-    done = subprocess.run(command, cwd=conf.BUILD, text=True, check=False,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT)
-    assert not done.returncode, done.stdout
-    return done.stdout
-
 
 @pytest.fixture(name="commands", scope="session")
 def fixture_commands():
@@ -153,16 +146,17 @@ def link(program, paths, directory, commands):
     """The objects come before the archive that has the library's, and take
     their place. They are compiled as in the build, but for warnings: a mutant
     may leave something unused. The headers are those beside the file."""
-    command = shlex.split(call(["ninja", "-t", "commands", "-s", program]))
+    command = shlex.split(proc.run("ninja", "-t", "commands", "-s", program,
+                                   cwd=conf.BUILD))
     archive = next(word for word in command if word in ARCHIVES)
     made = os.path.join(directory, os.path.basename(program))
     command[command.index("-o") + 1] = made
     for path in paths:
         compiler = commands[archive, os.path.basename(path)]
-        call([*compiler[:compiler.index("-MD")], "-w", "-o", path + ".o",
-              "-c", path])
+        proc.run(*compiler[:compiler.index("-MD")], "-w", "-o", path + ".o",
+                 "-c", path, cwd=conf.BUILD)
         command.insert(command.index(archive), path + ".o")
-    call(command)
+    proc.run(*command, cwd=conf.BUILD)
     return made
 
 

@@ -8,11 +8,23 @@ import ctypes
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 
+import conf
+
 # Seconds; generous, since only a failure ever waits it out.
 DEADLINE = 60.0
+
+
+def run(*command, cwd=conf.ROOT, **more_env):
+    """The output of a command that must succeed."""
+    done = subprocess.run(command, env={**os.environ, **more_env}, cwd=cwd,
+                          stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def adopt_orphans():
@@ -38,15 +50,14 @@ def end_politely(handler=interrupt):
         signal.signal(number, handler)
 
 
-def wait(condition, what, deadline=DEADLINE, longest=0.01):
-    """Returns condition()'s first true value, or fails after the deadline;
-    longest: seconds between two looks."""
+def wait(condition, what, deadline=DEADLINE):
+    """Returns condition()'s first true value, or fails after the deadline."""
     end = time.monotonic() + deadline
-    pause = min(longest, 0.001)
+    pause = 0.001
     while not (value := condition()):
         assert time.monotonic() < end, f"timed out waiting for {what}"
         time.sleep(pause)
-        pause = min(pause * 1.5, longest)
+        pause = min(pause * 1.5, 0.01)
     return value
 
 

@@ -34,7 +34,7 @@ class Traced(Nginx):
         self.instances = {instance} if instance else set()
         self.alone = not self.param("master_process")
         self.killed = set()
-        self.expected = []
+        self.expected = set()
         self.complete = True        # a clean end owes nothing
         self.modelled = True        # counts follow from the order
         self.succeeds = True        # every call of the module returns true
@@ -330,8 +330,7 @@ class Traced(Nginx):
 
     def expect(self, pattern, times=None):
         """Lets lines like this stand in the log (exactly so often)."""
-        if (pattern, times) not in self.expected:
-            self.expected.append((pattern, times))
+        self.expected.add((pattern, times))
 
     def check(self):
         """Claims that hold for every life that ended as its test wanted."""
@@ -350,21 +349,13 @@ class Traced(Nginx):
 
     def check_log(self):
         """No trouble and no loud line but what the test expects."""
-        surprises = []
-        seen = dict.fromkeys(self.expected, 0)
-        for line in self.log().splitlines():
-            known = [x for x in self.expected if re.search(x[0], line)]
-            if WAITED.search(line):
-                continue
-            for x in known:
-                seen[x] += 1
-            if not known and (TROUBLE.search(line) or LOUD.search(line)):
-                surprises.append(line)
-        assert not surprises, "unexpected in error.log:\n" + "\n".join(
-            surprises)
-        for (pattern, times), n in seen.items():
-            assert times in (None, n), (
-                f"{n} lines like {pattern}, not {times}")
+        lines = [x for x in self.log().splitlines() if not WAITED.search(x)]
+        bad = [x for x in lines if TROUBLE.search(x) or LOUD.search(x)]
+        for pattern, times in self.expected:
+            n = sum(bool(re.search(pattern, x)) for x in lines)
+            assert times in (None, n), f"{n} lines like {pattern}, not {times}"
+            bad = [x for x in bad if not re.search(pattern, x)]
+        assert not bad, "unexpected in error.log:\n" + "\n".join(bad)
 
 
 def receive(s):

@@ -94,12 +94,6 @@ def library(tmp_path_factory, request):
 
 
 @pytest.fixture
-def master_of_either(place, library):
-    """The master of a node, made by this version's library or a later one's."""
-    return place.node(library=library)
-
-
-@pytest.fixture
 def public(root):
     """A place that others may enter, with a wmctl that nobody can run."""
     path = tempfile.mkdtemp(prefix="wmctl.", dir="/tmp")

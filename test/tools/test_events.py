@@ -12,15 +12,15 @@ import pytest
 import proc
 import segment
 from processes import WM_CLOSED, WM_RECOVERED
-from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, ONCE, USAGE
+from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, ONCE
 
 LIFE = ["generation-begun", "worker-joined", "generation-active",
         "worker-live", "worker-draining", "generation-exited", "worker-left"]
 
 
 @pytest.fixture
-def master(master_of_either):
-    return master_of_either
+def master(place, library):
+    return place.node(library=library)
 
 
 def live_a_life(master):
@@ -94,8 +94,6 @@ def test_only_the_events_that_are_asked_for_are_told(place, master):
     assert follow.documents(1) == every[-1:]
     live_a_life(master)
     follow.documents(1 + len(LIFE))
-    follow.signal("TERM")
-    follow.end()
 
 
 def test_a_long_log_is_written_whole_when_the_output_takes_it(place, master):
@@ -129,32 +127,24 @@ def test_an_entry_that_is_not_finished_hides_none_behind_it(place, master):
     assert [x.get("number") for x in events] == [1, None, 3, 4, 5, 6, 7]
 
 
-def test_following_tells_what_comes_until_the_life_ends(place, master):
-    follow = place.begin("--json", "events", "-f", master.file)
-    for count in (1, 2):
-        live_a_life(master)
-        events = follow.documents(count * len(LIFE))
-        assert [x["number"] for x in events] == list(
-            range(1, count * len(LIFE) + 1))
-    master.release()
-    assert follow.end() == (OK, "")
-    assert follow.documents(1)[2 * len(LIFE):] == [
-        {"file": master.file, "instance": "demo", "live": False}]
-
-
-def test_what_comes_just_before_the_end_is_told(place):
-    """Asking whether it is the end takes as long as there are files."""
+def test_following_tells_what_comes_until_the_life_ends(place, library):
+    """Also just before the end. Asking whether it is there takes as long as
+    there are files."""
     for i in range(1000):
         place.stray(b"", f"a{i}")
     for _ in range(3):
-        master = place.node()
+        master = place.node(library=library)
         follow = place.begin("--json", "events", "-f", master.file)
-        for _ in range(3):
+        live_a_life(master)
+        follow.documents(len(LIFE))
+        for _ in range(2):
             live_a_life(master)
         master.release()
         assert follow.end() == (OK, "")
         *events, end = follow.documents(1)
-        assert (len(events), end["live"]) == (3 * len(LIFE), False)
+        assert [x["number"] for x in events] == list(
+            range(1, 3 * len(LIFE) + 1))
+        assert end == {"file": master.file, "instance": "demo", "live": False}
 
 
 @pytest.mark.parametrize("named", [["demo"], []])
@@ -173,8 +163,6 @@ def test_following_goes_on_in_the_next_life(place, master, named):
     first, ended, rest = follow.output.partition("# node demo has ended")
     assert ended and first.count("\n") == 1 + len(LIFE)
     assert rest.count("\n") == 2 + len(LIFE)
-    follow.signal("TERM")
-    follow.end()
 
 
 def test_following_a_dead_file_ends_with_its_log(place):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""The man page says what the program does, all of it and nothing else; and
-wmctl beside a real nginx, in all that it goes through."""
+"""The man page says what the program does, all of it and nothing else; its
+example is run beside a real nginx."""
 
 import os
 import re
@@ -16,8 +16,6 @@ import wmctl
 from conf import source
 
 DEFAULT = wmctl.Command()     # of /dev/shm, where other nodes may be, too
-
-
 PAGE = source("cpp/tools/wmctl.1.scd")
 
 
@@ -142,9 +140,8 @@ def test_every_field_of_the_json_stands_in_the_page(place):
 def test_the_example_as_rendered_reloads_a_server_and_waits_for_it(make):
     n = make(workers=4, opts={"name": conf.own("test-wmctl")}).start()
     (instance,) = n.instances
-    page = subprocess.run(
-        ["groff", "-man", "-Tascii", "-P-cbou", f"{conf.BUILD}/cpp/wmctl.1"],
-        capture_output=True, text=True, check=True).stdout
+    page = proc.run("groff", "-man", "-Tascii", "-P-cbou",
+                    f"{conf.BUILD}/cpp/wmctl.1")
     (script,) = re.findall(r"(?:^ {11}.*\n)+", re.split(
         "\n(?:EXAMPLES|SEE ALSO)\n", page)[1], re.M)
     assert PAGE.count("```") == 2, "there are others, which nobody runs"
@@ -171,45 +168,3 @@ def test_the_readmes_commands_are_understood(place, master):
             x.until(lambda out: out, "output")
             x.signal("TERM")
         assert x.end()[0] in (wmctl.OK, -signal.SIGTERM)
-
-
-def states(shown, generation):
-    """{pid: state} of one generation."""
-    return {w["pid"]: w["state"] for g in shown["generations"]
-            if g["id"] == generation for w in g["workers"]}
-
-
-def test_a_running_server_is_shown_in_a_reload_a_crash_and_its_end(make):
-    n = make(opts={"name": conf.own("test-wmctl")}).start()
-    (name,) = n.instances
-    (file,) = map(os.path.basename, n.segments())
-
-    def show():
-        return DEFAULT.json("show", name)
-
-    shown = show()
-    assert shown["live"] and shown["file"] == file and shown["current"] == 1
-    assert states(shown, 1) == dict.fromkeys(n.current(), "live")
-    (g,) = shown["generations"]
-    assert (g["master"], g["state"], g["reason"]) == (
-        n.master, "active", "start")
-    held = n.drain()
-    shown = show()
-    assert [g["id"] for g in shown["generations"]] == [2, 1]
-    assert states(shown, 1) == dict.fromkeys(held, "draining")
-    assert states(shown, 2) == dict.fromkeys(n.current(), "live")
-    n.let_go(held)
-    pid = n.started(2)[0]
-    n.replace(pid)
-    n.wait_up()
-    assert states(show(), 2) == {
-        pid: "crashed", **dict.fromkeys(n.current(), "live")}
-    everybody = [n.master, *n.workers()]
-    n.pause(everybody)      # or a worker might notice its master's end
-    proc.kill(*everybody)
-    n.master = None
-    shown = show()
-    assert not shown["live"] and shown["count"]["gone"] == 2
-    assert DEFAULT.text("gc", name) == f"{file}: unlinked\n"
-    assert not n.segments()
-    n.complete = False

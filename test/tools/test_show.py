@@ -16,8 +16,8 @@ from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, ONCE, USAGE
 
 
 @pytest.fixture
-def master(master_of_either):
-    return master_of_either
+def master(place, library):
+    return place.node(library=library)
 
 
 def workers(shown):
@@ -32,6 +32,10 @@ def rows(text):
     return [x.split() for x in text.splitlines() if not x.startswith("#")]
 
 
+def states(text):
+    return [(int(r[0]), r[2]) for r in rows(text)]
+
+
 def test_the_current_generation_is_first_and_old_ones_are_below(place, master):
     """It is the newest that has begun, or else the last that has exited."""
     def look():
@@ -42,18 +46,19 @@ def test_the_current_generation_is_first_and_old_ones_are_below(place, master):
     old = master.worker(master.begin())
     assert master.begin() == 2
     assert look() == [(2, "begun"), (1, "active")]
+    assert [(g["master"], g["reason"])
+            for g in place.json("show")["generations"]] == [
+        (master.pid, "reload"), (master.pid, "start")]
     assert workers(place.json("show"))[old.pid]["state"] == "live"
     new = master.worker(2)
     assert look() == [(2, "active"), (1, "active")]
     text = place.text("show")
     assert re.findall(r"^# (?:old )?generation \d", text, re.M) == [
         "# generation 2", "# old generation 1"]
-    assert [(int(r[0]), r[2]) for r in rows(text)] == [
-        (new.pid, "live"), (old.pid, "leaving")]
+    assert states(text) == [(new.pid, "live"), (old.pid, "leaving")]
     old.drain()
     text = place.text("show")
-    assert [(int(r[0]), r[2]) for r in rows(text)] == [
-        (new.pid, "live"), (old.pid, "draining")]
+    assert states(text) == [(new.pid, "live"), (old.pid, "draining")]
     assert f"master {master.pid}" in text
     new.drain()
     for g, worker in (1, old), (2, new):
@@ -72,7 +77,7 @@ def test_workers_that_outlive_their_master_are_shown_as_orphaned(place):
     assert place.json("show")["generations"][0]["orphaned"]
     text = place.text("show")
     assert f"master {master.pid}, which has ended, age" in text
-    assert [(int(r[0]), r[2]) for r in rows(text)] == [(worker.pid, "live")]
+    assert states(text) == [(worker.pid, "live")]
 
 
 def test_each_state_has_its_word(place, master):
@@ -103,7 +108,7 @@ def test_each_state_has_its_word(place, master):
     assert place.json("wait", "--ready", "1", *ONCE)["live"] == 1
     text = place.text("show")
     assert "crashes 1" in text
-    assert {int(r[0]): r[2] for r in rows(text)} == expected
+    assert dict(states(text)) == expected
 
 
 def test_a_killed_worker_is_gone_before_anybody_has_swept(place, master):
@@ -224,6 +229,9 @@ def test_without_a_segment_there_is_a_heading_and_no_row(place):
 
 
 def test_live_and_dead_nodes_are_listed_with_their_counts(place, library):
+    """However long their names, and also without a generation."""
+    long = "long".ljust(63, "n")
+    idle = place.node(long, library)
     dead = place.dead("old", workers=3, library=library)
     master = place.node("new", library)
     g = master.begin()
@@ -232,30 +240,15 @@ def test_live_and_dead_nodes_are_listed_with_their_counts(place, library):
     assert {x.join(g) for x in joining} == {0}
     assert draining.drain() == 0
     assert rows(place.text("list", "-l")) == [
+        [long, "live", "-", *"000000", idle.file],
         ["new", "live", "1", "4", "1", "0", "1", "0", "0", master.file],
         ["old", "post-mortem", "1", "0", "0", "0", "0", "0", "3", dead]]
-    new, old = place.json("list")["nodes"]
-    assert (new["live"], old["live"]) == (True, False)
-    assert (new["file"], new["instance"], new["current"]) == (
-        master.file, "new", 1)
-    assert old["count"]["gone"] == 3 and old["status"] == OK
-
-
-def test_what_cannot_be_read_is_a_row_that_says_so(place):
-    name = place.stray(b"not a segment" * 100)
-    assert rows(place.text("list", "-l")) == [[
-        "stray", "damaged", *"-------", name]]
-    (node,) = place.json("list")["nodes"]
-    assert node["status"] == DAMAGED and "no segment" in node["error"]
-    assert node["count"] is node["settled"] is None
-
-
-def test_a_node_without_generations_is_listed_however_long_its_name(place):
-    instance = "long".ljust(63, "n")
-    master = place.node(instance)
-    assert rows(place.text("list", "-l")) == [
-        [instance, "live", "-", *"000000", master.file]]
-    assert place.json("list")["nodes"][0]["current"] is None
+    nodes = place.json("list")["nodes"]
+    assert [(x["file"], x["instance"], x["live"], x["current"], x["status"])
+            for x in nodes] == [(idle.file, long, True, None, OK),
+                                (master.file, "new", True, 1, OK),
+                                (dead, "old", False, 1, OK)]
+    assert nodes[2]["count"]["gone"] == 3
 
 
 def test_a_file_name_cannot_move_the_cursor(place):
@@ -330,7 +323,6 @@ def test_a_locked_file_that_is_no_segment_hides_no_node(place):
             assert place.lines("events", *named)
             watch = place.begin("watch", *named)
             watch.until(lambda out: f"{worker.pid} " in out, "the worker")
-            watch.stop()
 
 
 def test_a_live_node_comes_before_a_dead_one_and_that_before_other_files(place):

@@ -74,8 +74,9 @@ class Command:
 
 
 class Running:
-    """A wmctl beside the test: what it has written so far, and its end.
-    terminal: (rows, columns) of one; else it is a pipe."""
+    """A wmctl beside the test: what it has written so far, and its end; the
+    fixture place ends one that goes on. terminal: (rows, columns) of one; else
+    it is a pipe."""
 
     PIPE = 4096                 # bytes that fit, the least there is
 
@@ -142,9 +143,7 @@ class Running:
 
     def end(self):
         """Waits for its end: (exit status, what it said of it)."""
-        end = time.monotonic() + 3 * proc.DEADLINE
-        while self.read(0.1):
-            assert time.monotonic() < end, f"no end after {self.output!r}"
+        proc.wait(lambda: not self.read(0.1), "its end", 3 * proc.DEADLINE)
         os.close(self.fd)
         _, said = self.popen.communicate(timeout=proc.DEADLINE)
         return self.popen.returncode, said
