@@ -111,18 +111,27 @@ def test_a_full_table_is_loud_and_the_callback_still_runs(make, both):
     assert given == {True: 1, False: 2}, "one untracked is not the last"
 
 
-def test_a_changed_capacity_is_one_warning(make, both):
-    """It takes effect at the next start, and the warning says so. The default
-    is not a change, given or not."""
-    n = make(opts={"capacity": 1024}, **both).start()
-    n.reload(opts={"capacity": None})
-    n.expect(r"\[warn\].*worker manager: capacity stays 1024, not 65535.*start",
-             1)
-    n.reload(opts={"capacity": 65535})
-    assert n.log_lines("capacity stays")
+# A changed option, and what stays.
+CHANGES = {
+    "shm": ({"shm": "other"}, "the node's name stays my_shm-http-.* other-"),
+    "name": ({"name": "other"}, "the node's name stays my_shm-.* not other:"),
+    "directory": ({"directory": "/tmp"}, "directory stays /dev/shm, not /tmp:"),
+    "capacity": ({"capacity": 65535}, "capacity stays 1024, not 65535:"),
+    "mode": ({"mode": "0640"}, "mode stays 0600, not 0640:"),
+    "log_entries": ({"log_entries": 64}, "log_entries stays 1024, not 64:"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_reload_goes_on_in_its_node_and_says_what_has_to_wait(make, what):
+    opts, said = CHANGES[what]
+    n = make(opts={"capacity": 1024}).start()
+    n.reload(opts={"capacity": None})       # the default is no change
+    n.expect(rf"\[warn\].*worker manager: {said}.* takes effect at the next "
+             "start of nginx", 1)
+    n.reload(opts=opts)
+    assert n.log_lines(said)
     n.stop(life(2, 2, 2))
-    n.start_again()     # with 65535 from the beginning: no further warning
-    n.stop(life(2, 2, 2) + life(2))
 
 
 # --- strays -------------------------------------------------------------------

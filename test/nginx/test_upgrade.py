@@ -54,7 +54,9 @@ def quit_early(n):
 
 # Parameters, and what it needs of the machine.
 ANONYMOUS = "anonymous memory"
+RENAMED = "renamed"
 KINDS = {
+    RENAMED: ({}, None),
     "daemon": ({}, None),
     "other user": ({"user": "www-data"}, "root"),
     ANONYMOUS: ({}, "no_dev_shm"),
@@ -64,7 +66,8 @@ KINDS = {
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_binary_takes_over(make, request, both, kind, early):
-    """Once it has begun, or after the old one has quit; then it reloads."""
+    """Once it has begun, or after the old one has quit, whatever name its
+    configuration has for the node; then it reloads."""
     params, need = KINDS[kind]
     needed = need and request.getfixturevalue(need)
     n = node(make, before_init=LATE_INIT, **params, **both)
@@ -74,6 +77,9 @@ def test_a_new_binary_takes_over(make, request, both, kind, early):
     if kind == ANONYMOUS:
         n.expect("using anonymous memory", 1)
     assert len(segments) == (0 if kind == ANONYMOUS else 1)
+    if kind == RENAMED:
+        n.configure(opts={"shm": "other"})
+        n.expect("the node's name stays my_shm-")
     if early:           # it goes on in a new one
         quit_early(n)
     else:

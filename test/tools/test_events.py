@@ -198,7 +198,7 @@ def test_enough_live_workers_are_ready_at_once(place, master):
     for count in (1, 2):
         assert ready(place, count) == {
             "ready": True, "wanted": count, "live": 2, "generation": 1,
-            "file": master.file, "settled": True}
+            "file": master.file, "settled": True, "others": []}
     for timeout in ("0", "0.2"):
         answer = ready(place, 3, "--timeout", timeout, status=NOT_READY)
         assert (answer["ready"], answer["live"]) == (False, 2)
@@ -306,7 +306,6 @@ def test_one_that_follows_goes_on_in_a_younger_life(place, command):
     new = place.younger_node()
     new.begin()
     follow.until(lambda said: new.file in said, "younger life")
-    follow.stop()
 
 
 def test_a_node_that_is_denied_for_a_moment_is_waited_for(public):

@@ -95,6 +95,33 @@ DIRECTORY_TEST(an_instance_has_one_handle_in_each_directory)
     assert_int_equal(wm_node_release(node), -EINVAL);
 }
 
+/* A server that has another name or directory for it goes on in its node. */
+DIRECTORY_TEST(a_process_has_one_node_of_a_tag)
+{
+    struct wm_node_options o = node_options("a");
+    struct wm_node *same, *other;
+
+    o.tag = 1;
+    assert_ok(wm_node_attach(&o, &node));
+    o.instance = "b";
+    o.directory = "/nowhere";
+    assert_ok(wm_node_attach(&o, &same));
+    assert_ptr_equal(node, same);
+    assert_string_equal(node_info(same).instance, "a");
+    o = node_options("a");
+    o.tag = 2;
+    assert_ok(wm_node_attach(&o, &other));
+    assert_ptr_not_equal(node, other);
+    wm_node_release(other);
+    o.tag = 0;
+    assert_ok(wm_node_attach(&o, &other));
+    assert_ptr_equal(node, other);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(wm_node_release(node));
+    }
+    assert_int_equal(directory_files(), 0);
+}
+
 static void *attaches_cancelled(UNUSED void *argument)
 {
     pthread_cancel(pthread_self());
