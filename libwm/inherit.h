@@ -9,8 +9,9 @@
 #include "segment.h"
 
 /* Takes over the segment of this instance, or of this tag if both have one,
- * whose descriptor came over exec. If its processes have ended meanwhile, and the last one has unlinked it, goes on
- * in a new one in this directory that has all that the former one said.
+ * whose descriptor came over exec. If its processes have ended meanwhile, and
+ * the last one has unlinked it, goes on in a new one in this directory that has
+ * all that the former one said.
  * place: out, the directory in which the file lies, to be freed; NULL: this
  * one, or none.
  * -ENOENT: no descriptor came; another error: the segment cannot be used, and

@@ -310,8 +310,8 @@ int wm_node_attach(const struct wm_node_options *options,
  * segment is opened before root's, and a live one before a dead one. Of several
  * live ones, that is opened whose living master is the youngest process.
  * Another user's is opened by its file's name alone, and only by root.
- * directory: NULL for /dev/shm. node: out; it serves all functions that take a `const struct
- * wm_node *`.
+ * directory: NULL for /dev/shm. node: out; it serves all functions that take a
+ * `const struct wm_node *`.
  * Returns 0; -EINVAL; -ENOENT; -EACCES: may not be read; -EPERM: neither the
  * caller's nor root's; -ENOTSUP: more users may write to it than when it was
  * made; -EBADMSG: no segment; -ENODATA: cut short; -EPROTO: another ABI;

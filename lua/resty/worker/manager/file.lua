@@ -2,8 +2,9 @@
 -- Copyright The libwm authors
 
 -- The segment's file, and its directory. The processes of a node do not need
--- the file any more once they have it mapped, but tools find the node by it, and
--- the next start finds out by it how this life ended. So its loss is said once.
+-- the file any more once they have it mapped, but tools find the node by it,
+-- and the next start finds out by it how this life ended. So its loss is said
+-- once.
 
 local ffi = require "ffi"
 local constants = require "resty.worker.manager.constants"
