@@ -100,7 +100,7 @@ def test_unknown_keys_of_any_type_are_only_warned_of(make):
 def test_numbers_may_be_strings_fractions_or_left_out(make, dict_):
     n = make(dict=dict_, opts={
         "interval": "0.2", "failed": "600.5", "lock_timeout": "60",
-        "capacity": "1024", "mode": "0640"}).start()
+        "capacity": "1024", "mode": "0600"}).start()
     n.reload(opts={"interval": 7.25, "failed": 600.5})
     n.reload(opts={"interval": None, "failed": None})
     n.expect(JUDGED)        # of the defaults, on a busy machine

@@ -96,7 +96,6 @@ _M.errno = strict({
 
 -- dlfcn.h, sys/socket.h
 _M.system = strict({
-    RTLD_LAZY = 1, RTLD_NOLOAD = 4,
     SOL_SOCKET = 1, SO_PEEK_OFF = 42, MSG_PEEK = 0x02, MSG_DONTWAIT = 0x40,
 }, "constant of the system")
 

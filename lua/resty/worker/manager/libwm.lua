@@ -163,39 +163,27 @@ local function exists(path)
     return file ~= nil
 end
 
--- Whether this process has loaded a copy. A reload keeps that copy, wherever
--- the path leads by now, because no other copy knows the node.
-local RTLD_FLAGS = constants.system.RTLD_LAZY + constants.system.RTLD_NOLOAD
-pcall(ffi.cdef, "void *wm_dlopen(const char *, int) __asm__(\"dlopen\");")
-
-local function loaded(major)
-    local ok, handle = pcall(function()
-        return ffi.C.wm_dlopen("libwm.so." .. major, RTLD_FLAGS)
-    end)
-    return ok and handle ~= nil
-end
-
-local function check_loaded()
-    for major = 1, MAJOR + 8 do
-        if major ~= MAJOR and loaded(major) then
-            error("worker manager: this nginx has loaded libwm of major"
-                  .. " version " .. major .. ", this module needs " .. MAJOR
-                  .. ": restart nginx", 0)
-        end
-    end
+-- Whether this process has loaded a copy: in the global scope, as this file
+-- loads it. A reload keeps that copy, wherever the path leads by now, because
+-- no other copy knows the node. Its soname would not tell: musl's loader looks
+-- for files alone.
+local function is_loaded()
+    return (pcall(function()
+        return ffi.C.wm_version
+    end))
 end
 
 -- Searches package.cpath as `require` would, then the places of the loader.
 local function load()
     local tried = {}
     local soname = "libwm.so." .. MAJOR
-    if loaded(MAJOR) then
-        return ffi.load(soname), soname
+    if is_loaded() then
+        return ffi.C, soname
     end
     for template in package.cpath:gmatch("[^;]+") do
         local path = template:gsub("%?", "libwm")
         if exists(path) then
-            local ok, lib = pcall(ffi.load, path)
+            local ok, lib = pcall(ffi.load, path, true)
             if ok then
                 return lib, path
             end
@@ -205,7 +193,7 @@ local function load()
         end
     end
     for _, name in ipairs { soname, "libwm.so" } do
-        local ok, lib = pcall(ffi.load, name)
+        local ok, lib = pcall(ffi.load, name, true)
         if ok then
             return lib, name
         end
@@ -216,7 +204,7 @@ local function load()
           .. table.concat(tried, "\n\t"), 0)
 end
 
-check_loaded()
+local was_loaded = is_loaded()
 local lib, path = load()
 
 local function check_version()
@@ -224,7 +212,11 @@ local function check_version()
         return lib.wm_version()
     end)
     local major = ok and bit.rshift(version, 16) or "unknown"
-    if major ~= MAJOR then
+    if major ~= MAJOR and was_loaded then
+        error("worker manager: this nginx has loaded libwm of major version "
+              .. major .. ", this module needs " .. MAJOR .. ": restart nginx",
+              0)
+    elseif major ~= MAJOR then
         error("worker manager: " .. path .. " is of major version " .. major
               .. ", this module needs " .. MAJOR
               .. ": install both from the same release", 0)
