@@ -85,7 +85,10 @@
  * parent's handles. That of the node stays good in the child; that of the
  * worker does not, since the record is the parent's. The library sees to this
  * with pthread_atfork(), so a child that was made in another way than fork()
- * must not use inherited handles.
+ * must not use inherited handles. A worker leaves before it executes another
+ * program: a program has its process's pid and start time, so the worker would
+ * count as live, then as stalled, and keep a lock that it holds, until that
+ * program ends. For a master there is wm_node_bequeath().
  *
  * Caller. Any process that has attached may call a function, unless the
  * function says whose act it is. A handle must not be NULL; if it is, a build
