@@ -33,6 +33,7 @@
 
 #include "lock.h"
 
+#include "futex.h"
 #include "holder.h"
 #include "log.h"
 #include "process.h"
@@ -40,8 +41,6 @@
 #include "turn.h"
 
 #include <limits.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #define PROBE_MS 50 /* how long a dead holder keeps the sleepers */
@@ -159,18 +158,6 @@ int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
 
 /* ------------------------------------------------------------------ wait */
 
-/* The kernel compares `wake` with `seen`, under a lock of its own, before the
- * thread sleeps: no release between the two is missed. */
-static void sleep_on(_Atomic(uint32_t) *wake, uint32_t seen, uint64_t ms)
-{
-    struct timespec timeout = {.tv_sec = (time_t)(ms / 1000),
-                               .tv_nsec = (long)(ms % 1000) * 1000000};
-
-    /* Early returns (a wake, a changed value, a signal) are all fine: the
-     * caller looks again. */
-    syscall(SYS_futex, wake, FUTEX_WAIT, seen, &timeout, NULL, 0);
-}
-
 /* Whether one holder keeps the lock for longer than the caller grants. Each
  * holding has a number of its own. If the holder has not said since when it has
  * the lock, the time runs from when this waiter first saw that number. */
@@ -253,7 +240,9 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
             is_held_too_long(node, &patience, now, own.hold_ms)) {
             return -ETIMEDOUT;
         }
-        sleep_on(futex, wake, ms);
+        /* Early returns (a wake, a changed value, a signal) are all fine: this
+         * loop looks again. */
+        wm_futex_wait(futex, wake, ms);
         result = wm_node_usable(node); /* still */
     }
     return result;
@@ -261,10 +250,10 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
 
 /* Counts a release for all that sleep on this futex, and wakes one of them.
  * Returns how many that were. */
-static long wake_one(_Atomic(uint32_t) *futex)
+static int wake_one(_Atomic(uint32_t) *futex)
 {
     lock_count_release(futex);
-    return syscall(SYS_futex, futex, FUTEX_WAKE, 1, NULL, NULL, 0);
+    return wm_futex_wake(futex, 1);
 }
 
 /* Beats, frees the word, counts, wakes a start, or another if there is none; if

@@ -18,12 +18,11 @@
 
 #include "log.h"
 
+#include "futex.h"
 #include "process.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #define LOOKS 64 /* at an entry that is just being written */
@@ -81,27 +80,17 @@ uint32_t wm_epoch(const struct wm_node *node)
 int wm_wait(const struct wm_node *node, uint32_t epoch, uint32_t timeout_ms)
 {
     WM_REQUIRE(node);
-    struct timespec timeout = {.tv_sec = (time_t)(timeout_ms / 1000),
-                               .tv_nsec = (long)(timeout_ms % 1000) * 1000000};
 
-    if (wm_epoch(node) != epoch) {
-        return 0;
-    }
-    if (syscall(SYS_futex, epoch_word(node), FUTEX_WAIT, epoch,
-                timeout_ms == 0 ? NULL : &timeout, NULL, 0) == 0 ||
-        errno == EAGAIN) {
-        return 0;
-    }
-    return -errno;
+    return wm_epoch(node) != epoch
+               ? 0
+               : wm_futex_wait(epoch_word(node), epoch, timeout_ms);
 }
 
 int wm_wake(const struct wm_node *node)
 {
     WM_REQUIRE(node);
-    long woken = syscall(SYS_futex, epoch_word(node), FUTEX_WAKE, INT_MAX, NULL,
-                         NULL, 0);
 
-    return woken < 0 ? 0 : (int)woken;
+    return wm_futex_wake(epoch_word(node), INT_MAX);
 }
 
 void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,

@@ -75,7 +75,6 @@ def test_exits_that_wait_for_their_turn_let_a_reload_pass(make):
     wait(lambda: len(n.workers()) == 3, "the end of the old ones")
     n.stop()
     assert order(n)[6:10] == [("worker_exit", 1)] + [("worker_start", 3)] * 3
-    assert order(n)[10:12] == [("worker_exit", 1)] * 2
     assert late(n, "master_start", 3) == [False]
 
 
