@@ -94,7 +94,7 @@ static bool succeed(struct wm_segment *former, const char *directory)
     }
     memcpy((char *)next.header + WM_CONSTANTS,
            (const char *)former->header + WM_CONSTANTS,
-           former->geometry.size - WM_CONSTANTS);
+           wm_segment_size(former) - WM_CONSTANTS);
     header_set_successor(former->header, wm_self_ident());
     wm_segment_close(former);
     *former = next;

@@ -63,7 +63,7 @@ static int map(struct wm_segment *segment, int fd, bool writable)
     int access = writable ? PROT_READ | PROT_WRITE : PROT_READ;
     void *base;
 
-    base = mmap(NULL, segment->geometry.size, access, MAP_SHARED, fd, 0);
+    base = mmap(NULL, wm_segment_size(segment), access, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED) {
         return -errno;
     }
@@ -377,7 +377,7 @@ int wm_segment_open(struct wm_segment *segment, const char *directory,
 void wm_segment_close(struct wm_segment *segment)
 {
     if (segment->header != NULL) {
-        munmap(segment->header, segment->geometry.size);
+        munmap(segment->header, wm_segment_size(segment));
         segment->header = NULL;
     }
     if (wm_segment_is_open_on(segment, segment->fd)) {

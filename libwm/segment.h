@@ -33,6 +33,12 @@ struct wm_segment {
     char name[WM_NAME_SIZE]; /* "" for anonymous memory */
 };
 
+/* How much is mapped, which the address space has room for. */
+static inline size_t wm_segment_size(const struct wm_segment *s)
+{
+    return (size_t)s->geometry.size;
+}
+
 /* The record of a slot, an index or a number, by the segment's strides. */
 static inline struct wm_record *wm_record_at(const struct wm_segment *s,
                                              uint32_t slot)

@@ -52,7 +52,7 @@ static int await_signal(struct stepped *s)
     return WSTOPSIG(status);
 }
 
-static int resume(struct stepped *s, enum __ptrace_request how)
+static int resume(struct stepped *s, int how)
 {
     assert_ok(ptrace(how, s->pid, NULL, NULL));
     return await_signal(s);
@@ -104,6 +104,8 @@ static bool is_call(const unsigned char *at)
 {
 #if defined(__x86_64__)
     return at[0] == 0x0f && at[1] == 0x05; /* syscall */
+#elif defined(__i386__)
+    return at[0] == 0xcd && at[1] == 0x80; /* int $0x80 */
 #elif defined(__aarch64__)
     return at[0] == 0x01 && at[1] == 0x00 && at[2] == 0x00 && at[3] == 0xd4;
 #else

@@ -109,7 +109,7 @@ static void fork_stepped(struct run *r)
 
 static void watch(struct stepped *s)
 {
-    step_watch(s, header(), node->segment.geometry.size);
+    step_watch(s, header(), wm_segment_size(&node->segment));
     step_watch(s, ledger, sizeof(*ledger));
 }
 

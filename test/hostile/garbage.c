@@ -34,7 +34,7 @@ EMPTY_NODE_TEST(a_segment_that_was_written_over_is_noticed_by_all)
         struct wm_leader leader = {.size = sizeof(leader)};
         struct wm_counts counts;
 
-        memset(header(), fill[i], node->segment.geometry.size);
+        memset(header(), fill[i], wm_segment_size(&node->segment));
         assert_int_equal(wm_tick(worker, 1000), -EUCLEAN);
         assert_int_equal(wm_events_owed(node, ~0u), 0);
         assert_int_equal(wm_leader_stand(worker, &leader), -EUCLEAN);
@@ -85,7 +85,7 @@ EMPTY_NODE_TEST(a_reader_is_given_what_is_there_within_bounds)
     uint64_t since = UINT64_MAX - 3, missed;
     uint32_t count;
 
-    memset(header(), 0xff, node->segment.geometry.size);
+    memset(header(), 0xff, wm_segment_size(&node->segment));
     wm_node_describe(reader, &info);
     assert_string_equal(info.instance, test_instance);
     assert_int_equal(info.capacity, 8);

@@ -24,7 +24,11 @@ int clock_gettime(clockid_t id, struct timespec *ts)
         ts->tv_nsec = (long)(frozen % 1000) * 1000000;
         return 0;
     }
+#ifdef SYS_clock_gettime64 /* a machine of 32 bits, and a long time */
+    syscall(SYS_clock_gettime64, id, ts);
+#else
     syscall(SYS_clock_gettime, id, ts);
+#endif
     ts->tv_sec += (time_t)(ms / 1000) + c->shift_s +
                   (id == CLOCK_MONOTONIC_COARSE ? c->coarse_s : 0);
     return 0;
