@@ -100,7 +100,7 @@ LOG_TEST(an_entry_of_the_round_before_is_not_taken_for_a_new_one)
     for (uint32_t i = 0; i < 256; i++) {
         wm_log_append(node, WM_LOG_LEADER, 1, i, 1, WM_NO_SLOT);
     }
-    lose_log_entries(1);
+    header()->log_next++; /* its writer has died */
     expect_log(8, HOUR_MS, 0, 0, 0);
     begin();
     expect_log(8, 0, 0, 1, 1);
@@ -132,7 +132,7 @@ LOG_TEST(a_dead_writer_or_a_clock_set_back_holds_readers_up_for_a_while)
                  {-7200, 0, 2, 2}};
 
     begin();
-    lose_log_entries(2);
+    header()->log_next += 2;
     begin();
     for (size_t i = 0; i < COUNT(table); i++) {
         fake_clock.shift_s = table[i].shift_s;

@@ -254,13 +254,10 @@ static void hold_anew(void)
 
 TIMED_TEST(the_limit_on_holding_is_each_holders)
 {
-    const struct wm_lock_options options = {.size = sizeof(options),
-                                            .hold_ms = 1500000};
-
     other = new_process();
     assert_ok(call(other, do_lock, 0));
     BEFORE(MOMENT_LOAD, header()->lock.wake, hold_anew);
-    assert_ok(wm_lock_acquire(node, &options));
+    assert_ok(lock_with(.hold_ms = 1500000));
     assert_int_equal(holdings, 4);
 }
 
