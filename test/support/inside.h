@@ -146,10 +146,4 @@ static inline long sleepers(_Atomic(uint32_t) *futex)
                    atomic_load(futex));
 }
 
-/* Not a worker any more: may begin and join again. */
-static inline void forget_joining(void)
-{
-    node->joined = false;
-}
-
 #endif

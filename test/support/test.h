@@ -72,6 +72,14 @@ int test_run(void);
 #define test_skip(why) test_skip_named(__func__, why)
 void test_skip_named(const char *test, const char *why);
 
+/* The other of two users; a test that needs both is skipped unless it is root,
+ * who can be either. */
+#define NOBODY 65534
+#define test_as_two_users()                                                    \
+    if (getuid() != 0) {                                                       \
+        test_skip("only root can be two users");                               \
+    }
+
 /* Looks each ms whether this has become true; ends the test if it has not
  * within some 20 s. */
 #define await(condition)                                                       \
