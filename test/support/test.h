@@ -99,9 +99,6 @@ int files_matching(const char *pattern, bool remove_them);
  * where that runs it. */
 const char *program_path(void);
 
-/* Whether there is pidfd_open(): not in an old kernel, nor in valgrind. */
-bool has_pidfd(void);
-
 /* For what only a process of its own can see or do: a function that returns 0
  * if all of it holds, and CHECK_IMPOSSIBLE where the machine does not let it
  * look. */

@@ -57,6 +57,14 @@ TEST(a_pid_that_nobody_has_is_dead)
     assert_true(wm_process_ident(0) == 0);
 }
 
+/* Not in an old kernel, nor in valgrind. */
+static bool has_pidfd(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    return fd >= 0 && close(fd) == 0;
+}
+
 TEST(a_process_that_began_after_the_claim_is_not_the_claimant)
 {
     const uint64_t before = wm_now() - 50;
