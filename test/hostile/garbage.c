@@ -49,7 +49,7 @@ EMPTY_NODE_TEST(a_segment_that_was_written_over_is_noticed_by_all)
         assert_int_equal(wm_exit_next(worker, &event), -EUCLEAN);
         assert_int_equal(wm_exit_run(worker, NULL, NULL, NULL), -EUCLEAN);
         wm_worker_leave(worker);
-        forget_joining();
+        node->joined = false;
         assert_ok(check_refused(node, 1, -EUCLEAN));
         node_restart(8);
     }

@@ -34,12 +34,6 @@ int clock_gettime(clockid_t id, struct timespec *ts)
     return 0;
 }
 
-void clock_set(uint64_t ms)
-{
-    fake_clock.shift_s = 0;
-    fake_clock.shift_s = (time_t)(ms / 1000) - (time_t)(wm_now() / 1000);
-}
-
 int clock_tear_down(void **state)
 {
     fake_clock = (struct clock){0};

@@ -22,9 +22,6 @@ struct clock {
 
 extern struct clock fake_clock;
 
-/* Sets all clocks, in ms since boot. */
-void clock_set(uint64_t ms);
-
 /* CMocka's teardown of a node, and of all pretence. */
 int clock_tear_down(void **state);
 #define TIMED_TEST(name) TEST_WITH(generation_set_up, clock_tear_down, name)

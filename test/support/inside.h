@@ -128,12 +128,6 @@ static inline void put_ahead(uint32_t slot)
     set_back(slot, (uint64_t)-3600000);
 }
 
-/* Nobody has said that the machine was stopped. */
-static inline void forget_awakening(void)
-{
-    header()->awake_since = 0;
-}
-
 /* Has a sweep mark a worker as stalled. */
 static inline void stall(const struct process *p)
 {
@@ -150,18 +144,6 @@ static inline long sleepers(_Atomic(uint32_t) *futex)
 {
     return syscall(SYS_futex, futex, FUTEX_CMP_REQUEUE, 0, INT_MAX, futex,
                    atomic_load(futex));
-}
-
-/* As if `count` writers of the log had died before they wrote an entry. */
-static inline void lose_log_entries(uint32_t count)
-{
-    atomic_fetch_add(&header()->log_next, count);
-}
-
-/* Not a worker any more: may begin and join again. */
-static inline void forget_joining(void)
-{
-    node->joined = false;
 }
 
 #endif

@@ -11,23 +11,6 @@ static struct wm_worker *own(void)
     return wm_node_worker(node);
 }
 
-static long join_as(uint64_t id, uint32_t role, uint32_t overdue_ms)
-{
-    const struct wm_join_options options = {
-        .size = sizeof(options), .role = role, .overdue_ms = overdue_ms};
-    struct wm_worker *worker;
-
-    return wm_worker_join(node, id, &options, &worker);
-}
-
-static long lock_within(uint32_t wait_ms)
-{
-    const struct wm_lock_options options = {
-        .size = sizeof(options), .purpose = 1, .wait_ms = wait_ms};
-
-    return wm_lock_acquire(node, &options);
-}
-
 #define CALL(name, expression)                                                 \
     long do_##name(UNUSED struct process *self, UNUSED uint64_t argument)      \
     {                                                                          \
@@ -36,8 +19,9 @@ static long lock_within(uint32_t wait_ms)
 
 CALL(begin, wm_generation_begin(node, &self->seen->id, &self->seen->number))
 CALL(abandon, wm_generation_abandon(node, argument))
-CALL(join, join_as(argument, WM_ROLE_WORKER, NEVER_OVERDUE))
-CALL(join_helper, join_as(argument, WM_ROLE_HELPER, NEVER_OVERDUE))
+CALL(join, join_with(argument, .overdue_ms = NEVER_OVERDUE))
+CALL(join_helper,
+     join_with(argument, .role = WM_ROLE_HELPER, .overdue_ms = NEVER_OVERDUE))
 CALL(start, wm_worker_start(own(), &self->seen->counts))
 CALL(exit, wm_worker_exit_counts(own(), &self->seen->counts))
 CALL(drain, wm_worker_drain(own()))
@@ -48,7 +32,7 @@ CALL(beat, wm_beat(own()))
 CALL(sweep, wm_sweep(node, own()))
 CALL(take_event, wm_event_take(node, (uint32_t)argument, &self->seen->event))
 CALL(stand, wm_leader_stand(own(), &self->seen->leader))
-CALL(lock, lock_within((uint32_t)argument))
+CALL(lock, lock_with(.purpose = 1, .wait_ms = (uint32_t)argument))
 CALL(try, wm_lock_try(node, 2, (int)argument))
 CALL(unlock, wm_lock_release(node))
 CALL(release, wm_node_release(node))
@@ -100,7 +84,7 @@ struct wm_worker *own_worker(uint64_t id)
 {
     struct wm_counts counts;
 
-    assert_ok(join_as(id, WM_ROLE_WORKER, NEVER_OVERDUE));
+    assert_ok(join_with(id, .overdue_ms = NEVER_OVERDUE));
     assert_ok(wm_worker_start(own(), &counts));
     return own();
 }

@@ -9,7 +9,6 @@ static struct {
     unsigned kinds;
     uintptr_t at;
     size_t size;
-    uint32_t skip;
     moment_fn *_Atomic act; /* NULL: none is awaited */
 } moment;
 
@@ -19,10 +18,6 @@ void moment_reach(unsigned kind, const volatile void *object)
 
     if (act == NULL || (kind & moment.kinds) == 0 ||
         (uintptr_t)object - moment.at >= moment.size) {
-        return;
-    }
-    if (moment.skip > 0) {
-        moment.skip--;
         return;
     }
     atomic_store(&moment.act, NULL);
@@ -35,13 +30,7 @@ void moment_set(unsigned kinds, const volatile void *at, size_t size,
     moment.kinds = kinds;
     moment.at = (uintptr_t)at;
     moment.size = size;
-    moment.skip = 0;
     atomic_store(&moment.act, act);
-}
-
-void moment_skip(uint32_t count)
-{
-    moment.skip = count;
 }
 
 int moment_came(void)

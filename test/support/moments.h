@@ -34,9 +34,6 @@ void moment_set(unsigned kinds, const volatile void *at, size_t size,
 #define BEFORE(kinds, field, act)                                              \
     moment_set(kinds, &(field), sizeof(field), act)
 
-/* Lets so many of them pass first. */
-void moment_skip(uint32_t count);
-
 /* Whether it came; there is none any more. */
 int moment_came(void);
 

@@ -117,6 +117,17 @@ call_fn do_release; /* the node */
 call_fn do_attach;  /* a node of that capacity, which begins; id */
 call_fn do_live;    /* the same, and joins and starts */
 
+/* This process joins, or takes the lock, with these options. */
+#define join_with(id, ...)                                                     \
+    wm_worker_join(node, id,                                                   \
+                   &(struct wm_join_options){                                  \
+                       .size = sizeof(struct wm_join_options), __VA_ARGS__},   \
+                   &(struct wm_worker *){NULL})
+#define lock_with(...)                                                         \
+    wm_lock_acquire(node,                                                      \
+                    &(struct wm_lock_options){                                 \
+                        .size = sizeof(struct wm_lock_options), __VA_ARGS__})
+
 /* Joins and starts in a new process: a live worker. */
 struct process *new_worker(uint64_t id);
 struct process *new_worker_of(struct process *master, uint64_t id);

@@ -11,7 +11,6 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 
 #define PATIENCE_MS 20000
 
@@ -122,13 +121,6 @@ const char *program_path(void)
     assert_true(n > 0);
     path[n] = '\0';
     return path;
-}
-
-bool has_pidfd(void)
-{
-    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-
-    return fd >= 0 && close(fd) == 0;
 }
 
 pid_t fork_child(void)

@@ -72,6 +72,14 @@ int test_run(void);
 #define test_skip(why) test_skip_named(__func__, why)
 void test_skip_named(const char *test, const char *why);
 
+/* The other of two users; a test that needs both is skipped unless it is root,
+ * who can be either. */
+#define NOBODY 65534
+#define test_as_two_users()                                                    \
+    if (getuid() != 0) {                                                       \
+        test_skip("only root can be two users");                               \
+    }
+
 /* Looks each ms whether this has become true; ends the test if it has not
  * within some 20 s. */
 #define await(condition)                                                       \
@@ -90,9 +98,6 @@ int files_matching(const char *pattern, bool remove_them);
 /* The path of this program, to exec it: /proc/self/exe is that of valgrind,
  * where that runs it. */
 const char *program_path(void);
-
-/* Whether there is pidfd_open(): not in an old kernel, nor in valgrind. */
-bool has_pidfd(void);
 
 /* For what only a process of its own can see or do: a function that returns 0
  * if all of it holds, and CHECK_IMPOSSIBLE where the machine does not let it

@@ -72,11 +72,6 @@ int watch_tear_down(void **state)
     return node_tear_down(state) != 0 || error != 0 || watch.wrong != 0;
 }
 
-void watch_await_told(uint64_t number)
-{
-    await(watch.last >= number);
-}
-
 void watch_change(void)
 {
     const uint64_t number = watch_look().view.number;
@@ -86,7 +81,7 @@ void watch_change(void)
     watch.subscription = watch_subscribe(be_told, NULL);
     watch.changes++;
     begin();
-    watch_await_told(number + 1);
+    await(watch.last > number);
 }
 
 struct watch_seen watch_look(void)

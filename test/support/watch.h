@@ -51,8 +51,6 @@ struct watch_seen watch_look(void);
 
 struct wm_subscription *watch_subscribe(wm_monitor_fn *told, void *argument);
 
-/* Waits until its subscriber was told of a view of this number or later. */
-void watch_await_told(uint64_t number);
 /* One change makes one view; all that are subscribed are told, and the watch
  * after them. */
 void watch_change(void);

@@ -128,10 +128,7 @@ NODE_TEST(a_stall_is_told_once_and_then_its_recovery_counts)
     assert_none_to_take(STALLED);
 }
 
-static long do_take_recovery(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_worker_recovery_take(wm_node_worker(node));
-}
+CALL_OF(do_take_recovery, wm_worker_recovery_take(wm_node_worker(node)))
 
 NODE_TEST(a_drain_out_of_a_stall_is_a_recovery_of_one_that_has_its_record)
 {
@@ -168,7 +165,7 @@ NODE_TEST(a_worker_that_lost_its_record_calls_nobody_stalled_but_the_dead_dead)
     assert_int_equal(call(former, do_sweep, 0), 1);
     assert_int_equal(take(CRASHED).slot, 0);
     assert_int_equal(state_of(a->pid), WM_LIVE);
-    forget_awakening();
+    header()->awake_since = 0;
     assert_int_equal(sweep(), 1);
     assert_int_equal(state_of(a->pid), WM_STALLED);
 }

@@ -52,14 +52,7 @@ EMPTY_NODE_TEST(a_fork_that_leaves_no_master_keeps_no_later_one)
     assert_generation(1, WM_GENERATION_BEGUN, 0);
 }
 
-static long do_join_of(UNUSED struct process *self, uint64_t master)
-{
-    const struct wm_join_options options = {.size = sizeof(options),
-                                            .master = (int32_t)master};
-    struct wm_worker *w;
-
-    return wm_worker_join(node, 1, &options, &w);
-}
+CALL_OF(do_join_of, join_with(1, .master = (int32_t)argument))
 
 /* As where a worker is forked twice, or by a tool. */
 EMPTY_NODE_TEST(the_first_worker_names_the_master)
@@ -271,22 +264,6 @@ NODE_TEST(one_whose_end_is_owed_keeps_its_record_while_there_is_room)
     go_round(generation);
     assert_int_equal(begin(), generation + 66);
     assert_int_equal(take(~0u).kind, WM_EVENT_MASTER_EXIT);
-}
-
-EMPTY_NODE_TEST(the_current_one_of_a_living_master_keeps_its_record)
-{
-    struct process *master, *a;
-
-    node_restart(1);
-    master = new_process();
-    assert_ok(call(master, do_begin, 0));
-    a = new_worker_of(master, 1);
-    shut_down_last(a, 1);
-    assert_ok(call(a, do_leave, 0));
-    go_round(1);
-    assert_int_equal(begin(), 67);
-    /* It may start workers again. */
-    assert_ok(call(a, do_join, 1));
 }
 
 /* The process may still be a master. */

@@ -125,8 +125,6 @@ EMPTY_NODE_TEST(a_zombies_lock_passes_on_and_one_waiter_alone_recovers_it)
 
 EMPTY_NODE_TEST(waiting_ends_when_limited_and_a_stopped_holder_is_not_robbed)
 {
-    const struct wm_lock_options options = {
-        .size = sizeof(options), .hold_ms = 1, .wait_ms = PATIENT};
     struct process *a = new_process();
     uint64_t word, began;
 
@@ -136,13 +134,13 @@ EMPTY_NODE_TEST(waiting_ends_when_limited_and_a_stopped_holder_is_not_robbed)
     began = wm_now();
     assert_int_equal(do_lock(NULL, 60), -ETIMEDOUT);
     assert_true(wm_now() - began >= 60);
-    assert_int_equal(wm_lock_acquire(node, &options), -ETIMEDOUT);
+    assert_int_equal(lock_with(.hold_ms = 1, .wait_ms = PATIENT), -ETIMEDOUT);
     assert_int_equal(wm_lock_try(node, 0, 1), -EINPROGRESS);
     assert_true(header()->lock.word == word);
     process_continue(a);
     assert_int_equal(call(a, do_is_own, 0), 1);
     assert_ok(call(a, do_unlock, 0));
-    assert_ok(wm_lock_acquire(node, &options));
+    assert_ok(lock_with(.hold_ms = 1, .wait_ms = PATIENT));
 }
 
 EMPTY_NODE_TEST(another_process_with_the_holders_pid_is_not_the_holder)

@@ -77,15 +77,16 @@ LOG_TEST(each_change_of_a_life_is_logged_in_order_and_makes_another_epoch)
     }
 }
 
+/* It is not believed before all of it is right. */
 LOG_TEST(a_slow_writers_entry_is_told_in_its_place)
 {
     for (int i = 0; i < 4; i++) {
         begin();
     }
-    atomic_fetch_xor(&node->segment.log[2].check, 2);
+    node->segment.log[2].value ^= 2;
     expect_log(8, HOUR_MS, WM_UNSETTLED, 1, 0);
     assert_int_equal(r.since, 1);
-    atomic_fetch_xor(&node->segment.log[2].check, 2);
+    node->segment.log[2].value ^= 2;
     expect_log(8, HOUR_MS, 0, 3, 0);
     assert_int_equal(r.list[0].number, 2);
     r.since = 1000; /* of another life */
@@ -100,22 +101,12 @@ LOG_TEST(an_entry_of_the_round_before_is_not_taken_for_a_new_one)
     for (uint32_t i = 0; i < 256; i++) {
         wm_log_append(node, WM_LOG_LEADER, 1, i, 1, WM_NO_SLOT);
     }
-    lose_log_entries(1);
+    header()->log_next++; /* its writer has died */
     expect_log(8, HOUR_MS, 0, 0, 0);
     begin();
     expect_log(8, 0, 0, 1, 1);
     assert_int_equal(r.list[0].number, 258);
-}
-
-LOG_TEST(a_spoilt_entry_is_not_believed)
-{
-    begin();
-    node->segment.log[1].value = 99;
-    expect_log(8, HOUR_MS, 0, 0, 0); /* it may be written just now */
-    assert_int_equal(r.since, 0);
-    begin();
-    expect_log(8, 0, 0, 1, 1);
-    assert_int_equal(r.since, 2);
+    assert_int_equal(r.since, 258);
 }
 
 /* Else nothing would be told until the clock came to where it was. */
@@ -132,7 +123,7 @@ LOG_TEST(a_dead_writer_or_a_clock_set_back_holds_readers_up_for_a_while)
                  {-7200, 0, 2, 2}};
 
     begin();
-    lose_log_entries(2);
+    header()->log_next += 2;
     begin();
     for (size_t i = 0; i < COUNT(table); i++) {
         fake_clock.shift_s = table[i].shift_s;

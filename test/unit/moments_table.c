@@ -139,7 +139,7 @@ static void live(uint64_t id)
     process_depart(p);
 }
 
-NODE_TEST(one_that_is_revived_meanwhile_keeps_its_record)
+NODE_TEST(the_current_one_and_one_revived_meanwhile_keep_their_records)
 {
     const uint32_t count = node->segment.geometry.generations;
     uint64_t id;
@@ -152,7 +152,7 @@ NODE_TEST(one_that_is_revived_meanwhile_keeps_its_record)
         wm_generation_abandon(node, id);
     } while (id < generation + count - 1);
     BEFORE(MOMENT_SWAP, generation_record(generation)->word, join_late);
-    /* Nor is that of the next one spare, its master's current one. */
+    /* Nor is that of the next one spare: its master may start workers again. */
     assert_int_equal(begin(), generation + count + 2);
     assert_joined_late();
 }

@@ -113,6 +113,16 @@ ACT(leave_to_one_that_dies_claiming, (void),
     call_begin(rival, do_die_claiming, generation); process_quit(rival);
     assert_int_equal(state_at(0), WM_CLAIMED))
 
+static uint32_t steps_before; /* of the taker */
+
+static void await_step(void)
+{
+    moment_set(MOMENT_ANY, record(0),
+               (size_t)((char *)(cold(0) + 1) - (char *)record(0)),
+               steps_before-- > 0 ? await_step
+                                  : leave_to_one_that_dies_claiming);
+}
+
 /* Takes a stall, whose worker leaves its record to another before the taker's
  * step of that number. False: it has no such step any more. If there is an
  * event, all of it is the stalled worker's. */
@@ -128,10 +138,8 @@ static bool take_beside(uint32_t step, int *taken)
     all.pid = other->pid;
     all.join = record(0)->join;
     all.spell = (uint32_t)cold(0)->spell;
-    moment_set(MOMENT_ANY, record(0),
-               (size_t)((char *)(cold(0) + 1) - (char *)record(0)),
-               leave_to_one_that_dies_claiming);
-    moment_skip(step);
+    steps_before = step;
+    await_step();
     *taken = wm_event_take(node, STALLED, &e);
     if (*taken == 1) {
         assert_memory_equal(&e, &all, sizeof(e));
@@ -254,13 +262,10 @@ static void hold_anew(void)
 
 TIMED_TEST(the_limit_on_holding_is_each_holders)
 {
-    const struct wm_lock_options options = {.size = sizeof(options),
-                                            .hold_ms = 1500000};
-
     other = new_process();
     assert_ok(call(other, do_lock, 0));
     BEFORE(MOMENT_LOAD, header()->lock.wake, hold_anew);
-    assert_ok(wm_lock_acquire(node, &options));
+    assert_ok(lock_with(.hold_ms = 1500000));
     assert_int_equal(holdings, 4);
 }
 

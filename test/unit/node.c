@@ -12,8 +12,6 @@
 #include <pthread.h>
 #include <sys/file.h>
 
-#define NOBODY 65534
-
 static struct wm_node *node; /* in a forked child as well */
 
 DIRECTORY_TEST(bad_options_are_refused_and_nothing_made)
@@ -204,9 +202,7 @@ DIRECTORY_TEST(a_reader_finds_the_living_among_the_dead)
 
 static void make_strangers(const char *name)
 {
-    if (getuid() != 0) {
-        test_skip("only root can be two users");
-    }
+    test_as_two_users();
     assert_ok(chown(directory_path(name), NOBODY, NOBODY));
 }
 

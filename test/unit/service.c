@@ -9,13 +9,7 @@
 
 CALL_OF(do_try_to_start, wm_lock_try(node, WM_PURPOSE_WORKER_START, 1))
 
-static long do_lock_to_start(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    const struct wm_lock_options options = {.size = sizeof(options),
-                                            .purpose = WM_PURPOSE_MASTER_START};
-
-    return wm_lock_acquire(node, &options);
-}
+CALL_OF(do_lock_to_start, lock_with(.purpose = WM_PURPOSE_MASTER_START))
 
 static struct process *start, *other;
 
@@ -100,14 +94,8 @@ TURN_TEST(one_that_sleeps_signs_once_starts_have_overtaken_it)
     assert_ok(call_end(other));
 }
 
-static long do_join_one_of_two(UNUSED struct process *self, uint64_t id)
-{
-    const struct wm_join_options options = {
-        .size = sizeof(options), .overdue_ms = NEVER_OVERDUE, .expected = 2};
-    struct wm_worker *worker;
-
-    return wm_worker_join(node, id, &options, &worker);
-}
+CALL_OF(do_join_one_of_two,
+        join_with(argument, .overdue_ms = NEVER_OVERDUE, .expected = 2))
 
 NODE_TEST(starts_are_awaited_until_all_that_are_expected_have_started)
 {

@@ -147,6 +147,22 @@ NODE_TEST(a_late_worker_excuses_all_if_none_was_in_time)
     assert_ok(call(a, do_beat, 0));
     assert_int_equal(call(a, do_sweep, 0), 0);
     assert_told(WM_LIVE, WM_LIVE);
+    header()->awake_since = 0;
+    assert_int_equal(call(a, do_sweep, 0), 1);
+    assert_told(WM_LIVE, WM_STALLED);
+}
+
+/* The first that runs after the machine stood still may be a beat, which hides
+ * how late it comes from the sweep after it. */
+NODE_TEST(a_late_beat_makes_the_next_sweep_patient)
+{
+    two_late();
+    assert_ok(call(a, do_beat, 0));
+    assert_int_equal(call(a, do_sweep, 0), 0);
+    assert_int_equal(state_at(1), WM_LIVE);
+    header()->awake_since = 0;
+    assert_int_equal(call(a, do_sweep, 0), 1);
+    assert_int_equal(state_at(1), WM_STALLED);
 }
 
 NODE_TEST(an_awakening_ahead_of_the_clock_excuses_none)

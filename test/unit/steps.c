@@ -61,11 +61,9 @@ static void assert_given(const char *text)
 
 static void join(enum wm_role role)
 {
-    const struct wm_join_options options = {
-        .size = sizeof(options), .role = role, .overdue_ms = NEVER_OVERDUE};
-
     memset(&given, 0, sizeof(given));
-    assert_ok(wm_worker_join(node, generation, &options, &w));
+    assert_ok(join_with(generation, .role = role, .overdue_ms = NEVER_OVERDUE));
+    w = wm_node_worker(node);
 }
 
 static void join_and_start(void)

@@ -75,16 +75,10 @@ static void *repeat(void *its_work)
 
 static long do_come_and_go(struct process *self, uint64_t rounds)
 {
-    const struct wm_join_options options = {
-        .size = sizeof(options), .overdue_ms = OVERDUE_OF(self->pid)};
-
     for (uint64_t i = 0; i < rounds; i++) {
-        struct wm_worker *w;
-        struct wm_counts c;
-
-        if (wm_worker_join(node, 1, &options, &w) != 0 ||
-            wm_worker_start(w, &c) != 0 || wm_worker_drain(w) != 0 ||
-            wm_worker_leave(w) != 0) {
+        if (join_with(1, .overdue_ms = OVERDUE_OF(self->pid)) != 0 ||
+            do_start(self, 0) != 0 || do_drain(self, 0) != 0 ||
+            do_leave(self, 0) != 0) {
             return -1;
         }
     }

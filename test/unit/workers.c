@@ -163,39 +163,6 @@ NODE_TEST(a_worker_that_leaves_is_not_judged_by_time)
     assert_int_equal(state_at(1), WM_STALLED);
 }
 
-/* Of two that are late the first may beat, and sweeps: once it is patient. */
-static void is_patient(bool beats_first)
-{
-    struct process *a = new_worker(generation);
-
-    new_worker(generation);
-    make_late(0);
-    make_late(1);
-    if (beats_first) {
-        assert_ok(call(a, do_beat, 0));
-        set_overdue(0, NEVER_OVERDUE);
-    }
-    assert_int_equal(call(a, do_sweep, 0), 0);
-    assert_int_equal(state_at(1), WM_LIVE);
-    set_overdue(0, NEVER_OVERDUE);
-    assert_ok(call(a, do_beat, 0));
-    forget_awakening();
-    assert_int_equal(call(a, do_sweep, 0), 1);
-    assert_int_equal(state_at(1), WM_STALLED);
-}
-
-NODE_TEST(a_sweeper_that_is_late_itself_marks_nobody)
-{
-    is_patient(false);
-}
-
-/* The first that runs after the machine stood still may be a beat, which hides
- * how late it comes from the sweep after it. */
-NODE_TEST(a_late_beat_makes_the_next_sweep_patient)
-{
-    is_patient(true);
-}
-
 /* If pids are few, one worker's is soon another's. */
 static long do_inherit_a_pid(struct process *self, uint64_t id)
 {
