@@ -60,7 +60,7 @@ def parameters(instance, port):
 
 def everybody():
     """The pids of all nginx processes; each is a descendant of ours."""
-    return [p for p in proc.descendants(os.getpid())
+    return [p for p in proc.family(os.getpid())
             if proc.title(p, "comm") == "nginx"]
 
 
@@ -122,7 +122,8 @@ class Life:
         self.follower.wait(timeout=proc.DEADLINE)
         self.output.seek(0)
         *self.record.events, self.record.ending = map(json.loads, self.output)
-        self.record.newest = segment.newest(self.segment.fileno())
+        self.record.newest = segment.word(
+            self.segment.fileno(), segment.NEWEST)
         self.record.trace = self.n.trace()
         self.record.log = self.n.log().splitlines()
         self.record.left = [os.path.basename(p) for p in self.n.segments()]

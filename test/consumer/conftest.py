@@ -10,7 +10,7 @@ import shutil
 
 import pytest
 
-from conf import BUILD, ROOT, source
+from conf import BUILD, ROOT, source, write
 from proc import run
 
 HEADERS = ("libwm/wm.h", "libwm/monitor/wm_monitor.h")
@@ -32,10 +32,6 @@ def prototypes(text):
     return {name: " ".join(whole.split()) for whole, name in re.findall(
         r"^((?!typedef)[a-z][\w *]*?\b(wm_\w+)\([^;]*\);)",
         without_comments(text), re.M)}
-
-
-def declarations(header):
-    return prototypes(source(header))
 
 
 class Stage:
@@ -67,8 +63,7 @@ class Stage:
 
     def write(self, name, text):
         path = os.path.join(self.path, name)
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(text)
+        write(path, text)
         return path
 
     def run_c(self, text, *options):

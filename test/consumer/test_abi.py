@@ -19,7 +19,7 @@ import pytest
 
 import later
 import leftovers
-from conftest import BUILD, ROOT, run, source
+from conftest import BUILD, ROOT, run, source, write
 
 ABI = os.path.join(ROOT, "libwm/abi")
 LIBRARIES = [f"{x}.{platform.machine()}.xml" for x in ("wm", "wm_monitor")]
@@ -48,9 +48,7 @@ def test_the_abi_is_the_one_that_was_written_down(place):
     run(os.path.join(ABI, "renew"), BUILD, place)
     changes = compare(ABI, place)
     assert not changes, f"{changes}\n{HINT}"
-    with open(os.path.join(place, "constants"), encoding="utf-8") as f:
-        now = f.read().splitlines()
-    assert source("libwm/abi/constants").splitlines() == now, HINT
+    assert source("libwm/abi/constants") == source(place, "constants"), HINT
 
 
 @written_here
@@ -67,8 +65,7 @@ def test_a_break_is_found(place, library, old, new, found):
         if name == LIBRARIES[library]:
             text, changes = re.subn(old, new, text)
             assert changes
-        with open(os.path.join(place, name), "w", encoding="utf-8") as f:
-            f.write(text)
+        write(os.path.join(place, name), text)
     assert found in compare(place, ABI)
 
 

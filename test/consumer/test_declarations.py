@@ -12,8 +12,8 @@ import xml.etree.ElementTree
 
 import pytest
 
-from conftest import (HEADERS, ROOT, declarations, names, prototypes, run,
-                      source, without_comments)
+from conftest import (HEADERS, ROOT, names, prototypes, run, source,
+                      without_comments)
 
 MODULE = "lua/resty/worker/manager"
 INCLUDES = """
@@ -177,8 +177,7 @@ def reference():
 
 def functions():
     """Of all headers: name to prototype."""
-    return {name: whole for header in HEADERS
-            for name, whole in declarations(header).items()}
+    return prototypes("".join(map(source, HEADERS)))
 
 
 def test_the_reference_names_all_that_is_public(reference):

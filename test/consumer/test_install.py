@@ -13,7 +13,7 @@ import shutil
 import pytest
 
 from conf import own
-from conftest import (BUILD, HEADERS, ROOT, STRICT, Stage, declarations, names,
+from conftest import (BUILD, HEADERS, ROOT, STRICT, Stage, names, prototypes,
                       run, source)
 
 HERE = os.path.dirname(__file__)
@@ -113,7 +113,7 @@ def test_a_library_exports_what_its_header_declares(library, node, count):
     listed = re.findall(r"^ +(wm_\w+);", source(
         os.path.dirname(LIBRARIES[library]), library + ".map"), re.M)
     assert len(found) >= count
-    assert found == set(declarations(LIBRARIES[library])) == set(listed)
+    assert found == set(prototypes(source(LIBRARIES[library]))) == set(listed)
 
 
 @pytest.mark.parametrize("library, needed", [
@@ -135,11 +135,6 @@ def test_versions_agree():
     assert f"local MAJOR = {version[0]}\n" in source(LUA, "libwm.lua")
 
 
-def copy_programs(to):
-    for name in ("consumer.c", "consumer.cpp"):
-        shutil.copy(os.path.join(HERE, name), to)
-
-
 def live(runner, *programs):
     """Runs programs that each live a node's life, and leave nothing."""
     instance = own("test-dependency")
@@ -152,8 +147,7 @@ def live(runner, *programs):
 def shop(place):
     """A project with a copy of libwm among its subprojects."""
     path = os.path.join(place, "shop")
-    shutil.copytree(os.path.join(HERE, "subproject"), path)
-    copy_programs(path)
+    shutil.copytree(os.path.join(HERE, "shop"), path)
     shutil.copytree(
         ROOT, os.path.join(path, "subprojects/libwm"),
         ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
@@ -162,8 +156,8 @@ def shop(place):
 
 @pytest.mark.parametrize("c, cpp", [("gcc", "g++"), ("clang-16", "clang++-16")])
 def test_make_builds_with_pkg_config(stage, c, cpp):
-    copy_programs(stage.path)
-    shutil.copy(os.path.join(HERE, "Makefile"), stage.path)
+    shutil.copytree(os.path.join(HERE, "shop"), stage.path,
+                    dirs_exist_ok=True)
     strict = " ".join(STRICT)
     stage.run("make", "-B", f"CC={c} {strict}", f"CXX={cpp} {strict}")
     live(stage.run, "./consumer", "./consumer-cpp")

@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from conftest import BUILD, HEADERS, declarations, names, run, source
+from conftest import BUILD, HEADERS, names, prototypes, run, source
 
 # A list: its README's folder and section, and its files.
 LISTS = {"libwm": ("libwm", "#", "*.[ch]"),
@@ -76,7 +76,7 @@ def test_no_object_refers_to_a_later_one(folder):
 
 
 def test_wmctl_names_no_function_of_c():
-    functions = set(declarations("libwm/wm.h"))
+    functions = set(prototypes(source("libwm/wm.h")))
     for file in names("cpp/tools/*.[ch]pp"):
         code = re.sub("//.*", "", source(file))
         assert "<wm.h>" not in code, file

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
-"""The example server under real clients: only a worker that is killed loses
-requests."""
+"""The example server under real clients, which note each request that was lost,
+and whose it was: only a worker that is killed loses any. A test waits for a
+line of the server's log, or for an answer."""
 
 import glob
 import http.client
@@ -77,7 +78,7 @@ class Server:
     def kill(self):
         """All that is left of a test that failed."""
         pid = self.process.pid
-        proc.kill(pid, *proc.descendants(pid))
+        proc.kill(pid, *proc.family(pid))
         self.process.wait()
         self.reader.join()
         self.process.stderr.close()

@@ -2,10 +2,9 @@
 # Copyright The libwm authors
 """Takes one safeguard after another out of the library: tests must notice.
 
-Each marker in libwm, a comment such as Safeguard: NAME, has an entry NAME in
-one of the tables beside this file, and each entry a marker; README.md says what
-stands in it. A mutant that survives, or that another claim finds, is a failure.
-That a test is green without it is seen where the tests themselves are run.
+README.md says what the tables hold. A mutant that survives, or that another
+claim finds, is a failure. That a test is green without it is seen where the
+tests themselves are run.
 
 C is read no further than to its brackets, its operators and the ends of its
 statements, as clang-format writes them: a change that goes wrong does not
@@ -38,7 +37,7 @@ ARCHIVES = {"test/libwm-inside.a": "libwm/libwm.so",
             "test/libwm-moments.a": "test/libwm-moments.a"}
 PATIENCE = 120                      # seconds for one test
 
-MARKER = re.compile(r"/\* Safeguard: (\w+) \*/")
+MARKER = re.compile(r"/\* Safeguard: (\w+) \*/\s*")
 # Comments and directives become spaces, strings a name of the same length.
 HIDDEN = re.compile(
     r"(?P<space>/\*.*?\*/|//[^\n]*|^[ \t]*#(?:\\\n|[^\n])*)"
@@ -135,8 +134,7 @@ def mutate(directory, file, at, fields):
 @pytest.fixture(name="commands", scope="session")
 def fixture_commands():
     """(archive, file of the library) -> the command that compiles it."""
-    path = pathlib.Path(conf.BUILD, "compile_commands.json")
-    commands = json.loads(path.read_text("utf-8"))
+    commands = json.loads(conf.source(conf.BUILD, "compile_commands.json"))
     return {(archive, os.path.basename(c["file"])): shlex.split(c["command"])
             for c in commands for archive, origin in ARCHIVES.items()
             if c["output"].startswith(origin)}
@@ -189,8 +187,7 @@ TEXTS = {path.name: path.read_text(encoding="utf-8")
 MARKERS, ENTRIES = defaultdict(list), defaultdict(list)
 for _file, _text in TEXTS.items():
     for _m in MARKER.finditer(_text):
-        _gap = re.compile(r"\s*").match(hide(_text), _m.end())
-        MARKERS[_m[1]].append((_file, _gap.end()))
+        MARKERS[_m[1]].append((_file, _m.end()))
 for _path in pathlib.Path(__file__).parent.glob("*.toml"):
     for _name, _fields in tomllib.loads(_path.read_text("utf-8")).items():
         ENTRIES[_name].append(_fields)

@@ -43,7 +43,7 @@ def test_a_benchmark_that_fails_leaves_nothing(
     assert bench.returncode == expected
     assert where == "up" or int(workers) == 1024
     assert not os.path.exists(prefix)
-    assert not proc.descendants(os.getpid())
+    assert not proc.family(os.getpid())
     instance = os.path.basename(prefix)
     assert not [x for x in set(os.listdir("/dev/shm")) - before
                 if instance in x]

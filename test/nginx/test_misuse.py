@@ -189,12 +189,11 @@ def test_a_library_that_will_not_do_is_named(make, dict_, what):
     library = n.path("libwm.so")
     n.params["lua_cpath"] = f"/nowhere/lib?.so.1;{n.prefix}/?.so"
     if what == "no library":
-        with open(library, "w", encoding="ascii") as f:
-            f.write(source)
+        conf.write(library, source)
     elif source:
         subprocess.run(["gcc", "-shared", "-fPIC", "-xc", "-o", library, "-"],
                        input=source, text=True, check=True)
-    assert n.start_fails() == 1
+    n.start_fails()
     n.expect("worker manager|init_by_lua error")
     (line,) = n.log_lines("init_by_lua error")
     assert library in n.log() and n.log_lines(said)
@@ -211,8 +210,7 @@ def test_a_reload_finds_the_one_that_is_loaded(make, both):
     n = make(**both).start()
     copy = shutil.copy(conf.LIBRARY, n.path("libwm.so"))
     n.reload(lua_cpath=n.prefix + "/?.so")
-    with open(f"/proc/{n.master}/maps", encoding="utf-8") as f:
-        assert copy not in f.read()
+    assert copy not in conf.source(f"/proc/{n.master}/maps")
     n.reload(lua_cpath="/nowhere/?.so")
     n.stop(life(2, 2, 2))
 
@@ -231,8 +229,7 @@ def test_a_newer_module_on_reload_leaves_the_node_alone(make, both, part):
                            lambda m: f"local {part} = {int(m[1]) + 1}",
                            conf.source(library))
     assert count == 1
-    with open(n.path(library), "w", encoding="utf-8") as f:
-        f.write(newer)
+    conf.write(n.path(library), newer)
     n.reload_fails(NEWER[part],
                    lua_path=n.prefix + "/lua/?.lua;" + conf.LUA_PATH)
     n.wait_log("init_by_lua error")

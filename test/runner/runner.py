@@ -120,8 +120,8 @@ def read(stage, status):
     """The same of all tests of a stage that has ended with this status."""
     said = []
     for path in stage.log and glob.glob(stage.log + "*.json"):
-        with open(path, encoding="utf-8", errors="replace") as f:
-            said += [x for line in f for x in read_test(json.loads(line))]
+        said += [x for line in proc.read(path).splitlines()
+                 for x in read_test(json.loads(line))]
     if status and all(kind != "failed" for kind, _ in said):
         said.append(("failed", f"{stage.name}: exit status {status}"))
     elif stage.log and not said:

@@ -105,6 +105,13 @@ def source(*names):
         return f.read()
 
 
+def write(path, text):
+    """Writes a file anew, which a process may be reading."""
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+
+
 def own(name):
     """An instance name that no other run of the tests has."""
     return f"{name}-{os.getpid()}"

@@ -35,15 +35,13 @@ def replace(pattern, by, text):
 def grow(path, names=None, member="uint64_t grown"):
     """Adds a member to the end of each struct of a header; all public ones if
     none is named."""
-    with open(path, encoding="utf-8") as f:
-        text = f.read()
+    text = conf.source(path)
     for name in names or public_structs(text):
         text = replace(rf"(^struct {name} {{\n(?:.*\n)*?)(}};\n)",
                        rf"\1    {member};\n\2", text)
     if path.endswith("/wm.h"):
         text = replace(r"(#define WM_VERSION_MINOR) 0", r"\1 1", text)
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(text)
+    conf.write(path, text)
 
 
 def link(folder, name, where, *options):

@@ -50,8 +50,7 @@ def segments_of(pid):
     they are in."""
     found = set()
     with contextlib.suppress(OSError):  # it ended, or closed the descriptor
-        with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
-            found.update(SEGMENT.findall(f.read()))
+        found.update(SEGMENT.findall(proc.read(f"/proc/{pid}/maps")))
         for fd in os.listdir(f"/proc/{pid}/fd"):
             found.update(SEGMENT.findall(os.readlink(f"/proc/{pid}/fd/{fd}")))
     return found

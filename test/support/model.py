@@ -14,17 +14,14 @@ order leaves open is a small set, named here:
 import json
 from collections import Counter, namedtuple
 
+import proc
+
 Row = namedtuple("Row", "event gen n_prev n_mine n_next reason")
 
 
 def read(path):
     """All complete lines so far, as written; what is nil is not there."""
-    try:
-        with open(path, "rb") as f:
-            text = f.read()
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in text.split(b"\n")[:-1]]
+    return [json.loads(line) for line in proc.read(path).split("\n")[:-1]]
 
 
 def lives(lines):

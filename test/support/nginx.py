@@ -61,10 +61,7 @@ class Nginx:
 
     def write(self, text):
         """Writes the configuration anew."""
-        path = self.file(".conf")
-        with open(path + ".new", "w", encoding="utf-8") as f:
-            f.write(text)
-        os.rename(path + ".new", path)      # a reload may be reading it
+        conf.write(self.file(".conf"), text)
 
     # --- starting -------------------------------------------------------
 
@@ -103,11 +100,7 @@ class Nginx:
 
     def pid_file(self, but=None):
         """The pid that it has; None if that is another's whom we know."""
-        try:
-            with open(self.file(".pid"), encoding="ascii") as f:
-                pid = int(f.read() or 0)
-        except FileNotFoundError:
-            return None
+        pid = int(proc.read(self.file(".pid")) or 0)
         return pid if pid not in (0, but) else None
 
     # --- signals --------------------------------------------------------
@@ -128,7 +121,7 @@ class Nginx:
 
     def wait_end(self):
         """Waits until the master has left, as it should, with all others."""
-        everybody = [self.master, *proc.descendants(self.master)]
+        everybody = [self.master, *proc.family(self.master)]
         if self.popen.pid == self.master:
             code = self.popen.wait(timeout=proc.DEADLINE)
             assert code == 0, f"the master exited with {code}"
@@ -142,7 +135,7 @@ class Nginx:
             pid = self.popen.pid
             os.kill(pid, signal.SIGSTOP)    # it starts no more of them
             wait(lambda: proc.stat(pid)[0] in "TZ", "a stop")
-            proc.kill(*proc.descendants(pid), pid)
+            proc.kill(*proc.family(pid), pid)
         for path in self.segments():
             os.unlink(path)
         shutil.rmtree(self.prefix, ignore_errors=True)
@@ -186,12 +179,7 @@ class Nginx:
     # --- the error log ----------------------------------------------------
 
     def log(self):
-        try:
-            with open(self.path("error.log"), encoding="utf-8",
-                      errors="replace") as f:
-                return f.read()
-        except FileNotFoundError:
-            return ""
+        return proc.read(self.path("error.log"))
 
     def log_lines(self, pattern):
         return [x for x in self.log().splitlines() if re.search(pattern, x)]
@@ -205,9 +193,8 @@ class Nginx:
 
     def mapped(self):
         """The segments that the master maps: {file name: instance}."""
-        with open(f"/proc/{self.master}/maps", encoding="utf-8") as f:
-            found = (SEGMENT.search(x.rstrip("\n")) for x in f)
-            return {m[1]: m[2] for m in found if m}
+        lines = proc.read(f"/proc/{self.master}/maps").split("\n")
+        return {m[1]: m[2] for m in map(SEGMENT.search, lines) if m}
 
     def note_segments(self):
         """At each signal, as they may be gone with the process."""

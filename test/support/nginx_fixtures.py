@@ -3,7 +3,6 @@
 """Fixtures of the folders that drive nginx: one for each test, judged and
 cleared away after it."""
 
-import contextlib
 import itertools
 import os
 import re
@@ -54,9 +53,7 @@ def pytest_runtest_makereport(item, call):
         for n in getattr(item, "nginxes", ()):
             for path in (n.file(".jsonl"), n.path("error.log"),
                          n.path("output")):
-                with (contextlib.suppress(FileNotFoundError),
-                      open(path, encoding="utf-8", errors="replace") as f):
-                    report.sections.append((path, f.read()[-8000:]))
+                report.sections.append((path, proc.read(path)[-8000:]))
 
 
 def prefix(item):

@@ -62,14 +62,21 @@ def wait(condition, what, deadline=DEADLINE, longest=0.01):
     return value
 
 
+def read(path):
+    """The text of a file, which is empty if it is not there, or a process that
+    it is about has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+    return ""
+
+
 def stat(pid):
     """(state, parent, seconds of CPU, threads) of a process, or None."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
-            # The name before may hold anything.
-            seen = f.read().rpartition(")")[2].split()
-            return (seen[0], int(seen[1]), (int(seen[11]) + int(seen[12]))
-                    / os.sysconf("SC_CLK_TCK"), int(seen[17]))
+    # The name before may hold anything.
+    seen = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (seen[0], int(seen[1]), (int(seen[11]) + int(seen[12]))
+            / os.sysconf("SC_CLK_TCK"), int(seen[17])) if seen else None
 
 
 def cpu(pid):
@@ -80,8 +87,8 @@ def cpu(pid):
 
 def pending(pid):
     """The signals that a process has not taken yet."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        (mask,) = re.findall(r"^ShdPnd:\s*(\w+)$", f.read(), re.M)
+    (mask,) = re.findall(r"^ShdPnd:\s*(\w+)$",
+                         read(f"/proc/{pid}/status"), re.M)
     return {n for n in range(1, 65) if int(mask, 16) >> (n - 1) & 1}
 
 
@@ -89,11 +96,7 @@ def title(pid, file="cmdline"):
     """The command line; empty for a zombie or nobody. The file "comm" has the
     program's name, also while a process ends: its sockets may still be there.
     """
-    try:
-        with open(f"/proc/{pid}/{file}", "rb") as f:
-            return f.read().replace(b"\0", b" ").decode().strip()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+    return read(f"/proc/{pid}/{file}").replace("\0", " ").strip()
 
 
 def gone(pid):
@@ -143,7 +146,3 @@ def family(root):
     for pid in found:           # it grows meanwhile
         found += of.get(pid, ())
     return {pid: seen[pid][0] for pid in found}
-
-
-def descendants(pid):
-    return list(family(pid))

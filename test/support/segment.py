@@ -30,11 +30,6 @@ def generation(fd):
     return word(fd, GENERATION)
 
 
-def newest(fd):
-    """The last number that a writer of the log has taken."""
-    return word(fd, NEWEST)
-
-
 def strides(fd):
     """How long its maker has made the header, and each of a table: records,
     their cold lines, generations, entries of the log."""
@@ -56,12 +51,10 @@ def put(fd, offset, value):
     os.pwrite(fd, (value & (1 << 64) - 1).to_bytes(8, "little"), offset)
 
 
-def change_abi(path, number):
-    """Writes another ABI; returns the former."""
+def change_abi(path):
+    """To another, and back."""
     with open(path, "r+b", buffering=0) as f:
-        (former,) = struct.unpack("<I", os.pread(f.fileno(), 4, ABI))
-        os.pwrite(f.fileno(), struct.pack("<I", number), ABI)
-    return former
+        put(f.fileno(), ABI, word(f.fileno(), ABI) ^ 0x100)
 
 
 def mark_stalled(path, slot):
@@ -95,7 +88,3 @@ def owe(path, slot=None, generation=None):
         if generation is not None:
             at = place(fd, 2, generation)
             put(fd, at, word(fd, at) | 1 << 57)
-
-
-def entry_at(fd, number):
-    return place(fd, 3, number)

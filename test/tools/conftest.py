@@ -80,17 +80,17 @@ def place(tmp_path):
     shutil.rmtree(tmp_path)
 
 
-@pytest.fixture
-def master(place):
-    return place.node()
-
-
 @pytest.fixture(scope="session", params=["this", "later"])
 def library(tmp_path_factory, request):
     """Of this version, and of a later one, whose header and records are
     longer."""
     return conf.LIBRARY if request.param == "this" else later.build(
         str(tmp_path_factory.mktemp("later")))
+
+
+@pytest.fixture
+def master(place, library):
+    return place.node(library=library)
 
 
 @pytest.fixture

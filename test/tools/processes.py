@@ -19,15 +19,6 @@ U32, U64, POINTER = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
 # enum wm_condition
 WM_RECOVERED, WM_CLOSED = 0x40000001, 0x40000003
 
-
-CALLS = {
-    "abandon": ("wm_generation_abandon", "node"),
-    "close": ("wm_generation_close", "node"),
-    "sweep": ("wm_sweep", "node"),
-    "release": ("wm_node_release", "node"),
-    "drain": ("wm_worker_drain", "worker"),
-    "leave": ("wm_worker_leave", "worker"),
-}
 processes = []          # those of a test; place forgets them
 
 
@@ -40,10 +31,12 @@ class Inside:
         self.worker = POINTER()
 
     def __getattr__(self, name):
-        function, subject = CALLS[name]
-        # One that wants a pointer more gets NULL.
-        return lambda number=0: getattr(self.lib, function)(
-            getattr(self, subject), U64(number))
+        """leave() is wm_worker_leave(), and so on. A function that wants a
+        pointer more gets NULL."""
+        of = next(x for x in ("worker_", "generation_", "node_", "")
+                  if hasattr(self.lib, f"wm_{x}{name}"))
+        subject = self.worker if of == "worker_" else self.node
+        return lambda number=0: self.lib[f"wm_{of}{name}"](subject, U64(number))
 
     def attach(self, instance, directory, capacity=0, mode=0, log_entries=0):
         names = [ctypes.c_char_p(x.encode()) for x in (instance, directory)]
@@ -131,11 +124,6 @@ class Process:
         child = self.fork()
         assert child.live(generation, **options) == 0
         return child
-
-    def quit(self):
-        """Lets it end by itself."""
-        self.line.close()
-        proc.wait(lambda: proc.gone(self.pid), "an end")
 
     def kill(self):
         """Ends it; its master, which reaps nobody, keeps the zombie."""

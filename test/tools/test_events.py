@@ -18,18 +18,13 @@ LIFE = ["generation-begun", "worker-joined", "generation-active",
         "worker-live", "worker-draining", "generation-exited", "worker-left"]
 
 
-@pytest.fixture
-def master(place, library):
-    return place.node(library=library)
-
-
 def live_a_life(master):
     g = master.begin()
     worker = master.worker(g)
     assert worker.drain() == 0
     assert worker.close(g) == WM_CLOSED
     assert worker.leave() == 0
-    worker.quit()
+    worker.kill()
     return worker
 
 
@@ -120,7 +115,7 @@ def test_an_entry_that_is_not_finished_hides_none_behind_it(place, master):
     """It is waited for, but not for ever."""
     live_a_life(master)
     with open(place.path(master.file), "rb") as f:
-        checksum = segment.entry_at(f.fileno(), 2)
+        checksum = segment.place(f.fileno(), table=3, number=2)
     place.write(master.file, checksum, 0, 8)
     events = place.lines("events")
     assert events[1] == {"missed": 1}
@@ -179,10 +174,10 @@ def ready(place, count, *args, status=OK):
                       status=status)
 
 
-def begin(place, count, *args):
+def begin(place, *args):
     """A wait that has begun to sleep, or is about to."""
-    return place.begin("--json", "wait", "--ready", str(count), "--timeout",
-                       "60", *args)
+    return place.begin("--json", "wait", "--ready", "1", "--timeout", "60",
+                       *args)
 
 
 def answer_of(running):
@@ -207,6 +202,12 @@ def test_enough_live_workers_are_ready_at_once(place, master):
 
 
 def test_the_current_generation_is_meant_unless_one_is_named(place, master):
+    """One that is not there is none."""
+    absent = ["wait", "--ready", "1", "--generation", "1", *ONCE]
+    assert place.json(*absent, status=NOT_READY)["generation"] is None
+    done = place.run(*absent)
+    assert (done.returncode, done.stdout) == (
+        NOT_READY, "0 of 1 workers are live; there is no such generation\n")
     master.worker(master.begin())
     new = master.begin()
     for args in (), ("--generation", "current"):
@@ -221,7 +222,7 @@ def test_newer_than_waits_for_a_reload_that_has_not_begun(place, master):
     """A script that has only just asked for it needs this."""
     master.worker(master.begin())
     ready(place, 1, "--newer-than", "1", *ONCE, status=NOT_READY)
-    waiting = begin(place, 1, "--newer-than", "1")
+    waiting = begin(place, "--newer-than", "1")
     master.worker(master.begin())
     assert answer_of(waiting)["generation"] == 2
 
@@ -232,7 +233,7 @@ def test_a_node_that_is_yet_to_come_is_waited_for(place, lives):
     former = [place.node() for _ in range(lives)]
     for master in former:
         master.begin()
-    waiting = begin(place, 1, "demo")
+    waiting = begin(place, "demo")
     for master in former:
         master.release()
     master = place.node()
@@ -252,7 +253,7 @@ def test_a_node_that_is_just_being_made_is_waited_for(place):
     path = place.path(place.stray(b"", "demo"))
     with open(path, "rb") as f:
         fcntl.flock(f, fcntl.LOCK_SH)
-        waiting = begin(place, 1, "demo")
+        waiting = begin(place, "demo")
         place.refuses(DAMAGED, "wait", "--ready", "1", "--timeout", "0.1")
         os.unlink(path)
     master = place.node("demo")
@@ -260,52 +261,41 @@ def test_a_node_that_is_just_being_made_is_waited_for(place):
     answer_of(waiting)
 
 
-@pytest.mark.parametrize("named", [["demo"], []])
-def test_a_new_life_is_ready_while_the_old_one_drains(place, named):
-    old, new = place.node(), place.younger_node()
-    old.worker(old.begin()).drain()
-    new.begin()
-    assert len(place.files()) == 2
-    waiting = begin(place, 1, *named)
-    ready(place, 1, *ONCE, *named, status=NOT_READY)
-    new.worker(1)
-    answer_of(waiting)
-    assert ready(place, 1, *ONCE, *named)["live"] == 1
-
-
 @pytest.mark.parametrize("orphans", [True, False])
 def test_each_command_means_the_life_of_the_youngest_living_master(
         place, orphans):
     """Workers that outlived their master, or serve an old binary, make nothing
-    ready; once the younger master has ended, its life is not meant."""
-    old, new = place.node(), place.younger_node()
+    ready; once the younger master has ended, its life is not meant. One that
+    follows goes on in a younger life."""
+    old = place.node()
     old.worker(old.begin())
+    follow = [place.begin("--json", *command)
+              for command in (["events", "--follow"], ["watch"])]
+    for each in follow:
+        each.documents(1)
+    new = place.younger_node()
     if orphans:
         old.kill()
     new.begin()
-    waited = ready(place, 1, *ONCE, status=NOT_READY)
-    assert (waited["file"], waited["others"]) == (new.file, [old.file])
+    for each in follow:
+        each.until(lambda said: new.file in said, "younger life")
+    for named in ([], ["demo"]):
+        waited = ready(place, 1, *ONCE, *named, status=NOT_READY)
+        assert (waited["file"], waited["others"]) == (new.file, [old.file])
     shown = place.json("show", "demo")
     assert (shown["file"], shown["others"]) == (new.file, [old.file])
     assert f"\n# another life: {old.file}\n" in place.text("show")
     (begun,) = place.lines("events", "de")
     assert begun["pid"] == new.pid
-    assert place.json("show", old.file)["others"] == []
+    shown = place.json("show", old.file)
+    assert (shown["file"], shown["others"]) == (old.file, [])
+    waiting = [begin(place, *named) for named in ([], ["demo"])]
+    new.worker(1)
+    assert {answer_of(x)["file"] for x in waiting} == {new.file}
     if not orphans:
         new.kill()
         assert place.json("show")["file"] == old.file
         assert ready(place, 1, *ONCE)["ready"]
-
-
-@pytest.mark.parametrize("command", [["events", "--follow"], ["watch"]])
-def test_one_that_follows_goes_on_in_a_younger_life(place, command):
-    old = place.node()
-    old.worker(old.begin())
-    follow = place.begin("--json", *command)
-    follow.documents(1)
-    new = place.younger_node()
-    new.begin()
-    follow.until(lambda said: new.file in said, "younger life")
 
 
 def test_a_node_that_is_denied_for_a_moment_is_waited_for(public):
@@ -323,13 +313,3 @@ def test_a_node_that_is_denied_for_a_moment_is_waited_for(public):
         os.chmod(path, 0o644)
         return waiting.end() == (OK, "")
     assert any(came() for _ in range(20))
-
-
-@pytest.mark.parametrize("generation", ["1", "2"])
-def test_a_generation_that_is_not_there_is_said_so(place, master, generation):
-    """It has not begun, or is forgotten."""
-    wait = ["wait", "--ready", "1", "--generation", generation, *ONCE]
-    done = place.run(*wait)
-    assert (done.returncode, done.stdout) == (
-        NOT_READY, "0 of 1 workers are live; there is no such generation\n")
-    assert place.json(*wait, status=NOT_READY)["generation"] is None

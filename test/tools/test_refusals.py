@@ -226,13 +226,6 @@ def test_a_wait_believes_an_unsettled_look_when_its_time_is_over(busy):
     assert time.monotonic() - began >= 0.5
 
 
-def told(place, *args):
-    """The fate of each file: (action, reason)."""
-    answer = place.json("gc", *args)
-    assert answer["dry_run"] == bool(args)
-    return {x["file"]: (x["action"], x["reason"]) for x in answer["segments"]}
-
-
 def test_the_dead_go_and_the_living_stay(place, library):
     """A dry run says which, and leaves them. A node lives with its master."""
     dead = [place.dead(x, library=library) for x in "ab"]
@@ -243,7 +236,10 @@ def test_the_dead_go_and_the_living_stay(place, library):
         assert place.files() == before
         assert place.text("gc", "--dry-run") == "".join(
             f"{x}: would be unlinked\n" for x in dead)
-        assert told(place, *args) == {
+        answer = place.json("gc", *args)
+        assert answer["dry_run"] == bool(args)
+        assert {x["file"]: (x["action"], x["reason"])
+                for x in answer["segments"]} == {
             **dict.fromkeys(dead, (action, None)),
             live.file: ("kept", "in use")}
     assert place.files() == [live.file]

@@ -15,16 +15,15 @@ from proc import gone, wait
 from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, ONCE, USAGE
 
 
-@pytest.fixture
-def master(place, library):
-    return place.node(library=library)
-
-
 def workers(shown):
     return {w["pid"]: w for g in shown["generations"] for w in g["workers"]}
 
 
-def generations(shown):
+def generations(place):
+    """All of them; one is the current one."""
+    shown = place.json("show")
+    assert [g["id"] for g in shown["generations"] if g["current"]] == [
+        shown["current"]]
     return [(g["id"], g["state"]) for g in shown["generations"]]
 
 
@@ -37,21 +36,15 @@ def states(text):
 
 
 def test_the_current_generation_is_first_and_old_ones_are_below(place, master):
-    """It is the newest that has begun, or else the last that has exited."""
-    def look():
-        shown = place.json("show")
-        assert [g["id"] for g in shown["generations"] if g["current"]] == [
-            shown["current"]]
-        return generations(shown)
     old = master.worker(master.begin())
     assert master.begin() == 2
-    assert look() == [(2, "begun"), (1, "active")]
+    assert generations(place) == [(2, "begun"), (1, "active")]
     assert [(g["master"], g["reason"])
             for g in place.json("show")["generations"]] == [
         (master.pid, "reload"), (master.pid, "start")]
     assert workers(place.json("show"))[old.pid]["state"] == "live"
     new = master.worker(2)
-    assert look() == [(2, "active"), (1, "active")]
+    assert generations(place) == [(2, "active"), (1, "active")]
     text = place.text("show")
     assert re.findall(r"^# (?:old )?generation \d", text, re.M) == [
         "# generation 2", "# old generation 1"]
@@ -60,12 +53,6 @@ def test_the_current_generation_is_first_and_old_ones_are_below(place, master):
     text = place.text("show")
     assert states(text) == [(new.pid, "live"), (old.pid, "draining")]
     assert f"master {master.pid}" in text
-    new.drain()
-    for g, worker in (1, old), (2, new):
-        assert worker.close(g) == WM_CLOSED
-        worker.leave()
-    assert master.abandon(master.begin()) == WM_CLOSED
-    assert look() == [(2, "exited"), (3, "aborted"), (1, "exited")]
 
 
 def test_workers_that_outlive_their_master_are_shown_as_orphaned(place):
@@ -204,25 +191,26 @@ def test_the_leader_is_named(place, master):
 
 def test_generations_without_workers_are_shown_when_all_are_asked_for(place,
                                                                       master):
-    master.worker(master.begin()).leave()
-    assert master.close(1) == WM_CLOSED
+    """Without any that has begun, the last that has exited is current."""
+    for g in 1, 2:
+        master.worker(master.begin()).leave()
+        assert master.close(g) == WM_CLOSED
     assert master.abandon(master.begin()) == WM_CLOSED
+    assert generations(place) == [(2, "exited"), (3, "aborted"), (1, "exited")]
+    assert "# other generation 3: aborted" in place.text("show", "-a")
     master.worker(master.begin())
-    assert generations(place.json("show")) == [
-        (3, "active"), (2, "aborted"), (1, "exited")]
+    assert [g for g, _ in generations(place)] == [4, 3, 2, 1]
     assert "old generation" not in place.text("show")
-    text = place.text("show", "--all")
-    assert re.findall(r"(old|other) generation (\d): (\w+)", text) == [
-        ("other", "2", "aborted"), ("old", "1", "exited")]
-    master.abandon(master.begin())
-    assert "# other generation 4: aborted" in place.text("show", "-a")
+    assert re.findall(r"(old|other) generation (\d): (\w+)",
+                      place.text("show", "--all")) == [
+        ("other", "3", "aborted"), ("old", "2", "exited"),
+        ("old", "1", "exited")]
 
 
 def test_without_a_segment_there_is_a_heading_and_no_row(place):
     for others in ((), ("wm.", "wm.a", "wm.a.0123", "other")):
         for name in others:
-            with open(place.path(name), "wb"):
-                pass
+            os.mknod(place.path(name))
         assert place.text("list").startswith("#INSTANCE ")
         assert rows(place.text("list")) == []
         assert place.json("list") == {"directory": place.directory,
@@ -281,16 +269,10 @@ def test_a_live_nodes_file_name_cannot_move_the_cursor(place, master):
 
 
 def test_of_several_one_must_be_named(place):
-    """Or its file, if they are of one instance and another one is meant."""
-    a, *twins = place.node("a"), place.node("b"), place.node("b")
+    a, _, _ = [place.node(name) for name in "abb"]
     for command in (["show"], ["wait", "--ready", "1"]):
         assert place.refuses(USAGE, *command).endswith(" name one of a, b")
     assert place.json("show", "a")["file"] == a.file
-    shown = place.json("show", "b")
-    files = {twin.file for twin in twins}
-    assert {shown["file"], *shown["others"]} == files
-    for file in files:
-        assert place.json("show", file)["file"] == file
 
 
 def test_a_node_is_found_by_a_pid_or_to_look_by_its_beginning(place, master):

@@ -123,13 +123,10 @@ def gaps(watch, count):
 
 def test_a_new_size_is_drawn_before_the_second_is_over(written):
     """In time at least once, however busy the machine is."""
-    for count in range(1, 30):
-        written.documents(count)
+    def soon(count):
         written.signal("WINCH")
-        if min(gaps(written, count + 1)) < 1000:
-            break
-    else:
-        raise AssertionError("only the seconds are drawn")
+        return min(gaps(written, count + 1)) < 1000
+    assert any(map(soon, range(1, 30)))
 
 
 def test_many_changes_are_one_frame(written, master):
@@ -138,7 +135,7 @@ def test_many_changes_are_one_frame(written, master):
         worker = master.worker(master.generation)
         worker.drain()
         worker.leave()
-        worker.quit()
+        worker.kill()
         written.read(0)
     assert min(gaps(written, 8)) >= 30
 
