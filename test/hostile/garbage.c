@@ -112,7 +112,7 @@ void *__wrap_memchr(const void *text, int c, size_t size)
 {
     void *found = __real_memchr(text, c, size);
 
-    if (changes) {
+    if (changes && size == WM_INSTANCE_SIZE) { /* a static libc calls it, too */
         memset(header(), 'a', 4096);
         changes = false;
     }
