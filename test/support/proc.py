@@ -50,14 +50,15 @@ def end_politely(handler=interrupt):
         signal.signal(number, handler)
 
 
-def wait(condition, what, deadline=DEADLINE):
-    """Returns condition()'s first true value, or fails after the deadline."""
+def wait(condition, what, deadline=DEADLINE, longest=0.01):
+    """Returns condition()'s first true value, or fails after the deadline;
+    longest: seconds between two looks."""
     end = time.monotonic() + deadline
-    pause = 0.001
+    pause = min(longest, 0.001)
     while not (value := condition()):
         assert time.monotonic() < end, f"timed out waiting for {what}"
         time.sleep(pause)
-        pause = min(pause * 1.5, 0.01)
+        pause = min(pause * 1.5, longest)
     return value
 
 
