@@ -124,6 +124,7 @@ static void set_owed(struct run *r)
 static void set_told(struct run *r)
 {
     set_late_sibling(r);
+    sweep();
     wm_events_give(node, NULL, ledger_note, NULL);
     assert_int_equal(run_state(r->sibling->pid), WM_STALLED);
 }
