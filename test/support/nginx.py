@@ -203,11 +203,15 @@ class Nginx:
 
     # --- segments ---------------------------------------------------------
 
-    def mapped(self):
-        """The segments that the master maps: {file name: instance}."""
+    def maps(self):
+        """What the master maps, as the kernel tells it."""
         with open(f"/proc/{self.master}/maps", encoding="utf-8") as f:
-            found = (SEGMENT.search(x.rstrip("\n")) for x in f)
-            return {m[1]: m[2] for m in found if m}
+            return f.read()
+
+    def mapped(self):
+        """The segments among it: {file name: instance}."""
+        found = map(SEGMENT.search, self.maps().splitlines())
+        return {m[1]: m[2] for m in found if m}
 
     def note_segments(self):
         """At each signal, as they may be gone with the process."""
