@@ -16,7 +16,6 @@ import random
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 import traceback
@@ -101,10 +100,8 @@ class Chaos:
 
     def settle(self):
         """Waits for the workers of the current generation; none is lost."""
-        subprocess.run(
-            [conf.WMCTL, "wait", "--ready", str(life.WORKERS), "--timeout",
-             str(int(proc.DEADLINE)), self.instance],
-            stdout=subprocess.DEVNULL, check=True)
+        proc.run(conf.WMCTL, "wait", "--ready", str(life.WORKERS), "--timeout",
+                 str(int(proc.DEADLINE)), self.instance)
 
     def quiet(self):
         """Waits until there are no workers but these."""

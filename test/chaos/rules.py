@@ -282,5 +282,3 @@ def audit(run):
     for rule in RUN_RULES:
         found[rule.__name__] = list(rule(run))
     return found
-
-

@@ -168,10 +168,9 @@ static void after_begin(UNUSED struct run *r)
     }
 }
 
-static long give(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    return wm_events_give(node, wm_node_worker(node), ledger_note, NULL);
-}
+CALL_OF(give, wm_events_give(node, wm_node_worker(node), ledger_note, NULL))
+
+CALL_OF(abandon, do_abandon(self, self->seen->id))
 
 static long take_stall(UNUSED struct process *self, UNUSED uint64_t none)
 {
@@ -184,26 +183,16 @@ static long take_stall(UNUSED struct process *self, UNUSED uint64_t none)
     return result;
 }
 
-static long lock_once(UNUSED struct process *self, UNUSED uint64_t none)
+/* Gives the lock back, if it was taken: what the taking returned. */
+static long released(long result)
 {
-    long result = wm_lock_acquire(node, NULL);
-
     wm_lock_release(node);
     return result;
 }
 
-static long try_once(struct process *self, UNUSED uint64_t none)
-{
-    long result = do_try(self, 1);
+CALL_OF(lock_once, released(wm_lock_acquire(node, NULL)))
 
-    wm_lock_release(node);
-    return result;
-}
-
-static long abandon(struct process *self, UNUSED uint64_t none)
-{
-    return do_abandon(self, self->seen->id);
-}
+CALL_OF(try_once, released(do_try(self, 1)))
 
 /* The whole end of the last worker, as a server's worker goes through it. */
 static long end(struct process *self, UNUSED uint64_t none)

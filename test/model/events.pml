@@ -49,7 +49,7 @@ byte word, join, generation, spell, stalls, given;
 
 /* Workers have the pids 1 and 2. */
 #define SURVIVOR 3
-bool alive[4];
+bool alive[4] = true;
 byte joins, ended;
 
 /* By join number: what was marked and nobody has taken, or was told of yet. */
@@ -325,10 +325,6 @@ end:
 init
 {
     atomic {
-        alive[0] = true;
-        alive[1] = true;
-        alive[2] = true;
-        alive[SURVIVOR] = true;
         run worker(1);
         run worker(2);
         run survivor(SURVIVOR, false);

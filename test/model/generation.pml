@@ -44,7 +44,7 @@ byte id;
 
 /* Each worker's record: state, and of which generation. */
 byte state[WORKERS + 1], gen[WORKERS + 1];
-bool alive[WORKERS + 1];
+bool alive[WORKERS + 1] = true;
 
 /* Workers that have entered and not drained; ends of each generation. */
 bool entered[WORKERS + 1];
@@ -273,9 +273,6 @@ init
     atomic {
         word = WORD(BEGUN, 0, 0, 0);
         id = 1;
-        alive[1] = true;
-        alive[2] = true;
-        alive[WORKERS] = true;
         run worker(1, 1);
         run worker(2, 1)
 #ifdef LAST

@@ -29,7 +29,7 @@
 /* The records: state and, as its pid, the worker; its number, which is the
  * worker's; its generation. */
 byte word[SLOTS], join[SLOTS], generation[SLOTS];
-bool alive[3], young[3];
+bool alive[3] = true, young[3] = true;
 
 /* The leader's word. */
 byte term, who;
@@ -214,10 +214,6 @@ end:
 init
 {
     atomic {
-        alive[1] = true;
-        alive[2] = true;
-        young[1] = true;
-        young[2] = true;
         run worker(1);
         run worker(2)
     }

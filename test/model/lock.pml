@@ -166,11 +166,7 @@ end:
 init
 {
     atomic {
-#if DIE == 1
-        run contender(1, 2);
-#else
-        run contender(1, 1);
-#endif
+        run contender(1, 1 + (DIE == 1));
 #if PIDS == 3
         run contender(3, 1);
 #endif

@@ -21,12 +21,6 @@ def worker_starts(gen, workers, n_prev=None, n_next=None, reason="start"):
             for k in range(1, workers + 1)]
 
 
-def worker_exits(gen, workers, n_prev=None, n_next=None, reason="stop"):
-    """The workers leave, until one is the last."""
-    return [("worker_exit", gen, n_prev, k, n_next, reason)
-            for k in range(workers, 0, -1)]
-
-
 def starts(gen, workers, n_prev=None, reason="start"):
     """A generation begins and all its workers come up."""
     return (master_start(gen, n_prev, reason)
@@ -34,10 +28,11 @@ def starts(gen, workers, n_prev=None, reason="start"):
 
 
 def exits(gen, workers, n_prev=None, n_next=None):
-    """All the workers of a generation leave, then its master."""
+    """The workers of a generation leave, until one is the last; its master."""
     reason = "stop" if n_next is None else "reload"
-    return (worker_exits(gen, workers, n_prev, n_next, reason)
-            + master_exit(gen, n_prev, n_next, reason))
+    return [*(("worker_exit", gen, n_prev, k, n_next, reason)
+              for k in range(workers, 0, -1)),
+            *master_exit(gen, n_prev, n_next, reason)]
 
 
 def life(*sizes):

@@ -24,8 +24,6 @@ SYSTEM = {      # where Debian and `meson install` put the files
 }
 
 
-# --- the README ---------------------------------------------------------------
-
 def block(text, begin):
     """The indented block whose first line begins so, dedented."""
     lines = text[text.index("\n    " + begin) + 1:].split("\n")
@@ -91,8 +89,6 @@ def test_the_readmes_drop_in(request):
          f"worker_processes 2;\nevents {{}}\nhttp {{\n{text}\n"
          "server { listen unix:s; }\n}\n", SYSTEM)
 
-
-# --- the reference ------------------------------------------------------------
 
 def examples():
     """Its Lua blocks, by the heading or recipe above them."""
@@ -175,16 +171,12 @@ def test_no_file_of_the_module_requires_one_beside_or_above_it():
     assert set(named) - seen == {"manager.lua"}, "a require is not seen"
 
 
-# --- nginx --------------------------------------------------------------------
-
 def test_debians_nginx_is_the_one_that_was_looked_at():
     """Another version may break facts that the module rests on: look anew."""
     out = subprocess.run([conf.NGINX, "-v"], capture_output=True, text=True,
                          check=True).stderr
     assert re.search(r"nginx/1\.22\.", out)
 
-
-# --- the security page --------------------------------------------------------
 
 def test_each_test_that_the_security_page_names_is_run():
     """In the last column of its tables."""

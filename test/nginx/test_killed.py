@@ -14,7 +14,7 @@ import proc
 from conf import NO_CALLBACK
 from proc import wait
 from rows import (exits, life, master_exit, master_start, respawn, starts,
-                  stopped, worker_exits)
+                  stopped)
 from told import failure, opts, told
 from traced import LATE_JOIN
 
@@ -65,7 +65,7 @@ def test_killed_in_an_exit_callback(make, both):
     n.kill(*first)
     n.kill(n.wait_note("gate", 2)[1])
     n.wait_end()
-    n.check_rows(starts(1, 2) + worker_exits(1, 2) + master_exit(1))
+    n.check_rows(life(2))
     assert [x[1:] for x in told(n, "failed")] == [
         (f"1-{first[0]}", "crashed")]
 

@@ -308,11 +308,13 @@ def test_a_reload_of_a_single_process_begins_no_generation(make, dict_):
 # --- other nginx processes nearby ---------------------------------------------
 
 def test_prefix_file_and_shm_name_tell_nodes_apart(make, both):
-    """Their default instance names have them and the subsystem; nothing that
-    one node does is seen in another."""
-    a = make(**both).start()
+    """Their default instance names have them and the subsystem, whatever the
+    shell calls a prefix; nothing that one node does is seen in another."""
+    a, c = make(**both), make(workers=3, **both)
+    for n in a, c:      # each in its own directory
+        n.called = "./"
+        n.start()
     b = make(beside=a, listen="unix:t", **both).start()
-    c = make(workers=3, **both).start()
     names = a.instances | b.instances | c.instances
     assert len(names) == 3 and all("http" in x for x in names), names
     a.reload()
@@ -325,23 +327,12 @@ def test_prefix_file_and_shm_name_tell_nodes_apart(make, both):
     assert len(b.instances) == 2 and len(names | b.instances) == 4
     b.stop(life(2) * 2)
     c.reload()
-    c.stop(starts(1, 3) + respawn(4) + life(3, 3)[4:])
-
-
-def test_what_the_shell_calls_a_prefix_tells_no_nodes_apart(make):
-    """Each is started by -p ./ in its own directory; and one of them by two
-    ways to say the same."""
-    a, b = make(), make()
-    for n in a, b:
-        n.called = "./"
-        n.start()
-    assert len(a.instances | b.instances) == 2
-    a.stop(life(2))
-    a.called = f"../{os.path.basename(a.prefix)}/./"
-    a.start_again()
-    a.stop(life(2) * 2)
-    assert len(a.instances) == 1
-    b.stop(life(2))
+    rows = starts(1, 3) + respawn(4) + life(3, 3)[4:]
+    c.stop(rows)
+    c.called = f"../{os.path.basename(c.prefix)}/./"
+    c.start_again()
+    c.stop(rows + life(3))
+    assert len(c.instances) == 1
 
 
 @pytest.mark.parametrize("flag", ["-t", "-T"])

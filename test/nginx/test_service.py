@@ -35,8 +35,6 @@ def leaving(n, pids):
     wait(lambda: not set(pids) & set(n.current()), "old workers to leave")
 
 
-# --- exits wait -------------------------------------------------------------
-
 @pytest.mark.parametrize("reloads", [1, 2])
 def test_exits_wait_for_the_starts_of_the_newest_generation(
         make, both, reloads):
@@ -98,8 +96,6 @@ def test_exits_wait_in_the_roll_back_of_an_upgrade(make):
     assert order(n)[6:8] == [("worker_start", 1)] * 2
     assert order(n)[8:10] == [("worker_exit", 2)] * 2
 
-
-# --- a late start -----------------------------------------------------------
 
 def stuck(make):
     """An nginx whose third generation serves, before its starts are told, while
@@ -174,8 +170,6 @@ def test_a_replacement_serves_beside_a_failure_callback_that_hangs(make):
     assert late(n, "worker_start", 1) == [False, False, True]
     assert n.rows()[3].reason == "respawn"
 
-
-# --- one that leaves by itself ------------------------------------------------
 
 RETIRE = """
     location /retire { content_by_lua_block {

@@ -38,8 +38,6 @@ def upgrade(n):
     n.end_master(old)
 
 
-# --- it succeeds --------------------------------------------------------------
-
 def quit_early(n):
     """The old master quits before the new one runs init_by_lua*."""
     n.open_gate("late")
@@ -52,15 +50,8 @@ def quit_early(n):
     n.wait_up()
 
 
-# Parameters, and what it needs of the machine.
-ANONYMOUS = "anonymous memory"
-RENAMED = "renamed"
-KINDS = {
-    RENAMED: ({}, None),
-    "daemon": ({}, None),
-    "other user": ({"user": "www-data"}, "root"),
-    ANONYMOUS: ({}, "no_dev_shm"),
-}
+# What it needs of the machine.
+KINDS = {"renamed": None, "other user": "root", "anonymous": "no_dev_shm"}
 
 
 @pytest.mark.parametrize("early", [False, True])
@@ -68,16 +59,16 @@ KINDS = {
 def test_a_new_binary_takes_over(make, request, both, kind, early):
     """Once it has begun, or after the old one has quit, whatever name its
     configuration has for the node; then it reloads."""
-    params, need = KINDS[kind]
-    needed = need and request.getfixturevalue(need)
-    n = node(make, before_init=LATE_INIT, **params, **both)
+    needed = KINDS[kind] and request.getfixturevalue(KINDS[kind])
+    user = {"user": "www-data"} if kind == "other user" else {}
+    n = node(make, before_init=LATE_INIT, **user, **both)
     n.wrap = needed or []
     n.start()
     segments = n.segments()
-    if kind == ANONYMOUS:
+    if kind == "anonymous":
         n.expect("using anonymous memory", 1)
-    assert len(segments) == (0 if kind == ANONYMOUS else 1)
-    if kind == RENAMED:
+    assert len(segments) == (kind != "anonymous")
+    if kind == "renamed":
         n.configure(opts={"shm": "other"})
         n.expect("the node's name stays my_shm-")
     if early:           # it goes on in a new one
@@ -90,8 +81,6 @@ def test_a_new_binary_takes_over(make, request, both, kind, early):
     n.stop((life(2) + starts(2, 2, 0, "upgrade") if early else UPGRADE)
            + RELOADED)
 
-
-# --- it is rolled back --------------------------------------------------------
 
 @pytest.mark.parametrize("asked, then", [
     (True, None), (True, "reload"), (True, "upgrade"), (False, "reload")])
@@ -127,8 +116,6 @@ def test_a_roll_back(make, both, asked, then):
     assert [x["info"]["spell"] for x in n.events("master_exit", 1)] == [1, 2]
 
 
-# --- onto another node --------------------------------------------------------
-
 def test_sockets_that_no_binary_left_bring_no_node(make):
     """As where a service manager has opened them."""
     n = make()
@@ -158,8 +145,6 @@ def test_onto_another_abi(make):
     n.stop(starts(1, 2) + life(2) + life(2, 2)[3:])
 
 
-# --- onto another minor version, whose records are longer or shorter ----------
-
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory):
     """{version: path of its libwm.so}"""
@@ -170,10 +155,6 @@ def libraries(tmp_path_factory):
 def search(library):
     """A path for libraries, on which the first that exists is loaded."""
     return {"lua_cpath": f"/nowhere/?.so;{library};{conf.LIBRARY}"}
-
-
-def has_loaded(n, library):
-    return os.path.realpath(library) in conf.source(f"/proc/{n.master}/maps")
 
 
 def told_by_another(n, master, other):
@@ -207,7 +188,7 @@ def test_a_library_with_other_records_takes_over(
     assert made == [x + grown for x in (768, 64, 128, 64, 64)]
     n.configure(**search(second))
     old, new = n.new_binary()
-    assert has_loaded(n, second)
+    assert os.path.realpath(second) in n.maps()
     failures = [told_by_another(n, old, new), told_by_another(n, new, old)]
     for master in old, new:     # both libraries write to the log, and read it
         seen = n.ask(n.workers(master)[0], "return (M.events())")

@@ -4,6 +4,7 @@
 
 import time
 
+from conf import MODULE
 from proc import wait
 from told import JUDGED, QUICK
 from traced import ANSWERING, receive
@@ -104,17 +105,16 @@ def test_where_views_answer(make):
     """Before on_init there is no node; after it, the master may ask for all
     but a beat. The error says which call is missing. A wrong number raises."""
     wrong = ('"1"', "-1", "{}", "true")
-    module = 'require("resty.worker.manager")'
     n = make(before_init="".join(f"""
-        wmt.try("early {v}", {module}.{v})""" for v in (*VIEWS, "beat")),
+        wmt.try("early {v}", {MODULE}.{v})""" for v in (*VIEWS, "beat")),
              after_init="".join(f"""
         wmt.try("{v}", function()
-            local r = {module}.{v}()
+            local r = {MODULE}.{v}()
             return r ~= nil or "{v}" == "counts"
         end)""" for v in VIEWS) + f"""
-        wmt.try("beat", {module}.beat)""", after_join="".join(f"""
+        wmt.try("beat", {MODULE}.beat)""", after_join="".join(f"""
         wmt.try("events since {i}", function()
-            local list = {module}.events({since})
+            local list = {MODULE}.events({since})
             return list end)""" for i, since in enumerate(wrong))).start()
     tries = n.tries()
     for name in (*(f"early {v}" for v in (*VIEWS, "beat")), "beat"):

@@ -191,10 +191,14 @@ class Nginx:
 
     # --- segments ---------------------------------------------------------
 
+    def maps(self):
+        """What the master maps, as the kernel tells it."""
+        return proc.read(f"/proc/{self.master}/maps")
+
     def mapped(self):
-        """The segments that the master maps: {file name: instance}."""
-        lines = proc.read(f"/proc/{self.master}/maps").split("\n")
-        return {m[1]: m[2] for m in map(SEGMENT.search, lines) if m}
+        """The segments among it: {file name: instance}."""
+        found = map(SEGMENT.search, self.maps().splitlines())
+        return {m[1]: m[2] for m in found if m}
 
     def note_segments(self):
         """At each signal, as they may be gone with the process."""
