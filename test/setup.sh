@@ -27,6 +27,7 @@ build=${WM_BUILD:-$root/build}
     plot_packages=(gnuplot-nox)
     chaos_packages=(g++ libcli11-dev nlohmann-json3-dev)
     arm64_packages=(clang-16 lld-16 qemu-user)
+    systems_packages=(gcc-12-multilib libc6-dev-i386 musl-tools)
 }
 
 say() {

@@ -129,6 +129,18 @@ def test_a_skip_is_a_failure_in_ci_unless_allowed(run, build):
     assert (status, lines[-1]) == (1, "1 passed, 1 failed, 1 skipped")
 
 
+def test_a_stage_that_cannot_be_had_is_skipped(run, build):
+    """It says so by its status, before any test has run."""
+    cannot = ("musl", "raise SystemExit(77)", "/musl")
+    assert run([logged(build, GOOD), cannot]) == (0, [
+        "skipped: musl: what they need cannot be had",
+        "2 passed, 0 failed, 1 skipped"])
+    tests = logged(build, GOOD)
+    status, lines = run([(*tests[:1], tests[1] + "; raise SystemExit(77)",
+                          tests[2])])
+    assert (status, lines[-1]) == (1, "2 passed, 1 failed")
+
+
 def test_why_a_test_failed_is_told_at_the_end(run, build):
     assert run([logged(build, result(
         "not ok 1 - a\n# 1 != 2\n# in the bar\nnot ok 2 - b\n# why\n"

@@ -12,7 +12,7 @@ import conf
 
 SCRIPTS = ("bench/run", "lua/example/run", "test/arm64/run", "test/chaos/run",
            "test/fuzz/run", "test/lint", "test/mutants/run", "test/orders",
-           "test/run", "test/suite")
+           "test/run", "test/suite", "test/systems/run")
 TESTS = os.path.join(conf.BUILD, "test")
 
 
