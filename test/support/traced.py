@@ -79,6 +79,7 @@ class Traced(Nginx):
             assert "unclean" not in info
             return None
         self.expect("worker manager: not given: the former life", 1)
+        self.expect("worker manager: the former life of this node", 1)
         self.complete = False
         return info["unclean"]
 

@@ -153,9 +153,10 @@ local function report_postmortem(instance, directory)
     if p.workers == 0 and p.exits_owed == 0 then
         return nil
     end
-    log.complain("not given: the former life of this node ended uncleanly, ",
-                 tonumber(p.exits_owed), " master exits and ",
-                 tonumber(p.workers), " worker exits were never told")
+    vm.former = ("the former life of this node ended uncleanly, %d master exits"
+                 .. " and %d worker exits were never told"):format(
+                     tonumber(p.exits_owed), tonumber(p.workers))
+    log.complain("not given: ", vm.former)
     return {
         workers = tonumber(p.workers), exits_owed = tonumber(p.exits_owed),
         pid = tonumber(p.pid), generation = tonumber(p.generation),

@@ -57,6 +57,14 @@ local function tell_master_start()
     end
 end
 
+-- What a master logs in init_by_lua* may go to standard error alone. So the
+-- first worker says once more how the former life ended.
+local function repeat_report(n_mine, reason)
+    if vm.former and n_mine == 1 and reason == "start" then
+        log.complain(vm.former)
+    end
+end
+
 -- Tells of the starts that are due: the master's, if it is owed, and then this
 -- worker's own. The caller has the lock. Returns as callback.run.
 function _M.tell(start_cb)
@@ -67,7 +75,10 @@ function _M.tell(start_cb)
     end
     vm.late = nil
     if vm.worker and _M.become_live(START) and vm.counted then
-        return tell.worker_start(start_cb, late, counts.of_event(event))
+        local n_prev, n_mine, n_next, reason, spell = counts.of_event(event)
+        repeat_report(n_mine, reason)
+        return tell.worker_start(start_cb, late, n_prev, n_mine, n_next,
+                                 reason, spell)
     end
     return tell.worker_start(start_cb, late, own_counts())
 end
