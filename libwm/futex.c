@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* The system call, which has no function in libc. A kernel for 32 bits has two,
- * which differ in the time that they read: the former one's ends in 2038. Which
+/* The system call, which has no function in libc. Machines of 32 bits have two,
+ * which differ in the time that they read: the former one's ends in 2038, which
+ * matters to none of the spans here. A kernel may have one of them only. Which
  * of them reads struct timespec depends on how the library is compiled, and so
  * neither is given one. */
 
@@ -10,59 +11,47 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/types.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifdef SYS_futex_time64
-static long wait_time64(const void *word, uint32_t value, uint64_t ms)
-{
-    const struct {
-        int64_t seconds;
-        int64_t nanoseconds;
-    } timeout = {(int64_t)(ms / 1000), (int64_t)(ms % 1000) * 1000000};
+#define SPAN(type, ms)                                                         \
+    {                                                                          \
+        (type)((ms) / 1000), (type)((ms) % 1000) * 1000000                     \
+    }
 
-    return syscall(SYS_futex_time64, word, FUTEX_WAIT, value,
-                   ms == 0 ? NULL : &timeout, NULL, 0);
-}
-#endif
-
-#ifdef SYS_futex
-static long wait_time(const void *word, uint32_t value, uint64_t ms)
-{
-    const struct {
-        long seconds;
-        long nanoseconds;
-    } timeout = {(long)(ms / 1000), (long)(ms % 1000) * 1000000};
-
-    return syscall(SYS_futex, word, FUTEX_WAIT, value,
-                   ms == 0 ? NULL : &timeout, NULL, 0);
-}
-#endif
-
-int wm_futex_wait(const void *word, uint32_t value, uint64_t ms)
+/* As syscall(2). ms: 0 for ever. */
+static long futex(const void *word, int operation, uint32_t value, uint64_t ms)
 {
     long result = -1;
 
     errno = ENOSYS;
-#ifdef SYS_futex_time64
-    result = wait_time64(word, value, ms);
-#endif
 #ifdef SYS_futex
+    const __kernel_long_t span[] = SPAN(__kernel_long_t, ms);
+
+    result = syscall(SYS_futex, word, operation, value, ms == 0 ? NULL : span,
+                     NULL, 0);
+#endif
+#ifdef SYS_futex_time64
+    const int64_t long_span[] = SPAN(int64_t, ms);
+
     if (result < 0 && errno == ENOSYS) {
-        result = wait_time(word, value, ms);
+        result = syscall(SYS_futex_time64, word, operation, value,
+                         ms == 0 ? NULL : long_span, NULL, 0);
     }
 #endif
-    return result == 0 || errno == EAGAIN ? 0 : -errno;
+    return result;
+}
+
+int wm_futex_wait(const void *word, uint32_t value, uint64_t ms)
+{
+    return futex(word, FUTEX_WAIT, value, ms) == 0 || errno == EAGAIN ? 0
+                                                                      : -errno;
 }
 
 int wm_futex_wake(const void *word, int count)
 {
-#ifdef SYS_futex
-    long woken = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
-#else
-    long woken =
-        syscall(SYS_futex_time64, word, FUTEX_WAKE, count, NULL, NULL, 0);
-#endif
+    long woken = futex(word, FUTEX_WAKE, (uint32_t)count, 0);
 
     return woken < 0 ? 0 : (int)woken;
 }

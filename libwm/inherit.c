@@ -140,7 +140,7 @@ static int map_shared(struct wm_segment *segment, int fd, const char *instance,
  * granted the lock under which it would be unlinked. */
 static int adopt_descriptor(struct wm_segment *segment, int inherited,
                             const char *directory, const char *instance,
-                            uint32_t tag)
+                            uint32_t tag, bool *is_asked_for)
 {
     char path[40];
     struct stat st;
@@ -155,6 +155,7 @@ static int adopt_descriptor(struct wm_segment *segment, int inherited,
     if (error == 0) {
         error = map_shared(segment, fd, instance, tag);
     }
+    *is_asked_for = error == 0;
     if (error == 0 && fstat(fd, &st) == 0) {
         fcntl(inherited, F_SETFD, FD_CLOEXEC);
         wm_segment_keep(segment, fd, inherited);
@@ -190,8 +191,9 @@ int wm_segment_adopt(struct wm_segment *segment, const char *directory,
                      const char *instance, uint32_t tag, char **place)
 {
     char target[TARGET_SIZE], name[WM_NAME_SIZE];
-    int fd, result = -ENOENT;
+    int fd, error, result = -ENOENT;
     DIR *dir = opendir("/proc/self/fd");
+    bool is_asked_for = false;
 
     is_heir = true;
     if (dir == NULL) {
@@ -201,14 +203,16 @@ int wm_segment_adopt(struct wm_segment *segment, const char *directory,
                                                target, name)) >= 0) {
         wm_segment_clear(segment);
         memcpy(segment->name, name, sizeof(name));
-        result = adopt_descriptor(segment, fd, directory, instance, tag);
-        if (result != 0 && name[0] != '\0' &&
-            !wm_name_matches(name, instance)) {
-            result = -ENOENT; /* another one's, that is no business of ours */
-        }
-        if (result != 0 && result != -ENOENT) {
+        error = adopt_descriptor(segment, fd, directory, instance, tag,
+                                 &is_asked_for);
+        /* Another one's is no business of ours, also if it cannot be read. */
+        if (error != 0 &&
+            (is_asked_for || (error != -ENOENT &&
+                              (tag == 0 || wm_name_matches(name, instance))))) {
             close(fd);
+            result = result == -ENOENT ? error : result;
         }
+        result = error == 0 ? 0 : result;
     }
     closedir(dir);
     *place = result == 0 ? place_of(segment, target, directory) : NULL;

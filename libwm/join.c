@@ -225,7 +225,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     w->exit_given = false;
     w->has_closed = false;
     w->drained_given = false;
-    wm_worker_take_late(w);
+    wm_worker_take_silence(w);
     wm_registry_lock();
     wm_segment_keep_private(&node->segment, node->directory);
     wm_registry_unlock();

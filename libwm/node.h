@@ -55,8 +55,9 @@ struct wm_worker {
     bool start_given;
     bool exit_given;
     bool drained_given;
-    bool has_closed;   /* its generation, and has not said so yet */
-    _Atomic bool late; /* a beat was overdue since its last sweep */
+    bool has_closed; /* its generation, and has not said so yet */
+    /* Before its beats since its last sweep, the longest that was overdue, ms. */
+    _Atomic uint32_t silence;
 };
 
 struct wm_node {
@@ -184,17 +185,20 @@ static inline void wm_worker_set_recovered(struct wm_worker *w, uint32_t count)
     atomic_store_explicit(&w->recovered, count, memory_order_relaxed);
 }
 
-/* A beat was overdue. Relaxed: a hint for the next sweep, by itself. */
-static inline void wm_worker_note_late(struct wm_worker *w)
+/* A beat came so late. Relaxed: a hint for the next sweep, by itself; of two
+ * that beat at once, the shorter silence may stay. */
+static inline void wm_worker_note_silence(struct wm_worker *w, uint32_t ms)
 {
-    atomic_store_explicit(&w->late, true, memory_order_relaxed);
+    if (ms > atomic_load_explicit(&w->silence, memory_order_relaxed)) {
+        atomic_store_explicit(&w->silence, ms, memory_order_relaxed);
+    }
 }
 
-/* Whether a beat was overdue since this was last asked. Relaxed, as
- * wm_worker_note_late(). */
-static inline bool wm_worker_take_late(struct wm_worker *w)
+/* The longest since this was last asked. Relaxed, as
+ * wm_worker_note_silence(). */
+static inline uint32_t wm_worker_take_silence(struct wm_worker *w)
 {
-    return atomic_exchange_explicit(&w->late, false, memory_order_relaxed);
+    return atomic_exchange_explicit(&w->silence, 0, memory_order_relaxed);
 }
 
 /* The lock's word while this process has it, else 0. Relaxed: the lock itself

@@ -129,9 +129,13 @@ static int open_instance(const char *directory, const char *instance,
 {
     struct choice c = {.directory = directory};
 
-    wm_segment_list(directory, instance, choose, &c);
-    if (c.rank == RANK_STRANGERS) {
+    int error = wm_segment_list(directory, instance, choose, &c);
+
+    if (c.rank == RANK_STRANGERS && error == 0) {
         return c.has_strangers ? -EPERM : -ENOENT;
+    }
+    if (c.rank == RANK_STRANGERS) {
+        return error;
     }
     *node = c.node;
     return c.error;

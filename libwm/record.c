@@ -147,6 +147,14 @@ int wm_worker_has_record(const struct wm_worker *worker)
 
 /* ------------------------------------------------------------------- beat */
 
+/* How long the worker was silent before this beat. */
+static uint32_t silence_before(uint64_t word, uint64_t now_ms)
+{
+    int64_t age = wm_word_age(word, now_ms);
+
+    return age > UINT32_MAX ? UINT32_MAX : (uint32_t)age;
+}
+
 /* Any beat but the usual one. It stays out of line, so that the usual one below
  * is short. */
 __attribute__((cold, noinline)) static int
@@ -166,7 +174,7 @@ beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
      * been: its next sweep is patient. */
     /* Safeguard: late_worker_notes_it */
     if (wm_word_overdue(word, now_ms, record_own_overdue_ms(r))) {
-        wm_worker_note_late(worker);
+        wm_worker_note_silence(worker, silence_before(word, now_ms));
     }
     /* One try is enough. If it fails, a sweeper has marked this worker as
      * stalled meanwhile, or another thread has beaten; the word that the swap

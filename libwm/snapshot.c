@@ -97,7 +97,7 @@ static struct wm_digest list_pass(const struct wm_node *node, struct list *l,
 
 /* Calls workers stalled that are, also if no sweeper has marked them. Elements
  * of another version's size need not be aligned. */
-static void tell_stalls(const struct list *l, const struct wm_judge *judge)
+static void tell_stalls(const struct list *l, struct wm_judge *judge)
 {
     struct wm_worker_info info;
     const size_t known = wm_lesser(sizeof(info), l->element);
@@ -124,7 +124,7 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
 {
     WM_REQUIRE(node);
 
-    const struct wm_judge judge = wm_judge_begin(node);
+    struct wm_judge judge = wm_judge_begin(node);
     struct list l = {.at = list, .element = element, .room = room};
     struct wm_digest first, second;
     uint64_t now = 0; /* the first pair takes every claim for a young one */

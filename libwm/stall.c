@@ -28,9 +28,11 @@
 
 struct wm_judge wm_judge_begin(const struct wm_node *node)
 {
-    struct wm_judge j = {.node = node, .holder = wm_lock_pid(node)};
+    /* The clock first: a judge that is stopped in between finds no beat older
+     * than it was before the holder took the lock. */
+    struct wm_judge j = {.node = node, .now = wm_now()};
 
-    j.now = wm_now();
+    j.holder = wm_lock_pid(node);
     j.awake = header_awake_since(node->segment.header);
     return j;
 }
@@ -42,7 +44,18 @@ static bool was_awake_for(const struct wm_judge *j, uint32_t ms)
     return j->now - j->awake > ms;
 }
 
-bool wm_judge_finds_stall(const struct wm_judge *j, uint64_t word,
+/* Many workers are of one generation, so the last answer is kept: it costs a
+ * look at all generations, and at a process. */
+static bool leaves(struct wm_judge *j, uint64_t generation)
+{
+    if (generation != j->asked) {
+        j->asked = generation;
+        j->leaves = wm_kin_is_superseded(j->node, generation);
+    }
+    return j->leaves;
+}
+
+bool wm_judge_finds_stall(struct wm_judge *j, uint64_t word,
                           uint32_t overdue_ms, uint64_t generation)
 {
     return wm_beat_is_overdue(word, j->now, overdue_ms) &&
@@ -51,7 +64,7 @@ bool wm_judge_finds_stall(const struct wm_judge *j, uint64_t word,
            /* Safeguard: holder_is_not_judged_by_time */
            wm_word_pid(word) != j->holder &&
            /* Safeguard: leaving_worker_is_not_judged_by_time */
-           !wm_kin_is_superseded(j->node, generation);
+           !leaves(j, generation);
 }
 
 void wm_judge_note_awake(const struct wm_judge *j, const struct wm_record *own)

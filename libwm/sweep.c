@@ -189,24 +189,23 @@ static int sweep_records(struct sweep *s, uint32_t fresh_ms)
     return changed;
 }
 
-/* How long the caller has been silent, ms; UINT64_MAX: for any time. A worker
- * was, if one of its beats was overdue since its last sweep, or is now. Another
- * thread may have swept after `now`. */
+/* How long the caller has been silent, ms; UINT64_MAX: for any time. A worker is
+ * silent since its last beat, or was before a late one since its last sweep. */
 static uint64_t silence_of(const struct sweep *s, struct wm_worker *self)
 {
-    uint64_t swept_at = wm_node_swept_at(s->node);
+    uint64_t now = s->judge.now, silence, since;
+    int64_t age;
 
-    if (self != NULL) {
-        return s->own == NULL || wm_worker_take_late(self) ||
-                       wm_word_overdue(record_own_word(s->own), s->judge.now,
-                                       record_own_overdue_ms(s->own))
-                   ? UINT64_MAX
-                   : 0;
+    if (self == NULL) { /* another thread may have swept after `now` */
+        since = wm_node_swept_at(s->node);
+        return since == 0 ? UINT64_MAX : now > since ? now - since : 0;
     }
-    if (swept_at == 0) {
+    if (s->own == NULL) {
         return UINT64_MAX;
     }
-    return s->judge.now > swept_at ? s->judge.now - swept_at : 0;
+    silence = wm_worker_take_silence(self);
+    age = wm_word_age(record_own_word(s->own), now);
+    return age > (int64_t)silence ? (uint64_t)age : silence;
 }
 
 int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,

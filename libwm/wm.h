@@ -702,7 +702,7 @@ struct wm_worker_info {
 /* Lists all records in use, by slot, as they were at one moment. A worker that
  * has started is STALLED once its beat is overdue, also if no process sweeps;
  * but LIVE while it holds the lock, once its master has replaced its
- * generation, and if the whole machine was stopped.
+ * generation, and once a process has found that the whole machine was stopped.
  * list, element: the entries, and sizeof(*list). room: entries in `list`, which
  * should be the node's capacity. count: out, entries written.
  * Returns 0; WM_UNSETTLED: two looks never agreed, the last is in the list;

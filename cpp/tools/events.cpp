@@ -137,7 +137,7 @@ void follow(const options &o, opened &node, reader &log, search *next)
 
         // This is asked before reading, so no later entry is missed.
         node.of.live = is_live(o, node.of);
-        if (next != nullptr) {
+        if (next != nullptr && is_by_name(o, node.of)) {
             const auto life = next->one();
             is_meant = !life || life->of.file == node.of.file;
         }

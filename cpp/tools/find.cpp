@@ -24,6 +24,7 @@ namespace
 {
 
 constexpr std::chrono::seconds denied_for_good{1};
+constexpr int looks = 8; // at lives that come and go
 
 // A segment's file is called wm.<instance>.<digits>.
 std::string instance_of(const std::string &file)
@@ -261,31 +262,34 @@ std::vector<segment> candidates(const options &o, bool live, by how)
     return whole.empty() ? found : whole;
 }
 
-// Of several lives of an instance, the library says which one is meant.
-opened choose(const options &o, const std::vector<segment> &found)
+// Of several lives of an instance, the library says which one is meant. None:
+// it means one that has come since they were listed.
+std::optional<opened> choose(const options &o,
+                             const std::vector<segment> &found)
 {
     if (found.size() == 1) {
-        return {found.front(), open(o, found.front()), {}};
+        return opened{found.front(), open(o, found.front()), {}};
+    }
+    if (!are_lives(found)) {
+        throw several(found);
     }
     std::error_code ec;
     opened chosen;
 
-    if (are_lives(found)) {
-        chosen.node = wm::node::open(found.front().instance.c_str(),
-                                     o.directory.c_str(), ec);
+    chosen.node =
+        wm::node::open(found.front().instance.c_str(), o.directory.c_str(), ec);
+    if (ec) {
+        return std::nullopt;
     }
-    const std::string file = chosen.node ? chosen.node.describe().name : "";
     for (const segment &s : found) {
-        if (s.file == file) {
+        if (s.file == chosen.node.describe().name) {
             chosen.of = s;
         } else {
             chosen.others.push_back(s.file);
         }
     }
-    if (chosen.of.file.empty()) {
-        throw several(found);
-    }
-    return chosen;
+    return chosen.of.file.empty() ? std::nullopt
+                                  : std::optional(std::move(chosen));
 }
 
 } // namespace
@@ -326,7 +330,15 @@ wm::node open(const options &o, const segment &s)
 
 opened find(const options &o)
 {
-    return choose(o, candidates(o, false, by::beginning));
+    std::vector<segment> found;
+
+    for (int look = 0; look < looks; look++) {
+        found = candidates(o, false, by::beginning);
+        if (auto chosen = choose(o, found)) {
+            return std::move(*chosen);
+        }
+    }
+    throw several(found);
 }
 
 search::search(const options &o, const segment &last) : o_(o), how_(by::name)
@@ -337,9 +349,13 @@ search::search(const options &o, const segment &last) : o_(o), how_(by::name)
 std::optional<opened> search::one()
 {
     try {
-        opened life = choose(o_, candidates(o_, true, how_));
+        const std::vector<segment> found = candidates(o_, true, how_);
+        std::optional<opened> life = choose(o_, found);
 
         denied_.reset();
+        if (!life) {
+            why_ = several(found);
+        }
         return life;
     } catch (const failure &f) {
         if (!may_pass(f.why())) {
@@ -362,6 +378,11 @@ bool search::may_pass(status s)
     }
     denied_ = denied_.value_or(now);
     return now - *denied_ < denied_for_good;
+}
+
+bool is_by_name(const options &o, const segment &s)
+{
+    return o.node != s.file && s.instance.starts_with(o.node);
 }
 
 bool is_live(const options &o, const segment &s)

@@ -82,6 +82,10 @@ wm::node open(const options &o, const segment &s);
 // The meaning of an error of a segment's file, and the remedy.
 std::string cause(const options &o, const segment &s, int error);
 
+// Whether the user means any life of this one's instance: not this very file,
+// nor a process of it.
+bool is_by_name(const options &o, const segment &s);
+
 // Whether a process takes part; throws a failure if that is not known.
 bool is_live(const options &o, const segment &s);
 

@@ -107,7 +107,7 @@ bool follow(opened node, const options &o)
         const std::uint32_t epoch = node.node.epoch();
 
         node.of.live = is_live(o, node.of);
-        if (!alone) {
+        if (!node.of.live ? !alone : is_by_name(o, node.of)) {
             auto life = next.one();
 
             if (life && life->of.file != node.of.file) {

@@ -33,9 +33,11 @@ struct search {
     bool own_listed;
     bool own_live;
     int own_error;        /* why own_live is not known, or 0 */
-    bool has_other;       /* a live one */
-    struct wm_node *dead; /* the first that could be opened, or NULL */
-    int dead_error;       /* of the last one that could not */
+    int lives;            /* other ones */
+    struct wm_node *live; /* the first of them that could be opened, or NULL */
+    int live_error;       /* of the last one that could not */
+    struct wm_node *dead; /* the same of dead ones */
+    int dead_error;
 };
 
 static void visit(const struct wm_node_entry *entry, void *argument)
@@ -50,7 +52,10 @@ static void visit(const struct wm_node_entry *entry, void *argument)
         s->own_live = entry->live != 0;
         s->own_error = entry->error;
     } else if (entry->live != 0) {
-        s->has_other = true;
+        s->lives++;
+        if (s->live == NULL) {
+            s->live_error = wm_node_open(entry->name, s->directory, &s->live);
+        }
     } else if (s->dead == NULL) {
         s->dead_error = wm_node_open(entry->name, s->directory, &s->dead);
     }
@@ -97,15 +102,57 @@ static int move_to(struct wm_monitor *m, struct wm_node *node)
     return 0;
 }
 
-/* Moves to the live segment that is meant, if it is another one. */
-static int move_to_live(struct wm_monitor *m, const struct search *s)
+/* A segment, by its name, and whether it is live. */
+struct meant {
+    const char *name;
+    bool live;
+};
+
+static void look_for(const struct wm_node_entry *entry, void *argument)
+{
+    struct meant *m = argument;
+
+    m->live =
+        m->live || (entry->live != 0 && strcmp(entry->name, m->name) == 0);
+}
+
+/* The node that is meant by the instance, if it is a live one; or NULL: a dead
+ * one of the caller's own comes before root's. */
+static struct wm_node *find_meant(const struct wm_monitor *m)
 {
     struct wm_node_info info = {.size = sizeof(info)};
+    struct meant meant = {.name = NULL};
     struct wm_node *node;
-    int error = wm_node_open(m->instance, m->directory, &node);
 
-    if (error != 0) {
-        return s->own_live ? 0 : error;
+    if (wm_node_open(m->instance, m->directory, &node) != 0) {
+        return NULL;
+    }
+    wm_node_describe(node, &info);
+    meant.name = info.name;
+    wm_node_list(m->instance, m->directory, look_for, &meant);
+    if (!meant.live) {
+        release(node);
+        node = NULL;
+    }
+    return node;
+}
+
+/* There are other live segments than one's own. Moves to the one that is meant
+ * of several; or, if that is none of these and one's own is dead, to any. */
+static int move_to_live(struct wm_monitor *m, struct search *s)
+{
+    struct wm_node_info info = {.size = sizeof(info)};
+    struct wm_node *node = NULL;
+
+    if (s->own_live || s->lives > 1) {
+        node = find_meant(m);
+    }
+    if (node == NULL) {
+        if (s->own_live) {
+            return 0;
+        }
+        node = s->live;
+        s->live = NULL;
     }
     wm_node_describe(node, &info);
     if (strcmp(info.name, s->own) == 0) {
@@ -122,11 +169,14 @@ static int settle(struct wm_monitor *m, struct search *s)
     struct wm_node *dead = s->dead;
     int error;
 
-    if (s->has_other) {
+    if (s->live != NULL) {
         return move_to_live(m, s);
     }
     if (s->own_live) {
         return 0;
+    }
+    if (s->live_error != 0) {
+        return s->live_error;
     }
     if (s->own_listed) {
         return s->own_error != 0 ? s->own_error : -ESRCH;
@@ -161,5 +211,6 @@ void wm_monitor_follow(struct wm_monitor *m)
             wm_monitor_unfollow(m);
         }
     }
+    release(s.live);
     release(s.dead);
 }

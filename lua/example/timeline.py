@@ -218,14 +218,14 @@ class Server(Nginx):
 
     def stop(self, name, generation):
         segments = leftovers.segments_of(self.master)
-        everybody = [self.master, *proc.descendants(self.master)]
+        everybody = [self.master, *proc.family(self.master)]
         self.signal(name)
         self.line.expect(exits(generation, "stop"))
         self.line.wait(lambda: all(map(proc.gone, everybody)),
                        "nginx to end")
         self.line.settle()
         left = [s for s in segments if os.path.exists(s)]
-        left += [f"process {p}" for p in proc.descendants(os.getpid())]
+        left += [f"process {p}" for p in proc.family(os.getpid())]
         if left:
             self.line.fault(f"left behind: {', '.join(left)}")
         else:

@@ -52,9 +52,10 @@ static int await_signal(struct stepped *s)
     return WSTOPSIG(status);
 }
 
-static int resume(struct stepped *s, int how)
+static int resume(struct stepped *s, bool to_call)
 {
-    assert_ok(ptrace(how, s->pid, NULL, NULL));
+    assert_ok(ptrace(to_call ? PTRACE_SYSCALL : PTRACE_SINGLESTEP, s->pid, NULL,
+                     NULL));
     return await_signal(s);
 }
 
@@ -136,7 +137,7 @@ static enum step_kind step_once(struct stepped *s)
     /* Of the program's text, the library included, which is linked into it. */
     bool own = at >= program_begin && at < program_end;
 
-    if (resume(s, PTRACE_SINGLESTEP) == SIGSTOP) {
+    if (resume(s, false) == SIGSTOP) {
         return STEP_DONE;
     }
     if (is_call(at)) {
@@ -202,7 +203,7 @@ bool step_to(struct stepped *s, struct moment moment)
 {
     while (s->at.call < moment.call) {
         for (int stop = 0; stop < 2; stop++) { /* before it and after it */
-            if (resume(s, PTRACE_SYSCALL) != CALL_STOP) {
+            if (resume(s, true) != CALL_STOP) {
                 return false;
             }
         }

@@ -165,6 +165,20 @@ NODE_TEST(a_late_beat_makes_the_next_sweep_patient)
     assert_int_equal(state_at(1), WM_STALLED);
 }
 
+NODE_TEST(a_workers_silence_is_compared_with_the_others_limit)
+{
+    two_late();
+    set_overdue(0, 10 * OVERDUE_MS);
+    assert_int_equal(call(a, do_sweep, 0), 0);
+    assert_int_equal(state_at(1), WM_LIVE);
+    assert_ok(call(a, do_beat, 0));
+    header()->awake_since = 0;
+    set_overdue(0, 1); /* it is always late */
+    await(wm_now() > beat_at(0) + 1);
+    assert_int_equal(call(a, do_sweep, 0), 1);
+    assert_int_equal(state_at(1), WM_STALLED);
+}
+
 NODE_TEST(an_awakening_ahead_of_the_clock_excuses_none)
 {
     two_late();

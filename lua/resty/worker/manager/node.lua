@@ -175,7 +175,7 @@ local function report_changes(opts, info)
     check("the node's name", ffi.string(info.instance), name.of(opts))
     check("capacity", tonumber(info.capacity), opts.capacity)
     check("log_entries", tonumber(info.log_entries), opts.log_entries)
-    if info.anonymous == 0 then
+    if info.name[0] ~= 0 then -- the node has a file
         check("directory", ffi.string(info.directory),
               file.real_path(opts.directory or "/dev/shm"))
         check("mode", ("%04o"):format(info.mode), ("%04o"):format(opts.mode))
