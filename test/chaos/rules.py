@@ -17,7 +17,8 @@ from traced import LOUD, TROUBLE
 
 KNOWN = re.compile(
     r"worker manager: (worker \d+-\d+ (crashed|stalled|recovered)"
-    r"|not given|waited \d+\.\d s for the callbacks of others)")
+    r"|not given|the former life of this node ended"
+    r"|waited \d+\.\d s for the callbacks of others)")
 MEANT = re.compile(     # of the failed reloads and upgrades
     r"unix:none/s|\"nonsense\"|init_by_lua error: .*chaos|stack traceback"
     r"|exited on signal (9|15)\b")
