@@ -42,14 +42,16 @@ struct list {
     bool has_late;  /* a worker that may be stalled */
 };
 
-/* Whether a worker may be stalled; a beat of right now is not older. */
+/* Whether a worker may be stalled: its beat is overdue, or ahead of what a clock
+ * can be. One comparison, for the loop below. */
 static inline bool is_late(const struct wm_worker_info *info, uint64_t word,
                            uint64_t now)
 {
-    return info->state == WM_LIVE &&
-           !wm_word_beat_within(word, now + WM_CLOCKS_APART_MS,
-                                (uint64_t)info->overdue_ms +
-                                    WM_CLOCKS_APART_MS);
+    const int64_t ahead = (int64_t)info->overdue_ms + WM_CLOCKS_APART_MS;
+
+    return (uint64_t)(wm_word_age(word, now) + ahead) >
+               (uint64_t)(ahead + info->overdue_ms) &&
+           info->state == WM_LIVE;
 }
 
 /* A first pass that writes into the list, which then holds the findings of the
