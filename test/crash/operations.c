@@ -32,12 +32,14 @@ void run_expect_crash(struct run *r, pid_t pid)
     }
 }
 
-void run_set_back(pid_t pid, uint32_t overdue_ms)
+void run_set_back(pid_t pid, uint32_t overdue_ms, uint32_t ms)
 {
     uint32_t slot = slot_of(record_of(pid));
+    uint64_t word = word_at(slot);
 
     set_overdue(slot, overdue_ms);
-    set_back(slot, LATE_MS);
+    store_word(slot, wm_word_with_beat(wm_word_identity(word),
+                                       wm_word_beat(word) - ms));
 }
 
 static void run_kill(struct run *r, struct process *p)
@@ -75,7 +77,8 @@ ACT(set_full, (struct run * r), set_crowd(r);
 ACT(ready_stalled, (struct run * r),
     stall(&(struct process){.pid = r->stepped.pid}))
 
-ACT(set_late_sibling, (struct run * r), run_set_back(r->sibling->pid, 1000);
+ACT(set_late_sibling, (struct run * r),
+    run_set_back(r->sibling->pid, MINUTE_MS, 2 * MINUTE_MS);
     r->stalls = 1)
 
 /* One dead that was live, one that was draining, one stalled. */
@@ -95,7 +98,7 @@ static void set_remains(struct run *r)
     struct process *told = new_worker(1), *claimant = new_process();
     pid_t pid = claimant->pid;
 
-    run_set_back(told->pid, 1000);
+    run_set_back(told->pid, MINUTE_MS, 2 * MINUTE_MS);
     run_kill(r, told);
     sweep();
     wm_events_give(node, NULL, ledger_note, NULL);

@@ -100,7 +100,7 @@ static void fork_stepped(struct run *r)
     r->self.seen->leader.size = sizeof(r->self.seen->leader);
     step_fork(&r->stepped, prepare, act, depart, r);
     if (record_of(r->stepped.pid) != NULL) {
-        run_set_back(r->stepped.pid, NEVER_OVERDUE);
+        run_set_back(r->stepped.pid, NEVER_OVERDUE, LATE_MS);
     }
     if (r->operation->ready != NULL) {
         r->operation->ready(r);

@@ -14,6 +14,8 @@
 #include "step.h"
 
 #define LATE_MS 5000 /* since the stepped worker's last beat */
+/* May others be silent: longer than it is, so that it marks them. */
+#define MINUTE_MS 60000
 #define LEDGER_SIZE 16
 
 struct run {
@@ -45,7 +47,7 @@ bool has_ended(uint32_t pid);
 void run_expect_crash(struct run *r, pid_t pid);
 
 /* Turns a worker's clock: its last beat was long ago. */
-void run_set_back(pid_t pid, uint32_t overdue_ms);
+void run_set_back(pid_t pid, uint32_t overdue_ms, uint32_t ms);
 
 struct operation {
     const char *name;

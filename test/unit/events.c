@@ -75,7 +75,7 @@ NODE_TEST(an_intervals_sweep_believes_the_beats_of_the_interval)
         a[i] = new_worker(generation);
         set_back(i, table[i].back);
     }
-    set_overdue(3, 1);
+    set_overdue(3, MINUTE);
     own = own_worker(generation);
     for (int i = 0; i < 3; i++) {
         process_kill(a[i]);
