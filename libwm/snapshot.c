@@ -43,15 +43,13 @@ struct list {
 };
 
 /* Whether a worker may be stalled: its beat is overdue, or ahead of what a clock
- * can be. One comparison, for the loop below. */
+ * can be. One comparison, for the loop below; modulo the width of a beat. */
 static inline bool is_late(const struct wm_worker_info *info, uint64_t word,
                            uint64_t now)
 {
-    const int64_t ahead = (int64_t)info->overdue_ms + WM_CLOCKS_APART_MS;
+    const uint64_t ahead = (uint64_t)info->overdue_ms + WM_CLOCKS_APART_MS;
 
-    return (uint64_t)(wm_word_age(word, now) + ahead) >
-               (uint64_t)(ahead + info->overdue_ms) &&
-           info->state == WM_LIVE;
+    return ((now + ahead - word) & WM_BEAT_MASK) > ahead + info->overdue_ms;
 }
 
 /* A first pass that writes into the list, which then holds the findings of the
