@@ -56,7 +56,7 @@ struct wm_worker {
     bool exit_given;
     bool drained_given;
     bool has_closed; /* its generation, and has not said so yet */
-    /* Before its beats since its last sweep, the longest that was overdue, ms. */
+    /* The longest before a late beat since its last sweep, ms. */
     _Atomic uint32_t silence;
 };
 

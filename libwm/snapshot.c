@@ -42,8 +42,8 @@ struct list {
     bool has_late;  /* a worker that may be stalled */
 };
 
-/* Whether a worker may be stalled: its beat is overdue, or ahead of what a clock
- * can be. One comparison, for the loop below; modulo the width of a beat. */
+/* Whether a worker may be stalled: its beat is overdue, or ahead of what a
+ * clock can be. One comparison, for the loop below; modulo a beat's width. */
 static inline bool is_late(const struct wm_worker_info *info, uint64_t word,
                            uint64_t now)
 {

@@ -189,8 +189,9 @@ static int sweep_records(struct sweep *s, uint32_t fresh_ms)
     return changed;
 }
 
-/* How long the caller has been silent, ms; UINT64_MAX: for any time. A worker is
- * silent since its last beat, or was before a late one since its last sweep. */
+/* How long the caller has been silent, ms; UINT64_MAX: for any time. A worker
+ * is silent since its last beat, or was before a late one since its last
+ * sweep. */
 static uint64_t silence_of(const struct sweep *s, struct wm_worker *self)
 {
     uint64_t now = s->judge.now, silence, since;

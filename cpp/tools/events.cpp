@@ -127,7 +127,7 @@ void tell_life(const options &o, const segment &s)
 }
 
 // Prints later entries, until the life has ended, or another one is meant.
-void follow(const options &o, opened &node, reader &log, search *next)
+void follow(const options &o, opened &node, reader &log, search &next)
 {
     std::error_code early; // an early look does no harm
     bool is_meant = true;
@@ -137,8 +137,8 @@ void follow(const options &o, opened &node, reader &log, search *next)
 
         // This is asked before reading, so no later entry is missed.
         node.of.live = is_live(o, node.of);
-        if (next != nullptr && is_by_name(o, node.of)) {
-            const auto life = next->one();
+        if (is_by_name(o, node.of)) {
+            const auto life = next.one();
             is_meant = !life || life->of.file == node.of.file;
         }
         put(log.read(!node.of.live || !is_meant));
@@ -167,12 +167,11 @@ status events(const options &o)
         if (!o.follow) {
             return status::ok;
         }
+        search next(o, node->of);
+        follow(o, *node, log, next);
         if (o.node == node->of.file) {
-            follow(o, *node, log, nullptr);
             return status::ok;
         }
-        search next(o, node->of);
-        follow(o, *node, log, &next);
         while (!(node = next.one())) {
             std::this_thread::sleep_for(longest_sleep);
         }

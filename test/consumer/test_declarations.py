@@ -18,7 +18,6 @@ from conftest import (HEADERS, ROOT, names, prototypes, run, source,
 MODULE = "lua/resty/worker/manager"
 INCLUDES = """
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -94,7 +94,7 @@ _M.errno = strict({
     EUCLEAN = 117,
 }, "errno")
 
--- dlfcn.h, sys/socket.h
+-- sys/socket.h
 _M.system = strict({
     SOL_SOCKET = 1, SO_PEEK_OFF = 42, MSG_PEEK = 0x02, MSG_DONTWAIT = 0x40,
 }, "constant of the system")

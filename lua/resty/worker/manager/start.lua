@@ -57,7 +57,7 @@ local function tell_master_start()
     end
 end
 
--- What a master logs in init_by_lua* may go to standard error alone. So the
+-- The master's lines in init_by_lua* may go to standard error alone. So the
 -- first worker says once more how the former life ended.
 local function repeat_report(n_mine, reason)
     if vm.former and n_mine == 1 and reason == "start" then
