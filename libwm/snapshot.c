@@ -7,29 +7,31 @@
 #include "digest.h"
 #include "stall.h"
 
-/* Describes a record for the list, if it has a worker. All that is written here
- * is loaded after the number and the word of this pass, and before those of the
- * next. */
-static inline bool describe(const struct wm_record *r, uint64_t word,
-                            uint64_t join, struct wm_worker_info *info)
+/* Whether a record has a worker. */
+static inline bool has_worker(uint64_t word)
 {
-    unsigned state = wm_word_state(word);
+    return wm_word_state(word) >= WM_JOINING &&
+           wm_word_state(word) <= WM_CRASHED;
+}
 
-    if (state < WM_JOINING || state > WM_CRASHED) {
-        return false;
-    }
+/* All that is written here is loaded after the number and the word of this
+ * pass, and before those of the next. */
+static inline void describe(const struct wm_record *r, uint64_t word,
+                            uint64_t join, uint32_t slot,
+                            struct wm_worker_info *info)
+{
     *info = (struct wm_worker_info){
         .generation = record_generation_acquire(r),
         .join = join,
         .joined_at = record_joined_at_acquire(r),
         .beat_at = wm_word_beat(word),
         .pid = (int32_t)wm_word_pid(word),
-        .state = state,
+        .slot = slot,
+        .state = wm_word_state(word),
         .role = record_role_acquire(r),
         .overdue_ms = record_overdue_ms_acquire(r),
         .stalls = wm_stalls_count(record_stalls_acquire(r)),
     };
-    return true;
 }
 
 /* The caller's list, by the size of its elements. */
@@ -53,42 +55,43 @@ static inline bool is_late(const struct wm_worker_info *info, uint64_t word,
 }
 
 /* A first pass that writes into the list, which then holds the findings of the
- * last such pass. If the caller is of this very version, as is usual, its
- * elements are written in place. All that the loop needs is in variables, so
- * that it need not load them again after each atomic. */
-static struct wm_digest list_pass(const struct wm_node *node, struct list *l,
-                                  uint64_t now)
+ * last such pass. All that the loop needs is in variables, so that it need not
+ * load them again after each atomic.
+ *
+ * is_ours: the caller is of this very version, so its elements are written in
+ * place. Inlined with each of the two. */
+__attribute__((always_inline)) static inline struct wm_digest
+list_pass(const struct wm_node *node, struct list *l, uint64_t now,
+          bool is_ours)
 {
     const size_t stride = node->segment.geometry.record_stride;
     const struct wm_record *r = node->segment.records;
     const uint32_t high = wm_node_high(node), element = l->element;
-    const bool is_ours = element == sizeof(struct wm_worker_info);
-    struct wm_worker_info other, *info;
+    struct wm_worker_info other;
     char *at = l->at, *const end = wm_element_at(l->at, element, l->room);
     struct wm_digest d = {{0, 0}};
-
     bool has_late = false;
 
     l->full = false;
     for (uint32_t i = 0; i < high; i++, r = wm_record_after(r, stride)) {
+        struct wm_worker_info *info = is_ours ? (void *)at : &other;
         uint64_t join = record_join_acquire(r);
         uint64_t word = record_word_acquire(r);
 
         wm_fold(&d.half[i % 2], word, join);
-        info = is_ours && at != end ? (void *)at : &other;
-        if (!describe(r, word, join, info)) {
+        if (!has_worker(word)) {
             continue;
         }
         if (__builtin_expect(at == end, 0)) {
             l->full = true;
             continue;
         }
+        describe(r, word, join, i, info);
         has_late |= is_late(info, word, now);
-        info->slot = i;
         if (!is_ours) {
             wm_element_write(at, element, info, sizeof(other));
         }
-        at += element;
+        at += is_ours ? sizeof(*info) : element;
     }
     l->count = (uint32_t)((size_t)(at - (char *)l->at) / element);
     l->has_late = has_late;
@@ -135,7 +138,9 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
         return error;
     }
     for (;;) {
-        first = list_pass(node, &l, judge.now);
+        first = element == sizeof(struct wm_worker_info)
+                    ? list_pass(node, &l, judge.now, true)
+                    : list_pass(node, &l, judge.now, false);
         second = wm_digest_pass(node, wm_fold_join_last, now);
         if (wm_digest_is_same(&second, &first) || ++pair == WM_PAIRS) {
             break;

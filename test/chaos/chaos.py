@@ -303,7 +303,7 @@ def main():
     parser = argparse.ArgumentParser(prog="test/chaos/run")
     parser.add_argument("--seed", type=int, default=os.environ.get(
         "WM_SEED") or random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=45)
     options = parser.parse_args()
     proc.end_politely()
     for number in (signal.SIGQUIT, signal.SIGTSTP):
