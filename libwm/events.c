@@ -62,9 +62,11 @@ static uint32_t owed_kind(const struct wm_node *node, uint32_t slot,
     *given = record_cold_given_acquire(wm_cold_at(&node->segment, slot));
     owed = stalls_owed(r, *given, word);
     state = wm_word_state(*word);
-    if (state == WM_CRASHED) {
+    if (wm_state_is_crash(state)) {
         *mark = wm_given_and_crash(*given);
-        return wm_given_crash(*given) ? 0 : WM_EVENT_CRASHED;
+        return wm_given_crash(*given) ? 0
+               : state == WM_CRASHED  ? WM_EVENT_CRASHED
+                                      : WM_EVENT_CRASHED_DRAINING;
     }
     if (owed > 0 && state >= WM_LIVE && state <= WM_DRAINING) {
         *mark = wm_given_and_stall(*given);

@@ -39,7 +39,7 @@ static unsigned rank_of(const struct wm_node *node, uint32_t slot,
     const struct wm_record *r = wm_record_at(&node->segment, slot);
     unsigned state = wm_word_state(word);
 
-    if (state != WM_CRASHED) {
+    if (!wm_state_is_crash(state)) {
         return state == WM_FREE ? 0 : state == WM_DRAINING ? 1 : NO_ROOM;
     }
     if (record_crash_given(r, wm_cold_at(&node->segment, slot))) {

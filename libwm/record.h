@@ -41,6 +41,12 @@ static inline bool wm_occupant_is_whole(const struct wm_record *r,
            wm_word_identity(o->word);
 }
 
+/* Whether this is the state of a worker whose process ended before it left. */
+static inline bool wm_state_is_crash(unsigned state)
+{
+    return state == WM_CRASHED || state == WM_CRASHED_DRAINING;
+}
+
 /* Whether the process of this word is proven dead. */
 bool wm_occupant_is_dead(const struct wm_node *node, uint32_t slot,
                          uint64_t word, enum wm_proof proof);

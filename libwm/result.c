@@ -119,7 +119,7 @@ static const char *const states[] = {
     [WM_FREE] = "free",       [WM_CLAIMED] = "claimed",
     [WM_JOINING] = "joining", [WM_LIVE] = "live",
     [WM_STALLED] = "stalled", [WM_DRAINING] = "draining",
-    [WM_CRASHED] = "crashed",
+    [WM_CRASHED] = "crashed", [WM_CRASHED_DRAINING] = "crashed-draining",
 };
 
 static const char *const generation_states[] = {
@@ -149,6 +149,7 @@ static const char *const events[] = {
     [WM_EVENT_RECOVERED] = "recovered",
     [WM_EVENT_WORKER_EXIT] = "worker-exit",
     [WM_EVENT_DRAINED] = "drained",
+    [WM_EVENT_CRASHED_DRAINING] = "crashed-draining",
 };
 
 static const char *const log_kinds[] = {
@@ -167,6 +168,7 @@ static const char *const log_kinds[] = {
     [WM_LOG_LEADER_LOST] = "leader-lost",
     [WM_LOG_LOCK_RECOVERED] = "lock-recovered",
     [WM_LOG_WORKER_FORGOTTEN] = "worker-forgotten",
+    [WM_LOG_WORKER_CRASHED_DRAINING] = "worker-crashed-draining",
 };
 
 /* The purposes follow on this number; those below are a program's own. */

@@ -10,8 +10,7 @@
 /* Whether a record has a worker. */
 static inline bool has_worker(uint64_t word)
 {
-    return wm_word_state(word) >= WM_JOINING &&
-           wm_word_state(word) <= WM_CRASHED;
+    return wm_word_state(word) >= WM_JOINING;
 }
 
 /* All that is written here is loaded after the number and the word of this

@@ -97,7 +97,9 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
                                 0);
     case WM_DRAINING: /* its exit was given already */
         /* Safeguard: drained_death_is_no_crash */
-        return mark(s, slot, word, 0, WM_LOG_WORKER_LEFT);
+        return mark(s, slot, word,
+                    wm_word_with_state(word, WM_CRASHED_DRAINING),
+                    WM_LOG_WORKER_CRASHED_DRAINING);
     default:
         return mark(s, slot, word, wm_word_with_state(word, WM_CRASHED),
                     WM_LOG_WORKER_CRASHED);
@@ -125,8 +127,8 @@ static bool is_stalled(struct sweep *s, const struct wm_record *r,
 /* Changes a record, by the word that was loaded:
  *
  *   FREE, or the caller's own       nothing
- *   CRASHED, given and expired      FREE: it may be forgotten
- *   no state at all                 FREE: somebody has scribbled
+ *   CRASHED, given and expired      FREE: it may be forgotten; so may one that
+ *                                   is CRASHED_DRAINING
  *   any other, process dead         as mark_dead() says
  *   LIVE, overdue, to be judged     STALLED
  *   any other                       nothing: JOINING and DRAINING workers have
@@ -145,14 +147,11 @@ __attribute__((noinline)) static bool sweep_record(struct sweep *s,
         return false;
     }
     overdue = wm_record_is_overdue(r, word, s->judge.now);
-    if (state == WM_CRASHED) {
+    if (wm_state_is_crash(state)) {
         /* Safeguard: crash_is_kept_until_it_expires */
         return overdue &&
                record_crash_given(r, wm_cold_at(&s->node->segment, slot)) &&
                mark(s, slot, word, 0, WM_LOG_WORKER_FORGOTTEN);
-    }
-    if (state > WM_CRASHED) {
-        return record_swap_mark(r, &word, 0); /* no state at all: garbage */
     }
     if (is_dead(s, slot, word, overdue)) {
         return mark_dead(s, slot, word);

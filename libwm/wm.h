@@ -167,7 +167,8 @@ enum wm_state {
     WM_LIVE,     /* its worker has started */
     WM_STALLED,  /* its worker has started, but its beat is overdue */
     WM_DRAINING, /* its worker serves old connections, and does not count */
-    WM_CRASHED   /* its worker's process ended before the worker left */
+    WM_CRASHED,  /* its worker's process ended before the worker drained */
+    WM_CRASHED_DRAINING /* its worker's process ended after it had drained */
 };
 
 /* The state of a generation. */
@@ -372,9 +373,9 @@ int wm_node_bequeath(struct wm_node *node);
 /* Gives back one attach or open. The last one ends the handle: this process
  * takes part no more, and the segment is unlinked if nobody else takes part and
  * there is nothing to tell (no generation with workers, no end that is owed and
- * no crash, but a helper's). If this process still has a worker's record or the
- * lock, it gives them back first. A forked child has as many attaches as its
- * parent had, and gives them back for itself.
+ * no crash, but a helper's or a draining worker's). If this process still has a
+ * worker's record or the lock, it gives them back first. A forked child has as
+ * many attaches as its parent had, and gives them back for itself.
  * Returns 0; -EINVAL: all were given back before. Blocking (file system). */
 int wm_node_release(struct wm_node *node);
 
@@ -619,16 +620,18 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
  * kernel about each worker, some microseconds each. */
 int wm_sweep(struct wm_node *node, struct wm_worker *self);
 
-/* The kinds of event. The first three are owed to the survivors, and any one of
- * them gives them; the others are a worker's own. */
+/* The kinds of event. Those of other workers and of generations are owed to the
+ * survivors, and any one of these gives them; the others are a worker's own. */
 enum wm_event_kind {
     WM_EVENT_MASTER_EXIT = 1, /* a generation has no worker left */
-    WM_EVENT_CRASHED,         /* a worker's process ended before it left */
+    WM_EVENT_CRASHED,         /* a worker's process ended before it drained */
     WM_EVENT_STALLED,         /* a worker does not beat */
     WM_EVENT_WORKER_START,    /* from wm_start_next() */
     WM_EVENT_RECOVERED,       /* from wm_exit_next(): back from a stall */
     WM_EVENT_WORKER_EXIT,     /* from wm_exit_next() */
-    WM_EVENT_DRAINED          /* from wm_exit_next(): leads no more */
+    WM_EVENT_DRAINED,         /* from wm_exit_next(): leads no more */
+    WM_EVENT_CRASHED_DRAINING /* a worker's process ended after it had drained,
+                                 before it left: it did not count any more */
 };
 
 /* A bit mask of all kinds, as the functions below take them:
@@ -762,7 +765,8 @@ enum wm_log_kind {
     WM_LOG_LEADER,
     WM_LOG_LEADER_LOST,
     WM_LOG_LOCK_RECOVERED,
-    WM_LOG_WORKER_FORGOTTEN /* crashed, and its record is free again */
+    WM_LOG_WORKER_FORGOTTEN, /* crashed, and its record is free again */
+    WM_LOG_WORKER_CRASHED_DRAINING
 };
 
 /* Stands for a slot where there is no worker. */

@@ -66,6 +66,8 @@ void report(const wm_event &e)
     const char *const how[] = {"", "dead generation of", "crashed", "stalled"};
     if (e.kind <= WM_EVENT_STALLED) {
         say(how[e.kind], ": process ", e.pid);
+    } else if (e.kind == WM_EVENT_CRASHED_DRAINING) {
+        say("crashed while it drained: process ", e.pid);
     } else if (e.kind == WM_EVENT_WORKER_EXIT) {
         say("drains, one of ", e.counts.mine);
     } else if (e.kind == WM_EVENT_WORKER_START) {

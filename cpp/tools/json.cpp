@@ -44,6 +44,7 @@ object worker_object(const worker &w)
             {"slot", w.facts.slot},
             {"state", w.state()},
             {"gone", w.gone},
+            {"was_draining", w.was_draining},
             {"role", role_word(w.facts.role)},
             {"join", w.facts.join},
             {"age_ms", w.age_ms},

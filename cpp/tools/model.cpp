@@ -74,12 +74,17 @@ std::uint64_t current_of(const std::map<std::uint64_t, generation> &all)
     return serves != 0 ? serves : served;
 }
 
+bool has_crashed(const wm_worker_info &facts)
+{
+    return facts.state == WM_CRASHED || facts.state == WM_CRASHED_DRAINING;
+}
+
 void add(tally &t, const worker &w)
 {
     if (w.facts.role == WM_ROLE_HELPER) {
         return;
     }
-    if (w.gone && w.facts.state != WM_CRASHED) {
+    if (w.gone && !has_crashed(w.facts)) {
         t.gone++;
         return;
     }
@@ -97,6 +102,7 @@ void add(tally &t, const worker &w)
         t.draining++;
         break;
     case WM_CRASHED:
+    case WM_CRASHED_DRAINING:
         t.crashed++;
         break;
     default:
@@ -109,7 +115,9 @@ worker describe(const model &m, const wm_worker_info &facts)
     worker w;
 
     w.facts = facts;
-    w.gone = !m.of.live || facts.state == WM_CRASHED || has_ended(facts.pid);
+    w.gone = !m.of.live || has_crashed(facts) || has_ended(facts.pid);
+    w.was_draining = w.gone && (facts.state == WM_DRAINING ||
+                                facts.state == WM_CRASHED_DRAINING);
     w.leads = m.leader.generation != 0 && m.leader.join == facts.join;
     w.has_lock = m.lock.pid != 0 && m.lock.pid == facts.pid && !w.gone;
     w.age_ms = since(facts.joined_at);
@@ -158,7 +166,10 @@ void sort_into(model &m, std::map<std::uint64_t, generation> &all)
 
 const char *worker::state() const
 {
-    if (gone && facts.state != WM_CRASHED) {
+    if (has_crashed(facts)) {
+        return state_word(WM_CRASHED);
+    }
+    if (gone) {
         return "gone";
     }
     return leaves && facts.state == WM_LIVE ? "leaving"

@@ -18,15 +18,17 @@ namespace wmctl
 
 struct worker {
     wm_worker_info facts{};
-    bool gone = false;   // the process has ended, whatever the record says
-    bool leaves = false; // its master has replaced its generation
+    bool gone = false; // the process has ended, whatever the record says
+    bool was_draining = false; // it is gone, and had drained
+    bool leaves = false;       // its master has replaced its generation
     bool leads = false;
     bool has_lock = false;
     std::uint64_t age_ms = 0;
     std::uint64_t beat_age_ms = 0;
 
     // "gone" if the record does not know yet that the process has ended;
-    // "leaving" if it is live, and about to drain.
+    // "leaving" if it is live, and about to drain; "crashed" also if it had
+    // drained.
     const char *state() const;
 };
 

@@ -47,10 +47,14 @@ std::string pid(std::int32_t n)
 
 std::string marks(const worker &w)
 {
-    std::string text = w.leads ? "leader" : "";
+    std::string text;
 
-    if (w.has_lock) {
-        text += text.empty() ? "lock" : ",lock";
+    for (const auto &[has, mark] : {std::pair{w.leads, "leader"},
+                                    {w.has_lock, "lock"},
+                                    {w.was_draining, "draining"}}) {
+        if (has) {
+            text += (text.empty() ? "" : ",") + std::string(mark);
+        }
     }
     return text.empty() ? "-" : text;
 }

@@ -15,6 +15,7 @@ from conf import EVENTS
 from model import failed_calls, overlaps, wrong_arguments
 from traced import LOUD, TROUBLE
 
+CRASHES = "worker-crashed", "worker-crashed-draining"
 KNOWN = re.compile(
     r"worker manager: (worker \d+-\d+ (crashed|stalled|recovered)"
     r"|not given|the former life of this node ended"
@@ -28,14 +29,14 @@ CUT_SHORT = re.compile(r"\[alert\] (\d+)#\d+: (\*\d+ open socket #|aborting)")
 def each_worker_has_one_end(life):
     joined = {e["value"]: e for e in life.named("worker-joined")}
     ends = defaultdict(list)
-    for e in life.named("worker-left", "worker-crashed"):
+    for e in life.named("worker-left", *CRASHES):
         ends[e["value"]].append(e)
     for join, found in ends.items():
         if len(found) > 1:
             yield f"two ends: {found}"
         if join not in joined and not life.missed():
             yield f"an end of nobody: {found}"
-        if found[0]["event"] == "worker-crashed" and (
+        if found[0]["event"] in CRASHES and (
                 found[0]["pid"] not in life.dead()):
             yield f"crashed, but nobody killed it: {found}"
     for join in [j for j in joined if j not in ends][life.missed():]:
@@ -156,7 +157,7 @@ def generations_are_new(life):
 def failures_are_told_once(life):
     told = Counter((x["id"], x["info"]["reason"])
                    for x in life.begins("worker_failed"))
-    crashed = set(life.ids("worker-crashed"))
+    crashed = set(life.ids(*CRASHES))
     stalled = Counter(life.ids("worker-stalled"))
     for (id_, reason), n in told.items():
         if reason == "crashed" and (n > 1 or id_ not in crashed

@@ -7,7 +7,7 @@
 
 #include "stepping.h"
 
-#include "record_fields.h"
+#include "record.h"
 
 #define BIT(state) (1u << (state))
 
@@ -26,7 +26,7 @@ static bool may_make_room(uint32_t slot, unsigned state)
         }
     }
     return state == WM_DRAINING ||
-           (state == WM_CRASHED &&
+           (wm_state_is_crash(state) &&
             record_crash_given(&before.records[slot], &before.colds[slot]));
 }
 
@@ -40,7 +40,7 @@ static bool is_own_step(uint64_t from, uint64_t to)
         [WM_LIVE] = BIT(WM_LIVE) | BIT(WM_DRAINING) | BIT(WM_FREE),
         [WM_STALLED] = BIT(WM_LIVE) | BIT(WM_FREE),
         [WM_DRAINING] = BIT(WM_DRAINING) | BIT(WM_FREE),
-        [WM_CRASHED] = 0,
+        [WM_CRASHED_DRAINING] = 0,
     };
 
     return (next[wm_word_state(from)] & BIT(wm_word_state(to))) != 0 &&
@@ -58,16 +58,18 @@ static bool is_sweep(uint32_t slot, uint64_t from, uint64_t to)
     bool dead = has_ended(wm_word_pid(from));
 
     if (to == 0) {
-        return state == WM_CRASHED
+        return wm_state_is_crash(state)
                    ? record_crash_given(&before.records[slot],
                                         &before.colds[slot])
-                   : dead && (state == WM_CLAIMED || state == WM_DRAINING);
+                   : dead && state == WM_CLAIMED;
     }
     if (to == wm_word_with_state(from, WM_STALLED)) {
         return state == WM_LIVE;
     }
-    return to == wm_word_with_state(from, WM_CRASHED) && dead &&
-           is_worker_state(state);
+    return dead && (state == WM_DRAINING
+                        ? to == wm_word_with_state(from, WM_CRASHED_DRAINING)
+                        : to == wm_word_with_state(from, WM_CRASHED) &&
+                              is_worker_state(state));
 }
 
 static void check_word(uint32_t slot)
@@ -120,7 +122,7 @@ static void check_fields(uint32_t slot)
              (own && x->stalls + 1 == y->stalls && state != WM_STALLED),
          "a worker counts a recovery after its swap");
     must(mark == given || mark == given + 2 ||
-             (mark == (given | 1) && state == WM_CRASHED),
+             (mark == (given | 1) && wm_state_is_crash(state)),
          "I4: one event is marked as given at a time");
 }
 
@@ -305,8 +307,7 @@ static void check_record_now(uint32_t slot)
 
     must(word == 0 || slot < after.header->high,
          "the high mark is above all that is claimed");
-    must(wm_word_state(word) <= WM_CRASHED &&
-             (word == 0) == (wm_word_pid(word) == 0),
+    must((word == 0) == (wm_word_pid(word) == 0),
          "I1: a word has a state and a pid, or is 0");
     if (wm_word_state(word) <= WM_CLAIMED) {
         return;
@@ -379,7 +380,7 @@ void check_swept(void)
 {
     check_moment();
     for (uint32_t i = 0; i < after.geometry.capacity; i++) {
-        must(word_at(i) == 0 || state_at(i) == WM_CRASHED ||
+        must(word_at(i) == 0 || wm_state_is_crash(state_at(i)) ||
                  !has_ended(wm_word_pid(word_at(i))),
              "I7: a sweep leaves no record to the dead");
     }

@@ -27,7 +27,9 @@ bool has_ended(uint32_t pid)
 
 void run_expect_crash(struct run *r, pid_t pid)
 {
-    if (is_worker_state(run_state(pid))) {
+    unsigned state = run_state(pid);
+
+    if (is_worker_state(state) || state == WM_DRAINING) {
         r->ended[r->ends++ % LEDGER_SIZE] = record_of(pid)->join;
     }
 }

@@ -42,6 +42,11 @@ uint32_t ledger_marks(void)
     return n;
 }
 
+static bool is_crash(const struct wm_event *e)
+{
+    return e->kind == WM_EVENT_CRASHED || e->kind == WM_EVENT_CRASHED_DRAINING;
+}
+
 /* Crashes that were told, of one joining or, with 0, of all. */
 static uint32_t crashes(uint64_t join)
 {
@@ -50,7 +55,7 @@ static uint32_t crashes(uint64_t join)
     for (uint32_t i = 0; i < ledger->count; i++) {
         const struct wm_event *e = &ledger->event[i];
 
-        n += e->kind == WM_EVENT_CRASHED && (join == 0 || e->join == join);
+        n += is_crash(e) && (join == 0 || e->join == join);
     }
     return n;
 }
@@ -58,7 +63,7 @@ static uint32_t crashes(uint64_t join)
 static bool is_same(const struct wm_event *x, const struct wm_event *y)
 {
     return x->kind == y->kind && x->kind != WM_EVENT_STALLED &&
-           (x->kind == WM_EVENT_CRASHED
+           (is_crash(x)
                 ? x->join == y->join
                 : x->generation == y->generation && x->spell == y->spell);
 }

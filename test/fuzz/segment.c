@@ -104,7 +104,7 @@ static void look_at_workers(const struct wm_node *n, uint32_t room)
     HOLD(result == 0 || result == WM_UNSETTLED || result == -ENOSPC);
     for (uint32_t i = 0; i < count; i++) {
         HOLD(list[i].slot < capacity && list[i].state >= WM_JOINING &&
-             list[i].state <= WM_CRASHED && list[i].pid >= 0);
+             list[i].state <= WM_CRASHED_DRAINING && list[i].pid >= 0);
     }
     free(list);
 }
@@ -171,8 +171,9 @@ static void look(const struct wm_node *n)
 
 static void count_event(const struct wm_event *event, void *count)
 {
-    HOLD(event->kind >= WM_EVENT_MASTER_EXIT &&
-         event->kind <= WM_EVENT_STALLED &&
+    HOLD(((event->kind >= WM_EVENT_MASTER_EXIT &&
+           event->kind <= WM_EVENT_STALLED) ||
+          event->kind == WM_EVENT_CRASHED_DRAINING) &&
          (event->kind == WM_EVENT_MASTER_EXIT ? event->slot == WM_NO_SLOT
                                               : event->slot < CAPACITY));
     ++*(uint32_t *)count;

@@ -166,13 +166,13 @@ stays:  skip
 inline sweep_record() {
     if
     :: d_step {
-           DEAD && STATE(word) >= JOINING && STATE(word) <= STALLED;
+           DEAD && STATE(word) >= JOINING && STATE(word) <= DRAINING;
            word = WORD(CRASHED, PID(word));
            crash_owed[join] = true;
            crash_untold[join] = true
        }
     :: d_step {
-           DEAD && (STATE(word) == CLAIMED || STATE(word) == DRAINING);
+           DEAD && STATE(word) == CLAIMED;
            word = FREE
        }
     :: d_step {

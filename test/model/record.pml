@@ -68,7 +68,8 @@ hidden byte I1_only_as_drawn, I2_the_living_keep_theirs,
 #define NEXT(state) \
     ((state) == FREE -> BIT(CLAIMED) : \
     ((state) == CLAIMED -> BIT(JOINING) | BIT(FREE) : \
-    ((state) == DRAINING -> BIT(DRAINING) | BIT(FREE) | BIT(CLAIMED) : \
+    ((state) == DRAINING -> \
+        BIT(DRAINING) | BIT(CRASHED) | BIT(FREE) | BIT(CLAIMED) : \
     ((state) == CRASHED -> BIT(FREE) | BIT(CLAIMED) : \
     BIT(LIVE) | BIT(CRASHED) | BIT(FREE) | \
     ((state) == LIVE -> BIT(STALLED) | BIT(DRAINING) : \
@@ -135,9 +136,9 @@ inline judge() {
         WHEN(PID(seen) != PID_OF(id) || STATE(seen) == CLAIMED, id = 0);
         wm_process_dead();
         if
-        :: dead && (STATE(seen) == CLAIMED || STATE(seen) == DRAINING) ->
+        :: dead && STATE(seen) == CLAIMED ->
             to = FREE
-        :: dead && STATE(seen) != CLAIMED && STATE(seen) != DRAINING ->
+        :: dead && STATE(seen) != CLAIMED ->
             to = WITH_STATE(seen, CRASHED)
         :: !dead && STATE(seen) == LIVE && overdue ->
             to = WITH_STATE(seen, STALLED)

@@ -69,6 +69,23 @@ def test_a_stopped_leader_is_stalled_and_comes_back(make, both):
     assert pid not in dict(led[1:] + lost[1:])
 
 
+def test_a_worker_that_is_killed_as_it_drains_is_told_as_such(make):
+    """Its exit was given, and it is in no count."""
+    n = make(opts=opts(**QUICK)).start()
+    n.expect(JUDGED)
+    pid, _ = n.hold()
+    n.reload(old_gone=False)
+    n.wait_events("master_exit", 1)
+    n.kill(pid)
+    n.wait_note("failed")
+    (x,) = n.notes("failed")
+    assert x["by"] in n.current()
+    assert (x["id"], x.get("n_prev"), x["n_mine"], x["n_next"]) == (
+        f"1-{pid}", None, 0, 2)
+    assert (x["info"]["reason"], x["info"]["was_draining"]) == ("crashed", True)
+    n.stop(life(2, 2))
+
+
 def test_a_stalled_worker_that_is_told_to_leave_recovers_first(make, both):
     """No timer of its own comes before its exit."""
     n = make(opts=opts(**HOUR), **both).start()

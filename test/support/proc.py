@@ -15,7 +15,7 @@ import time
 import conf
 
 # Seconds; generous, since only a failure ever waits it out.
-DEADLINE = 60.0
+DEADLINE = 300.0
 
 
 def run(*command, cwd=conf.ROOT, **more_env):

@@ -72,30 +72,36 @@ def test_each_state_has_its_word(place, master):
     nobody has swept."""
     g = master.begin()
     helper = master.worker(g, role=1)
-    live, stalled, draining, crashed, joining = [
-        master.fork() for _ in range(5)]
-    for worker in (live, draining, crashed):
+    live, stalled, draining, crashed, joining, drained = [
+        master.fork() for _ in range(6)]
+    for worker in (live, draining, crashed, drained):
         assert worker.live(g) == 0
     assert stalled.live(g, overdue_ms=1) == 0
     assert joining.join(g) == 0
     assert draining.drain() == 0
+    assert drained.drain() == 0
     crashed.kill()
+    drained.kill()
     wait(lambda: workers(place.json("show"))[stalled.pid]["state"] == "stalled",
          "the beat to be overdue")
     assert master.sweep() > 0
     shown = place.json("show")
     expected = {live.pid: "live", stalled.pid: "stalled",
                 draining.pid: "draining", crashed.pid: "crashed",
+                drained.pid: "crashed",
                 joining.pid: "joining", helper.pid: "live"}
     assert {p: w["state"] for p, w in workers(shown).items()} == expected
     assert shown["count"] == {"joining": 1, "live": 1, "stalled": 1,
-                              "draining": 1, "crashed": 1, "gone": 0}
+                              "draining": 1, "crashed": 2, "gone": 0}
+    assert [p for p, w in workers(shown).items() if w["was_draining"]] == [
+        drained.pid]
     assert {p for p, w in workers(shown).items() if w["role"] == "helper"} == {
         helper.pid}
     assert shown["generations"][0]["crashes"] == 1
     assert place.json("wait", "--ready", "1", *ONCE)["live"] == 1
     text = place.text("show")
     assert "crashes 1" in text
+    assert re.search(rf"^{drained.pid} .* crashed .* draining$", text, re.M)
     assert dict(states(text)) == expected
 
 

@@ -40,6 +40,24 @@ NODE_TEST(a_crash_is_kept_until_it_was_told_and_has_expired)
     assert_forgotten(epoch, 1); /* and those who wait are woken */
 }
 
+NODE_TEST(a_death_after_the_drain_is_an_event_of_its_own_and_counts_nowhere)
+{
+    struct process *a = new_worker(generation), *b = new_worker(generation);
+    struct wm_event event;
+
+    assert_ok(call(a, do_drain, 0));
+    crash(a);
+    assert_int_equal(wm_events_owed(node, CRASHED), 0);
+    event = take(1u << WM_EVENT_CRASHED_DRAINING);
+    assert_int_equal(event.generation, generation);
+    assert_int_equal(event.join, 1);
+    assert_int_equal(wm_events_owed(node, ~0u), 0);
+    assert_int_equal(generation_of(generation).deaths, 0);
+    assert_ok(call(b, do_start, 0));
+    assert_int_equal(b->seen->counts.mine, 1);
+    assert_int_equal(b->seen->counts.reason, WM_REASON_START);
+}
+
 NODE_TEST(a_crash_makes_room_when_it_was_told_and_at_last_when_it_has_expired)
 {
     uint32_t epoch;

@@ -107,7 +107,7 @@ static uint64_t check_bounds(void)
     assert_in_range(v->worker_count, 0, 8);
     for (uint32_t i = 0; i < v->worker_count; i++) {
         assert_in_range(v->workers[i].slot, 0, 7);
-        assert_in_range(v->workers[i].state, WM_JOINING, WM_CRASHED);
+        assert_in_range(v->workers[i].state, WM_JOINING, WM_CRASHED_DRAINING);
     }
     assert_in_range(v->generation_count, 0, 8 + WM_GENERATIONS_SPARE);
     assert_non_null(memchr(v->name, '\0', sizeof(v->name)));

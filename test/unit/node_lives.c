@@ -90,7 +90,7 @@ DIRECTORY_TEST(releasing_leaves_the_record_and_the_lock_but_not_in_a_child)
  * a release, and what the next one is told. */
 static const struct life {
     const char *what;
-    bool helper, tells, closes, takes, elsewhere;
+    bool helper, drained, tells, closes, takes, elsewhere;
     uint32_t workers, exits_owed;
 } lives[] = {
     {"a worker", .workers = 1, .exits_owed = 1},
@@ -98,6 +98,7 @@ static const struct life {
      .exits_owed = 1},
     {"a told crash", .tells = true, .exits_owed = 1},
     {"a helper", .helper = true, .exits_owed = 1},
+    {"one that had drained", .drained = true, .exits_owed = 1},
     {"an untold crash", .closes = true, .takes = true, .workers = 1},
     {"an untold end", .tells = true, .closes = true, .exits_owed = 1},
 };
@@ -116,6 +117,10 @@ static int is_lived(const void *argument)
     HOLDS(run_check(joins, NULL) == 0);
     if (life->helper) {
         node->segment.records[0].role = WM_ROLE_HELPER;
+    }
+    if (life->drained) {
+        node->segment.records[0].word = wm_word_with_state(
+            node->segment.records[0].word, WM_CRASHED_DRAINING);
     }
     if (life->tells || life->closes) {
         wm_sweep(node, NULL);

@@ -35,6 +35,7 @@ enum(0x40000001, "", { -- enum wm_condition
 
 _M.STATES = enum(0, "", { -- enum wm_state
     "FREE", "CLAIMED", "JOINING", "LIVE", "STALLED", "DRAINING", "CRASHED",
+    "CRASHED_DRAINING",
 })
 
 _M.GENERATION_STATES = enum(0, "GENERATION_", { -- enum wm_generation_state
@@ -57,7 +58,7 @@ _M.NODE_ANONYMOUS = 2
 _M.EVENTS = enum(1, "EVENT_", { -- enum wm_event_kind
     "EVENT_MASTER_EXIT", "EVENT_CRASHED", "EVENT_STALLED",
     "EVENT_WORKER_START", "EVENT_RECOVERED", "EVENT_WORKER_EXIT",
-    "EVENT_DRAINED",
+    "EVENT_DRAINED", "EVENT_CRASHED_DRAINING",
 })
 
 -- All of them, as a mask: bit n is the event that has the number n.
@@ -69,6 +70,7 @@ _M.LOG_KINDS = enum(1, "LOG_", { -- enum wm_log_kind
     "LOG_WORKER_STALLED", "LOG_WORKER_RECOVERED", "LOG_WORKER_DRAINING",
     "LOG_WORKER_LEFT", "LOG_WORKER_CRASHED", "LOG_LEADER", "LOG_LEADER_LOST",
     "LOG_LOCK_RECOVERED", "LOG_WORKER_FORGOTTEN",
+    "LOG_WORKER_CRASHED_DRAINING",
 })
 
 _M.PURPOSES = enum(0x10001, "PURPOSE_", { -- enum wm_purpose

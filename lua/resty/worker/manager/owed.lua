@@ -18,7 +18,10 @@ local tonumber = tonumber
 local MASTER_EXIT = constants.EVENT_MASTER_EXIT
 local ROLE_HELPER = constants.ROLE_HELPER
 
-local CRASHES = bit_of(constants.EVENT_CRASHED)
+local CRASHED = constants.EVENT_CRASHED
+local CRASHED_DRAINING = constants.EVENT_CRASHED_DRAINING
+
+local CRASHES = bit_of(CRASHED) + bit_of(CRASHED_DRAINING)
 local FAILURES = CRASHES + bit_of(constants.EVENT_STALLED)
 
 local event = libwm.sized("struct wm_event")
@@ -30,14 +33,17 @@ local _M = {}
 -- The failure that an event stands for. It was marked as it was taken, so from
 -- here on this worker alone can tell of it.
 local function make_failure(e)
+    local was_draining = e.kind == CRASHED_DRAINING
     local failure = {
         id = libwm.worker_id(e.generation, e.pid),
         generation = tonumber(e.generation), pid = e.pid,
         slot = e.slot, spell = e.spell,
-        reason = constants.EVENTS[e.kind],
+        reason = constants.EVENTS[was_draining and CRASHED or e.kind],
         role = e.role == ROLE_HELPER and "helper" or nil,
+        was_draining = was_draining or nil,
     }
-    log.complain("worker ", failure.id, " ", failure.reason)
+    log.complain("worker ", failure.id, " ", failure.reason,
+                 was_draining and " while it drained" or "")
     return failure
 end
 

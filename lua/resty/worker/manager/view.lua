@@ -22,6 +22,8 @@ local BATCH = 64 -- entries of the event log that are read at a time
 
 local STATES, ROLES = constants.STATES, constants.ROLES
 local GENERATION_STATES = constants.GENERATION_STATES
+local CRASHED = constants.CRASHED
+local CRASHED_DRAINING = constants.CRASHED_DRAINING
 local EVENTS = constants.LOG_KINDS
 -- The name of an event's value, by the first word of the event's name.
 local VALUES = {
@@ -84,10 +86,13 @@ function _M.workers()
     local now, list = tonumber(lib.wm_now()), array()
     for i = 1, count[0] do
         local w = workers[i - 1]
+        local was_draining = w.state == CRASHED_DRAINING
         list[i] = {
             id = libwm.worker_id(w.generation, w.pid),
             pid = w.pid, slot = w.slot, generation = tonumber(w.generation),
-            role = ROLES[w.role], state = STATES[w.state],
+            role = ROLES[w.role],
+            state = STATES[was_draining and CRASHED or w.state],
+            was_draining = was_draining or nil,
             age = math.max(now - tonumber(w.beat_at), 0) / 1000,
             joined_at = unix_time(w.joined_at),
         }
