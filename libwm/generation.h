@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The libwm authors */
 
-/* Generations: begun, entered, closed, settled. */
+/* Generations: begun, entered, closed, gone, settled. */
 
 #ifndef WM_GENERATION_H
 #define WM_GENERATION_H
@@ -17,6 +17,10 @@ bool wm_generation_enter(struct wm_node *node,
 
 /* Whether an end of this generation is owed. */
 bool wm_generation_owes(const struct wm_node *node, uint64_t id);
+
+/* Makes a generation that has exited GONE, if no process of it is left. Returns
+ * whether it did. */
+bool wm_generation_note_gone(struct wm_node *node, uint64_t id);
 
 /* Aborts generations that will have no worker, and closes those of other
  * masters, or of former times, that died out. own: the caller's generation,

@@ -5,8 +5,9 @@
  * have no worker. generation.c has the acts of its workers, generation_record.c
  * the argument for reading its record.
  *
- *   NONE, EXITED, ABORTED -> CLAIMED -> BEGUN     by the master that begins it
- *   BEGUN -> ABORTED                              by the same master
+ *   NONE, EXITED, GONE, ABORTED -> CLAIMED -> BEGUN   by the master that
+ *                                                     begins it
+ *   BEGUN -> ABORTED                                  by the same master
  *
  * A generation's number is taken from a counter, and says in which record it
  * lies. If the master dies after the swap to CLAIMED, its pid stands in the

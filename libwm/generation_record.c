@@ -29,7 +29,7 @@
 static bool is_begun(uint64_t word)
 {
     return wm_gen_state(word) >= WM_GENERATION_BEGUN &&
-           wm_gen_state(word) <= WM_GENERATION_ABORTED;
+           wm_gen_state(word) <= WM_GENERATION_GONE;
 }
 
 bool wm_generation_word_is_of(const struct wm_generation_record *record,

@@ -79,7 +79,7 @@ uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id,
 
         if (!wm_generation_read(node, i, &info, NULL, &master) ||
             info.id == id || info.state == WM_GENERATION_ABORTED ||
-            (info.id > id && info.state == WM_GENERATION_EXITED)) {
+            (info.id > id && wm_generation_has_exited(info.state))) {
             continue;
         }
         if (info.id > id ? newer != 0 && newer < info.id
@@ -189,7 +189,7 @@ struct current {
 };
 
 /* Whether the generation of this record, in this state, is the one whose
- * workers a living master starts. */
+ * workers a living master starts. EXITED means GONE as well. */
 static bool is_current(const struct wm_node *node, uint32_t index,
                        enum wm_generation_state state, struct current *current,
                        struct wm_generation_info *info)
@@ -197,7 +197,8 @@ static bool is_current(const struct wm_node *node, uint32_t index,
     uint64_t master;
 
     if (!wm_generation_read(node, index, info, NULL, &master) ||
-        info->state != state) {
+        (info->state != state && !(wm_generation_has_exited(info->state) &&
+                                   state == WM_GENERATION_EXITED))) {
         return false;
     }
     if (master != current->master) {

@@ -126,6 +126,7 @@ static const char *const generation_states[] = {
     [WM_GENERATION_NONE] = "none",     [WM_GENERATION_CLAIMED] = "claimed",
     [WM_GENERATION_BEGUN] = "begun",   [WM_GENERATION_ACTIVE] = "active",
     [WM_GENERATION_EXITED] = "exited", [WM_GENERATION_ABORTED] = "aborted",
+    [WM_GENERATION_GONE] = "gone",
 };
 
 static const char *const roles[] = {
@@ -169,6 +170,7 @@ static const char *const log_kinds[] = {
     [WM_LOG_LOCK_RECOVERED] = "lock-recovered",
     [WM_LOG_WORKER_FORGOTTEN] = "worker-forgotten",
     [WM_LOG_WORKER_CRASHED_DRAINING] = "worker-crashed-draining",
+    [WM_LOG_GENERATION_GONE] = "generation-gone",
 };
 
 /* The purposes follow on this number; those below are a program's own. */

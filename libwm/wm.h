@@ -177,8 +177,9 @@ enum wm_generation_state {
     WM_GENERATION_CLAIMED, /* a master is writing the record */
     WM_GENERATION_BEGUN,   /* no worker has joined yet */
     WM_GENERATION_ACTIVE,  /* it has workers */
-    WM_GENERATION_EXITED,  /* it had workers, and has none any more */
-    WM_GENERATION_ABORTED  /* it never had a worker */
+    WM_GENERATION_EXITED,  /* it had workers; those that are left drain */
+    WM_GENERATION_ABORTED, /* it never had a worker */
+    WM_GENERATION_GONE     /* as EXITED, and all of its workers have left */
 };
 
 /* The role that a worker joins with. */
@@ -766,7 +767,8 @@ enum wm_log_kind {
     WM_LOG_LEADER_LOST,
     WM_LOG_LOCK_RECOVERED,
     WM_LOG_WORKER_FORGOTTEN, /* crashed, and its record is free again */
-    WM_LOG_WORKER_CRASHED_DRAINING
+    WM_LOG_WORKER_CRASHED_DRAINING,
+    WM_LOG_GENERATION_GONE
 };
 
 /* Stands for a slot where there is no worker. */

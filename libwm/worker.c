@@ -157,6 +157,7 @@ int wm_worker_leave(struct wm_worker *worker)
     if (error == 0) {
         wm_leader_resign(worker);
         wm_log_worker(worker, WM_LOG_WORKER_LEFT);
+        wm_generation_note_gone(worker->node, worker->generation);
     }
     wm_worker_set_record(worker, NULL);
     return error;

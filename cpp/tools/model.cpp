@@ -67,7 +67,8 @@ std::uint64_t current_of(const std::map<std::uint64_t, generation> &all)
 
         if (state == WM_GENERATION_BEGUN || state == WM_GENERATION_ACTIVE) {
             serves = id;
-        } else if (state == WM_GENERATION_EXITED) {
+        } else if (state == WM_GENERATION_EXITED ||
+                   state == WM_GENERATION_GONE) {
             served = id;
         }
     }

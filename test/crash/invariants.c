@@ -167,6 +167,19 @@ static bool is_end(uint64_t from, uint64_t to, unsigned state)
            to == wm_gen_with_state(from, wm_gen_state(to));
 }
 
+static bool is_in_use(const struct wm_segment *s, uint64_t id)
+{
+    for (uint32_t i = 0; i < s->geometry.capacity; i++) {
+        unsigned state = wm_word_state(s->records[i].word);
+
+        if (state >= WM_JOINING && state <= WM_DRAINING &&
+            s->records[i].generation == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The stepper's own record before the step, if it is in this state. */
 static const struct wm_record *own_record(unsigned state)
 {
@@ -230,6 +243,11 @@ static uint32_t check_generation(uint32_t index)
         must(is_end(from, to, WM_GENERATION_ACTIVE) &&
                  !has_workers(&before, g->id, false),
              "I5: nobody is left when a generation is closed");
+        return 1;
+    case WM_GENERATION_GONE:
+        must(is_end(from, to, WM_GENERATION_EXITED) &&
+                 !is_in_use(&before, g->id),
+             "a generation is gone with its last worker");
         return 1;
     default:
         must(is == WM_GENERATION_ABORTED &&
@@ -335,8 +353,7 @@ static void check_generation_now(uint32_t index)
          "a generation lies where its number falls");
     must(wm_gen_owed(word) <= wm_gen_spell(word),
          "I4: no more ends are given than there were spells");
-    must((state != WM_GENERATION_EXITED && state != WM_GENERATION_ABORTED) ||
-             !has_workers(&after, id, true),
+    must(state < WM_GENERATION_EXITED || !has_workers(&after, id, true),
          "I5: no generation is closed over a worker that entered it");
 }
 

@@ -10,11 +10,12 @@
  * are none. The master ends it at any moment, as a failed start does, and
  * begins the second once nothing of the first is needed.
  *
- * Left out: the steps of a worker's record (here a worker has one of its own,
- * claimed and published in one step), the lock and the counts, except where the
- * check `last` asks who is told to be the last; there the count is of one
- * moment (count.pml) and the lock passes on from the dead (lock.pml). Versions
- * count modulo 16, more than all changes there are.
+ * Left out: that one which has exited is gone once no worker drains, by the
+ * same argument as for a close; the steps of a worker's record (here a worker
+ * has one of its own, claimed and published in one step), the lock and the
+ * counts, except where the check `last` asks who is told to be the last; there
+ * the count is of one moment (count.pml) and the lock passes on from the dead
+ * (lock.pml). Versions count modulo 16, more than all changes there are.
  *
  * check close: -DWORKERS=3
  * check last: -DWORKERS=3 -DLAST

@@ -104,7 +104,7 @@ def test_the_last_worker_closes_its_generation_also_without_the_lock(make):
     proc.wait(lambda: proc.gone(old), "its end")
     n.open_gate("start")
     n.wait_note("old")
-    assert n.notes("old")[0]["state"] == "exited"
+    assert n.notes("old")[0]["state"] == "gone"
     n.expect("not given")
     n.stop()
 

@@ -83,7 +83,8 @@ def test_events_tell_a_life_in_order(make, both):
     assert [e["event"] for e in seen if e["generation"] == 1
             and not e["event"].startswith("leader")] == [
         "generation_begun", "worker_joined", "generation_active",
-        "worker_live", "worker_draining", "generation_exited", "worker_left"]
+        "worker_live", "worker_draining", "generation_exited", "worker_left",
+        "generation_gone"]
     terms = [e["term"] for e in seen if e["event"] == "leader"]
     assert terms == sorted(set(terms))
     joins = [e["join"] for e in seen if e["event"] == "worker_joined"]

@@ -15,7 +15,8 @@ from processes import WM_CLOSED, WM_RECOVERED
 from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, ONCE
 
 LIFE = ["generation-begun", "worker-joined", "generation-active",
-        "worker-live", "worker-draining", "generation-exited", "worker-left"]
+        "worker-live", "worker-draining", "generation-exited", "worker-left",
+        "generation-gone"]
 
 
 def live_a_life(master):

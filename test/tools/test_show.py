@@ -202,15 +202,14 @@ def test_generations_without_workers_are_shown_when_all_are_asked_for(place,
         master.worker(master.begin()).leave()
         assert master.close(g) == WM_CLOSED
     assert master.abandon(master.begin()) == WM_CLOSED
-    assert generations(place) == [(2, "exited"), (3, "aborted"), (1, "exited")]
+    assert generations(place) == [(2, "gone"), (3, "aborted"), (1, "gone")]
     assert "# other generation 3: aborted" in place.text("show", "-a")
     master.worker(master.begin())
     assert [g for g, _ in generations(place)] == [4, 3, 2, 1]
     assert "old generation" not in place.text("show")
     assert re.findall(r"(old|other) generation (\d): (\w+)",
                       place.text("show", "--all")) == [
-        ("other", "3", "aborted"), ("old", "2", "exited"),
-        ("old", "1", "exited")]
+        ("other", "3", "aborted"), ("old", "2", "gone"), ("old", "1", "gone")]
 
 
 def test_without_a_segment_there_is_a_heading_and_no_row(place):

@@ -135,6 +135,33 @@ NODE_TEST(each_late_sibling_opens_a_spell_whose_end_is_given_once)
     assert_int_equal(wm_generation_take_exit(node, generation, &spell), 0);
 }
 
+NODE_TEST(one_is_gone_when_all_have_left_and_no_sooner)
+{
+    struct process *a = new_worker(generation), *b = new_worker(generation);
+    uint32_t spell = 1;
+
+    for (int turn = 0; turn < 2; turn++) {
+        assert_ok(call(a, do_drain, 0));
+        assert_ok(call(a, do_leave, 0));
+        assert_ok(call(b, do_drain, 0));
+        assert_int_equal(call(b, do_close, generation), WM_CLOSED);
+        sweep();
+        assert_generation(generation, WM_GENERATION_EXITED, spell);
+        if (turn == 0) {
+            assert_ok(call(b, do_leave, 0));
+        } else {
+            process_kill(b);
+            sweep();
+        }
+        assert_generation(generation, WM_GENERATION_GONE, spell);
+        sweep();
+        assert_generation(generation, WM_GENERATION_GONE, spell);
+        a = new_worker(generation);
+        b = new_worker(generation);
+        assert_generation(generation, WM_GENERATION_ACTIVE, ++spell);
+    }
+}
+
 NODE_TEST(one_that_no_sweep_has_found_dead_does_not_keep_it_open)
 {
     struct process *a = new_worker(generation), *b = new_worker(generation);
@@ -157,8 +184,8 @@ NODE_TEST(a_survivor_closes_what_its_master_has_replaced)
     next = begin();
     sweep();
     assert_generation(generation, WM_GENERATION_ACTIVE, 1); /* or fails? */
-    call(new_worker(next), do_sweep, 0);
-    assert_generation(generation, WM_GENERATION_EXITED, 1);
+    call(new_worker(next), do_sweep, 0); /* as it started, and now */
+    assert_generation(generation, WM_GENERATION_GONE, 1);
     assert_int_equal(wm_events_owed(node, MASTER_EXIT), 1); /* and a crash */
     event = take(MASTER_EXIT);
     assert_int_equal(event.generation, generation);

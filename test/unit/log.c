@@ -51,6 +51,7 @@ LOG_TEST(each_change_of_a_life_is_logged_in_order_and_makes_another_epoch)
                                         WM_LOG_WORKER_DRAINING,
                                         WM_LOG_GENERATION_EXITED,
                                         WM_LOG_WORKER_LEFT,
+                                        WM_LOG_GENERATION_GONE,
                                         WM_LOG_GENERATION_BEGUN,
                                         WM_LOG_GENERATION_ABORTED};
     struct process *a = new_process();
