@@ -89,6 +89,27 @@ def test_a_fast_stop_without_exit_worker_logs_what_is_not_given(make, dict_):
     n.stop(born(2, 2) + life(2))
 
 
+EVERY_WAIT_IS_SLOW = """
+    local function upvalue(fn, name)
+        for i = 1, 60 do
+            local found, value = debug.getupvalue(fn, i)
+            if found == name then return value, i end
+        end
+    end
+    local warn = upvalue(require("resty.worker.manager.lock").acquire_asleep,
+                         "warn_of_wait")
+    debug.setupvalue(warn, select(2, upvalue(warn, "SLOW_MS")), -1)"""
+
+
+def test_a_worker_that_closes_its_vm_calls_nothing_of_nginx(make):
+    """A line of the log would use a request that is gone."""
+    n = make(exit_worker=False, before_join=EVERY_WAIT_IS_SLOW)
+    n.env = {**os.environ, "MALLOC_PERTURB_": "165"}
+    n.start().reload()
+    assert n.log_lines(r"waited \S+ s for the callbacks of others")
+    n.stop(life(2, 2))
+
+
 def test_the_last_worker_closes_its_generation_also_without_the_lock(make):
     """A start of the next generation has it until the old worker is gone."""
     n = make(workers=1, exit_worker=False, callbacks={"worker_start": """

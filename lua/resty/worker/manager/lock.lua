@@ -144,6 +144,15 @@ function _M.acquire_asleep(purpose, wait_ms)
     end
 end
 
+-- Acquires the lock as the VM is closed, where no function of ngx may be called
+-- (log.lua): so without a warning, or a look whether nginx ends the process.
+function _M.acquire_at_close(purpose, wait_ms)
+    options.purpose = purpose
+    options.hold_ms, options.wait_ms = wait_ms, wait_ms
+    local rc = lib.wm_lock_acquire(vm.node, options)
+    return rc >= 0 or rc == -EDEADLK
+end
+
 -- A callback may have kept the real ngx.exit() from before, and so may end the
 -- light thread that has the lock. Then the end of the thread's request releases
 -- the lock.

@@ -64,9 +64,10 @@ local function ends_not_given()
     end
 end
 
--- Runs as the VM is closed. There, a compiled pairs() loop may never end in
--- some LuaJITs, Debian 12's too (its trace leaves at its own start, is entered
--- anew, and leaves); so this code has none.
+-- Runs as the VM is closed. There, a function of ngx may use a request that is
+-- gone; and a compiled pairs() loop may never end in some LuaJITs, Debian 12's
+-- too (its trace leaves at its own start, is entered anew, and leaves). So this
+-- code has none of either.
 local function close_worker()
     if vm.id and vm.called_back and not vm.exit_told then
         log.not_given_at_close("worker_exit", vm.id)
@@ -81,7 +82,7 @@ local function close_worker()
     -- Without events: it drains, and closes its generation if it is the last.
     start.not_given(lib.wm_exit_begin(vm.worker, 0) == 0
                     and lib.wm_exit_next(vm.worker, event) == CLOSED)
-    if lock.acquire_asleep(lock.WORKER_EXIT, LAST_WAIT_MS) then
+    if lock.acquire_at_close(lock.WORKER_EXIT, LAST_WAIT_MS) then
         ends_not_given()
         lock.release()
     end
