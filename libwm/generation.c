@@ -5,7 +5,7 @@
  *
  *   BEGUN -> ACTIVE     the first worker has joined
  *   ACTIVE -> EXITED    no worker is left: a spell is over, its end is owed
- *   EXITED -> GONE      no worker drains any more
+ *   EXITED -> GONE      no worker drains any more (a helper does not count)
  *   EXITED, GONE -> ACTIVE   a late or restarted worker opens another spell
  *   BEGUN -> ABORTED    there will be no worker; a late one revives it
  *
@@ -33,7 +33,7 @@
  * the generation, once its own master starts no more workers of it.
  *
  * A generation that has EXITED is GONE by the same argument, with FREE in the
- * place of the drain: each worker tries after it has left, and a sweep does.
+ * place of the drain: each worker tries after it has left, and each sweep does.
  *
  * If the process dies before a swap, nothing has happened. If it dies after the
  * swap, the state is whole, and the owed ends follow from the word. */
@@ -182,45 +182,53 @@ int wm_generation_close(struct wm_node *node, uint64_t id)
     return 0;
 }
 
-/* Whether a worker or a helper of this generation is there, also one that
- * drains. The next sweep finds those that are dead. */
-static bool is_in_use(const struct wm_node *node, uint64_t id)
+/* ------------------------------------------------------------------ gone */
+
+/* Whether this is the state of a worker that has not left. The next sweep finds
+ * those that are dead. */
+static bool is_there(unsigned state)
+{
+    /* Safeguard: draining_worker_is_not_gone */
+    return state >= WM_JOINING && state <= WM_DRAINING;
+}
+
+static bool has_any(const struct wm_node *node, uint64_t id)
 {
     uint32_t high = wm_node_high(node);
 
     for (uint32_t i = 0; i < high; i++) {
         const struct wm_record *r = wm_record_at(&node->segment, i);
-        unsigned state = wm_word_state(record_word_ordered(r)); /* [D] */
 
-        /* Safeguard: draining_worker_is_not_gone */
-        if (state >= WM_JOINING && state <= WM_DRAINING &&
-            record_generation_acquire(r) == id) {
+        if (is_there(wm_word_state(record_word_ordered(r))) && /* [D] */
+            record_generation_acquire(r) == id &&
+            record_role_acquire(r) == WM_ROLE_WORKER) {
             return true;
         }
     }
     return false;
 }
 
-/* The word is loaded before the look: if a worker enters meanwhile, the swap
- * fails. If the generation is closed after the load, its closer leaves later,
- * or sweeps again. */
+/* The word is loaded before the look: if a worker enters meanwhile, or an end
+ * is taken, the swap fails. */
 bool wm_generation_note_gone(struct wm_node *node, uint64_t id)
 {
     struct wm_generation_record *g = wm_generation_find(node, id);
-    uint64_t word = g == NULL ? 0 : generation_word_acquire(g), master;
+    uint64_t word, master;
 
-    if (wm_gen_state(word) != WM_GENERATION_EXITED ||
-        wm_node_usable(node) != 0 || !wm_generation_word_is_of(g, word, id) ||
-        is_in_use(node, id)) {
+    if (g == NULL || wm_node_usable(node) != 0) {
         return false;
     }
-    master = generation_master_acquire(g);
-    if (!generation_swap_word(g, &word,
-                              wm_gen_with_state(word, WM_GENERATION_GONE))) {
-        return false;
+    word = generation_word_acquire(g);
+    while (wm_gen_state(word) == WM_GENERATION_EXITED &&
+           wm_generation_word_is_of(g, word, id) && !has_any(node, id)) {
+        master = generation_master_acquire(g);
+        if (generation_swap_word(g, &word,
+                                 wm_gen_with_state(word, WM_GENERATION_GONE))) {
+            wm_generation_log(node, WM_LOG_GENERATION_GONE, id, word, master);
+            return true;
+        }
     }
-    wm_generation_log(node, WM_LOG_GENERATION_GONE, id, word, master);
-    return true;
+    return false;
 }
 
 /* An end is taken by the swap that counts one more as given. So no end is given
@@ -310,9 +318,8 @@ uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)
                    (wm_kin_newest(node, master, true) > info.id ||
                     wm_master_is_dead(master))) {
             changed += wm_generation_close(node, info.id) == WM_CLOSED;
-        } else if (info.state == WM_GENERATION_EXITED) {
-            changed += wm_generation_note_gone(node, info.id);
         }
+        changed += wm_generation_note_gone(node, info.id);
     }
     return changed;
 }

@@ -18,13 +18,14 @@ bool wm_generation_enter(struct wm_node *node,
 /* Whether an end of this generation is owed. */
 bool wm_generation_owes(const struct wm_node *node, uint64_t id);
 
-/* Makes a generation that has exited GONE, if no process of it is left. Returns
+/* Makes a generation that has exited GONE, if no worker of it is left. Returns
  * whether it did. */
 bool wm_generation_note_gone(struct wm_node *node, uint64_t id);
 
-/* Aborts generations that will have no worker, and closes those of other
- * masters, or of former times, that died out. own: the caller's generation,
- * which is left alone; 0 if none. Returns how many it changed. */
+/* Aborts generations that will have no worker, closes those of other masters,
+ * or of former times, that died out, and finds those that are gone. own: the
+ * caller's generation, which is left alone; 0 if none. Returns how many it
+ * changed. */
 uint32_t wm_generations_settle(struct wm_node *node, uint64_t own);
 
 #endif

@@ -20,8 +20,9 @@
 
 /* Whether the record may serve another generation: its own one owes nothing and
  * will not be restarted, or the claimant died before it had begun one. need:
- * all records are taken; then a record may also be reused if it owes ends, or
- * if its generation never had a worker and is not its master's current one. */
+ * all records are taken; then a record may also be reused if it owes ends, if
+ * workers of its generation drain, or if that never had a worker and is not its
+ * master's current one. */
 static bool is_reusable(const struct wm_node *node, uint32_t index,
                         uint64_t word, bool need)
 {
@@ -38,7 +39,8 @@ static bool is_reusable(const struct wm_node *node, uint32_t index,
     }
     if (state == WM_GENERATION_ACTIVE ||
         /* Safeguard: owed_end_keeps_the_record */
-        (!need && (state == WM_GENERATION_BEGUN || wm_gen_owed(word) != 0)) ||
+        (!need && (state == WM_GENERATION_BEGUN ||
+                   state == WM_GENERATION_EXITED || wm_gen_owed(word) != 0)) ||
         !wm_generation_read(node, index, &info, NULL, &master)) {
         return false;
     }

@@ -32,7 +32,8 @@ static bool claim_slot(struct wm_node *node, uint32_t slot, uint64_t seen,
 #define NO_ROOM 4u
 
 /* It is free, or drains, or is crashed and its crash was given; or its crash
- * was not, and has expired, so that nobody seems to take any. */
+ * was not, and has expired, so that nobody seems to take any; or its worker
+ * drained, and would make room as well if it lived. */
 static unsigned rank_of(const struct wm_node *node, uint32_t slot,
                         uint64_t word)
 {
@@ -46,7 +47,10 @@ static unsigned rank_of(const struct wm_node *node, uint32_t slot,
         return GIVEN;
     }
     /* Safeguard: untold_crash_makes_room_when_it_expires */
-    return wm_record_is_overdue(r, word, wm_now()) ? EXPIRED : NO_ROOM;
+    return state == WM_CRASHED_DRAINING ||
+                   wm_record_is_overdue(r, word, wm_now())
+               ? EXPIRED
+               : NO_ROOM;
 }
 
 /* Finds the best record to claim in one pass, of this rank at the worst; among

@@ -181,6 +181,14 @@ static bool is_starting(const struct wm_node *node,
            wm_joined_count(joined) < generation_expected_acquire(g);
 }
 
+/* States of generations, as a mask. */
+enum {
+    BEGUN = 1 << WM_GENERATION_BEGUN,
+    ACTIVE = 1 << WM_GENERATION_ACTIVE,
+    EXITED = 1 << WM_GENERATION_EXITED,
+    GONE = 1 << WM_GENERATION_GONE,
+};
+
 /* A master and its current generation. Many records have the same master, so
  * the last answer is kept. */
 struct current {
@@ -188,17 +196,16 @@ struct current {
     uint64_t id;
 };
 
-/* Whether the generation of this record, in this state, is the one whose
- * workers a living master starts. EXITED means GONE as well. */
+/* Whether the generation of this record, in one of these states (a mask), is
+ * the one whose workers a living master starts. */
 static bool is_current(const struct wm_node *node, uint32_t index,
-                       enum wm_generation_state state, struct current *current,
+                       uint32_t states, struct current *current,
                        struct wm_generation_info *info)
 {
     uint64_t master;
 
     if (!wm_generation_read(node, index, info, NULL, &master) ||
-        (info->state != state && !(wm_generation_has_exited(info->state) &&
-                                   state == WM_GENERATION_EXITED))) {
+        (states & 1u << info->state) == 0) {
         return false;
     }
     if (master != current->master) {
@@ -222,14 +229,12 @@ int wm_starts_awaited(const struct wm_node *node, uint64_t id)
     bool serves = wm_node_usable(node) == -EUCLEAN;
 
     for (uint32_t i = 0; !serves && i < used; i++) {
-        if (is_current(node, i, WM_GENERATION_BEGUN, &current, &info) &&
-            info.id != id) {
+        if (is_current(node, i, BEGUN, &current, &info) && info.id != id) {
             return 1;
         }
     }
     for (uint32_t i = 0; !serves && i < used; i++) {
-        if (is_current(node, i, WM_GENERATION_ACTIVE, &current, &info) &&
-            info.id != id) {
+        if (is_current(node, i, ACTIVE, &current, &info) && info.id != id) {
             if (is_starting(node, &info)) {
                 return 1;
             }
@@ -237,7 +242,7 @@ int wm_starts_awaited(const struct wm_node *node, uint64_t id)
         }
     }
     for (uint32_t i = 0; !serves && i < used; i++) {
-        if (is_current(node, i, WM_GENERATION_EXITED, &current, &info) &&
+        if (is_current(node, i, EXITED | GONE, &current, &info) &&
             info.id != id) {
             return 2;
         }

@@ -22,7 +22,7 @@
  *    and pid, then all that I returned is of the occupant that W found.
  *
  * Writing. Only the process of a record changes the record's word, but for two
- * marks of a sweeper: LIVE to STALLED, and anything to CRASHED or FREE once the
+ * marks of a sweeper: LIVE to STALLED, and anything to a crash or FREE once the
  * process is proven dead. So if the worker's own swap fails, it has met the
  * first of these marks, or a swap of another thread of its process, or the
  * record is not this worker's any more. The word that it then finds says

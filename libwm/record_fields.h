@@ -102,7 +102,7 @@ static inline bool record_swap_own(struct wm_record *r, uint64_t *from,
         &r->word, from, to, memory_order_seq_cst, memory_order_acquire);
 }
 
-/* A sweeper's mark: to STALLED, CRASHED or FREE; also the worker's own swap out
+/* A sweeper's mark: to STALLED, a crash or FREE; also the worker's own swap out
  * of STALLED. It acquires the word that it replaces, and releases the mark to
  * processes that load it [C]. Relaxed where it fails: the caller does not look
  * at the record any more, or only at the word. */

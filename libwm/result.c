@@ -169,7 +169,7 @@ static const char *const log_kinds[] = {
     [WM_LOG_LEADER_LOST] = "leader-lost",
     [WM_LOG_LOCK_RECOVERED] = "lock-recovered",
     [WM_LOG_WORKER_FORGOTTEN] = "worker-forgotten",
-    [WM_LOG_WORKER_CRASHED_DRAINING] = "worker-crashed-draining",
+    [WM_LOG_WORKER_DRAIN_CRASH] = "worker-drain-crash",
     [WM_LOG_GENERATION_GONE] = "generation-gone",
 };
 

@@ -95,11 +95,11 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
     case WM_CLAIMED: /* nobody knew of it */
         return record_swap_mark(wm_record_at(&s->node->segment, slot), &word,
                                 0);
-    case WM_DRAINING: /* its exit was given already */
-        /* Safeguard: drained_death_is_no_crash */
+    case WM_DRAINING: /* it did not count any more */
+        /* Safeguard: drained_death_is_told_as_such */
         return mark(s, slot, word,
                     wm_word_with_state(word, WM_CRASHED_DRAINING),
-                    WM_LOG_WORKER_CRASHED_DRAINING);
+                    WM_LOG_WORKER_DRAIN_CRASH);
     default:
         return mark(s, slot, word, wm_word_with_state(word, WM_CRASHED),
                     WM_LOG_WORKER_CRASHED);

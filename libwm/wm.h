@@ -179,7 +179,7 @@ enum wm_generation_state {
     WM_GENERATION_ACTIVE,  /* it has workers */
     WM_GENERATION_EXITED,  /* it had workers; those that are left drain */
     WM_GENERATION_ABORTED, /* it never had a worker */
-    WM_GENERATION_GONE     /* as EXITED, and all of its workers have left */
+    WM_GENERATION_GONE     /* as EXITED, and no worker of it is in the table */
 };
 
 /* The role that a worker joins with. */
@@ -450,7 +450,7 @@ struct wm_generation_info {
     uint32_t spell; /* spells that have begun so far */
     uint32_t exits_given;
     int32_t master;    /* pid */
-    uint32_t deaths;   /* workers that crashed */
+    uint32_t deaths;   /* workers that crashed before they drained */
     uint64_t begun_at; /* ms */
 };
 
@@ -767,7 +767,7 @@ enum wm_log_kind {
     WM_LOG_LEADER_LOST,
     WM_LOG_LOCK_RECOVERED,
     WM_LOG_WORKER_FORGOTTEN, /* crashed, and its record is free again */
-    WM_LOG_WORKER_CRASHED_DRAINING,
+    WM_LOG_WORKER_DRAIN_CRASH,
     WM_LOG_GENERATION_GONE
 };
 

@@ -15,7 +15,7 @@ from conf import EVENTS
 from model import failed_calls, overlaps, wrong_arguments
 from traced import LOUD, TROUBLE
 
-CRASHES = "worker-crashed", "worker-crashed-draining"
+CRASHES = "worker-crashed", "worker-drain-crash"
 KNOWN = re.compile(
     r"worker manager: (worker \d+-\d+ (crashed|stalled|recovered)"
     r"|not given|the former life of this node ended"

@@ -173,7 +173,8 @@ static bool is_in_use(const struct wm_segment *s, uint64_t id)
         unsigned state = wm_word_state(s->records[i].word);
 
         if (state >= WM_JOINING && state <= WM_DRAINING &&
-            s->records[i].generation == id) {
+            s->records[i].generation == id &&
+            s->records[i].role == WM_ROLE_WORKER) {
             return true;
         }
     }
@@ -400,5 +401,12 @@ void check_swept(void)
         must(word_at(i) == 0 || wm_state_is_crash(state_at(i)) ||
                  !has_ended(wm_word_pid(word_at(i))),
              "I7: a sweep leaves no record to the dead");
+    }
+    for (uint32_t i = 0; i < after.geometry.generations; i++) {
+        const struct wm_generation_record *g = &after.generations[i];
+
+        must(wm_gen_state(g->word) != WM_GENERATION_EXITED ||
+                 is_in_use(&after, g->id),
+             "a sweep finds the generations that are gone");
     }
 }

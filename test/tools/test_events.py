@@ -108,7 +108,7 @@ def test_overwritten_entries_are_counted(place):
     live_a_life(master)
     first, *rest = place.lines("events")
     assert first == {"missed": len(LIFE) - 4} and len(rest) == 4
-    assert "# 3 entries are overwritten, or" in place.text("events")
+    assert "# 4 entries are overwritten, or" in place.text("events")
     assert place.lines("events", "-n", "2") == rest[-2:]
 
 
@@ -120,7 +120,7 @@ def test_an_entry_that_is_not_finished_hides_none_behind_it(place, master):
     place.write(master.file, checksum, 0, 8)
     events = place.lines("events")
     assert events[1] == {"missed": 1}
-    assert [x.get("number") for x in events] == [1, None, 3, 4, 5, 6, 7]
+    assert [x.get("number") for x in events] == [1, None, *range(3, 9)]
 
 
 def test_following_tells_what_comes_until_the_life_ends(place, library):
@@ -147,7 +147,7 @@ def test_following_tells_what_comes_until_the_life_ends(place, library):
 def test_following_goes_on_in_the_next_life(place, master, named):
     follow = place.begin("events", "-f", *named)
     live_a_life(master)
-    follow.until(lambda out: "worker-left" in out, "the first life")
+    follow.until(lambda out: "generation-gone" in out, "the first life")
     master.release()
     follow.until(lambda out: f"# node demo has ended: {master.file}\n" in out,
                  "end")
@@ -155,7 +155,7 @@ def test_following_goes_on_in_the_next_life(place, master, named):
     follow.until(lambda out: f"# node demo begins: {heir.file}\n" in out,
                  "a life")
     live_a_life(heir)
-    follow.until(lambda out: out.count("worker-left") == 2, "its events")
+    follow.until(lambda out: out.count("generation-gone") == 2, "its events")
     first, ended, rest = follow.output.partition("# node demo has ended")
     assert ended and first.count("\n") == 1 + len(LIFE)
     assert rest.count("\n") == 2 + len(LIFE)

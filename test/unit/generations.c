@@ -243,6 +243,20 @@ static void make_room(void **state)
 
 NODE_TEST_EACH(many, make_room)
 
+NODE_TEST(one_whose_worker_drains_keeps_its_record)
+{
+    const uint64_t first = generation;
+    struct process *a = new_worker(first);
+
+    shut_down_last(a, first);
+    for (int i = 0; i < 150; i++) {
+        live(begin());
+    }
+    assert_generation(first, WM_GENERATION_EXITED, 1);
+    process_depart(a);
+    assert_generation(first, WM_GENERATION_GONE, 1);
+}
+
 ACT(live_and_crash, (uint64_t id), process_kill(new_worker(id)); sweep();
     take(CRASHED))
 
