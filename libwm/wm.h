@@ -766,7 +766,7 @@ enum wm_log_kind {
     WM_LOG_LEADER,
     WM_LOG_LEADER_LOST,
     WM_LOG_LOCK_RECOVERED,
-    WM_LOG_WORKER_FORGOTTEN, /* crashed, and its record is free again */
+    WM_LOG_WORKER_FORGOTTEN,   /* crashed, and its record is free again */
     WM_LOG_WORKER_DRAIN_CRASH, /* its record is CRASHED_DRAINING */
     WM_LOG_GENERATION_GONE
 };
