@@ -33,12 +33,6 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
 void wm_generation_change_master(struct wm_generation_record *record,
                                  uint64_t id, uint64_t from, uint64_t to);
 
-/* Whether a generation in this state had workers, which serve no more. */
-static inline bool wm_generation_has_exited(uint32_t state)
-{
-    return state == WM_GENERATION_EXITED || state == WM_GENERATION_GONE;
-}
-
 /* Whether a generation's master is proven dead. */
 bool wm_master_is_dead(uint64_t master);
 

@@ -19,6 +19,14 @@
 #include "process.h"
 #include "record.h"
 
+/* States of generations, as a mask. */
+enum {
+    BEGUN = 1 << WM_GENERATION_BEGUN,
+    ACTIVE = 1 << WM_GENERATION_ACTIVE,
+    EXITED = 1 << WM_GENERATION_EXITED,
+    GONE = 1 << WM_GENERATION_GONE,
+};
+
 /* The newest generation of this master that was not aborted; with `active`,
  * the newest that has or had workers. 0: none. */
 uint64_t wm_kin_newest(const struct wm_node *node, uint64_t master, bool active)
@@ -79,7 +87,7 @@ uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id,
 
         if (!wm_generation_read(node, i, &info, NULL, &master) ||
             info.id == id || info.state == WM_GENERATION_ABORTED ||
-            (info.id > id && wm_generation_has_exited(info.state))) {
+            (info.id > id && ((EXITED | GONE) & 1u << info.state) != 0)) {
             continue;
         }
         if (info.id > id ? newer != 0 && newer < info.id
@@ -180,14 +188,6 @@ static bool is_starting(const struct wm_node *node,
     return !wm_is_tagged(joined, info->spell) ||
            wm_joined_count(joined) < generation_expected_acquire(g);
 }
-
-/* States of generations, as a mask. */
-enum {
-    BEGUN = 1 << WM_GENERATION_BEGUN,
-    ACTIVE = 1 << WM_GENERATION_ACTIVE,
-    EXITED = 1 << WM_GENERATION_EXITED,
-    GONE = 1 << WM_GENERATION_GONE,
-};
 
 /* A master and its current generation. Many records have the same master, so
  * the last answer is kept. */

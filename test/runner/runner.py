@@ -78,7 +78,7 @@ def long_lane():
     # ThreadSanitizer wants its addresses where it expects them.
     if os.system("setarch -R true 2>/dev/null") == 0:
         before += ["setarch", "-R"]
-    # What is hostile has no threads.
+    # The hostile tests have no threads.
     for name, sanitizer, suites in (
             ("asan", "address,undefined", COMPILED),
             ("tsan", "thread", ("unit", "crash", "stress"))):
