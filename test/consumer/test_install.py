@@ -53,21 +53,21 @@ def test_the_rockspec_names_every_lua_file():
 LANGUAGES = (("-xc", "-std=c11"), ("-xc", "-std=c17"), ("-xc++", "-std=c++20"))
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang-16"])
-@pytest.mark.parametrize("header, language", [
-    *itertools.product(("wm.h", "wm_monitor.h"), LANGUAGES),
-    *((x[len("cpp/"):], LANGUAGES[2]) for x in names("cpp/**/*.hpp")
+@pytest.mark.parametrize("compiler, header, language", [
+    *itertools.product(("gcc", "clang-16"), ("wm.h", "wm_monitor.h"),
+                       LANGUAGES),
+    *(("gcc", x[len("cpp/"):], LANGUAGES[2]) for x in names("cpp/**/*.hpp")
       if "/tools/" not in x)])
 def test_a_header_compiles_alone(stage, compiler, header, language):
     stage.run(compiler, *language, *STRICT, "-fsyntax-only",
               "-I", stage.include, "-include", header, "/dev/null")
 
 
-@pytest.mark.parametrize("compiler", ["g++", "clang++-16"])
 @pytest.mark.parametrize("program", [
     *names("test/unit/*facade*.cpp"), "cpp/example/prefork.cpp"])
-def test_what_uses_the_facade_compiles_clean(stage, compiler, program):
-    stage.run(compiler, "-std=c++20", *STRICT, "-fsyntax-only",
+def test_what_uses_the_facade_compiles_clean_with_clang(stage, program):
+    """With gcc it is a part of the build."""
+    stage.run("clang++-16", "-std=c++20", *STRICT, "-fsyntax-only",
               os.path.join(ROOT, program), "-I", stage.include,
               "-I", os.path.join(ROOT, "test/support"))
 

@@ -142,8 +142,9 @@ def fixture_commands():
 
 def link(program, paths, directory, commands):
     """The objects come before the archive that has the library's, and take
-    their place. They are compiled as in the build, but for warnings: a mutant
-    may leave something unused. The headers are those beside the file."""
+    their place. They are compiled as in the build, but without debugging
+    information and warnings: a mutant may leave something unused. The headers
+    are those beside the file."""
     command = shlex.split(proc.run("ninja", "-t", "commands", "-s", program,
                                    cwd=conf.BUILD))
     archive = next(word for word in command if word in ARCHIVES)
@@ -151,8 +152,8 @@ def link(program, paths, directory, commands):
     command[command.index("-o") + 1] = made
     for path in paths:
         compiler = commands[archive, os.path.basename(path)]
-        proc.run(*compiler[:compiler.index("-MD")], "-w", "-o", path + ".o",
-                 "-c", path, cwd=conf.BUILD)
+        proc.run(*compiler[:compiler.index("-MD")], "-w", "-g0", "-o",
+                 path + ".o", "-c", path, cwd=conf.BUILD)
         command.insert(command.index(archive), path + ".o")
     proc.run(*command, cwd=conf.BUILD)
     return made

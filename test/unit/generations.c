@@ -232,7 +232,7 @@ static void make_room(void **state)
     const struct many *m = *state;
 
     node_restart(1);
-    for (int i = 0; i < 150; i++, generation = begin()) {
+    for (int i = 0; i < 100; i++, generation = begin()) {
         assert_generation(generation, WM_GENERATION_BEGUN, 0);
         m->act(generation);
     }
@@ -249,7 +249,7 @@ NODE_TEST(one_whose_worker_drains_keeps_its_record)
     struct process *a = new_worker(first);
 
     shut_down_last(a, first);
-    for (int i = 0; i < 150; i++) {
+    for (int i = 0; i < 100; i++) {
         live(begin());
     }
     assert_generation(first, WM_GENERATION_EXITED, 1);
