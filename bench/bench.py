@@ -29,11 +29,15 @@ LOOKS = 50      # at benchmarks that were cut short
 
 def measure(repetitions, seconds, only="."):
     """Google Benchmark's rows. The repetitions of all benchmarks are
-    interleaved, so a machine that changes its pace changes it for all."""
+    interleaved, so a machine that changes its pace changes it for all. Each is
+    warm when the number of its iterations is looked for: the first look at a
+    table maps its pages, which may take longer than all that is measured."""
     try:
         text = subprocess.run(
             [WM_BENCH, f"--benchmark_repetitions={repetitions}",
-             f"--benchmark_min_time={seconds}", "--benchmark_format=json",
+             f"--benchmark_min_time={seconds}",
+             f"--benchmark_min_warmup_time={seconds / 10}",
+             "--benchmark_format=json",
              "--benchmark_enable_random_interleaving=true",
              f"--benchmark_filter={only}"],
             check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
