@@ -35,7 +35,6 @@ LIBRARY = os.path.join(conf.ROOT, "libwm")
 # the library's own ones, or those that tell of their moments.
 ARCHIVES = {"test/libwm-inside.a": "libwm/libwm.so",
             "test/libwm-moments.a": "test/libwm-moments.a"}
-PATIENCE = 120                      # seconds for one test
 
 MARKER = re.compile(r"/\* Safeguard: (\w+) \*/\s*")
 # Comments and directives become spaces, strings a name of the same length.
@@ -170,7 +169,7 @@ def run_test(command, name, log):
             command, env=env, stdout=f, stderr=f,
             stdin=subprocess.DEVNULL, start_new_session=True)
     try:
-        status = process.wait(PATIENCE)
+        status = process.wait(proc.DEADLINE)
     finally:
         # One that does not end would leave processes, and a segment.
         with contextlib.suppress(ProcessLookupError):
