@@ -125,6 +125,16 @@ std::vector<segment> those(const std::vector<segment> &all, Condition condition)
     return found;
 }
 
+// Those, or all if there is none.
+template <typename Condition>
+std::vector<segment> preferably(const std::vector<segment> &all,
+                                Condition condition)
+{
+    const std::vector<segment> found = those(all, condition);
+
+    return found.empty() ? all : found;
+}
+
 bool opens(const options &o, const segment &s)
 {
     std::error_code ec;
@@ -236,10 +246,21 @@ failure nothing(const options &o, const std::vector<segment> &all, bool live)
 }
 
 // The segments that the user may mean: live ones; else, if the user named one,
-// dead ones; else those that may be live. live: no dead ones.
+// dead ones; else those that may be live. live: no dead ones. A stranger's is
+// meant only if it is called by its file, or if there is no other; not even a
+// dead one, of that name.
 std::vector<segment> candidates(const options &o, bool live, by how)
 {
-    const std::vector<segment> all = everything(o), named = meant(o, all, how);
+    const auto is_ours = [&](const segment &s) {
+        return !s.foreign || s.file == o.node;
+    };
+    const bool is_named = !o.node.empty() && pid_of(o.node) == 0;
+    const std::vector<segment> all = everything(o);
+    std::vector<segment> named = meant(o, all, how);
+
+    if (is_named) {
+        named = preferably(named, is_ours);
+    }
     std::vector<segment> found =
         those(named, [](const segment &s) { return s.live; });
 
@@ -249,17 +270,9 @@ std::vector<segment> candidates(const options &o, bool live, by how)
     if (found.empty()) {
         throw nothing(o, all, live);
     }
-    // A stranger's is meant only if it is called by its file, or is alone.
-    const auto ours = those(found, [&](const segment &s) {
-        return !s.foreign || s.file == o.node;
-    });
-    if (!ours.empty()) {
-        found = ours;
-    }
     // Anybody may make and lock a file of that name, which is no node then.
-    const auto whole =
-        those(found, [&](const segment &s) { return opens(o, s); });
-    return whole.empty() ? found : whole;
+    return preferably(preferably(found, is_ours),
+                      [&](const segment &s) { return opens(o, s); });
 }
 
 // Of several lives of an instance, the library says which one is meant. None:

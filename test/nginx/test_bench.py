@@ -11,7 +11,7 @@ import pytest
 import conf
 import proc
 
-WORKERS = int(os.environ.get("WM_WORKERS", "64"))
+WORKERS = os.environ.get("WM_WORKERS", "64")
 # A benchmark with one thing changed: it fails as its first figure is wanted.
 FAILING = """
 import in_nginx, os, proc, signal
@@ -19,10 +19,10 @@ in_nginx.PATIENCE = {}
 proc.adopt_orphans()
 proc.end_politely()
 def fail(server, *_):
-    print(server.prefix, len(server.workers()), flush=True)
+    print(server.prefix, len(server.pids), flush=True)
     {}
 in_nginx.Server.{} = fail
-in_nginx.heartbeats([{}])
+in_nginx.heartbeats([int(os.environ["WM_WORKERS"])])
 """
 
 
@@ -35,13 +35,12 @@ def test_a_benchmark_that_fails_leaves_nothing(
         patience, body, where, expected):
     path = f"{conf.ROOT}/test/support:{conf.ROOT}/bench"
     bench = subprocess.run(
-        [sys.executable, "-c", FAILING.format(patience, body, where,
-                                              WORKERS)],
+        [sys.executable, "-c", FAILING.format(patience, body, where)],
         text=True, capture_output=True, check=False, timeout=5 * proc.DEADLINE,
-        env={**os.environ, "PYTHONPATH": path})
+        env={**os.environ, "PYTHONPATH": path, "WM_WORKERS": WORKERS})
     prefix, workers = bench.stdout.split()[:2]
     assert bench.returncode == expected
-    assert where == "up" or int(workers) == WORKERS
+    assert where == "up" or workers == WORKERS
     assert not os.path.exists(prefix)
     assert not proc.family(os.getpid())
     instance = os.path.basename(prefix)

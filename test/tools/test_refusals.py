@@ -99,6 +99,14 @@ def test_another_users_segment_is_denied_and_the_line_says_whose_it_is(public):
     assert master.file in public.nobody.refuses(DENIED, "show", "demo")
 
 
+def test_ones_own_dead_life_comes_before_a_strangers_live_one(place, root):
+    live = place.node().file
+    os.chown(place.path(live), 65534, 65534)
+    dead = place.dead()
+    assert place.json("show", "demo")["file"] == dead
+    assert place.json("show")["file"] == live, "dead ones are not asked for"
+
+
 def test_what_is_forbidden_while_it_is_followed_is_not_called_dead(public):
     master = public.node(mode=0o644)
     master.begin()
