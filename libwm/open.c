@@ -4,8 +4,8 @@
 /* Open: how a process gets a reader's handle, and which life it means.
  *
  * An instance may have several segments. Any user may make a file of its name,
- * so a stranger's is never meant; the caller's own comes before root's, and a
- * live one before a dead one. Still several may be left: workers that outlived
+ * so a stranger's is never meant; a live one comes before a dead one, and of
+ * these the caller's own before root's. Still several may be left: workers that outlived
  * their master beside a new server; an old binary beside a new one that could
  * not take its node over. Then the life is meant whose master is the youngest
  * process of all masters that live; where that does not decide, the one that
@@ -21,8 +21,8 @@ enum rank {
     RANK_STRANGERS, /* not at all */
     RANK_UNKNOWN,   /* it cannot be looked at; opening it tells why */
     RANK_ROOTS,
-    RANK_ROOTS_LIVE,
     RANK_OWN,
+    RANK_ROOTS_LIVE,
     RANK_OWN_LIVE
 };
 
@@ -78,7 +78,10 @@ static enum rank rank_of(int use, const struct stat *st)
     if (wm_is_strangers(st)) {
         return RANK_STRANGERS;
     }
-    return (st->st_uid == geteuid() ? RANK_OWN : RANK_ROOTS) + (use == 1);
+    if (st->st_uid == geteuid()) {
+        return use == 1 ? RANK_OWN_LIVE : RANK_OWN;
+    }
+    return use == 1 ? RANK_ROOTS_LIVE : RANK_ROOTS;
 }
 
 /* Whether this one is a better choice than the best of the same rank so far. A

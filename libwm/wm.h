@@ -311,9 +311,9 @@ int wm_node_attach(const struct wm_node_options *options,
 
 /* Opens a segment for reading, without taking part. The processes of the node
  * do not notice a reader.
- * name: of the file, or of the instance; for an instance, the caller's own
- * segment is opened before root's, and a live one before a dead one. Of several
- * live ones, that is opened whose living master is the youngest process.
+ * name: of the file, or of the instance; for an instance, a live segment is
+ * opened before a dead one, and of these the caller's own before root's. Of
+ * several, that is opened whose living master is the youngest process.
  * Another user's is opened by its file's name alone, and only by root.
  * directory: NULL for /dev/shm. node: out; it serves all functions that take a
  * `const struct wm_node *`.
@@ -682,7 +682,8 @@ int wm_events_give(struct wm_node *node, struct wm_worker *self,
 /* ---------------------------------------------------------------- looking */
 
 /* Counts the workers that run, as the callbacks of generation id's master would
- * see them.
+ * see them. In an upgrade both binaries may serve, and `next` of the newer
+ * generation is -1 until that is over.
  * counts: out.
  * Returns 0, or WM_UNSETTLED: they kept changing, and the counts are the last
  * look's. Wait-free (bounded looks). */

@@ -225,8 +225,10 @@ std::vector<segment> meant(const options &o, const std::vector<segment> &all,
     return found;
 }
 
-// Why none of `all` is meant. live: dead ones did not count.
-failure nothing(const options &o, const std::vector<segment> &all, bool live)
+// Why none of `all` is meant. live: dead ones did not count. strangers: those
+// that have the name.
+failure nothing(const options &o, const std::vector<segment> &all, bool live,
+                const std::vector<segment> &strangers = {})
 {
     std::string text =
         o.node.empty() ? "no live node" : "no node " + clean(o.node);
@@ -238,6 +240,10 @@ failure nothing(const options &o, const std::vector<segment> &all, bool live)
             (o.node.empty() ? "; dead or unreadable are: " : "; there are: ") +
             names(all);
     }
+    if (!strangers.empty()) {
+        text += "; another user's is named by its file: " +
+                names(strangers, &segment::file);
+    }
     if (pid_of(o.node) != 0 && !those(all, may_live).empty()) {
         text += "; some cannot be read, and may have that pid";
     }
@@ -247,8 +253,7 @@ failure nothing(const options &o, const std::vector<segment> &all, bool live)
 
 // The segments that the user may mean: live ones; else, if the user named one,
 // dead ones; else those that may be live. live: no dead ones. A stranger's is
-// meant only if it is called by its file, or if there is no other; not even a
-// dead one, of that name.
+// not meant by the name of an instance, and else where there is no other.
 std::vector<segment> candidates(const options &o, bool live, by how)
 {
     const auto is_ours = [&](const segment &s) {
@@ -258,8 +263,13 @@ std::vector<segment> candidates(const options &o, bool live, by how)
     const std::vector<segment> all = everything(o);
     std::vector<segment> named = meant(o, all, how);
 
-    if (is_named) {
-        named = preferably(named, is_ours);
+    if (is_named && !named.empty()) {
+        const std::vector<segment> strangers = named;
+
+        named = those(named, is_ours);
+        if (named.empty()) {
+            throw nothing(o, all, live, strangers);
+        }
     }
     std::vector<segment> found =
         those(named, [](const segment &s) { return s.live; });

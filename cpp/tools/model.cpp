@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <map>
 #include <new>
 #include <poll.h>
@@ -30,8 +31,8 @@ bool has_ended(std::int32_t pid)
 {
     const auto fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
 
-    if (fd < 0) {
-        return errno == ESRCH;
+    if (fd < 0) { // an old kernel, or a filter, knows no pidfd
+        return errno == ESRCH || (kill(pid, 0) != 0 && errno == ESRCH);
     }
     struct pollfd p = {fd, POLLIN, 0};
     const bool ended = poll(&p, 1, 0) == 1;

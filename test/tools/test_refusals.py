@@ -96,12 +96,14 @@ def test_another_users_segment_is_denied_and_the_line_says_whose_it_is(public):
     # Nor is what a third user has made believed where it can be read.
     os.chmod(public.path(master.file), 0o644)
     os.chown(public.path(master.file), 1, 1)
-    assert master.file in public.nobody.refuses(DENIED, "show", "demo")
+    assert master.file in public.nobody.refuses(NO_NODE, "show", "demo")
 
 
 def test_ones_own_dead_life_comes_before_a_strangers_live_one(place, root):
     live = place.node().file
     os.chown(place.path(live), 65534, 65534)
+    for command in ["show"], ["wait", "--ready", "1", "--timeout", "0"]:
+        assert live in place.refuses(NO_NODE, *command, "demo")
     dead = place.dead()
     assert place.json("show", "demo")["file"] == dead
     assert place.json("show")["file"] == live, "dead ones are not asked for"
