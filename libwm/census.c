@@ -175,7 +175,7 @@ void wm_counts_of(const struct wm_node *node, uint64_t id,
     uint32_t most = 0, untold = 0;
     int pair = 0;
 
-    q.next_id = wm_generation_successor(node, id, kind != WM_COUNT_START);
+    q.next_id = wm_generation_successor(node, id, kind == WM_COUNT_EXIT);
     do {
         first = wm_digest_pass(node, wm_fold_join_first, q.now);
         if (kind == WM_COUNT_START) {

@@ -76,10 +76,12 @@ uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id,
 {
     const struct wm_generation_record *g = wm_generation_find(node, id);
     uint64_t own = g == NULL ? 0 : generation_master_acquire(g);
+    unsigned state =
+        g == NULL ? 0u : 1u << wm_gen_state(generation_word_acquire(g));
     uint64_t newer = 0, other = 0;
 
-    ending = ending && g != NULL &&
-             wm_gen_state(generation_word_acquire(g)) != WM_GENERATION_BEGUN;
+    /* In an upgrade both serve, and neither takes over from the other yet. */
+    ending = (state & (EXITED | GONE | (ending ? ACTIVE : 0u))) != 0;
     for (uint32_t i = 0; i < wm_generations_used(node); i++) {
         struct wm_generation_info info;
         uint64_t master;

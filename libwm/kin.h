@@ -22,8 +22,8 @@ uint64_t wm_kin_youngest_master(const struct wm_node *node);
 bool wm_kin_is_superseded(const struct wm_node *node, uint64_t id);
 
 /* The generation whose workers take over from those of `id`: the number, or 0
- * if there is none. ending: `id` is about to end, so that an older one of
- * another master may take over from it. */
+ * if there is none. ending: a worker of it exits. Then, or if it is over, an
+ * older one of another master may take over from it. */
 uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id,
                                  bool ending);
 

@@ -50,6 +50,17 @@ def quit_early(n):
     n.wait_up()
 
 
+def test_while_both_serve_only_the_old_has_a_successor(make):
+    """So a probe for readiness sends clients to the new workers."""
+    n = node(make, after_join=ANSWERING).start()
+    old, new = n.new_binary()
+    after = {master: {n.ask(pid, "return tostring((select(3, M.counts())))")
+                      for pid in n.workers(master)} for master in (old, new)}
+    assert after == {old: {"2"}, new: {"nil"}}
+    n.end_master(old)
+    n.stop(UPGRADE + exits(2, 2, 0))
+
+
 # What it needs of the machine.
 KINDS = {"renamed": None, "other user": "root", "anonymous": "no_dev_shm"}
 
