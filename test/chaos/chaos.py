@@ -72,6 +72,7 @@ class Chaos:
     # --- the course ---------------------------------------------------------
 
     def run(self, seconds):
+        kept = life.strangers(self.instance, 20)
         self.begin_life()
         crowd = life.Crowd(self.port, self.instance)
         try:
@@ -82,6 +83,8 @@ class Chaos:
             crowd.end()
         self.life.record.gentle = True
         self.end_life("QUIT")
+        for file in kept:
+            os.unlink(file.name)
         self.record.readings = crowd.readings
         self.record.failures = [f for x in crowd.clients for f in x.failures]
         self.record.served = [x.served for x in crowd.clients]
@@ -111,14 +114,16 @@ class Chaos:
     def begin_life(self):
         number = len(self.lives) + 1
         # Without a dict, init_by_lua* runs before a broken tail is read.
-        has_dict = random.Random(f"{self.seed}/{number}").random() < 0.5
+        rng = random.Random(f"{self.seed}/{number}")
+        has_dict, beside = rng.random() < 0.5, life.surroundings(rng)
         self.life = life.Life(
             os.path.join(self.top, f"life-{number}"), dict=has_dict,
-            **life.parameters(self.instance, self.port))
+            **beside, **life.parameters(self.instance, self.port))
         self.lives.append(self.life)
         if self.record.down:
             self.record.down[-1].until = time.monotonic()
-        self.say(f"life {number}, master {self.n.master}, dict {has_dict}")
+        self.say(f"life {number}, master {self.n.master}, dict {has_dict},",
+                 *(f"{x}: {y.partition('.')[2]}" for x, y in beside.items()))
 
     def end_life(self, name, orphans=()):
         """Signals the master, and its orphans where that kills it."""

@@ -3,6 +3,7 @@
 """One life of the node, from its start to the end of its last process, what it
 leaves on record, and the clients that are there all the time."""
 
+import fcntl
 import http.client
 import json
 import math
@@ -39,6 +40,28 @@ SERVER = "".join(f"""
                 ngx.say()
             }}
         }}""" for path, seconds in (("who", 0), ("slow", 0.1)))
+
+
+def surroundings(rng):
+    """What a life's processes do beside their work: {phase: Lua}. A new binary
+    that forgets before it looks for the node has none to take over."""
+    acts = ["", "beside.spawn()", "beside.forget()"]
+    return {phase: 'local beside = require "beside" ' + rng.choice(
+                acts[:2] if phase == "before_init" else acts)
+            for phase in ("before_init", "after_init", "before_join",
+                          "after_join")}
+
+
+def strangers(instance, count):
+    """Another user's files of the instance's name, locked as if live, as long
+    as they are open. Only root can make some."""
+    files = []
+    while os.geteuid() == 0 and len(files) < count:
+        path = f"/dev/shm/wm.{instance}.{len(files):016x}"
+        files.append(open(path, "xb", buffering=0))
+        fcntl.flock(files[-1], fcntl.LOCK_EX)
+        os.chown(path, 65534, 65534)
+    return files
 
 
 def parameters(instance, port):
@@ -126,7 +149,9 @@ class Life:
             self.segment.fileno(), segment.NEWEST)
         self.record.trace = self.n.trace()
         self.record.log = self.n.log().splitlines()
-        self.record.left = [os.path.basename(p) for p in self.n.segments()]
+        self.record.left = [
+            os.path.basename(p) for p in self.n.segments()
+            if os.stat(p).st_uid == os.geteuid()]
         self.output.close()
         self.segment.close()
         return self.record
