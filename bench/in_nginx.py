@@ -245,8 +245,9 @@ def reloads(count):
 
 
 def measure(quick, stable_only=False):
-    sizes = (2, 64) if stable_only else (
-        2, 64, 1024) if quick else (2, 16, 64, 256, 1024)
+    sizes = (2, 16, 64, 256, 1024)
+    if quick:
+        sizes = (2, 64) if stable_only else (2, 64, 1024)
     found = {"heartbeats": heartbeats(sizes)}
     if not stable_only:
         found |= {

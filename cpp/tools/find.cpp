@@ -253,7 +253,8 @@ failure nothing(const options &o, const std::vector<segment> &all, bool live,
 
 // The segments that the user may mean: live ones; else, if the user named one,
 // dead ones; else those that may be live. live: no dead ones. A stranger's is
-// not meant by the name of an instance, and else where there is no other.
+// not meant by the name of an instance; by a pid, or without any name, it is
+// where there is no other.
 std::vector<segment> candidates(const options &o, bool live, by how)
 {
     const auto is_ours = [&](const segment &s) {

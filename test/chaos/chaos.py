@@ -10,6 +10,7 @@ differ.
 
 import argparse
 import contextlib
+import glob
 import itertools
 import os
 import random
@@ -59,6 +60,7 @@ class Chaos:
         self.instance = conf.own("chaos")
         self.began = time.monotonic()
         self.lives, self.life = [], None
+        self.strangers = []             # files that stay open
         self.steps = 0
         self.record = record.Run()
 
@@ -72,7 +74,7 @@ class Chaos:
     # --- the course ---------------------------------------------------------
 
     def run(self, seconds):
-        kept = life.strangers(self.instance, 20)
+        self.strangers += life.strangers(self.instance, 20)
         self.begin_life()
         crowd = life.Crowd(self.port, self.instance)
         try:
@@ -83,8 +85,6 @@ class Chaos:
             crowd.end()
         self.life.record.gentle = True
         self.end_life("QUIT")
-        for file in kept:
-            os.unlink(file.name)
         self.record.readings = crowd.readings
         self.record.failures = [f for x in crowd.clients for f in x.failures]
         self.record.served = [x.served for x in crowd.clients]
@@ -326,7 +326,7 @@ def main():
     finally:
         leftovers.kill_all()
     broken = judge(chaos, error)
-    leftovers.remove(chaos.lives[0].n.segments() if chaos.lives else [])
+    leftovers.remove(glob.glob(f"/dev/shm/wm.{chaos.instance}.*"))
     if not broken:
         shutil.rmtree(top)
     return 1 if broken else 0

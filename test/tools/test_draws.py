@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The libwm authors
 """Lives of one instance, drawn at random: masters that come and are killed,
-their workers, which outlive them, freeze and are killed, strangers' files. After
-each draw, all commands mean the same life, and the right one, and say which
-others there are. WM_SEED draws the same again, WM_DRAWS more of them."""
+their workers, which outlive them, freeze and are killed, strangers' files.
+After each draw, all commands mean the same life, and the right one, and say
+which others there are. WM_SEED draws the same again, WM_DRAWS more of them."""
 
 import fcntl
 import os
@@ -36,36 +36,37 @@ class Draws:
         self.place, self.rng, self.lives = place, rng, []
         self.strangers = []
 
-    def some(self, *lists):
-        return [self.rng.choice(x) for x in lists if x][:1]
+    def one(self, lives):
+        """A list of one of these, or of none."""
+        return [self.rng.choice(lives)] if lives else []
 
     def start(self):
-        """Who attaches tidies the dead away."""
+        """A process that attaches tidies the dead away."""
         self.lives = [x for x in self.lives if x.pids()]
         self.lives.append(Life(self.place.younger_node()))
 
     def begin(self):
-        for x in self.some([x for x in self.lives if x.master]):
+        for x in self.one([x for x in self.lives if x.master]):
             x.newest = x.master.begin()
 
     def join(self):
-        for x in self.some([x for x in self.lives if x.master]):
+        for x in self.one([x for x in self.lives if x.master]):
             x.workers[x.master.worker(x.newest)] = x.newest
 
     def kill(self):
-        for x in self.some([x for x in self.lives if x.workers]):
+        for x in self.one([x for x in self.lives if x.workers]):
             worker = self.rng.choice(list(x.workers))
             del x.workers[worker]
             worker.kill()
 
     def kill_master(self):
-        for x in self.some([x for x in self.lives if x.master]):
+        for x in self.one([x for x in self.lives if x.master]):
             x.master.kill()
             x.master = None
 
     def freeze(self):
         """One that nobody judges by time: it lives."""
-        for x in self.some([x for x in self.lives if x.workers]):
+        for x in self.one([x for x in self.lives if x.workers]):
             proc.send(self.rng.choice(list(x.workers)).pid, signal.SIGSTOP)
 
     def stranger(self):

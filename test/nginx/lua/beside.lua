@@ -9,6 +9,7 @@ local ffi = require "ffi"
 ffi.cdef [[
 int wmb_close(int fd) __asm__("close");
 int wmb_execl(const char *path, const char *arg, ...) __asm__("execl");
+void wmb_exit(int status) __asm__("_exit");
 int wmb_fork(void) __asm__("fork");
 long wmb_readlink(const char *path, char *to, size_t size) __asm__("readlink");
 ]]
@@ -33,6 +34,7 @@ function M.spawn()
     if C.wmb_fork() == 0 then
         close(false)
         C.wmb_execl("/bin/sleep", "sleep", "20", ffi.cast("char *", nil))
+        C.wmb_exit(1)
     end
 end
 
