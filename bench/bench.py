@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Runs all benchmarks, checks the targets, and writes the results."""
 
 import argparse

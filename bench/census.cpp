@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // The operations whose cost grows with the number of workers, beside the bare
 // reading of as many cache lines.

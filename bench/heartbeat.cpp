@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // The heartbeat beside its floor, the bare instructions, and beside what people
 // use today. Each row is the cost for one process to say once that it is alive;

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The costs and gains of libwm inside a real nginx, beside the way without it.
 
 Each measurement returns a plain dictionary of numbers, which targets.py and

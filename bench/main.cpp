@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // The costs of the library's operations, beside the floor that the machine sets
 // and beside the ways that people use today, in one binary and one run.

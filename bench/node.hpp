@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // Benchmarks work on these: nodes of a given size, full of workers that need no
 // process, and a second process that does the same beside the one that is

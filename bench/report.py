@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """RESULTS.md and its plots, from the raw results.
 
     bench/report.py

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Workers without processes: this writes their records straight into a segment.
  * It knows the library's layout; nothing else here does. */

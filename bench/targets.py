@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The targets of libwm's speed, as ratios of medians of one run.
 
 A target that is `stable` holds on a busy machine, too, with the slack that CI

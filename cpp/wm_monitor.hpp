@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 /// @file
 /// The whole C++20 face of libwm and libwm-monitor: wm.hpp and wm/monitor.hpp.

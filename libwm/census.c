@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Counts: how many workers run, as a callback sees them. A count takes pairs of
  * passes until two agree (digest.h); then it was so at one moment, and the

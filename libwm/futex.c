@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The system call, which has no function in libc. Machines of 32 bits have two,
  * which differ in the time that they read: the former one's ends in 2038, which

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Sleeping on a word of the segment, in the kernel. */
 

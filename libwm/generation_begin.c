@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The master's acts on a generation: it begins one, and abandons one that will
  * have no worker. generation.c has the acts of its workers, generation_record.c

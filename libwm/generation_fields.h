@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The fields of a generation's record, each with the orders that it is loaded
  * and stored with. Letters in brackets are the ordering guarantees of

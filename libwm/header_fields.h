@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The changing fields of a segment's header, and the entries of its log, each
  * with the orders that it is loaded and stored with. Letters in brackets are

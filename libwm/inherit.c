@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The way over exec: each participant keeps a second descriptor of the segment;
  * the server's next binary finds it, and takes the node over with it. The

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* How a process becomes a worker: it claims a record, publishes itself in it,
  * and enters its generation. */

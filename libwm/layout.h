@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The bytes of a segment. A table for each struct says which processes write
  * and read each field, and whether a stale value may be read. protocol.md

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Names: of instances, and of the files in which their segments lie,
  * "wm." instance "." 16 hexadecimal digits. */

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The facts that a dead segment tells. Nobody takes part in it, so nothing
  * changes while it is read; but any bytes may lie there [I10]. */

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* A worker's record: the one way to read which worker has it, and the acts on
  * its word that other parts rest on: the beat, the recovery from a stall, the

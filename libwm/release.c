@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The end of a handle, the one act that needs all other parts: the process
  * first gives back a record and a lock that it still has.

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The version, a sentence for each result, a name for each enumerator, the
  * message for a NULL handle. The names are promised: wmctl --json prints them,

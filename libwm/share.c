@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The processes that take part in a segment, and the end of its file.
  *

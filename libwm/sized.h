@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* All that crosses the public interface: structs that carry their size, lists
  * that come with the size of their elements, and handles.

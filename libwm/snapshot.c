@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Snapshots: all records in use, as they were at one moment (digest.h). The
  * first pass of a pair fills the caller's list in, and the second proves it. */

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* A stall is a fact of a record's age: the worker is LIVE, and has not beaten
  * for longer than it may be silent. So a reader finds it as well as a sweeper

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Every packed word of the segment, and the functions that pack and unpack it.
  * Shifts and masks of packed words stand here and nowhere else.

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* A worker's own acts once it has joined: start, tick, drain, leave. sweep.c
  * has the acts of others on its record. */

@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- For `luarocks make` in the project's root; needs Meson and a C compiler.
 rockspec_format = "3.0"

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 # shellcheck shell=bash
 
 # What test/run and other scripts share; bash sources it. It fetches what a bare

@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The costs of calls inside an nginx worker, in nanoseconds of its CPU: the
 -- median of some rounds, after the compiler has seen the loop.

@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- A heartbeat without libwm: all workers lie in one entry of a shared
 -- dictionary, as JSON, which is read and written as a whole under a lock that

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // prefork: an HTTP server of several processes, written on libwm. A master
 // holds the listening socket and forks workers; each accepts and serves by

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // The commands, a file each. They write their answer to standard output, and
 // throw a failure if there is none.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // wmctl events: the event log, those entries of it that the user wants, and
 // with -f also later ones.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // Names come from a directory that anybody may write to. This file compares
 // them and hands them on as they are; code that prints them cleans them first

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // Finds the segments that there are, and the one that the user means.
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // wmctl gc: unlinks the segments that nobody takes part in. The kernel tells
 // whether a process does; the library asks it anew as it unlinks.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // A file name need not be UTF-8, and JSON must be: bytes that are not UTF-8 are
 // replaced. All beyond ASCII is escaped, since a terminal obeys some of it,

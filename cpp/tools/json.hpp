@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // The output for programs: one JSON document a line. The man page lists its
 // fields; later versions may add fields, and remove none.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // wmctl list: all nodes of this machine, also those that have ended.
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // wmctl: tells what lies in the segments of libwm on this machine. All commands
 // but gc only look; a node sees nothing of what wmctl does.

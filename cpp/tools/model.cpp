@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // The lists are read one after the other. So if a node changes meanwhile, a
 // worker may be listed whose generation is not listed any more: it gets a

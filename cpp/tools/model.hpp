@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // A node as it was at one look, in plain structs, for text and JSON.
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // Escape sequences of ECMA-48, which every terminal of today understands.
 

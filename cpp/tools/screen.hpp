@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // The terminal: whether there is one, its colours, and a drawing in place.
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // Columns are padded before they are painted: a colour has no width. A colour
 // ends with its line, which a screen may cut or leave out.

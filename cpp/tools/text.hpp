@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // The output for people. Lines that begin with # are headings and facts of the
 // node. The others are rows of columns, which fit into a terminal of 80.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // wmctl watch: shows a node again after each change, and each second for the
 // ages and for the node's next life.

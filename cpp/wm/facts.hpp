@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 /// @file
 /// Facts of a node. They are the structs of wm.h, in ranges where a C function

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 /// @file
 /// The owners and the guard of libwm-monitor, one to one with wm_monitor.h,

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 /// @file
 /// The results of calls: conditions, error codes, exceptions.

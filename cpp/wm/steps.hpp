@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 /// @file
 /// A worker's start and exit, in one go, or one step at a time.

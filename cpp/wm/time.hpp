@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 /// @file
 /// Times and durations of libwm as std::chrono's. The library's clock is

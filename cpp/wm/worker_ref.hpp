@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 /// @file
 /// A worker's own acts, and a reference that does not own one.

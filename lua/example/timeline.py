@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Leads a real nginx through its lives and prints what its callbacks saw.
 
 Exit status 0 means that each callback was given once, with the numbers that

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Preloaded into a program that qemu emulates, for two things that qemu's user
  * mode does otherwise than the kernel.

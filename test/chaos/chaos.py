@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Chaos on a real nginx, drawn from a seed; then its record is judged.
 
 Step number k of a seed is always the same one: it is drawn from a generator of

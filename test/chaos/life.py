@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """One life of the node, from its start to the end of its last process, what it
 leaves on record, and the clients that are there all the time."""
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """All that a run has left in writing."""
 
 import math

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The rules that the record of a run must keep.
 
 Each rule is a function of recorded facts that yields what is wrong. It knows

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Each rule is seen to break: a small record that is in order, and the same
 with one thing changed."""
 

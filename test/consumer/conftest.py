@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """One staged install for all tests of this folder."""
 
 import glob

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* A program that looks at a node which is not there. */
 

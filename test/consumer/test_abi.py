@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The ABI is the one that was written down, and a break is found.
 
 A later minor version, whose structs and records are longer, beside this one:

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The Lua module's numbers and declarations are those of the C headers; the
 references, built from the sources, name all that is public."""
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The installed files: their exports, and that strangers can compile them.
 Other projects that need libwm: with make, and with Meson."""
 

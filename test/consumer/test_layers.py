@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Nothing calls upwards: the order of the parts stands in a README, and no
 include, symbol reference or comment leads to a later part. A part is a source
 with its header, or a header alone."""

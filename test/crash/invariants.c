@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* What protocol.md says of a segment, as far as its bytes tell: steps are
  * checked one by one, between two states of it, and so are the moments that

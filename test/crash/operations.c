@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The operations. All that others need to have done before is done by processes
  * of their own; only a clock is turned by writing to a record. */

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Those around the one that is stepped: survivors of its death, and those who
  * go on while it is stopped. They find what it left, and the ledger has who was

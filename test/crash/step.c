@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Single steps by ptrace. A child is forked from the test, so that what lies
  * at its instruction pointer can be read here.

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* A child that runs one operation an instruction at a time, and memory that it
  * shares with the test, compared with its former copy after each of them. */

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Death, and a pause, around every system call that makes a segment or gives it
  * up, and at some instructions between, more where the header is filled. Other

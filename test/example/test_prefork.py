@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The example server under real clients, which note each request that was lost,
 and whose it was: only a worker that is killed loses any. A test waits for a
 line of the server's log, or for an answer."""

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* A broken worker writes into the segment: the others notice, or are told
  * wrong numbers within bounds. test/fuzz has the bytes that nobody thought

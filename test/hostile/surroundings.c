@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The machine, or another user of it, is in the way: links, no /proc.
  * The other such tests are beside the code that they test, in test/unit;

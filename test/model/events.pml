@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Each event of a worker is told once: a crash and a stall are owed by the mark
  * of a sweeper, taken by another mark, then given out; a worker asks for the

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The life of a worker's record: claimed, published, beaten, marked as stalled
  * or crashed, drained, left, reaped, and claimed again (worker.c, sweep.c,

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Checks the models with Spin, exhaustively, and then weaker ones.
 
 A model's opening comment names its checks and their options; a check that is

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Takes one safeguard after another out of the library: tests must notice.
 
 README.md says what the tables hold. A mutant that survives, or that another

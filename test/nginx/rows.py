@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Expected sequences: (event, gen, n_prev, n_mine, n_next, reason)."""
 
 

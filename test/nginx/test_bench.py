@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """A benchmark that fails leaves nothing, however many workers are up."""
 
 import os

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The configurations that the documents show, led through a life; what else
 the documents say of the files and of the tests."""
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """on_worker_failed, on_worker_recovered, on_leader, on_leader_lost: which
 worker is told, when, and how often. That one worker leads by terms that grow is
 tested in test/unit, and by the rules of the chaos."""

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Death at the wrong moment, of workers and of masters: nothing hangs, what
 began has one end, and a generation's exit comes once. That each death is found
 and counted is tested in test/unit and test/crash."""

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """A start, reloads and a stop, in each kind of configuration and process."""
 
 import os

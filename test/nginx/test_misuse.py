@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Options and calls that are wrong raise, where they were made, and harm
 nothing; what is unknown is warned of. A libwm.so that does not fit is refused.
 """

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Callbacks that raise (a master's: test_lives.py, test_killed.py), that are
 nil, that would end their thread, and that call the module."""
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Segments: names, modes, sizes, strays. One that is written over costs the
 workers the service, and nothing else; countless events hold up nobody."""
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Service first: no callback keeps a site from being served. Exits wait for the
 starts of others, and a start that waits for too long is given late."""
 

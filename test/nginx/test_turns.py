@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Callbacks run one at a time: what the others do meanwhile, how long they
 wait, and what becomes of their own on a fast stop."""
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The binary upgrade and its roll-back: one node throughout, or a node of its
 own where the former binary's cannot be taken over.
 

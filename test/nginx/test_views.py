@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """workers(), generations(), counts(), events(), beat(): asked in a worker."""
 
 import time

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Options whose callbacks note what they are told, and what they noted."""
 
 from conf import Lua

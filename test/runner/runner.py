@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Runs meson's suites in two lanes side by side, adds up what their tests
 report, looks for leftovers, and ends with a verdict whatever happens.
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """test/run ends with a verdict and leaves nothing, whatever its stages do."""
 
 import json

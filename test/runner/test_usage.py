@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Each script tells its usage, and what is wrong with its arguments, before it
 builds anything; and no test is run where none of that name is."""
 

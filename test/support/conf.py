@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The places of nginx and its files, and the text of an nginx.conf."""
 
 import json

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Tests read and write a segment behind the library's back: a pid that
  * is used again, a beat of long ago, and the like. */

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """A later minor version of the libraries, made of today's sources: each public
 struct that may grow has a member more at its end, and each struct of the
 segment a line more."""

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """A run must leave these behind nowhere: processes, and their segments."""
 
 import contextlib

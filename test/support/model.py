@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Reads what wmt.lua traced, and checks what holds for every trace: also what
 the counts must be, given the order in which callbacks came.
 

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Named moments: a test has something done just before the library loads,
  * stores or swaps a certain field of the segment. A moment is named by the

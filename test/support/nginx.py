@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The driver of a real nginx in a prefix of its own: its configuration,
 processes, signals, error log and segments."""
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Fixtures of the folders that drive nginx: one for each test, judged and
 cleared away after it."""
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Processes: whose children they are, whether they have ended, and how to end
 all of them."""
 

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* A process is told what to call through a pair of sockets, and answers there.
  * All pairs are made before the first fork, so that any process can fork

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* A node under a name of its own, and processes that call the library one step
  * at a time, each when it is told: what interleaves is for the test to say.

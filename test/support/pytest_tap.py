@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """A plugin for pytest: a line of TAP for each test as it ends, and the last
 error of one that failed, written to the descriptor $WM_TAP. All that pytest
 says goes elsewhere (test/suite)."""

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """A segment as its bytes lie (protocol.md): no other Python knows where."""
 
 import os

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* A directory of segments of a test's own, in /dev/shm, where real ones are.
  * For the one source of a program. */

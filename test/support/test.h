@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* What each C test needs: a test is a function that registers itself, and its
  * name is its claim. WM_TESTS='a_dead*' runs the tests of that name alone. */

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """An nginx whose configuration traces what its callbacks see: what a test
 waits for, asks and judges."""
 

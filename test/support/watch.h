@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* A monitor of the test's node, and a subscriber that checks every view and
  * that none was left out, for tests that wait for what they want to see. */

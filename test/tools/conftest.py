@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Fixtures: wmctl, and a directory of segments of the test's own."""
 
 import os

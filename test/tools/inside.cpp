@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // Prints how wmctl writes these ages: no node has exactly the age that a test
 // wants.

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Processes that take part in a node, through the C library and ctypes, each
 when it is told."""
 

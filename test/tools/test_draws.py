@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Lives of one instance, drawn at random: masters that come and are killed,
 their workers, which outlive them, freeze and are killed, strangers' files.
 After each draw, all commands mean the same life, and the right one, and say

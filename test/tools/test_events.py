@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """events: the log, read to its end and beyond. wait: for scripts, which rely on
 its exit status. Both go on in a node's next life."""
 

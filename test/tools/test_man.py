@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """The man page says what the program does, all of it and nothing else; its
 example is run beside a real nginx."""
 

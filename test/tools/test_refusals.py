@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """Segments that may not or cannot be read: why, and each kind's exit status.
 Those that hold any bytes, also changing ones. A look that never settles: wmctl
 says so, and gives the last one. gc: what nobody takes part in goes, and nothing

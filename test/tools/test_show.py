@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """show: generations and workers as they are, and which node is meant. list:
 every node of the directory, whatever state it is in."""
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Copyright The libwm authors
 """watch: drawn again after each change and for the ages, until the end. And how
 all commands write to a terminal."""
 

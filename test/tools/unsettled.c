@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* libwm for a program whose looks never settle: it is loaded before libwm, and
  * says so of what libwm has read. No node can bring that about for sure. */

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* n_prev, n_mine and n_next, as each callback sees them, through lives that a
  * server leads. */

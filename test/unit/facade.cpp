@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // The C++ facade over a real node: errors arrive, workers do what C's do, what
 // it tells is in vectors, and events are given.

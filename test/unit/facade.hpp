@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // Shared by the tests of the C++ facades: a node of their own, calls in both
 // forms, children that answer or die.

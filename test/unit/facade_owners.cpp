@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // The C++ facade's owners over a real node: they release what they own, once.
 // So does its lock, which is a standard one.

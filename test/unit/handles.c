@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* All that crosses the public interface: structs by their size, options that
  * this library does not know, results and their sentences, handles that are

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The bytes of a segment: where protocol.md says they are, and words that give
  * back what was packed into them, up to the limits. */

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The lifecycle lock between processes: one holder at a time, the dead give it
  * up, the living never do. A process that cannot be had (its pid used again) is

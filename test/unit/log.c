@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The event log, whose entries prove themselves, and the epoch, on which those
  * sleep that wait for a change. */

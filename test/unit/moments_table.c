@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Others act between two looks of one operation at the table: while it
  * counts, closes a generation, or takes a record for another one. */

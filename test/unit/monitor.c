@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The monitor: what a view tells, and when there is a new one; which
  * subscribers are told and in what order, as they come and go, also in their

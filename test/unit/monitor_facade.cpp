@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copyright The libwm authors
 
 // The C++ facade of the monitor over a real node: views are ranges, owners
 // end what they own, errors arrive.

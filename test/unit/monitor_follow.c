@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Which segment a monitor follows: from one life of a node to the next, past
  * what is dead or no segment at all, and what it says where there is none; and

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* The monitor at moments that hardly ever come: something changes while it
  * looks; it is destroyed, or the process forks, while it calls a subscriber or

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* A monitor under load: a node that churns, dies and is born again, readers
  * that look all the time, subscribers that come and go, forks in between.

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Options, and handles: how many a process gets, and how readers find a node.
  * Which processes take part in its segment, and when that is unlinked. The next

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* One life of a node after another: when the last process unlinks its segment,
  * what a later life is told, and how the next binary takes a node over. The

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Which process lives: real ones, alive, zombies, reaped, stopped, and what is
  * left of the proof where the kernel refuses its better answers. Death is

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Segments as files: how they are made, and what is refused on opening. How a
  * process takes part in one is in node.c. */

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Service first: starts have the lock before others, exits know whether starts
  * are awaited, and a start that was not given in time is given late. */

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Workers that do not beat: what each reader is told, whoever sweeps, and what
  * nobody is told after the whole machine stood still. */

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Copyright The libwm authors */
+/* SPDX-License-Identifier: Apache-2.0 */
 
 /* Threads of one process do all that they may at once, also beside processes
  * that come and go; and many processes do the same at once, again and again:

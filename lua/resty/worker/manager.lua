@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- Tracks the workers of an nginx: which ones run, in which generation, and how
 -- each one ended; and runs callbacks, one at a time over all processes, as they

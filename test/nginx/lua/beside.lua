@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- What servers do beside their work, and the library is to bear: children that
 -- outlive them, and descriptors that are closed behind its back.

@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- Waits for the lifecycle lock, in a timer of a worker. To be required before
 -- the module, so that functions of the library can be replaced.

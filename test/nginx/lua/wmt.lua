@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- Lua that the tests run inside nginx: one JSON line per thing that happened,
 -- appended to trace.jsonl by a single write(2). The file and the prefix are

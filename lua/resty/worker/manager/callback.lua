@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- Calls a user's function: whatever the function does, its caller goes on.
 

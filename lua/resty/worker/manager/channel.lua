@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- Asks whether nginx has told this worker to end at once, while the worker
 -- waits asleep and cannot listen. The master tells each worker through a

@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The numbers of other people's headers. First those of wm.h, in its order and
 -- without the prefix WM_; then those of the system and of nginx. A test has a C

@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The numbers that a callback sees. Each function here returns n_prev, n_mine,
 -- n_next, the name of the reason, and the spell.

@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- A worker's exit. The library returns the events that are to be told, one at a
 -- time, and changes the state of the worker's record in between (wm_exit_next).

@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The segment's file, and its directory. The processes of a node do not need
 -- the file any more once they have it mapped, but tools find the node by it,

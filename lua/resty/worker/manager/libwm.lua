@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The C library, found and declared. Returns a table: `lib` (its functions);
 -- `sized` and `bit_of`, which make its structs and masks; `strerror`, `reason`

@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The lifecycle lock, under which callbacks run one at a time. A process
 -- acquires it asleep, or a timer polls for it. Both functions return true, or

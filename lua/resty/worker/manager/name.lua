@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The name of the instance: what tells the node of this nginx from those of
 -- others.

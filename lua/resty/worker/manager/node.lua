@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The master's part: it attaches to the node, begins a generation, reports what
 -- an operator should know, and tells of its start. This file also has the last

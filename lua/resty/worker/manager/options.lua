@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The options of on_init_by_lua: checked, and put into the library's units.
 

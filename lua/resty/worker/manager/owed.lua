@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The events of other workers that the library owes: crashes, stalls, and the
 -- end of generations that have no worker left to tell of it. An event is

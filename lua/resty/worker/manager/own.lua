@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The events of a worker itself between its start and its exit: it came back
 -- from a stall, it leads, it leads no more.

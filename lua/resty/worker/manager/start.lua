@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- A worker's start: in init_worker_by_lua*, or late. A worker that has to wait
 -- for too long serves before its start callback, which a timer then runs; a

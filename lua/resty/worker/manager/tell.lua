@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- One function for each kind of event: it gets the facts of the event, and
 -- calls the user's function for it. The caller has the lock, and sees to it

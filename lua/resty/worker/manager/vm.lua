@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- All that this VM knows of its node and of its own worker. It is one table,
 -- which is filled in init_by_lua*. The workers inherit it with the VM, and all

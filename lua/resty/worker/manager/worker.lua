@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- A worker's life up to its exit: it joins, starts, and beats in a timer, which
 -- also tells its callbacks of events.

@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Copyright The libwm authors
 
 -- The example's recorder. It is found as "resty.worker.manager", loads the
 -- real module from the rest of the path, and hands everything through; each
