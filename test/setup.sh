@@ -247,3 +247,26 @@ compile() {
     say "building in $dir"
     quietly "$dir/compile.log" meson compile -C "$dir" "$@"
 }
+
+# test_on DIR OPTION... -- ARGUMENT...: builds for the machine that `describe`
+# writes to Meson, and runs the tests: all, or those that the arguments choose.
+test_on() {
+    local dir=$1 options=()
+    while shift && [[ $1 != -- ]]; do
+        options+=("$1")
+    done
+    shift
+    # A file that is written anew makes Meson configure anew.
+    describe >"$dir/machine.new"
+    cmp -s "$dir/machine.new" "$dir/machine.ini" ||
+        cp "$dir/machine.new" "$dir/machine.ini"
+    configure "$dir" --cross-file "$dir/machine.ini" -Dtests=enabled \
+        -Dwerror=true -Ddebug=false -Dbench=disabled -Dlua=disabled \
+        -Dtools=disabled "${options[@]}"
+    compile "$dir"
+    unlock
+    ulimit -c 0
+    (($#)) || set -- --suite unit --suite hostile --suite stress
+    exec meson test -C "$dir" --no-rebuild --print-errorlogs \
+        --timeout-multiplier 4 "$@"
+}

@@ -4,7 +4,8 @@
 Step number k of a seed is always the same one: it is drawn from a generator of
 its own, by positions instead of pids, so nothing that the machine does changes
 what comes next. When a step ends, and which process is at that position, may
-differ.
+differ. This and life.py, which leads one life, judge nothing: rules.py does, by
+what record.py holds. A run that fails keeps its files in build/chaos.
 """
 
 import argparse

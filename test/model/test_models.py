@@ -6,7 +6,8 @@ named after an ltl formula is one of liveness, under weak fairness. A comment
 such as `Weaker by 1: NAME (CHECK: CLAIM): TEXT` stands for another model, where
 TEXT replaces the line before it, or so many: that check must find that this
 claim does not hold. One that survives, or that another claim finds, is a
-failure.
+failure. Each claim has such a comment; a safeguard that test/mutants takes out
+of the code is not taken out here again without that need.
 """
 
 import pathlib
