@@ -73,7 +73,7 @@ void table_fill(struct table *t, uint64_t generation, uint32_t count)
         atomic_store(&r->generation, generation);
         atomic_store(&r->join, atomic_fetch_add(&t->header->next_join, 1) + 1);
         atomic_store(&r->role, WM_ROLE_WORKER);
-        atomic_store(&r->overdue_ms, UINT32_MAX);
+        atomic_store(&r->overdue_ms, INT32_MAX);
         atomic_store(&c->ident, wm_ident(1, 0)); /* which always lives */
         atomic_store(&c->given, wm_given(atomic_load(&r->join), 0, false));
         atomic_store(&r->word, wm_word(WM_LIVE, 1, beat));

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DEFAULT_CAPACITY 1024u
 #define DEFAULT_LOG 1024u
@@ -30,12 +31,25 @@ __attribute__((constructor)) static void watch_forks(void)
     pthread_atfork(NULL, NULL, after_fork_in_child);
 }
 
+/* The node's own file, or another life's, or a stranger's. */
+static void note_living(struct wm_node *n, const char *name)
+{
+    struct stat st;
+
+    n->postmortem.living += strcmp(name, n->segment.name) != 0 &&
+                            wm_segment_use(n->directory, name, &st) == 1 &&
+                            !wm_is_strangers(&st);
+}
+
 static void tidy_one(const char *name, void *argument)
 {
     struct wm_node *n = argument;
 
     switch (wm_segment_unlink(n->directory, name, wm_postmortem_judge,
                               &n->postmortem)) {
+    case -EBUSY:
+        note_living(n, name);
+        break;
     case -EACCES:
         n->postmortem.foreign++;
         break;

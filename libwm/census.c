@@ -44,9 +44,11 @@ struct question {
  * so the clock need not be read again. */
 static inline bool has_expired(uint64_t word, uint64_t now, uint32_t overdue)
 {
-    return wm_word_overdue(word, now, overdue) ||
+    uint32_t limit = wm_limit_ms(overdue);
+
+    return wm_word_overdue(word, now, limit) ||
            /* Safeguard: beat_ahead_of_a_crash_has_expired */
-           wm_beat_leads(word, now, overdue);
+           wm_beat_leads(word, now, limit);
 }
 
 /* Counts one record, and reads it as the second pass does. All fields are
@@ -116,10 +118,10 @@ static struct tally tally_pass(const struct wm_node *node,
 }
 
 /* Counts the workers of a generation that serve, or have crashed just now,
- * before their start was given. It runs between the two passes: a worker says
- * so before it turns LIVE, and the passes find whether that or its join number
- * changes; it takes that back under the lock, as its own start's count is asked
- * for. */
+ * before their start was given. It runs between the two passes: each worker has
+ * said so since it joined, and the passes find whether its state or its join
+ * number changes; it takes that back under the lock, as its own start's count
+ * is asked for. */
 static uint32_t untold_pass(const struct wm_node *node,
                             const struct question *q)
 {

@@ -114,6 +114,7 @@ bool wm_event_take_end(struct wm_node *node, uint64_t id,
 {
     const struct wm_generation_record *g = wm_generation_find(node, id);
     uint64_t master = g == NULL ? 0 : generation_master_acquire(g);
+    bool has_crashed = g != NULL && wm_generation_unreplaced(g) > 0;
     uint32_t spell;
 
     if (wm_generation_take_exit(node, id, &spell) <= 0) {
@@ -126,6 +127,7 @@ bool wm_event_take_end(struct wm_node *node, uint64_t id,
         .generation = id,
         .pid = (int32_t)wm_ident_pid(master),
         .slot = WM_NO_SLOT,
+        .counts.reason = has_crashed ? WM_REASON_CRASH : WM_REASON_NONE,
     };
     return true;
 }

@@ -115,8 +115,8 @@ static inline bool generation_take_start(struct wm_generation_record *g,
         &g->start_owed, &id, 0, memory_order_acquire, memory_order_relaxed);
 }
 
-/* Relaxed: a count by itself, on which nothing depends but the name of a start;
- * its upper bits say which generation it is of. */
+/* Relaxed: a count by itself, on which nothing depends but the name of a start
+ * or an end; its upper bits say which generation it is of. */
 static inline uint32_t
 generation_deaths_relaxed(const struct wm_generation_record *g)
 {
@@ -132,7 +132,8 @@ static inline bool generation_swap_deaths(struct wm_generation_record *g,
 }
 
 /* Relaxed: written and read under the lifecycle lock, or by the one joiner
- * that opened the spell; nothing depends on it but the name of a start. */
+ * that opened the spell; nothing depends on it but the name of a start or an
+ * end. */
 static inline uint32_t
 generation_replaced_relaxed(const struct wm_generation_record *g)
 {

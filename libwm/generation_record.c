@@ -69,6 +69,13 @@ void wm_generation_change_master(struct wm_generation_record *record,
     }
 }
 
+int32_t wm_generation_unreplaced(const struct wm_generation_record *record)
+{
+    uint32_t deaths = wm_deaths_count(generation_deaths_relaxed(record));
+
+    return (int32_t)(deaths - generation_replaced_relaxed(record));
+}
+
 bool wm_master_is_dead(uint64_t master)
 {
     return wm_process_dead(master, 0, WM_PROOF_FULL);

@@ -9,8 +9,6 @@
 #include "record.h"
 #include "sweep.h"
 
-#define DEFAULT_OVERDUE_MS 15000u
-
 /* CLAIMED holds pid and time in the same word, so that a claimant that dies
  * before it has written its identity can still be proven dead. The time is the
  * fine clock's: by the coarse one, which may be behind, the claim might seem
@@ -123,11 +121,14 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
     record_set_join(r, w->join);
     record_set_generation(r, w->generation);
     record_set_role(r, w->role);
-    record_set_overdue_ms(r, overdue_ms == 0 ? DEFAULT_OVERDUE_MS : overdue_ms);
+    record_set_overdue_ms(r,
+                          overdue_ms == 0 ? WM_DEFAULT_OVERDUE_MS : overdue_ms);
     record_cold_set_ident(w->cold, wm_self_ident());
     record_set_joined_at(r, now);
     record_cold_set_spell(w->cold, 0);
     record_set_stalls(r, wm_stalls(w->join, 0));
+    /* Safeguard: joiner_has_not_started */
+    record_set_untold(r, w->join);
     /* Safeguard: record_is_published_last */
     record_cold_set_given(w->cold, wm_given(w->join, 0, false)); /* last [G] */
     return record_swap_own(r, &claimed, wm_word(WM_JOINING, w->pid, now));

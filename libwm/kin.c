@@ -61,13 +61,49 @@ uint64_t wm_kin_youngest_master(const struct wm_node *node)
     return youngest;
 }
 
-bool wm_kin_is_superseded(const struct wm_node *node, uint64_t id)
+/* The master of a generation, or 0. */
+static uint64_t master_of(const struct wm_node *node, uint64_t id)
 {
     const struct wm_generation_record *g = wm_generation_find(node, id);
-    uint64_t master = g == NULL ? 0 : generation_master_acquire(g);
 
-    return g != NULL && wm_kin_newest(node, master, true) > id &&
-           !wm_master_is_dead(master);
+    return g == NULL ? 0 : generation_master_acquire(g);
+}
+
+/* Whether a generation of this master that is newer than `id` has a worker that
+ * is there, whatever it does. */
+static bool has_newer_worker(const struct wm_node *node, uint64_t master,
+                             uint64_t id)
+{
+    uint32_t high = wm_node_high(node);
+
+    for (uint32_t i = 0; i < high; i++) {
+        const struct wm_record *r = wm_record_at(&node->segment, i);
+        uint64_t word = record_word_acquire(r);
+        struct wm_occupant o = wm_occupant_of(r, word);
+        unsigned state = wm_word_state(word);
+
+        if (state >= WM_JOINING && state <= WM_DRAINING && o.generation > id &&
+            o.role == WM_ROLE_WORKER &&
+            master_of(node, o.generation) == master) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The last worker that leaves in order closes its generation, and the dead
+ * close none: a newest generation that is ACTIVE and has no worker has lost
+ * them all. */
+bool wm_kin_is_superseded(const struct wm_node *node, uint64_t id)
+{
+    uint64_t master = master_of(node, id);
+    uint64_t newest = master == 0 ? 0 : wm_kin_newest(node, master, true);
+    const struct wm_generation_record *g = wm_generation_find(node, newest);
+
+    return newest > id && !wm_master_is_dead(master) &&
+           /* Safeguard: heirs_that_died_replace_nobody */
+           (has_newer_worker(node, master, id) || g == NULL ||
+            wm_gen_state(generation_word_acquire(g)) != WM_GENERATION_ACTIVE);
 }
 
 uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id,

@@ -17,7 +17,7 @@ uint64_t wm_kin_newest(const struct wm_node *node, uint64_t master,
 uint64_t wm_kin_youngest_master(const struct wm_node *node);
 
 /* Whether the workers of this generation leave: its own master, which lives,
- * has made a newer one active. */
+ * has made a newer one active, whose workers have not all died. */
 bool wm_kin_is_superseded(const struct wm_node *node, uint64_t id);
 
 /* The generation whose workers take over from those of `id`: the number, or 0

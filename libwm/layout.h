@@ -46,11 +46,11 @@
  *   overdue_ms  its joiner                 sweepers       told by word and join
  *   joined_at   its joiner                 snapshots      told by word and join
  *   stalls      its worker; CAS            event takers   yes: an event later
- *   untold      its worker                 counts         told by word and join
+ *   untold      its joiner, its worker     counts         told by word and join
  *
- * join is unique over the node's life. untold is the join number while the
- * worker is LIVE and its start was not given. "Told by": the reader finds out
- * from that field that the value belongs to another occupant. */
+ * join is unique over the node's life. untold is the join number until the
+ * worker's start is given. "Told by": the reader finds out from that field that
+ * the value belongs to another occupant. */
 struct wm_record {
     _Alignas(WM_LINE) _Atomic(uint64_t) word;
     _Atomic(uint64_t) generation;
@@ -90,16 +90,17 @@ struct wm_record_cold {
  *               a fork of the beginner
  *   begun_at    its beginner               lists          told by the word
  *   reason      its beginner               starts, lists  told by the word
- *   deaths      sweepers; CAS              starts, lists  yes: a name
- *   replaced    starts, under the lock     starts         yes: a name
+ *   deaths      sweepers; CAS              lists, names   yes: a name
+ *   replaced    starts, under the lock     names          yes: a name
  *   joined      joiners; CAS               joiners, exits no: a swap decides
  *   expected    joiners; all the same      exits          yes: a courtesy
  *   retired     its workers; starts        starts         yes: a name
  *   start_owed  its beginner; takers, CAS  its workers    no: a swap decides
  *
- * Only the name of a start depends on deaths, replaced and retired. retired are
- * the workers that left by themselves and are not replaced yet. start_owed is
- * the id if the start callback of the master is left to the workers, else 0. */
+ * Only the names of starts and ends depend on deaths, replaced and retired.
+ * retired are the workers that left by themselves and are not replaced yet.
+ * start_owed is the id if the start callback of the master is left to the
+ * workers, else 0. */
 struct wm_generation_record {
     _Alignas(WM_LINE) _Atomic(uint64_t) word;
     _Atomic(uint64_t) id;

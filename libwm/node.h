@@ -78,7 +78,7 @@ struct wm_node {
     uint64_t begun_by;
     uint64_t first;      /* the generation begun first, also by an ancestor */
     _Atomic bool forked; /* begun_by has forked since */
-    _Atomic uint64_t swept_at; /* by this process without a worker, ms; or 0 */
+    _Atomic uint64_t swept_at; /* by this process without a record, ms; or 0 */
     _Atomic uint64_t held;     /* the lock's word while this process has it */
     struct wm_postmortem postmortem;
 };

@@ -5,10 +5,10 @@
  * An instance may have several segments. Any user may make a file of its name,
  * so a stranger's is never meant; a live one comes before a dead one, and of
  * these the caller's own before root's. Still several may be left: workers that
- * outlived their master beside a new server; an old binary beside a new one that
- * could not take its node over. Then the life is meant whose master is the youngest
- * process of all masters that live; where that does not decide, the one that
- * was made last. */
+ * outlived their master beside a new server; an old binary beside a new one
+ * that could not take its node over. Then the life is meant whose master is the
+ * youngest process of all masters that live; where that does not decide, the
+ * one that was made last. */
 
 #include "kin.h"
 #include "share.h"

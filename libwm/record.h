@@ -78,11 +78,23 @@ static inline bool wm_beat_is_overdue(uint64_t word, uint64_t now, uint32_t ms)
     return wm_word_overdue(word, now, ms) || wm_beat_is_ahead(word, now, ms);
 }
 
-/* The same by the record's own limit. */
+#define WM_DEFAULT_OVERDUE_MS 15000u
+
+/* A worker without a limit is never stalled. But once it has been silent for
+ * the usual time, its pid may be another process's, and its crash has expired
+ * as any other's. */
+static inline uint32_t wm_limit_ms(uint32_t overdue_ms)
+{
+    /* Safeguard: one_without_a_limit_expires_too */
+    return overdue_ms != UINT32_MAX ? overdue_ms : WM_DEFAULT_OVERDUE_MS;
+}
+
+/* Whether the worker of a record has not beaten for longer than that. */
 static inline bool wm_record_is_overdue(const struct wm_record *r,
                                         uint64_t word, uint64_t now)
 {
-    return wm_beat_is_overdue(word, now, record_overdue_ms_acquire(r));
+    return wm_beat_is_overdue(word, now,
+                              wm_limit_ms(record_overdue_ms_acquire(r)));
 }
 
 /* The worker's own change of state, with a beat: to LIVE (not out of DRAINING),

@@ -46,8 +46,9 @@ static inline uint64_t record_untold_acquire(const struct wm_record *r)
     return atomic_load_explicit(&r->untold, memory_order_acquire);
 }
 
-/* The worker stores it before it turns LIVE, and under the lock. Release: a
- * process that finds its worker LIVE, or has the lock next, finds it [B, J]. */
+/* The joiner stores it before it publishes JOINING, and takes it back under the
+ * lock. Release: a process that finds it JOINING or in a later state, or has
+ * the lock next, finds it [B, J]. */
 static inline void record_set_untold(struct wm_record *r, uint64_t join)
 {
     atomic_store_explicit(&r->untold, join, memory_order_release);

@@ -57,7 +57,8 @@ static bool leaves(struct wm_judge *j, uint64_t generation)
 bool wm_judge_finds_stall(struct wm_judge *j, uint64_t word,
                           uint32_t overdue_ms, uint64_t generation)
 {
-    return wm_beat_is_overdue(word, j->now, overdue_ms) &&
+    return overdue_ms != UINT32_MAX &&
+           wm_beat_is_overdue(word, j->now, overdue_ms) &&
            /* Safeguard: silence_counts_from_when_the_machine_woke */
            was_awake_for(j, overdue_ms) &&
            /* Safeguard: holder_is_not_judged_by_time */

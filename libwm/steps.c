@@ -26,6 +26,7 @@
 #include "events.h"
 #include "generation.h"
 #include "record.h"
+#include "worker.h"
 
 #include <errno.h>
 
@@ -93,21 +94,6 @@ int wm_start_begin(struct wm_worker *worker, uint32_t kinds)
     return begin(worker, WM_STEP_START, kinds);
 }
 
-/* Says whether the worker serves without its start, before it turns LIVE: other
- * starts do not count it until then. The number is this joining's, and means
- * nothing in the record of another worker, which may have it if this one has
- * drained. */
-static void note_untold(struct wm_worker *w)
-{
-    struct wm_record *r = wm_worker_record(w);
-
-    if (!w->start_given && !gives(w, WM_EVENT_WORKER_START)) {
-        record_set_untold(r, w->join);
-    } else if (record_untold_acquire(r) == w->join) {
-        record_set_untold(r, 0);
-    }
-}
-
 static int start_next(struct wm_worker *worker, struct wm_event *event)
 {
     int error = may_go_on(worker);
@@ -122,8 +108,9 @@ static int start_next(struct wm_worker *worker, struct wm_event *event)
         return 0;
     }
     *event = own_event(worker, WM_EVENT_WORKER_START);
-    note_untold(worker);
-    error = wm_worker_start(worker, &event->counts);
+    error = wm_worker_start_as(
+        worker, worker->start_given || gives(worker, WM_EVENT_WORKER_START),
+        &event->counts);
     if (error < 0) {
         return error; /* again, if it is called again */
     }

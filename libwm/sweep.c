@@ -18,7 +18,7 @@
  * that the worker itself corrects. A sweeper that was itself silent for so long
  * does not guess in that round: the whole machine may have been stopped, and
  * not only the others. A worker's silence is that of its beat; a process
- * without a worker was silent since its last sweep, and at its first one it
+ * without a record was silent since its last sweep, and at its first one it
  * cannot tell. */
 
 #include "sweep.h"
@@ -189,18 +189,15 @@ static int sweep_records(struct sweep *s, uint32_t fresh_ms)
 
 /* How long the caller has been silent, ms; UINT64_MAX: for any time. A worker
  * is silent since its last beat, or was before a late one since its last
- * sweep. */
+ * sweep; one that has lost its record has sweeps alone. */
 static uint64_t silence_of(const struct sweep *s, struct wm_worker *self)
 {
     uint64_t now = s->judge.now, silence, since;
     int64_t age;
 
-    if (self == NULL) { /* another thread may have swept after `now` */
-        since = wm_node_swept_at(s->node);
+    if (self == NULL || s->own == NULL) {
+        since = wm_node_swept_at(s->node); /* by another thread, after `now` */
         return since == 0 ? UINT64_MAX : now > since ? now - since : 0;
-    }
-    if (s->own == NULL) {
-        return UINT64_MAX;
     }
     silence = wm_worker_take_silence(self);
     age = wm_word_age(record_own_word(s->own), now);
@@ -228,7 +225,8 @@ int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,
     if (s.has_spared) {
         wm_judge_note_awake(&s.judge, s.own);
     }
-    if (self == NULL) {
+    /* Safeguard: one_without_a_record_has_its_sweeps */
+    if (self == NULL || s.own == NULL) {
         wm_node_set_swept_at(node, s.judge.now);
     }
     changed +=

@@ -253,9 +253,9 @@ struct wm_node_options {
                               choice; 0: its instance and directory tell */
 };
 
-/* The facts that this process has found in dead segments, those of earlier
- * lives of the same instance, when it attached. It has unlinked them since, all
- * but those of other users. */
+/* The facts that this process has found when it attached: what dead segments,
+ * those of earlier lives of the same instance, tell, which it has unlinked
+ * since, all but those of other users; and whether the instance lives twice. */
 struct wm_postmortem {
     uint32_t size;       /* in: sizeof(struct wm_postmortem) */
     uint32_t segments;   /* how many there were */
@@ -264,7 +264,8 @@ struct wm_postmortem {
     uint32_t damaged;    /* files of that name that are no segments */
     uint32_t foreign;    /* another user's, left alone */
     int32_t pid;         /* of one of those workers, 0 if none */
-    uint32_t reserved;
+    uint32_t living;     /* other lives of the instance, and not another user's,
+                            in which somebody takes part */
     uint64_t generation; /* the newest */
 };
 
@@ -274,7 +275,8 @@ struct wm_node_info {
     uint32_t capacity;
     const char *instance;
     const char *name;    /* of the file in its directory, "" if anonymous */
-    int32_t anonymous;   /* 0, or the errno that forbade a file */
+    int32_t anonymous;   /* 0, or the errno that forbade a file; in a next
+                            binary 0, since its predecessor was told */
     int32_t not_adopted; /* 0, or the errno that forbade WM_NODE_ADOPT; ENOENT:
                             no descriptor came over exec */
     uint32_t adopted;    /* 1: came with the binary upgrade */
@@ -303,8 +305,10 @@ struct wm_node_info {
  * full, also without the dead; the error of open(2) for the directory. If the
  * inherited node cannot be used, for example because its ABI is another one, a
  * new node is made, and wm_node_describe() tells why. The master calls this
- * before it forks. Each attach needs one wm_node_release. Blocking (file
- * system). */
+ * before it forks: workers that attach each for itself, after the fork, make a
+ * node each, and nobody can tell that from a server that is started again while
+ * its former life still drains; wm_node_postmortem() tells of both (`living`).
+ * Each attach needs one wm_node_release. Blocking (file system). */
 int wm_node_attach(const struct wm_node_options *options,
                    struct wm_node **node);
 
@@ -331,7 +335,8 @@ struct wm_node_entry {
     int32_t error;    /* 0, or why `live` is not known, a negative errno: that
                          of open(2); -EBADMSG: a symbolic link */
     int32_t foreign;  /* 1: the file is neither the caller's nor root's; then
-                         its owner can also make it seem live by a lock */
+                         its owner can also make it seem live by a lock. 0, too,
+                         if `error` says that it cannot be opened */
     int32_t reserved;
 };
 
@@ -372,10 +377,11 @@ int wm_node_bequeath(struct wm_node *node);
 
 /* Gives back one attach or open. The last one ends the handle: this process
  * takes part no more, and the segment is unlinked if nobody else takes part and
- * there is nothing to tell (no generation with workers, no end that is owed and
- * no crash, but a helper's or a draining worker's). If this process still has a
- * worker's record or the lock, it gives them back first. A forked child has as
- * many attaches as its parent had, and gives them back for itself.
+ * there is nothing to tell (no generation that is active, also one that nobody
+ * has closed since its workers died; no end that is owed; no worker that has
+ * not left, and no crash that was not given, but for helpers). If this process
+ * still has a worker's record or the lock, it gives them back first. A forked
+ * child has as many attaches as its parent had, and gives them back for itself.
  * Returns 0; -EINVAL: all were given back before. Blocking (file system). */
 int wm_node_release(struct wm_node *node);
 
@@ -384,8 +390,8 @@ int wm_node_release(struct wm_node *node);
  * Returns 0; -EINVAL: the size. Wait-free. */
 int wm_node_describe(const struct wm_node *node, struct wm_node_info *info);
 
-/* Tells what this process has found in dead segments when it attached. A
- * process that opened, inherited or adopted the node has found nothing.
+/* Tells what this process has found when it attached. A process that opened,
+ * inherited or adopted the node has found nothing.
  * postmortem: size in, the rest out.
  * Returns 0; -EINVAL: the size. Wait-free. */
 int wm_node_postmortem(const struct wm_node *node,
@@ -406,10 +412,10 @@ int wm_generation_begin(struct wm_node *node, uint64_t *id, uint32_t *reason);
 /* Says that the configuration of a generation is gone from this process. If the
  * generation can have no worker any more, it is aborted, as if it had never
  * been: that is so if it is the last one that this process began, if no worker
- * has joined, and if it is not the node's first one with a fork since, which
- * may have been that of a daemon. In every other case nothing happens here; a
- * sweep aborts a generation without workers once a newer generation of the same
- * master has a worker.
+ * has joined, and if it is not the first one, of this handle or of the process
+ * that it was forked with, with a fork since, which may have been that of a
+ * daemon. In every other case nothing happens here; a sweep aborts a generation
+ * without workers once a newer generation of the same master has a worker.
  * Returns WM_CLOSED if it was aborted; 0 if not.
  * Lock-free. */
 int wm_generation_abandon(struct wm_node *node, uint64_t id);
@@ -467,7 +473,8 @@ int wm_generations(const struct wm_node *node, struct wm_generation_info *list,
 struct wm_join_options {
     uint32_t size;       /* sizeof(struct wm_join_options) */
     uint32_t role;       /* enum wm_role */
-    uint32_t overdue_ms; /* stalled after so long without a beat; 0: 15,000 */
+    uint32_t overdue_ms; /* stalled after so long without a beat; 0: 15,000;
+                            UINT32_MAX: never */
     uint32_t expected;   /* workers of the generation; 0: unknown */
     int32_t master;      /* pid of the process that starts the generation's
                             workers; 0: the one that forked this process */
@@ -648,8 +655,10 @@ struct wm_event {
     uint32_t slot; /* WM_NO_SLOT: the event is of no worker */
     uint32_t role; /* enum wm_role */
     uint32_t spell;
-    struct wm_counts counts; /* of WORKER_START and WORKER_EXIT; for others it
-                                is 0, and wm_generation_counts() tells */
+    struct wm_counts counts; /* of WORKER_START and WORKER_EXIT; of MASTER_EXIT
+                                the reason alone, WM_REASON_CRASH if a worker
+                                died and none replaced it; else it is 0, and
+                                wm_generation_counts() tells */
 };
 
 /* The function that is given an event, under the lock. If it gives the lock

@@ -3,6 +3,8 @@
 /* A worker's own acts once it has joined: start, tick, drain, leave. sweep.c
  * has the acts of others on its record. */
 
+#include "worker.h"
+
 #include "census.h"
 #include "generation.h"
 #include "leader.h"
@@ -46,7 +48,6 @@ static uint32_t start_reason(const struct wm_worker *w)
 {
     const struct wm_node *node = w->node;
     struct wm_generation_record *g = wm_generation_find(node, w->generation);
-    uint32_t deaths, replaced;
     bool is_extra = w->expected != 0 && w->ordinal > w->expected;
 
     if (g == NULL) {
@@ -55,10 +56,8 @@ static uint32_t start_reason(const struct wm_worker *w)
     if (w->role != WM_ROLE_WORKER) {
         return generation_reason_acquire(g);
     }
-    deaths = wm_deaths_count(generation_deaths_relaxed(g));
-    replaced = generation_replaced_relaxed(g);
-    if ((int32_t)(deaths - replaced) > 0) {
-        generation_set_replaced_relaxed(g, replaced + 1);
+    if (wm_generation_unreplaced(g) > 0) {
+        generation_set_replaced_relaxed(g, generation_replaced_relaxed(g) + 1);
         return WM_REASON_RESPAWN;
     }
     /* Safeguard: replacement_of_a_retired_one_is_a_respawn */
@@ -72,15 +71,29 @@ static uint32_t start_reason(const struct wm_worker *w)
     return is_extra ? WM_REASON_RESPAWN : generation_reason_acquire(g);
 }
 
-int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
+/* The starts of others count a worker from here on. If it has drained, its
+ * record may be another worker's, which has another join number. */
+static void take_untold_back(struct wm_worker *w)
 {
-    WM_REQUIRE(worker);
+    struct wm_record *r = wm_worker_record(w);
+
+    if (record_untold_acquire(r) == w->join) {
+        record_set_untold(r, 0);
+    }
+}
+
+int wm_worker_start_as(struct wm_worker *worker, bool is_given,
+                       struct wm_counts *counts)
+{
     int error = wm_worker_usable(worker);
 
     if (error != 0) {
         return error;
     }
     wm_sweep(worker->node, worker);
+    if (is_given) {
+        take_untold_back(worker);
+    }
     error = wm_record_change_state(worker, WM_LIVE);
     if (error == 0) {
         wm_log_worker(worker, WM_LOG_WORKER_LIVE);
@@ -92,6 +105,12 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
         counts->reason = worker->reason;
     }
     return error < 0 ? error : 0;
+}
+
+int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
+{
+    WM_REQUIRE(worker);
+    return wm_worker_start_as(worker, true, counts);
 }
 
 int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)

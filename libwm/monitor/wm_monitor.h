@@ -136,11 +136,12 @@ wm_view_generation(const struct wm_view *view, uint32_t i)
  * segments. It is all that a monitor costs while nothing happens: some ten
  * system calls, some ten microseconds, once a second by default.
  *
- * The monitor stays with one life of the node until nobody takes part in it,
- * even if the next life has begun: an old worker that drains is enough. It does
- * not find a node in anonymous memory, which is in no directory. If the file of
- * a node was unlinked, the monitor gives the node up at the next check. If the
- * check lacks descriptors or memory, the view stays what it is.
+ * Of several lives of the node the monitor follows the one that wm_node_open()
+ * takes, that of the youngest living master, and goes on in a younger one at
+ * the next check, also while old workers drain. It does not find a node in
+ * anonymous memory, which is in no directory. If the file of a node was
+ * unlinked, the monitor gives the node up at the next check. If the check lacks
+ * descriptors or memory, the view stays what it is.
  *
  * instance: as in wm_node_attach(). directory: NULL for /dev/shm; need not
  * exist yet. options: NULL for none. monitor: out.

@@ -80,6 +80,10 @@ ACT(join, (uint64_t id), assert_ok(call(new_process(), do_join, id)))
 ACT(stay_away, (uint64_t id), stall(new_worker(id)))
 ACT(drain, (uint64_t id), assert_ok(call(new_worker(id), do_drain, 0)))
 ACT(die, (uint64_t id), process_kill(new_worker(id)))
+ACT(die_untold, (uint64_t id), struct process *p = new_process();
+    assert_ok(call(p, do_join, id)); process_kill(p))
+ACT(die_silent, (uint64_t id), struct process *p = new_worker(id);
+    set_back(slot_of(record_of(p->pid)), 15001); process_kill(p))
 ACT(help, (uint64_t id), new_helper(id))
 
 static void die_ahead(uint64_t id)
@@ -110,6 +114,8 @@ static const struct sibling {
     {"a_stalled_worker_counts", stay_away, 2, 2, 3},
     {"a_draining_worker_counts_nowhere", drain, 1, 1, 2},
     {"a_crashed_worker_counts_for_starts_only", die, 1, 1, 3},
+    {"a_crash_before_its_start_counts_nowhere", die_untold, 1, 1, 2},
+    {"a_crash_without_a_limit_expires", die_silent, 1, 1, 2},
     {"a_crash_whose_beat_no_clock_made_counts_nowhere", die_ahead, 1, 1, 2},
     {"a_stopped_claimant_counts_nowhere_and_holds_up_nobody", stop_claiming, 1,
      1, 2},

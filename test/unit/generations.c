@@ -189,6 +189,7 @@ NODE_TEST(a_survivor_closes_what_its_master_has_replaced)
     event = take(MASTER_EXIT);
     assert_int_equal(event.generation, generation);
     assert_int_equal(event.spell, 1);
+    assert_int_equal(event.counts.reason, WM_REASON_CRASH);
     assert_none_to_take(MASTER_EXIT);
 }
 

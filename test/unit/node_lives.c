@@ -33,6 +33,7 @@ static struct wm_postmortem next_life(void)
 
 DIRECTORY_TEST(the_last_process_unlinks_and_no_other_life_does)
 {
+    struct wm_postmortem told;
     siginfo_t info;
     pid_t pid;
 
@@ -44,11 +45,14 @@ DIRECTORY_TEST(the_last_process_unlinks_and_no_other_life_does)
     }
     assert_ok(waitid(P_PID, (id_t)pid, &info, WSTOPPED));
     wm_node_release(node);
-    assert_int_equal(next_life().segments, 0);
+    told = next_life();
+    assert_int_equal(told.segments, 0);
+    assert_int_equal(told.living, 1);
     assert_int_equal(directory_files(), 1);
     kill(pid, SIGCONT);
     assert_int_equal(child_status(pid), 0);
     assert_int_equal(directory_files(), 0);
+    assert_int_equal(next_life().living, 0);
 }
 
 static int releases(UNUSED const void *argument)

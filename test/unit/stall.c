@@ -64,8 +64,15 @@ NODE_TEST(readers_spare_the_holder_of_the_lock)
 
 NODE_TEST(readers_spare_a_worker_that_leaves)
 {
+    struct process *next;
+
     two_late();
-    new_worker(begin());
+    next = new_worker(begin());
+    assert_told(WM_LIVE, WM_LIVE);
+    process_kill(next);
+    assert_int_equal(sweep(), 1); /* nobody takes over */
+    assert_told(WM_STALLED, WM_STALLED);
+    new_worker(generation + 1);
     assert_told(WM_LIVE, WM_LIVE);
 }
 

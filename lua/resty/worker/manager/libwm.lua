@@ -27,7 +27,7 @@ struct wm_node_options {
 struct wm_postmortem {
     uint32_t size, segments, workers, exits_owed, damaged, foreign;
     int32_t pid;
-    uint32_t reserved;
+    uint32_t living;
     uint64_t generation;
 };
 struct wm_node_info {
