@@ -259,16 +259,17 @@ std::vector<segment> candidates(const options &o, bool live, by how)
     const auto is_ours = [&](const segment &s) {
         return !s.foreign || s.file == o.node;
     };
-    const bool is_named = !o.node.empty() && pid_of(o.node) == 0;
+    const auto is_called_so = [&](const segment &s) {
+        return s.instance.starts_with(o.node);
+    };
     const std::vector<segment> all = everything(o);
-    std::vector<segment> named = meant(o, all, how);
+    std::vector<segment> named =
+        o.node.empty() ? all : meant(o, those(all, is_ours), how);
 
-    if (is_named && !named.empty()) {
-        const std::vector<segment> strangers = named;
-
-        named = those(named, is_ours);
-        if (named.empty()) {
-            throw nothing(o, all, live, strangers);
+    if (named.empty()) {
+        named = meant(o, all, how);
+        if (std::any_of(named.begin(), named.end(), is_called_so)) {
+            throw nothing(o, all, live, named);
         }
     }
     std::vector<segment> found =

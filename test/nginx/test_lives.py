@@ -127,6 +127,7 @@ def test_the_last_worker_closes_its_generation_also_without_the_lock(make):
     assert n.notes("old")[0]["state"] == "gone"
     n.expect("not given")
     n.stop()
+    assert [r[5] for r in n.rows() if r[:2] == ("master_exit", 1)] == ["reload"]
 
 
 # --- a whole life, in each kind of configuration ------------------------------
@@ -289,7 +290,9 @@ ONE = {"master_process": False, "workers": 1}
 def test_a_single_process(make, both, how):
     """Debian's nginx fires no premature timers here: without
     exit_worker_by_lua*, no exit is given."""
-    n = make(**both, **ONE).start()
+    n = make(**both, **ONE, after_join="""wmt.note("its", {
+        master = require("resty.worker.manager").generations()[1].master })
+        """).start()
     assert n.get() == 204
     n.bind_fails()      # begins no generation
     if both["exit_worker"]:
@@ -300,6 +303,7 @@ def test_a_single_process(make, both, how):
         n.start_again()
         visit(n, len(n.notes("init")), process=0)
         n.stop(life(1) * 2, how)
+        assert [x["master"] == x["by"] for x in n.notes("its")] == [True] * 2
     else:
         n.complete = False
         n.stop(starts(1, 1), how)

@@ -95,9 +95,9 @@ def test_a_full_table_is_loud_and_the_callback_still_runs(make, both):
     n.stop()
     assert n.rows()[:1] == master_start(1)
     assert n.rows().count(master_exit(1)[0]) == 1
-    given = {"slot" in x["info"]: x["n_mine"]
-             for x in n.events("worker_exit")}
-    assert given == {True: 1, False: 2}, "one untracked is not the last"
+    for event in "worker_start", "worker_exit":
+        assert {"slot" in x["info"]: x["n_mine"] for x in n.events(event)} == {
+            True: 1, False: 2}, "one untracked is neither first nor last"
 
 
 # A changed option, and what stays.

@@ -98,13 +98,15 @@ def test_another_users_segment_is_denied_and_the_line_says_whose_it_is(public):
     assert master.file in public.nobody.refuses(NO_NODE, "show", "demo")
 
 
-def test_ones_own_dead_life_comes_before_a_strangers_live_one(place, root):
-    live = place.node().file
+@pytest.mark.parametrize("name", ["demo", "99999999"])      # it is no pid
+def test_ones_own_dead_life_comes_before_a_strangers_live_one(place, root,
+                                                              name):
+    live = place.node(name).file
     os.chown(place.path(live), 65534, 65534)
     for command in ["show"], ["wait", "--ready", "1", "--timeout", "0"]:
-        assert live in place.refuses(NO_NODE, *command, "demo")
-    dead = place.dead()
-    assert place.json("show", "demo")["file"] == dead
+        assert live in place.refuses(NO_NODE, *command, name)
+    dead = place.dead(name)
+    assert place.json("show", name)["file"] == dead
     assert place.json("show")["file"] == live, "dead ones are not asked for"
 
 

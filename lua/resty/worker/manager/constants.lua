@@ -101,11 +101,12 @@ _M.system = strict({
     SOL_SOCKET = 1, SO_PEEK_OFF = 42, MSG_PEEK = 0x02, MSG_DONTWAIT = 0x40,
 }, "constant of the system")
 
--- nginx's: a value of the variable ngx_process; a command of struct
+-- nginx's: values of the variable ngx_process; a command of struct
 -- ngx_channel_t, and the struct's size. No header of nginx is installed, so
 -- test/nginx sees them work.
 _M.nginx = strict({
-    PROCESS_SIGNALLER = 2, CMD_TERMINATE = 4, MESSAGE_SIZE = 32,
+    PROCESS_SINGLE = 0, PROCESS_SIGNALLER = 2,
+    CMD_TERMINATE = 4, MESSAGE_SIZE = 32,
 }, "constant of nginx")
 
 return _M

@@ -39,11 +39,11 @@ function _M.of_event(event)
 end
 
 -- The numbers as this worker sees them if the library does not count it,
--- because it is untracked or a helper. n_mine includes it, and is `least` or
--- more.
-function _M.with_me(least)
+-- because it is untracked or a helper. n_mine includes it, but is never 1: such
+-- a worker is neither the first nor the last.
+function _M.with_me()
     local n_prev, n_mine, n_next, reason, spell = _M.of(vm.generation)
-    return n_prev, math.max(n_mine + 1, least), n_next, reason, spell
+    return n_prev, math.max(n_mine + 1, 2), n_next, reason, spell
 end
 
 return _M

@@ -43,9 +43,8 @@ local function tell_worker_exit(...)
     tell.worker_exit(...)
 end
 
--- A worker that the library does not count is not the last one, either.
 local function tell_uncounted_exit()
-    tell_worker_exit(counts.with_me(2))
+    tell_worker_exit(counts.with_me())
 end
 
 local function tell_event()

@@ -39,7 +39,7 @@ end
 -- The numbers for the start callback of a worker that the library does not
 -- count.
 local function own_counts()
-    local n_prev, n_mine, n_next, _, spell = counts.with_me(1)
+    local n_prev, n_mine, n_next, _, spell = counts.with_me()
     return n_prev, n_mine, n_next, vm.reason, spell
 end
 

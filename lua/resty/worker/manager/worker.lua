@@ -20,6 +20,7 @@ local error, pcall, require = error, pcall, require
 
 local ENOBUFS, EUCLEAN = constants.errno.ENOBUFS, constants.errno.EUCLEAN
 local NEVER = 0xffffffff -- ms
+local SINGLE = constants.nginx.PROCESS_SINGLE
 local ROLE_WORKER, ROLE_HELPER = constants.ROLE_WORKER, constants.ROLE_HELPER
 
 local _M = {}
@@ -114,9 +115,11 @@ local function join(overdue_ms)
     local opts = sized("struct wm_join_options", {
         role = vm.counted and ROLE_WORKER or ROLE_HELPER,
         overdue_ms = overdue_ms, expected = ngx.worker.count(),
+        -- One that is its own master may have been forked, to be a daemon.
+        master = libwm.nginx("ngx_process") == SINGLE and ngx.worker.pid() or 0,
     })
     local rc = lib.wm_worker_join(vm.node, vm.generation, opts, worker)
-    if rc == -ENOBUFS then
+    if rc == -ENOBUFS and vm.called_back then -- else nobody would be told
         owed.make_room()
         rc = lib.wm_worker_join(vm.node, vm.generation, opts, worker)
     end
