@@ -120,8 +120,8 @@ static struct tally tally_pass(const struct wm_node *node,
 /* Counts the workers of a generation that serve, or have crashed just now,
  * before their start was given. It runs between the two passes: each worker has
  * said so since it joined, and the passes find whether its state or its join
- * number changes; it takes that back under the lock, as its own start's count
- * is asked for. */
+ * number changes; it takes that back just before its own start's count, under
+ * the lock that orders the starts. */
 static uint32_t untold_pass(const struct wm_node *node,
                             const struct question *q)
 {

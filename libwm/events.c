@@ -114,7 +114,8 @@ bool wm_event_take_end(struct wm_node *node, uint64_t id,
 {
     const struct wm_generation_record *g = wm_generation_find(node, id);
     uint64_t master = g == NULL ? 0 : generation_master_acquire(g);
-    bool has_crashed = g != NULL && wm_generation_unreplaced(g) > 0;
+    uint64_t word = g == NULL ? 0 : generation_word_acquire(g);
+    bool lacks = g != NULL && wm_generation_lacks(g);
     uint32_t spell;
 
     if (wm_generation_take_exit(node, id, &spell) <= 0) {
@@ -127,8 +128,12 @@ bool wm_event_take_end(struct wm_node *node, uint64_t id,
         .generation = id,
         .pid = (int32_t)wm_ident_pid(master),
         .slot = WM_NO_SLOT,
-        .counts.reason = has_crashed ? WM_REASON_CRASH : WM_REASON_NONE,
     };
+    /* Of a spell before the newest one nobody knows it any more. */
+    if (lacks && spell == wm_gen_spell(word) &&
+        wm_gen_state(word) != WM_GENERATION_ACTIVE) {
+        event->counts.reason = WM_REASON_CRASH;
+    }
     return true;
 }
 

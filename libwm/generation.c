@@ -119,12 +119,11 @@ bool wm_generation_enter(struct wm_node *node,
 
 /* ----------------------------------------------------------------- close */
 
-/* Whether a worker of this generation is joining, live, or stalled, and not
- * proven dead: a dead worker that no sweep has marked yet does not keep its
- * generation open. The loads of the words are in one order with all drains [D].
- * The fields beside a word may be of the next occupant; then that worker has
- * entered since, and the closer's swap fails. */
-static bool has_workers(const struct wm_node *node, uint64_t id)
+/* Whether a worker of this generation is joining, live, or stalled; with
+ * `alive`, and not proven dead. The loads of the words are in one order with
+ * all drains [D]. The fields beside a word may be of the next occupant; then
+ * that worker has entered since, and the closer's swap fails. */
+static bool has_workers(const struct wm_node *node, uint64_t id, bool alive)
 {
     uint32_t high = wm_node_high(node);
 
@@ -141,7 +140,7 @@ static bool has_workers(const struct wm_node *node, uint64_t id)
         o = wm_occupant_of(r, word);
         if (o.generation == id && o.role == WM_ROLE_WORKER &&
             /* Safeguard: dead_do_not_keep_it_open */
-            !wm_occupant_is_dead(node, i, word, WM_PROOF_FULL)) {
+            !(alive && wm_occupant_is_dead(node, i, word, WM_PROOF_FULL))) {
             return true;
         }
     }
@@ -151,9 +150,8 @@ static bool has_workers(const struct wm_node *node, uint64_t id)
 /* The closer of the argument above. It looks again after each joiner that it
  * missed. Each round that fails has met a joiner, so the loop ends when the
  * joiners do. */
-int wm_generation_close(struct wm_node *node, uint64_t id)
+static int close_over(struct wm_node *node, uint64_t id, bool alive)
 {
-    WM_REQUIRE(node);
     struct wm_generation_record *g;
     uint64_t word;
     int error = wm_node_usable(node);
@@ -167,7 +165,8 @@ int wm_generation_close(struct wm_node *node, uint64_t id)
     }
     word = generation_word_acquire(g);
     while (wm_gen_state(word) == WM_GENERATION_ACTIVE &&
-           wm_generation_word_is_of(g, word, id) && !has_workers(node, id)) {
+           wm_generation_word_is_of(g, word, id) &&
+           !has_workers(node, id, alive)) {
         /* Loaded before the swap: afterwards the record may be another
          * generation's. */
         uint64_t master = generation_master_acquire(g);
@@ -179,6 +178,13 @@ int wm_generation_close(struct wm_node *node, uint64_t id)
         }
     }
     return 0;
+}
+
+/* A worker that leaves last closes the generation over those that died. */
+int wm_generation_close(struct wm_node *node, uint64_t id)
+{
+    WM_REQUIRE(node);
+    return close_over(node, id, true);
 }
 
 /* ------------------------------------------------------------------ gone */
@@ -296,8 +302,10 @@ static bool abort_stillborn(struct wm_node *node, uint32_t index,
 }
 
 /* A survivor closes a generation of others only if the master of that one will
- * start no more workers of it. The caller's own generation is closed by the
- * worker that drains last, which gives its end as well. */
+ * start no more workers of it; and when a sweep has marked those that died, so
+ * that their deaths are counted and owed before the end is. The caller's own
+ * generation is closed by the worker that drains last, which gives its end as
+ * well. */
 uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)
 {
     uint32_t changed = 0;
@@ -316,7 +324,8 @@ uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)
                    /* Safeguard: current_generation_stays_open */
                    (wm_kin_newest(node, master, true) > info.id ||
                     wm_master_is_dead(master))) {
-            changed += wm_generation_close(node, info.id) == WM_CLOSED;
+            /* Safeguard: deaths_come_before_their_end */
+            changed += close_over(node, info.id, false) == WM_CLOSED;
         }
         changed += wm_generation_note_gone(node, info.id);
     }

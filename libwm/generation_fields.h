@@ -131,9 +131,8 @@ static inline bool generation_swap_deaths(struct wm_generation_record *g,
         &g->deaths, from, to, memory_order_relaxed, memory_order_relaxed);
 }
 
-/* Relaxed: written and read under the lifecycle lock, or by the one joiner
- * that opened the spell; nothing depends on it but the name of a start or an
- * end. */
+/* Relaxed: a count by itself, on which nothing depends but the name of a start
+ * or an end. */
 static inline uint32_t
 generation_replaced_relaxed(const struct wm_generation_record *g)
 {
@@ -145,6 +144,14 @@ static inline void
 generation_set_replaced_relaxed(struct wm_generation_record *g, uint32_t count)
 {
     atomic_store_explicit(&g->replaced, count, memory_order_relaxed);
+}
+
+/* Relaxed, as generation_replaced_relaxed(). */
+static inline bool generation_swap_replaced(struct wm_generation_record *g,
+                                            uint32_t from, uint32_t to)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &g->replaced, &from, to, memory_order_relaxed, memory_order_relaxed);
 }
 
 /* Relaxed: a count by itself; each joiner needs a number of its own, which the

@@ -69,11 +69,30 @@ void wm_generation_change_master(struct wm_generation_record *record,
     }
 }
 
-int32_t wm_generation_unreplaced(const struct wm_generation_record *record)
+/* Whether there are more deaths than that. Both count on and on. */
+static bool lacks(const struct wm_generation_record *record, uint32_t replaced)
 {
     uint32_t deaths = wm_deaths_count(generation_deaths_relaxed(record));
 
-    return (int32_t)(deaths - generation_replaced_relaxed(record));
+    return (int32_t)(deaths - replaced) > 0;
+}
+
+bool wm_generation_lacks(const struct wm_generation_record *record)
+{
+    return lacks(record, generation_replaced_relaxed(record));
+}
+
+bool wm_generation_replace(struct wm_generation_record *record)
+{
+    uint32_t replaced;
+
+    do {
+        replaced = generation_replaced_relaxed(record);
+        if (!lacks(record, replaced)) {
+            return false;
+        }
+    } while (!generation_swap_replaced(record, replaced, replaced + 1));
+    return true;
 }
 
 bool wm_master_is_dead(uint64_t master)

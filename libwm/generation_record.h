@@ -32,8 +32,12 @@ bool wm_generation_read(const struct wm_node *node, uint32_t index,
 void wm_generation_change_master(struct wm_generation_record *record,
                                  uint64_t id, uint64_t from, uint64_t to);
 
-/* How many workers of this spell have died, and were not replaced yet. */
-int32_t wm_generation_unreplaced(const struct wm_generation_record *record);
+/* Whether a worker of this spell has died after its start, and was not replaced
+ * yet. */
+bool wm_generation_lacks(const struct wm_generation_record *record);
+
+/* Says that it is by now; false if there is none. */
+bool wm_generation_replace(struct wm_generation_record *record);
 
 /* Whether a generation's master is proven dead. */
 bool wm_master_is_dead(uint64_t master);

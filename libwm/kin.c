@@ -69,8 +69,8 @@ static uint64_t master_of(const struct wm_node *node, uint64_t id)
     return g == NULL ? 0 : generation_master_acquire(g);
 }
 
-/* Whether a generation of this master that is newer than `id` has a worker that
- * is there, whatever it does. */
+/* Whether a generation of this master that is newer than `id` has a living
+ * worker, whatever that does. */
 static bool has_newer_worker(const struct wm_node *node, uint64_t master,
                              uint64_t id)
 {
@@ -84,7 +84,8 @@ static bool has_newer_worker(const struct wm_node *node, uint64_t master,
 
         if (state >= WM_JOINING && state <= WM_DRAINING && o.generation > id &&
             o.role == WM_ROLE_WORKER &&
-            master_of(node, o.generation) == master) {
+            master_of(node, o.generation) == master &&
+            !wm_occupant_is_dead(node, i, word, WM_PROOF_QUICK)) {
             return true;
         }
     }

@@ -226,7 +226,7 @@ static inline void wm_node_set_forked(struct wm_node *node, bool forked)
     atomic_store_explicit(&node->forked, forked, memory_order_relaxed);
 }
 
-/* When this process last swept without a worker of its own. Relaxed, as is the
+/* When this process last swept without a record of its own. Relaxed, as is the
  * store: a time by itself. */
 static inline uint64_t wm_node_swept_at(const struct wm_node *node)
 {

@@ -46,12 +46,20 @@ static inline uint64_t record_untold_acquire(const struct wm_record *r)
     return atomic_load_explicit(&r->untold, memory_order_acquire);
 }
 
-/* The joiner stores it before it publishes JOINING, and takes it back under the
- * lock. Release: a process that finds it JOINING or in a later state, or has
- * the lock next, finds it [B, J]. */
+/* The joiner stores it before it publishes JOINING. Release: a process that
+ * finds it JOINING or in a later state finds it [B]. */
 static inline void record_set_untold(struct wm_record *r, uint64_t join)
 {
     atomic_store_explicit(&r->untold, join, memory_order_release);
+}
+
+/* The worker takes it back, unless the record is another worker's by now; under
+ * the lock, if its start is given there. Release: a process that has the lock
+ * next finds it gone [J]. Relaxed where it fails: there is nothing to see. */
+static inline void record_take_untold(struct wm_record *r, uint64_t join)
+{
+    atomic_compare_exchange_strong_explicit(
+        &r->untold, &join, 0, memory_order_release, memory_order_relaxed);
 }
 
 /* Whether the start of this record's occupant was not given. */

@@ -10,7 +10,8 @@
  *   lock. The holder is looked up before the records are, so that a holder
  *   which releases meanwhile has beaten.
  * - A worker that leaves, since its own master has replaced its generation,
- *   serves what it has, and may have no timer any more to beat in.
+ *   serves what it has, and may have no timer any more to beat in. If all that
+ *   were to replace it have died, it does not leave.
  * - If the whole machine was stopped, no worker could beat. The process that
  *   finds this out says since when the machine is awake, and a worker's silence
  *   counts from then.

@@ -53,8 +53,9 @@ static bool is_dead(const struct sweep *s, uint32_t slot, uint64_t word,
 }
 
 /* The generation's record may be another generation's by now. The count says
- * which generation it is of; another one's is left alone. */
-static void count_death(struct wm_node *node, uint64_t id)
+ * which generation it is of; another one's is left alone. A worker that had not
+ * started leaves no gap: its replacement starts in its place. */
+static void count_death(struct wm_node *node, uint64_t id, bool had_started)
 {
     struct wm_generation_record *g = wm_generation_find(node, id);
     uint32_t seen;
@@ -66,6 +67,10 @@ static void count_death(struct wm_node *node, uint64_t id)
     while (wm_deaths_are_of(seen, id) &&
            !generation_swap_deaths(g, &seen,
                                    wm_deaths(id, wm_deaths_count(seen) + 1))) {
+    }
+    /* Safeguard: death_before_the_start_leaves_no_gap */
+    if (!had_started) {
+        wm_generation_replace(g);
     }
 }
 
@@ -81,7 +86,7 @@ static bool mark(const struct sweep *s, uint32_t slot, uint64_t word,
         return false;
     }
     if (kind == WM_LOG_WORKER_CRASHED && o.role == WM_ROLE_WORKER) {
-        count_death(s->node, o.generation);
+        count_death(s->node, o.generation, wm_word_state(o.word) != WM_JOINING);
     }
     wm_log_append(s->node, kind, o.generation, o.join, wm_word_pid(o.word),
                   slot);

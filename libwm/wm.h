@@ -196,7 +196,7 @@ enum wm_reason {
     WM_REASON_RESPAWN,  /* begin: a worker replaces one that has ended */
     WM_REASON_ROLLBACK, /* begin: the binary before an upgrade goes on */
     WM_REASON_STOP,     /* end: no other generation takes over */
-    WM_REASON_CRASH,    /* end: the last workers died before they left */
+    WM_REASON_CRASH,    /* end: workers died, and none replaced them */
     WM_REASON_RETIRE    /* end: a worker leaves by itself, the server goes on */
 };
 
@@ -264,8 +264,8 @@ struct wm_postmortem {
     uint32_t damaged;    /* files of that name that are no segments */
     uint32_t foreign;    /* another user's, left alone */
     int32_t pid;         /* of one of those workers, 0 if none */
-    uint32_t living;     /* other lives of the instance, and not another user's,
-                            in which somebody takes part */
+    uint32_t living;     /* other nodes of the instance, the caller's own and
+                            root's, in which somebody takes part */
     uint64_t generation; /* the newest */
 };
 
@@ -379,9 +379,10 @@ int wm_node_bequeath(struct wm_node *node);
  * takes part no more, and the segment is unlinked if nobody else takes part and
  * there is nothing to tell (no generation that is active, also one that nobody
  * has closed since its workers died; no end that is owed; no worker that has
- * not left, and no crash that was not given, but for helpers). If this process
- * still has a worker's record or the lock, it gives them back first. A forked
- * child has as many attaches as its parent had, and gives them back for itself.
+ * not drained, and no crash of one that was not given; helpers do not count). If
+ * this process still has a worker's record or the lock, it gives them back
+ * first. A forked child has as many attaches as its parent had, and gives them
+ * back for itself.
  * Returns 0; -EINVAL: all were given back before. Blocking (file system). */
 int wm_node_release(struct wm_node *node);
 
@@ -488,8 +489,8 @@ struct wm_join_options {
  * worker: out; the handle is the node's, and ends with it.
  * Returns 0; -EINVAL; -EALREADY: this process is a worker already; -ENOBUFS:
  * the table is full of living workers, and of crashes that nobody has taken
- * (wm_event_take) and whose last beat is less than overdue_ms old; -ENOENT: no
- * such generation has begun; -ESTALE: the generation is forgotten; -EPERM: the
+ * (wm_event_take) and which are not old enough (wm_sweep); -ENOENT: no such
+ * generation has begun; -ESTALE: the generation is forgotten; -EPERM: the
  * generation has another master than `master` names. Lock-free. */
 int wm_worker_join(struct wm_node *node, uint64_t id,
                    const struct wm_join_options *options,
@@ -617,11 +618,12 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
 /* Looks at every record: marks dead and overdue workers, frees records that are
  * not needed any more, and settles generations that have no worker left. A
  * process that was itself silent for longer than a worker may be does not mark
- * it as stalled: a worker since its last beat, a process without a worker since
+ * it as stalled: a worker since its last beat, a process without a record since
  * its last sweep; so the latter's first sweep marks nobody as stalled. A
  * crash or stall that it marks is owed as an event, see wm_event_take; a
  * crashed worker keeps its record until its crash was taken; once its last beat
- * is overdue_ms old, only as long as the table has room for those that join.
+ * is overdue_ms old (15 s if that is UINT32_MAX), only as long as the table has
+ * room for those that join.
  * self: the caller's worker, or NULL.
  * Returns how many records or generations it changed. Lock-free; asks the
  * kernel about each worker, some microseconds each. */
@@ -657,8 +659,8 @@ struct wm_event {
     uint32_t spell;
     struct wm_counts counts; /* of WORKER_START and WORKER_EXIT; of MASTER_EXIT
                                 the reason alone, WM_REASON_CRASH if a worker
-                                died and none replaced it; else it is 0, and
-                                wm_generation_counts() tells */
+                                that had started died, and none replaced it;
+                                else 0, and wm_generation_counts() tells */
 };
 
 /* The function that is given an event, under the lock. If it gives the lock
@@ -714,8 +716,9 @@ struct wm_worker_info {
 
 /* Lists all records in use, by slot, as they were at one moment. A worker that
  * has started is STALLED once its beat is overdue, also if no process sweeps;
- * but LIVE while it holds the lock, once its master has replaced its
- * generation, and once a process has found that the whole machine was stopped.
+ * but LIVE while it holds the lock, once its master has replaced its generation
+ * by one whose workers have not all died, and once a process has found that the
+ * whole machine was stopped.
  * list, element: the entries, and sizeof(*list). room: entries in `list`, which
  * should be the node's capacity. count: out, entries written.
  * Returns 0; WM_UNSETTLED: two looks never agreed, the last is in the list;

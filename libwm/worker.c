@@ -56,8 +56,7 @@ static uint32_t start_reason(const struct wm_worker *w)
     if (w->role != WM_ROLE_WORKER) {
         return generation_reason_acquire(g);
     }
-    if (wm_generation_unreplaced(g) > 0) {
-        generation_set_replaced_relaxed(g, generation_replaced_relaxed(g) + 1);
+    if (wm_generation_replace(g)) {
         return WM_REASON_RESPAWN;
     }
     /* Safeguard: replacement_of_a_retired_one_is_a_respawn */
@@ -75,11 +74,7 @@ static uint32_t start_reason(const struct wm_worker *w)
  * record may be another worker's, which has another join number. */
 static void take_untold_back(struct wm_worker *w)
 {
-    struct wm_record *r = wm_worker_record(w);
-
-    if (record_untold_acquire(r) == w->join) {
-        record_set_untold(r, 0);
-    }
+    record_take_untold(wm_worker_record(w), w->join);
 }
 
 int wm_worker_start_as(struct wm_worker *worker, bool is_given,

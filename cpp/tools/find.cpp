@@ -201,6 +201,16 @@ std::int32_t pid_of(const std::string &text)
     return error == std::errc() && rest == end && pid > 0 ? pid : 0;
 }
 
+// Those of `all` that `o.node` means as a pid.
+std::vector<segment> of_pid(const options &o, const std::vector<segment> &all,
+                            by how)
+{
+    const std::int32_t pid = how == by::name ? 0 : pid_of(o.node);
+
+    return those(all,
+                 [&](const segment &s) { return pid != 0 && has(o, s, pid); });
+}
+
 // Those of `all` that `o.node` means. A node that is called so comes first: its
 // name may be 1234.
 std::vector<segment> meant(const options &o, const std::vector<segment> &all,
@@ -212,9 +222,8 @@ std::vector<segment> meant(const options &o, const std::vector<segment> &all,
     std::vector<segment> found = those(all, [&](const segment &s) {
         return o.node == s.file || o.node == s.instance;
     });
-    const std::int32_t pid = how == by::name ? 0 : pid_of(o.node);
-    if (found.empty() && pid != 0) {
-        found = those(all, [&](const segment &s) { return has(o, s, pid); });
+    if (found.empty()) {
+        found = of_pid(o, all, how);
     }
     if (found.empty() && how == by::beginning) {
         found = those(all, [&](const segment &s) {
@@ -260,16 +269,20 @@ std::vector<segment> candidates(const options &o, bool live, by how)
         return !s.foreign || s.file == o.node;
     };
     const auto is_called_so = [&](const segment &s) {
-        return s.instance.starts_with(o.node);
+        return !o.node.empty() && s.instance.starts_with(o.node);
     };
     const std::vector<segment> all = everything(o);
-    std::vector<segment> named =
-        o.node.empty() ? all : meant(o, those(all, is_ours), how);
+    std::vector<segment> named = meant(o, all, how);
 
-    if (named.empty()) {
-        named = meant(o, all, how);
-        if (std::any_of(named.begin(), named.end(), is_called_so)) {
-            throw nothing(o, all, live, named);
+    if (std::any_of(named.begin(), named.end(), is_called_so)) {
+        const std::vector<segment> strangers = named;
+
+        named = those(named, is_ours);
+        if (named.empty()) {
+            named = of_pid(o, all, how);
+        }
+        if (named.empty()) {
+            throw nothing(o, all, live, strangers);
         }
     }
     std::vector<segment> found =

@@ -126,18 +126,35 @@ worker describe(const model &m, const wm_worker_info &facts)
     return w;
 }
 
-// A generation's own master has made a newer one active, and lives.
+bool has_living_worker(const generation &g)
+{
+    return std::any_of(g.workers.begin(), g.workers.end(), [](const worker &w) {
+        return !w.gone && w.facts.role == WM_ROLE_WORKER;
+    });
+}
+
+// As the library's judge knows it: a generation's own master, which lives, has
+// made a newer one active. If that is still active without a worker, all of its
+// workers have died, and nobody leaves.
 bool is_superseded(const generation &g,
                    const std::map<std::uint64_t, generation> &all)
 {
-    return !g.orphaned && g.facts.master != 0 &&
-           std::any_of(all.upper_bound(g.facts.id), all.end(),
-                       [&g](const auto &entry) {
-                           const wm_generation_info &f = entry.second.facts;
+    bool is_over = false; // the newest one
 
-                           return f.master == g.facts.master && f.spell > 0 &&
-                                  f.state != WM_GENERATION_ABORTED;
-                       });
+    for (auto at = all.upper_bound(g.facts.id); at != all.end(); ++at) {
+        const wm_generation_info &newer = at->second.facts;
+
+        if (g.orphaned || g.facts.master == 0 ||
+            newer.master != g.facts.master || newer.spell == 0 ||
+            newer.state == WM_GENERATION_ABORTED) {
+            continue;
+        }
+        if (has_living_worker(at->second)) {
+            return true;
+        }
+        is_over = newer.state != WM_GENERATION_ACTIVE;
+    }
+    return is_over;
 }
 
 void mark_leavers(std::map<std::uint64_t, generation> &all)

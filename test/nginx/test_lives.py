@@ -12,8 +12,6 @@ import proc
 from rows import born, life, master_start, of, respawn, starts, stopped
 
 
-# --- two workers, and other numbers -------------------------------------------
-
 @pytest.mark.parametrize("sizes", [(1,), (5,), (2, 2, 2), (2, 4, 1), (64, 64)])
 def test_every_worker_counts_up_then_down(make, both, sizes):
     """In a segment that lives as long as the node; the next life has one of its

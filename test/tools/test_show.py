@@ -52,6 +52,8 @@ def test_the_current_generation_is_first_and_old_ones_are_below(place, master):
     text = place.text("show")
     assert states(text) == [(new.pid, "live"), (old.pid, "draining")]
     assert f"master {master.pid}" in text
+    master.worker(master.begin()).kill()    # so nobody replaces the second
+    assert (new.pid, "live") in states(place.text("show"))
 
 
 def test_workers_that_outlive_their_master_are_shown_as_orphaned(place):

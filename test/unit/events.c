@@ -124,6 +124,12 @@ NODE_TEST(a_helpers_crash_is_no_workers_death_nor_its_start_a_respawn)
     assert_ok(call(a, do_start, 0)); /* asked for again, it is none either */
     a = new_worker(generation);
     assert_int_equal(a->seen->counts.reason, WM_REASON_RESPAWN);
+    /* Nor is one that replaces a worker which had not started. */
+    a = new_process();
+    assert_ok(call(a, do_join, generation));
+    crash(a);
+    a = new_worker(generation);
+    assert_int_equal(a->seen->counts.reason, WM_REASON_START);
 }
 
 NODE_TEST(a_stall_is_told_once_and_then_its_recovery_counts)
