@@ -180,11 +180,21 @@ static int close_over(struct wm_node *node, uint64_t id, bool alive)
     return 0;
 }
 
-/* A worker that leaves last closes the generation over those that died. */
+/* A worker that leaves last closes the generation over those that died. Its end
+ * is in order then: the dead are counted as replaced, also those that a sweep
+ * finds later. The next spell counts anew; if it has begun by now, one of its
+ * starts may have another name. */
 int wm_generation_close(struct wm_node *node, uint64_t id)
 {
     WM_REQUIRE(node);
-    return close_over(node, id, true);
+    struct wm_generation_record *g = wm_generation_find(node, id);
+    int result = close_over(node, id, true);
+
+    if (result == WM_CLOSED) {
+        generation_set_replaced_relaxed(
+            g, wm_deaths_count(generation_deaths_relaxed(g)) + WM_CAPACITY_MAX);
+    }
+    return result;
 }
 
 /* ------------------------------------------------------------------ gone */

@@ -267,7 +267,8 @@ int wm_starts_awaited(const struct wm_node *node, uint64_t id)
     bool serves = wm_node_usable(node) == -EUCLEAN;
 
     for (uint32_t i = 0; !serves && i < used; i++) {
-        if (is_current(node, i, BEGUN, &current, &info) && info.id != id) {
+        if (is_current(node, i, BEGUN, &current, &info) && info.id != id &&
+            look_at_starts(node, info.id).room) {
             return 1;
         }
     }

@@ -184,9 +184,11 @@ static bool exit_step(struct wm_worker *w, struct wm_event *event)
         enter(w, w->step + 1);
         wm_worker_drain(w);
         /* It closes at once: if the callback's thread is ended, the end is
-         * owed, and another process gives it. */
+         * owed, and another process gives it. Then it looks for those that died
+         * meanwhile, over whom it has closed: they come before the end. */
         if (wm_generation_close(w->node, w->generation) == WM_CLOSED) {
             w->has_closed = true;
+            wm_sweep(w->node, w);
         }
         if (w->drained_given || !gives(w, WM_EVENT_DRAINED)) {
             return false;

@@ -35,6 +35,10 @@
  *     wm_generation_abandon               wm_worker_leave
  *     wm_node_release                     wm_node_release
  *
+ * On a reload the master begins the next generation, forks its workers, and
+ * tells the old ones to end; an old one waits, in its event loop, until
+ * wm_starts_awaited() is 0 before its wm_exit_run().
+ *
  * Results. A function returns 0 on success, a negative errno on failure, or,
  * where the caller must know more, a condition (enum wm_condition), which is
  * positive and larger than any count. These return something else:
@@ -196,7 +200,7 @@ enum wm_reason {
     WM_REASON_RESPAWN,  /* begin: a worker replaces one that has ended */
     WM_REASON_ROLLBACK, /* begin: the binary before an upgrade goes on */
     WM_REASON_STOP,     /* end: no other generation takes over */
-    WM_REASON_CRASH,    /* end: workers died, and none replaced them */
+    WM_REASON_CRASH,    /* end: the last workers died before they left */
     WM_REASON_RETIRE    /* end: a worker leaves by itself, the server goes on */
 };
 
@@ -379,8 +383,8 @@ int wm_node_bequeath(struct wm_node *node);
  * takes part no more, and the segment is unlinked if nobody else takes part and
  * there is nothing to tell (no generation that is active, also one that nobody
  * has closed since its workers died; no end that is owed; no worker that has
- * not drained, and no crash of one that was not given; helpers do not count). If
- * this process still has a worker's record or the lock, it gives them back
+ * not drained, and no crash of one that was not given; helpers do not count).
+ * If this process still has a worker's record or the lock, it gives them back
  * first. A forked child has as many attaches as its parent had, and gives them
  * back for itself.
  * Returns 0; -EINVAL: all were given back before. Blocking (file system). */
@@ -658,9 +662,9 @@ struct wm_event {
     uint32_t role; /* enum wm_role */
     uint32_t spell;
     struct wm_counts counts; /* of WORKER_START and WORKER_EXIT; of MASTER_EXIT
-                                the reason alone, WM_REASON_CRASH if a worker
-                                that had started died, and none replaced it;
-                                else 0, and wm_generation_counts() tells */
+                                the reason alone, WM_REASON_CRASH if the last
+                                workers died before they left; else 0, and
+                                wm_generation_counts() tells */
 };
 
 /* The function that is given an event, under the lock. If it gives the lock

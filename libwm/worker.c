@@ -56,7 +56,9 @@ static uint32_t start_reason(const struct wm_worker *w)
     if (w->role != WM_ROLE_WORKER) {
         return generation_reason_acquire(g);
     }
-    if (wm_generation_replace(g)) {
+    /* Those that are expected replace nobody, also if one of them has died. */
+    if ((w->expected == 0 || is_extra || w->spell > 1) &&
+        wm_generation_replace(g)) {
         return WM_REASON_RESPAWN;
     }
     /* Safeguard: replacement_of_a_retired_one_is_a_respawn */

@@ -201,18 +201,8 @@ std::int32_t pid_of(const std::string &text)
     return error == std::errc() && rest == end && pid > 0 ? pid : 0;
 }
 
-// Those of `all` that `o.node` means as a pid.
-std::vector<segment> of_pid(const options &o, const std::vector<segment> &all,
-                            by how)
-{
-    const std::int32_t pid = how == by::name ? 0 : pid_of(o.node);
-
-    return those(all,
-                 [&](const segment &s) { return pid != 0 && has(o, s, pid); });
-}
-
 // Those of `all` that `o.node` means. A node that is called so comes first: its
-// name may be 1234.
+// name may be 1234. A stranger's is meant by its file, or by a pid.
 std::vector<segment> meant(const options &o, const std::vector<segment> &all,
                            by how)
 {
@@ -220,24 +210,26 @@ std::vector<segment> meant(const options &o, const std::vector<segment> &all,
         return all;
     }
     std::vector<segment> found = those(all, [&](const segment &s) {
-        return o.node == s.file || o.node == s.instance;
+        return o.node == s.file || (o.node == s.instance && !s.foreign);
     });
-    if (found.empty()) {
-        found = of_pid(o, all, how);
+    const std::int32_t pid = how == by::name ? 0 : pid_of(o.node);
+    if (found.empty() && pid != 0) {
+        found = those(all, [&](const segment &s) { return has(o, s, pid); });
     }
     if (found.empty() && how == by::beginning) {
         found = those(all, [&](const segment &s) {
-            return s.instance.starts_with(o.node);
+            return s.instance.starts_with(o.node) && !s.foreign;
         });
     }
     return found;
 }
 
-// Why none of `all` is meant. live: dead ones did not count. strangers: those
-// that have the name.
-failure nothing(const options &o, const std::vector<segment> &all, bool live,
-                const std::vector<segment> &strangers = {})
+// Why none of `all` is meant. live: dead ones did not count.
+failure nothing(const options &o, const std::vector<segment> &all, bool live)
 {
+    const std::vector<segment> strangers = those(all, [&](const segment &s) {
+        return !o.node.empty() && s.foreign && s.instance.starts_with(o.node);
+    });
     std::string text =
         o.node.empty() ? "no live node" : "no node " + clean(o.node);
 
@@ -268,23 +260,8 @@ std::vector<segment> candidates(const options &o, bool live, by how)
     const auto is_ours = [&](const segment &s) {
         return !s.foreign || s.file == o.node;
     };
-    const auto is_called_so = [&](const segment &s) {
-        return !o.node.empty() && s.instance.starts_with(o.node);
-    };
     const std::vector<segment> all = everything(o);
-    std::vector<segment> named = meant(o, all, how);
-
-    if (std::any_of(named.begin(), named.end(), is_called_so)) {
-        const std::vector<segment> strangers = named;
-
-        named = those(named, is_ours);
-        if (named.empty()) {
-            named = of_pid(o, all, how);
-        }
-        if (named.empty()) {
-            throw nothing(o, all, live, strangers);
-        }
-    }
+    const std::vector<segment> named = meant(o, all, how);
     std::vector<segment> found =
         those(named, [](const segment &s) { return s.live; });
 

@@ -88,7 +88,7 @@ void tell(const options &o, const std::vector<json::disposal> &all)
         return;
     }
     for (const json::disposal &d : all) {
-        if (d.action != kept || is_refused(d)) {
+        if (d.action != kept || is_refused(d) || !o.node.empty()) {
             text += clean(d.of.file) + ": " + d.action +
                     (d.reason.empty() ? "" : ", " + d.reason) + "\n";
         }

@@ -44,8 +44,6 @@ TOKEN = re.compile(r"[][(){};?:,]|&&|\|\||[=!<>]=|=")
 BLOCK_GOES_ON = re.compile(r"\s*(?:else\b|[;,.)])")
 
 
-# --- the change ---------------------------------------------------------------
-
 def hide(text):
     return HIDDEN.sub(
         lambda m: (" " if m["space"] else "_") * len(m[0]), text)
@@ -127,8 +125,6 @@ def mutate(directory, file, at, fields):
     return [os.path.join(copy, name) for name in affected(file)]
 
 
-# --- building -----------------------------------------------------------------
-
 @pytest.fixture(name="commands", scope="session")
 def fixture_commands():
     """(archive, file of the library) -> the command that compiles it."""
@@ -157,8 +153,6 @@ def link(program, paths, directory, commands):
     return made
 
 
-# --- running ------------------------------------------------------------------
-
 def run_test(command, name, log):
     """Runs the one test alone: its exit status and what it said."""
     env = {**os.environ, "CMOCKA_MESSAGE_OUTPUT": "TAP", "WM_TESTS": name,
@@ -177,8 +171,6 @@ def run_test(command, name, log):
         leftovers.remove(glob.glob(f"/dev/shm/wm.test-{process.pid}-*"))
     return status, pathlib.Path(log).read_text("utf-8", "replace")
 
-
-# --- markers and tables -------------------------------------------------------
 
 TEXTS = {path.name: path.read_text(encoding="utf-8")
          for path in pathlib.Path(LIBRARY).glob("*.[ch]")}

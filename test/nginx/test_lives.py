@@ -29,8 +29,6 @@ def test_every_worker_counts_up_then_down(make, both, sizes):
     n.stop(life(*sizes) + life(sizes[-1]))
 
 
-# --- ways to stop -------------------------------------------------------------
-
 @pytest.mark.parametrize("how", ["-s quit", "TERM", "INT", "-s stop"])
 def test_each_way_to_stop_gives_the_exits(make, dict_, how):
     """One worker: of a fast stop that takes a second, nginx makes an end."""
@@ -128,8 +126,6 @@ def test_the_last_worker_closes_its_generation_also_without_the_lock(make):
     assert [r[5] for r in n.rows() if r[:2] == ("master_exit", 1)] == ["reload"]
 
 
-# --- a whole life, in each kind of configuration ------------------------------
-
 # A request, whose views answer, too.
 REQUESTS = """
     location /lua { content_by_lua_block {
@@ -209,8 +205,6 @@ def test_a_whole_life(make, root, request, dict_, kind, end):
     assert (first["by"] != second["by"]) is n.daemon, "the first process left"
 
 
-# --- reloads: in the usual course of time, and such that fail ----------------
-
 def test_a_reload_in_the_usual_course_of_time(make, both):
     """Nothing is held up here; the model knows every legal order. Each
     generation runs its own callbacks."""
@@ -279,8 +273,6 @@ def test_a_start_that_fails_leaves_nothing(make, both, daemon, why):
     n.stop(master_start(1) + life(2))
 
 
-# --- one process is master and worker at once ---------------------------------
-
 ONE = {"master_process": False, "workers": 1}
 
 
@@ -326,8 +318,6 @@ def test_a_reload_of_a_single_process_begins_no_generation(make, dict_):
     assert (told["exits_owed"], told["workers"]) == (1, 1)
     n.stop(starts(1, 1) + life(1))
 
-
-# --- other nginx processes nearby ---------------------------------------------
 
 def test_prefix_file_and_shm_name_tell_nodes_apart(make, both):
     """Their default instance names have them and the subsystem, whatever the

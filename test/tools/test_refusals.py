@@ -103,8 +103,11 @@ def test_ones_own_dead_life_comes_before_a_strangers_live_one(place, root,
                                                               name):
     live = place.node(name).file
     os.chown(place.path(live), 65534, 65534)
-    for command in ["show"], ["wait", "--ready", "1", "--timeout", "0"]:
+    for command in ["show"], ["gc"], ["wait", "--ready", "1", "--timeout", "0"]:
         assert live in place.refuses(NO_NODE, *command, name)
+    other = place.node(name + "-blue")      # begins so, and is one's own
+    assert place.json("show", name)["file"] == other.file
+    other.release()
     dead = place.dead(name)
     assert place.json("show", name)["file"] == dead
     assert place.json("show")["file"] == live, "dead ones are not asked for"

@@ -113,7 +113,9 @@ NODE_TEST(starts_are_awaited_until_all_that_are_expected_have_started)
     assert_int_equal(wm_starts_awaited(node, generation), 1);
     assert_ok(call(b, do_join_one_of_two, next));
     assert_int_equal(wm_starts_awaited(node, generation), 1);
+    process_kill(a); /* whom b does not replace */
     assert_ok(call(b, do_start, 0));
+    assert_int_equal(b->seen->counts.reason, WM_REASON_RELOAD);
     assert_int_equal(wm_starts_awaited(node, generation), 0);
     next = begin(); /* a reload upon the reload */
     assert_int_equal(wm_starts_awaited(node, generation), 1);
@@ -205,8 +207,11 @@ NODE_TEST(a_start_that_has_no_room_is_not_awaited)
     uint64_t next;
 
     node_restart(2);
+    a = new_worker(generation);
     new_worker(generation);
     next = begin();
+    assert_int_equal(wm_starts_awaited(node, generation), 0);
+    process_leave(a);
     a = new_process();
     assert_ok(call(a, do_join_one_of_two, next));
     assert_int_equal(wm_starts_awaited(node, generation), 1);

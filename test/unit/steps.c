@@ -19,6 +19,7 @@ static struct {
 } given;
 
 static struct wm_worker *w;
+static struct process *victim; /* dies in the exit's callback */
 
 /* Only from the drain on it drains. */
 static void note(const struct wm_event *event, UNUSED void *argument)
@@ -29,6 +30,10 @@ static void note(const struct wm_event *event, UNUSED void *argument)
     snprintf(given.text + n, sizeof(given.text) - n, "%s%s", n > 0 ? " " : "",
              names[event->kind]);
     given.is_drained |= event->kind == WM_EVENT_DRAINED;
+    if (event->kind == WM_EVENT_WORKER_EXIT && victim != NULL) {
+        process_kill(victim);
+        victim = NULL;
+    }
     if (event->kind == WM_EVENT_WORKER_START ||
         event->kind == WM_EVENT_WORKER_EXIT) {
         assert_int_equal(event->pid, getpid());
@@ -164,6 +169,14 @@ static void is_given(void **state)
 
 NODE_TEST_EACH(exits, is_given)
 
+NODE_TEST(a_death_in_its_exits_callback_is_given_before_the_end)
+{
+    join_and_start();
+    victim = new_worker(generation);
+    assert_ok(wm_exit_run(w, NULL, note, NULL));
+    assert_given("exit drain crash end");
+}
+
 /* Its thread ends in the callback of each event, and the exit begins anew. */
 NODE_TEST(an_exit_cut_short_at_each_event_gives_each_once_and_starts_no_more)
 {
@@ -209,9 +222,11 @@ static void let_go(const struct wm_event *event, void *argument)
 NODE_TEST(an_exit_whose_function_lets_the_lock_go_gives_nothing_more)
 {
     join_and_start();
+    victim = new_worker(generation);
     assert_ok(wm_exit_run(w, NULL, let_go, NULL));
     assert_given("exit");
     assert_int_equal(take(MASTER_EXIT).counts.reason, WM_REASON_NONE);
+    take(CRASHED); /* which the exit has found */
 }
 
 NODE_TEST(an_exit_that_goes_on_after_another_took_the_end_has_closed_nothing)

@@ -55,10 +55,8 @@ end
 -- Tells an event of one of these kinds. The caller has the lock.
 function _M.tell_event(e)
     if e.kind == MASTER_EXIT then
-        -- If the end is of this worker's own generation, this worker or a
-        -- sibling has made it, and it is no crash.
-        tell.master_exit(e.generation, e.spell, e.generation ~= vm.generation
-                         and e.counts.reason == constants.REASON_CRASH)
+        tell.master_exit(e.generation, e.spell,
+                         e.counts.reason == constants.REASON_CRASH)
     else
         tell.worker_failed(make_failure(e))
     end
