@@ -76,6 +76,7 @@ auto number(Option &to, Number least, Number most)
         if (error != std::errc() || rest != end || !(n >= least && n <= most)) {
             std::ostringstream why;
 
+            why.precision(10); // no 1e+06
             why << "\"" << text << "\" is no number from " << least << " to "
                 << most;
             return why.str();
