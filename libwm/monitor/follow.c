@@ -32,7 +32,7 @@ struct search {
     bool own_listed;
     bool own_live;
     int own_error;        /* why own_live is not known, or 0 */
-    int lives;            /* other ones */
+    uint32_t lives;       /* other ones */
     struct wm_node *live; /* the first of them that could be opened, or NULL */
     int live_error;       /* of the last one that could not */
     struct wm_node *dead; /* the same of dead ones */
@@ -206,6 +206,7 @@ void wm_monitor_follow(struct wm_monitor *m)
     error = wm_node_list(m->instance, m->directory, visit, &s);
     if (m->node == NULL || !is_shortage(error != 0 ? error : s.own_error)) {
         m->error = error != 0 ? error : settle(m, &s);
+        m->others = s.lives + s.own_live - (m->error == 0);
         if (m->error != 0 && m->error != -ESRCH) {
             wm_monitor_unfollow(m);
         }

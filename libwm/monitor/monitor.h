@@ -63,6 +63,7 @@ struct wm_monitor {
     struct wm_subscription *orphans; /* gone, not freed yet */
     uint32_t capacity;               /* of the node that there is room for */
     int error;                       /* 0: the node is live */
+    uint32_t others;   /* live segments beside the one that is followed */
     bool moved;        /* to another segment since the last view */
     bool failed;       /* no memory for the last view */
     uint64_t check_at; /* ms: when to look for the segment */

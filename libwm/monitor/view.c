@@ -163,6 +163,7 @@ static struct wm_view *take(const struct wm_monitor *m)
     }
     v->live = m->error == 0;
     v->error = m->error;
+    v->others = m->others;
     return copy_of(v);
 }
 
@@ -172,6 +173,7 @@ static struct wm_view *take(const struct wm_monitor *m)
 static bool is_news(const struct wm_monitor *m, const struct wm_view *last)
 {
     return last == NULL || m->moved || m->error != last->error ||
+           m->others != last->others ||
            (m->node != NULL && wm_epoch(m->node) != last->epoch);
 }
 

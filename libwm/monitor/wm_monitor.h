@@ -101,7 +101,10 @@ struct wm_view {
     const struct wm_worker_info *workers; /* wm_view_worker() */
     const struct wm_generation_info *generations; /* wm_view_generation() */
     const struct wm_leader *leader;
-    char name[128]; /* of the segment's file, "" if there is none */
+    char name[128];    /* of the segment's file, "" if there is none */
+    uint32_t others;   /* lives of the instance in which somebody takes part, at
+                          the last check, beside this one; not strangers' */
+    uint32_t reserved; /* 0 */
 };
 
 /* An element of a view's lists: a worker, by slot, or a generation, oldest

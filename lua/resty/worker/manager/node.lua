@@ -145,6 +145,11 @@ local function report_postmortem(instance, directory)
                  " alone, ", files, ": set the option 'name' if two servers",
                  " share this one")
     end
+    if p.living > 0 then
+        log.note(tonumber(p.living), " other node(s) of this name live, ",
+                 files, ": a former life's last processes, or a server that",
+                 " shares the option 'name'")
+    end
     if p.segments > 0 and p.generation == 0 then
         log.warn(tonumber(p.segments), " former segment(s), ", files,
                  ", could tell nothing, and were removed: of another version",
