@@ -173,7 +173,7 @@ NODE_TEST(one_that_no_sweep_has_found_dead_does_not_keep_it_open)
 
 NODE_TEST(a_survivor_closes_what_its_master_has_replaced)
 {
-    struct process *a = new_worker(generation), *b = new_worker(generation);
+    struct process *a = new_worker(generation);
     struct wm_worker *own;
     struct wm_event event;
     uint64_t next;
@@ -184,10 +184,11 @@ NODE_TEST(a_survivor_closes_what_its_master_has_replaced)
     next = begin();
     sweep();
     assert_generation(generation, WM_GENERATION_ACTIVE, 1); /* or fails? */
+    a = new_worker(generation);
     own = own_worker(next);
-    process_kill(b);
+    process_kill(a);
     header()->next_sweep = 0;
-    assert_ok(wm_tick(own, 3600000)); /* b lives by its last beat */
+    assert_ok(wm_tick(own, 3600000)); /* by its last beat it lives */
     assert_generation(generation, WM_GENERATION_ACTIVE, 1);
     sweep();
     assert_generation(generation, WM_GENERATION_GONE, 1);
