@@ -40,8 +40,10 @@ struct question {
     uint64_t now;
 };
 
-/* Whether the heartbeat of a crashed worker has expired. The dead beat no more,
- * so the clock need not be read again. */
+/* Whether the heartbeat of a crashed worker has expired, and its replacement
+ * takes its place: from then on it counts in no start. The dead beat no more,
+ * so the clock need not be read again, as it is for a living one whose beat
+ * lies ahead (record.h). */
 static inline bool has_expired(uint64_t word, uint64_t now, uint32_t overdue)
 {
     uint32_t limit = wm_limit_ms(overdue);

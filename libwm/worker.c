@@ -72,13 +72,6 @@ static uint32_t start_reason(const struct wm_worker *w)
     return is_extra ? WM_REASON_RESPAWN : generation_reason_acquire(g);
 }
 
-/* The starts of others count a worker from here on. If it has drained, its
- * record may be another worker's, which has another join number. */
-static void take_untold_back(struct wm_worker *w)
-{
-    record_take_untold(wm_worker_record(w), w->join);
-}
-
 int wm_worker_start_as(struct wm_worker *worker, bool is_given,
                        struct wm_counts *counts)
 {
@@ -88,8 +81,8 @@ int wm_worker_start_as(struct wm_worker *worker, bool is_given,
         return error;
     }
     wm_sweep(worker->node, worker);
-    if (is_given) {
-        take_untold_back(worker);
+    if (is_given) { /* the starts of others count it from here on */
+        record_take_untold(wm_worker_record(worker), worker->join);
     }
     error = wm_record_change_state(worker, WM_LIVE);
     if (error == 0) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// prefork: an HTTP server of several processes, written on libwm. A master
-// holds the listening socket and forks workers; each accepts and serves by
-// itself, in one event loop. HUP starts a generation, which takes over when all
-// its workers are ready; TERM and INT end the server when its connections have
-// ended. (1) to (9) mark its uses of libwm; see README.md.
+// prefork: an HTTP server of several processes, on libwm. A master holds the
+// listening socket and forks workers; each serves in one event loop. HUP starts
+// a generation, which takes over when all its workers are up; TERM and INT end
+// the server when its connections have ended. (1) to (9): README.md.
 
 #include <wm.hpp>
 
