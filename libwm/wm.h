@@ -304,7 +304,8 @@ struct wm_node_info {
  * one node of each tag, and its next binary takes over that of the same tag,
  * also if the options name another instance or directory by then: a server
  * whose configuration changes goes on in its node, and wm_node_describe() tells
- * which one that is. node: out.
+ * which one that is. It adopts all its nodes before its first fork, which
+ * closes what nobody has adopted. node: out.
  * Returns 0; -EINVAL for bad options; -ENOMEM; -ENOSPC if the directory is
  * full, also without the dead; the error of open(2) for the directory. If the
  * inherited node cannot be used, for example because its ABI is another one, a
