@@ -108,7 +108,7 @@ wm_worker *node::join() const
     wm_counts counts;
 
     options.size = sizeof(options);
-    options.overdue_ms = INT32_MAX;
+    options.overdue_ms = INT32_MAX; // sleepers are fresh as long as any run
     check(wm_worker_join(node_, generation_, &options, &worker), "join");
     check(wm_worker_start(worker, &counts), "start");
     return worker;

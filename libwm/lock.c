@@ -45,7 +45,7 @@
 #define PROBE_MS 50 /* how long a dead holder keeps the sleepers */
 
 /* A process with the holder's pid that began at another time is another one.
- * Where one of the two times is not known, the process counts as the holder. */
+ * If one of the two times is not known, the process counts as the holder. */
 static bool holder_is_dead(uint64_t word)
 {
     uint32_t pid = wm_lock_pid_of(word);

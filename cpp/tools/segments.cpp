@@ -95,7 +95,6 @@ status status_of(int error)
     }
 }
 
-// All segments in the directory, by name.
 std::vector<segment> everything(const options &o)
 {
     std::vector<segment> found;
@@ -117,7 +116,6 @@ std::vector<segment> everything(const options &o)
     return found;
 }
 
-// Returns 0 if the text is no pid.
 std::int32_t pid_of(const std::string &text)
 {
     const char *const end = text.data() + text.size();
@@ -127,8 +125,7 @@ std::int32_t pid_of(const std::string &text)
     return error == std::errc() && rest == end && pid > 0 ? pid : 0;
 }
 
-// Those of `all` that `o.node` means. A node that is called so comes first: its
-// name may be 1234. A stranger's is meant by its file, or by a pid.
+// A node that is called so comes first: its name may be 1234. A stranger's is meant by its file, or by a pid.
 std::vector<segment> meant(const options &o, const std::vector<segment> &all,
                            by how)
 {

@@ -45,7 +45,7 @@ std::vector<segment> everything(const options &o);
 std::vector<segment> meant(const options &o, const std::vector<segment> &all,
                            by how);
 
-// Both.
+// Those of everything() that are meant.
 std::vector<segment> segments(const options &o, by how);
 
 // Returns 0 if the text is no pid.
@@ -54,8 +54,8 @@ std::int32_t pid_of(const std::string &text);
 // Opens a segment; throws a failure that says what to do.
 wm::node open(const options &o, const segment &s);
 
-// What the errno of a segment's file means for wmctl; its meaning in words, and
-// the remedy.
+// The exit status for an errno of a segment's file; the same in words, with the
+// remedy.
 status status_of(int error);
 std::string cause(const options &o, const segment &s, int error);
 
@@ -66,6 +66,7 @@ bool is_by_name(const options &o, const segment &s);
 // Whether a process takes part; throws a failure if that is not known.
 bool is_live(const options &o, const segment &s);
 
+// Those that fulfil it.
 template <typename Condition>
 std::vector<segment> those(const std::vector<segment> &all, Condition condition)
 {
