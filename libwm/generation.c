@@ -294,20 +294,20 @@ bool wm_generation_owes(const struct wm_node *node, uint64_t id)
  * about to fork. */
 static bool abort_stillborn(struct wm_node *node, uint32_t index,
                             const struct wm_generation_info *info,
-                            uint64_t word, uint64_t master)
+                            uint64_t word, const struct wm_kin *kin)
 {
     struct wm_generation_record *g = wm_generation_at(&node->segment, index);
 
     /* Safeguard: begun_waits_for_its_master */
-    if (wm_kin_newest(node, master, true) < info->id &&
-        !wm_master_is_dead(master)) {
+    if (kin->active < info->id && !kin->is_dead) {
         return false;
     }
     if (!generation_swap_word(g, &word,
                               wm_gen_with_state(word, WM_GENERATION_ABORTED))) {
         return false;
     }
-    wm_generation_log(node, WM_LOG_GENERATION_ABORTED, info->id, 0, master);
+    wm_generation_log(node, WM_LOG_GENERATION_ABORTED, info->id, 0,
+                      kin->master);
     return true;
 }
 
@@ -318,6 +318,7 @@ static bool abort_stillborn(struct wm_node *node, uint32_t index,
  * well. */
 uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)
 {
+    struct wm_kin kept = {0};
     uint32_t changed = 0;
 
     for (uint32_t i = 0; i < wm_generations_used(node); i++) {
@@ -329,11 +330,12 @@ uint32_t wm_generations_settle(struct wm_node *node, uint64_t own)
             continue;
         }
         if (info.state == WM_GENERATION_BEGUN) {
-            changed += abort_stillborn(node, i, &info, word, master);
+            changed += abort_stillborn(node, i, &info, word,
+                                       wm_kin_of(node, master, &kept));
         } else if (info.state == WM_GENERATION_ACTIVE &&
                    /* Safeguard: current_generation_stays_open */
-                   (wm_kin_newest(node, master, true) > info.id ||
-                    wm_master_is_dead(master))) {
+                   (wm_kin_of(node, master, &kept)->active > info.id ||
+                    kept.is_dead)) {
             /* Safeguard: deaths_come_before_their_end */
             changed += close_over(node, info.id, false) == WM_CLOSED;
         }

@@ -44,8 +44,7 @@ static bool is_reusable(const struct wm_node *node, uint32_t index,
         return false;
     }
     /* Safeguard: current_generation_keeps_its_record */
-    return wm_kin_newest(node, master, false) != info.id ||
-           wm_master_is_dead(master);
+    return wm_kin_of(node, master, &(struct wm_kin){0})->newest != info.id;
 }
 
 /* Stores the fields first, the word last: a process that sees the word sees the

@@ -26,23 +26,69 @@ enum {
     GONE = 1 << WM_GENERATION_GONE,
 };
 
-/* The newest generation of this master that was not aborted; with `active`,
- * the newest that has or had workers. 0: none. */
-uint64_t wm_kin_newest(const struct wm_node *node, uint64_t master, bool active)
-{
-    uint64_t newest = 0;
+/* The numbers that the records may hold, newest first: what is asked for is
+ * mostly new. A record that is still needed keeps its generation when a later
+ * number falls on it, so that of number n holds n or an older one. */
+struct numbers {
+    uint64_t next;
+    uint64_t last;
+};
 
-    for (uint32_t i = 0; i < wm_generations_used(node); i++) {
+static struct numbers numbers_of(const struct wm_node *node)
+{
+    uint64_t newest = header_count(&node->segment.header->next_generation);
+    uint32_t records = node->segment.geometry.generations;
+
+    return (struct numbers){newest,
+                            newest < records ? 1 : newest - records + 1};
+}
+
+/* Reads the next record; after it, no generation above n->next is left. False:
+ * it holds none. */
+static bool read_next(const struct wm_node *node, struct numbers *n,
+                      struct wm_generation_info *info, uint64_t *master)
+{
+    uint64_t number = n->next--;
+
+    return wm_generation_read(
+        node, (uint32_t)(number % node->segment.geometry.generations), info,
+        NULL, master);
+}
+
+const struct wm_kin *wm_kin_of(const struct wm_node *node, uint64_t master,
+                               struct wm_kin *kept)
+{
+    struct numbers n = numbers_of(node);
+
+    if (master != 0 && master == kept->master) {
+        return kept;
+    }
+    *kept = (struct wm_kin){.master = master};
+    kept->is_dead = wm_master_is_dead(master);
+    while (!kept->is_dead && n.next >= n.last && n.next > kept->active) {
         struct wm_generation_info info;
         uint64_t m;
 
-        if (wm_generation_read(node, i, &info, NULL, &m) && m == master &&
-            info.state != WM_GENERATION_ABORTED && info.id > newest &&
-            (!active || info.spell > 0)) {
-            newest = info.id;
+        if (!read_next(node, &n, &info, &m) || m != master ||
+            info.state == WM_GENERATION_ABORTED) {
+            continue;
+        }
+        if (info.id > kept->newest) {
+            kept->newest = info.id;
+        }
+        if (info.id > kept->active && info.spell > 0) {
+            kept->active = info.id;
         }
     }
-    return newest;
+    return kept;
+}
+
+/* Whether a generation is the one whose workers this master starts, and it
+ * lives. */
+static bool is_current(const struct wm_node *node, uint64_t master, uint64_t id,
+                       struct wm_kin *kept)
+{
+    return wm_kin_of(node, master, kept)->newest == id;
 }
 
 uint64_t wm_kin_youngest_master(const struct wm_node *node)
@@ -98,10 +144,11 @@ static bool has_newer_worker(const struct wm_node *node, uint64_t master,
 bool wm_kin_is_superseded(const struct wm_node *node, uint64_t id)
 {
     uint64_t master = master_of(node, id);
-    uint64_t newest = master == 0 ? 0 : wm_kin_newest(node, master, true);
-    const struct wm_generation_record *g = wm_generation_find(node, newest);
+    const struct wm_kin *kin = wm_kin_of(node, master, &(struct wm_kin){0});
+    const struct wm_generation_record *g =
+        wm_generation_find(node, kin->active);
 
-    return newest > id && !wm_master_is_dead(master) &&
+    return kin->active > id &&
            /* Safeguard: heirs_that_died_replace_nobody */
            (has_newer_worker(node, master, id) || g == NULL ||
             wm_gen_state(generation_word_acquire(g)) != WM_GENERATION_ACTIVE);
@@ -114,32 +161,28 @@ uint64_t wm_generation_successor(const struct wm_node *node, uint64_t id,
     uint64_t own = g == NULL ? 0 : generation_master_acquire(g);
     unsigned state =
         g == NULL ? 0u : 1u << wm_gen_state(generation_word_acquire(g));
+    struct numbers n = numbers_of(node);
+    struct wm_kin kept = {0};
     uint64_t newer = 0, other = 0;
 
     /* In an upgrade both serve, and neither takes over from the other yet. */
     ending = (state & (EXITED | GONE | (ending ? ACTIVE : 0u))) != 0;
-    for (uint32_t i = 0; i < wm_generations_used(node); i++) {
+    while (n.next >= n.last && n.next > (ending ? other : id)) {
         struct wm_generation_info info;
         uint64_t master;
-        bool current;
 
-        if (!wm_generation_read(node, i, &info, NULL, &master) ||
-            info.id == id || info.state == WM_GENERATION_ABORTED ||
-            (info.id > id && ((EXITED | GONE) & 1u << info.state) != 0)) {
+        if (!read_next(node, &n, &info, &master) ||
+            info.state == WM_GENERATION_ABORTED) {
             continue;
         }
-        if (info.id > id ? newer != 0 && newer < info.id
-                         : !ending || master == own || other > info.id) {
-            continue; /* no better than the one that is known */
-        }
-        current = wm_kin_newest(node, master, false) == info.id;
-        if (info.id > id) {
-            if ((info.state == WM_GENERATION_ACTIVE ||
-                 (info.state == WM_GENERATION_BEGUN && current)) &&
-                !wm_master_is_dead(master)) {
-                newer = info.id;
-            }
-        } else if (current && !wm_master_is_dead(master)) {
+        if (info.id > id && (newer == 0 || newer > info.id) &&
+            (info.state == WM_GENERATION_ACTIVE
+                 ? !wm_kin_of(node, master, &kept)->is_dead
+                 : info.state == WM_GENERATION_BEGUN &&
+                       is_current(node, master, info.id, &kept))) {
+            newer = info.id;
+        } else if (info.id < id && ending && master != own && info.id > other &&
+                   is_current(node, master, info.id, &kept)) {
             other = info.id;
         }
     }
@@ -227,30 +270,17 @@ static bool is_starting(const struct wm_node *node,
            wm_joined_count(joined) < generation_expected_acquire(g);
 }
 
-/* A master and its current generation. Many records have the same master, so
- * the last answer is kept. */
-struct current {
-    uint64_t master;
-    uint64_t id;
-};
-
-/* Whether the generation of this record, in one of these states (a mask), is
- * the one whose workers a living master starts. */
-static bool is_current(const struct wm_node *node, uint32_t index,
-                       uint32_t states, struct current *current,
-                       struct wm_generation_info *info)
+/* Whether the generation of this record is current, and in one of these states,
+ * a mask. */
+static bool is_current_in(const struct wm_node *node, uint32_t index,
+                          uint32_t states, struct wm_kin *kept,
+                          struct wm_generation_info *info)
 {
     uint64_t master;
 
-    if (!wm_generation_read(node, index, info, NULL, &master) ||
-        (states & 1u << info->state) == 0) {
-        return false;
-    }
-    if (master != current->master) {
-        current->master = master;
-        current->id = wm_kin_newest(node, master, false);
-    }
-    return current->id == info->id && !wm_master_is_dead(master);
+    return wm_generation_read(node, index, info, NULL, &master) &&
+           (states & 1u << info->state) != 0 &&
+           is_current(node, master, info->id, kept);
 }
 
 /* Looks at the current generation of each living master, and not at the
@@ -262,18 +292,18 @@ int wm_starts_awaited(const struct wm_node *node, uint64_t id)
 {
     WM_REQUIRE(node);
     struct wm_generation_info info;
-    struct current current = {0};
+    struct wm_kin kept = {0};
     uint32_t used = wm_generations_used(node);
     bool serves = wm_node_usable(node) == -EUCLEAN;
 
     for (uint32_t i = 0; !serves && i < used; i++) {
-        if (is_current(node, i, BEGUN, &current, &info) && info.id != id &&
+        if (is_current_in(node, i, BEGUN, &kept, &info) && info.id != id &&
             look_at_starts(node, info.id).room) {
             return 1;
         }
     }
     for (uint32_t i = 0; !serves && i < used; i++) {
-        if (is_current(node, i, ACTIVE, &current, &info) && info.id != id) {
+        if (is_current_in(node, i, ACTIVE, &kept, &info) && info.id != id) {
             if (is_starting(node, &info)) {
                 return 1;
             }
@@ -281,7 +311,7 @@ int wm_starts_awaited(const struct wm_node *node, uint64_t id)
         }
     }
     for (uint32_t i = 0; !serves && i < used; i++) {
-        if (is_current(node, i, EXITED | GONE, &current, &info) &&
+        if (is_current_in(node, i, EXITED | GONE, &kept, &info) &&
             info.id != id) {
             return 2;
         }

@@ -7,10 +7,18 @@
 
 #include "generation_record.h"
 
-/* The newest generation of this master that was not aborted; with `active`,
- * the newest that has or had workers. 0: none. */
-uint64_t wm_kin_newest(const struct wm_node *node, uint64_t master,
-                       bool active);
+/* A master, as the records show it. */
+struct wm_kin {
+    uint64_t master;
+    uint64_t newest; /* its newest generation that was not aborted */
+    uint64_t active; /* its newest that has or had workers */
+    bool is_dead;    /* then both are 0, as where there is none */
+};
+
+/* Looks for it, unless it is the kept one (zeros at first): many records have
+ * the same master. */
+const struct wm_kin *wm_kin_of(const struct wm_node *node, uint64_t master,
+                               struct wm_kin *kept);
 
 /* The start, in clock ticks, of the youngest process that is a master here and
  * lives; 0: none does. */

@@ -211,3 +211,45 @@ EMPTY_NODE_TEST(a_master_that_went_on_keeps_what_it_has_begun)
     sweep();
     assert_int_equal(generation_of(id).state, WM_GENERATION_BEGUN);
 }
+
+static uint32_t loads; /* of what the generations' records say */
+
+static void count_load(void)
+{
+    loads++;
+    moment_set(MOMENT_LOAD, node->segment.generations,
+               node->segment.geometry.generations *
+                   sizeof(*node->segment.generations),
+               count_load);
+}
+
+/* The others are those of one other master, or in turn those of two. */
+EMPTY_NODE_TEST(each_of_many_generations_is_looked_at_once)
+{
+    static const enum wm_generation_state states[] = {
+        WM_GENERATION_BEGUN, WM_GENERATION_ACTIVE, WM_GENERATION_GONE,
+        WM_GENERATION_ACTIVE, WM_GENERATION_GONE};
+    struct wm_counts counts;
+
+    for (uint32_t i = 0; i < COUNT(states); i++) {
+        node_restart(1);
+        master = new_process();
+        rival = i < 3 ? master : new_process();
+        for (uint64_t n = 0; n < WM_GENERATIONS_SPARE; n++) {
+            assert_ok(call(n % 2 == 0 ? master : rival, do_begin, 0));
+        }
+        own_worker(begin());
+        for (uint64_t id = 1; id <= WM_GENERATIONS_SPARE; id++) {
+            generation_record(id)->word =
+                wm_gen_word(states[i], states[i] != WM_GENERATION_BEGUN, 0, 1);
+        }
+        loads = 0;
+        count_load();
+        wm_counts_of(node, 1, WM_COUNT_EXIT, &counts);
+        wm_counts_of(node, WM_GENERATIONS_SPARE + 1, WM_COUNT_EXIT, &counts);
+        wm_starts_awaited(node, 1);
+        sweep();
+        moment_came();
+        assert_true(loads < 4 * 20 * WM_GENERATIONS_SPARE);
+    }
+}
