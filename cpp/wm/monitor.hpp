@@ -53,6 +53,8 @@ struct monitor_options {
     /// How often to look for the segment; 0: the library's default. A time
     /// beyond 49 days is cut to that.
     std::chrono::milliseconds check{0};
+    /// The program itself guards liburcu over forks: wm_monitor.h, "Processes".
+    bool forks_guarded = false;
 };
 
 /// The workers of a view, by slot; good as long as the view.
@@ -289,6 +291,7 @@ public:
         const wm_monitor_options c = {
             .size = sizeof(c),
             .check_ms = detail::ms(options.check),
+            .forks_guarded = options.forks_guarded,
         };
         monitor m;
 

@@ -27,9 +27,8 @@ static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t list_once = PTHREAD_ONCE_INIT;
 static struct wm_monitor *list;
 
-static void before_fork(void)
+static void lock_all(void)
 {
-    urcu_bp_before_fork();
     pthread_mutex_lock(&list_mutex);
     for (struct wm_monitor *m = list; m != NULL; m = m->next) {
         pthread_mutex_lock(&m->mutex);
@@ -44,13 +43,7 @@ static void unlock_all(void)
     pthread_mutex_unlock(&list_mutex);
 }
 
-static void after_fork_in_parent(void)
-{
-    unlock_all();
-    urcu_bp_after_fork_parent();
-}
-
-static void after_fork_in_child(void)
+static void mark_all(void)
 {
     for (struct wm_monitor *m = list; m != NULL; m = m->next) {
         m->child = true;
@@ -62,12 +55,36 @@ static void after_fork_in_child(void)
         }
     }
     unlock_all();
+}
+
+static void before_fork(void)
+{
+    urcu_bp_before_fork();
+    lock_all();
+}
+
+static void after_fork_in_parent(void)
+{
+    unlock_all();
+    urcu_bp_after_fork_parent();
+}
+
+static void after_fork_in_child(void)
+{
+    mark_all();
     urcu_bp_after_fork_child();
 }
 
 static void watch_forks(void)
 {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* The program waits for liburcu, before it comes to lock_all(). To wait twice
+ * is to wait for ever: what liburcu locks, it locks once. */
+static void watch_guarded_forks(void)
+{
+    pthread_atfork(lock_all, unlock_all, mark_all);
 }
 
 /* Blocks all signals but those of faults: wm_monitor.h, "Signals". */
@@ -89,7 +106,8 @@ int wm_monitor_enlist(struct wm_monitor *m, void *(*run)(void *))
     sigset_t old;
     int error;
 
-    pthread_once(&list_once, watch_forks);
+    pthread_once(&list_once,
+                 m->forks_guarded ? watch_guarded_forks : watch_forks);
     pthread_mutex_lock(&list_mutex);
     block_signals(&old);
     error = pthread_create(&m->thread, NULL, run, m);

@@ -70,6 +70,7 @@ struct wm_monitor {
 
     /* Constant: */
     uint32_t check_ms;
+    bool forks_guarded; /* by the program */
     char *instance;
     char *directory; /* NULL: the default */
     pthread_t thread;

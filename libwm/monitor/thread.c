@@ -227,6 +227,7 @@ int wm_monitor_create(const char *instance, const char *directory,
         return -ENOMEM;
     }
     m->check_ms = own.check_ms == 0 ? CHECK_MS : own.check_ms;
+    m->forks_guarded = own.forks_guarded != 0;
     check(m);
     wm_monitor_look(m);
     error = m->failed ? -ENOMEM : wm_monitor_enlist(m, run);

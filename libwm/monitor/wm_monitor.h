@@ -36,10 +36,13 @@
  * it is stopped: the last view stays what it is, no subscriber is called any
  * more, and subscribing returns -ECHILD. Unsubscribing and destroying work
  * there, but not inside the call of a subscriber that has forked. fork() waits
- * for a grace period that has begun. A program
- * that itself calls urcu_bp_before_fork() around fork() must not use this
- * library, since the library does so for the whole process by pthread_atfork().
- * A child that was made in another way than fork() must not use an inherited
+ * for a grace period that has begun, since the library calls
+ * urcu_bp_before_fork() for the whole process, by pthread_atfork(). If the
+ * program, or another library in it, calls that as well, fork() waits for ever.
+ * Then set forks_guarded: the library leaves the calls to the other one, which
+ * has to make the first of them before the library's handler runs: around
+ * fork(), or by a pthread_atfork() that comes after the first monitor was
+ * created. That monitor's option holds for the process. A child that was made in another way than fork() must not use an inherited
  * monitor.
  *
  * Threads. Any thread may call any function at any time, also from inside a
@@ -76,8 +79,11 @@ struct wm_subscription;
 
 /* Options of wm_monitor_create(). */
 struct wm_monitor_options {
-    uint32_t size;     /* sizeof(struct wm_monitor_options) */
-    uint32_t check_ms; /* see wm_monitor_create(); 0: 1,000 */
+    uint32_t size;          /* sizeof(struct wm_monitor_options) */
+    uint32_t check_ms;      /* see wm_monitor_create(); 0: 1,000 */
+    uint32_t forks_guarded; /* 1: urcu_bp_before_fork(), _after_fork_parent()
+                               and _after_fork_child() are called by another
+                               than the library: above, "Processes" */
 };
 
 /* A node as it was at one moment. Two changes make no new view: a beat, so that

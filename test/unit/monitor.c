@@ -8,6 +8,37 @@
 #include "watch.h"
 
 #include <pthread.h>
+#include <urcu-bp.h>
+
+static int end_one(uint32_t forks_guarded)
+{
+    const struct wm_monitor_options options = {.size = sizeof(options),
+                                               .forks_guarded = forks_guarded};
+    struct wm_monitor *m;
+
+    return wm_monitor_create("test-none", NULL, &options, &m) != 0 ||
+           wm_monitor_destroy(m) != 0;
+}
+
+/* Processes of their own: in each the first monitor decides. */
+TEST(a_program_may_guard_its_forks_itself)
+{
+    int status = -1;
+
+    if (fork() == 0) {
+        int wrong = end_one(1);
+
+        urcu_bp_before_fork();
+        if (fork() == 0) {
+            urcu_bp_after_fork_child();
+            _exit(end_one(0));
+        }
+        urcu_bp_after_fork_parent();
+        _exit(wrong || wait(&status) < 0 || status != 0);
+    }
+    assert_true(wait(&status) > 0);
+    assert_int_equal(status, 0);
+}
 
 NODE_TEST(the_first_view_is_there_at_once_and_a_change_makes_another)
 {

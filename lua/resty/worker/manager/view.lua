@@ -63,6 +63,18 @@ local function unix_time(ms)
     return math.floor((BEGINNING + tonumber(ms) / 1000) * 1000 + 0.5) / 1000
 end
 
+-- A process that asks lives: each call beats, also where nginx gives the worker
+-- no timer. It returns why there is no answer.
+local function ask()
+    if not vm.node then
+        return NO_NODE
+    end
+    local worker = vm.worker or vm.host
+    if worker then
+        lib.wm_beat(worker)
+    end
+end
+
 -- An empty table is {} in JSON, unless OpenResty's cjson is told that it is an
 -- array.
 local has_json, json = pcall(require, "cjson")
@@ -73,8 +85,9 @@ local function array()
 end
 
 function _M.workers()
-    if not vm.node then
-        return nil, NO_NODE
+    local unknown = ask()
+    if unknown then
+        return nil, unknown
     end
     make_room()
     local rc = lib.wm_snapshot(vm.node, workers, WORKER_SIZE, capacity,
@@ -100,8 +113,9 @@ function _M.workers()
 end
 
 function _M.generations()
-    if not vm.node then
-        return nil, NO_NODE
+    local unknown = ask()
+    if unknown then
+        return nil, unknown
     end
     make_room()
     local rc = lib.wm_generations(vm.node, generations, GENERATION_SIZE,
@@ -146,8 +160,9 @@ function _M.events(since)
         error("worker manager: events wants the number of the last event seen,"
               .. " not " .. tostring(since), 2)
     end
-    if not vm.node then
-        return nil, NO_NODE
+    local unknown = ask()
+    if unknown then
+        return nil, unknown
     end
     local list, lost = array(), 0
     cursor[0] = since or 0
@@ -167,8 +182,9 @@ end
 
 -- n_prev, n_mine, n_next of this VM's generation, as of now.
 function _M.counts()
-    if not vm.node then
-        return nil, NO_NODE
+    local unknown = ask()
+    if unknown then
+        return nil, unknown
     end
     local n_prev, n_mine, n_next = counts.of(vm.generation)
     return n_prev, n_mine, n_next
@@ -176,8 +192,9 @@ end
 
 -- Whether this worker leads, the term, and the leader's id.
 function _M.leader()
-    if not vm.node then
-        return nil, NO_NODE
+    local unknown = ask()
+    if unknown then
+        return nil, unknown
     end
     local worker = vm.worker or vm.host
     local rc = worker and lib.wm_leader_stand(worker, leader)
