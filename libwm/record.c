@@ -214,7 +214,7 @@ static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
         if (age <= 0) {
             return age >= -STALE_MS ? 0 : beat_unusually(worker, r, now_ms);
         }
-        if (age <= (int64_t)record_own_overdue_ms(r) &&
+        if (age <= (int64_t)wm_limit_ms(record_own_overdue_ms(r)) &&
             record_swap_beat(r, &word,
                              wm_word_with_beat(worker->live, now_ms))) {
             return 0;

@@ -82,7 +82,7 @@ static inline bool wm_beat_is_overdue(uint64_t word, uint64_t now, uint32_t ms)
 
 /* A worker without a limit is never stalled. But once it has been silent for
  * the usual time, its pid may be another process's, and its crash has expired
- * as any other's. */
+ * as any other's; and a beat that moves by more is compared with the clock. */
 static inline uint32_t wm_limit_ms(uint32_t overdue_ms)
 {
     /* Safeguard: one_without_a_limit_expires_too */

@@ -73,8 +73,8 @@ const char *wm_strerror(int error)
         return "segment of another pid namespace: its pids mean nothing "
                "here";
     case -ENOBUFS:
-        return "table full of living workers: raise the capacity at the "
-               "next start";
+        return "table full of living workers, or of crashes nobody has taken: "
+               "raise the capacity at the next start";
     case -EALREADY:
         return "this process is a worker of the node already";
     case -ESTALE:

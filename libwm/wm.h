@@ -576,10 +576,11 @@ int wm_beat(struct wm_worker *worker);
 /* Gives a heartbeat at a time that the caller has at hand.
  * now_ms: CLOCK_MONOTONIC, ms. A time that is not newer than the last beat
  * changes nothing, except that a stalled worker recovers. A time that is newer
- * by more than overdue_ms counts as that of the clock, if it is ahead of the
- * clock: so microseconds, passed by mistake, are as wm_beat(). A beat that has
- * come to lie further ahead than overdue_ms and a second, by smaller steps,
- * counts as overdue. Returns as wm_beat, and is as safe. Wait-free. */
+ * by more than overdue_ms (15 s if that is UINT32_MAX) counts as that of the
+ * clock, if it is ahead of the clock: so microseconds, passed by mistake, are
+ * as wm_beat(). A beat that has come to lie further ahead than that and a
+ * second, by smaller steps, counts as overdue. Returns as wm_beat, and is as
+ * safe. Wait-free. */
 int wm_beat_at(struct wm_worker *worker, uint64_t now_ms);
 
 /* The clock of all times here: CLOCK_MONOTONIC in ms, a few ms coarse.

@@ -142,13 +142,18 @@ CHILD_TEST_WITH(directory_set_up, directory_tear_down,
                 "no mount namespace for us here",
                 the_dead_that_fill_the_directory_are_told_of_and_make_room)
 {
+    struct wm_node_options o = node_options(INSTANCE);
+
     if (!enter_mount_namespace() ||
         mount("tmpfs", test_directory, "tmpfs", 0, "size=12k") != 0) {
         return CHECK_IMPOSSIBLE; /* there is room for one segment */
     }
-    HOLDS(run_check(dies_as_a_worker, NULL) == 0);
-    node = node_attach(INSTANCE);
-    HOLDS(node_postmortem(node).workers == 1);
-    HOLDS(directory_files() == 1);
-    return wm_node_release(node);
+    for (; o.flags <= WM_NODE_ANONYMOUS; o.flags += WM_NODE_ANONYMOUS) {
+        HOLDS(run_check(dies_as_a_worker, NULL) == 0);
+        HOLDS(wm_node_attach(&o, &node) == 0);
+        HOLDS(node_postmortem(node).workers == 1);
+        HOLDS(directory_files() == 1 && node_info(node).anonymous == 0);
+        HOLDS(wm_node_release(node) == 0);
+    }
+    return 0;
 }

@@ -96,10 +96,12 @@ static void die_ahead(uint64_t id)
 
 static void stop_claiming(uint64_t id)
 {
-    const uint32_t slot = slot_of(record_of(new_worker(id)->pid));
+    const pid_t pid = new_worker(id)->pid;
+    const uint32_t slot = slot_of(record_of(pid));
 
     set_state(slot, WM_CLAIMED);
     await(wm_now() > beat_at(slot));
+    assert_int_equal(state_of(pid), WM_FREE); /* in a snapshot that settles */
 }
 
 /* How one of another worker's generation counts: in n_mine of that worker's

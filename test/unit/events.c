@@ -65,6 +65,7 @@ NODE_TEST(a_crash_makes_room_when_it_was_told_and_at_last_when_it_has_expired)
     process_kill(new_worker(generation));
     process_kill(new_worker(generation));
     assert_int_equal(call(new_process(), do_join, generation), -ENOBUFS);
+    assert_non_null(strstr(wm_strerror(-ENOBUFS), "crashes nobody has taken"));
     assert_int_equal(state_at(0), WM_CRASHED);
     make_late(0);
     cold(1)->given = wm_given_and_crash(cold(1)->given);

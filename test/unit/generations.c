@@ -51,22 +51,30 @@ EMPTY_NODE_TEST(a_fork_that_leaves_no_master_keeps_no_later_one)
     assert_generation(1, WM_GENERATION_BEGUN, 0);
 }
 
-CALL_OF(do_join_of, join_with(1, .master = (int32_t)argument))
+CALL_OF(do_join_of, join_with(argument, .master = (int32_t)shared->number))
 
-/* As where a worker is forked twice, or by a tool. */
+/* As where a worker is forked twice, by a tool, or by an older worker. */
 EMPTY_NODE_TEST(the_first_worker_names_the_master)
 {
-    struct process *master = new_process(), *between;
+    struct process *master = new_process(), *between, *a, *b;
 
+    shared->number = (uint32_t)master->pid;
     assert_ok(call(master, do_begin, 0));
     between = process_fork(master);
-    assert_ok(call(process_fork(between), do_join_of, (uint64_t)master->pid));
-    assert_ok(call(process_fork(between), do_join, 1));
-    process_quit(between);
+    a = process_fork(between);
+    b = process_fork(between);
+    assert_ok(call(a, do_join_of, 1));
+    assert_ok(call(b, do_join, 1));
     assert_int_equal(generation_of(1).master, master->pid);
     assert_ok(call(master, do_begin, 0));
     assert_int_equal(counts_of(1).next, 0);
-    assert_int_equal(call(master, do_join_of, (uint64_t)getpid()), -EPERM);
+    assert_ok(call(process_fork(a), do_join_of, 2));
+    process_depart(a);
+    process_depart(b);
+    sweep();
+    assert_generation(1, WM_GENERATION_GONE, 1);
+    shared->number = (uint32_t)getpid();
+    assert_int_equal(call(master, do_join_of, 2), -EPERM);
 }
 
 EMPTY_NODE_TEST(one_whose_master_died_before_any_worker_is_aborted)
@@ -220,6 +228,8 @@ static void live_untaken(uint64_t id)
     process_depart(a);
 }
 
+ACT(leave_open, (uint64_t id), process_depart(new_worker(id)))
+
 static void never_join(UNUSED uint64_t id) {}
 
 /* More than there are records, of which a table of one worker has 65. Of ends
@@ -231,6 +241,8 @@ static const struct many {
 } many[] = {
     {"each_is_begun_entered_and_exited_and_makes_room", live, 0},
     {"ends_that_nobody_takes_do_not_stop_it_from_beginning", live_untaken, 64},
+    {"one_that_is_left_open_is_closed_once_a_newer_has_workers", leave_open,
+     63},
     {"those_that_never_had_a_worker_make_room", never_join, 0},
 };
 

@@ -20,6 +20,8 @@ NODE_TEST(structs_that_are_passed_are_known_by_their_sizes)
         struct wm_lock_options is;
         uint32_t unknown;
     } lock = {.is = {.size = sizeof(lock)}, .unknown = 1};
+    struct wm_node_options options[2] = {
+        {.size = sizeof(options), .instance = test_instance}, {.size = 1}};
     struct wm_lock_holder holder = {.size = none};
     struct wm_node_info info = {.size = none};
     struct wm_event event = {.size = none};
@@ -30,6 +32,9 @@ NODE_TEST(structs_that_are_passed_are_known_by_their_sizes)
     assert_int_equal(wm_worker_join(node, generation, &join.is, &w), -EINVAL);
     join.is.size = sizeof(join.is);
     assert_int_equal(wm_worker_join(node, generation, &join.is, NULL), -EINVAL);
+    join.is.reserved = 1;
+    assert_int_equal(wm_worker_join(node, generation, &join.is, &w), -EINVAL);
+    assert_int_equal(wm_node_attach(options, &node), -E2BIG);
     assert_int_equal(wm_lock_acquire(node, &lock.is), -E2BIG);
     lock.is.size = none;
     assert_int_equal(wm_lock_acquire(node, &lock.is), -EINVAL);

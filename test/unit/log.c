@@ -152,10 +152,12 @@ EMPTY_NODE_TEST(a_wait_ends_in_time_or_by_another_epoch_or_by_a_reader)
 {
     struct wm_node *reader = open_reader();
     const uint32_t epoch = wm_epoch(node);
+    const uint64_t since = wm_clock_ms(CLOCK_MONOTONIC);
     struct process *a[2];
 
+    assert_int_equal(wm_wait(reader, epoch, 20), -ETIMEDOUT);
+    assert_true(wm_clock_ms(CLOCK_MONOTONIC) - since >= 20);
     new_processes(a, 2);
-    assert_int_equal(wm_wait(reader, epoch, 1), -ETIMEDOUT);
     for (uint32_t changes = 0; changes < 2; changes++) {
         call_begin(a[0], do_wait, epoch);
         call_begin(a[1], do_wait, epoch);

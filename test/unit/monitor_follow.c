@@ -9,6 +9,7 @@
 #include "inside.h"
 #include "watch.h"
 
+#include <sched.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 
@@ -16,8 +17,11 @@
 
 #define FOLLOW_TEST(name) TEST_WITH(node_set_up, tear_down, name)
 
+static atomic_int held; /* 1: the next check waits in a scan; 2: it does */
+
 static int tear_down(void **state)
 {
+    held = 0;
     fake_clock.frozen_ms = 0;
     return watch_tear_down(state);
 }
@@ -36,10 +40,19 @@ __typeof__(wm_node_list) __real_wm_node_list, __wrap_wm_node_list;
 __typeof__(wm_wait) __real_wm_wait, __wrap_wm_wait;
 __typeof__(malloc) __real_malloc, __wrap_malloc;
 
+static void hold(UNUSED const struct wm_node_entry *e, UNUSED void *argument)
+{
+    for (held *= 2; held != 0; sched_yield()) {
+    }
+}
+
 int __wrap_wm_node_list(const char *instance, const char *directory,
                         wm_node_entry_fn *tell, void *argument)
 {
     checks++;
+    if (held == 1) {
+        __real_wm_node_list(instance, directory, hold, NULL);
+    }
     return __real_wm_node_list(instance, directory, tell, argument);
 }
 
@@ -288,6 +301,14 @@ FOLLOW_TEST(where_descriptors_are_short_a_live_node_stays_live)
     assert_int_equal(watch_look().worker, p->pid);
     process_kill(p);
     await(watch_look().view.error == -ESRCH);
+}
+
+FOLLOW_TEST(no_fork_waits_for_a_scan)
+{
+    watch_begin(1);
+    held = 1;
+    await(held == 2);
+    kill_and_reap(fork_sleeper());
 }
 
 /* -------------------------------------------------------------------- time */

@@ -62,8 +62,10 @@ NODE_TEST(a_forked_child_has_none_and_may_join_itself)
 NODE_TEST(a_beat_never_moves_back_nor_by_a_leap_ahead_of_the_clock)
 {
     const uint64_t now = wm_now(), later = now + 5000;
-    /* Microseconds; and such that seem older by the bits of a beat. */
-    const uint64_t leaps[] = {now * 1000, now + (UINT64_C(3) << 37)};
+    /* Microseconds; such that seem older by the bits of a beat; and what is too
+     * much for a worker without a limit. */
+    const uint64_t leaps[] = {now * 1000, now + (UINT64_C(3) << 37),
+                              now + 16000};
     struct wm_worker *w = own_worker(generation);
 
     assert_ok(wm_beat_at(w, later));
@@ -72,8 +74,8 @@ NODE_TEST(a_beat_never_moves_back_nor_by_a_leap_ahead_of_the_clock)
     assert_int_equal(beat_at(0), later);
     assert_ok(wm_beat_at(w, later + 1));
     assert_int_equal(beat_at(0), later + 1);
-    set_overdue(0, 6000);
     for (size_t i = 0; i < COUNT(leaps); i++) {
+        set_overdue(0, i < 2 ? 6000 : NEVER_OVERDUE);
         set_word(0, WM_LIVE, getpid(), now - 1);
         assert_ok(wm_beat_at(w, leaps[i]));
         assert_in_range(beat_at(0), now, wm_now());
