@@ -55,9 +55,14 @@ static uint32_t owed_kind(const struct wm_node *node, uint32_t slot,
                           uint64_t *word, uint64_t *given, uint64_t *mark)
 {
     const struct wm_record *r = wm_record_at(&node->segment, slot);
-    unsigned state;
+    unsigned state = wm_word_state(record_word_acquire(r));
     int32_t owed;
 
+    /* Most owe nothing, and their hot line tells. */
+    if (!wm_state_is_crash(state) && state != WM_STALLED &&
+        wm_stalls_count(record_stalls_acquire(r)) == 0) {
+        return 0;
+    }
     *given = record_cold_given_acquire(wm_cold_at(&node->segment, slot));
     owed = stalls_owed(r, *given, word);
     state = wm_word_state(*word);
@@ -185,9 +190,15 @@ static bool take_any(struct wm_node *node, uint32_t kinds,
 {
     uint32_t high = wm_node_high(node);
     uint32_t count = wm_generations_used(node);
+    uint32_t from = wm_node_taken(node);
 
-    for (uint32_t i = 0; i < high; i++) {
-        if (take_of_record(node, i, kinds, event)) {
+    /* On from the record of the last event: of many that owe one each, none is
+     * looked at twice. */
+    for (uint32_t n = 0; n < high; n++) {
+        uint32_t slot = from + n < high ? from + n : (from + n) % high;
+
+        if (take_of_record(node, slot, kinds, event)) {
+            wm_node_set_taken(node, slot);
             return true;
         }
     }

@@ -123,6 +123,20 @@ static inline void header_set_awake_since(struct wm_segment_header *h,
     atomic_store_explicit(&h->awake_since, ms, memory_order_relaxed);
 }
 
+/* Relaxed: a time by itself. A reader that misses the newest one looks once
+ * more. */
+static inline uint64_t header_looked_at(const struct wm_segment_header *h)
+{
+    return atomic_load_explicit(&h->looked_at, memory_order_relaxed);
+}
+
+/* Relaxed, as header_looked_at(). */
+static inline void header_set_looked_at(struct wm_segment_header *h,
+                                        uint64_t ms)
+{
+    atomic_store_explicit(&h->looked_at, ms, memory_order_relaxed);
+}
+
 /* ------------------------------------------------------------------ lock */
 
 /* Relaxed: the swap that takes the lock decides, and acquires. */
@@ -173,8 +187,9 @@ static inline uint32_t lock_wake_acquire(const _Atomic(uint32_t) *futex)
 }
 
 /* Release, and counted after the word is freed: a sleeper that sees the count
- * finds the lock free, or taken by another [J]. */
-static inline void lock_count_release(_Atomic(uint32_t) *futex)
+ * finds the lock free, or taken by another [J]; or after a
+ * prober's place is, which the sleeper then takes. */
+static inline void lock_count_wake(_Atomic(uint32_t) *futex)
 {
     atomic_fetch_add_explicit(futex, 1, memory_order_release);
 }
@@ -205,6 +220,20 @@ static inline bool lock_swap_start(struct wm_lock_area *l, uint64_t from,
 {
     return atomic_compare_exchange_strong_explicit(
         &l->start, &from, to, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* Relaxed, as lock_next(). */
+static inline uint64_t lock_prober(const struct wm_lock_area *l, int i)
+{
+    return atomic_load_explicit(&l->probers[i], memory_order_relaxed);
+}
+
+/* Relaxed, as lock_next(). */
+static inline bool lock_swap_prober(struct wm_lock_area *l, int i,
+                                    uint64_t from, uint64_t to)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &l->probers[i], &from, to, memory_order_relaxed, memory_order_relaxed);
 }
 
 /* Relaxed, as lock_next(); the holder alone stores it. */

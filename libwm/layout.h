@@ -115,6 +115,8 @@ struct wm_generation_record {
     _Atomic(uint64_t) start_owed;
 };
 
+#define WM_PROBERS 2 /* of those that wait for the lock */
+
 /* The lifecycle lock.
  *
  *   field       written by                 read by        stale?
@@ -123,6 +125,7 @@ struct wm_generation_record {
  *   wake        releases; a futex          sleepers       no: the kernel looks
  *   wake_starts releases; a futex          starts         no: the kernel looks
  *   start       starts that wait; CAS      contenders     yes: a courtesy
+ *   probers     waiters; CAS               waiters        yes: a courtesy
  *   row         holders: starts in a row   contenders     yes: a courtesy
  *   holder_*    the holder, the sequence   all            told by the sequence
  *               last                                      and the word
@@ -133,7 +136,8 @@ struct wm_lock_area {
     _Atomic(uint32_t) wake;
     _Atomic(uint32_t) wake_starts;
     _Atomic(uint64_t) start;
-    uint64_t reserved_probes[4]; /* for the waiters that watch the holder */
+    _Atomic(uint64_t) probers[WM_PROBERS];
+    uint64_t reserved_probers[2];
     _Alignas(WM_LINE) _Atomic(uint64_t) holder_sequence;
     _Atomic(uint64_t) holder_since;
     _Atomic(uint64_t) holder_generation;
@@ -192,6 +196,8 @@ struct wm_log_record {
  *   high             joiners, before a claim  all         no: an order [I]
  *   next_sweep       ticks; CAS               ticks       no: a swap decides
  *   awake_since      sweepers that were late  judges      yes: a moment old
+ *   looked_at        sweepers of all          starts,     yes: a look too many
+ *                                             exits
  *   log_next         writers of the log       all         yes: an older epoch
  *   successor        heirs, under the         heirs       no: the file's lock
  *                    file's exclusive lock
@@ -235,7 +241,8 @@ struct wm_segment_header {
     /* When the next sweep is due, ms: a CAS on it elects the sweeper. */
     _Alignas(WM_LINE) _Atomic(uint64_t) next_sweep;
     _Atomic(uint64_t) awake_since; /* ms: no worker is judged from before */
-    uint64_t reserved4[6];
+    _Atomic(uint64_t) looked_at;   /* ms: the kernel was asked about all */
+    uint64_t reserved4[5];
 
     struct wm_lock_area lock;
     struct wm_leader_area leader;

@@ -25,8 +25,9 @@
  *     holder:                   word freed ... wake + 1 ... wake one
  *
  * If the release comes before the sleep, the count is another one, and the
- * kernel does not let the sleeper sleep [J]. A dead holder wakes nobody, so
- * sleepers look again every PROBE_MS.
+ * kernel does not let the sleeper sleep [J]. A dead holder wakes nobody, so two
+ * of those that wait look again every WM_PROBE_MS (probe.c), and the others
+ * sleep long.
  *
  * turn.c says which contenders leave a free lock to which. */
 
@@ -35,14 +36,14 @@
 #include "futex.h"
 #include "holder.h"
 #include "log.h"
+#include "probe.h"
 #include "process.h"
 #include "record.h"
-#include "turn.h"
 
 #include <limits.h>
 #include <time.h>
 
-#define PROBE_MS 50 /* how long a dead holder keeps the sleepers */
+#define LONG_MS 2000 /* the least sleep of one that is no prober */
 
 /* A process with the holder's pid that began at another time is another one.
  * If one of the two times is not known, the process counts as the holder. */
@@ -75,44 +76,79 @@ static bool is_for_start(uint32_t purpose)
            purpose == WM_PURPOSE_WORKER_START;
 }
 
-static struct wm_contender contender(uint32_t purpose)
+static struct wm_contender contender(uint32_t purpose, uint32_t holder)
 {
     return (struct wm_contender){
         .now = wm_now(),
         .pid = wm_ident_pid(wm_self_ident()),
+        .holder = holder,
         .is_start = is_for_start(purpose),
     };
 }
 
+/* Counts for all that sleep on this futex, and wakes one of them. Returns how
+ * many that were. */
+static int wake_on(_Atomic(uint32_t) *futex)
+{
+    lock_count_wake(futex);
+    return wm_futex_wake(futex, 1);
+}
+
+/* Wakes a start, or another if there is none; or the other way round. */
+static void wake_one(struct wm_lock_area *lock, bool start)
+{
+    if (wake_on(lock_futex(lock, start)) != 1) {
+        wake_on(lock_futex(lock, !start));
+    }
+}
+
+/* Whether the contender is to ask about the holder: it is a prober, or the one
+ * to whom probers leave the lock. One that does not wait asks if there is no
+ * prober. */
+static bool is_to_ask(struct wm_lock_area *lock, const struct wm_contender *c,
+                      bool waits)
+{
+    if (!waits) {
+        return !wm_probe_is_anothers(lock, c);
+    }
+    return wm_probe_take(lock, c) || wm_turn_is_mine(lock, c);
+}
+
 /* One try: 0, WM_RECOVERED, or -EBUSY. A swap that fails is not tried again: it
  * has met another contender's, and that one has the lock now. */
-static int try_once(struct wm_node *node, uint32_t purpose)
+static int try_once(struct wm_node *node, uint32_t purpose, bool waits)
 {
     struct wm_lock_area *lock = &node->segment.header->lock;
-    struct wm_contender self = contender(purpose);
     uint64_t word = lock_word_relaxed(lock), mine;
-    bool dead = false;
+    uint32_t holder = wm_lock_pid_of(word);
+    struct wm_contender self = contender(purpose, holder);
+    bool dead = false, had_turn;
 
-    if (wm_lock_pid_of(word) != 0) {
-        dead = holder_is_dead(word);
-        /* Safeguard: living_holder_is_not_robbed */
-        if (!dead) {
+    if (holder != 0 || wm_turn_is_anothers(lock, &self)) {
+        /* Safeguard: probers_alone_ask */
+        if (!is_to_ask(lock, &self, waits) || holder == 0) {
             return -EBUSY;
         }
-    }
-    if (wm_turn_is_anothers(lock, &self)) {
-        return -EBUSY;
+        dead = holder_is_dead(word);
+        /* Safeguard: living_holder_is_not_robbed */
+        if (!dead || wm_turn_is_anothers(lock, &self)) {
+            return -EBUSY;
+        }
     }
     /* Safeguard: each_holding_has_its_number */
     mine = wm_lock_word(wm_self_ident(), wm_lock_sequence(word) + 1);
     if (!lock_take(lock, word, mine)) {
         return -EBUSY;
     }
-    wm_turn_take(lock, &self);
+    had_turn = wm_turn_take(lock, &self);
     wm_holder_sign(node, mine, purpose);
     if (dead) {
         wm_log_append(node, WM_LOG_LOCK_RECOVERED, node->worker.generation,
-                      wm_lock_pid_of(word), self.pid, WM_NO_SLOT);
+                      holder, self.pid, WM_NO_SLOT);
+    }
+    /* Safeguard: one_that_takes_the_lock_is_replaced */
+    if (wm_probe_resign(lock, self.pid) || had_turn) {
+        wake_one(lock, self.is_start);
     }
     return dead ? WM_RECOVERED : 0;
 }
@@ -129,18 +165,19 @@ static int may_contend(const struct wm_node *node)
     return wm_node_held(node) != 0 ? -EDEADLK : 0;
 }
 
-/* Tries, and signs for a turn if the lock is not to be had. The signer is told
- * that it is the next, so that it polls more often than the others. */
+/* Tries, and signs for a turn if the lock is not to be had. One that has the
+ * next turn, or is a prober, is told that it has to try again soon. */
 static int try_and_sign(struct wm_node *node, uint32_t purpose, bool sleeps)
 {
-    int result = try_once(node, purpose);
+    struct wm_lock_area *lock = &node->segment.header->lock;
+    int result = try_once(node, purpose, true);
     struct wm_contender self;
 
     if (result != -EBUSY) {
         return result;
     }
-    self = contender(purpose);
-    return wm_turn_sign(&node->segment.header->lock, &self, sleeps)
+    self = contender(purpose, wm_lock_pid_of(lock_word_relaxed(lock)));
+    return wm_turn_sign(lock, &self, sleeps) || wm_probe_is_mine(lock, self.pid)
                ? -EINPROGRESS
                : -EBUSY;
 }
@@ -153,7 +190,8 @@ int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue)
     if (error != 0) {
         return error;
     }
-    return queue ? try_and_sign(node, purpose, false) : try_once(node, purpose);
+    return queue ? try_and_sign(node, purpose, false)
+                 : try_once(node, purpose, false);
 }
 
 /* ------------------------------------------------------------------ wait */
@@ -166,15 +204,17 @@ struct patience {
     uint64_t seen;
 };
 
-static bool is_held_too_long(const struct wm_node *node, struct patience *p,
-                             uint64_t now, uint32_t hold_ms)
+/* How long that holder may still have the lock, ms; 0: it has had it for too
+ * long. */
+static uint64_t hold_left(const struct wm_node *node, struct patience *p,
+                          uint64_t now, uint32_t hold_ms)
 {
     struct wm_lock_holder holder;
     uint64_t held;
 
     wm_holder_inspect(node, &holder);
     if (holder.pid == 0) {
-        return false;
+        return hold_ms;
     }
     if (p->seen == 0 || holder.sequence != p->sequence) {
         p->sequence = holder.sequence;
@@ -184,7 +224,7 @@ static bool is_held_too_long(const struct wm_node *node, struct patience *p,
     if (holder.held_ms > held) {
         held = holder.held_ms;
     }
-    return held > hold_ms;
+    return held > hold_ms ? 0 : hold_ms - held + 1;
 }
 
 /* A waiter beats, so that no sweeper marks it as stalled. */
@@ -195,13 +235,30 @@ static void keep_beating(struct wm_node *node)
     }
 }
 
-/* Each round loads the count of releases, tries, and sleeps, unless a release
- * was counted since. Before the sleep it checks two limits, one for the whole
- * wait and one for each holder: a waiter may stand behind any number of short
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How long one that is no prober sleeps if nobody wakes it. Each sleeps for
+ * another time, so that not all wake at once; and a worker beats before it is
+ * overdue. */
+static uint64_t long_sleep(const struct wm_node *node)
+{
+    const struct wm_record *r = wm_worker_record(&node->worker);
+    uint64_t ms = LONG_MS + wm_ident_pid(wm_self_ident()) % LONG_MS / 2;
+
+    return r == NULL ? ms : least(ms, record_overdue_ms_acquire(r) / 2 + 1);
+}
+
+/* Each round loads the count of wakes, tries, and sleeps, unless one was
+ * counted since. Before the sleep it checks two limits, one for the whole wait
+ * and one for each holder: a waiter may stand behind any number of short
  * callbacks, but not behind one that hangs. */
 int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
 {
     WM_REQUIRE(node);
+    struct wm_lock_area *lock = &node->segment.header->lock;
     struct wm_lock_options own = {0};
     _Atomic(uint32_t) *futex;
     struct patience patience = {0};
@@ -216,11 +273,11 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
             return error;
         }
     }
-    futex = lock_futex(&node->segment.header->lock, is_for_start(own.purpose));
+    futex = lock_futex(lock, is_for_start(own.purpose));
     while (result == 0) {
         /* Loaded first: a release from here on makes the sleep return. */
         uint32_t wake = lock_wake_acquire(futex);
-        uint64_t ms = PROBE_MS;
+        uint64_t ms;
 
         result = try_and_sign(node, own.purpose, true);
         if (result >= 0) {
@@ -228,17 +285,20 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
         }
         keep_beating(node);
         now = wm_now();
+        ms = result == -EINPROGRESS ? WM_PROBE_MS : long_sleep(node);
         if (own.wait_ms != 0) {
             if (now - began >= own.wait_ms) {
                 return -ETIMEDOUT;
             }
-            if (own.wait_ms - (now - began) < ms) {
-                ms = own.wait_ms - (now - began);
-            }
+            ms = least(ms, own.wait_ms - (now - began));
         }
-        if (own.hold_ms != 0 &&
-            is_held_too_long(node, &patience, now, own.hold_ms)) {
-            return -ETIMEDOUT;
+        if (own.hold_ms != 0) {
+            uint64_t left = hold_left(node, &patience, now, own.hold_ms);
+
+            if (left == 0) {
+                return -ETIMEDOUT;
+            }
+            ms = least(ms, left);
         }
         /* Early returns (a wake, a changed value, a signal) are all fine: this
          * loop looks again. */
@@ -248,18 +308,10 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
     return result;
 }
 
-/* Counts a release for all that sleep on this futex, and wakes one of them.
- * Returns how many that were. */
-static int wake_one(_Atomic(uint32_t) *futex)
-{
-    lock_count_release(futex);
-    return wm_futex_wake(futex, 1);
-}
-
 /* Beats, frees the word, counts, wakes a start, or another if there is none; if
  * it is no start's turn, the other way round. If the process dies after it has
- * freed the word, the next contender that looks takes the lock; sleepers look
- * within PROBE_MS. */
+ * freed the word, the next contender that looks takes the lock: a prober within
+ * WM_PROBE_MS. */
 int wm_lock_release(struct wm_node *node)
 {
     WM_REQUIRE(node);
@@ -281,9 +333,7 @@ int wm_lock_release(struct wm_node *node)
     wm_node_set_held(node, 0);
     released = lock_give_back(lock, held);
     starts = !wm_turn_is_no_starts(lock);
-    if (wake_one(lock_futex(lock, starts)) != 1) {
-        wake_one(lock_futex(lock, !starts));
-    }
+    wake_one(lock, starts);
     return released ? 0 : -EPERM;
 }
 

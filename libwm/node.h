@@ -80,6 +80,7 @@ struct wm_node {
     _Atomic bool forked; /* begun_by has forked since */
     _Atomic uint64_t swept_at; /* by this process without a record, ms; or 0 */
     _Atomic uint64_t held;     /* the lock's word while this process has it */
+    _Atomic uint32_t taken;    /* slot of the last event that it took; a hint */
     struct wm_postmortem postmortem;
 };
 
@@ -224,6 +225,18 @@ static inline bool wm_node_has_forked(const struct wm_node *node)
 static inline void wm_node_set_forked(struct wm_node *node, bool forked)
 {
     atomic_store_explicit(&node->forked, forked, memory_order_relaxed);
+}
+
+/* Where this process has found the last event. Relaxed: a hint. */
+static inline uint32_t wm_node_taken(const struct wm_node *node)
+{
+    return atomic_load_explicit(&node->taken, memory_order_relaxed);
+}
+
+/* Relaxed, as wm_node_taken(). */
+static inline void wm_node_set_taken(struct wm_node *node, uint32_t slot)
+{
+    atomic_store_explicit(&node->taken, slot, memory_order_relaxed);
 }
 
 /* When this process last swept without a record of its own. Relaxed, as is the

@@ -27,6 +27,8 @@
 #include "log.h"
 #include "stall.h"
 
+#define RECENT_MS 1000 /* for so long a worker that has been seen lives */
+
 /* All that a sweep knows before it looks at a record. */
 struct sweep {
     struct wm_node *node;
@@ -236,7 +238,18 @@ int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,
     }
     changed +=
         (int)wm_generations_settle(node, self == NULL ? 0 : self->generation);
+    if (fresh_ms == 0) {
+        header_set_looked_at(node->segment.header, s.judge.now);
+    }
     return changed;
+}
+
+/* A time ahead of the clock is garbage. */
+bool wm_sweep_is_recent(const struct wm_node *node)
+{
+    uint64_t at = header_looked_at(node->segment.header);
+
+    return at != 0 && wm_now() - at <= RECENT_MS;
 }
 
 int wm_sweep(struct wm_node *node, struct wm_worker *self)

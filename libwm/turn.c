@@ -11,8 +11,9 @@
  *           sleep, which are woken; the others leave the lock to it, starts
  *           only after ROW of them had the lock one after the other
  *
- * A start that has its turn leaves `start` as it is, since others may wait that
- * sign at their next try. Starts do not leave the lock to each other. If
+ * A start that has its turn renews `start`, since others may wait: one of them
+ * signs in its place while it has the lock, and goes on to renew that. Starts do
+ * not leave the lock to each other. If
  * workers die and start again and again, a start may wait at any time; so the
  * holder counts the starts in a row, and after ROW of them one other contender
  * goes first. Sleepers sign `next` as well from then on.
@@ -26,7 +27,7 @@
 #define RESERVED_MS 100
 #define ROW 4u
 
-static bool is_fresh(uint64_t signature, const struct wm_contender *c)
+bool wm_signature_is_fresh(uint64_t signature, const struct wm_contender *c)
 {
     int64_t age = wm_word_age(signature, c->now);
 
@@ -45,13 +46,20 @@ bool wm_turn_is_anothers(const struct wm_lock_area *lock,
                          const struct wm_contender *c)
 {
     /* Safeguard: row_of_starts_lets_another_go */
-    if (is_fresh(lock_next(lock), c) &&
+    if (wm_signature_is_fresh(lock_next(lock), c) &&
         (!c->is_start || wm_turn_is_no_starts(lock))) {
         return true;
     }
     /* Safeguard: starts_go_first */
-    return !c->is_start && is_fresh(lock_start(lock), c) &&
+    return !c->is_start && wm_signature_is_fresh(lock_start(lock), c) &&
            !wm_turn_is_no_starts(lock);
+}
+
+bool wm_turn_is_mine(const struct wm_lock_area *lock,
+                     const struct wm_contender *c)
+{
+    return wm_word_pid(c->is_start ? lock_start(lock) : lock_next(lock)) ==
+           c->pid;
 }
 
 bool wm_turn_sign(struct wm_lock_area *lock, const struct wm_contender *c,
@@ -60,7 +68,7 @@ bool wm_turn_sign(struct wm_lock_area *lock, const struct wm_contender *c,
     uint64_t seen = c->is_start ? lock_start(lock) : lock_next(lock);
     uint64_t mine = wm_word(0, c->pid, c->now);
 
-    if (is_fresh(seen, c) ||
+    if ((wm_signature_is_fresh(seen, c) && wm_word_pid(seen) != c->holder) ||
         (sleeps && !c->is_start && !wm_turn_is_no_starts(lock))) {
         return false;
     }
@@ -68,17 +76,21 @@ bool wm_turn_sign(struct wm_lock_area *lock, const struct wm_contender *c,
                        : lock_swap_next(lock, seen, mine);
 }
 
-void wm_turn_take(struct wm_lock_area *lock, const struct wm_contender *c)
+bool wm_turn_take(struct wm_lock_area *lock, const struct wm_contender *c)
 {
     uint64_t start = lock_start(lock), next = lock_next(lock);
+    bool had_start = wm_word_pid(start) == c->pid;
+    bool had_next = wm_word_pid(next) == c->pid;
 
-    if (!c->is_start && start != 0 && wm_word_pid(start) == c->pid) {
-        lock_swap_start(lock, start, 0);
+    if (had_start) {
+        lock_swap_start(lock, start,
+                        c->is_start ? wm_word(0, c->pid, c->now) : 0);
     }
-    if (next != 0 && wm_word_pid(next) == c->pid) {
+    if (had_next) {
         lock_swap_next(lock, next, 0);
     }
     lock_set_row(lock, !c->is_start                 ? 0
                        : wm_turn_is_no_starts(lock) ? ROW
                                                     : lock_row(lock) + 1);
+    return had_start || had_next;
 }

@@ -532,15 +532,19 @@ int wm_starts_awaited(const struct wm_node *node, uint64_t id);
 
 /* Changes the worker from JOINING to LIVE. The worker calls this under the
  * lock, when its turn has come, or without it, when it has given up waiting.
- * Sweeps first.
+ * Sweeps first, unless a process has looked at all workers within the last
+ * second, and this one is among those that are expected, or replaces one that
+ * is known to have ended.
  * counts: out, for the worker's start callback.
  * Returns 0; -ECHILD: the worker has left, or this is a forked child; -ESTALE:
  * the worker has drained, or lost its record. The worker's own act. Lock-free;
- * asks the kernel about each worker. */
+ * may ask the kernel about each worker. */
 int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts);
 
-/* Counts for the worker's exit callback. Sweeps first, beats, and changes no
- * state.
+/* Counts for the worker's exit callback. Beats, and changes no state. Sweeps
+ * first, unless a process has looked at all workers within the last second, and
+ * another worker of the generation is proven to live: so `mine` may include
+ * those that have died within that second, but only if this is not the last.
  * counts: out; `mine` is 1 for the last worker; a helper does not count itself,
  * and sees how many workers there are.
  * Returns 0; -ECHILD; -ESTALE: the worker has drained, or lost its record. The
@@ -882,11 +886,12 @@ int wm_lock_acquire(struct wm_node *node,
 
 /* Tries once to take the lock.
  * purpose: as in struct wm_lock_options. queue: non-zero
- * announces that the caller will try again within 50 ms, and keeps sleepers
- * from overtaking it.
+ * announces that the caller waits, and will try again; sleepers do not overtake
+ * it.
  * Returns 0; WM_RECOVERED; -EBUSY: another process has it, or is next;
- * -EINPROGRESS: another process has it, and the caller is the next of those
- * that queue, so it should try again soon; -EDEADLK. Lock-free. */
+ * -EINPROGRESS: the same, and the caller is the next of those that queue, or
+ * looks whether the holder lives, for all that wait: it has to try again within
+ * 50 ms, while the others have time; -EDEADLK. Lock-free. */
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue);
 
 /* Releases the lock, after a beat.

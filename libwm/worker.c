@@ -72,6 +72,20 @@ static uint32_t start_reason(const struct wm_worker *w)
     return is_extra ? WM_REASON_RESPAWN : generation_reason_acquire(g);
 }
 
+/* Whether a start may go by a recent look. Those that are expected replace
+ * nobody. Another one replaces a worker that has just ended, and has to know of
+ * that: if nobody does so far, it looks for itself. */
+static bool knows_whom_it_replaces(const struct wm_worker *w)
+{
+    const struct wm_generation_record *g =
+        wm_generation_find(w->node, w->generation);
+
+    return (w->spell == 1 && w->ordinal <= w->expected) ||
+           /* Safeguard: replacement_looks_for_a_death */
+           (g != NULL &&
+            (wm_generation_lacks(g) || generation_retired_acquire(g) != 0));
+}
+
 int wm_worker_start_as(struct wm_worker *worker, bool is_given,
                        struct wm_counts *counts)
 {
@@ -80,7 +94,9 @@ int wm_worker_start_as(struct wm_worker *worker, bool is_given,
     if (error != 0) {
         return error;
     }
-    wm_sweep(worker->node, worker);
+    if (!wm_sweep_is_recent(worker->node) || !knows_whom_it_replaces(worker)) {
+        wm_sweep(worker->node, worker);
+    }
     if (is_given) { /* the starts of others count it from here on */
         record_take_untold(wm_worker_record(worker), worker->join);
     }
@@ -103,16 +119,46 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
     return wm_worker_start_as(worker, true, counts);
 }
 
+/* Whether another worker of the generation lives that has not drained. It asks
+ * the kernel about the first that it finds. */
+static bool has_company(const struct wm_worker *w)
+{
+    const struct wm_node *node = w->node;
+    uint32_t high = wm_node_high(node);
+
+    for (uint32_t n = 1; n < high; n++) {
+        uint32_t slot = (w->slot + n) % high;
+        const struct wm_record *r = wm_record_at(&node->segment, slot);
+        uint64_t word = record_word_acquire(r);
+        struct wm_occupant o = wm_occupant_of(r, word);
+
+        unsigned state = wm_word_state(word);
+
+        if (state >= WM_JOINING && state <= WM_STALLED &&
+            o.generation == w->generation && o.role == WM_ROLE_WORKER) {
+            return !wm_occupant_is_dead(node, slot, word, WM_PROOF_FULL);
+        }
+    }
+    return false;
+}
+
+/* A recent look may miss those that have died since. Their number is a matter
+ * of a second; but whether this worker is the last is not, so that one of those
+ * that it has counted is proven to live. */
 int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
 {
     WM_REQUIRE(worker);
     const struct wm_record *r = wm_worker_record(worker);
     int error = wm_worker_usable(worker);
+    bool recent;
 
     if (error != 0) {
         return error;
     }
-    wm_sweep(worker->node, worker);
+    recent = wm_sweep_is_recent(worker->node);
+    if (!recent) {
+        wm_sweep(worker->node, worker);
+    }
     /* A worker that has drained is not counted, and would take another for
      * itself. */
     /* Safeguard: drained_worker_does_not_count_itself */
@@ -121,6 +167,11 @@ int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
         return -ESTALE;
     }
     wm_counts_of(worker->node, worker->generation, WM_COUNT_EXIT, counts);
+    /* Safeguard: company_is_proven */
+    if (recent && counts->mine > 1 && !has_company(worker)) {
+        wm_sweep(worker->node, worker);
+        wm_counts_of(worker->node, worker->generation, WM_COUNT_EXIT, counts);
+    }
     counts->spell = worker->spell;
     if (worker->retires && counts->reason == WM_REASON_STOP) {
         counts->reason = WM_REASON_RETIRE;

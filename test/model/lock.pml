@@ -7,16 +7,18 @@
  * asked for, two pids, of which the first is given to two processes, one after
  * the other; the former dies anywhere, the latter does where a free lock is to
  * be taken, the second pid's lives; they sleep, or poll and sign `next`. Sleep
- * and signatures keep nobody from what polling does.
+ * and signatures keep nobody from what polling does. Once more with a prober,
+ * who alone asks: one place serves for the two that there are.
  *
  * Left out: the sequence, which tells holdings apart for those that watch
- * them; limits on waiting; how long 50 and 100 ms are: the time of a probe
- * and of a signature may be up at any moment. Wakes are counted modulo 8, more
- * than all.
+ * them; limits on waiting; how long 50 and 100 ms are: the time of a sleep, and
+ * of a signature, may be up at any moment; the wake for a place that is free,
+ * which keeps others from nothing. Wakes are counted modulo 8, more than all.
  *
  * check exclusion: -DPIDS=3 -DDIE=3
  * check wake: -DPIDS=3 -DDIE=0 -DTURNS=2
  * check I8_passed_on: -DPIDS=2 -DDIE=1
+ * check I8_probed: -DPIDS=2 -DDIE=1 -DPROBE
  * check free_is_taken: -DPIDS=2 -DDIE=1 -DLATER_DIES */
 
 #include "common.inc"
@@ -32,17 +34,34 @@ byte start[PIDS + 1];
 byte word, next, wake;
 bool fresh;
 
+/* The pid in the prober's place; with PROBE, `fresh` is of that one. */
+byte prober;
+
 /* Processes that believe to have it, and live. */
 bool holds[PIDS + 1];
 
 hidden byte I8_one_holder;
 
+#ifdef PROBE
+#define MAY_ASK ok
+#else
+#define MAY_ASK true
+#endif
+
 inline try_once() {
     seen = word;
+#ifdef PROBE
+    d_step {
+        ok = seen != 0 && (prober == 0 || prober == me || !fresh);
+        /* Weaker by 1: nobody_asks (I8_probed): ok = false; */
+        WHEN(ok, prober = me; fresh = true)
+    }
+#endif
     if
-    :: seen != 0 -> ok = !RUNS(seen)
+    :: seen != 0 && !MAY_ASK -> ok = false
+    :: seen != 0 && MAY_ASK -> ok = !RUNS(seen)
     /* Weaker by 1: pid_alone (I8_passed_on):
-    :: seen != 0 -> ok = !alive[seen >> 2] */
+    :: seen != 0 && MAY_ASK -> ok = !alive[seen >> 2] */
     :: else -> ok = next == 0 || next == me || !fresh
     fi;
     WHEN(ok,
@@ -53,6 +72,7 @@ inline try_once() {
             holds[me] = true));
     d_step {
         WHEN(ok && next == me, next = 0);
+        WHEN(ok && prober == me, prober = 0);
         seen = 0
     }
 }
@@ -123,7 +143,9 @@ proctype contender(byte me; byte lives)
 #if DIE < 3
             :: wm_lock_acquire(); wm_lock_release(); count = 0
 #endif
+#ifndef PROBE
             :: wm_lock_try(); wm_lock_release()
+#endif
 #endif
             od;
             skip
@@ -176,5 +198,7 @@ init
 ltl I8_passed_on {
     [] (word != 0 && !RUNS(word) -> <> (word == 0 || RUNS(word)))
 }
+
+ltl I8_probed { [] (word != 0 && !RUNS(word) -> <> (word == 0 || RUNS(word))) }
 
 ltl free_is_taken { [] (word == 0 -> <> (word != 0)) }

@@ -215,6 +215,7 @@ TIMED_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
 TIMED_TEST(a_try_that_queues_signs_until_its_turn_comes)
 {
     struct process *a, *b, *sleeper;
+    uint32_t wakes;
 
     fake_clock.frozen_ms = 5000;
     a = new_process();
@@ -225,7 +226,8 @@ TIMED_TEST(a_try_that_queues_signs_until_its_turn_comes)
     assert_true(header()->lock.next == 0);
     assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
     assert_int_equal(wm_word_pid(header()->lock.next), a->pid);
-    assert_int_equal(call(b, do_try, 1), -EBUSY); /* a is the next */
+    assert_int_equal(call(b, do_try, 1), -EINPROGRESS); /* as a prober */
+    assert_int_equal(call(sleeper, do_try, 1), -EBUSY); /* a is the next */
     assert_int_equal(call(a, do_try, 0), -EBUSY);
     assert_int_equal(call(a, do_try, 1), -EINPROGRESS);
     call_begin(sleeper, do_lock, 0);
@@ -233,9 +235,33 @@ TIMED_TEST(a_try_that_queues_signs_until_its_turn_comes)
     unlock();
     await(one_sleeps()); /* again */
     assert_int_equal(holder().pid, 0);
+    wakes = header()->lock.wake;
     assert_ok(call(a, do_try, 1));
+    assert_int_equal(header()->lock.wake - wakes, 1); /* for its place */
     assert_ok(call(a, do_unlock, 0));
     assert_ok(call_end(sleeper));
+}
+
+/* The clock is frozen for the others, who are fresh for as long. */
+TIMED_TEST(two_of_those_that_wait_ask_about_the_holder)
+{
+    struct process *p[3];
+
+    fake_clock.frozen_ms = 5000;
+    new_processes(p, COUNT(p));
+    assert_ok(call(p[2], do_lock, 0));
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(call(p[i], do_try, 1), -EINPROGRESS);
+        assert_int_equal(wm_word_pid(header()->lock.probers[i]), p[i]->pid);
+    }
+    process_kill(p[2]);
+    for (int queue = 0; queue < 2; queue++) {
+        assert_int_equal(wm_lock_try(node, 0, queue), -EBUSY);
+    }
+    fake_clock.frozen_ms += 101; /* their places are stale, and so is `next` */
+    assert_int_equal(wm_lock_try(node, 0, 1), WM_RECOVERED);
+    assert_int_equal(call(p[1], do_try, 1), -EINPROGRESS);
+    assert_int_equal(header()->lock.probers[0], 0);
 }
 
 NODE_TEST(a_waiter_gives_up_when_the_segment_is_spoilt)

@@ -243,3 +243,39 @@ NODE_TEST(a_worker_that_retires_is_replaced_by_a_respawn)
     shut_down(a, generation, &exits);
     assert_int_equal(a->seen->counts.reason, WM_REASON_STOP);
 }
+
+/* Two that started, one that died since, and somebody has looked before. */
+static void set_up_three(struct process *p[3])
+{
+    new_processes(p, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(call(p[i], do_join_one_of_two, generation));
+    }
+    assert_ok(call(p[0], do_start, 0));
+    sweep();
+    process_kill(p[1]);
+}
+
+TURN_TEST(a_start_looks_for_the_dead_if_it_may_replace_one)
+{
+    struct process *p[3];
+
+    set_up_three(p);
+    assert_ok(call(p[0], do_start, 0)); /* one of two */
+    assert_int_equal(state_at(1), WM_JOINING);
+    assert_ok(call(p[2], do_start, 0)); /* the third */
+    assert_int_equal(state_at(1), WM_CRASHED);
+}
+
+TURN_TEST(an_exit_looks_for_the_dead_unless_another_lives)
+{
+    struct process *p[3];
+
+    set_up_three(p);
+    assert_ok(call(p[2], do_exit, 0));
+    assert_int_equal(p[2]->seen->counts.mine, 3);
+    assert_int_equal(state_at(1), WM_JOINING);
+    assert_ok(call(p[0], do_exit, 0));
+    assert_int_equal(p[0]->seen->counts.mine, 2);
+    assert_int_equal(state_at(1), WM_CRASHED);
+}

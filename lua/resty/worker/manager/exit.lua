@@ -30,7 +30,8 @@ local OWN = bit_of(RECOVERED) + bit_of(WORKER_EXIT) + bit_of(DRAINED)
 -- On a fast stop nginx kills a worker after a second or so. A fast stop may
 -- follow on a graceful one, and cannot reach a worker that waits asleep.
 local SHORT_WAIT_MS = 500
-local LOOK_SECONDS = 0.05 -- whether the workers of another generation start
+local LOOK_SECONDS = 0.05 -- at first, whether another generation starts
+local LONG_SECONDS = 0.5 -- where many are to start
 local MOMENT_MS = 1000 -- for those of which it is not known
 
 local event = libwm.sized("struct wm_event")
@@ -126,13 +127,14 @@ end
 -- its turn. If the worker is to end at once, exit_worker_by_lua* overtakes this
 -- wait.
 local function acquire_in_turn()
-    local since = lib.wm_now()
+    local since, nap = lib.wm_now(), LOOK_SECONDS
     while true do
         while not vm.left and has_to_wait(since) do
             if vm.worker then
                 lib.wm_tick(vm.worker, vm.interval)
             end
-            ngx.sleep(LOOK_SECONDS)
+            ngx.sleep(nap)
+            nap = math.min(nap * 1.2, LONG_SECONDS)
         end
         local ok, err = lock.acquire_polling(lock.WORKER_EXIT)
         if not ok or not has_to_wait(since) then

@@ -42,8 +42,9 @@ local PURPOSES = {
     [_M.OWN_EVENTS] = "events of its own",
 }
 
-local POLL_SECONDS = 0.02
 local NEXT_SECONDS = 0.001 -- at first, if the next turn is this worker's
+local POLL_SECONDS = 0.02 -- later; and at first if it is another's
+local LONG_SECONDS = 0.2
 local SLICE_MS = 100 -- of a sleep; then the worker looks whether it must end
 local LAST_MS = 400 -- to wait once it must end
 local SLOW_MS = 1000 -- a wait that is worth a warning
@@ -184,7 +185,7 @@ local polled = 0 -- time of the last try by a timer of this process
 
 -- Acquires the lock in a timer: the event loop goes on between two looks.
 function _M.acquire_polling(purpose)
-    local nap = NEXT_SECONDS
+    local soon, later = NEXT_SECONDS, POLL_SECONDS
     local began, last = tonumber(lib.wm_now()), 0
     local past, sequence, since
     while not vm.left do
@@ -209,13 +210,14 @@ function _M.acquire_polling(purpose)
             return false, describe_holder()
         end
         last = holder.pid ~= 0 and holder.pid or last
-        -- Most turns are short. A worker that waits for a long one looks less
-        -- often.
+        -- Most turns are short. A worker that waits for a long one, or behind
+        -- many, looks less often.
         if rc == -EINPROGRESS then
-            ngx.sleep(nap)
-            nap = min(nap * 1.5, POLL_SECONDS)
+            ngx.sleep(soon)
+            soon = min(soon * 1.5, POLL_SECONDS)
         else
-            ngx.sleep(POLL_SECONDS)
+            ngx.sleep(later)
+            later = min(later * 1.5, LONG_SECONDS)
         end
     end
     return false, "this worker has left meanwhile"
