@@ -27,6 +27,8 @@
 #include "log.h"
 #include "stall.h"
 
+#include <sys/wait.h>
+
 #define RECENT_MS 1000 /* for so long a worker that has been seen lives */
 
 /* All that a sweep knows before it looks at a record. */
@@ -250,6 +252,32 @@ bool wm_sweep_is_recent(const struct wm_node *node)
     uint64_t at = header_looked_at(node->segment.header);
 
     return at != 0 && wm_now() - at <= RECENT_MS;
+}
+
+/* A child of the caller may be reaped once only, so that its pid was its own
+ * until then. By now it may be another process's, which may have joined: so the
+ * end of each worker with that pid is proven. */
+int wm_worker_reaped(struct wm_node *node, int32_t pid, int status)
+{
+    WM_REQUIRE(node);
+    struct sweep s = {.node = node, .pid = (uint32_t)pid};
+    uint32_t high = wm_node_high(node);
+    int error = pid <= 0 ? -EINVAL : wm_node_usable(node);
+    int marked = 0;
+
+    if (error != 0 || WIFSTOPPED(status) || WIFCONTINUED(status)) {
+        return error;
+    }
+    for (uint32_t i = 0; i < high; i++) {
+        uint64_t word = record_word_acquire(wm_record_at(&node->segment, i));
+        unsigned state = wm_word_state(word);
+
+        if (wm_word_pid(word) == s.pid && state != WM_FREE &&
+            !wm_state_is_crash(state) && is_dead(&s, i, word, true)) {
+            marked |= mark_dead(&s, i, word);
+        }
+    }
+    return marked;
 }
 
 int wm_sweep(struct wm_node *node, struct wm_worker *self)

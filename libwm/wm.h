@@ -46,7 +46,7 @@
  *   yes or no (1, 0)  wm_worker_has_record, wm_worker_recovery_take
  *   1, 0 or an error  wm_event_take, wm_generation_take_exit,
  *                     wm_generation_take_start, wm_start_next, wm_exit_next
- *                     (also WM_CLOSED), wm_leader_stand
+ *                     (also WM_CLOSED), wm_leader_stand, wm_worker_reaped
  *   a count, or 0     wm_sweep, wm_events_owed, wm_events_give, wm_wake,
  *                     wm_worker_recoveries
  *   1, 2 or 0         wm_starts_awaited
@@ -638,6 +638,17 @@ int wm_tick(struct wm_worker *worker, uint32_t interval_ms);
  * Returns how many records or generations it changed. Lock-free; asks the
  * kernel about each worker, some microseconds each. */
 int wm_sweep(struct wm_node *node, struct wm_worker *self);
+
+/* Says that a process has ended, which the caller, as its parent, has just
+ * reaped. If it was a worker, its end is marked and owed at once, and no other
+ * process has to find it; the start that replaces it knows of it. A master that
+ * reaps may tell of all that it reaps, from any thread.
+ * pid, status: as waitpid(2) returned them; a process that was only stopped has
+ * not ended.
+ * Returns 1 if it marks a worker; 0: the process was none, had left, or was
+ * found before; -EINVAL: pid; -EROFS; -EUCLEAN. Lock-free; asks the kernel
+ * about that process. */
+int wm_worker_reaped(struct wm_node *node, int32_t pid, int status);
 
 /* The kinds of event. Those of other workers and of generations are owed to the
  * survivors, and any one of these gives them; the others are a worker's own. */

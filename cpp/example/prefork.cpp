@@ -292,8 +292,7 @@ public:
     }
 
 private:
-    // (2) The former generation serves on until all workers of this one are
-    // ready. If that never happens, nothing is lost.
+    // (2) The former one serves until all workers of this one are ready.
     void reload()
     {
         generation_ = wm::generation::begin(node_); // and read a configuration
@@ -337,8 +336,9 @@ private:
                    node_.counts(generation_.id()).mine >= settings.workers) {
             tell_those_before(generation_.id(), SIGTERM);
         } else if (signal == SIGCHLD) {
-            for (pid_t pid; (pid = waitpid(-1, nullptr, WNOHANG)) > 0;) {
+            for (int pid, status; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
                 children_.erase(pid);
+                node_.reaped(pid, status); // nobody has to find it
             }
             node_.give_events({}, report); // (7) the master may do it, too
         } else if ((signal == SIGTERM || signal == SIGINT) && !stopping_) {

@@ -197,6 +197,23 @@ public:
         return wm_sweep(handle_, self.handle());
     }
 
+    /// Says that a process has ended, which the caller has reaped. Returns
+    /// whether it was a worker. Maps wm_worker_reaped().
+    bool reaped(std::int32_t pid, int status)
+    {
+        return detail::thrown("wm_worker_reaped", [&](auto &ec) {
+            return reaped(pid, status, ec);
+        });
+    }
+    /// As reaped(), noexcept.
+    bool reaped(std::int32_t pid, int status, std::error_code &ec) noexcept
+    {
+        const int marked = wm_worker_reaped(handle_, pid, status);
+
+        detail::noted(marked, ec);
+        return marked == 1;
+    }
+
     /// How many events of these kinds are owed. Maps wm_events_owed().
     int events_owed(std::uint32_t kinds = all_events) const noexcept
     {

@@ -216,3 +216,18 @@ NODE_TEST(a_sweep_gives_under_the_lock_and_nothing_without_it)
         assert_int_equal(told, i);
     }
 }
+
+NODE_TEST(a_death_that_its_parent_reports_is_owed_at_once)
+{
+    struct process *p = new_worker(generation), *gone = new_worker(generation);
+    const pid_t pid = gone->pid;
+
+    process_kill(gone);
+    assert_int_equal(wm_worker_reaped(node, p->pid, SIGKILL), 0); /* it lives */
+    assert_int_equal(wm_worker_reaped(node, pid, W_STOPCODE(SIGSTOP)), 0);
+    assert_none_to_take(CRASHED);
+    assert_int_equal(wm_worker_reaped(node, pid, SIGKILL), 1);
+    assert_int_equal(wm_worker_reaped(node, pid, SIGKILL), 0);
+    assert_int_equal(take(CRASHED).pid, pid);
+    assert_int_equal(wm_worker_reaped(node, 0, 0), -EINVAL);
+}

@@ -42,9 +42,9 @@ local PURPOSES = {
     [_M.OWN_EVENTS] = "events of its own",
 }
 
-local NEXT_SECONDS = 0.001 -- at first, if the next turn is this worker's
-local POLL_SECONDS = 0.02 -- later; and at first if it is another's
-local LONG_SECONDS = 0.2
+-- One that has the next turn, or looks for all, looks again soon.
+local SOON_SECONDS, SOON_MOST = 0.001, 0.005
+local POLL_SECONDS, POLL_MOST = 0.02, 0.2
 local SLICE_MS = 100 -- of a sleep; then the worker looks whether it must end
 local LAST_MS = 400 -- to wait once it must end
 local SLOW_MS = 1000 -- a wait that is worth a warning
@@ -185,7 +185,7 @@ local polled = 0 -- time of the last try by a timer of this process
 
 -- Acquires the lock in a timer: the event loop goes on between two looks.
 function _M.acquire_polling(purpose)
-    local soon, later = NEXT_SECONDS, POLL_SECONDS
+    local soon, later = SOON_SECONDS, POLL_SECONDS
     local began, last = tonumber(lib.wm_now()), 0
     local past, sequence, since
     while not vm.left do
@@ -214,10 +214,10 @@ function _M.acquire_polling(purpose)
         -- many, looks less often.
         if rc == -EINPROGRESS then
             ngx.sleep(soon)
-            soon = min(soon * 1.5, POLL_SECONDS)
+            soon = min(soon * 1.5, SOON_MOST)
         else
             ngx.sleep(later)
-            later = min(later * 1.5, LONG_SECONDS)
+            later = min(later * 1.5, POLL_MOST)
         end
     end
     return false, "this worker has left meanwhile"
