@@ -174,6 +174,7 @@ std::string waited(const wait_result &r)
                  {"wanted", r.wanted},
                  {"live", r.live},
                  {"generation", or_null(r.generation)},
+                 {"orphaned", r.orphaned},
                  {"file", r.file.empty() ? object() : object(r.file)},
                  {"settled", r.settled},
                  {"others", r.others}});

@@ -36,6 +36,7 @@ struct wait_result {
     unsigned live = 0;
     bool settled = true;             // whether the look was settled
     std::uint64_t generation = 0;    // 0: there is none
+    bool orphaned = false;           // its master has ended
     std::string file;                // "": there is no node
     std::vector<std::string> others; // files of lives that do not count
 };

@@ -42,6 +42,7 @@ json::wait_result judge(const options &o, const model &m)
     r.wanted = o.ready;
     if (g != nullptr && asked_for) {
         r.generation = id;
+        r.orphaned = g->orphaned;
         r.live = g->count.live;
         r.ready = r.live >= r.wanted;
     }
@@ -55,7 +56,8 @@ std::string text_of(const json::wait_result &r)
     const std::string where =
         r.generation == 0
             ? "; there is no such generation\n"
-            : " in generation " + std::to_string(r.generation) + "\n";
+            : " in generation " + std::to_string(r.generation) +
+                  (r.orphaned ? ", whose master has ended\n" : "\n");
 
     return what + where + text::others(r.others) +
            (r.settled ? "" : text::unsettled(r.file));

@@ -11,6 +11,7 @@ import xml.etree.ElementTree
 
 import pytest
 
+import proc
 from conftest import (HEADERS, ROOT, names, prototypes, run, source,
                       without_comments)
 
@@ -226,7 +227,7 @@ def test_the_manual_has_each_function_as_it_is():
 
 
 def test_the_manuals_example_as_rendered_is_a_server(stage, place):
-    """It compiles without a warning, runs, and leaves nothing."""
+    """It compiles without a warning, tells of a crash, and leaves nothing."""
     page = run("groff", "-man", "-Tascii", "-P-cbou", stage.find("libwm.3"))
     assert page.startswith("libwm(3)")
     text = re.search(r"^EXAMPLE\n.*?(?=^ *#include)(.*?)^SEE ALSO", page,
@@ -235,12 +236,30 @@ def test_the_manuals_example_as_rendered_is_a_server(stage, place):
     program = stage.write("demo.c", text.replace('"demo"', f'"{instance}"'))
     stage.run("gcc", program, "-o", f"{place}/demo", "-Wall", "-Wextra",
               "-Werror", f"-Wl,-rpath,{stage.library}", *stage.flags())
-    server = subprocess.Popen([f"{place}/demo"], stderr=subprocess.PIPE,
-                              text=True, start_new_session=True)
-    said = [server.stderr.readline() for _ in range(2)]
-    server.terminate()
-    said += server.communicate()[1].splitlines()
-    assert [x.split(": ")[1].split(" of ")[0] for x in said] == [
-        "worker-start"] * 2 + ["worker-exit", "drained"] * 2 + ["master-exit"]
-    assert server.returncode == 0
+    with open(f"{place}/said", "w", encoding="utf-8") as out:
+        server = subprocess.Popen([f"{place}/demo"], stderr=out,
+                                  start_new_session=True)
+
+    def said():
+        return re.findall(r": (\S+) of (\d+)\n", proc.read(out.name))
+    try:
+        proc.wait(lambda: len(said()) == 2, "the workers")
+        killed = said()[0][1]
+        proc.kill(int(killed))
+        proc.wait(lambda: ("crashed", killed) in said(), "the crash")
+    finally:
+        server.terminate()
+    assert server.wait() == 0
+    assert [what for what, _ in said()] == [
+        *["worker-start"] * 2, "crashed", "worker-exit", "drained",
+        "master-exit"]
     assert not glob.glob(f"/dev/shm/wm.{instance}.*")
+
+
+def test_http_and_stream_of_one_name_are_two_nodes():
+    print_names = f"""package.path = "{ROOT}/lua/?.lua"
+        for _, subsystem in ipairs {{ "http", "stream" }} do
+            ngx = {{ config = {{ subsystem = subsystem }} }}
+            print(require("{MODULE[4:]}.name").of {{ name = "blue" }})
+        end"""
+    assert run("luajit", "-e", print_names).split() == ["blue", "blue-stream"]

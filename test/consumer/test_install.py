@@ -123,6 +123,7 @@ def test_a_library_needs_these_alone_and_stays_loaded(library, needed):
     assert sorted(re.findall(r"\(NEEDED\) .*\[(.*)\]", text)) == needed
     assert re.findall(r"\(SONAME\) .*\[(.*)\]", text) == [f"{library}.so.1"]
     assert re.search(r"\(FLAGS_1\) .*\bNODELETE\b", text)
+    assert "qsort" not in run("nm", "-Du", built(library))
 
 
 def test_versions_agree():

@@ -14,6 +14,7 @@ from conf import MODULE, source
 from nginx import Nginx, running
 from nginx_fixtures import prefix
 from proc import wait
+from traced import ANSWERING
 
 ROOT = conf.ROOT
 LUA_FOLDER = f"{ROOT}/lua/resty/worker"
@@ -129,6 +130,24 @@ def test_an_example_of_the_reference(make, title, code):
     else:
         n.reload()
     assert n.get("/run") == 200
+
+
+def test_the_clean_up_waits_until_a_generation_is_gone(make):
+    """What the second had goes once its worker has left, and not before."""
+    code = dict(examples())["Clean up after a generation"]
+    n = make(workers=1, after_join=ANSWERING + re.sub(
+        r"every\(10,", "every(0.05,", code)).start()
+
+    def keys(act="get"):
+        return [n.ask(n.current()[0], f"""return ngx.shared.my_shm:{act}(
+            "sessions of generation {g}", 1) or 0""") for g in (1, 2)]
+    n.reload()
+    held = n.drain()
+    assert keys("set") == [True, True]
+    wait(lambda: not keys()[0], "the first one's to go")
+    assert keys() == [0, 1]
+    n.let_go(held)
+    wait(lambda: keys() == [0, 0], "the second one's to go")
 
 
 def test_every_function_has_a_section_and_an_example():

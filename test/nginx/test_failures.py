@@ -5,12 +5,15 @@ tested in test/unit, and by the rules of the chaos."""
 
 import json
 
+import pytest
+
 import conf
 import proc
 import segment
+from proc import wait
 from rows import exits, life, respawn, starts
 from told import JUDGED, QUICK, failure, lead, opts, told
-from traced import ANSWERING
+from traced import ANSWERING, TICKING
 
 HOUR = {"interval": 3600, "failed": 3600}   # no timer comes in between
 
@@ -221,13 +224,20 @@ def test_a_holder_past_lock_timeout_is_named_by_each_waiter(make):
     assert leader not in [x["by"] for x in n.notes("lost")]
 
 
+def shown(pid):
+    """A worker as wmctl shows it."""
+    seen = json.loads(proc.run(conf.WMCTL, "show", "--json", str(pid)))
+    return next(w for g in seen["generations"] for w in g["workers"]
+                if w["pid"] == pid)
+
+
 def test_one_without_a_timer_is_never_called_stalled(make):
     """It says so once, and is known by its life alone."""
     n = make(opts=opts(interval=0.1, failed=0.2), http="""
         lua_max_pending_timers 3;""", before_join="""
         if wmt.opened("armed") then
             for _ = 1, 3 do ngx.timer.at(3600, function() end) end
-        end""").start()
+        end""", after_join=TICKING).start()
     n.modelled = n.succeeds = False
     n.open_gate("armed")
     n.expect("no heartbeat timer", 1)
@@ -236,6 +246,24 @@ def test_one_without_a_timer_is_never_called_stalled(make):
     n.replace(first)
     silent = n.started(1)[-1]
     n.wait_log(f"{silent}#.*no heartbeat timer, so that this worker is never")
-    shown = json.loads(proc.run(conf.WMCTL, "show", "--json", str(silent)))
-    assert [w["overdue_ms"] for g in shown["generations"]
-            for w in g["workers"] if w["pid"] == silent] == [0xffffffff]
+    assert shown(silent)["overdue_ms"] == 0xffffffff
+    n.wait_note("tick", len(n.notes("tick")) + 9)   # the other's, which sweeps
+    assert silent not in [x["info"]["pid"] for x in n.notes("failed")]
+
+
+def test_one_without_a_free_connection_has_no_timer_and_no_exit(make):
+    """It serves on, and is called stalled unless it beats by hand."""
+    n = make(workers=1, connections=8, opts={"interval": 0.1, "failed": 0.2})
+    n.start().complete = False
+    n.expect("worker_connections are not enough|could not create|" + JUDGED)
+    held = []
+    with pytest.raises(OSError):
+        while True:
+            held.append(n.hold())
+    pid, s = held[0]
+    wait(lambda: shown(pid)["state"] == "stalled", "its beat to be overdue")
+    wait(lambda: n.say(s, f"return {conf.MODULE}.beat()") == "true"
+         and shown(pid)["state"] == "live", "the beat to be seen")
+    n.stop(starts(1, 1), "TERM")
+    assert n.log_lines(f"manager: not given: worker_exit of 1-{pid}")
+    n.start_again()

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import conf
 import proc
 from conf import NO_CALLBACK
 from proc import wait
@@ -151,11 +152,15 @@ def test_all_of_a_generation_die_in_init_worker(make, both):
 
 
 def test_orphans_end_by_themselves(make, both):
-    n = make(**both).start()
+    """A server that starts beside them says so."""
+    n = make(opts={"name": conf.own("test-orphans")}, **both).start()
     n.reload()
     orphans = n.workers()
     proc.kill(n.master)
     n.master = None
+    heir = make(beside=n, opts=n.params["opts"], listen="unix:t", **both)
+    heir.start().stop(life(2))
+    assert n.log_lines(r"manager: 1 other node\(s\) of this name live")
     for pid in orphans:
         os.kill(pid, signal.SIGQUIT)
     n.wait_gone(orphans)

@@ -15,19 +15,26 @@ import segment
 from conf import MODULE, NO_CALLBACK, Lua
 from proc import wait
 from rows import life, master_exit, master_start
+from traced import TICKING
 
-# Lua that notes each interval.
-TICKING = 'ngx.timer.every(0.1, function() wmt.note("tick") end)'
 STRAY = f"/dev/shm/wm.{conf.own('test-stray')}.0123456789abcdef"
 
 
+STARTED = {"spawned": """
+        local p = io.popen("setsid sleep 999 >/dev/null 2>&1 & echo $!")
+        wmt.note("sleeps", { pid = tonumber(p:read("*l")) })""", "forked": """
+        local beside = require "beside"
+        beside.fork(function()      -- so that it is nobody's child
+            wmt.note("sleeps", { pid = beside.spawn("999") })
+        end)"""}
+
+
+@pytest.mark.parametrize("how", STARTED)
 @pytest.mark.parametrize("where", ["before_init", "after_init", "before_join",
                                    "after_join"])
-def test_a_program_that_the_server_starts_keeps_no_node(make, where):
+def test_a_program_that_the_server_starts_keeps_no_node(make, where, how):
     """An agent, or a helper for certificates, which outlives the server."""
-    n = make(workers=1, **{where: """
-        local p = io.popen("setsid sleep 999 >/dev/null 2>&1 & echo $!")
-        wmt.note("sleeps", { pid = tonumber(p:read("*l")) })"""}).start()
+    n = make(workers=1, **{where: STARTED[how]}).start()
     n.stop(life(1))
     assert n.segments() == []
     (sleeper,) = n.notes("sleeps")

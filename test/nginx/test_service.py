@@ -170,21 +170,26 @@ def test_a_replacement_serves_beside_a_failure_callback_that_hangs(make):
     assert n.rows()[3].reason == "respawn"
 
 
-RETIRE = """
-    location /retire { content_by_lua_block {
-        require("ngx.process").signal_graceful_exit()
-    } }"""
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_worker_that_asks_for_its_end_retires(make, workers):
-    """Its replacement is a respawn; the node goes on, and stops later."""
-    n = make(workers=workers, server=RETIRE).start()
+@pytest.mark.parametrize("workers, ends, why", [
+    (1, 1, "retire"), (2, 1, "retire"), (2, 2, "retire"), (2, 1, "stop")])
+def test_a_worker_that_asks_for_its_end_retires(make, workers, ends, why):
+    """Its replacement is a respawn; the node goes on, and stops later. QUIT by
+    hand looks as if the master had sent it, and yet is no end of the node."""
+    n = make(workers=workers).start()
     n.modelled = False
-    assert n.get("/retire") == 200
-    n.wait_events("worker_start", 1, workers + 1)
+    held = n.hold_all()
+    for pid, s in list(held.items())[:ends]:
+        if why == "stop":
+            n.signal("QUIT", pid)
+        else:
+            n.say(s, 'require("ngx.process").signal_graceful_exit() return 1')
+    n.wait_events("worker_exit", 1, ends)
+    for s in held.values():
+        s.close()
+    n.wait_events("worker_start", 1, workers + ends)
     n.stop()
     assert of(n.rows(), 1)[1 + workers:] == [
-        ("worker_exit", workers, "retire"),
-        *([("master_exit", 0, "retire")] if workers == 1 else []),
-        ("worker_start", workers, "respawn"), *of(exits(1, workers), 1)]
+        *(("worker_exit", workers - i, why) for i in range(ends)),
+        *([("master_exit", 0, why)] if workers == ends else []),
+        *(("worker_start", workers - i, "respawn")
+          for i in reversed(range(ends))), *of(exits(1, workers), 1)]

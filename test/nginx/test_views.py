@@ -49,13 +49,14 @@ def test_workers_counts_and_generations_are_told_as_they_are(make, both):
                                (3, "aborted", "reload", 0, 0)]
     assert {g["master"] for g in seen} == {n.master}
     assert all(g["begun_at"] > 1.6e9 and g["crashes"] == 0 for g in seen)
-    again = [n.ask(x, "return M.generations()") for x in n.current() * 8]
-    assert {g["begun_at"] for a in again for g in a} == {
-        g["begun_at"] for g in seen}
-    # An empty list is an array to OpenResty's cjson.
-    assert n.ask(pid, """
-        local list, array = M.events(1e9), require("cjson").array_mt
-        return #list == 0 and getmetatable(list) == array""")
+    for view, key in ("generations", "begun_at"), ("workers", "joined_at"):
+        seen = n.ask(pid, f"return M.{view}()")
+        again = [n.ask(x, f"return M.{view}()") for x in n.current() * 8]
+        assert {x[key] for a in again for x in a} == {x[key] for x in seen}
+    # To OpenResty's cjson, an empty list would be an array as well.
+    for view in "workers()", "generations()", "events(1e9)":
+        assert n.ask(pid, f"""return getmetatable(M.{view})
+                                     == require("cjson").array_mt""")
     assert n.ask(pid, """local list, last, missed = M.events()
         return { #list, last - missed }""") == [4, 4]
     n.let_go(held)

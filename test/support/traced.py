@@ -22,6 +22,7 @@ WAITED = re.compile("worker manager: waited .* for the callbacks of others")
 WORKER = 3                  # ngx_process of a worker
 UNHEARD = 'if wmt.opened("late") then wmt.gate("{}") end'
 ANSWERING = "wmt.answer()"
+TICKING = 'ngx.timer.every(0.1, function() wmt.note("tick") end)'
 LATE_JOIN, LATE_INIT = UNHEARD.format("join"), UNHEARD.format("init")
 
 

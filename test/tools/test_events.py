@@ -193,7 +193,8 @@ def test_enough_live_workers_are_ready_at_once(place, master):
     for count in (1, 2):
         assert ready(place, count) == {
             "ready": True, "wanted": count, "live": 2, "generation": 1,
-            "file": master.file, "settled": True, "others": []}
+            "orphaned": False, "file": master.file, "settled": True,
+            "others": []}
     for timeout in ("0", "0.2"):
         answer = ready(place, 3, "--timeout", timeout, status=NOT_READY)
         assert (answer["ready"], answer["live"]) == (False, 2)

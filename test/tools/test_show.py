@@ -10,7 +10,7 @@ import pytest
 
 import segment
 from processes import WM_CLOSED
-from proc import gone, wait
+from proc import gone, title, wait
 from wmctl import DAMAGED, NO_NODE, NOT_READY, OK, ONCE, USAGE
 
 
@@ -63,6 +63,9 @@ def test_workers_that_outlive_their_master_are_shown_as_orphaned(place):
     assert not place.json("show")["generations"][0]["orphaned"]
     master.kill()
     assert place.json("show")["generations"][0]["orphaned"]
+    assert place.json("wait", "--ready", "1", *ONCE)["orphaned"]
+    assert place.text("wait", "--ready", "1", *ONCE) == (
+        "1 of 1 workers are live in generation 1, whose master has ended\n")
     text = place.text("show")
     assert f"master {master.pid}, which has ended, age" in text
     assert states(text) == [(worker.pid, "live")]
@@ -85,6 +88,7 @@ def test_each_state_has_its_word(place, master):
     drained.kill()
     wait(lambda: workers(place.json("show"))[stalled.pid]["state"] == "stalled",
          "the beat to be overdue")
+    place.json("wait", "--ready", "2", *ONCE, status=NOT_READY)
     assert master.sweep() > 0
     shown = place.json("show")
     expected = {live.pid: "live", stalled.pid: "stalled",
@@ -138,11 +142,16 @@ def test_a_worker_of_a_forgotten_generation_or_unknown_role_is_shown(place):
 
 def test_of_a_dead_node_everybody_is_gone(place, master):
     """Also if the pid is in use. It may be another's by now; one that execs is
-    as good."""
+    as good: while its node lives it is stalled, and keeps the lock."""
     g = master.begin()
-    killed, worker = [master.worker(g) for _ in range(2)]
+    killed, worker = master.worker(g, overdue_ms=1), master.worker(g)
     assert worker.lock(purpose=0) == 0
-    worker.become("sleep", "600")
+    for each in worker, killed:
+        each.become("sleep", "600")
+        wait(lambda: title(each.pid) == "sleep 600", "the program")
+    wait(lambda: workers(place.json("show"))[killed.pid]["state"] == "stalled",
+         "its beat to be overdue")
+    assert workers(place.json("show"))[worker.pid]["lock"]
     killed.kill()
     master.kill()
     wait(lambda: not place.json("show", "demo")["live"], "the node's end")

@@ -11,6 +11,7 @@ int wmb_execl(const char *path, const char *arg, ...) __asm__("execl");
 void wmb_exit(int status) __asm__("_exit");
 int wmb_fork(void) __asm__("fork");
 long wmb_readlink(const char *path, char *to, size_t size) __asm__("readlink");
+int wmb_waitpid(int pid, int *status, int options) __asm__("waitpid");
 ]]
 
 local C = ffi.C
@@ -28,13 +29,26 @@ local function close(segments)
     end
 end
 
--- It keeps nothing of the server but the segment.
-function M.spawn()
-    if C.wmb_fork() == 0 then
+-- It keeps nothing of the server but the segment. Returns its pid.
+function M.spawn(seconds)
+    local pid = C.wmb_fork()
+    if pid == 0 then
         close(false)
-        C.wmb_execl("/bin/sleep", "sleep", "20", ffi.cast("char *", nil))
+        C.wmb_execl("/bin/sleep", "sleep", seconds or "20",
+                    ffi.cast("char *", nil))
         C.wmb_exit(1)
     end
+    return pid
+end
+
+-- A child does it, and has ended as this returns.
+function M.fork(act)
+    local pid = C.wmb_fork()
+    if pid == 0 then
+        act()
+        C.wmb_exit(0)
+    end
+    C.wmb_waitpid(pid, nil, 0)
 end
 
 function M.forget()
