@@ -147,9 +147,7 @@ init
 {
     atomic {
         run worker(1, LIVES);
-        run worker(2, 1)
-#if WORKERS == 3
-        ; run worker(3, 1)
-#endif
+        run worker(2, 1);
+        WHEN(WORKERS == 3, run worker(3, 1))
     }
 }

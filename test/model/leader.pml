@@ -159,6 +159,8 @@ end: skip
 }
 
 /* Marks the dead, and the first worker, once, as stalled. */
+bool stalled;
+
 inline sweep_record(s) {
     atomic {
         if
@@ -170,16 +172,7 @@ inline sweep_record(s) {
     }
 }
 
-active proctype sweeper()
-{
-    bool stalled;
-
-end:
-    do
-    :: sweep_record(0)
-    :: sweep_record(1)
-    od
-}
+AT_ANY_TIME(sweeper, :: sweep_record(0) :: sweep_record(1))
 
 #ifdef ONLOOKER
 active proctype wm_leader_inspect()
@@ -193,22 +186,12 @@ active proctype wm_leader_inspect()
 }
 #endif
 
-active proctype kernel()
-{
-end:
-    do
-    :: alive[1] -> alive[1] = false
-    od
-}
+AT_ANY_TIME(kernel, :: alive[1] -> alive[1] = false)
 
-active proctype clock()
-{
-end:
-    do
+AT_ANY_TIME(clock,
     :: young[1] -> young[1] = false
     :: young[2] -> young[2] = false
-    od
-}
+)
 
 init
 {

@@ -21,9 +21,9 @@
  * time that is not to be seen. The clock is read with the swap. A process is a
  * number here, which is its start time and its join number, too.
  *
- * check room: -DFIRST=1 -DSECOND=3
- * check reused: -DFIRST=1 -DSECOND=2
- * check I7_dead_are_reaped: -DFIRST=1 */
+ * check room: -DSECOND=3
+ * check reused: -DSECOND=2
+ * check I7_dead_are_reaped: -DSECOND=0 */
 
 #include "common.inc"
 
@@ -119,10 +119,8 @@ inline wm_process_dead() {
     /* Weaker by 1: pid_alone (reused: I7_a_look_finds_the_dead): WHEN(false, */
         dead = (id != 0 -> HAS(PID(seen)) != id :
                            HAS(PID(seen)) == 2 && began > BEAT(seen)));
-#ifdef SECOND
-    CHECK(I7_a_look_finds_the_dead,
+    CHECK(I7_a_look_finds_the_dead, SECOND == 0 ||
           dead || IS_QUICK || word != seen || alive[occupant])
-#endif
 }
 
 /* id: of the record's cold line, its `ident`, or what was told of a crash. */
@@ -192,16 +190,12 @@ end:    do
 }
 
 /* Crashes are told. */
-proctype teller()
-{
-end:
-    do
+AT_ANY_TIME(teller,
     :: d_step {
            STATE(word) == CRASHED && given == GIVEN(join, 0) ->
            given = GIVEN(join, 1)
        }
-    od
-}
+)
 
 /* ------------------------------------------------------ a worker's own acts */
 
@@ -332,53 +326,34 @@ end_unborn:
 
 /* ------------------------------------------------------------- the kernel */
 
-proctype clock()
-{
-end:
-    do
-    :: d_step { now < TICKS -> now++ }
-    od
-}
+AT_ANY_TIME(clock, :: d_step { now < TICKS -> now++ })
 
-proctype kernel()
-{
-end:
-    do
+AT_ANY_TIME(kernel,
     :: d_step { alive[1] -> alive[1] = false }
-#ifdef SECOND
-    :: d_step { alive[2] -> alive[2] = false }
+    :: d_step { SECOND != 0 && alive[2] -> alive[2] = false }
     :: d_step { alive[3] -> alive[3] = false }
-#else
-    :: d_step { alive[2] && alive[4] -> alive[4] = false }
-#endif
+    :: d_step { SECOND == 0 && alive[2] && alive[4] -> alive[4] = false }
     :: d_step {
-           !alive[1] && began == 0 && now < TICKS - 1 ->
+           alive[4] && !alive[1] && began == 0 && now < TICKS - 1 ->
            now++;
            began = now;
            alive[2] = true
        }
-    od
-}
+)
 
 init
 {
     atomic {
         alive[1] = true;
         alive[4] = true;
-        run kernel();
-        run clock();
-        run teller();
-        run sweeper(4, false);
-        run worker(FIRST);
-#ifdef SECOND
         alive[3] = SECOND == 3;
-        run worker(SECOND)
-#if SECOND == 2
-        ; run sweeper(4, true)
-#endif
-#else
-        run sweeper(2, false)
-#endif
+        run sweeper(4, false);
+        run worker(1);
+        if
+        :: SECOND -> run worker(SECOND)
+        :: else -> run sweeper(2, false)
+        fi;
+        WHEN(SECOND == 2, run sweeper(4, true))
     }
 }
 
