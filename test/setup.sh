@@ -39,7 +39,8 @@ fail() {
 }
 
 # answer USAGE OPTIONS ARGUMENT...: ends the script with its usage for --help,
-# or with an error if an argument is none of the options, which all have values.
+# or with an error if an argument is none of the options. Each has a value, but
+# those that are given with a mark, as --quick!.
 answer() {
     local usage=$1 options=" $2 "
     shift 2
@@ -48,6 +49,10 @@ answer() {
         exit
     fi
     while (($#)); do
+        [[ $options != *" $1! "* ]] || {
+            shift
+            continue
+        }
         [[ $options == *" $1 "* ]] || fail "$1 is no option; see $0 --help"
         (($# > 1)) || fail "$1 wants a value; see $0 --help"
         shift 2

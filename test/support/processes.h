@@ -75,12 +75,13 @@ struct process *process_fork(struct process *parent);
  * returned. */
 typedef long call_fn(struct process *self, uint64_t argument);
 long call(struct process *p, call_fn *function, uint64_t argument);
-/* Such a function, of one expression. */
-#define CALL_OF(name, expression)                                              \
-    static long name(UNUSED struct process *self, UNUSED uint64_t argument)    \
+/* Such a function, of one expression; and a static one. */
+#define CALL(name, expression)                                                 \
+    long name(UNUSED struct process *self, UNUSED uint64_t argument)           \
     {                                                                          \
         return expression;                                                     \
     }
+#define CALL_OF static CALL
 
 /* The same in two steps: the process is at work between them. */
 void call_begin(struct process *p, call_fn *function, uint64_t argument);

@@ -30,7 +30,8 @@ extern struct watch {
                      UNUSED const struct wm_view *now, UNUSED void *argument)
 
 void watch_begin(uint32_t check_ms);
-/* Asserts that nothing was wrong. */
+/* Destroys the monitor, and asserts that nothing was wrong. */
+int watch_destroy(void);
 void watch_end(void);
 
 /* CMocka's setup of a node and a watch without checks; and a teardown, which

@@ -82,14 +82,6 @@ static int gate_set_up(void **state)
     return error;
 }
 
-static int destroy(void)
-{
-    struct wm_monitor *m = watch.monitor;
-
-    watch.monitor = NULL;
-    return wm_monitor_destroy(m);
-}
-
 static int gate_tear_down(void **state)
 {
     gate.is_open = true;
@@ -149,13 +141,13 @@ static void end_waiting(pthread_t thread)
 GATE_TEST(destroy_waits_for_a_call_that_is_running)
 {
     enter();
-    end_waiting(start_waiting(destroy));
+    end_waiting(start_waiting(watch_destroy));
 }
 
 GATE_TEST(destroy_waits_for_views_that_have_begun)
 {
     const struct wm_view *v = wm_monitor_view_begin(watch.monitor);
-    const pthread_t thread = start_waiting(destroy);
+    const pthread_t thread = start_waiting(watch_destroy);
 
     assert_int_equal(watch_check(v), 0);
     gate.is_left = true;
@@ -180,7 +172,7 @@ static int has_a_stopped_monitor(UNUSED const void *argument)
     wm_monitor_view_end(v);
     HOLDS(wm_monitor_subscribe(watch.monitor, pass, NULL, &u) == -ECHILD);
     HOLDS(wm_monitor_unsubscribe(gate.subscription) == 0);
-    HOLDS(destroy() == 0);
+    HOLDS(watch_destroy() == 0);
 #ifndef __SANITIZE_THREAD__
     /* And a new one works, thread and all. ThreadSanitizer takes no new thread
      * in a child of several threads, and qemu dies of one. */
@@ -195,7 +187,7 @@ static int has_a_stopped_monitor(UNUSED const void *argument)
 static int destroys(UNUSED const void *argument)
 {
     alarm(60);
-    return destroy();
+    return watch_destroy();
 }
 
 static int unsubscribe(void)
