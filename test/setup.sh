@@ -2,8 +2,7 @@
 # shellcheck shell=bash
 
 # What test/run and other scripts share; bash sources it. It fetches what a bare
-# Debian 12 lacks, and builds. Apart from installed packages, all that it writes
-# lies in build/.
+# Debian 12 lacks, and builds. All but packages is written to build/.
 #
 # nginx is never installed: Debian's package would start a service. Its files
 # are unpacked to build/deb and run from there.
@@ -104,8 +103,7 @@ stop() {
 
 # --- preparation --------------------------------------------------------------
 
-# Comes first. Everything from here on that wants a temporary file or a cache
-# puts it into build/.
+# Comes first: puts temporary files and caches of all that follows into build/.
 prepare() {
     [[ $root != *[\;?]* ]] ||
         fail "Lua cannot load from a path with ; or ? in it: $root"

@@ -264,8 +264,7 @@ class Chaos:
         self.n.signal("USR2")
 
         def has_failed():
-            # A reload that fails just now makes nginx forget the USR2 until
-            # it has another signal.
+            # A reload that fails now makes nginx forget USR2 until a signal.
             os.kill(self.n.master, signal.SIGCHLD)
             return "exited with code 1" in self.n.log()[self.n.mark:]
         wait(has_failed, "the new binary's end")

@@ -192,8 +192,7 @@ class Client:
 
 
 class Crowd:
-    """All of them, and wmctl, which reads; each in a thread of its own, without
-    a pause."""
+    """All of them, and wmctl, which reads; each in a thread of its own."""
 
     def __init__(self, port, instance):
         self.clients = [Client(port, path, keep) for keep in (True, False)

@@ -231,8 +231,7 @@ int others_shut_down(struct process *p, uint64_t id)
 }
 
 /* Each slot that no living worker has can be taken, and then no more. The first
- * is for the stepped's generation, which ends only with a worker that says so:
- * its master lives. */
+ * is for the stepped's generation: its master lives, so a worker ends it. */
 static void fill_all(const struct run *r)
 {
     uint32_t workers = others_workers();

@@ -51,8 +51,7 @@ extern uint32_t step_trail_length;
 typedef void step_look(struct stepped *s);
 void step_through(struct stepped *s, bool quiet, step_look *look);
 
-/* So many of these steps; look() is called after each. Returns whether it is
- * over. */
+/* So many of these steps; look() follows each. Returns whether it is over. */
 bool step_some(struct stepped *s, uint32_t visible, step_look *look);
 
 /* Whether moment i of the trail is worth a pause where not all are: all that

@@ -6,8 +6,7 @@
  * see is checked: a system call that returned, or another byte in the segment.
  * After an instruction that does neither, the others find what they found
  * after the one before, so that a death there is no other death. At each of
- * the rest the operation is run anew and killed; then what was told must be
- * what was owed.
+ * the rest it is run anew and killed; what was told must be what was owed.
  *
  * A pause is another one after each instruction, for what was loaded before it
  * is old after it. Libc and the kernel's clock load nothing of the segment, so

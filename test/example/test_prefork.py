@@ -234,8 +234,7 @@ def test_a_stopped_worker_is_told_of_and_recovers(server, clients):
 
 @pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGTERM])
 def test_open_connections_end_in_peace(server, how):
-    """Upon a reload and a stop: one in the middle of a request, and one that is
-    idle."""
+    """Upon a reload and a stop: an idle one, and one amid a request."""
     with connect(server.port) as half, connect(server.port) as idle:
         half.sendall(REQUEST[:-2])
         idle.sendall(REQUEST)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Any bytes in a segment, to all that reads one: an error or a bounded answer,
- * no more.
+/* Any bytes in a segment, to all that reads one: an error, or a bounded answer.
  *
  * An input is a head of eight bytes and then the segment from its first byte.
  * Once it is a file that a reader opens, and once the memory of a node that

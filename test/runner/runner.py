@@ -209,8 +209,7 @@ class Run:
 
     def abandon(self):
         """Ends everything that runs, and what goes by its name. The tests are
-        asked to clean up, not meson, which would kill them half a second
-        later."""
+        asked to clean up, not meson, which would soon kill them."""
         pids, asked = proc.family(os.getpid()).keys(), []
         for pid in self.running:
             proc.send(pid, signal.SIGSTOP)

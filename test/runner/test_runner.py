@@ -76,8 +76,7 @@ def run(build):
 
 
 def logged(build, *runs):
-    """A stage that logs what `meson test` would have, whose tests came out
-    so."""
+    """A stage that logs as `meson test` does whose tests come out so."""
     text = "".join(json.dumps(run) + "\n" for run in runs)
     return ("tests", f"open({build + '/log.json'!r}, 'w').write({text!r})",
             "/log")

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The clock of a program that is linked with this: the kernel's, unless a test
- * says otherwise. */
+/* The clock of a program linked with this: the kernel's, or as a test says. */
 
 #ifndef CLOCK_H
 #define CLOCK_H

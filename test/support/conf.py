@@ -82,8 +82,7 @@ http {{
 {tail}
 """
 
-# A connection gets the worker's pid, and answers to lines of Lua for ever; an
-# exiting worker's, too.
+# A connection gets the worker's pid, and answers to Lua; an exiting one's, too.
 HOLD = """
         location /hold {
             lua_check_client_abort on;

@@ -128,8 +128,7 @@ class Nginx:
         self.master = None
 
     def kill_all(self):
-        """Ends everything at once, also a thousand workers, and removes what
-        they leave."""
+        """Ends all at once, also a thousand, and removes what they leave."""
         if self.popen and self.popen.poll() is None:
             pid = self.popen.pid
             os.kill(pid, signal.SIGSTOP)    # it starts no more of them

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes: whose children they are, whether they have ended, and how to end
-all of them."""
+"""Processes: whose children they are, if they have ended, how to end them."""
 
 import contextlib
 import ctypes

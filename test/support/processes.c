@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A process is told what to call through a pair of sockets, and answers there.
- * All pairs are made before the first fork, so that any process can fork
- * another. */
+ * All pairs are made before the first fork: any process can fork another. */
 
 #include "processes.h"
 

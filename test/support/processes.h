@@ -71,8 +71,7 @@ struct process *new_process(void);
 void new_processes(struct process **p, int count);
 struct process *process_fork(struct process *parent);
 
-/* Has the process call function(itself, argument) and returns what that
- * returned. */
+/* Has the process call function(itself, argument), and returns its result. */
 typedef long call_fn(struct process *self, uint64_t argument);
 long call(struct process *p, call_fn *function, uint64_t argument);
 /* Such a function, of one expression; and a static one. */
@@ -97,8 +96,7 @@ void process_stop(struct process *p);
 void process_continue(struct process *p);
 void await_stop(struct process *p); /* that it stops by itself */
 
-/* Functions to call. If one fills in what the process has seen, that is
- * named. */
+/* Functions to call, and what they fill in of what the process has seen. */
 call_fn do_begin;       /* id, number: the reason */
 call_fn do_abandon;     /* of a generation */
 call_fn do_join;        /* a generation; never overdue */
@@ -135,8 +133,7 @@ struct process *new_only_worker(void); /* in a fresh table of one record */
 struct process *new_helper(uint64_t id);
 struct wm_worker *own_worker(uint64_t id); /* the test's own process */
 
-/* Exit, drain, close, taking: returns n_mine, and *exits how many ends it
- * took. */
+/* Exit, drain, close, taking: returns n_mine; *exits: how many ends it took. */
 int shut_down(struct process *p, uint64_t id, int *exits);
 void shut_down_last(struct process *p, uint64_t id); /* it takes an end */
 void close_untaken(struct process *p, uint64_t id);  /* the end stays owed */

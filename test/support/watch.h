@@ -51,8 +51,7 @@ struct watch_seen watch_look(void);
 
 struct wm_subscription *watch_subscribe(wm_monitor_fn *told, void *argument);
 
-/* One change makes one view; all that are subscribed are told, and the watch
- * after them. */
+/* One change makes one view; all subscribers are told, then the watch. */
 void watch_change(void);
 
 /* Whether a view can be: lists in order, counts in range, 0 if so. */

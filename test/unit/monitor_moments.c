@@ -17,8 +17,7 @@ static atomic_int intrusions; /* generations to begin, one in each look */
 
 static void begin_while_it_looks(void);
 
-/* It reads the generations, and looks afterwards whether the epoch is still the
- * same. */
+/* It reads the generations, then whether the epoch is still the same. */
 static void await_look(void)
 {
     const struct wm_segment *s = &watch.monitor->node->segment;

@@ -12,8 +12,7 @@ CALL_OF(do_lock_to_start, lock_with(.purpose = WM_PURPOSE_MASTER_START))
 
 static struct process *start, *other;
 
-/* The clock is frozen, also theirs: a signature is fresh for so long as a test
- * wants. */
+/* The clock is frozen, also theirs: a signature is fresh while a test wants. */
 static int turn_set_up(void **state)
 {
     const int error = generation_set_up(state);
