@@ -102,8 +102,6 @@ class Life:
             [conf.WMCTL, "--json", "events", "-f", os.path.basename(path)],
             stdout=self.output)
 
-    # --- ends ---------------------------------------------------------------
-
     def end(self, name, *pids):
         """Signals processes by which they end: at once, but for QUIT."""
         if name != "QUIT":

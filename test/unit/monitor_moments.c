@@ -15,21 +15,14 @@
 
 static atomic_int intrusions; /* generations to begin, one in each look */
 
-static void begin_while_it_looks(void);
-
 /* It reads the generations, then whether the epoch is still the same. */
-static void await_look(void)
-{
-    const struct wm_segment *s = &watch.monitor->node->segment;
-
-    BEFORE(MOMENT_LOAD, s->generations[1].id, begin_while_it_looks);
-}
+#define AMID_A_LOOK watch.monitor->node->segment.generations[1].id
 
 static void begin_while_it_looks(void)
 {
     begin();
     if (--intrusions > 0) {
-        await_look();
+        BEFORE(MOMENT_LOAD, AMID_A_LOOK, begin_while_it_looks);
     }
 }
 
@@ -38,7 +31,7 @@ static void begin_while_it_looks(void)
 static int look_amid(uint32_t count)
 {
     intrusions = (int)count;
-    await_look();
+    BEFORE(MOMENT_LOAD, AMID_A_LOOK, begin_while_it_looks);
     assert_ok(call(new_process(), do_begin, 0));
     await(watch_look().view.generation_count == count + 1);
     await(watch_look().view.unsettled == 0);
@@ -285,10 +278,7 @@ static atomic_int child; /* its status */
 static pid_t parent;
 
 /* In the child the thread is all that there is. */
-static void end_with_7(void)
-{
-    _exit(7);
-}
+ACT(end_with_7, (void), _exit(7))
 
 SUBSCRIBER(return_in_the_child)
 {

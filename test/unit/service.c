@@ -176,7 +176,6 @@ static long do_start_with(struct process *self, uint64_t kinds)
     struct wm_event *event = &self->seen->event;
     int result = wm_start_begin(worker, (uint32_t)kinds);
 
-    *event = (struct wm_event){.size = sizeof(*event)};
     result = result != 0 ? result : wm_start_next(worker, event);
     return result == 1 ? event->counts.mine : result == 0 ? -1 : result;
 }
