@@ -3,8 +3,7 @@
 /* A child that runs one operation an instruction at a time, and memory that it
  * shares with the test, compared with its former copy after each of them. */
 
-#ifndef STEP_H
-#define STEP_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -73,5 +72,3 @@ void step_kill(struct stepped *s, bool zombie);
 
 /* In any case neither the process nor the copies are left. */
 void step_clear(struct stepped *s);
-
-#endif

@@ -5,8 +5,7 @@
  * The test is the master of generation 1; `sibling` is a live worker of it,
  * and slot 1 still shows a worker that has left. */
 
-#ifndef STEPPING_H
-#define STEPPING_H
+#pragma once
 
 #include "inside.h"
 #include "step.h"
@@ -111,5 +110,3 @@ uint32_t ledger_untold(pid_t pid);
 
 /* A stall that was marked is one that its worker counts, or is in. */
 void ledger_check_stalls(void);
-
-#endif

@@ -7,8 +7,7 @@
  * The compiler's command includes this into each source of the library, which
  * then calls moment_reach() before each such operation. */
 
-#ifndef MOMENTS_H
-#define MOMENTS_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -64,5 +63,4 @@ moment_fn stop_here;
 #define atomic_compare_exchange_weak_explicit                                  \
     atomic_compare_exchange_strong_explicit
 
-#endif
 #endif

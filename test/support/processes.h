@@ -6,8 +6,7 @@
  * The test's own process is the master unless a process forks the others. All
  * ends with the test: processes are killed, segments unlinked. */
 
-#ifndef PROCESSES_H
-#define PROCESSES_H
+#pragma once
 
 #include "test.h"
 
@@ -159,5 +158,3 @@ void assert_none_to_take(uint32_t kinds);
 
 /* 0 if nothing can be changed through this handle; id: a generation. */
 int check_refused(struct wm_node *n, uint64_t id, int why);
-
-#endif

@@ -3,8 +3,7 @@
 /* What each C test needs: a test is a function that registers itself, and its
  * name is its claim. WM_TESTS='a_dead*' runs the tests of that name alone. */
 
-#ifndef TEST_H
-#define TEST_H
+#pragma once
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -140,5 +139,3 @@ bool enter_mount_namespace(void);
 
 /* In a check: no descriptor from this number on; 0 if that can be had. */
 int limit_descriptors(unsigned first);
-
-#endif

@@ -3,8 +3,7 @@
 /* A monitor of the test's node, and a subscriber that checks every view and
  * that none was left out, for tests that wait for what they want to see. */
 
-#ifndef WATCH_H
-#define WATCH_H
+#pragma once
 
 #include "processes.h"
 
@@ -59,5 +58,3 @@ int watch_check(const struct wm_view *view);
 
 /* Waits until a thread of this process sleeps, or has ended. */
 void watch_await_asleep(pid_t thread);
-
-#endif
