@@ -41,8 +41,7 @@ STEPS = {"reload": 6, "failed_reload": 3, "end_workers": 7,
 
 
 def pick(rng, among):
-    """Draws always, so that the next draw does not depend on what is there:
-    a list of one, or of none."""
+    """A list of one, or of none; it draws in any case, for the next draw."""
     at = int(rng.random() * len(among))
     return among[at:at + 1]
 

@@ -155,8 +155,7 @@ class Life:
 
 
 class Client:
-    """One that asks again and again, on a connection for each request or on
-    one as long as it lasts."""
+    """Asks over and over, on a new connection each time or while one lasts."""
 
     def __init__(self, port, path, keep):
         self.path = path

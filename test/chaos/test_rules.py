@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each rule is seen to break: a small record that is in order, and the same
-with one thing changed."""
+"""Each rule is seen to break: in an orderly record, one thing is changed."""
 
 import pytest
 

@@ -274,8 +274,6 @@ static bool can_be_second(const struct operation *o,
            (other->ready == NULL || other->ready == o->ready);
 }
 
-/* The first is stopped at a moment; the second is stepped, and is over or dead
- * when the first goes on. */
 static void pair_at(struct moment m, uint32_t number)
 {
     uint32_t lost, stalls, told;

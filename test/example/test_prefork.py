@@ -171,8 +171,7 @@ def ask(port):
 
 
 def test_a_reload_loses_no_request(server, clients):
-    """The old generation serves until the new one is ready, of which one leads
-    then, with a later term."""
+    """The old one serves until the new one is ready, which has a later term."""
     term = int(server.wait(r"leads, term (\d+)")[0][1])
     for generation in (2, 3):
         server.process.send_signal(signal.SIGHUP)

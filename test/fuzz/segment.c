@@ -38,8 +38,7 @@
         abort();                                                               \
     }
 
-/* Stand-ins in a record's pid: a process that is told by its number would be
- * another at each run. */
+/* Stand-ins in a record's pid: a real one would be another at each run. */
 #define PID_OWN 2u
 #define PID_PARENT 3u
 

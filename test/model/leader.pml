@@ -201,8 +201,7 @@ init
     }
 }
 
-/* While there are live workers, the leader is one of them, and of the newest
- * generation that has any. */
+/* If any worker lives, one of the newest generation that has some leads. */
 #define IS_LED \
     ((!LIVES_AT(0) && !LIVES_AT(1)) || (GOOD_AT(0) && !NEWER_AT(1, 0)) || \
      (GOOD_AT(1) && !NEWER_AT(0, 1)))

@@ -98,8 +98,7 @@ def long_lane():
 
 
 def read_test(run):
-    """Meson's log of one test, which may report many: for each how it came
-    out, and its name and why."""
+    """Of each test that one log of Meson's reports: how, its name and why."""
     name, output, outcome = run["name"], run.get("stdout", ""), run["result"]
     ci = os.environ.get("CI", "") not in ("", "0", "false")
     unexplained = outcome not in ("OK", "SKIP")

@@ -133,9 +133,8 @@ def test_a_stage_that_cannot_be_had_is_skipped(run, build):
     assert run([logged(build, GOOD), cannot]) == (0, [
         "skipped: musl: what they need cannot be had",
         "2 passed, 0 failed, 1 skipped"])
-    tests = logged(build, GOOD)
-    status, lines = run([(*tests[:1], tests[1] + "; raise SystemExit(77)",
-                          tests[2])])
+    name, code, log = logged(build, GOOD)
+    status, lines = run([(name, code + "; raise SystemExit(77)", log)])
     assert (status, lines[-1]) == (1, "2 passed, 1 failed")
 
 

@@ -24,8 +24,7 @@ REFUSED = r"\[emerg\]|init_by_lua error|^stack traceback"
 
 @contextlib.contextmanager
 def running(n):
-    """Starts an nginx; nothing is left of it after the context, whatever has
-    failed in it, or as it started."""
+    """Starts an nginx, of which nothing is left, whatever has failed."""
     try:
         yield n.start()
     finally:

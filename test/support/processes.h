@@ -151,8 +151,7 @@ struct wm_leader leader_now(void);
 void assert_generation(uint64_t id, enum wm_generation_state state,
                        uint32_t spell);
 
-/* Takes one event of these kinds here, of which there must be one; or asserts
- * that there is none to take. */
+/* Takes an event of these kinds, which must be there; asserts that none is. */
 struct wm_event take(uint32_t kinds);
 void assert_none_to_take(uint32_t kinds);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The C++ facade of the monitor over a real node: views are ranges, owners
-// end what they own, errors arrive.
+// The monitor's C++ facade over a real node: ranges, owners and errors.
 
 #include "facade.hpp"
 #include "wm_monitor.hpp"
