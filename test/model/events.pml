@@ -147,9 +147,7 @@ proctype worker(byte me)
         :: joins > 0 -> break
         od;
 stays:  skip
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     d_step {
         mine = 0; counted = 0; back = 0; told = 0; recoveries = 0;
         ended++
@@ -296,9 +294,7 @@ end:    do
         :: !at_once -> sweep_record(); take_of_record()
         :: atomic { at_once -> sweep_record(); take_of_record() }
         od
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     forget_event()
 }
 

@@ -200,9 +200,7 @@ proctype worker(byte me; byte which)
         d_step { WHEN(holder == me, holder = 0) }
         state[me] = 0;
 gone:   skip
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     d_step { seen = 0; ok = false; busy = false; done++ }
 }
 

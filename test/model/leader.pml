@@ -147,9 +147,7 @@ proctype worker(byte me)
         :: STATE(word[my]) == DRAINING || OF(word[my]) != me -> break
         od;
         skip
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     d_step {
         my = 0; asks = 0; seen = 0; g = 0; j = 0; t = 0; his = 0;
         newest = 0; settled = 0; found = 0;

@@ -114,9 +114,7 @@ proctype contender(byte me; byte lives)
             :: TURNS == 0 -> wm_lock_try(); wm_lock_release()
             od;
             skip
-        } unless {
-            !alive[me]
-        };
+        } unless { !alive[me] };
         d_step { seen = 0; count = 0; ok = false; asleep[me] = false }
     :: else -> break
     od

@@ -91,11 +91,8 @@ inline become(to) {
           (NEXT(STATE(word)) >> STATE(to) & 1) &&
           (occupant == me || STATE(to) == FREE || STATE(to) == CLAIMED ||
            to == WITH_STATE(word, STATE(to))));
-    if
-    :: STATE(to) == FREE -> occupant = 0
-    :: STATE(to) == CLAIMED -> occupant = me
-    :: else
-    fi;
+    WHEN(STATE(to) == FREE, occupant = 0);
+    WHEN(STATE(to) == CLAIMED, occupant = me);
     word = to
 }
 
@@ -104,7 +101,8 @@ inline become(to) {
 inline look(by_this) {
     /* Weaker by 0: own_pid_passed_over (I7_dead_are_reaped):
     PID(word) != PID_OF(me) && */
-    by_this && STATE(word) != FREE && !(STATE(word) == CRASHED && BEAT(word) >= now) ->
+    by_this && STATE(word) != FREE &&
+    !(STATE(word) == CRASHED && BEAT(word) >= now) ->
     seen = word;
     overdue = BEAT(seen) < now
 }
@@ -133,10 +131,8 @@ inline judge() {
         WHEN(PID(seen) != PID_OF(id) || STATE(seen) == CLAIMED, id = 0);
         wm_process_dead();
         if
-        :: dead && STATE(seen) == CLAIMED ->
-            to = FREE
-        :: dead && STATE(seen) != CLAIMED ->
-            to = WITH_STATE(seen, CRASHED)
+        :: dead ->
+            to = (STATE(seen) == CLAIMED -> FREE : WITH_STATE(seen, CRASHED))
         :: !dead && STATE(seen) == LIVE && overdue ->
             to = WITH_STATE(seen, STALLED)
         :: else -> seen = 0
@@ -183,9 +179,7 @@ end:    do
                     j = (seen == 0 -> 0 : join) }
            WHEN(seen != 0, mark())
         od
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     d_step { seen = 0; to = 0; id = 0; j = 0; dead = false; overdue = false }
 }
 
@@ -241,23 +235,22 @@ inline publish() {
     /* Weaker by 0: ident_after_the_word: ; ident = me; given = GIVEN(me, 0) */
 }
 
+/* Out of STALLED it recovers before it drains. */
+#define AFTER(w, state) \
+    (STATE(w) == STALLED && (state) != FREE -> LIVE : (state))
+
 /* Each act begins with a look: seen is 0 if there is nothing to do, and to is
  * the state that shall be. */
 inline wm_beat() {
     d_step {
         seen = word;
         if
-        :: IS_MINE(seen) && STATE(seen) == STALLED -> to = LIVE
-        :: IS_MINE(seen) && STATE(seen) != STALLED && BEAT(seen) < STAMP ->
-            to = STATE(seen)
+        :: IS_MINE(seen) && (STATE(seen) == STALLED || BEAT(seen) < STAMP) ->
+            to = AFTER(seen, STATE(seen))
         :: else -> seen = 0
         fi
     }
 }
-
-/* Out of STALLED it recovers before it drains. */
-#define AFTER(w, state) \
-    (STATE(w) == STALLED && (state) != FREE -> LIVE : (state))
 
 inline change_state(state) {
     d_step {
@@ -318,9 +311,7 @@ end_unborn:
            fi;
            WHEN(seen != 0, swap())
         od
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     d_step { seen = 0; to = 0; j = 0 }
 }
 
@@ -349,10 +340,8 @@ init
         alive[3] = SECOND == 3;
         run sweeper(4, false);
         run worker(1);
-        if
-        :: SECOND -> run worker(SECOND)
-        :: else -> run sweeper(2, false)
-        fi;
+        WHEN(SECOND == 0, run sweeper(2, false));
+        WHEN(SECOND != 0, run worker(SECOND));
         WHEN(SECOND == 2, run sweeper(4, true))
     }
 }
