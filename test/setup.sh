@@ -2,8 +2,7 @@
 # shellcheck shell=bash
 
 # What test/run and other scripts share; bash sources it. It fetches what a bare
-# Debian 12 lacks, and builds. Apart from installed packages, all that it writes
-# lies in build/.
+# Debian 12 lacks, and builds. All but packages is written to build/.
 #
 # nginx is never installed: Debian's package would start a service. Its files
 # are unpacked to build/deb and run from there.
@@ -39,7 +38,8 @@ fail() {
 }
 
 # answer USAGE OPTIONS ARGUMENT...: ends the script with its usage for --help,
-# or with an error if an argument is none of the options, which all have values.
+# or with an error if an argument is none of the options. Each has a value, but
+# those that are given with a mark, as --quick!.
 answer() {
     local usage=$1 options=" $2 "
     shift 2
@@ -48,6 +48,10 @@ answer() {
         exit
     fi
     while (($#)); do
+        [[ $options != *" $1! "* ]] || {
+            shift
+            continue
+        }
         [[ $options == *" $1 "* ]] || fail "$1 is no option; see $0 --help"
         (($# > 1)) || fail "$1 wants a value; see $0 --help"
         shift 2
@@ -99,8 +103,7 @@ stop() {
 
 # --- preparation --------------------------------------------------------------
 
-# Comes first. Everything from here on that wants a temporary file or a cache
-# puts it into build/.
+# Comes first: puts temporary files and caches of all that follows into build/.
 prepare() {
     [[ $root != *[\;?]* ]] ||
         fail "Lua cannot load from a path with ; or ? in it: $root"

@@ -41,8 +41,7 @@ STEPS = {"reload": 6, "failed_reload": 3, "end_workers": 7,
 
 
 def pick(rng, among):
-    """Draws always, so that the next draw does not depend on what is there:
-    a list of one, or of none."""
+    """A list of one, or of none; it draws in any case, for the next draw."""
     at = int(rng.random() * len(among))
     return among[at:at + 1]
 
@@ -264,8 +263,7 @@ class Chaos:
         self.n.signal("USR2")
 
         def has_failed():
-            # A reload that fails just now makes nginx forget the USR2 until
-            # it has another signal.
+            # A reload that fails now makes nginx forget USR2 until a signal.
             os.kill(self.n.master, signal.SIGCHLD)
             return "exited with code 1" in self.n.log()[self.n.mark:]
         wait(has_failed, "the new binary's end")

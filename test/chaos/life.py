@@ -102,8 +102,6 @@ class Life:
             [conf.WMCTL, "--json", "events", "-f", os.path.basename(path)],
             stdout=self.output)
 
-    # --- ends ---------------------------------------------------------------
-
     def end(self, name, *pids):
         """Signals processes by which they end: at once, but for QUIT."""
         if name != "QUIT":
@@ -157,8 +155,7 @@ class Life:
 
 
 class Client:
-    """One that asks again and again, on a connection for each request or on
-    one as long as it lasts."""
+    """Asks over and over, on a new connection each time or while one lasts."""
 
     def __init__(self, port, path, keep):
         self.path = path
@@ -192,8 +189,7 @@ class Client:
 
 
 class Crowd:
-    """All of them, and wmctl, which reads; each in a thread of its own, without
-    a pause."""
+    """All of them, and wmctl, which reads; each in a thread of its own."""
 
     def __init__(self, port, instance):
         self.clients = [Client(port, path, keep) for keep in (True, False)

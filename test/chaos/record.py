@@ -62,8 +62,7 @@ class Life:
             rf"not given: {what} of ([\d-]+): "))
 
     def missed(self):
-        """Entries over which their writers died, or were stopped too long for
-        one who follows."""
+        """Entries whose writers died, or were stopped longer than one waits."""
         return sum(e.get("missed", 0) for e in self.events)
 
     def pids(self, pattern):
@@ -97,8 +96,7 @@ class Life:
         return {pid for pid, _ in begun - ended}
 
     def lost(self):
-        """How many events may have been taken by processes that died before
-        they told them."""
+        """How many events may have been taken by the dead, and never told."""
         recovered = {e["value"] for e in self.named("lock-recovered")}
         holders = (self.holders | recovered) - self.unfinished()
         return len(holders) + self.missed()

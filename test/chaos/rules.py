@@ -4,8 +4,7 @@
 Each rule is a function of recorded facts that yields what is wrong. It knows
 no luck, and of moments only which came first: what may be missing is missing
 because a process that would have told it was killed, and then the facts name
-that process. A request may fail by an end of its worker that has begun, and by
-no later one.
+that process. A request may fail only by an end of its worker that has begun.
 """
 
 import re

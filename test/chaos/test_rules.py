@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each rule is seen to break: a small record that is in order, and the same
-with one thing changed."""
+"""Each rule is seen to break: in an orderly record, one thing is changed."""
 
 import pytest
 
@@ -10,9 +9,8 @@ from record import Failure, Felled, Life, Reading, Run, Window
 A, B, C = 11, 12, 13        # A leads, B is killed, C makes up for it
 
 
-def event(name, pid, value, generation=1):
-    return {"event": name, "generation": generation, "pid": pid,
-            "value": value}
+def event(name, pid, value):
+    return {"event": name, "generation": 1, "pid": pid, "value": value}
 
 
 def call(name, by, id_, mine, pid=None, reason="start", n_next=None):

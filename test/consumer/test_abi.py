@@ -57,8 +57,7 @@ def test_the_abi_is_the_one_that_was_written_down(place):
     (1, r"('wm_view' size-in-bits)='\d+'", r"\1='64'", "wm_view"),
     (1, r"\bwm_monitor_view_end\b", "wm_monitor_gone", "wm_monitor_gone")])
 def test_a_break_is_found(place, library, old, new, found):
-    """The written ABI had this otherwise: members changed places, a function
-    that is gone, another size."""
+    """The written ABI had members elsewhere, a function more, another size."""
     for name in LIBRARIES:
         text = source(ABI, name)
         if name == LIBRARIES[library]:

@@ -117,12 +117,7 @@ static void set_orphans(struct run *r)
     process_kill(master);
 }
 
-static void set_owed(struct run *r)
-{
-    set_orphans(r);
-    set_late_sibling(r);
-    sweep();
-}
+ACT(set_owed, (struct run * r), set_orphans(r); set_late_sibling(r); sweep())
 
 /* A stall that was told, and that goes on. */
 static void set_told(struct run *r)

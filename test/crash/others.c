@@ -104,23 +104,22 @@ static void check_told(const struct run *r, uint32_t lost)
 
 static struct wm_log_entry entries[256];
 static uint32_t entry_count; /* all that is whole, as it was read last */
+static uint64_t missed;
 
 /* Returns the number of the last. */
-static uint64_t read_log(uint64_t *missed)
+static uint64_t read_log(void)
 {
     uint64_t since = 0;
 
-    *missed = 0;
     wm_log_read_within(node, &since, entries, sizeof(*entries), COUNT(entries),
-                       &entry_count, missed, 0);
+                       &entry_count, &missed, 0);
     return since;
 }
 
 static void check_log(uint32_t unfinished)
 {
     uint32_t leaders[64] = {0}; /* by term */
-    uint64_t missed;
-    const uint64_t last = read_log(&missed);
+    const uint64_t last = read_log();
 
     must(missed <= unfinished, "an entry is missed only if its writer died");
     must(entry_count + missed == last && last == header()->log_next,
@@ -140,10 +139,9 @@ static void check_log(uint32_t unfinished)
 
 uint32_t ledger_stalls(uint64_t join)
 {
-    uint64_t missed;
     uint32_t n = 0;
 
-    read_log(&missed);
+    read_log();
     for (uint32_t i = 0; i < entry_count; i++) {
         n += entries[i].kind == WM_LOG_WORKER_STALLED &&
              (join == 0 || entries[i].value == join);
@@ -233,8 +231,7 @@ int others_shut_down(struct process *p, uint64_t id)
 }
 
 /* Each slot that no living worker has can be taken, and then no more. The first
- * is for the stepped's generation, which ends only with a worker that says so:
- * its master lives. */
+ * is for the stepped's generation: its master lives, so a worker ends it. */
 static void fill_all(const struct run *r)
 {
     uint32_t workers = others_workers();

@@ -35,12 +35,8 @@ extern const unsigned char program_end[] __asm__("etext");
 static int await_signal(struct stepped *s)
 {
     int status = 0;
-    pid_t pid;
 
-    do {
-        pid = waitpid(s->pid, &status, 0);
-    } while (pid < 0 && errno == EINTR);
-    assert_int_equal(pid, s->pid);
+    assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
     if (!WIFSTOPPED(status)) {
         s->pid = 0;
         if (WIFEXITED(status) && WEXITSTATUS(status) == CHECK_IMPOSSIBLE) {

@@ -3,8 +3,7 @@
 /* A child that runs one operation an instruction at a time, and memory that it
  * shares with the test, compared with its former copy after each of them. */
 
-#ifndef STEP_H
-#define STEP_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,8 +50,7 @@ extern uint32_t step_trail_length;
 typedef void step_look(struct stepped *s);
 void step_through(struct stepped *s, bool quiet, step_look *look);
 
-/* So many of these steps; look() is called after each. Returns whether it is
- * over. */
+/* So many of these steps; look() follows each. Returns whether it is over. */
 bool step_some(struct stepped *s, uint32_t visible, step_look *look);
 
 /* Whether moment i of the trail is worth a pause where not all are: all that
@@ -74,5 +72,3 @@ void step_kill(struct stepped *s, bool zombie);
 
 /* In any case neither the process nor the copies are left. */
 void step_clear(struct stepped *s);
-
-#endif

@@ -6,8 +6,7 @@
  * see is checked: a system call that returned, or another byte in the segment.
  * After an instruction that does neither, the others find what they found
  * after the one before, so that a death there is no other death. At each of
- * the rest the operation is run anew and killed; then what was told must be
- * what was owed.
+ * the rest it is run anew and killed; what was told must be what was owed.
  *
  * A pause is another one after each instruction, for what was loaded before it
  * is old after it. Libc and the kernel's clock load nothing of the segment, so
@@ -275,8 +274,6 @@ static bool can_be_second(const struct operation *o,
            (other->ready == NULL || other->ready == o->ready);
 }
 
-/* The first is stopped at a moment; the second is stepped, and is over or dead
- * when the first goes on. */
 static void pair_at(struct moment m, uint32_t number)
 {
     uint32_t lost, stalls, told;

@@ -3,11 +3,9 @@
 /* The stepped: one operation of one process, and those around it.
  *
  * The test is the master of generation 1; `sibling` is a live worker of it,
- * and slot 1 still shows a worker that has left. A check that fails ends the
- * test. */
+ * and slot 1 still shows a worker that has left. */
 
-#ifndef STEPPING_H
-#define STEPPING_H
+#pragma once
 
 #include "inside.h"
 #include "step.h"
@@ -33,16 +31,14 @@ struct run {
 /* A claim that fails says where the test is, and ends it. */
 void must(bool holds, const char *claim);
 
-/* The state of a process's record, WM_FREE if it has none; of one that is just
- * claimed as well. */
+/* The state of a process's record, also of one just claimed; WM_FREE: none. */
 unsigned run_state(pid_t pid);
 bool is_worker_state(unsigned state);
 
 /* Whether that process has ended: by /proc, and not by the library. */
 bool has_ended(uint32_t pid);
 
-/* Notes that the process is about to die: its crash is to be told, if it is a
- * worker by now. */
+/* The process is about to die: if it is a worker, its crash is to be told. */
 void run_expect_crash(struct run *r, pid_t pid);
 
 /* Turns a worker's clock: its last beat was long ago. */
@@ -114,5 +110,3 @@ uint32_t ledger_untold(pid_t pid);
 
 /* A stall that was marked is one that its worker counts, or is in. */
 void ledger_check_stalls(void);
-
-#endif

@@ -171,8 +171,7 @@ def ask(port):
 
 
 def test_a_reload_loses_no_request(server, clients):
-    """The old generation serves until the new one is ready, of which one leads
-    then, with a later term."""
+    """The old one serves until the new one is ready, which has a later term."""
     term = int(server.wait(r"leads, term (\d+)")[0][1])
     for generation in (2, 3):
         server.process.send_signal(signal.SIGHUP)
@@ -234,8 +233,7 @@ def test_a_stopped_worker_is_told_of_and_recovers(server, clients):
 
 @pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGTERM])
 def test_open_connections_end_in_peace(server, how):
-    """Upon a reload and a stop: one in the middle of a request, and one that is
-    idle."""
+    """Upon a reload and a stop: an idle one, and one amid a request."""
     with connect(server.port) as half, connect(server.port) as idle:
         half.sendall(REQUEST[:-2])
         idle.sendall(REQUEST)

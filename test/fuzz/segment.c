@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Any bytes in a segment, to all that reads one: an error or a bounded answer,
- * no more.
+/* Any bytes in a segment, to all that reads one: an error, or a bounded answer.
  *
  * An input is a head of eight bytes and then the segment from its first byte.
  * Once it is a file that a reader opens, and once the memory of a node that
@@ -39,8 +38,7 @@
         abort();                                                               \
     }
 
-/* Stand-ins in a record's pid: a process that is told by its number would be
- * another at each run. */
+/* Stand-ins in a record's pid: a real one would be another at each run. */
 #define PID_OWN 2u
 #define PID_PARENT 3u
 

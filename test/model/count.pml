@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Counting: what two passes that agree have found was so at one moment, that
- * between them (census.c).
+/* Counting: what two passes agree on was so at one moment between (census.c).
  *
  * Two slots; three workers, of two generations, that join one of them if there
  * is room and leave it; a counter, who reads what lies beside the word in the
@@ -147,9 +146,7 @@ init
 {
     atomic {
         run worker(1, LIVES);
-        run worker(2, 1)
-#if WORKERS == 3
-        ; run worker(3, 1)
-#endif
+        run worker(2, 1);
+        WHEN(WORKERS == 3, run worker(3, 1))
     }
 }

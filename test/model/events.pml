@@ -19,10 +19,10 @@
  * they can be; the role, which lies beside the generation; that a crash which
  * has expired makes room untold. Stalls are counted modulo 8.
  *
- * check once: -DJOINS=1 -DSTALLS=2
- * check reused: -DJOINS=2 -DSTALLS=2
- * check recovered: -DJOINS=2 -DSTALLS=1 -DASKS
- * check I4_crash_is_taken: -DJOINS=1 -DSTALLS=1 -DDIES */
+ * check once: -DJOINS=1 -DSTALLS=2 -DASKS=0 -DDIES=0
+ * check reused: -DJOINS=2 -DSTALLS=2 -DASKS=0 -DDIES=0
+ * check recovered: -DJOINS=2 -DSTALLS=1 -DASKS=1 -DDIES=0
+ * check I4_crash_is_taken: -DJOINS=1 -DSTALLS=1 -DASKS=0 -DDIES=1 */
 
 #include "common.inc"
 
@@ -135,9 +135,7 @@ proctype worker(byte me)
            do
            :: d_step { word == WORD(JOINING, me); word = WORD(LIVE, me) }
            :: recover()
-#ifdef ASKS
-           :: wm_worker_recoveries()
-#endif
+           :: ASKS -> wm_worker_recoveries()
            :: d_step {      /* out of STALLED it recovers first */
                   word == WORD(JOINING, me) || word == WORD(LIVE, me);
                   word = WORD(DRAINING, me)
@@ -149,9 +147,7 @@ proctype worker(byte me)
         :: joins > 0 -> break
         od;
 stays:  skip
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     d_step {
         mine = 0; counted = 0; back = 0; told = 0; recoveries = 0;
         ended++
@@ -199,18 +195,13 @@ inline sweep_record() {
     ((stalls_seen + (STATE(w) == STALLED) - STALLS_TOLD(old)) & 7)
 #define OWES_STALL(w) \
     (OWED(w) > 0 && OWED(w) < 4 && STATE(w) >= LIVE && STATE(w) <= DRAINING)
-#ifdef DIES
-#define OVER false
-#else
-#define OVER (ended == 2)
-#endif
 #define STAYS(w) \
     (STATE(w) >= LIVE && STATE(w) <= DRAINING && alive[PID(w)])
 
 /* kind: the state that is to be told of, 0 if none. If one finds nothing, once
  * the workers are done, it has missed nothing. */
 inline owed_kind() {
-    d_step { old = given; over = OVER }
+    d_step { old = given; over = !DIES && ended == 2 }
     stalls_seen = COUNTED(stalls);
     d_step {
         seen = word;
@@ -303,23 +294,15 @@ end:    do
         :: !at_once -> sweep_record(); take_of_record()
         :: atomic { at_once -> sweep_record(); take_of_record() }
         od
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     forget_event()
 }
 
 /* A process without a record has nothing to die with. */
-active proctype kernel()
-{
-end:
-    do
+AT_ANY_TIME(kernel,
     :: d_step { word != FREE && alive[PID(word)]; alive[PID(word)] = false }
-#ifdef DIES
-    :: alive[SURVIVOR] -> alive[SURVIVOR] = false
-#endif
-    od
-}
+    :: DIES && alive[SURVIVOR] -> alive[SURVIVOR] = false
+)
 
 init
 {

@@ -16,9 +16,9 @@
  * the count is of one moment (count.pml) and the lock passes on from the dead
  * (lock.pml). Versions count modulo 16, more than all changes there are.
  *
- * check close: -DWORKERS=3
- * check last: -DWORKERS=3 -DLAST
- * check last_of_two: -DWORKERS=2 -DLAST */
+ * check close: -DWORKERS=3 -DLAST=0
+ * check last: -DWORKERS=3 -DLAST=1
+ * check last_of_two: -DWORKERS=2 -DLAST=1 */
 
 #include "common.inc"
 
@@ -138,7 +138,6 @@ inline wm_generation_enter() {
     seen = 0
 }
 
-#ifdef LAST
 /* Told to be the last: at which joining, of how many. */
 byte joined, joined_at[WORKERS + 1], told_at[3];
 bool told;
@@ -172,7 +171,6 @@ inline wm_worker_exit_counts() {
         count = 0
     }
 }
-#endif
 
 proctype worker(byte me; byte which)
 {
@@ -184,19 +182,14 @@ proctype worker(byte me; byte which)
         d_step {
             state[me] = JOINING;
             gen[me] = which;
-#ifdef LAST
-            joined++;
+            joined = joined + LAST;
             joined_at[me] = joined
-#endif
         }
         wm_generation_enter();
         WHEN(!ok, state[me] = 0; goto gone);
         ok = false;
         state[me] = LIVE;
-#ifdef LAST
-        wm_lock_acquire();
-        wm_worker_exit_counts();
-#endif
+        WHEN(LAST, wm_lock_acquire(); wm_worker_exit_counts());
         d_step { state[me] = DRAINING; entered[me] = false }
         wm_generation_close();
         /* Weaker by 2: drain_after_the_look (close: drained_means_exited):
@@ -204,22 +197,18 @@ proctype worker(byte me; byte which)
         wm_generation_close();
         state[me] = DRAINING; */
         wm_generation_take_exit();
-#ifdef LAST
         d_step { WHEN(holder == me, holder = 0) }
-#endif
         state[me] = 0;
 gone:   skip
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     d_step { seen = 0; ok = false; busy = false; done++ }
 }
 
-#ifndef LAST
 /* Ends the first, if nobody came; begins the second, if it may. */
-active proctype master()
+proctype master()
 {
     short seen;
+    bool ok;
 
     if
     :: seen = word;
@@ -233,18 +222,9 @@ active proctype master()
     fi;
     do
     :: seen = word;
-        if
-        :: STATE(seen) >= EXITED && !OWED(seen) ->
-            d_step {
-                if
-                :: word == seen ->
-                    word = WORD(CLAIMED, 0, 0, VERSION(seen) + 1)
-                :: else -> seen = 0
-                fi
-            }
-        :: else -> seen = 0
-        fi;
-        WHEN(seen != 0,
+        SWAP(STATE(seen) >= EXITED && !OWED(seen) && word == seen,
+            word = WORD(CLAIMED, 0, 0, VERSION(seen) + 1));
+        WHEN(ok,
             id = 2;
             word = WORD(BEGUN, 0, 0, VERSION(seen) + 2);
             run worker(3, 2);
@@ -254,15 +234,8 @@ active proctype master()
     seen = 0;
     done++
 }
-#endif
 
-active proctype kernel()
-{
-end:
-    do
-    :: alive[1] -> alive[1] = false
-    od
-}
+AT_ANY_TIME(kernel, :: alive[1] -> alive[1] = false)
 
 init
 {
@@ -273,22 +246,16 @@ init
     atomic {
         word = WORD(BEGUN, 0, 0, 0);
         id = 1;
+        WHEN(!LAST, run master());
         run worker(1, 1);
-        run worker(2, 1)
-#ifdef LAST
-        ; done = 4 - WORKERS
-#if WORKERS == 3
-        ; run worker(3, 1)
-#endif
-#endif
+        run worker(2, 1);
+        WHEN(LAST, done = 4 - WORKERS);
+        WHEN(LAST && WORKERS == 3, run worker(3, 1))
     }
     done == 4;
     which = id;
-#ifdef LAST
-    CHECK(drained_means_exited, !alive[1] || (STATE(word) == EXITED && told));
-#else
-    CHECK(drained_means_exited, !alive[1] || !OPEN(word));
-#endif
+    CHECK(drained_means_exited, !alive[1] || !OPEN(word) &&
+                                (!LAST || STATE(word) == EXITED && told));
     wm_generation_close();
     wm_generation_take_exit();
     CHECK(I4_no_end_lost, !OPEN(word) && taken[1] == closed[1] &&

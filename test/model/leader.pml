@@ -147,9 +147,7 @@ proctype worker(byte me)
         :: STATE(word[my]) == DRAINING || OF(word[my]) != me -> break
         od;
         skip
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     d_step {
         my = 0; asks = 0; seen = 0; g = 0; j = 0; t = 0; his = 0;
         newest = 0; settled = 0; found = 0;
@@ -159,6 +157,8 @@ end: skip
 }
 
 /* Marks the dead, and the first worker, once, as stalled. */
+bool stalled;
+
 inline sweep_record(s) {
     atomic {
         if
@@ -170,16 +170,7 @@ inline sweep_record(s) {
     }
 }
 
-active proctype sweeper()
-{
-    bool stalled;
-
-end:
-    do
-    :: sweep_record(0)
-    :: sweep_record(1)
-    od
-}
+AT_ANY_TIME(sweeper, :: sweep_record(0) :: sweep_record(1))
 
 #ifdef ONLOOKER
 active proctype wm_leader_inspect()
@@ -193,22 +184,12 @@ active proctype wm_leader_inspect()
 }
 #endif
 
-active proctype kernel()
-{
-end:
-    do
-    :: alive[1] -> alive[1] = false
-    od
-}
+AT_ANY_TIME(kernel, :: alive[1] -> alive[1] = false)
 
-active proctype clock()
-{
-end:
-    do
+AT_ANY_TIME(clock,
     :: young[1] -> young[1] = false
     :: young[2] -> young[2] = false
-    od
-}
+)
 
 init
 {
@@ -218,8 +199,7 @@ init
     }
 }
 
-/* While there are live workers, the leader is one of them, and of the newest
- * generation that has any. */
+/* If any worker lives, one of the newest generation that has some leads. */
 #define IS_LED \
     ((!LIVES_AT(0) && !LIVES_AT(1)) || (GOOD_AT(0) && !NEWER_AT(1, 0)) || \
      (GOOD_AT(1) && !NEWER_AT(0, 1)))

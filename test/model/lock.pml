@@ -15,11 +15,11 @@
  * of a signature, may be up at any moment; the wake for a place that is free,
  * which keeps others from nothing. Wakes are counted modulo 8, more than all.
  *
- * check exclusion: -DPIDS=3 -DDIE=3
+ * check exclusion: -DPIDS=3 -DDIE=3 -DTURNS=0
  * check wake: -DPIDS=3 -DDIE=0 -DTURNS=2
- * check I8_passed_on: -DPIDS=2 -DDIE=1
- * check I8_probed: -DPIDS=2 -DDIE=1 -DPROBE
- * check free_is_taken: -DPIDS=2 -DDIE=1 -DLATER_DIES */
+ * check I8_passed_on: -DPIDS=2 -DDIE=1 -DTURNS=0
+ * check I8_probed: -DPIDS=2 -DDIE=1 -DTURNS=0 -DPROBE
+ * check free_is_taken: -DPIDS=2 -DDIE=2 -DTURNS=0 */
 
 #include "common.inc"
 
@@ -83,12 +83,7 @@ inline wm_lock_acquire() {
         try_once();
         WHEN(ok, break);
         asleep[me] = wake == count;
-        if
-        :: !asleep[me]
-#ifndef TURNS
-        :: true
-#endif
-        fi;
+        TURNS == 0 || !asleep[me];
         asleep[me] = false
     od
 }
@@ -108,10 +103,8 @@ inline wm_lock_try() {
 
 inline wm_lock_release() {
     d_step { assert(word == WORD(me)); word = 0; holds[me] = false }
-#if DIE < 3
-    wake = (wake + 1) & 7;
+    wake = (wake + (DIE < 3)) & 7;
     /* Weaker by 1: releases_uncounted (wake: invalid end state) */
-#endif
     d_step {
         if
         :: asleep[1] -> asleep[1] = false
@@ -132,65 +125,43 @@ proctype contender(byte me; byte lives)
         d_step { lives--; start[me]++; alive[me] = true }
         {
             do
-#ifdef TURNS
-            :: turns == TURNS -> break
-            :: turns < TURNS ->
-                turns++;
+            :: TURNS > 0 && turns == TURNS -> break
+            :: DIE < 3 && (TURNS == 0 || turns < TURNS) ->
+                turns = turns + (TURNS > 0);
                 wm_lock_acquire();
                 wm_lock_release();
                 count = 0
-#else
-#if DIE < 3
-            :: wm_lock_acquire(); wm_lock_release(); count = 0
-#endif
 #ifndef PROBE
-            :: wm_lock_try(); wm_lock_release()
-#endif
+            :: TURNS == 0 -> wm_lock_try(); wm_lock_release()
 #endif
             od;
             skip
-        } unless {
-            !alive[me]
-        };
+        } unless { !alive[me] };
         d_step { seen = 0; count = 0; ok = false; asleep[me] = false }
     :: else -> break
     od
 }
 
-active proctype clock()
-{
-end:
-    do
+AT_ANY_TIME(clock,
     :: fresh -> fresh = false
     /* Weaker by 1: signatures_for_ever (free_is_taken): :: fresh && false */
-    od
-}
+)
 
 inline die(p, may) {
     d_step { may && alive[p] -> alive[p] = false; holds[p] = false }
 }
 
-active proctype kernel()
-{
-end:
-    do
-#if DIE == 1 && !defined LATER_DIES
-    :: die(1, start[1] == 1)
-#else
-    :: die(1, DIE >= 1)
-#endif
+AT_ANY_TIME(kernel,
+    :: die(1, start[1] <= DIE)
     :: die(2, DIE == 3)
     :: die(PIDS, DIE == 3)
-    od
-}
+)
 
 init
 {
     atomic {
-        run contender(1, 1 + (DIE == 1));
-#if PIDS == 3
-        run contender(3, 1);
-#endif
+        run contender(1, 1 + (PIDS == 2));
+        WHEN(PIDS == 3, run contender(3, 1));
         run contender(2, 1)
     }
 }

@@ -21,9 +21,9 @@
  * time that is not to be seen. The clock is read with the swap. A process is a
  * number here, which is its start time and its join number, too.
  *
- * check room: -DFIRST=1 -DSECOND=3
- * check reused: -DFIRST=1 -DSECOND=2
- * check I7_dead_are_reaped: -DFIRST=1 */
+ * check room: -DSECOND=3
+ * check reused: -DSECOND=2
+ * check I7_dead_are_reaped: -DSECOND=0 */
 
 #include "common.inc"
 
@@ -91,11 +91,8 @@ inline become(to) {
           (NEXT(STATE(word)) >> STATE(to) & 1) &&
           (occupant == me || STATE(to) == FREE || STATE(to) == CLAIMED ||
            to == WITH_STATE(word, STATE(to))));
-    if
-    :: STATE(to) == FREE -> occupant = 0
-    :: STATE(to) == CLAIMED -> occupant = me
-    :: else
-    fi;
+    WHEN(STATE(to) == FREE, occupant = 0);
+    WHEN(STATE(to) == CLAIMED, occupant = me);
     word = to
 }
 
@@ -104,7 +101,8 @@ inline become(to) {
 inline look(by_this) {
     /* Weaker by 0: own_pid_passed_over (I7_dead_are_reaped):
     PID(word) != PID_OF(me) && */
-    by_this && STATE(word) != FREE && !(STATE(word) == CRASHED && BEAT(word) >= now) ->
+    by_this && STATE(word) != FREE &&
+    !(STATE(word) == CRASHED && BEAT(word) >= now) ->
     seen = word;
     overdue = BEAT(seen) < now
 }
@@ -119,10 +117,8 @@ inline wm_process_dead() {
     /* Weaker by 1: pid_alone (reused: I7_a_look_finds_the_dead): WHEN(false, */
         dead = (id != 0 -> HAS(PID(seen)) != id :
                            HAS(PID(seen)) == 2 && began > BEAT(seen)));
-#ifdef SECOND
-    CHECK(I7_a_look_finds_the_dead,
+    CHECK(I7_a_look_finds_the_dead, SECOND == 0 ||
           dead || IS_QUICK || word != seen || alive[occupant])
-#endif
 }
 
 /* id: of the record's cold line, its `ident`, or what was told of a crash. */
@@ -135,10 +131,8 @@ inline judge() {
         WHEN(PID(seen) != PID_OF(id) || STATE(seen) == CLAIMED, id = 0);
         wm_process_dead();
         if
-        :: dead && STATE(seen) == CLAIMED ->
-            to = FREE
-        :: dead && STATE(seen) != CLAIMED ->
-            to = WITH_STATE(seen, CRASHED)
+        :: dead ->
+            to = (STATE(seen) == CLAIMED -> FREE : WITH_STATE(seen, CRASHED))
         :: !dead && STATE(seen) == LIVE && overdue ->
             to = WITH_STATE(seen, STALLED)
         :: else -> seen = 0
@@ -185,23 +179,17 @@ end:    do
                     j = (seen == 0 -> 0 : join) }
            WHEN(seen != 0, mark())
         od
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     d_step { seen = 0; to = 0; id = 0; j = 0; dead = false; overdue = false }
 }
 
 /* Crashes are told. */
-proctype teller()
-{
-end:
-    do
+AT_ANY_TIME(teller,
     :: d_step {
            STATE(word) == CRASHED && given == GIVEN(join, 0) ->
            given = GIVEN(join, 1)
        }
-    od
-}
+)
 
 /* ------------------------------------------------------ a worker's own acts */
 
@@ -247,23 +235,22 @@ inline publish() {
     /* Weaker by 0: ident_after_the_word: ; ident = me; given = GIVEN(me, 0) */
 }
 
+/* Out of STALLED it recovers before it drains. */
+#define AFTER(w, state) \
+    (STATE(w) == STALLED && (state) != FREE -> LIVE : (state))
+
 /* Each act begins with a look: seen is 0 if there is nothing to do, and to is
  * the state that shall be. */
 inline wm_beat() {
     d_step {
         seen = word;
         if
-        :: IS_MINE(seen) && STATE(seen) == STALLED -> to = LIVE
-        :: IS_MINE(seen) && STATE(seen) != STALLED && BEAT(seen) < STAMP ->
-            to = STATE(seen)
+        :: IS_MINE(seen) && (STATE(seen) == STALLED || BEAT(seen) < STAMP) ->
+            to = AFTER(seen, STATE(seen))
         :: else -> seen = 0
         fi
     }
 }
-
-/* Out of STALLED it recovers before it drains. */
-#define AFTER(w, state) \
-    (STATE(w) == STALLED && (state) != FREE -> LIVE : (state))
 
 inline change_state(state) {
     d_step {
@@ -324,61 +311,38 @@ end_unborn:
            fi;
            WHEN(seen != 0, swap())
         od
-    } unless {
-        !alive[me]
-    };
+    } unless { !alive[me] };
     d_step { seen = 0; to = 0; j = 0 }
 }
 
 /* ------------------------------------------------------------- the kernel */
 
-proctype clock()
-{
-end:
-    do
-    :: d_step { now < TICKS -> now++ }
-    od
-}
+AT_ANY_TIME(clock, :: d_step { now < TICKS -> now++ })
 
-proctype kernel()
-{
-end:
-    do
+AT_ANY_TIME(kernel,
     :: d_step { alive[1] -> alive[1] = false }
-#ifdef SECOND
-    :: d_step { alive[2] -> alive[2] = false }
+    :: d_step { SECOND != 0 && alive[2] -> alive[2] = false }
     :: d_step { alive[3] -> alive[3] = false }
-#else
-    :: d_step { alive[2] && alive[4] -> alive[4] = false }
-#endif
+    :: d_step { SECOND == 0 && alive[2] && alive[4] -> alive[4] = false }
     :: d_step {
-           !alive[1] && began == 0 && now < TICKS - 1 ->
+           alive[4] && !alive[1] && began == 0 && now < TICKS - 1 ->
            now++;
            began = now;
            alive[2] = true
        }
-    od
-}
+)
 
 init
 {
     atomic {
         alive[1] = true;
         alive[4] = true;
-        run kernel();
-        run clock();
-        run teller();
-        run sweeper(4, false);
-        run worker(FIRST);
-#ifdef SECOND
         alive[3] = SECOND == 3;
-        run worker(SECOND)
-#if SECOND == 2
-        ; run sweeper(4, true)
-#endif
-#else
-        run sweeper(2, false)
-#endif
+        run sweeper(4, false);
+        run worker(1);
+        WHEN(SECOND == 0, run sweeper(2, false));
+        WHEN(SECOND != 0, run worker(SECOND));
+        WHEN(SECOND == 2, run sweeper(4, true))
     }
 }
 

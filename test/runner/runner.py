@@ -98,8 +98,7 @@ def long_lane():
 
 
 def read_test(run):
-    """Meson's log of one test, which may report many: for each how it came
-    out, and its name and why."""
+    """Of each test that one log of Meson's reports: how, its name and why."""
     name, output, outcome = run["name"], run.get("stdout", ""), run["result"]
     ci = os.environ.get("CI", "") not in ("", "0", "false")
     unexplained = outcome not in ("OK", "SKIP")
@@ -209,8 +208,7 @@ class Run:
 
     def abandon(self):
         """Ends everything that runs, and what goes by its name. The tests are
-        asked to clean up, not meson, which would kill them half a second
-        later."""
+        asked to clean up, not meson, which would soon kill them."""
         pids, asked = proc.family(os.getpid()).keys(), []
         for pid in self.running:
             proc.send(pid, signal.SIGSTOP)
@@ -260,7 +258,7 @@ def conduct(lanes):
 
 
 if __name__ == "__main__":
-    sys.exit(conduct([plain_lane()] if sys.argv[1:] == ["--quick"]
+    sys.exit(conduct([plain_lane()] if "--quick" in sys.argv
                      else [[*plain_lane("mutants"), tests(
                          "memcheck", BUILD, ("unit",), "--setup", "memcheck")],
                      long_lane()]))

@@ -76,8 +76,7 @@ def run(build):
 
 
 def logged(build, *runs):
-    """A stage that logs what `meson test` would have, whose tests came out
-    so."""
+    """A stage that logs as `meson test` does whose tests come out so."""
     text = "".join(json.dumps(run) + "\n" for run in runs)
     return ("tests", f"open({build + '/log.json'!r}, 'w').write({text!r})",
             "/log")
@@ -134,9 +133,8 @@ def test_a_stage_that_cannot_be_had_is_skipped(run, build):
     assert run([logged(build, GOOD), cannot]) == (0, [
         "skipped: musl: what they need cannot be had",
         "2 passed, 0 failed, 1 skipped"])
-    tests = logged(build, GOOD)
-    status, lines = run([(*tests[:1], tests[1] + "; raise SystemExit(77)",
-                          tests[2])])
+    name, code, log = logged(build, GOOD)
+    status, lines = run([(name, code + "; raise SystemExit(77)", log)])
     assert (status, lines[-1]) == (1, "2 passed, 1 failed")
 
 

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The clock of a program that is linked with this: the kernel's, unless a test
- * says otherwise. */
+/* The clock of a program linked with this: the kernel's, or as a test says. */
 
-#ifndef CLOCK_H
-#define CLOCK_H
+#pragma once
 
 #include <stdint.h>
 #include <time.h>
@@ -24,5 +22,3 @@ extern struct clock fake_clock;
 /* CMocka's teardown of a node, and of all pretence. */
 int clock_tear_down(void **state);
 #define TIMED_TEST(name) TEST_WITH(generation_set_up, clock_tear_down, name)
-
-#endif

@@ -11,9 +11,8 @@ NGINX = os.path.join(DEB, "usr/sbin/nginx")
 MODULES = os.path.join(DEB, "usr/lib/nginx/modules")
 LIBRARY = os.path.join(BUILD, "libwm/libwm.so")
 WMCTL = os.path.join(BUILD, "cpp/wmctl")
-LUA_PATH = ";".join((os.path.join(ROOT, "lua/?.lua"),
-                     os.path.join(ROOT, "test/nginx/lua/?.lua"),
-                     os.path.join(DEB, "usr/share/lua/5.1/?.lua")))
+LUA_PATH = (f"{ROOT}/lua/?.lua;{ROOT}/test/nginx/lua/?.lua;"
+            f"{DEB}/usr/share/lua/5.1/?.lua")
 LUA_CPATH = os.path.join(BUILD, "libwm/?.so")
 MODULE = 'require("resty.worker.manager")'
 TEMPORARY = "\n".join(f"    {kind}_temp_path tmp/{kind};" for kind in (
@@ -82,8 +81,7 @@ http {{
 {tail}
 """
 
-# A connection gets the worker's pid, and answers to lines of Lua for ever; an
-# exiting worker's, too.
+# A connection gets the worker's pid, and answers to Lua; an exiting one's, too.
 HOLD = """
         location /hold {
             lua_check_client_abort on;

@@ -3,8 +3,7 @@
 /* Tests read and write a segment behind the library's back: a pid that
  * is used again, a beat of long ago, and the like. */
 
-#ifndef INSIDE_H
-#define INSIDE_H
+#pragma once
 
 #include "processes.h"
 
@@ -144,5 +143,3 @@ static inline long sleepers(_Atomic(uint32_t) *futex)
     return syscall(SYS_futex, futex, FUTEX_CMP_REQUEUE, 0, INT_MAX, futex,
                    atomic_load(futex));
 }
-
-#endif

@@ -32,8 +32,7 @@ def replace(pattern, by, text):
 
 
 def grow(path, names=None, member="uint64_t grown"):
-    """Adds a member to the end of each struct of a header; all public ones if
-    none is named."""
+    """Adds a member to the end of these structs, or of all public ones."""
     text = conf.source(path)
     for name in names or public_structs(text):
         text = replace(rf"(^struct {name} {{\n(?:.*\n)*?)(}};\n)",

@@ -45,8 +45,7 @@ def dead(path):
 
 
 def segments_of(pid):
-    """The segments that a process has mapped or open, or the directories that
-    they are in."""
+    """The segments that a process has mapped or open, or their directories."""
     found = set()
     with contextlib.suppress(OSError):  # it ended, or closed the descriptor
         found.update(SEGMENT.findall(proc.read(f"/proc/{pid}/maps")))
@@ -56,8 +55,7 @@ def segments_of(pid):
 
 
 def remove(paths):
-    """Removes segments and directories of them; those that are gone already do
-    not matter."""
+    """Removes segments and directories of them, unless they are gone."""
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             if os.path.isdir(path):
@@ -78,8 +76,7 @@ def kill_all():
     """Ends every descendant, and unlinks the segments that they had.
 
     All of them are stopped first: a stopped process makes no more children
-    and no segment that was not seen. Returns what was killed, and says what
-    did not end in time.
+    and no segment that was not seen. Returns what was killed, or does not end.
     """
     root = os.getpid()
     for _ in rounds(LIMIT):

@@ -10,31 +10,25 @@ static struct wm_worker *own(void)
     return wm_node_worker(node);
 }
 
-#define CALL(name, expression)                                                 \
-    long do_##name(UNUSED struct process *self, UNUSED uint64_t argument)      \
-    {                                                                          \
-        return expression;                                                     \
-    }
-
-CALL(begin, wm_generation_begin(node, &self->seen->id, &self->seen->number))
-CALL(abandon, wm_generation_abandon(node, argument))
-CALL(join, join_with(argument, .overdue_ms = NEVER_OVERDUE))
-CALL(join_helper,
+CALL(do_begin, wm_generation_begin(node, &self->seen->id, &self->seen->number))
+CALL(do_abandon, wm_generation_abandon(node, argument))
+CALL(do_join, join_with(argument, .overdue_ms = NEVER_OVERDUE))
+CALL(do_join_helper,
      join_with(argument, .role = WM_ROLE_HELPER, .overdue_ms = NEVER_OVERDUE))
-CALL(start, wm_worker_start(own(), &self->seen->counts))
-CALL(exit, wm_worker_exit_counts(own(), &self->seen->counts))
-CALL(drain, wm_worker_drain(own()))
-CALL(close, wm_generation_close(node, argument))
-CALL(take_exit, wm_generation_take_exit(node, argument, &self->seen->number))
-CALL(leave, wm_worker_leave(own()))
-CALL(beat, wm_beat(own()))
-CALL(sweep, wm_sweep(node, own()))
-CALL(take_event, wm_event_take(node, (uint32_t)argument, &self->seen->event))
-CALL(stand, wm_leader_stand(own(), &self->seen->leader))
-CALL(lock, lock_with(.purpose = 1, .wait_ms = (uint32_t)argument))
-CALL(try, wm_lock_try(node, 2, (int)argument))
-CALL(unlock, wm_lock_release(node))
-CALL(release, wm_node_release(node))
+CALL(do_start, wm_worker_start(own(), &self->seen->counts))
+CALL(do_exit, wm_worker_exit_counts(own(), &self->seen->counts))
+CALL(do_drain, wm_worker_drain(own()))
+CALL(do_close, wm_generation_close(node, argument))
+CALL(do_take_exit, wm_generation_take_exit(node, argument, &self->seen->number))
+CALL(do_leave, wm_worker_leave(own()))
+CALL(do_beat, wm_beat(own()))
+CALL(do_sweep, wm_sweep(node, own()))
+CALL(do_take_event, wm_event_take(node, (uint32_t)argument, &self->seen->event))
+CALL(do_stand, wm_leader_stand(own(), &self->seen->leader))
+CALL(do_lock, lock_with(.purpose = 1, .wait_ms = (uint32_t)argument))
+CALL(do_try, wm_lock_try(node, 2, (int)argument))
+CALL(do_unlock, wm_lock_release(node))
+CALL(do_release, wm_node_release(node))
 
 long do_attach(struct process *self, uint64_t capacity)
 {

@@ -2,14 +2,12 @@
 
 /* Named moments: a test has something done just before the library loads,
  * stores or swaps a certain field of the segment. A moment is named by the
- * field's address and by what is done to it, so that neither the function nor
- * its wording matters.
+ * field's address and by what is done to it: where and how does not matter.
  *
  * The compiler's command includes this into each source of the library, which
  * then calls moment_reach() before each such operation. */
 
-#ifndef MOMENTS_H
-#define MOMENTS_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -65,5 +63,4 @@ moment_fn stop_here;
 #define atomic_compare_exchange_weak_explicit                                  \
     atomic_compare_exchange_strong_explicit
 
-#endif
 #endif

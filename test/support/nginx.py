@@ -24,8 +24,7 @@ REFUSED = r"\[emerg\]|init_by_lua error|^stack traceback"
 
 @contextlib.contextmanager
 def running(n):
-    """Starts an nginx; nothing is left of it after the context, whatever has
-    failed in it, or as it started."""
+    """Starts an nginx, of which nothing is left, whatever has failed."""
     try:
         yield n.start()
     finally:
@@ -128,8 +127,7 @@ class Nginx:
         self.master = None
 
     def kill_all(self):
-        """Ends everything at once, also a thousand workers, and removes what
-        they leave."""
+        """Ends all at once, also a thousand, and removes what they leave."""
         if self.popen and self.popen.poll() is None:
             pid = self.popen.pid
             os.kill(pid, signal.SIGSTOP)    # it starts no more of them

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the folders that drive nginx: one for each test, judged and
-cleared away after it."""
+"""Fixtures that drive nginx: one for each test, judged and cleared away."""
 
 import itertools
 import os

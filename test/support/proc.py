@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes: whose children they are, whether they have ended, and how to end
-all of them."""
+"""Processes: whose children they are, if they have ended, how to end them."""
 
 import contextlib
 import ctypes
@@ -62,8 +61,7 @@ def wait(condition, what, deadline=DEADLINE, longest=0.01):
 
 
 def read(path):
-    """The text of a file, which is empty if it is not there, or a process that
-    it is about has ended."""
+    """The text of a file; empty if it, or the process of it, is gone."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         with open(path, encoding="utf-8", errors="replace") as f:
             return f.read()

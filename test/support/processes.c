@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A process is told what to call through a pair of sockets, and answers there.
- * All pairs are made before the first fork, so that any process can fork
- * another. */
+ * All pairs are made before the first fork: any process can fork another. */
 
 #include "processes.h"
 
@@ -133,10 +132,7 @@ long call_all(struct process *const *p, int count, call_fn *function,
     return sum;
 }
 
-static long do_reap(UNUSED struct process *self, uint64_t pid)
-{
-    return waitpid((pid_t)pid, NULL, 0) == (pid_t)pid ? 0 : -errno;
-}
+CALL_OF(do_reap, waitpid((pid_t)argument, NULL, 0) > 0 ? 0 : -errno)
 
 static void reap(struct process *p)
 {
@@ -165,10 +161,7 @@ void process_zombify(struct process *p)
     kill_unreaped(p->pid);
 }
 
-static long do_end(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    _exit(0);
-}
+CALL_OF(do_end, (_exit(0), 0))
 
 void process_quit(struct process *p)
 {

@@ -6,8 +6,7 @@
  * The test's own process is the master unless a process forks the others. All
  * ends with the test: processes are killed, segments unlinked. */
 
-#ifndef PROCESSES_H
-#define PROCESSES_H
+#pragma once
 
 #include "test.h"
 
@@ -71,16 +70,16 @@ struct process *new_process(void);
 void new_processes(struct process **p, int count);
 struct process *process_fork(struct process *parent);
 
-/* Has the process call function(itself, argument) and returns what that
- * returned. */
+/* Has the process call function(itself, argument), and returns its result. */
 typedef long call_fn(struct process *self, uint64_t argument);
 long call(struct process *p, call_fn *function, uint64_t argument);
-/* Such a function, of one expression. */
-#define CALL_OF(name, expression)                                              \
-    static long name(UNUSED struct process *self, UNUSED uint64_t argument)    \
+/* Such a function, of one expression; and a static one. */
+#define CALL(name, expression)                                                 \
+    long name(UNUSED struct process *self, UNUSED uint64_t argument)           \
     {                                                                          \
         return expression;                                                     \
     }
+#define CALL_OF static CALL
 
 /* The same in two steps: the process is at work between them. */
 void call_begin(struct process *p, call_fn *function, uint64_t argument);
@@ -96,8 +95,7 @@ void process_stop(struct process *p);
 void process_continue(struct process *p);
 void await_stop(struct process *p); /* that it stops by itself */
 
-/* Functions to call. If one fills in what the process has seen, that is
- * named. */
+/* Functions to call, and what they fill in of what the process has seen. */
 call_fn do_begin;       /* id, number: the reason */
 call_fn do_abandon;     /* of a generation */
 call_fn do_join;        /* a generation; never overdue */
@@ -134,8 +132,7 @@ struct process *new_only_worker(void); /* in a fresh table of one record */
 struct process *new_helper(uint64_t id);
 struct wm_worker *own_worker(uint64_t id); /* the test's own process */
 
-/* Exit, drain, close, taking: returns n_mine, and *exits how many ends it
- * took. */
+/* Exit, drain, close, taking: returns n_mine; *exits: how many ends it took. */
 int shut_down(struct process *p, uint64_t id, int *exits);
 void shut_down_last(struct process *p, uint64_t id); /* it takes an end */
 void close_untaken(struct process *p, uint64_t id);  /* the end stays owed */
@@ -154,12 +151,9 @@ struct wm_leader leader_now(void);
 void assert_generation(uint64_t id, enum wm_generation_state state,
                        uint32_t spell);
 
-/* Takes one event of these kinds here, of which there must be one; or asserts
- * that there is none to take. */
+/* Takes an event of these kinds, which must be there; asserts that none is. */
 struct wm_event take(uint32_t kinds);
 void assert_none_to_take(uint32_t kinds);
 
 /* 0 if nothing can be changed through this handle; id: a generation. */
 int check_refused(struct wm_node *n, uint64_t id, int why);
-
-#endif

@@ -3,8 +3,7 @@
 /* A directory of segments of a test's own, in /dev/shm, where real ones are.
  * For the one source of a program. */
 
-#ifndef SEGMENT_DIRECTORY_H
-#define SEGMENT_DIRECTORY_H
+#pragma once
 
 #include "test.h"
 
@@ -126,5 +125,3 @@ static inline void node_leave(struct wm_node *node)
     assert_ok(wm_exit_run(wm_node_worker(node), NULL, NULL, NULL));
     assert_ok(wm_worker_leave(wm_node_worker(node)));
 }
-
-#endif

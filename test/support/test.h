@@ -3,8 +3,7 @@
 /* What each C test needs: a test is a function that registers itself, and its
  * name is its claim. WM_TESTS='a_dead*' runs the tests of that name alone. */
 
-#ifndef TEST_H
-#define TEST_H
+#pragma once
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,16 +70,14 @@ int test_run(void);
 #define test_skip(why) test_skip_named(__func__, why)
 void test_skip_named(const char *test, const char *why);
 
-/* The other of two users; a test that needs both is skipped unless it is root,
- * who can be either. */
+/* The other of two users; only root can be either, else the test is skipped. */
 #define NOBODY 65534
 #define test_as_two_users()                                                    \
     if (getuid() != 0) {                                                       \
         test_skip("only root can be two users");                               \
     }
 
-/* Looks each ms whether this has become true; ends the test if it has not
- * within some 20 s. */
+/* Waits for this, with a look each ms, and ends the test after some 20 s. */
 #define await(condition)                                                       \
     for (int tries_ = 0; !(condition); tries_++) {                             \
         await_again(tries_, #condition);                                       \
@@ -90,17 +87,14 @@ void await_again(int tries, const char *condition);
 /* R, S, T, t, Z or another, as proc(5) has it; 0: there is no such process. */
 char process_state(pid_t pid);
 
-/* Counts the files that glob(7) finds; or those and hidden ones, and removes
- * them. */
+/* Counts the files that glob(7) finds; or also hidden ones, and removes all. */
 int files_matching(const char *pattern, bool remove_them);
 
-/* The path of this program, to exec it: /proc/self/exe is that of valgrind,
- * where that runs it. */
+/* The path of this program, to exec it: /proc/self/exe may be valgrind's. */
 const char *program_path(void);
 
 /* For what only a process of its own can see or do: a function that returns 0
- * if all of it holds, and CHECK_IMPOSSIBLE where the machine does not let it
- * look. */
+ * if all of it holds, and CHECK_IMPOSSIBLE where the machine forbids a look. */
 typedef int check_fn(const void *argument);
 #define CHECK_IMPOSSIBLE 77
 
@@ -114,8 +108,7 @@ typedef int check_fn(const void *argument);
 /* Forks a child that is killed if its parent ends: 0 in the child. */
 pid_t fork_child(void);
 
-/* One that sleeps until it is killed; kills a child, and leaves a zombie or has
- * it reaped. */
+/* One that sleeps until it is killed; kills a child: a zombie, or reaped. */
 pid_t fork_sleeper(void);
 void kill_unreaped(pid_t pid);
 void kill_and_reap(pid_t pid);
@@ -146,5 +139,3 @@ bool enter_mount_namespace(void);
 
 /* In a check: no descriptor from this number on; 0 if that can be had. */
 int limit_descriptors(unsigned first);
-
-#endif

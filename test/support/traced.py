@@ -200,8 +200,7 @@ class Traced(Nginx):
     # --- a binary upgrade -------------------------------------------------
 
     def new_binary(self):
-        """USR2: (the old master, the new one), which is self.master then, with
-        all its workers up."""
+        """USR2: (the old master, self.master: the new one), all workers up."""
         old = self.master
         self.signal("USR2")
         self.master = new = wait(lambda: self.pid_file(but=old),
@@ -280,8 +279,7 @@ class Traced(Nginx):
         os.unlink(self.path("gate." + gate))
 
     def ask(self, pid, chunk):
-        """This very worker's answer, with ANSWERING, from Lua in which M is
-        the module."""
+        """This very worker's answer, with ANSWERING, to Lua that knows M."""
         def answers():
             return [x for x in self.notes("answer") if x["by"] == pid]
         asked = len(answers())

@@ -48,10 +48,17 @@ void watch_begin(uint32_t check_ms)
     watch.subscription = watch_subscribe(be_told, NULL);
 }
 
+int watch_destroy(void)
+{
+    struct wm_monitor *m = watch.monitor;
+
+    watch.monitor = NULL;
+    return wm_monitor_destroy(m);
+}
+
 void watch_end(void)
 {
-    assert_ok(wm_monitor_destroy(watch.monitor));
-    watch.monitor = NULL;
+    assert_ok(watch_destroy());
     assert_int_equal(watch.wrong, 0);
 }
 
@@ -65,9 +72,8 @@ int watch_set_up(void **state)
 
 int watch_tear_down(void **state)
 {
-    const int error = wm_monitor_destroy(watch.monitor);
+    const int error = watch_destroy();
 
-    watch.monitor = NULL;
     return node_tear_down(state) != 0 || error != 0 || watch.wrong != 0;
 }
 

@@ -3,8 +3,7 @@
 /* A monitor of the test's node, and a subscriber that checks every view and
  * that none was left out, for tests that wait for what they want to see. */
 
-#ifndef WATCH_H
-#define WATCH_H
+#pragma once
 
 #include "processes.h"
 
@@ -30,7 +29,8 @@ extern struct watch {
                      UNUSED const struct wm_view *now, UNUSED void *argument)
 
 void watch_begin(uint32_t check_ms);
-/* Asserts that nothing was wrong. */
+/* Destroys the monitor, and asserts that nothing was wrong. */
+int watch_destroy(void);
 void watch_end(void);
 
 /* CMocka's setup of a node and a watch without checks; and a teardown, which
@@ -50,8 +50,7 @@ struct watch_seen watch_look(void);
 
 struct wm_subscription *watch_subscribe(wm_monitor_fn *told, void *argument);
 
-/* One change makes one view; all that are subscribed are told, and the watch
- * after them. */
+/* One change makes one view; all subscribers are told, then the watch. */
 void watch_change(void);
 
 /* Whether a view can be: lists in order, counts in range, 0 if so. */
@@ -59,5 +58,3 @@ int watch_check(const struct wm_view *view);
 
 /* Waits until a thread of this process sleeps, or has ended. */
 void watch_await_asleep(pid_t thread);
-
-#endif

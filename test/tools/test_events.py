@@ -123,8 +123,7 @@ def test_an_entry_that_is_not_finished_hides_none_behind_it(place, master):
 
 
 def test_following_tells_what_comes_until_the_life_ends(place, library):
-    """Also just before the end. Asking whether it is there takes as long as
-    there are files."""
+    """Also just before the end. To ask for that takes long with many files."""
     for i in range(1000):
         place.stray(b"", f"a{i}")
     for _ in range(3):

@@ -3,8 +3,7 @@
 // Shared by the tests of the C++ facades: a node of their own, calls in both
 // forms, children that answer or die.
 
-#ifndef WM_TEST_FACADE_HPP
-#define WM_TEST_FACADE_HPP
+#pragma once
 
 #include "wm.hpp"
 
@@ -182,5 +181,3 @@ inline pid_t crash_one(wm::node &n, std::uint64_t generation)
         return w;
     });
 }
-
-#endif

@@ -189,8 +189,7 @@ EMPTY_NODE_TEST(the_sequence_wraps_without_touching_the_rest)
     assert_holder(0, 0, 0);
 }
 
-/* The clock is frozen: a signature is fresh for so long as a test wants,
- * however slow the machine is. */
+/* The clock is frozen: a signature is fresh while a test wants. */
 TIMED_TEST(a_signature_keeps_the_free_lock_for_its_writer_until_it_is_stale)
 {
     static const uint64_t times[] = {5000, LIMIT - 50, LIMIT + 60000};

@@ -163,8 +163,7 @@ EMPTY_NODE_TEST(views_of_garbage_are_within_bounds)
         wm_wake(node);
         await(check_bounds() > last);
     }
-    assert_ok(wm_monitor_destroy(watch.monitor));
-    watch.monitor = NULL;
+    assert_ok(watch_destroy());
 }
 
 /* Each notes that it is called, and does to another what it was told to. */

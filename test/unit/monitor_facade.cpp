@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The C++ facade of the monitor over a real node: views are ranges, owners
-// end what they own, errors arrive.
+// The monitor's C++ facade over a real node: ranges, owners and errors.
 
 #include "facade.hpp"
 #include "wm_monitor.hpp"
@@ -31,23 +30,6 @@ static_assert(!std::is_move_constructible_v<wm::monitor_view> &&
               std::is_nothrow_destructible_v<wm::monitor_view>);
 static_assert(sizeof(wm::monitor) == sizeof(void *) &&
               sizeof(wm::monitor_view) == sizeof(void *));
-
-// As the facade makes it: the linker has its calls go here.
-namespace
-{
-std::uint32_t created_with;
-}
-
-extern "C" decltype(wm_monitor_create) __real_wm_monitor_create,
-    __wrap_wm_monitor_create;
-
-int __wrap_wm_monitor_create(const char *instance, const char *directory,
-                             const wm_monitor_options *options,
-                             wm_monitor **monitor)
-{
-    created_with = options->check_ms;
-    return __real_wm_monitor_create(instance, directory, options, monitor);
-}
 
 namespace
 {
@@ -97,6 +79,8 @@ FACADE_TEST(a_node_that_is_not_there_is_an_error_of_the_view)
     assert_true(view.error() == std::errc::no_such_file_or_directory);
     assert_true(view.begin() == view.end());
 }
+
+std::uint32_t created_with;
 
 FACADE_TEST(a_check_is_as_long_as_it_can_be)
 {
@@ -209,3 +193,15 @@ FACADE_TEST(an_assignment_ends_what_was_there)
 }
 
 } // namespace
+
+// As the facade makes it: the linker has its calls go here.
+extern "C" decltype(wm_monitor_create) __real_wm_monitor_create,
+    __wrap_wm_monitor_create;
+
+int __wrap_wm_monitor_create(const char *instance, const char *directory,
+                             const wm_monitor_options *options,
+                             wm_monitor **monitor)
+{
+    created_with = options->check_ms;
+    return __real_wm_monitor_create(instance, directory, options, monitor);
+}

@@ -15,22 +15,14 @@
 
 static atomic_int intrusions; /* generations to begin, one in each look */
 
-static void begin_while_it_looks(void);
-
-/* It reads the generations, and looks afterwards whether the epoch is still the
- * same. */
-static void await_look(void)
-{
-    const struct wm_segment *s = &watch.monitor->node->segment;
-
-    BEFORE(MOMENT_LOAD, s->generations[1].id, begin_while_it_looks);
-}
+/* It reads the generations, then whether the epoch is still the same. */
+#define AMID_A_LOOK watch.monitor->node->segment.generations[1].id
 
 static void begin_while_it_looks(void)
 {
     begin();
     if (--intrusions > 0) {
-        await_look();
+        BEFORE(MOMENT_LOAD, AMID_A_LOOK, begin_while_it_looks);
     }
 }
 
@@ -39,7 +31,7 @@ static void begin_while_it_looks(void)
 static int look_amid(uint32_t count)
 {
     intrusions = (int)count;
-    await_look();
+    BEFORE(MOMENT_LOAD, AMID_A_LOOK, begin_while_it_looks);
     assert_ok(call(new_process(), do_begin, 0));
     await(watch_look().view.generation_count == count + 1);
     await(watch_look().view.unsettled == 0);
@@ -80,14 +72,6 @@ static int gate_set_up(void **state)
     memset(&gate, 0, sizeof(gate));
     watch_begin(WATCH_NEVER);
     return error;
-}
-
-static int destroy(void)
-{
-    struct wm_monitor *m = watch.monitor;
-
-    watch.monitor = NULL;
-    return wm_monitor_destroy(m);
 }
 
 static int gate_tear_down(void **state)
@@ -149,13 +133,13 @@ static void end_waiting(pthread_t thread)
 GATE_TEST(destroy_waits_for_a_call_that_is_running)
 {
     enter();
-    end_waiting(start_waiting(destroy));
+    end_waiting(start_waiting(watch_destroy));
 }
 
 GATE_TEST(destroy_waits_for_views_that_have_begun)
 {
     const struct wm_view *v = wm_monitor_view_begin(watch.monitor);
-    const pthread_t thread = start_waiting(destroy);
+    const pthread_t thread = start_waiting(watch_destroy);
 
     assert_int_equal(watch_check(v), 0);
     gate.is_left = true;
@@ -180,7 +164,7 @@ static int has_a_stopped_monitor(UNUSED const void *argument)
     wm_monitor_view_end(v);
     HOLDS(wm_monitor_subscribe(watch.monitor, pass, NULL, &u) == -ECHILD);
     HOLDS(wm_monitor_unsubscribe(gate.subscription) == 0);
-    HOLDS(destroy() == 0);
+    HOLDS(watch_destroy() == 0);
 #ifndef __SANITIZE_THREAD__
     /* And a new one works, thread and all. ThreadSanitizer takes no new thread
      * in a child of several threads, and qemu dies of one. */
@@ -195,7 +179,7 @@ static int has_a_stopped_monitor(UNUSED const void *argument)
 static int destroys(UNUSED const void *argument)
 {
     alarm(60);
-    return destroy();
+    return watch_destroy();
 }
 
 static int unsubscribe(void)
@@ -294,10 +278,7 @@ static atomic_int child; /* its status */
 static pid_t parent;
 
 /* In the child the thread is all that there is. */
-static void end_with_7(void)
-{
-    _exit(7);
-}
+ACT(end_with_7, (void), _exit(7))
 
 SUBSCRIBER(return_in_the_child)
 {

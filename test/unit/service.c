@@ -12,8 +12,7 @@ CALL_OF(do_lock_to_start, lock_with(.purpose = WM_PURPOSE_MASTER_START))
 
 static struct process *start, *other;
 
-/* The clock is frozen, also theirs: a signature is fresh for so long as a test
- * wants. */
+/* The clock is frozen, also theirs: a signature is fresh while a test wants. */
 static int turn_set_up(void **state)
 {
     const int error = generation_set_up(state);
@@ -177,7 +176,6 @@ static long do_start_with(struct process *self, uint64_t kinds)
     struct wm_event *event = &self->seen->event;
     int result = wm_start_begin(worker, (uint32_t)kinds);
 
-    *event = (struct wm_event){.size = sizeof(*event)};
     result = result != 0 ? result : wm_start_next(worker, event);
     return result == 1 ? event->counts.mine : result == 0 ? -1 : result;
 }

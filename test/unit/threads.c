@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Threads of one process do all that they may at once, also beside processes
- * that come and go; and many processes do the same at once, again and again:
- * one does what is one's to do. Bounded work, for the thread sanitizer as much
- * as for the assertions. All interleavings of a few steps are in test/model and
- * test/crash; here the machine chooses. */
+ * that come and go. Bounded work, for the thread sanitizer as much as for the
+ * assertions. All interleavings of a few steps, also of processes, are in
+ * test/model and test/crash; here the machine chooses. */
 
 #include "inside.h"
 
@@ -12,8 +11,6 @@
 #include <stdatomic.h>
 
 #define ROUNDS 10000
-#define MANY 6
-#define TIMES 30
 
 /* Made from the pid, so that a record that mixes two shows. */
 #define OVERDUE_OF(pid) ((uint32_t)(pid) + 1000000)
@@ -150,69 +147,4 @@ NODE_TEST(a_thread_may_ask_while_another_joins_and_takes)
     pthread_join(thread, NULL);
     assert_int_equal(wrong, 0);
     assert_int_equal(leader_now().mine, 1);
-}
-
-/* Returns 1 if it closed. */
-static long do_race_to_the_end(struct process *self, uint64_t id)
-{
-    do_drain(self, 0);
-    return do_close(self, id) == WM_CLOSED;
-}
-
-/* And 100 if it was told to be the last. */
-static long do_end_under_the_lock(struct process *self, uint64_t id)
-{
-    long result;
-
-    if (do_lock(self, 0) < 0 || do_exit(self, 0) != 0) {
-        return -1;
-    }
-    result = do_race_to_the_end(self, id);
-    do_unlock(self, 0);
-    return result + (self->seen->counts.mine == 1 ? 100 : 0);
-}
-
-/* They join, stand, drain and close all at once: each has a record, one leads,
- * one closes, and with the lock one is told to be the last. */
-EMPTY_NODE_TEST(of_many_that_come_and_go_at_once_one_leads_and_one_is_the_last)
-{
-    for (int round = 0; round < TIMES; round++) {
-        const bool ordered = round % 2 == 0;
-        struct process *a[MANY];
-        uint64_t id = begin();
-
-        new_processes(a, MANY);
-        assert_ok(call_all(a, MANY, do_join, id));
-        assert_ok(call_all(a, MANY, do_start, 0));
-        assert_int_equal(call_all(a, MANY, do_stand, 0), 1);
-        assert_int_equal(
-            call_all(a, MANY,
-                     ordered ? do_end_under_the_lock : do_race_to_the_end, id),
-            ordered ? 101 : 1);
-        assert_generation(id, WM_GENERATION_EXITED, 1);
-        assert_int_equal(wm_generation_take_exit(node, id, NULL), 1);
-        assert_int_equal(wm_generation_take_exit(node, id, NULL), 0);
-        for (int i = 0; i < MANY; i++) {
-            process_depart(a[i]);
-        }
-    }
-}
-
-NODE_TEST(of_many_that_sweep_and_take_one_gets_each_death)
-{
-    struct process *a[4];
-
-    new_processes(a, 4);
-    for (uint32_t round = 1; round <= TIMES; round++) {
-        for (int i = 0; i < 4; i++) {
-            struct process *dead = new_process();
-
-            assert_ok(call(dead, do_join, generation));
-            process_kill(dead);
-        }
-        assert_int_equal(call_all(a, 4, do_sweep, 0), 4);
-        assert_int_equal(generation_of(generation).deaths, 4 * round);
-        assert_int_equal(call_all(a, 4, do_take_event, CRASHED), 4);
-        assert_none_to_take(CRASHED);
-    }
 }
