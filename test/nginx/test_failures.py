@@ -252,7 +252,7 @@ def test_one_without_a_timer_is_never_called_stalled(make):
 
 
 def test_one_without_a_free_connection_has_no_timer_and_no_exit(make):
-    """It serves on, and is called stalled unless it beats by hand."""
+    """It serves on, and is called stalled unless it calls the module."""
     n = make(workers=1, connections=8, opts={"interval": 0.1, "failed": 0.2})
     n.start().complete = False
     n.expect("worker_connections are not enough|could not create|" + JUDGED)
@@ -262,7 +262,7 @@ def test_one_without_a_free_connection_has_no_timer_and_no_exit(make):
             held.append(n.hold())
     pid, s = held[0]
     wait(lambda: shown(pid)["state"] == "stalled", "its beat to be overdue")
-    wait(lambda: n.say(s, f"return {conf.MODULE}.beat()") == "true"
+    wait(lambda: n.say(s, f"return #{conf.MODULE}.workers()") == "1"
          and shown(pid)["state"] == "live", "the beat to be seen")
     n.stop(starts(1, 1), "TERM")
     assert n.log_lines(f"manager: not given: worker_exit of 1-{pid}")
