@@ -140,6 +140,17 @@ apt() {
         -o DPkg::Lock::Timeout=120 "$@"
 }
 
+# own_apt DIR LINE...: from here on apt keeps all in the directory, knows nothing
+# that is installed, and has these lines of configuration as well.
+own_apt() {
+    export APT_CONFIG=$1/apt.conf
+    mkdir -p "$1"
+    : >"$1/status"
+    printf '%s;\n' 'APT::Sandbox::User "root"' "Dir::Cache \"$1/cache\"" \
+        "Dir::State \"$1\"" "Dir::State::status \"$1/status\"" \
+        "${@:2}" >"$APT_CONFIG"
+}
+
 updated=
 update() {
     [[ ! $updated ]] || return 0

@@ -73,11 +73,9 @@ def rounds(seconds):
 
 
 def kill_all():
-    """Ends every descendant, and unlinks the segments that they had.
-
-    All of them are stopped first: a stopped process makes no more children
-    and no segment that was not seen. Returns what was killed, or does not end.
-    """
+    """Ends every descendant, and unlinks the segments that they had. All of
+    them are stopped first: a stopped process makes no more children and no
+    segment that was not seen. Returns what was killed, or does not end."""
     root = os.getpid()
     for _ in rounds(LIMIT):
         running = [p for p, state in proc.family(root).items()

@@ -91,8 +91,7 @@ def pending(pid):
 
 def title(pid, file="cmdline"):
     """The command line; empty for a zombie or nobody. The file "comm" has the
-    program's name, also while a process ends: its sockets may still be there.
-    """
+    program's name, also while a process ends: it may still have sockets."""
     return read(f"/proc/{pid}/{file}").replace("\0", " ").strip()
 
 

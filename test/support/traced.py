@@ -103,11 +103,9 @@ class Traced(Nginx):
         self.signal("HUP")
 
     def reload(self, old_gone=True, **changes):
-        """Reloads; returns when the new workers are up, the old gone.
-
-        The old ones are stopped meanwhile, so that they hear of their end
-        when all the new ones are up, however loaded the machine is.
-        """
+        """Reloads; returns when the new workers are up, the old gone. These
+        are stopped meanwhile, so that they hear of their end when all the new
+        ones are up, however loaded the machine is."""
         inits = len(self.notes("init"))
         old = self.reload_unheard(**changes)
         self.wait_note("init", inits + 1)
