@@ -113,19 +113,19 @@ ACT(leave_to_one_that_dies_claiming, (void),
     assert_int_equal(state_at(0), WM_CLAIMED))
 
 static uint32_t steps_before; /* of the taker */
+static moment_fn *act_beside;
 
 static void await_step(void)
 {
     moment_set(MOMENT_ANY, record(0),
                (size_t)((char *)(cold(0) + 1) - (char *)record(0)),
-               steps_before-- > 0 ? await_step
-                                  : leave_to_one_that_dies_claiming);
+               steps_before-- > 0 ? await_step : act_beside);
 }
 
-/* Takes a stall, whose worker leaves its record to another before the taker's
- * step of that number. False: it has no such step any more. If there is an
- * event, all of it is the stalled worker's. */
-static bool take_beside(uint32_t step, int *taken)
+/* Takes a stall; others act before the taker's step of that number. False: it
+ * has no such step any more. If there is an event, all of it is the stalled
+ * worker's. */
+static bool take_beside(uint32_t step, moment_fn *act, int *taken)
 {
     struct wm_event e = {.size = sizeof(e)}, all = {.size = sizeof(e)};
 
@@ -138,6 +138,7 @@ static bool take_beside(uint32_t step, int *taken)
     all.join = record(0)->join;
     all.spell = (uint32_t)cold(0)->spell;
     steps_before = step;
+    act_beside = act;
     await_step();
     *taken = wm_event_take(node, STALLED, &e);
     if (*taken == 1) {
@@ -151,7 +152,7 @@ TIMED_TEST(nothing_is_told_of_two_while_the_second_claims)
     uint32_t step = 0;
     int taken;
 
-    while (take_beside(step, &taken)) {
+    while (take_beside(step, leave_to_one_that_dies_claiming, &taken)) {
         sweep();
         assert_int_equal(state_at(0), WM_FREE);
         process_kill(other);
@@ -159,6 +160,21 @@ TIMED_TEST(nothing_is_told_of_two_while_the_second_claims)
     }
     assert_int_equal(taken, 1);
     assert_true(step >= 5);
+}
+
+ACT(take_it, (void), assert_int_equal(call(rival, do_take_event, STALLED), 1))
+
+TIMED_TEST(an_event_that_another_takes_meanwhile_is_not_taken_twice)
+{
+    uint32_t step = 0;
+    int taken;
+
+    while (take_beside(step++, take_it, &taken)) {
+        assert_int_equal(taken, 0);
+        process_leave(other);
+        process_quit(rival);
+    }
+    assert_int_equal(taken, 1);
 }
 
 /* To one that gives it up, twice, then to one that keeps it. */
