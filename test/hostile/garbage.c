@@ -203,36 +203,6 @@ TEST(a_long_log_of_garbage_is_read_in_one_go)
     node_give_up();
 }
 
-/* As many as there is room for, each of the same master: to look for the others
- * of each one's master would take minutes. */
-NODE_TEST(garbage_for_generations_is_gone_through_once)
-{
-    const uint64_t number = 1000000; /* not what the first place wants */
-    struct wm_counts counts;
-    struct wm_worker *worker;
-
-    node_restart(WM_CAPACITY_MAX);
-    worker = own_worker(generation);
-    for (int i = 0; i < 10; i++) {
-        for (uint32_t k = 0; k < node->segment.geometry.generations; k++) {
-            struct wm_generation_record *g = generation_record(k);
-
-            if (k != generation) {
-                g->word = wm_gen_word(WM_GENERATION_BEGUN, 1, 1, 1);
-                g->id = number + k;
-                g->master = wm_self_ident();
-            }
-        }
-        header()->next_generation = number;
-        wm_generation_counts(node, generation, &counts);
-        wm_sweep(node, worker);
-    }
-    assert_int_equal(counts.mine, 1);
-    assert_ok(wm_worker_leave(worker));
-    assert_int_equal(wm_generation_close(node, generation), WM_CLOSED);
-    assert_int_equal(wm_generation_take_exit(node, generation, NULL), 1);
-}
-
 /* It is a hint, and a number from the segment. */
 NODE_TEST(a_leaders_slot_is_looked_at_within_bounds)
 {

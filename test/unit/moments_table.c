@@ -217,18 +217,18 @@ static uint32_t loads; /* of what the generations' records say */
 static void count_load(void)
 {
     loads++;
-    moment_set(MOMENT_LOAD, node->segment.generations,
-               node->segment.geometry.generations *
-                   sizeof(*node->segment.generations),
+    moment_set(MOMENT_LOAD, generation_record(0),
+               WM_GENERATIONS_SPARE * sizeof(*generation_record(0)),
                count_load);
 }
 
-/* The others are those of one other master, or in turn those of two. */
+/* The others are those of one other master, or in turn those of two; or
+ * garbage, which has the numbers of other places. */
 EMPTY_NODE_TEST(each_of_many_generations_is_looked_at_once)
 {
     static const enum wm_generation_state states[] = {
-        WM_GENERATION_BEGUN, WM_GENERATION_ACTIVE, WM_GENERATION_GONE,
-        WM_GENERATION_ACTIVE, WM_GENERATION_GONE};
+        WM_GENERATION_BEGUN,  WM_GENERATION_ACTIVE, WM_GENERATION_GONE,
+        WM_GENERATION_ACTIVE, WM_GENERATION_GONE,   WM_GENERATION_BEGUN};
     struct wm_counts counts;
 
     for (uint32_t i = 0; i < COUNT(states); i++) {
@@ -242,11 +242,13 @@ EMPTY_NODE_TEST(each_of_many_generations_is_looked_at_once)
         for (uint64_t id = 1; id <= WM_GENERATIONS_SPARE; id++) {
             generation_record(id)->word =
                 wm_gen_word(states[i], states[i] != WM_GENERATION_BEGUN, 0, 1);
+            generation_record(id)->id += i == 5;
         }
         loads = 0;
         count_load();
         wm_counts_of(node, 1, WM_COUNT_EXIT, &counts);
         wm_counts_of(node, WM_GENERATIONS_SPARE + 1, WM_COUNT_EXIT, &counts);
+        assert_int_equal(counts.mine, 1);
         wm_starts_awaited(node, 1);
         sweep();
         moment_came();

@@ -166,10 +166,9 @@ ACT(take_it, (void), assert_int_equal(call(rival, do_take_event, STALLED), 1))
 
 TIMED_TEST(an_event_that_another_takes_meanwhile_is_not_taken_twice)
 {
-    uint32_t step = 0;
     int taken;
 
-    while (take_beside(step++, take_it, &taken)) {
+    for (uint32_t i = 0; take_beside(i, take_it, &taken); i++) {
         assert_int_equal(taken, 0);
         process_leave(other);
         process_quit(rival);
