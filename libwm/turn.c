@@ -12,11 +12,11 @@
  *           only after ROW of them had the lock one after the other
  *
  * A start that has its turn renews `start`, since others may wait: one of them
- * signs in its place while it has the lock, and goes on to renew that. Starts do
- * not leave the lock to each other. If
- * workers die and start again and again, a start may wait at any time; so the
- * holder counts the starts in a row, and after ROW of them one other contender
- * goes first. Sleepers sign `next` as well from then on.
+ * signs in its place while it has the lock, and goes on to renew that. Starts
+ * do not leave the lock to each other. If workers die and start again and
+ * again, a start may wait at any time; so the holder counts the starts in a
+ * row, and after ROW of them one other contender goes first. Sleepers sign
+ * `next` as well from then on.
  *
  * A turn is a courtesy: the word of the lock decides alone. A signature goes
  * stale by itself after RESERVED_MS, so that a contender which died, or was

@@ -896,9 +896,8 @@ int wm_lock_acquire(struct wm_node *node,
                     const struct wm_lock_options *options);
 
 /* Tries once to take the lock.
- * purpose: as in struct wm_lock_options. queue: non-zero
- * announces that the caller waits, and will try again; sleepers do not overtake
- * it.
+ * purpose: as in struct wm_lock_options. queue: non-zero announces that the
+ * caller waits, and will try again; sleepers do not overtake it.
  * Returns 0; WM_RECOVERED; -EBUSY: another process has it, or is next;
  * -EINPROGRESS: the same, and the caller is the next of those that queue, or
  * looks whether the holder lives, for all that wait: it has to try again within

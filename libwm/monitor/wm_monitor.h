@@ -42,8 +42,8 @@
  * Then set forks_guarded: the library leaves the calls to the other one, which
  * has to make the first of them before the library's handler runs: around
  * fork(), or by a pthread_atfork() that comes after the first monitor was
- * created. That monitor's option holds for the process. A child that was made in another way than fork() must not use an inherited
- * monitor.
+ * created. That monitor's option holds for the process. A child that was made
+ * in another way than fork() must not use an inherited monitor.
  *
  * Threads. Any thread may call any function at any time, also from inside a
  * subscriber, unless the function says otherwise. A monitor is created once and
