@@ -186,9 +186,8 @@ static inline uint32_t lock_wake_acquire(const _Atomic(uint32_t) *futex)
     return atomic_load_explicit(futex, memory_order_acquire);
 }
 
-/* Release, and counted after the word is freed: a sleeper that sees the count
- * finds the lock free, or taken by another [J]; or after a
- * prober's place is, which the sleeper then takes. */
+/* Release, and counted after the word or a place is freed: a sleeper that sees
+ * the count finds the lock free, or taken by another [J], or the place. */
 static inline void lock_count_wake(_Atomic(uint32_t) *futex)
 {
     atomic_fetch_add_explicit(futex, 1, memory_order_release);

@@ -44,6 +44,7 @@
 #include <time.h>
 
 #define LONG_MS 2000 /* the least sleep of one that is no prober */
+#define LOOKS 20     /* of a prober, before another one has its place */
 
 /* A process with the holder's pid that began at another time is another one.
  * If one of the two times is not known, the process counts as the holder. */
@@ -86,20 +87,29 @@ static struct wm_contender contender(uint32_t purpose, uint32_t holder)
     };
 }
 
-/* Counts for all that sleep on this futex, and wakes one of them. Returns how
- * many that were. */
-static int wake_on(_Atomic(uint32_t) *futex)
+/* Counts for all that sleep on this futex, and wakes so many of them. Returns
+ * how many that were. */
+static int wake_on(_Atomic(uint32_t) *futex, int count)
 {
     lock_count_wake(futex);
-    return wm_futex_wake(futex, 1);
+    return wm_futex_wake(futex, count);
 }
 
-/* Wakes a start, or another if there is none; or the other way round. */
-static void wake_one(struct wm_lock_area *lock, bool start)
+/* Wakes starts, and others if there are too few; or the other way round. */
+static int wake(struct wm_lock_area *lock, bool start, int count)
 {
-    if (wake_on(lock_futex(lock, start)) != 1) {
-        wake_on(lock_futex(lock, !start));
-    }
+    int woken = wake_on(lock_futex(lock, start), count);
+
+    return woken < count
+               ? woken + wake_on(lock_futex(lock, !start), count - woken)
+               : woken;
+}
+
+/* Wakes those that may take what the caller has given up, a place or a turn:
+ * two, since one of them may be the other prober. Returns how many. */
+static int hand_on(struct wm_lock_area *lock, bool start)
+{
+    return wake(lock, start, 2);
 }
 
 /* Whether the contender is to ask about the holder: it is a prober, or the one
@@ -125,8 +135,11 @@ static int try_once(struct wm_node *node, uint32_t purpose, bool waits)
     bool dead = false, had_turn;
 
     if (holder != 0 || wm_turn_is_anothers(lock, &self)) {
+        /* One that leaves a free lock to another becomes a prober as well. */
+        bool asks = is_to_ask(lock, &self, waits);
+
         /* Safeguard: probers_alone_ask */
-        if (!is_to_ask(lock, &self, waits) || holder == 0) {
+        if (!asks || holder == 0) {
             return -EBUSY;
         }
         dead = holder_is_dead(word);
@@ -147,8 +160,8 @@ static int try_once(struct wm_node *node, uint32_t purpose, bool waits)
                       holder, self.pid, WM_NO_SLOT);
     }
     /* Safeguard: one_that_takes_the_lock_is_replaced */
-    if (wm_probe_resign(lock, self.pid) || had_turn) {
-        wake_one(lock, self.is_start);
+    if (wm_probe_resign(lock, self.pid) || (had_turn && self.is_start)) {
+        hand_on(lock, self.is_start);
     }
     return dead ? WM_RECOVERED : 0;
 }
@@ -205,7 +218,7 @@ struct patience {
 };
 
 /* How long that holder may still have the lock, ms; 0: it has had it for too
- * long. */
+ * long. One that is dead has it no more, and a prober is about to find that. */
 static uint64_t hold_left(const struct wm_node *node, struct patience *p,
                           uint64_t now, uint32_t hold_ms)
 {
@@ -224,7 +237,12 @@ static uint64_t hold_left(const struct wm_node *node, struct patience *p,
     if (holder.held_ms > held) {
         held = holder.held_ms;
     }
-    return held > hold_ms ? 0 : hold_ms - held + 1;
+    if (held <= hold_ms) {
+        return hold_ms - held + 1;
+    }
+    return holder_is_dead(lock_word_relaxed(&node->segment.header->lock))
+               ? WM_PROBE_MS
+               : 0;
 }
 
 /* A waiter beats, so that no sweeper marks it as stalled. */
@@ -240,8 +258,8 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* How long one that is no prober sleeps if nobody wakes it. Each sleeps for
- * another time, so that not all wake at once; and a worker beats before it is
+/* How long one that is no prober sleeps if nobody wakes it: most for different
+ * times, so that not all wake at once; and a worker beats before it is
  * overdue. */
 static uint64_t long_sleep(const struct wm_node *node)
 {
@@ -251,18 +269,59 @@ static uint64_t long_sleep(const struct wm_node *node)
     return r == NULL ? ms : least(ms, record_overdue_ms_acquire(r) / 2 + 1);
 }
 
+/* What a waiter remembers from one round to the next. */
+struct wait {
+    uint64_t began;
+    struct patience patience;
+    uint32_t looks; /* as a prober */
+};
+
+/* One that wakes again and again is always the last of those that a release
+ * wakes. So after a second a prober gives its place to another that waits, but
+ * keeps it if there is none but the other prober. */
+static bool is_relieved(struct wm_lock_area *lock, struct wait *w,
+                        uint32_t purpose)
+{
+    struct wm_contender self = contender(purpose, 0);
+
+    return ++w->looks % LOOKS == 0 && !wm_turn_is_mine(lock, &self) &&
+           wm_probe_resign(lock, self.pid) && hand_on(lock, self.is_start) == 2;
+}
+
+/* How long the waiter sleeps before it tries again, ms; 0: a limit is reached,
+ * of the whole wait or of this holder. It may stand behind any number of short
+ * callbacks, but not behind one that hangs. A free lock it has left to one that
+ * may have gone by now. */
+static uint64_t sleep_of(struct wm_node *node,
+                         const struct wm_lock_options *options, struct wait *w,
+                         bool is_prober)
+{
+    struct wm_lock_area *lock = &node->segment.header->lock;
+    uint64_t now = wm_now(), waited = now - w->began;
+    uint64_t ms = WM_PROBE_MS;
+
+    if (is_prober ? is_relieved(lock, w, options->purpose)
+                  : wm_lock_pid_of(lock_word_relaxed(lock)) != 0) {
+        ms = long_sleep(node);
+    }
+    if (options->wait_ms != 0) {
+        ms = least(ms,
+                   waited < options->wait_ms ? options->wait_ms - waited : 0);
+    }
+    return options->hold_ms == 0 ? ms
+                                 : least(ms, hold_left(node, &w->patience, now,
+                                                       options->hold_ms));
+}
+
 /* Each round loads the count of wakes, tries, and sleeps, unless one was
- * counted since. Before the sleep it checks two limits, one for the whole wait
- * and one for each holder: a waiter may stand behind any number of short
- * callbacks, but not behind one that hangs. */
+ * counted since. */
 int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
 {
     WM_REQUIRE(node);
     struct wm_lock_area *lock = &node->segment.header->lock;
     struct wm_lock_options own = {0};
+    struct wait w = {.began = wm_now()};
     _Atomic(uint32_t) *futex;
-    struct patience patience = {0};
-    uint64_t began = wm_now(), now;
     int result = may_contend(node);
 
     if (options != NULL) {
@@ -276,7 +335,7 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
     futex = lock_futex(lock, is_for_start(own.purpose));
     while (result == 0) {
         /* Loaded first: a release from here on makes the sleep return. */
-        uint32_t wake = lock_wake_acquire(futex);
+        uint32_t count = lock_wake_acquire(futex);
         uint64_t ms;
 
         result = try_and_sign(node, own.purpose, true);
@@ -284,25 +343,16 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
             return result;
         }
         keep_beating(node);
-        now = wm_now();
-        ms = result == -EINPROGRESS ? WM_PROBE_MS : long_sleep(node);
-        if (own.wait_ms != 0) {
-            if (now - began >= own.wait_ms) {
-                return -ETIMEDOUT;
+        ms = sleep_of(node, &own, &w, result == -EINPROGRESS);
+        if (ms == 0) {
+            if (wm_probe_resign(lock, wm_ident_pid(wm_self_ident()))) {
+                hand_on(lock, is_for_start(own.purpose));
             }
-            ms = least(ms, own.wait_ms - (now - began));
-        }
-        if (own.hold_ms != 0) {
-            uint64_t left = hold_left(node, &patience, now, own.hold_ms);
-
-            if (left == 0) {
-                return -ETIMEDOUT;
-            }
-            ms = least(ms, left);
+            return -ETIMEDOUT;
         }
         /* Early returns (a wake, a changed value, a signal) are all fine: this
          * loop looks again. */
-        wm_futex_wait(futex, wake, ms);
+        wm_futex_wait(futex, count, ms);
         result = wm_node_usable(node); /* still */
     }
     return result;
@@ -333,7 +383,7 @@ int wm_lock_release(struct wm_node *node)
     wm_node_set_held(node, 0);
     released = lock_give_back(lock, held);
     starts = !wm_turn_is_no_starts(lock);
-    wake_one(lock, starts);
+    wake(lock, starts, 1);
     return released ? 0 : -EPERM;
 }
 

@@ -12,12 +12,13 @@
  *   prober:   sleeps for 50 ms at most ... asks about the holder, tries, renews
  *   others:   sleep long, and ask nothing
  *
- * 1. A prober that takes the lock frees its place, and wakes one that sleeps,
- *    which finds the place free.
- * 2. If a prober dies, is stopped, or waits no more, its place goes stale. The
- *    other prober goes on; the next waiter that wakes takes the stale place.
- * 3. If both end at once, nobody looks until one of the others has slept for
- *    long enough. A release wakes one all the same.
+ * 1. A prober that takes the lock or gives up frees its place, and wakes two
+ *    that sleep: one of them is not the other prober, and takes the place. After
+ *    a second it does the same, as those that sleep long are woken before it.
+ * 2. If a prober dies or is stopped, its place goes stale. The other prober goes
+ *    on; the next waiter that wakes takes the stale place.
+ * 3. If both die before another waiter wakes, nobody looks until one of the
+ *    others has slept for long enough. A release wakes one all the same.
  *
  * Those whose turn it is (turn.c) ask as well, and look as often: probers leave
  * them the lock, also a dead holder's. A place is a courtesy, as a turn is: the
@@ -48,15 +49,23 @@ bool wm_probe_take(struct wm_lock_area *lock, const struct wm_contender *c)
 
 bool wm_probe_is_mine(const struct wm_lock_area *lock, uint32_t pid)
 {
-    return wm_word_pid(lock_prober(lock, 0)) == pid ||
-           wm_word_pid(lock_prober(lock, 1)) == pid;
+    bool found = false;
+
+    for (int i = 0; i < WM_PROBERS; i++) {
+        found = found || wm_word_pid(lock_prober(lock, i)) == pid;
+    }
+    return found;
 }
 
 bool wm_probe_is_anothers(const struct wm_lock_area *lock,
                           const struct wm_contender *c)
 {
-    return wm_signature_is_fresh(lock_prober(lock, 0), c) ||
-           wm_signature_is_fresh(lock_prober(lock, 1), c);
+    bool found = false;
+
+    for (int i = 0; i < WM_PROBERS; i++) {
+        found = found || wm_signature_is_fresh(lock_prober(lock, i), c);
+    }
+    return found;
 }
 
 bool wm_probe_resign(struct wm_lock_area *lock, uint32_t pid)

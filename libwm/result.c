@@ -89,7 +89,7 @@ const char *wm_strerror(int error)
     case -EBUSY:
         return "held by another process";
     case -EINPROGRESS:
-        return "held by another process; the next turn is this one's";
+        return "held by another process; this one has to try again soon";
     case -EDEADLK:
         return "would wait for itself: this process holds the lock, or is "
                "in a view or a subscriber";

@@ -29,7 +29,7 @@
 
 #include <sys/wait.h>
 
-#define RECENT_MS 1000 /* for so long a worker that has been seen lives */
+#define RECENT_MS 1000 /* for so long a look at all workers is good */
 
 /* All that a sweep knows before it looks at a record. */
 struct sweep {

@@ -11,8 +11,7 @@
 int wm_sweep_stale(struct wm_node *node, struct wm_worker *self,
                    uint32_t fresh_ms);
 
-/* Whether some process has looked at all workers within the last second: those
- * that had joined by then lived, or are marked. */
+/* Whether some process has looked at all workers within the last second. */
 bool wm_sweep_is_recent(const struct wm_node *node);
 
 #endif

@@ -11,7 +11,7 @@
 struct wm_contender {
     uint64_t now; /* ms */
     uint32_t pid;
-    uint32_t holder; /* pid of the lock's, as it last saw it */
+    uint32_t holder; /* the pid of the process that it saw holding the lock */
     bool is_start;   /* it wants the lock for a start */
 };
 

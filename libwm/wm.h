@@ -100,8 +100,8 @@
  * Threads. Any thread may at any time call a function that takes a `const
  * struct wm_node *`, and, once the worker has joined, one that takes a `const
  * struct wm_worker *`. The same holds for wm_beat(), wm_beat_at(),
- * wm_lock_hold_note(), wm_now(), wm_version(), wm_strerror() and the functions
- * whose names end in _name. The other functions change the handle: for each
+ * wm_lock_hold_note(), wm_worker_reaped(), wm_now(), wm_version(),
+ * wm_strerror() and the functions whose names end in _name. The other functions change the handle: for each
  * node, one thread at a time may call them. After the release that ends the
  * handle, no function may be called, but that release again: it returns an
  * error, until another handle gets the same address.
@@ -534,7 +534,8 @@ int wm_starts_awaited(const struct wm_node *node, uint64_t id);
  * lock, when its turn has come, or without it, when it has given up waiting.
  * Sweeps first, unless a process has looked at all workers within the last
  * second, and this one is among those that are expected, or replaces one that
- * is known to have ended.
+ * is known to have ended: so the numbers may include some that have died
+ * within that second.
  * counts: out, for the worker's start callback.
  * Returns 0; -ECHILD: the worker has left, or this is a forked child; -ESTALE:
  * the worker has drained, or lost its record. The worker's own act. Lock-free;
@@ -543,8 +544,9 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts);
 
 /* Counts for the worker's exit callback. Beats, and changes no state. Sweeps
  * first, unless a process has looked at all workers within the last second, and
- * another worker of the generation is proven to live: so `mine` may include
- * those that have died within that second, but only if this is not the last.
+ * another worker of the generation is proven to live: so the numbers may
+ * include those that have died within that second, but only if this is not the
+ * last.
  * counts: out; `mine` is 1 for the last worker; a helper does not count itself,
  * and sees how many workers there are.
  * Returns 0; -ECHILD; -ESTALE: the worker has drained, or lost its record. The
@@ -646,8 +648,7 @@ int wm_sweep(struct wm_node *node, struct wm_worker *self);
  * pid, status: as waitpid(2) returned them; a process that was only stopped has
  * not ended.
  * Returns 1 if it marks a worker; 0: the process was none, had left, or was
- * found before; -EINVAL: pid; -EROFS; -EUCLEAN. Lock-free; asks the kernel
- * about that process. */
+ * found before; -EINVAL: pid. Lock-free; asks the kernel about that process. */
 int wm_worker_reaped(struct wm_node *node, int32_t pid, int status);
 
 /* The kinds of event. Those of other workers and of generations are owed to the

@@ -119,8 +119,9 @@ int wm_worker_start(struct wm_worker *worker, struct wm_counts *counts)
     return wm_worker_start_as(worker, true, counts);
 }
 
-/* Whether another worker of the generation lives that has not drained. It asks
- * the kernel about the first that it finds. */
+/* Whether another worker of the generation that has not drained is proven to
+ * live. It looks on from its own place, so that a crowd that exits in the order
+ * of its slots asks about one each. */
 static bool has_company(const struct wm_worker *w)
 {
     const struct wm_node *node = w->node;
@@ -131,20 +132,22 @@ static bool has_company(const struct wm_worker *w)
         const struct wm_record *r = wm_record_at(&node->segment, slot);
         uint64_t word = record_word_acquire(r);
         struct wm_occupant o = wm_occupant_of(r, word);
-
         unsigned state = wm_word_state(word);
 
         if (state >= WM_JOINING && state <= WM_STALLED &&
-            o.generation == w->generation && o.role == WM_ROLE_WORKER) {
-            return !wm_occupant_is_dead(node, slot, word, WM_PROOF_FULL);
+            o.generation == w->generation && o.role == WM_ROLE_WORKER &&
+            wm_occupant_is_whole(r, &o) &&
+            !wm_occupant_is_dead(node, slot, word, WM_PROOF_FULL)) {
+            return true;
         }
     }
     return false;
 }
 
-/* A recent look may miss those that have died since. Their number is a matter
- * of a second; but whether this worker is the last is not, so that one of those
- * that it has counted is proven to live. */
+/* Within a second of a look at all, an exit goes by that look: it may count
+ * some that have died since, but only beside one that lives. The last one looks
+ * itself. If it still counts one that is dead, whose pid is another process's
+ * by now, that one is left out. */
 int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
 {
     WM_REQUIRE(worker);
@@ -168,9 +171,15 @@ int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts)
     }
     wm_counts_of(worker->node, worker->generation, WM_COUNT_EXIT, counts);
     /* Safeguard: company_is_proven */
-    if (recent && counts->mine > 1 && !has_company(worker)) {
-        wm_sweep(worker->node, worker);
-        wm_counts_of(worker->node, worker->generation, WM_COUNT_EXIT, counts);
+    if (!has_company(worker)) {
+        if (recent) {
+            wm_sweep(worker->node, worker);
+            wm_counts_of(worker->node, worker->generation, WM_COUNT_EXIT,
+                         counts);
+        }
+        if (worker->role == WM_ROLE_WORKER && !has_company(worker)) {
+            counts->mine = 1;
+        }
     }
     counts->spell = worker->spell;
     if (worker->retires && counts->reason == WM_REASON_STOP) {

@@ -98,9 +98,9 @@ public:
         return taken(ec, "wm_lock_try");
     }
     /// As try_lock(), noexcept: std::errc::device_or_resource_busy if another
-    /// process has it. With `queue` the caller announces that it will try again
-    /// within 50 ms, and std::errc::operation_in_progress says that it is the
-    /// next.
+    /// process has it. With `queue` the caller announces that it waits, and
+    /// std::errc::operation_in_progress says that it has to try again within
+    /// 50 ms.
     condition try_lock(std::error_code &ec, bool queue = false) noexcept
     {
         return owned(wm_lock_try(node_.handle(), options_.purpose, queue), ec);

@@ -198,10 +198,10 @@ public:
     }
 
     /// Says that a process has ended, which the caller has reaped. Returns
-    /// whether it was a worker. Maps wm_worker_reaped().
+    /// whether it has marked a worker. Maps wm_worker_reaped().
     bool reaped(std::int32_t pid, int status)
     {
-        return detail::thrown("wm_worker_reaped", [&](auto &ec) {
+        return detail::thrown("wm_worker_reaped", [=, this](auto &ec) {
             return reaped(pid, status, ec);
         });
     }

@@ -10,31 +10,23 @@
 #include <pthread.h>
 #include <urcu-bp.h>
 
-static int end_one(uint32_t forks_guarded)
-{
-    const struct wm_monitor_options options = {.size = sizeof(options),
-                                               .forks_guarded = forks_guarded};
-    struct wm_monitor *m;
-
-    return wm_monitor_create("test-none", NULL, &options, &m) != 0 ||
-           wm_monitor_destroy(m) != 0;
-}
-
-/* Processes of their own: in each the first monitor decides. */
+/* In processes of their own: in each the first monitor decides. */
 TEST(a_program_may_guard_its_forks_itself)
 {
-    int status = -1;
+    const struct wm_monitor_options guarded = {.size = sizeof(guarded),
+                                               .forks_guarded = 1};
+    struct wm_monitor *m;
+    int status = -1, wrong;
 
     if (fork() == 0) {
-        int wrong = end_one(1);
-
+        wrong = wm_monitor_create("test-none", NULL, &guarded, &m);
         urcu_bp_before_fork();
         if (fork() == 0) {
             urcu_bp_after_fork_child();
-            _exit(end_one(0));
+            _exit(wm_monitor_create("test-none", NULL, NULL, &m) != 0);
         }
         urcu_bp_after_fork_parent();
-        _exit(wrong || wait(&status) < 0 || status != 0);
+        _exit(wrong != 0 || wait(&status) < 0 || status != 0);
     }
     assert_true(wait(&status) > 0);
     assert_int_equal(status, 0);

@@ -242,31 +242,39 @@ NODE_TEST(a_worker_that_retires_is_replaced_by_a_respawn)
     assert_int_equal(a->seen->counts.reason, WM_REASON_STOP);
 }
 
-/* There are more than the two that are expected. Somebody has looked, and then
- * one died. */
-TURN_TEST(a_start_and_an_exit_look_for_the_dead_if_it_matters)
+/* There is one more than are expected. Somebody has looked, then one died. */
+TURN_TEST(a_start_looks_for_the_dead_if_it_may_replace_one)
 {
     struct process *p[3];
 
-    for (int is_exit = 0; is_exit < 2; is_exit++) {
-        new_processes(p, COUNT(p));
-        for (size_t i = 0; i < COUNT(p); i++) {
-            assert_ok(call(p[i], do_join_one_of_two, generation));
-        }
-        sweep();
-        process_kill(p[1]);
-        if (is_exit == 0) {
-            assert_ok(call(p[0], do_start, 0)); /* one of two */
-            assert_int_equal(state_at(1), WM_JOINING);
-            assert_ok(call(p[2], do_start, 0)); /* the third */
-        } else {
-            assert_ok(call(p[2], do_exit, 0)); /* finds the first alive */
-            assert_int_equal(p[2]->seen->counts.mine, 3);
-            assert_int_equal(state_at(1), WM_JOINING);
-            assert_ok(call(p[0], do_exit, 0)); /* and this one the dead */
-            assert_int_equal(p[0]->seen->counts.mine, 2);
-        }
-        assert_int_equal(state_at(1), WM_CRASHED);
-        node_restart(8);
+    new_processes(p, COUNT(p));
+    for (size_t i = 0; i < COUNT(p); i++) {
+        assert_ok(call(p[i], do_join_one_of_two, generation));
     }
+    sweep();
+    process_kill(p[1]);
+    assert_ok(call(p[0], do_start, 0)); /* one of two */
+    assert_int_equal(state_at(1), WM_JOINING);
+    assert_ok(call(p[2], do_start, 0)); /* the third */
+    assert_int_equal(state_at(1), WM_CRASHED);
+}
+
+/* The pid of one of the dead is another process's by now. */
+TURN_TEST(an_exit_counts_the_dead_only_beside_the_living)
+{
+    struct process *p[4];
+
+    for (size_t i = 0; i < COUNT(p); i++) {
+        p[i] = new_worker(generation);
+    }
+    sweep();
+    process_kill(p[1]);
+    process_kill(p[2]);
+    set_word(2, WM_LIVE, getpid(), wm_now());
+    cold(2)->ident = wm_ident((uint32_t)getpid(), 1);
+    assert_ok(call(p[0], do_exit, 0));
+    assert_int_equal(p[0]->seen->counts.mine, 4);
+    process_kill(p[3]);
+    assert_ok(call(p[0], do_exit, 0));
+    assert_int_equal(p[0]->seen->counts.mine, 1);
 }

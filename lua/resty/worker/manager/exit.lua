@@ -31,7 +31,7 @@ local OWN = bit_of(RECOVERED) + bit_of(WORKER_EXIT) + bit_of(DRAINED)
 -- follow on a graceful one, and cannot reach a worker that waits asleep.
 local SHORT_WAIT_MS = 500
 local LOOK_SECONDS = 0.05 -- at first, whether another generation starts
-local LONG_SECONDS = 0.5 -- where many are to start
+local LONG_SECONDS = 0.5 -- later: many may be to start
 local MOMENT_MS = 1000 -- for those of which it is not known
 
 local event = libwm.sized("struct wm_event")
@@ -133,7 +133,7 @@ local function acquire_in_turn()
             if vm.worker then
                 lib.wm_tick(vm.worker, vm.interval)
             end
-            ngx.sleep(nap)
+            ngx.sleep(math.min(nap, vm.overdue / 2000)) -- it beats in between
             nap = math.min(nap * 1.2, LONG_SECONDS)
         end
         local ok, err = lock.acquire_polling(lock.WORKER_EXIT)

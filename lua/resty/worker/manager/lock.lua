@@ -26,7 +26,7 @@ local huge, max, min = math.huge, math.max, math.min
 
 local EDEADLK, ETIMEDOUT = constants.errno.EDEADLK, constants.errno.ETIMEDOUT
 local EINPROGRESS = constants.errno.EINPROGRESS
-local EUCLEAN = constants.errno.EUCLEAN
+local ESRCH, EUCLEAN = constants.errno.ESRCH, constants.errno.EUCLEAN
 
 local _M = {
     -- The purposes of the lock. Tools know their names.
@@ -63,6 +63,14 @@ local function describe_holder()
         PURPOSES[holder.purpose] or "it has not said for what")
 end
 
+pcall(ffi.cdef, "int kill(int pid, int signal);")
+
+-- A dead holder has the lock no more: one of those that wait is about to find
+-- that.
+local function is_dead(pid)
+    return ffi.C.kill(pid, 0) ~= 0 and ffi.errno() == ESRCH
+end
+
 -- Whether one holding of the lock is longer than lock_timeout. The caller keeps
 -- the two values that follow and hands them in again: the sequence number of
 -- the holding, and the time when the caller first saw it. That time counts as
@@ -73,7 +81,7 @@ local function is_held_too_long(now, sequence, since)
         return false, holder.sequence, now
     end
     local held = max(now - since, tonumber(holder.held_ms))
-    return held > vm.lock_timeout, sequence, since
+    return held > vm.lock_timeout and not is_dead(holder.pid), sequence, since
 end
 
 local function is_start(purpose)
@@ -216,7 +224,7 @@ function _M.acquire_polling(purpose)
             ngx.sleep(soon)
             soon = min(soon * 1.5, SOON_MOST)
         else
-            ngx.sleep(later)
+            ngx.sleep(min(later, vm.overdue / 2000))
             later = min(later * 1.5, POLL_MOST)
         end
     end
