@@ -11,9 +11,9 @@
  *           sleep, which are woken; the others leave the lock to it, starts
  *           only after ROW of them had the lock one after the other
  *
- * A start that takes the lock renews `start`, since others may wait: one of
- * them signs in its place while it has the lock, and goes on to renew that.
- * Starts do not leave the lock to each other. If workers die and start again and
+ * A start that has its turn renews `start`, since others may wait: one of them
+ * signs in its place while it has the lock, and goes on to renew that. Starts
+ * do not leave the lock to each other. If workers die and start again and
  * again, a start may wait at any time; so the holder counts the starts in a
  * row, and after ROW of them one other contender goes first. Sleepers sign
  * `next` as well from then on.
@@ -82,7 +82,7 @@ bool wm_turn_take(struct wm_lock_area *lock, const struct wm_contender *c)
     bool had_start = wm_word_pid(start) == c->pid;
     bool had_next = wm_word_pid(next) == c->pid;
 
-    if (c->is_start || had_start) {
+    if (had_start) {
         lock_swap_start(lock, start,
                         c->is_start ? wm_word(0, c->pid, c->now) : 0);
     }
