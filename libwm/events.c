@@ -192,8 +192,8 @@ static bool take_any(struct wm_node *node, uint32_t kinds,
     uint32_t count = wm_generations_used(node);
     uint32_t from = wm_node_taken(node);
 
-    /* On from the record of the last event: of many that owe one each, none is
-     * looked at twice. */
+    /* On from the record of the last event: where many owe one each, a take
+     * looks at two records, and not at all from the first. */
     for (uint32_t n = 0; n < high; n++) {
         uint32_t slot = from + n < high ? from + n : (from + n) % high;
 

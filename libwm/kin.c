@@ -58,11 +58,12 @@ static bool read_next(const struct wm_node *node, struct numbers *n,
 const struct wm_kin *wm_kin_of(const struct wm_node *node, uint64_t master,
                                struct wm_kin *kept)
 {
-    struct numbers n = numbers_of(node);
+    struct numbers n;
 
     if (master != 0 && master == kept->master) {
         return kept;
     }
+    n = numbers_of(node);
     *kept = (struct wm_kin){.master = master};
     kept->is_dead = wm_master_is_dead(master);
     while (!kept->is_dead && n.next >= n.last && n.next > kept->active) {

@@ -61,8 +61,8 @@ static bool holder_is_dead(uint64_t word)
     return seen != 0 && start != 0 && seen != start;
 }
 
-/* For a sweep, which spares the holder. A worker that has released the lock by
- * the time of the answer has beaten before that. */
+/* Also for a sweep, which spares the holder. A worker that has released the
+ * lock by the time of the answer has beaten before that. */
 uint32_t wm_lock_pid(const struct wm_node *node)
 {
     return wm_lock_pid_of(lock_word_acquire(&node->segment.header->lock));
@@ -189,7 +189,7 @@ static int try_and_sign(struct wm_node *node, uint32_t purpose, bool sleeps)
     if (result != -EBUSY) {
         return result;
     }
-    self = contender(purpose, wm_lock_pid_of(lock_word_relaxed(lock)));
+    self = contender(purpose, wm_lock_pid(node));
     return wm_turn_sign(lock, &self, sleeps) || wm_probe_is_mine(lock, self.pid)
                ? -EINPROGRESS
                : -EBUSY;
@@ -301,7 +301,7 @@ static uint64_t sleep_of(struct wm_node *node,
     uint64_t ms = WM_PROBE_MS;
 
     if (is_prober ? is_relieved(lock, w, options->purpose)
-                  : wm_lock_pid_of(lock_word_relaxed(lock)) != 0) {
+                  : wm_lock_pid(node) != 0) {
         ms = long_sleep(node);
     }
     if (options->wait_ms != 0) {

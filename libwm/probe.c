@@ -13,10 +13,11 @@
  *   others:   sleep long, and ask nothing
  *
  * 1. A prober that takes the lock or gives up frees its place, and wakes two
- *    that sleep: one of them is not the other prober, and takes the place. After
- *    a second it does the same, as those that sleep long are woken before it.
- * 2. If a prober dies or is stopped, its place goes stale. The other prober goes
- *    on; the next waiter that wakes takes the stale place.
+ *    that sleep: one of them is not the other prober, and takes the place.
+ *    After a second it does the same, as those that sleep long are woken before
+ *    it.
+ * 2. If a prober dies or is stopped, its place goes stale. The other prober
+ *    goes on; the next waiter that wakes takes the stale place.
  * 3. If both die before another waiter wakes, nobody looks until one of the
  *    others has slept for long enough. A release wakes one all the same.
  *

@@ -101,10 +101,10 @@
  * struct wm_node *`, and, once the worker has joined, one that takes a `const
  * struct wm_worker *`. The same holds for wm_beat(), wm_beat_at(),
  * wm_lock_hold_note(), wm_worker_reaped(), wm_now(), wm_version(),
- * wm_strerror() and the functions whose names end in _name. The other functions change the handle: for each
- * node, one thread at a time may call them. After the release that ends the
- * handle, no function may be called, but that release again: it returns an
- * error, until another handle gets the same address.
+ * wm_strerror() and the functions whose names end in _name. The other functions
+ * change the handle: for each node, one thread at a time may call them. After
+ * the release that ends the handle, no function may be called, but that release
+ * again: it returns an error, until another handle gets the same address.
  *
  * Signals. wm_beat(), wm_beat_at(), wm_now(), wm_worker_has_record(),
  * wm_strerror() and the functions whose names end in _name are

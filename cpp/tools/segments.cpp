@@ -125,7 +125,8 @@ std::int32_t pid_of(const std::string &text)
     return error == std::errc() && rest == end && pid > 0 ? pid : 0;
 }
 
-// A node that is called so comes first: its name may be 1234. A stranger's is meant by its file, or by a pid.
+// A node that is called so comes first: its name may be 1234. A stranger's is
+// meant by its file, or by a pid.
 std::vector<segment> meant(const options &o, const std::vector<segment> &all,
                            by how)
 {

@@ -7,8 +7,8 @@
  * asked for, two pids, of which the first is given to two processes, one after
  * the other; the former dies anywhere, the latter does where a free lock is to
  * be taken, the second pid's lives; they sleep, or poll and sign `next`. Sleep
- * and signatures keep nobody from what polling does. Once more with a prober,
- * who alone asks: one place serves for the two that there are.
+ * and signatures keep nobody from what polling does. Once more where a prober
+ * alone asks; one place serves for the two that there are.
  *
  * Left out: the sequence, which tells holdings apart for those that watch
  * them; limits on waiting; how long 50 and 100 ms are: the time of a sleep, and
