@@ -30,7 +30,6 @@
 #include "events.h"
 
 #include "generation.h"
-#include "lock.h"
 #include "record.h"
 
 #include <limits.h>

@@ -92,6 +92,35 @@ static inline void header_raise_high(struct wm_segment_header *h, uint32_t high)
     }
 }
 
+/* ------------------------------------------------------------ free slots */
+
+/* Relaxed: where a search begins, which goes all around. A claim decides. */
+static inline uint32_t header_free_from(const struct wm_segment_header *h)
+{
+    return atomic_load_explicit(&h->free_from, memory_order_relaxed);
+}
+
+/* A joiner has claimed the slot before `to`. Nothing is stored if a slot became
+ * free meanwhile. Relaxed: as above. */
+static inline void header_raise_free_from(struct wm_segment_header *h,
+                                          uint32_t from, uint32_t to)
+{
+    atomic_compare_exchange_strong_explicit(
+        &h->free_from, &from, to, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* This slot is free. Relaxed: as above. */
+static inline void header_lower_free_from(struct wm_segment_header *h,
+                                          uint32_t slot)
+{
+    uint32_t seen = header_free_from(h);
+
+    while (seen > slot && !atomic_compare_exchange_weak_explicit(
+                              &h->free_from, &seen, slot, memory_order_relaxed,
+                              memory_order_relaxed)) {
+    }
+}
+
 /* ----------------------------------------------------------------- sweep */
 
 /* Relaxed: a time that elects a sweeper, and orders nothing: a sweep too many

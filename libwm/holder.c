@@ -1,13 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The description of the lock's holder, for processes that look: since when it
- * has the lock, and for what. The lock does not depend on it. */
+/* The lock's holder: who it is and whether it lives, by the word; and its
+ * description, since when it has the lock and for what, for processes that
+ * look. The lock does not depend on the description. */
 
 #include "holder.h"
 
 #include "process.h"
 
 #define LOOKS 8 /* at a holder, while the lock keeps passing on */
+
+/* A process with the holder's pid that began at another time is another one.
+ * If one of the two times is not known, the process counts as the holder. */
+bool wm_holder_is_dead(uint64_t word)
+{
+    uint32_t pid = wm_lock_pid_of(word);
+    uint64_t start = wm_lock_start(word), seen;
+
+    if (wm_process_dead(wm_ident(pid, 0), 0, WM_PROOF_QUICK)) {
+        return true;
+    }
+    seen = wm_lock_start_of(wm_ident_start(wm_process_ident(pid)));
+    /* Safeguard: holder_is_known_by_its_start */
+    return seen != 0 && start != 0 && seen != start;
+}
+
+/* A worker that has released the lock by the time of the answer has beaten
+ * before that. */
+uint32_t wm_holder_pid(const struct wm_node *node)
+{
+    return wm_lock_pid_of(lock_word_acquire(&node->segment.header->lock));
+}
 
 /* Describes the holder and its purpose, for processes that look. The lock is
  * held already: a holder that dies before this has no description [K]. */

@@ -51,14 +51,18 @@ static unsigned rank_of(const struct wm_node *node, uint32_t slot,
 }
 
 /* Finds the best record to claim in one pass, of this rank at the worst; among
- * equals, the one that joined first. False: there is none. */
+ * equals, the one that joined first. The pass goes all around, and begins where
+ * a free one is likely. False: there is none. */
 static bool choose_slot(const struct wm_node *node, unsigned worst,
-                        uint32_t *slot, uint64_t *seen)
+                        uint32_t from, uint32_t *slot, uint64_t *seen)
 {
+    uint32_t capacity = node->segment.geometry.capacity;
     unsigned best = worst + 1;
     uint64_t oldest = 0;
 
-    for (uint32_t i = 0; i < node->segment.geometry.capacity && best > 0; i++) {
+    from = from < capacity ? from : 0;
+    for (uint32_t k = 0; k < capacity && best > 0; k++) {
+        uint32_t i = k < capacity - from ? from + k : from + k - capacity;
         const struct wm_record *r = wm_record_at(&node->segment, i);
         uint64_t word = record_word_acquire(r);
         uint64_t join = record_join_acquire(r);
@@ -95,13 +99,16 @@ static void note_evicted(struct wm_node *node, uint32_t slot,
 static bool claim_any(struct wm_node *node, unsigned worst, uint32_t *slot,
                       uint64_t *claimed)
 {
+    struct wm_segment_header *header = node->segment.header;
+    uint32_t from = header_free_from(header);
     uint64_t word = 0;
 
-    while (choose_slot(node, worst, slot, &word)) {
+    while (choose_slot(node, worst, from, slot, &word)) {
         struct wm_occupant o =
             wm_occupant_of(wm_record_at(&node->segment, *slot), word);
 
         if (claim_slot(node, *slot, word, claimed)) {
+            header_raise_free_from(header, from, *slot + 1);
             note_evicted(node, *slot, &o);
             return true;
         }
@@ -121,8 +128,7 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
     record_set_join(r, w->join);
     record_set_generation(r, w->generation);
     record_set_role(r, w->role);
-    record_set_overdue_ms(r,
-                          overdue_ms == 0 ? WM_DEFAULT_OVERDUE_MS : overdue_ms);
+    record_set_overdue_ms(r, overdue_ms);
     record_cold_set_ident(w->cold, wm_self_ident());
     record_set_joined_at(r, now);
     record_cold_set_spell(w->cold, 0);
@@ -210,12 +216,16 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
     if (own.master != 0 && has_another_master(g, (uint32_t)own.master)) {
         return -EPERM;
     }
+    if (own.overdue_ms == 0) {
+        own.overdue_ms = WM_DEFAULT_OVERDUE_MS;
+    }
     w->pid = wm_ident_pid(wm_self_ident());
     w->master = node->forker != 0 ? node->forker : wm_self_ident();
     if (own.master != 0 && (uint32_t)own.master != wm_ident_pid(w->master)) {
         w->master = wm_process_ident((uint32_t)own.master);
     }
     w->live = wm_word(WM_LIVE, w->pid, 0);
+    w->limit = wm_high_ms(wm_limit_ms(own.overdue_ms));
     w->generation = id;
     w->role = own.role;
     w->expected = own.expected;

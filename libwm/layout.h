@@ -194,6 +194,8 @@ struct wm_log_record {
  *   dropped          joiners in a full table  tools       yes: a total
  *   exits_lost       beginners                tools       yes: a total
  *   high             joiners, before a claim  all         no: an order [I]
+ *   free_from        joiners, leavers,        joiners     yes: a longer search
+ *                    sweepers of all; CAS
  *   next_sweep       ticks; CAS               ticks       no: a swap decides
  *   awake_since      sweepers that were late  judges      yes: a moment old
  *   looked_at        sweepers of all          starts,     yes: a look too many
@@ -234,7 +236,7 @@ struct wm_segment_header {
     _Atomic(uint64_t) dropped;      /* draining or crashed that made room */
     _Atomic(uint64_t) exits_lost;   /* owed exits whose record was reused */
     _Atomic(uint32_t) high;         /* no slot from here on was ever used */
-    uint32_t reserved2;
+    _Atomic(uint32_t) free_from;    /* a slot with none free below, it seems */
     uint64_t reserved3[2];
     uint64_t reserved_totals[16];
 

@@ -31,13 +31,10 @@
  *
  * turn.c says which contenders leave a free lock to which. */
 
-#include "lock.h"
-
 #include "futex.h"
 #include "holder.h"
 #include "log.h"
 #include "probe.h"
-#include "process.h"
 #include "record.h"
 
 #include <limits.h>
@@ -45,28 +42,6 @@
 
 #define LONG_MS 2000 /* the least sleep of one that is no prober */
 #define LOOKS 20     /* of a prober, before another one has its place */
-
-/* A process with the holder's pid that began at another time is another one.
- * If one of the two times is not known, the process counts as the holder. */
-static bool holder_is_dead(uint64_t word)
-{
-    uint32_t pid = wm_lock_pid_of(word);
-    uint64_t start = wm_lock_start(word), seen;
-
-    if (wm_process_dead(wm_ident(pid, 0), 0, WM_PROOF_QUICK)) {
-        return true;
-    }
-    seen = wm_lock_start_of(wm_ident_start(wm_process_ident(pid)));
-    /* Safeguard: holder_is_known_by_its_start */
-    return seen != 0 && start != 0 && seen != start;
-}
-
-/* Also for a sweep, which spares the holder. A worker that has released the
- * lock by the time of the answer has beaten before that. */
-uint32_t wm_lock_pid(const struct wm_node *node)
-{
-    return wm_lock_pid_of(lock_word_acquire(&node->segment.header->lock));
-}
 
 /* ------------------------------------------------------------------- try */
 
@@ -142,7 +117,7 @@ static int try_once(struct wm_node *node, uint32_t purpose, bool waits)
         if (!asks || holder == 0) {
             return -EBUSY;
         }
-        dead = holder_is_dead(word);
+        dead = wm_holder_is_dead(word);
         /* Safeguard: living_holder_is_not_robbed */
         if (!dead || wm_turn_is_anothers(lock, &self)) {
             return -EBUSY;
@@ -189,7 +164,7 @@ static int try_and_sign(struct wm_node *node, uint32_t purpose, bool sleeps)
     if (result != -EBUSY) {
         return result;
     }
-    self = contender(purpose, wm_lock_pid(node));
+    self = contender(purpose, wm_holder_pid(node));
     return wm_turn_sign(lock, &self, sleeps) || wm_probe_is_mine(lock, self.pid)
                ? -EINPROGRESS
                : -EBUSY;
@@ -240,7 +215,7 @@ static uint64_t hold_left(const struct wm_node *node, struct patience *p,
     if (held <= hold_ms) {
         return hold_ms - held + 1;
     }
-    return holder_is_dead(lock_word_relaxed(&node->segment.header->lock))
+    return wm_holder_is_dead(lock_word_relaxed(&node->segment.header->lock))
                ? WM_PROBE_MS
                : 0;
 }
@@ -301,7 +276,7 @@ static uint64_t sleep_of(struct wm_node *node,
     uint64_t ms = WM_PROBE_MS;
 
     if (is_prober ? is_relieved(lock, w, options->purpose)
-                  : wm_lock_pid(node) != 0) {
+                  : wm_holder_pid(node) != 0) {
         ms = long_sleep(node);
     }
     if (options->wait_ms != 0) {

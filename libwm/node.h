@@ -31,7 +31,8 @@ enum wm_step {
  * handler clears it in the child. */
 struct wm_worker {
     struct wm_record *_Atomic record;
-    uint64_t live; /* its word while it is LIVE, but for the beat */
+    uint64_t live;  /* its word while it is LIVE, but for the beat */
+    uint64_t limit; /* the most that a beat may move, as wm_high_ms() */
     uint32_t pid;
     uint32_t slot;
     struct wm_record_cold *cold;

@@ -131,6 +131,9 @@ int wm_record_change_state(struct wm_worker *w, unsigned state)
                                    state == WM_FREE
                                        ? 0
                                        : wm_word(state, w->pid, wm_now()))) {
+            if (state == WM_FREE) {
+                header_lower_free_from(w->node->segment.header, w->slot);
+            }
             return 0;
         }
     }
@@ -179,6 +182,7 @@ beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
      * stalled meanwhile, or another thread has beaten; the word that the swap
      * finds says which. */
     if (wm_word_pid(word) == worker->pid && wm_word_state(word) != WM_STALLED &&
+        /* Safeguard: beat_does_not_move_back */
         (wm_word_age(word, now_ms) <= 0 ||
          record_swap_beat(r, &word,
                           wm_word_with_beat(wm_word_identity(word), now_ms)))) {
@@ -197,24 +201,25 @@ beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
 
 /* Nearly every beat finds its worker LIVE, and in time. It takes one load, and
  * one swap if a millisecond has passed since the last beat. The compiler puts
- * it into both of its callers, so that neither calls anything but the clock. */
+ * it into both of its callers, so that neither calls anything but the clock.
+ * Ages stay in the high bits, where one comparison tells whether a beat moves,
+ * and not by too much: 0 less 1 is more than any limit, and so is a negative
+ * one. */
 static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
 {
     struct wm_record *r = wm_worker_record(worker);
-    uint64_t word;
-    int64_t age;
+    uint64_t word, age;
 
     if (r == NULL) {
         return -ESTALE;
     }
     word = record_own_word(r);
-    age = wm_word_age(word, now_ms);
+    age = wm_high_ms(now_ms - word);
     if (wm_word_identity(word) == worker->live) {
-        /* Safeguard: beat_does_not_move_back */
-        if (age <= 0) {
-            return age >= -STALE_MS ? 0 : beat_unusually(worker, r, now_ms);
+        if (-age <= wm_high_ms(STALE_MS)) {
+            return 0;
         }
-        if (age <= (int64_t)wm_limit_ms(record_own_overdue_ms(r)) &&
+        if (age - 1 < worker->limit &&
             record_swap_beat(r, &word,
                              wm_word_with_beat(worker->live, now_ms))) {
             return 0;

@@ -23,8 +23,8 @@
 
 #include "stall.h"
 
+#include "holder.h"
 #include "kin.h"
-#include "lock.h"
 
 struct wm_judge wm_judge_begin(const struct wm_node *node)
 {
@@ -32,7 +32,7 @@ struct wm_judge wm_judge_begin(const struct wm_node *node)
      * than it was before the holder took the lock. */
     struct wm_judge j = {.node = node, .now = wm_now()};
 
-    j.holder = wm_lock_pid(node);
+    j.holder = wm_holder_pid(node);
     j.awake = header_awake_since(node->segment.header);
     return j;
 }

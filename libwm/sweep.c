@@ -78,6 +78,19 @@ static void count_death(struct wm_node *node, uint64_t id, bool had_started)
     }
 }
 
+/* Swaps the record's word, and says so if it is free now. */
+static bool swap(const struct sweep *s, uint32_t slot, uint64_t word,
+                 uint64_t to)
+{
+    if (!record_swap_mark(wm_record_at(&s->node->segment, slot), &word, to)) {
+        return false;
+    }
+    if (to == 0) {
+        header_lower_free_from(s->node->segment.header, slot);
+    }
+    return true;
+}
+
 /* Marks a record with its new word, and logs that. The swap is from the word
  * that was judged; so the same worker had the record during the whole look. */
 static bool mark(const struct sweep *s, uint32_t slot, uint64_t word,
@@ -86,7 +99,7 @@ static bool mark(const struct sweep *s, uint32_t slot, uint64_t word,
     struct wm_record *r = wm_record_at(&s->node->segment, slot);
     struct wm_occupant o = wm_occupant_of(r, word);
 
-    if (!record_swap_mark(r, &word, to)) {
+    if (!swap(s, slot, word, to)) {
         return false;
     }
     if (kind == WM_LOG_WORKER_CRASHED && o.role == WM_ROLE_WORKER) {
@@ -101,8 +114,7 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
 {
     switch (wm_word_state(word)) {
     case WM_CLAIMED: /* nobody knew of it */
-        return record_swap_mark(wm_record_at(&s->node->segment, slot), &word,
-                                0);
+        return swap(s, slot, word, 0);
     case WM_DRAINING: /* it did not count any more */
         /* Safeguard: drained_death_is_told_as_such */
         return mark(s, slot, word,
@@ -150,8 +162,13 @@ __attribute__((noinline)) static bool sweep_record(struct sweep *s,
     unsigned state = wm_word_state(word);
     bool overdue;
 
+    /* Joiners find it, if its last worker could not say so. */
+    if (state == WM_FREE) {
+        header_lower_free_from(s->node->segment.header, slot);
+        return false;
+    }
     /* Safeguard: own_record_is_known_by_its_place */
-    if (state == WM_FREE || r == s->own) {
+    if (r == s->own) {
         return false;
     }
     overdue = wm_record_is_overdue(r, word, s->judge.now);

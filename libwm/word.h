@@ -77,12 +77,17 @@ static inline uint64_t wm_word_with_beat(uint64_t identity, uint64_t beat)
     return identity | (beat & WM_BEAT_MASK);
 }
 
+/* A time as the high bits of a number have it. */
+static inline uint64_t wm_high_ms(uint64_t ms)
+{
+    return ms << (64 - WM_BEAT_BITS);
+}
+
 /* How long ago the beat was at `now`, in ms; negative if it is newer. The beat
  * is cut to its bits, so that only a difference of less than 8 years counts. */
 static inline int64_t wm_word_age(uint64_t word, uint64_t now)
 {
-    return (int64_t)((now - word) << (64 - WM_BEAT_BITS)) >>
-           (64 - WM_BEAT_BITS);
+    return (int64_t)wm_high_ms(now - word) >> (64 - WM_BEAT_BITS);
 }
 
 /* Whether no beat has come for longer than `ms`. */

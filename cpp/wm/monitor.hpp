@@ -55,6 +55,9 @@ struct monitor_options {
     std::chrono::milliseconds check{0};
     /// The program itself guards liburcu over forks: wm_monitor.h, "Processes".
     bool forks_guarded = false;
+    /// The least time from one view to the next; 0: the library's default. A
+    /// time beyond 49 days is cut to that.
+    std::chrono::milliseconds rest{0};
 };
 
 /// The workers of a view, by slot; good as long as the view.
@@ -292,6 +295,7 @@ public:
             .size = sizeof(c),
             .check_ms = detail::ms(options.check),
             .forks_guarded = options.forks_guarded,
+            .rest_ms = detail::ms(options.rest),
         };
         monitor m;
 

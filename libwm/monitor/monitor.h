@@ -67,9 +67,11 @@ struct wm_monitor {
     bool moved;        /* to another segment since the last view */
     bool failed;       /* no memory for the last view */
     uint64_t check_at; /* ms: when to look for the segment */
+    uint64_t rest_to;  /* ms: until then there is no other view */
 
     /* Constant: */
     uint32_t check_ms;
+    uint32_t rest_ms;
     bool forks_guarded; /* by the program */
     char *instance;
     char *directory; /* NULL: the default */

@@ -8,7 +8,8 @@
  * of the node, no other is left to say so), and a segment that is made later.
  * For these the thread wakes check_ms after the last change, and then again and
  * again. If there is no live node, it sleeps until then on a condition of its
- * own.
+ * own; and so it does for rest_ms after each view, whatever changes: a crowd
+ * that starts makes one view in that time, and not one for each worker.
  *
  * To find out whether a segment is in use, the thread has to hold its lock for
  * a moment. That can keep the last process of a node from unlinking the segment
@@ -36,6 +37,7 @@
 #include <time.h>
 
 #define CHECK_MS 1000u
+#define REST_MS 10u
 #define INSTANCE_SIZE 64
 #define SIZE_MOST 4096 /* of a struct, as wm.h has it */
 
@@ -70,10 +72,10 @@ static void check(struct wm_monitor *m)
     m->check_at = now_ms() + m->check_ms;
 }
 
-/* Called under the mutex: sleeps until it is time to look for a segment. */
-static void pause_until_check(struct wm_monitor *m)
+/* Called under the mutex: sleeps until then, or until the end. */
+static void pause_until(struct wm_monitor *m, uint64_t then_ms)
 {
-    while (!m->stop && !wait_for_change(m, m->check_at)) {
+    while (!m->stop && now_ms() < then_ms && !wait_for_change(m, then_ms)) {
     }
 }
 
@@ -106,10 +108,11 @@ static bool rest(struct wm_monitor *m)
 
     pthread_mutex_lock(&m->mutex);
     if (!m->stop && m->error == 0 && !m->failed) {
-        result = sleep_on_node(m);
+        pause_until(m, m->rest_to);
+        result = m->stop ? 0 : sleep_on_node(m);
     }
     if (!m->stop && result != 0 && result != -ETIMEDOUT && result != -EINTR) {
-        pause_until_check(m);
+        pause_until(m, m->check_at);
     }
     go_on = !m->stop;
     pthread_mutex_unlock(&m->mutex);
@@ -124,8 +127,11 @@ static void *run(void *argument)
     pthread_setname_np(pthread_self(), "wm-monitor");
     while (rest(m)) {
         if (m->error == 0 && wm_monitor_look(m)) {
+            uint64_t now = now_ms();
+
             /* The process that made a change lives. */
-            m->check_at = now_ms() + m->check_ms;
+            m->check_at = now + m->check_ms;
+            m->rest_to = now + m->rest_ms;
         } else if (m->error != 0 || now_ms() >= m->check_at) {
             check(m);
             wm_monitor_look(m);
@@ -227,6 +233,7 @@ int wm_monitor_create(const char *instance, const char *directory,
         return -ENOMEM;
     }
     m->check_ms = own.check_ms == 0 ? CHECK_MS : own.check_ms;
+    m->rest_ms = own.rest_ms == 0 ? REST_MS : own.rest_ms;
     m->forks_guarded = own.forks_guarded != 0;
     check(m);
     wm_monitor_look(m);

@@ -5,8 +5,10 @@
  * A monitor looks at a node by the name of its instance, from any process
  * that may read its segment, whether it takes part in the node or not. Its
  * thread sleeps while nothing happens, but for a short check each second. After
- * each change it publishes a *view*, an immutable snapshot of all there is to
- * see, and calls the subscribers.
+ * a change it publishes a *view*, an immutable snapshot of all there is to see,
+ * and calls the subscribers: at once if nothing has changed for rest_ms. The
+ * changes that follow within that time make one view together, so that the cost
+ * of many is bounded.
  *
  *     wm_monitor_create("shop", NULL, NULL, &monitor);
  *     ...
@@ -84,6 +86,8 @@ struct wm_monitor_options {
     uint32_t forks_guarded; /* 1: urcu_bp_before_fork(), _after_fork_parent()
                                and _after_fork_child() are called by another
                                than the library: above, "Processes" */
+    uint32_t rest_ms;       /* the least time from one view to the next, ms;
+                               0: 10 */
 };
 
 /* A node as it was at one moment. Two changes make no new view: a beat, so that
@@ -136,8 +140,9 @@ wm_view_generation(const struct wm_view *view, uint32_t i)
 
 /* Looks at the node for the first time and starts the thread.
  *
- * The thread sleeps on the node's epoch (wm_wait). So each change of the
- * membership wakes it, and nothing else does; a heartbeat does not. A dead
+ * The thread sleeps on the node's epoch (wm_wait), once rest_ms have passed
+ * since the last view. So each change of the membership wakes it, and nothing
+ * else does; a heartbeat does not. A dead
  * process wakes nobody, and neither does a segment that does not exist yet. So,
  * when nothing has changed for check_ms, the thread also checks whether anybody
  * still takes part in the segment, and, if nobody does, whether there is a new

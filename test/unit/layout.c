@@ -38,6 +38,7 @@ static const struct {
                .next_join = 1,
                .next_generation = 1,
                .high = 1,
+               .free_from = 1,
                .log_next = 4},
     .records[0] = {.word = (uint64_t)WM_LIVE << 61 | UINT64_C(27817) << 39 |
                            14396327,

@@ -212,14 +212,51 @@ EMPTY_NODE_TEST(a_master_that_went_on_keeps_what_it_has_begun)
     assert_int_equal(generation_of(id).state, WM_GENERATION_BEGUN);
 }
 
-static uint32_t loads; /* of what the generations' records say */
+static uint32_t loads; /* of what these records say */
+static const void *records_counted;
+static size_t size_counted;
 
 static void count_load(void)
 {
     loads++;
-    moment_set(MOMENT_LOAD, generation_record(0),
-               WM_GENERATIONS_SPARE * sizeof(*generation_record(0)),
-               count_load);
+    moment_set(MOMENT_LOAD, records_counted, size_counted, count_load);
+}
+
+static void count_loads(const void *of, size_t size)
+{
+    records_counted = of;
+    size_counted = size;
+    moment_set(MOMENT_LOAD, of, size, count_load);
+    loads = 0;
+}
+
+EMPTY_NODE_TEST(a_joiner_goes_on_where_the_last_one_found_room)
+{
+    const struct wm_join_options helper = {.size = sizeof(helper),
+                                           .role = WM_ROLE_HELPER};
+    struct wm_worker *own;
+    struct process *p;
+
+    node_restart(300);
+    generation = begin();
+    new_worker(generation);
+    p = new_worker(generation);
+    new_worker(generation);
+    assert_int_equal(header()->free_from, 3);
+    assert_ok(call(p, do_leave, 0));
+    assert_int_equal(header()->free_from, 1);
+    header()->free_from = 3; /* one that dies as it leaves does not say so */
+    sweep();
+    assert_int_equal(header()->free_from, 1);
+    for (uint32_t slot = 1; slot < 299; slot++) {
+        appear(slot);
+    }
+    header()->free_from = 299;
+    count_loads(record(0), 300 * sizeof(*record(0)));
+    assert_ok(wm_worker_join(node, generation, &helper, &own));
+    moment_came();
+    assert_int_equal(state_at(299), WM_JOINING);
+    assert_true(loads < 100);
 }
 
 /* The others are those of one other master, or in turn those of two; or
@@ -244,8 +281,8 @@ EMPTY_NODE_TEST(each_of_many_generations_is_looked_at_once)
                 wm_gen_word(states[i], states[i] != WM_GENERATION_BEGUN, 0, 1);
             generation_record(id)->id += i == 5;
         }
-        loads = 0;
-        count_load();
+        count_loads(generation_record(0),
+                    WM_GENERATIONS_SPARE * sizeof(*generation_record(0)));
         wm_counts_of(node, 1, WM_COUNT_EXIT, &counts);
         wm_counts_of(node, WM_GENERATIONS_SPARE + 1, WM_COUNT_EXIT, &counts);
         assert_int_equal(counts.mine, 1);

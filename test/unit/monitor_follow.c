@@ -332,18 +332,38 @@ FOLLOW_TEST(a_check_comes_so_long_after_the_last_change)
 {
     int before;
 
-    fake_clock.frozen_ms = wm_now();
-    watch_begin(WATCH_NEVER);
+    fake_clock.frozen_ms = wm_now() - 4000; /* over: the rest from a view on */
+    watch_begin(1000);
     before = checks;
-    pass_time(WATCH_NEVER - 1, before);
+    pass_time(999, before);
     begin();
     await(watch.last == 2);
     pass_time(0, before);
-    assert_int_equal(rest_ms, WATCH_NEVER);
-    pass_time(WATCH_NEVER - 1, before);
+    assert_int_equal(rest_ms, 1000);
+    pass_time(999, before);
     assert_int_equal(rest_ms, 1);
     pass_time(1, before + 1);
-    pass_time(WATCH_NEVER - 1, before + 1);
+    pass_time(999, before + 1);
+}
+
+FOLLOW_TEST(changes_that_follow_upon_a_view_make_no_other_until_it_has_rested)
+{
+    const struct wm_monitor_options options = {
+        .size = sizeof(options),
+        .rest_ms = WATCH_NEVER,
+    };
+    int before;
+
+    assert_ok(wm_monitor_create(test_instance, NULL, &options, &watch.monitor));
+    begin();
+    await(watch_look().view.number == 2);
+    before = rests;
+    for (int i = 0; i < 50; i++) {
+        begin();
+        sched_yield();
+    }
+    assert_int_equal(watch_look().view.number, 2);
+    assert_int_equal(rests, before);
 }
 
 FOLLOW_TEST(without_a_time_there_is_a_check_each_second)
