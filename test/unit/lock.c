@@ -263,6 +263,48 @@ TIMED_TEST(two_of_those_that_wait_ask_about_the_holder)
     assert_int_equal(header()->lock.probers[0], 0);
 }
 
+static bool is_prober(const struct process *p)
+{
+    const uint32_t pid = (uint32_t)p->pid;
+
+    return wm_word_pid(header()->lock.probers[0]) == pid ||
+           wm_word_pid(header()->lock.probers[1]) == pid;
+}
+
+/* If nobody relieved it, the third would find both places taken. */
+EMPTY_NODE_TEST(a_prober_is_relieved_by_one_that_sleeps)
+{
+    struct process *p[3];
+
+    lock();
+    new_processes(p, COUNT(p));
+    for (size_t i = 0; i < COUNT(p); i++) {
+        call_begin(p[i], do_recover, 0);
+    }
+    for (size_t i = 0; i < COUNT(p); i++) {
+        await(is_prober(p[i]));
+    }
+    unlock();
+    for (size_t i = 0; i < COUNT(p); i++) {
+        assert_ok(call_end(p[i]));
+    }
+}
+
+/* It had the lock for longer than the waiter grants, which probers know of. */
+EMPTY_NODE_TEST(a_dead_holder_tries_nobodys_patience)
+{
+    struct process *a = new_process();
+
+    assert_ok(call(a, do_lock, 0));
+    process_kill(a);
+    header()->lock.holder_since = 1;
+    for (uint32_t i = 0; i < 2; i++) {
+        header()->lock.probers[i] = wm_word(0, 1 + i, wm_now());
+    }
+    assert_int_equal(lock_with(.hold_ms = 1), WM_RECOVERED);
+    unlock();
+}
+
 NODE_TEST(a_waiter_gives_up_when_the_segment_is_spoilt)
 {
     struct process *a = new_process(), *b = new_process();

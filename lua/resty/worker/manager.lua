@@ -21,6 +21,11 @@
 --
 -- lua/README.md has the order of the files: none requires one above it.
 
+-- A worker copies each page of the Lua heap that it writes to, and as it ends
+-- nginx frees all that is in the heap. So the garbage of loading is collected
+-- as it arises, and lies on no pages of its own.
+local pause = collectgarbage("setpause", 100)
+
 local constants = require "resty.worker.manager.constants"
 local exit = require "resty.worker.manager.exit"
 local libwm = require "resty.worker.manager.libwm"
@@ -30,6 +35,8 @@ local options = require "resty.worker.manager.options"
 local view = require "resty.worker.manager.view"
 local vm = require "resty.worker.manager.vm"
 local worker = require "resty.worker.manager.worker"
+
+collectgarbage("setpause", pause)
 
 local type, error = type, error
 

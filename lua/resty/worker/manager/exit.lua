@@ -30,7 +30,7 @@ local OWN = bit_of(RECOVERED) + bit_of(WORKER_EXIT) + bit_of(DRAINED)
 -- On a fast stop nginx kills a worker after a second or so. A fast stop may
 -- follow on a graceful one, and cannot reach a worker that waits asleep.
 local SHORT_WAIT_MS = 500
-local LOOK_SECONDS = 0.05 -- at first, whether another generation starts
+local LOOK_SECONDS = 0.005 -- at first, whether another generation starts
 local LONG_SECONDS = 0.5 -- later: many may be to start
 local MOMENT_MS = 1000 -- for those of which it is not known
 

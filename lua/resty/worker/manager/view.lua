@@ -75,13 +75,16 @@ local function ask()
     end
 end
 
--- An empty table is {} in JSON, unless OpenResty's cjson is told that it is an
--- array.
-local has_json, json = pcall(require, "cjson")
-local ARRAY = has_json and type(json) == "table" and json.array_mt or nil
+local array_mt -- false: cjson has none, or there is no cjson
 
+-- An empty table is {} in JSON, unless OpenResty's cjson is told that it is an
+-- array. It is loaded at the first call: a worker that nobody asks needs none.
 local function array()
-    return setmetatable({}, ARRAY)
+    if array_mt == nil then
+        local ok, json = pcall(require, "cjson")
+        array_mt = ok and type(json) == "table" and json.array_mt or false
+    end
+    return setmetatable({}, array_mt or nil)
 end
 
 function _M.workers()
