@@ -41,24 +41,31 @@ local function peek_from(fd, at)
     return C.wm_setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, offset, 4) == 0
 end
 
-local function peek()
+local function peek(at)
     local fd = C.ngx_channel
-    if fd <= 0 or not peek_from(fd, 0) then
-        return false
+    if fd <= 0 or not peek_from(fd, at) then
+        return false, at
     end
     local found = false
     while not found
           and C.wm_recv(fd, message, MESSAGE_SIZE, PEEK) == MESSAGE_SIZE do
         found = tonumber(message[0]) == TERMINATE
+        at = at + MESSAGE_SIZE
     end
     peek_from(fd, -1)
-    return found
+    return found, at
 end
 
 local _M = {}
 
-function _M.says_terminate()
-    return is_visible and peek()
+-- at: 0, or where the last look of the same wait has ended: each worker that
+-- starts is told of to all others, and nginx reads nothing meanwhile. Returns
+-- whether the worker is to end, and where this look has ended.
+function _M.says_terminate(at)
+    if not is_visible then
+        return false, at
+    end
+    return peek(at)
 end
 
 return _M

@@ -25,7 +25,7 @@ local tonumber = tonumber
 local huge, max, min = math.huge, math.max, math.min
 
 local EDEADLK, ETIMEDOUT = constants.errno.EDEADLK, constants.errno.ETIMEDOUT
-local EINPROGRESS = constants.errno.EINPROGRESS
+local EINPROGRESS, EINTR = constants.errno.EINPROGRESS, constants.errno.EINTR
 local ESRCH, EUCLEAN = constants.errno.ESRCH, constants.errno.EUCLEAN
 
 local _M = {
@@ -45,7 +45,6 @@ local PURPOSES = {
 -- One that has the next turn, or looks for all, looks again soon.
 local SOON_SECONDS, SOON_MOST = 0.001, 0.005
 local POLL_SECONDS, POLL_MOST = 0.02, 0.2
-local SLICE_MS = 100 -- of a sleep; then the worker looks whether it must end
 local LAST_MS = 400 -- to wait once it must end
 local SLOW_MS = 1000 -- a wait that is worth a warning
 
@@ -94,6 +93,13 @@ local function is_kin()
     return is_start(holder.purpose) and holder.generation == vm.generation
 end
 
+-- Whether the holder is one for which this process, or its master, has waited
+-- for too long before.
+local function is_stuck()
+    lib.wm_lock_inspect(vm.node, holder)
+    return holder.pid ~= 0 and holder.sequence == vm.stuck
+end
+
 -- Warns if the callbacks of others have held this process up.
 local function warn_of_wait(purpose, began, last)
     local waited = tonumber(lib.wm_now()) - began
@@ -107,6 +113,9 @@ end
 -- waits for this thread. wait_ms: the longest wait; 0: no such limit. A start
 -- waits no longer than start_timeout for others than its own generation's
 -- starts.
+--
+-- Of all that wait, two wake again and again, and look whether nginx ends its
+-- workers: one that has to end wakes the others, which look as well.
 function _M.acquire_asleep(purpose, wait_ms)
     local began = tonumber(lib.wm_now())
     local now, for_others = began, 0
@@ -114,12 +123,16 @@ function _M.acquire_asleep(purpose, wait_ms)
     local most = is_start(purpose) and vm.start_timeout > 0 and vm.start_timeout
                  or huge
     local past, sequence, since
+    local heard = 0
+    if is_start(purpose) and is_stuck() then
+        return false, describe_holder()
+    end
     while true do
         -- A worker that is to end is no start to which others should give way.
         options.purpose = vm.terminated and _M.WORKER_EXIT or purpose
-        options.hold_ms = vm.lock_timeout
-        options.wait_ms = min(SLICE_MS, max(limit - now, 1),
-                              max(most - for_others, 1))
+        options.hold_ms, options.look = vm.lock_timeout, 1
+        local left = min(limit - now, most - for_others)
+        options.wait_ms = left < huge and max(left, 1) or 0
         local rc = lib.wm_lock_acquire(vm.node, options)
         if rc >= 0 or rc == -EDEADLK then
             -- -EDEADLK: a coroutine of this very process has the lock, and
@@ -128,26 +141,31 @@ function _M.acquire_asleep(purpose, wait_ms)
             warn_of_wait(purpose, began, holder.pid)
             return true
         end
-        if rc ~= -ETIMEDOUT then
+        if rc ~= -ETIMEDOUT and rc ~= -EINTR then
             return false, strerror(rc), true
         end
         local before = now
         now = tonumber(lib.wm_now())
         past, sequence, since = is_held_too_long(now, sequence, since)
         if holder.purpose ~= 0 and not is_kin() then
-            for_others = for_others + now - before
+            for_others = for_others + min(now - before,
+                                          tonumber(holder.held_ms))
         end
         if now >= limit then
             return false, describe_holder()
         end
         if past or for_others >= most
-           or (is_start(purpose) and holder.sequence == vm.stuck) then
+           or (is_start(purpose) and is_stuck()) then
             vm.stuck = sequence
             return false, describe_holder()
         end
-        if limit == huge and channel.says_terminate() then
-            limit = now + LAST_MS
-            vm.terminated = true
+        if limit == huge then
+            vm.terminated, heard = channel.says_terminate(heard)
+            limit = vm.terminated and now + LAST_MS or huge
+        end
+        if vm.terminated then
+            -- Again and again: nginx tells one worker after the other.
+            lib.wm_lock_wake(vm.node)
         end
     end
 end
@@ -155,7 +173,7 @@ end
 -- Acquires the lock as the VM is closed, where no function of ngx may be called
 -- (log.lua): so without a warning, or a look whether nginx ends the process.
 function _M.acquire_at_close(purpose, wait_ms)
-    options.purpose = purpose
+    options.purpose, options.look = purpose, 0
     options.hold_ms, options.wait_ms = wait_ms, wait_ms
     local rc = lib.wm_lock_acquire(vm.node, options)
     return rc >= 0 or rc == -EDEADLK
