@@ -41,15 +41,15 @@ struct stage : rl::test_suite<stage<THREADS>, THREADS> {
 };
 
 /* How many interleavings, or 0 and what relacy says against it. */
-static rl::iteration_t search(rl::scheduler_type_e type, const char **said)
+static rl::iteration_t search(rl::scheduler_type_e type, unsigned switches,
+                              bool is_long, const char **said)
 {
-    const bool is_long = getenv("WM_RELACY_LONG") != nullptr;
     std::ostream nowhere(nullptr);
     rl::test_params p;
 
     p.search_type = type;
-    p.context_bound = (unsigned)current->switches + is_long;
-    p.iteration_count = is_long ? 2000000 : 20000;
+    p.context_bound = switches;
+    p.iteration_count = is_long ? 2000000 : 20000; /* random ones */
     p.execution_depth_limit = 4000;
     p.output_stream = p.progress_stream = &nowhere;
     if (current->threads == 2 ? rl::simulate<stage<2>>(p)
@@ -62,18 +62,30 @@ static rl::iteration_t search(rl::scheduler_type_e type, const char **said)
 
 static void run_check()
 {
+    const bool all = current->switches == ALL;
+    const bool is_long = getenv("WM_RELACY_LONG") != nullptr;
+    const int switches = all ? ALL : current->switches + is_long;
     const char *said = "green";
-    rl::iteration_t searched = search(
-        current->switches == ALL ? rl::sched_full : rl::sched_bound, &said);
+    rl::iteration_t searched = search(all ? rl::sched_full : rl::sched_bound,
+                                      (unsigned)switches, is_long, &said);
 
     if (searched != 0) {
-        search(rl::sched_random, &said);
+        search(rl::sched_random, 0, is_long, &said);
     }
-    printf("check\t%s\t%s\t%d\t%d\t%llu\n", current->name, said,
-           current->threads, current->switches, (unsigned long long)searched);
+    printf("check\t%s\t%s\t%u threads, %d switches: %llu\n", current->name,
+           said, current->threads, switches, (unsigned long long)searched);
 }
 
-int run(int argc, char **argv, const std::vector<check> &checks)
+static check *first, **last = &first;
+
+int add_check(check *c)
+{
+    *last = c;
+    last = &c->next;
+    return 0;
+}
+
+int main(int argc, char **argv)
 {
     int what = LOAD, order = rl::mo_relaxed;
 
@@ -87,16 +99,15 @@ int run(int argc, char **argv, const std::vector<check> &checks)
         weakened.what = (operation)what;
         weakened.order = (rl::memory_order)order;
     }
-    for (const check &c : checks) {
-        if (argc > 1 && strcmp(c.name, argv[1]) != 0) {
+    for (current = first; current != nullptr; current = current->next) {
+        if (argc > 1 && strcmp(current->name, argv[1]) != 0) {
             continue;
         }
-        current = &c;
         met_count = 0;
         run_check();
         for (site *s = met; s < met + met_count; s++) {
-            printf("site\t%s\t%s %s %d\t%s\n", c.name, s->function, s->field,
-                   s->what, rl::format(s->order));
+            printf("site\t%s\t%s %s %d\t%s\n", current->name, s->function,
+                   s->field, s->what, rl::format(s->order));
         }
     }
     return 0;

@@ -71,11 +71,10 @@ struct facts_are_of_one_occupant : world {
         RL_ASSERT(found[fact] == is[is_new][fact]);
     }
 };
+CHECK(facts_are_of_one_occupant, 2, 3)
 
 /* [C] Who finds a mark, or replaces it, sees what its sweeper saw. */
 struct mark_brings_what_it_rests_on : world {
-    _Atomic(uint32_t) seen;
-
     void before() { has_joined(2, 0, WM_LIVE); }
 
     void thread(unsigned i)
@@ -86,7 +85,7 @@ struct mark_brings_what_it_rests_on : world {
         if (i == 0) {
             uint64_t word = record_word_acquire(&records[0]);
 
-            atomic_store_explicit(&seen, 1, memory_order_relaxed);
+            know();
             mark(&s, 0, word, wm_word_with_state(word, WM_STALLED),
                  WM_LOG_WORKER_STALLED);
             return;
@@ -94,8 +93,7 @@ struct mark_brings_what_it_rests_on : world {
         found = looks ? wm_word_state(record_word_acquire(&records[0])) ==
                             WM_STALLED
                       : wm_beat(&own()->worker) == WM_RECOVERED;
-        RL_ASSERT(!found ||
-                  atomic_load_explicit(&seen, memory_order_relaxed) == 1);
+        RL_ASSERT(!found || is_known());
     }
 
     void after()
@@ -106,6 +104,7 @@ struct mark_brings_what_it_rests_on : world {
                   (wm_stalls_count(stalls) == 0 || state_of(0) == WM_LIVE));
     }
 };
+CHECK(mark_brings_what_it_rests_on, 2, ALL)
 
 /* [I3] A death is marked once, by a sweep or by the parent, and the record is
  * one process's again. */
@@ -135,11 +134,4 @@ struct record_passes_on_once : world {
                   record_join_acquire(r) == nodes[winner + 1].worker.join);
     }
 };
-
-int main(int argc, char **argv)
-{
-    return run(argc, argv,
-               {CHECK(facts_are_of_one_occupant, 2, 3),
-                CHECK(mark_brings_what_it_rests_on, 2, ALL),
-                CHECK(record_passes_on_once, 2, 1)});
-}
+CHECK(record_passes_on_once, 2, 1)

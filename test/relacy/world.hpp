@@ -12,26 +12,21 @@
 #include "log.h"
 #include "record.h"
 
-enum {
-    PROCESSES = 4,
-    SLOTS = 2,
-    GENERATIONS = 2,
-    ENTRIES = 2
-};
+constexpr uint32_t PROCESSES = 4, SLOTS = 2, GENERATIONS = 2, ENTRIES = 2;
 
 extern uint32_t pids[PROCESSES]; /* as which process each thread acts */
 extern bool is_dead_pid[PROCESSES + 1];
 
 /* All of this is made anew for each interleaving. */
 struct world {
-    struct wm_segment_header header {
-    };
-    struct wm_record records[SLOTS]{};
-    struct wm_record_cold colds[SLOTS]{};
-    struct wm_generation_record generations[GENERATIONS]{};
-    struct wm_log_record ring[ENTRIES]{};
-    struct wm_node nodes[PROCESSES + 1]{};
-    int told[2]{}; /* what the threads were told */
+    wm_segment_header header{};
+    wm_record records[SLOTS]{};
+    wm_record_cold colds[SLOTS]{};
+    wm_generation_record generations[GENERATIONS]{};
+    wm_log_record ring[ENTRIES]{};
+    wm_node nodes[PROCESSES + 1]{};
+    int told[2]{};          /* what the threads were told */
+    _Atomic(uint32_t) fact; /* what one of them knows */
 
     world();
     virtual ~world() = default;
@@ -41,6 +36,8 @@ struct world {
     virtual void after() {}
 
     struct wm_node *own();
+    void know();
+    bool is_known();
     unsigned state_of(uint32_t slot);
     unsigned generation_state();
 
@@ -55,17 +52,17 @@ struct world {
     void has_begun(unsigned state);
 };
 
+constexpr int ALL = -1, ROOM = 1 << 15;
+
 struct check {
     const char *name;
-    unsigned threads;
-    int switches; /* ALL: without a bound */
+    unsigned threads; /* 2 or 3 */
+    int switches;     /* ALL: without a bound */
     world *(*make)(void *at);
+    check *next;
 };
 
-enum {
-    ALL = -1,
-    ROOM = 1 << 15
-};
+int add_check(check *c);
 
 template <typename T>
 world *make(void *at)
@@ -74,11 +71,9 @@ world *make(void *at)
     return ::new (at) T;
 }
 
+/* Stands behind the struct of a check. */
 #define CHECK(name, threads, switches)                                         \
-    {                                                                          \
-        #name, threads, switches, make<name>                                   \
-    }
-
-int run(int argc, char **argv, const std::vector<check> &checks);
+    static check check_##name = {#name, threads, switches, make<name>};        \
+    static int number_##name = add_check(&check_##name);
 
 #endif
