@@ -72,8 +72,10 @@ static void run_check()
     if (searched != 0) {
         search(rl::sched_random, 0, is_long, &said);
     }
-    printf("check\t%s\t%s\t%u threads, %d switches: %llu\n", current->name,
-           said, current->threads, switches, (unsigned long long)searched);
+    printf("check\t%s\t%s\t%u threads, %s switches: %llu\n", current->name,
+           said, current->threads,
+           all ? "any" : std::to_string(switches).c_str(),
+           (unsigned long long)searched);
 }
 
 static check *first, **last = &first;

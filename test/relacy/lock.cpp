@@ -42,16 +42,15 @@ int wm_futex_wake(const void *, int count)
 
 /* [J, I8] Whoever has the lock finds what was done under it. */
 struct lock_orders_what_is_done_under_it : world {
-    _Atomic(uint32_t) done;
     void thread(unsigned i)
     {
         for (int tries = 0; tries < 2; tries++) {
             if (wm_lock_try(own(), WM_PURPOSE_WORKER_START, 0) < 0) {
                 continue;
             }
-            uint32_t n = atomic_load_explicit(&done, memory_order_relaxed);
+            uint32_t n = atomic_load_explicit(&fact, memory_order_relaxed);
 
-            atomic_store_explicit(&done, n + 1, memory_order_relaxed);
+            atomic_store_explicit(&fact, n + 1, memory_order_relaxed);
             told[i]++;
             RL_ASSERT(wm_lock_release(own()) == 0);
         }
@@ -59,7 +58,7 @@ struct lock_orders_what_is_done_under_it : world {
 
     void after()
     {
-        RL_ASSERT((int)atomic_load_explicit(&done, memory_order_relaxed) ==
+        RL_ASSERT((int)atomic_load_explicit(&fact, memory_order_relaxed) ==
                   told[0] + told[1]);
     }
 };

@@ -26,7 +26,7 @@ struct world {
     wm_log_record ring[ENTRIES]{};
     wm_node nodes[PROCESSES + 1]{};
     int told[2]{};          /* what the threads were told */
-    _Atomic(uint32_t) fact; /* what one of them knows */
+    _Atomic(uint32_t) fact; /* what one of them knows or counts */
 
     world();
     virtual ~world() = default;
