@@ -118,7 +118,7 @@ def test_check_holds(found, check):
 def test_weaker_order_does_what_the_table_says(found, row):
     said = {check: x.result() for check, x in found.results.get(row, [])}
     if row.check == "argued":
-        assert set(said.values()) <= {"green"}
+        assert set(said.values()) <= {"green"}, said
     else:
         assert said == {row.check: "USER ASSERT FAILED"}
 

@@ -109,31 +109,6 @@ world::world()
     }
 }
 
-struct wm_node *world::own()
-{
-    return &nodes[pids[rl::thread_index()]];
-}
-
-void world::know()
-{
-    atomic_store_explicit(&fact, 1, memory_order_relaxed);
-}
-
-bool world::is_known()
-{
-    return atomic_load_explicit(&fact, memory_order_relaxed) == 1;
-}
-
-unsigned world::state_of(uint32_t slot)
-{
-    return wm_word_state(record_word_acquire(&records[slot]));
-}
-
-unsigned world::generation_state()
-{
-    return wm_gen_state(generation_word_acquire(&generations[1]));
-}
-
 void world::has_joined(uint32_t pid, uint32_t slot, unsigned state)
 {
     struct wm_record *r = &records[slot];

@@ -35,11 +35,17 @@ struct world {
     virtual void thread(unsigned i) = 0;
     virtual void after() {}
 
-    struct wm_node *own();
-    void know();
-    bool is_known();
-    unsigned state_of(uint32_t slot);
-    unsigned generation_state();
+    wm_node *own() { return &nodes[pids[rl::thread_index()]]; }
+    void know() { fact.store(1, rl::mo_relaxed, $); }
+    bool is_known() { return fact.load(rl::mo_relaxed, $) == 1; }
+    unsigned state_of(uint32_t slot)
+    {
+        return wm_word_state(record_word_acquire(&records[slot]));
+    }
+    unsigned generation_state()
+    {
+        return wm_gen_state(generation_word_acquire(&generations[1]));
+    }
 
     /* A process has joined. Its pid is the number of its join as well. */
     void has_joined(uint32_t pid, uint32_t slot, unsigned state);
