@@ -48,7 +48,9 @@
 
 /* Pairs of passes. A pair fails only if a worker came or went during it; if a
  * storm of joins lasts over all five, the count is told as unsettled. */
+#ifndef WM_PAIRS
 #define WM_PAIRS 5
+#endif
 
 /* The findings of a pass, folded into two numbers. Records of even and of odd
  * slots are folded apart, so that one multiplication does not wait for

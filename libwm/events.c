@@ -99,12 +99,12 @@ static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
     *event = (struct wm_event){
         .size = sizeof(*event),
         .kind = kind,
-        .spell = (uint32_t)record_cold_spell_acquire(c),
         .generation = o.generation,
         .join = o.join,
         .pid = (int32_t)wm_word_pid(word),
         .slot = slot,
         .role = o.role,
+        .spell = (uint32_t)record_cold_spell_acquire(c),
     };
     /* While the next occupant is writing its identity, the word is CLAIMED;
      * once it has published that, `given` is its own, and the swap fails. */
@@ -128,10 +128,10 @@ bool wm_event_take_end(struct wm_node *node, uint64_t id,
     *event = (struct wm_event){
         .size = sizeof(*event),
         .kind = WM_EVENT_MASTER_EXIT,
-        .spell = spell,
         .generation = id,
         .pid = (int32_t)wm_ident_pid(master),
         .slot = WM_NO_SLOT,
+        .spell = spell,
     };
     /* Of a spell before the newest one nobody knows it any more. */
     if (lacks && spell == wm_gen_spell(word) &&

@@ -2,7 +2,8 @@
 
 /* The fields of a generation's record, each with the orders that it is loaded
  * and stored with. Letters in brackets are the ordering guarantees of
- * protocol.md. */
+ * protocol.md; "shown by" names a check of test/relacy, which fails with a
+ * weaker order. */
 
 #ifndef WM_GENERATION_FIELDS_H
 #define WM_GENERATION_FIELDS_H
@@ -13,7 +14,8 @@
 /* ------------------------------------------------------------------ word */
 
 /* Acquire: a word that a joiner has swapped brings its JOINING record with it
- * [E]; one that is BEGUN or later brings the fields of its life [F]. */
+ * [E]; one that is BEGUN or later brings the fields of its life [F]. Shown by
+ * closer_sees_the_joiner_or_fails. */
 static inline uint64_t
 generation_word_acquire(const struct wm_generation_record *g)
 {
@@ -21,7 +23,8 @@ generation_word_acquire(const struct wm_generation_record *g)
 }
 
 /* Release of all that the caller did before, above all a joiner's JOINING;
- * acquire of the word that it replaces [E]. */
+ * acquire of the word that it replaces [E]. Shown by
+ * closer_sees_the_joiner_or_fails. */
 static inline bool generation_swap_word(struct wm_generation_record *g,
                                         uint64_t *from, uint64_t to)
 {
@@ -30,7 +33,8 @@ static inline bool generation_swap_word(struct wm_generation_record *g,
         &g->word, from, to, memory_order_acq_rel, memory_order_acquire);
 }
 
-/* The claimant stores it last. Release of the fields of this life [F]. */
+/* The claimant stores it last. Release of the fields of this life [F]. Shown by
+ * fields_are_of_one_life. */
 static inline void generation_set_word(struct wm_generation_record *g,
                                        uint64_t word)
 {
@@ -42,7 +46,7 @@ static inline void generation_set_word(struct wm_generation_record *g,
 /* The claimant stores the fields of one life with release, before the word; a
  * reader loads them with acquire, after the word. A load that returns a later
  * life's value comes after that life's claim, so that the next load of the word
- * returns another one [F]. */
+ * returns another one [F]. Shown by fields_are_of_one_life. */
 #define FIELD(type, field)                                                     \
     static inline type generation_##field##_acquire(                           \
         const struct wm_generation_record *g)                                  \
@@ -67,9 +71,9 @@ FIELD(uint32_t, retired)
 
 #undef FIELD
 
-/* Changes the master from the beginner to the process that goes on. The
- * orders are those of the fields [F]; the caller looks afterwards whether the
- * record is still of the same life. */
+/* Changes the master from the beginner to the process that goes on. The orders
+ * are those of the fields [F]; the caller looks afterwards whether the record
+ * is still of the same life. Shown by master_of_another_life_is_left. */
 static inline bool generation_swap_master(struct wm_generation_record *g,
                                           uint64_t from, uint64_t to)
 {
@@ -97,7 +101,7 @@ static inline bool generation_take_retired(struct wm_generation_record *g)
 
 /* Release: what the master did before it left its start to the workers comes
  * before the callback. Pairs with generation_take_start(); also a field of this
- * life [F]. */
+ * life [F]. Shown by start_brings_its_master. */
 static inline void generation_set_start_owed(struct wm_generation_record *g,
                                              uint64_t id)
 {
@@ -106,7 +110,7 @@ static inline void generation_set_start_owed(struct wm_generation_record *g,
 
 /* Takes the master's start, which is owed. Acquire: pairs with
  * generation_set_start_owed(). Relaxed where it fails: there is nothing to
- * give. */
+ * give. Shown by start_brings_its_master. */
 static inline bool generation_take_start(struct wm_generation_record *g,
                                          uint64_t id)
 {

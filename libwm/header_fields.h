@@ -2,7 +2,8 @@
 
 /* The changing fields of a segment's header, and the entries of its log, each
  * with the orders that it is loaded and stored with. Letters in brackets are
- * the ordering guarantees of protocol.md. */
+ * the ordering guarantees of protocol.md; "shown by" names a check of
+ * test/relacy, which fails with a weaker order. */
 
 #ifndef WM_HEADER_FIELDS_H
 #define WM_HEADER_FIELDS_H
@@ -175,14 +176,16 @@ static inline uint64_t lock_word_relaxed(const struct wm_lock_area *l)
 }
 
 /* Acquire: a reader looks at the holder's description between two loads of the
- * word [K]; a sweep looks at the holder before it looks at the records. */
+ * word [K]; a sweep looks at the holder before it looks at the records. Shown
+ * by holder_has_beaten_when_it_is_judged. */
 static inline uint64_t lock_word_acquire(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->word, memory_order_acquire);
 }
 
 /* Acquire: the next holder sees all that the former one did under the lock [J].
- * Relaxed where it fails: the caller tries anew, or does without. */
+ * Relaxed where it fails: the caller tries anew, or does without. Shown by
+ * lock_orders_what_is_done_under_it. */
 static inline bool lock_take(struct wm_lock_area *l, uint64_t from, uint64_t to)
 {
     /* Safeguard: lock_is_taken_by_a_swap */
@@ -192,7 +195,7 @@ static inline bool lock_take(struct wm_lock_area *l, uint64_t from, uint64_t to)
 
 /* Release: pairs with lock_take() [J]. It fails only if another process took
  * the holder for dead and took the lock over; then there is nothing to give
- * back. */
+ * back. Shown by lock_orders_what_is_done_under_it. */
 static inline bool lock_give_back(struct wm_lock_area *l, uint64_t held)
 {
     return atomic_compare_exchange_strong_explicit(
@@ -209,14 +212,15 @@ static inline _Atomic(uint32_t) *lock_futex(struct wm_lock_area *l,
 
 /* Acquire, and loaded before a try: the sleep that follows the try returns at
  * once if a release was counted since, and the try comes after all releases
- * that were seen [J]. */
+ * that were seen [J]. Shown by sleeper_gets_the_lock. */
 static inline uint32_t lock_wake_acquire(const _Atomic(uint32_t) *futex)
 {
     return atomic_load_explicit(futex, memory_order_acquire);
 }
 
 /* Release, and counted after the word or a place is freed: a sleeper that sees
- * the count finds the lock free, or taken by another [J], or the place. */
+ * the count finds the lock free, or taken by another [J], or the place. Shown
+ * by sleeper_gets_the_lock. */
 static inline void lock_count_wake(_Atomic(uint32_t) *futex)
 {
     atomic_fetch_add_explicit(futex, 1, memory_order_release);
@@ -278,7 +282,8 @@ static inline void lock_set_row(struct wm_lock_area *l, uint32_t row)
 
 /* The holder's description of itself. Release, after its name is in the word,
  * so that a reader which sees any of it finds the word changed. The sequence
- * comes last, so that a reader of the sequence sees all of it [K]. */
+ * comes last, so that a reader of the sequence sees all of it [K]. Shown by
+ * description_is_the_holders. */
 static inline void lock_describe_holder(struct wm_lock_area *l, uint64_t since,
                                         uint64_t generation, uint32_t purpose,
                                         uint32_t sequence)
@@ -291,27 +296,30 @@ static inline void lock_describe_holder(struct wm_lock_area *l, uint64_t since,
 }
 
 /* Acquire, and loaded first: pairs with lock_describe_holder(), which stores
- * the sequence last [K]. */
+ * the sequence last [K]. Shown by description_is_the_holders. */
 static inline uint64_t
 lock_holder_sequence_acquire(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->holder_sequence, memory_order_acquire);
 }
 
-/* Acquire [K]: the reader then loads the word once more. */
+/* Acquire [K]: the reader then loads the word once more. Shown by
+ * description_is_the_holders. */
 static inline uint64_t lock_holder_since_acquire(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->holder_since, memory_order_acquire);
 }
 
-/* Acquire [K], as lock_holder_since_acquire(). */
+/* Acquire [K], as lock_holder_since_acquire(). Shown by
+ * description_is_the_holders. */
 static inline uint64_t
 lock_holder_generation_acquire(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->holder_generation, memory_order_acquire);
 }
 
-/* Acquire [K], as lock_holder_since_acquire(). */
+/* Acquire [K], as lock_holder_since_acquire(). Shown by
+ * description_is_the_holders. */
 static inline uint32_t lock_holder_purpose_acquire(const struct wm_lock_area *l)
 {
     return atomic_load_explicit(&l->holder_purpose, memory_order_acquire);
@@ -320,14 +328,16 @@ static inline uint32_t lock_holder_purpose_acquire(const struct wm_lock_area *l)
 /* ---------------------------------------------------------------- leader */
 
 /* Acquire: the leader was LIVE before it put its name here, and a later look at
- * the records finds it LIVE, or in a later state [L]. */
+ * the records finds it LIVE, or in a later state [L]. Shown by
+ * leader_is_live. */
 static inline uint64_t leader_word_acquire(const struct wm_leader_area *l)
 {
     return atomic_load_explicit(&l->word, memory_order_acquire);
 }
 
 /* Release: pairs with leader_word_acquire(). Acquire of the word that it
- * replaces, or, where it fails, of the word that the caller judges next [L]. */
+ * replaces, or, where it fails, of the word that the caller judges next [L].
+ * Shown by leader_is_live. */
 static inline bool leader_swap(struct wm_leader_area *l, uint64_t *from,
                                uint64_t to)
 {
@@ -351,14 +361,15 @@ static inline void leader_set_slot(struct wm_leader_area *l, uint32_t slot)
 /* ------------------------------------------------------------- event log */
 
 /* Acquire: a process that sees this number sees the change that it was taken
- * for [N]. */
+ * for [N]. Shown by epoch_brings_the_change. */
 static inline uint64_t
 header_log_number_acquire(const struct wm_segment_header *h)
 {
     return atomic_load_explicit(&h->log_next, memory_order_acquire);
 }
 
-/* Release of the change that the entry tells of [N]. */
+/* Release of the change that the entry tells of [N]. Shown by
+ * epoch_brings_the_change. */
 static inline uint64_t header_take_log_number(struct wm_segment_header *h)
 {
     return atomic_fetch_add_explicit(&h->log_next, 1, memory_order_release) + 1;
@@ -367,7 +378,8 @@ static inline uint64_t header_take_log_number(struct wm_segment_header *h)
 #define WM_LOG_FIELDS 5
 
 /* Relaxed fields: the checksum over them proves them, and it is stored last,
- * with release, for a reader that loads it first [M]. */
+ * with release, for a reader that loads it first [M]. Shown by
+ * checksum_brings_the_entry. */
 static inline void log_write(struct wm_log_record *r,
                              const uint64_t field[WM_LOG_FIELDS],
                              uint64_t check)
@@ -381,7 +393,8 @@ static inline void log_write(struct wm_log_record *r,
 }
 
 /* Acquire of the checksum. It has to fit the fields, whose loads are relaxed; a
- * mixture of two entries does not fit [M]. */
+ * mixture of two entries does not fit [M]. Shown by
+ * checksum_brings_the_entry. */
 static inline uint64_t log_read(const struct wm_log_record *r,
                                 uint64_t field[WM_LOG_FIELDS])
 {

@@ -122,11 +122,11 @@ static void describe(struct wm_leader *leader, uint64_t word,
 {
     *leader = (struct wm_leader){
         .size = sizeof(*leader),
+        .term = wm_leader_term(word),
         .generation = p->generation,
         .join = p->join,
         .pid = (int32_t)p->pid,
         .slot = p->join == 0 ? WM_NO_SLOT : p->slot,
-        .term = wm_leader_term(word),
     };
 }
 
@@ -151,11 +151,11 @@ static void describe_own(const struct wm_worker *w, struct wm_leader *leader,
 {
     *leader = (struct wm_leader){
         .size = sizeof(*leader),
+        .term = wm_leader_term(word),
         .generation = w->generation,
         .join = w->join,
         .pid = (int32_t)w->pid,
         .slot = w->slot,
-        .term = wm_leader_term(word),
         .mine = 1,
     };
 }

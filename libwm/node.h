@@ -30,7 +30,7 @@ enum wm_step {
 /* The process's own worker. `record` is NULL while it has none; the fork
  * handler clears it in the child. */
 struct wm_worker {
-    struct wm_record *_Atomic record;
+    _Atomic(struct wm_record *) record;
     uint64_t live;  /* its word while it is LIVE, but for the beat */
     uint64_t limit; /* the most that a beat may move, as wm_high_ms() */
     uint32_t pid;
@@ -44,9 +44,9 @@ struct wm_worker {
     uint32_t ordinal; /* among those that entered in this spell */
     uint32_t expected;
     uint32_t role;
-    uint32_t interval_ms;       /* of its ticks */
-    _Atomic uint32_t recovered; /* of its stalls, how many were taken */
-    uint32_t reason;            /* of its start */
+    uint32_t interval_ms;        /* of its ticks */
+    _Atomic(uint32_t) recovered; /* of its stalls, how many were taken */
+    uint32_t reason;             /* of its start */
     enum wm_step step;
     uint32_t kinds; /* of events that its start or exit gives */
     uint32_t most;  /* events that this step may still give */
@@ -57,7 +57,7 @@ struct wm_worker {
     bool drained_given;
     bool has_closed; /* its generation, and has not said so yet */
     /* The longest before a late beat since its last sweep, ms. */
-    _Atomic uint32_t silence;
+    _Atomic(uint32_t) silence;
 };
 
 struct wm_node {
@@ -77,12 +77,12 @@ struct wm_node {
     uint64_t forker;   /* ident of the process that forked this one, 0 */
     uint64_t begun;    /* the generation begun last by begun_by */
     uint64_t begun_by;
-    uint64_t first;      /* the generation begun first, also by an ancestor */
-    _Atomic bool forked; /* begun_by has forked since */
-    _Atomic uint64_t swept_at; /* by this process without a record, ms; or 0 */
-    _Atomic uint64_t held;     /* the lock's word while this process has it */
-    _Atomic uint32_t taken;    /* slot of the last event that it took; a hint */
-    _Atomic uint32_t looks;    /* at the lock's holder, as a prober */
+    uint64_t first;       /* the generation begun first, also by an ancestor */
+    _Atomic(bool) forked; /* begun_by has forked since */
+    _Atomic(uint64_t) swept_at; /* by this process without a record, ms; or 0 */
+    _Atomic(uint64_t) held;     /* the lock's word while this process has it */
+    _Atomic(uint32_t) taken; /* slot of the last event that it took; a hint */
+    _Atomic(uint32_t) looks; /* at the lock's holder, as a prober */
     struct wm_postmortem postmortem;
 };
 

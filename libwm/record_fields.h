@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The fields of a worker's record, each with the orders that it is loaded and
- * stored with. Letters in brackets are the ordering guarantees of protocol.md.
+ * stored with. Letters in brackets are the ordering guarantees of protocol.md;
+ * "shown by" names a check of test/relacy, which fails with a weaker order.
  *
  * The identity of a record is all of it but word, stalls, untold and given:
  * which process joined, to which generation, and when. The joiner stores it
@@ -18,7 +19,8 @@
 
 /* Loads acquire and stores release. So a load that returns anything of a new
  * occupant comes after that occupant's claim [A]: a later load of the word or
- * of the join number then returns the new occupant's, too. */
+ * of the join number then returns the new occupant's, too. Shown by
+ * facts_are_of_one_occupant. */
 #define IDENTITY(record, type, field)                                          \
     static inline type record##_##field##_acquire(const struct wm_##record *r) \
     {                                                                          \
@@ -40,14 +42,15 @@ IDENTITY(record_cold, uint64_t, spell)
 #undef IDENTITY
 
 /* Acquire: the join number that is loaded next is not of an earlier occupant
- * [A]. */
+ * [A]. Shown by facts_are_of_one_occupant. */
 static inline uint64_t record_untold_acquire(const struct wm_record *r)
 {
     return atomic_load_explicit(&r->untold, memory_order_acquire);
 }
 
 /* The joiner stores it before it publishes JOINING. Release: a process that
- * finds it JOINING or in a later state finds it [B]. */
+ * finds it JOINING or in a later state finds it [B]. Shown by
+ * facts_are_of_one_occupant. */
 static inline void record_set_untold(struct wm_record *r, uint64_t join)
 {
     atomic_store_explicit(&r->untold, join, memory_order_release);
@@ -77,14 +80,16 @@ static inline uint32_t record_own_overdue_ms(const struct wm_record *r)
 /* ------------------------------------------------------------------ word */
 
 /* Acquire: all that is read of the record next is of this occupant, or of a
- * later one [A, B]; with a mark comes all that its sweeper saw [C]. */
+ * later one [A, B]; with a mark comes all that its sweeper saw [C]. Shown by
+ * facts_are_of_one_occupant. */
 static inline uint64_t record_word_acquire(const struct wm_record *r)
 {
     return atomic_load_explicit(&r->word, memory_order_acquire);
 }
 
 /* Sequentially consistent, as record_swap_own() is: of two workers that drain
- * and then look for each other, at least one finds the other drained [D]. */
+ * and then look for each other, at least one finds the other drained [D]. Shown
+ * by of_two_that_drain_one_closes. */
 static inline uint64_t record_word_ordered(const struct wm_record *r)
 {
     return atomic_load_explicit(&r->word, memory_order_seq_cst);
@@ -101,7 +106,8 @@ static inline uint64_t record_own_word(const struct wm_record *r)
 /* A worker's or claimant's own change of state: CLAIMED, JOINING, LIVE,
  * DRAINING, FREE. Release publishes all that it stored before [B]; the swap is
  * sequentially consistent for the sake of the drain [D]. If it fails, it
- * acquires as record_word_acquire() does. */
+ * acquires as record_word_acquire() does. Shown by
+ * of_two_that_drain_one_closes. */
 static inline bool record_swap_own(struct wm_record *r, uint64_t *from,
                                    uint64_t to)
 {
@@ -113,7 +119,8 @@ static inline bool record_swap_own(struct wm_record *r, uint64_t *from,
 /* A sweeper's mark: to STALLED, a crash or FREE; also the worker's own swap out
  * of STALLED. It acquires the word that it replaces, and releases the mark to
  * processes that load it [C]. Relaxed where it fails: the caller does not look
- * at the record any more, or only at the word. */
+ * at the record any more, or only at the word. Shown by
+ * mark_brings_what_it_rests_on. */
 static inline bool record_swap_mark(struct wm_record *r, uint64_t *from,
                                     uint64_t to)
 {
@@ -134,7 +141,7 @@ static inline bool record_swap_beat(struct wm_record *r, uint64_t *from,
 /* ---------------------------------------------------------------- stalls */
 
 /* Acquire, and loaded before the word: a worker leaves STALLED before it counts
- * the stall [H]. */
+ * the stall [H]. Shown by stall_is_given_once. */
 static inline uint64_t record_stalls_acquire(const struct wm_record *r)
 {
     return atomic_load_explicit(&r->stalls, memory_order_acquire);
@@ -146,14 +153,16 @@ static inline uint64_t record_own_stalls(const struct wm_record *r)
     return atomic_load_explicit(&r->stalls, memory_order_relaxed);
 }
 
-/* The claimant stores it. Release, as for the identity [A]. */
+/* The claimant stores it. Release, as for the identity [A]. Shown by
+ * facts_are_of_one_occupant. */
 static inline void record_set_stalls(struct wm_record *r, uint64_t stalls)
 {
     atomic_store_explicit(&r->stalls, stalls, memory_order_release);
 }
 
 /* Release: a reader of the new count finds the swap out of STALLED, too [H].
- * Relaxed where it fails: the caller looks at the value only. */
+ * Relaxed where it fails: the caller looks at the value only. Shown by
+ * stall_is_given_once. */
 static inline bool record_swap_stalls(struct wm_record *r, uint64_t *from,
                                       uint64_t to)
 {
@@ -164,13 +173,15 @@ static inline bool record_swap_stalls(struct wm_record *r, uint64_t *from,
 /* ----------------------------------------------------------------- given */
 
 /* Acquire, and loaded first: the joiner stores it last of all, so all that is
- * read next is of the joining that it names, or of a later one [G]. */
+ * read next is of the joining that it names, or of a later one [G]. Shown by
+ * crash_is_of_one_occupant. */
 static inline uint64_t record_cold_given_acquire(const struct wm_record_cold *c)
 {
     return atomic_load_explicit(&c->given, memory_order_acquire);
 }
 
-/* The claimant stores it last. Release of all that it stored before [G]. */
+/* The claimant stores it last. Release of all that it stored before [G]. Shown
+ * by crash_is_of_one_occupant. */
 static inline void record_cold_set_given(struct wm_record_cold *c,
                                          uint64_t given)
 {

@@ -20,7 +20,7 @@ build=${WM_BUILD:-$root/build}
     test_packages=(abigail-tools clang-16 clang-format-16 clang-tidy-16 doxygen
         g++ groff-base libcli11-dev libclang-rt-16-dev libcmocka-dev
         liburcu-dev lua-check luajit2 make nlohmann-json3-dev python3-pytest
-        python3-pytest-xdist scdoc spin valgrind)
+        python3-pytest-xdist relacy-dev scdoc spin valgrind)
     bench_packages=(g++ libbenchmark-dev liburcu-dev wrk)
     plot_packages=(gnuplot-nox)
     chaos_packages=(g++ libcli11-dev nlohmann-json3-dev)

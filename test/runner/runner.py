@@ -88,7 +88,7 @@ def long_lane():
                     "-Dtools=disabled")
         yield tests(name, directory, suites, "--timeout-multiplier", "40",
                     before=before)
-    yield tests("long", BUILD, ("model", "chaos", "fuzz"))
+    yield tests("long", BUILD, ("model", "relacy", "chaos", "fuzz"))
     yield Stage("arm64 tests", ["test/arm64/run"],
                 os.path.join(BUILD, "arm64/meson-logs/testlog"))
     for name in "i386", "musl", "musl-static":
