@@ -120,7 +120,8 @@ def plot_lives(folder, v):
     """Start and stop of nginx over the number of workers, in each way."""
     found = v.nginx["lives"]
     blocks = {f"{way}_{phase}": [
-        (n, lives.median(found, n, way, phase)) for n in found]
+        (n, lives.median(found, n, way, phase)) for n in found
+        if way in found[n]]
         for way in lives.WAYS for phase in lives.PHASES}
     panels = "".join(f"""\
 set title "{name}"
@@ -210,7 +211,7 @@ def lives_table(v):
     return table(
         ("workers: phase", "with", "without", "former way"),
         [(f"{n}: {name}", *(spread(found[n][way][phase], " ms")
-                            for way in lives.WAYS))
+                            if way in found[n] else "" for way in lives.WAYS))
          for n in found for phase, name in targets.LIVES.items()])
 
 
@@ -307,7 +308,8 @@ them use while a holder lives.
 
 From the execution of nginx to the last worker that has started; from HUP to the
 end of the last old worker; from QUIT to the end of the master. The former way
-keeps all workers as JSON in a shared dictionary, under a lock. Each cell has
+keeps all workers as JSON in a shared dictionary, under a lock; with many it
+spins for too long to be measured. Each cell has
 the median, and the least and the most.
 
 {lives}

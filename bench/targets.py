@@ -166,10 +166,10 @@ def check(raw, of, slack=1.0, busy=False):
 
 
 def text(rows):
-    lines = [f"{'target':58} {'value':>12} {'bound':>12}  verdict"]
+    lines = [f"{'target':60} {'value':>12} {'bound':>12}  verdict"]
     for r in rows:
         bound = ("<= " if r.most else ">= ") + f"{r.bound:,g}"
-        lines.append(f"{r.text:58} {r.value:12,.2f} {bound:>12}  "
+        lines.append(f"{r.text:60} {r.value:12,.2f} {bound:>12}  "
                      + ("met" if r.met else "NOT MET")
                      + (" (quartiles {:.2f}, {:.2f})".format(*r.spread)
                         if r.spread else ""))
