@@ -309,8 +309,8 @@ them use while a holder lives.
 From the execution of nginx to the last worker that has started; from HUP to the
 end of the last old worker; from QUIT to the end of the master. The former way
 keeps all workers as JSON in a shared dictionary, under a lock; with many it
-spins for too long to be measured. Each cell has
-the median, and the least and the most.
+spins for too long to be measured. Each cell has the median, and the least and
+the most.
 
 {lives}
 
