@@ -5,15 +5,19 @@
 
 #include "node.hpp"
 
-#include <memory>
+#include <cstring>
 #include <vector>
 
 namespace
 {
 
+// A line with the words that the library has in a worker's hot line.
 struct alignas(bench::line) record {
-    std::atomic<std::uint64_t> word{1};
+    std::atomic<std::uint64_t> word{1}, generation{1}, join{1};
+    std::atomic<std::uint32_t> role{1}, overdue{1};
 };
+
+using records = std::vector<record>;
 
 int size_of(const benchmark::State &state)
 {
@@ -25,23 +29,76 @@ bench::node &node_of(const benchmark::State &state)
     return bench::node::of(size_of(state));
 }
 
+template <class T>
+T get(const std::atomic<T> &of)
+{
+    return of.load(std::memory_order_acquire);
+}
+
+std::uint64_t scan(const records &lines)
+{
+    std::uint64_t sum = 0;
+
+    for (const record &r : lines) {
+        sum += get(r.word);
+    }
+    return sum;
+}
+
 // Reads one word of each of so many lines.
 void floor_scan(benchmark::State &state)
 {
-    const auto lines =
-        std::make_unique<record[]>(static_cast<std::size_t>(size_of(state)));
+    const records lines(static_cast<std::size_t>(size_of(state)));
 
     for (auto _ : state) {
-        std::uint64_t sum = 0;
-
-        for (int i = 0; i < size_of(state); i++) {
-            sum += lines[static_cast<std::size_t>(i)].word.load(
-                std::memory_order_acquire);
-        }
-        benchmark::DoNotOptimize(sum);
+        benchmark::DoNotOptimize(scan(lines));
     }
 }
 BENCHMARK(floor_scan)->Apply(bench::sizes);
+
+// Reads what a count reads: two words of each line in a first pass, and five in
+// a second, since one pass does not show one moment. It judges none of them.
+// Each has a sum of its own, so that no addition waits for another word's.
+void floor_two_scans(benchmark::State &state)
+{
+    const records lines(static_cast<std::size_t>(size_of(state)));
+
+    for (auto _ : state) {
+        std::uint64_t words = 0, joins = 0, generations = 0;
+        std::uint32_t roles = 0, overdues = 0;
+
+        for (const record &r : lines) {
+            joins += get(r.join);
+            words += get(r.word);
+        }
+        for (const record &r : lines) {
+            words -= get(r.word);
+            generations += get(r.generation);
+            roles += get(r.role);
+            overdues += get(r.overdue);
+            joins -= get(r.join);
+        }
+        benchmark::DoNotOptimize(words + joins + generations);
+        benchmark::DoNotOptimize(roles + overdues);
+    }
+}
+BENCHMARK(floor_two_scans)->Apply(bench::sizes);
+
+// Reads one word of each line, and copies as many bytes as a snapshot writes.
+void floor_scan_copy(benchmark::State &state)
+{
+    const auto size = static_cast<std::size_t>(size_of(state));
+    const records lines(size);
+    const std::vector<wm_worker_info> from(size);
+    std::vector<wm_worker_info> to(size);
+
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(scan(lines));
+        std::memcpy(to.data(), from.data(), size * sizeof(to[0]));
+        benchmark::ClobberMemory();
+    }
+}
+BENCHMARK(floor_scan_copy)->Apply(bench::sizes);
 
 void counts(benchmark::State &state)
 {
@@ -125,17 +182,6 @@ void lock_unlock(benchmark::State &state)
     }
 }
 BENCHMARK(lock_unlock);
-
-// Nobody sleeps on the epoch; most of the cost is the system call to wake.
-void event_append(benchmark::State &state)
-{
-    const bench::node &node = bench::node::of(2);
-
-    for (auto _ : state) {
-        table_append(node.handle());
-    }
-}
-BENCHMARK(event_append);
 
 // The leader asks for the lead.
 void leader(benchmark::State &state)

@@ -45,10 +45,10 @@ SERVER = f"""
         }}"""
 
 
-def wait(condition, what):
-    """Looks often, since it measures times of some milliseconds."""
+def wait(condition, what, pause=0.0005):
+    """Looks often, if it measures times of some milliseconds."""
     try:
-        return proc.wait(condition, what, PATIENCE, 0.0005)
+        return proc.wait(condition, what, PATIENCE, pause)
     except AssertionError as error:
         raise SystemExit(f"bench: {error}") from None
 
@@ -59,43 +59,57 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Server(Nginx):
-    """An nginx with the module (options: its table, in Lua) or without it."""
+# What a worker does at its start and its exit, by the way in which it is known
+# to others. Every server has the same directives.
+JOIN = {"old": 'require("old").join(ngx.shared.bench)', "without": "",
+        "with": f"{conf.MODULE}.on_init_worker_by_lua()"}
+LEAVE = {"old": 'require("old").leave(ngx.shared.bench)', "without": "",
+         "with": f"{conf.MODULE}.on_exit_worker_by_lua()"}
 
-    def __init__(self, workers, options=None):
+
+class Server(Nginx):
+    """An nginx with the module (options: its table, in Lua), or without it;
+    old: with the former way in its place. Each worker that has started says so
+    in a file, and when that was."""
+
+    def __init__(self, workers, options=None, old=False, pause=0.0005):
         super().__init__(tempfile.mkdtemp(
             prefix="bench.", dir=os.path.join(conf.BUILD, "tmp")))
         self.count = workers
         self.port = free_port()
+        self.pause = pause      # seconds between two looks
         instance = os.path.basename(self.prefix)
         self.instances = {instance}
-        init, join, leave = (f"{conf.MODULE}.{call}" for call in (
-            f'on_init_by_lua({{ shm = "bench", name = "{instance}", '
-            f"{options} }})", "on_init_worker_by_lua()",
-            "on_exit_worker_by_lua()"))
-        if options is None:
-            init, join, leave = "", "", None
+        way = "old" if old else "without" if options is None else "with"
+        init = f"""{conf.MODULE}.on_init_by_lua(
+            {{ shm = "bench", name = "{instance}", {options} }})"""
         self.write(conf.render(
             workers=workers, connections=256, level="error", dict=False,
             main="worker_rlimit_nofile 4096;", http=HTTP, server=SERVER,
             listen=f"127.0.0.1:{self.port}", lua_path=LUA_PATH,
-            lua_cpath=LUA_CPATH, init=init, leave=leave, join=f"""{join}
+            lua_cpath=LUA_CPATH, leave=LEAVE[way], init=f"""require("inside")
+        {init if way == "with" else ""}""", join=f"""{JOIN[way]}
         local f = io.open("{self.path("up")}", "a")
-        f:write(ngx.worker.pid(), "\\n")
+        f:write(ngx.worker.pid(), " ", ("%d"):format(require("inside").now()),
+                "\\n")
         f:close()"""))
         self.seen = 0
         self.pids = []
+        self.began = self.ready = None  # ns
 
     def start(self):
+        self.began = time.monotonic_ns()
         super().start()
         self.pids = self.next_workers()
         return self
 
     def up(self):
-        """The pids of all workers that have started so far."""
+        """The pids of all workers that have started so far, each with the time
+        of its start in ns."""
         try:
             with open(self.path("up"), encoding="ascii") as f:
-                return [int(x) for x in f.read().split("\n")[:-1]]
+                return [tuple(map(int, x.split()))
+                        for x in f.read().split("\n")[:-1]]
         except FileNotFoundError:
             return []
 
@@ -105,10 +119,11 @@ class Server(Nginx):
         pids = []
         while len(pids) < self.count:
             wait(lambda: self.find_master() and len(self.up()) > self.seen,
-                 f"{self.count} workers, but {len(pids)}")
+                 f"{self.count} workers, but {len(pids)}", self.pause)
             new = self.up()[self.seen:]
             self.seen += len(new)
-            pids += new
+            pids += [pid for pid, _ in new]
+            self.ready = max(at for _, at in new)
         return pids
 
     def ask(self, what):
@@ -219,30 +234,6 @@ def rest(seconds, interval=0.1):
     return spent / intervals / 64
 
 
-# --- reloads ------------------------------------------------------------------
-
-def reload_ms(s):
-    """Milliseconds of a reload. It waits until the old workers have ended, so
-    that the next one finds nginx at rest again."""
-    old = s.pids
-    began = time.monotonic()
-    os.kill(s.master, signal.SIGHUP)
-    s.pids = s.next_workers()
-    took = (time.monotonic() - began) * 1000
-    wait(lambda: not any(os.path.exists(f"/proc/{p}") for p in old), "end")
-    return took
-
-
-def reloads(count):
-    """Milliseconds from HUP until all new workers have started."""
-    found = {"with": [], "without": []}
-    with server(4, options="") as s, server(4) as plain:
-        for _ in range(count):
-            found["with"].append(reload_ms(s))
-            found["without"].append(reload_ms(plain))
-    return found
-
-
 def measure(quick, stable_only=False):
     sizes = (2, 16, 64, 256, 1024)
     if quick:
@@ -253,6 +244,5 @@ def measure(quick, stable_only=False):
             "requests": requests(4 if quick else 40),
             "deaths_ms": deaths(10 if quick else 50),
             "rest_ns": rest(3 if quick else 20),
-            "reloads_ms": reloads(5 if quick else 20),
         }
     return found

@@ -2,6 +2,9 @@
 
 #include "node.hpp"
 
+#include "signals.hpp"
+
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -10,7 +13,6 @@
 #include <map>
 #include <memory>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,15 +22,15 @@ namespace bench
 namespace
 {
 
-const pid_t self = getpid(); // a companion ends without destructors
+const pid_t self = getpid(); // a child ends without destructors
 
-[[noreturn]] void fail(const char *what, const char *why)
+} // namespace
+
+void fail(const char *what, const char *why)
 {
     std::fprintf(stderr, "wm_bench: %s: %s\n", what, why);
     getpid() == self ? std::exit(1) : _exit(1);
 }
-
-} // namespace
 
 int check(int result, const char *what)
 {
@@ -58,34 +60,72 @@ node &node::of(int workers)
     return *one;
 }
 
-node::node(int workers)
+home::home(const std::string &instance, int capacity) : instance_(instance)
 {
     // The name tells the script whose it is, should this process be killed.
     std::string pattern =
         "/dev/shm/wm.bench-" + std::to_string(getpid()) + ".XXXXXX";
-    const std::string instance = "bench-" + std::to_string(workers);
     wm_node_options options{};
-    wm_node_info info{};
 
     if (mkdtemp(pattern.data()) == nullptr) {
         fail(pattern.c_str(), "no directory to be made there");
     }
     directory_ = pattern;
+    remove_on_signal(directory_);
     options.size = sizeof(options);
-    options.instance = instance.c_str();
+    options.instance = instance_.c_str();
     options.directory = directory_.c_str();
-    // Room for a companion as well.
-    options.capacity =
-        std::min(static_cast<std::uint32_t>(workers) + 1, 65535u);
+    options.capacity = static_cast<std::uint32_t>(capacity);
     check(wm_node_attach(&options, &node_), "wm_node_attach");
-    check(wm_generation_begin(node_, &generation_, nullptr), "begin");
-    worker_ = join();
+    remove_on_signal(segment());
+}
+
+// A node that still has something to tell keeps its file.
+home::~home()
+{
+    std::error_code ignored;
+
+    wm_node_release(node_);
+    std::filesystem::remove_all(directory_, ignored);
+}
+
+std::uint64_t home::begin() const
+{
+    std::uint64_t generation = 0;
+
+    check(wm_generation_begin(node_, &generation, nullptr), "begin");
+    return generation;
+}
+
+wm_worker *home::join(std::uint64_t generation, int expected) const
+{
+    wm_worker *worker = nullptr;
+    wm_join_options options{};
+
+    options.size = sizeof(options);
+    options.expected = static_cast<std::uint32_t>(expected);
+    options.overdue_ms = INT32_MAX; // sleepers are fresh as long as any run
+    check(wm_worker_join(node_, generation, &options, &worker), "join");
+    return worker;
+}
+
+std::string home::segment() const
+{
+    wm_node_info info{};
 
     info.size = sizeof(info);
     wm_node_describe(node_, &info);
-    table_ = table_map((directory_ + "/" + info.name).c_str());
+    return directory_ + "/" + info.name;
+}
+
+// There is room for a companion as well.
+node::node(int workers)
+    : home_("bench-" + std::to_string(workers), std::min(workers + 1, 65535)),
+      generation_(home_.begin()), worker_(join()),
+      table_(table_map(home_.segment().c_str()))
+{
     if (table_ == nullptr) {
-        fail(info.name, "cannot be mapped");
+        fail(home_.segment().c_str(), "cannot be mapped");
     }
     table_fill(table_, generation_, static_cast<std::uint32_t>(workers));
 }
@@ -96,20 +136,13 @@ node::~node()
     table_unmap(table_);
     wm_exit_run(worker_, nullptr, nullptr, nullptr);
     wm_worker_leave(worker_);
-    wm_node_release(node_);
-    std::error_code ignored;
-    std::filesystem::remove(directory_, ignored);
 }
 
 wm_worker *node::join() const
 {
-    wm_worker *worker = nullptr;
-    wm_join_options options{};
+    wm_worker *const worker = home_.join(generation_);
     wm_counts counts;
 
-    options.size = sizeof(options);
-    options.overdue_ms = INT32_MAX; // sleepers are fresh as long as any run
-    check(wm_worker_join(node_, generation_, &options, &worker), "join");
     check(wm_worker_start(worker, &counts), "start");
     return worker;
 }
@@ -128,6 +161,7 @@ void *shared_memory(std::size_t size)
 companion::companion(const deed &act, const deed &begin, const deed &end)
     : stop_(shared<std::atomic<bool>>())
 {
+    const pid_t parent = getpid();
     int ready[2];
     char byte = 0;
 
@@ -137,7 +171,7 @@ companion::companion(const deed &act, const deed &begin, const deed &end)
         fail("fork", "no process to be had");
     }
     if (pid_ == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(parent, SIGKILL);
         begin();
         if (write(ready[1], &byte, 1) != 1) {
             _exit(1);

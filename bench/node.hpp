@@ -32,15 +32,45 @@ inline void sizes(benchmark::internal::Benchmark *b)
     }
 }
 
-// Ends the program if a call failed: no benchmark can go on without it.
+// Ends the program, or the child that calls it.
+[[noreturn]] void fail(const char *what, const char *why);
+
+// Ends it if a call of the library failed: no benchmark can go on without it.
 int check(int result, const char *what);
 
 // The coarse clock, as the library reads it for a beat.
 std::uint64_t coarse_ms();
 
-// A node in a directory of its own, with this process as a worker, and with
-// records of other live workers up to the given number. It ends in order, so
-// that nothing is left behind.
+// A node in a directory of its own, in which this process takes part; nobody
+// has begun a generation there. It ends in order, so that nothing is left
+// behind.
+class home
+{
+public:
+    // capacity 0: the library's own choice
+    explicit home(const std::string &instance, int capacity = 0);
+    ~home();
+    home(const home &) = delete;
+    home &operator=(const home &) = delete;
+
+    // Begins a generation, whose master this process is then.
+    std::uint64_t begin() const;
+    // Joins this process; a child joins a worker of its own.
+    wm_worker *join(std::uint64_t generation, int expected = 0) const;
+
+    wm_node *handle() const { return node_; }
+    const char *instance() const { return instance_.c_str(); }
+    const char *directory() const { return directory_.c_str(); }
+    std::string segment() const; // its path
+
+private:
+    std::string instance_;
+    std::string directory_;
+    wm_node *node_ = nullptr;
+};
+
+// A node with this process as a worker, and with records of other live workers
+// up to the given number.
 class node
 {
 public:
@@ -52,21 +82,20 @@ public:
     node(const node &) = delete;
     node &operator=(const node &) = delete;
 
-    // Joins this process; a child joins a worker of its own.
+    // Joins and starts this process; a child starts a worker of its own.
     wm_worker *join() const;
 
-    wm_node *handle() const { return node_; }
+    wm_node *handle() const { return home_.handle(); }
     wm_worker *worker() const { return worker_; }
     std::uint64_t generation() const { return generation_; }
-    const char *directory() const { return directory_.c_str(); }
+    const char *directory() const { return home_.directory(); }
     table *records() const { return table_; }
 
 private:
-    std::string directory_;
-    wm_node *node_ = nullptr;
-    wm_worker *worker_ = nullptr;
-    std::uint64_t generation_ = 0;
-    table *table_ = nullptr;
+    home home_;
+    std::uint64_t generation_;
+    wm_worker *worker_;
+    table *table_;
 };
 
 // Memory that forked processes share; it stays.

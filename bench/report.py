@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 
+import lives
 import targets
 
 SIZES = (2, 16, 64, 256, 1024, 4096, 65535)
@@ -89,6 +90,55 @@ plot $beat with linespoints linewidth 2 title "beat() for each", \\
 """, {k: list(enumerate(rates[k], 1)) for k in ("beat", "hook", "plain")})
 
 
+def present(v, pattern):
+    """The numbers in the names of rows of one kind, such as herd/(N)."""
+    return sorted(int(m[1]) for m in map(re.compile(pattern + "$").match, v.ns)
+                  if m)
+
+
+def plot_herd(folder, v):
+    """The cost of a process's life over their number."""
+    blocks = {f"{key}{cores}": [
+        (n, v[f"{name}/{n}/cores:{cores}"] / 1e3)
+        for n in present(v, rf"{name}/(\d+)/cores:{cores}")]
+        for key, name in (("with", "herd"), ("bare", "floor_herd"))
+        for cores in (1, 2)}
+    plot(folder, "herd", """\
+set logscale x
+set xlabel "processes"
+set ylabel "start and stop, for each process, us"
+set xrange [16:4096]
+set yrange [0:*]
+plot $with1 with linespoints linewidth 2 title "with libwm, one core", \\
+     $bare1 with linespoints title "bare, one core", \\
+     $with2 with linespoints linewidth 2 title "with libwm, two cores", \\
+     $bare2 with linespoints title "bare, two cores"
+""", blocks)
+
+
+def plot_lives(folder, v):
+    """Start and stop of nginx over the number of workers, in each way."""
+    found = v.nginx["lives"]
+    blocks = {f"{way}_{phase}": [
+        (n, lives.median(found, n, way, phase)) for n in found
+        if way in found[n]]
+        for way in lives.WAYS for phase in lives.PHASES}
+    panels = "".join(f"""\
+set title "{name}"
+plot $old_{phase} with linespoints title "JSON in a shared dict", \\
+     $with_{phase} with linespoints linewidth 2 title "libwm", \\
+     $without_{phase} with linespoints title "without"
+""" for phase, name in (("start", "start to ready"),
+                        ("stop", "graceful stop")))
+    plot(folder, "lives", f"""\
+set logscale xy
+set xlabel "workers"
+set ylabel "ms"
+set multiplot layout 1,2
+{panels}unset multiplot
+""", blocks)
+
+
 def ns(value):
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
@@ -102,7 +152,9 @@ def table(head, rows):
 def targets_table(rows):
     return table(("target", "bound", "value", "verdict"), [
         (r.text, ("≤ " if r.most else "≥ ") + f"{r.bound:,g}",
-         f"{r.value:,.2f}", "met" if r.met else "**not met**") for r in rows])
+         f"{r.value:,.2f}"
+        + (" ({:.2f} to {:.2f})".format(*r.spread) if r.spread else ""),
+        "met" if r.met else "**not met**") for r in rows])
 
 
 def by_name_and_number(name):
@@ -121,10 +173,51 @@ def spread(values, unit=""):
             f"({low:,.1f} to {high:,.1f})")
 
 
+def herd_table(v):
+    """The lives of bare processes, and of those that join and leave."""
+    rows = []
+    for cores in (1, 2):
+        for n in present(v, rf"herd/(\d+)/cores:{cores}"):
+            bare, joins = (v.rows[f"{name}/{n}/cores:{cores}"]
+                           for name in ("floor_herd", "herd"))
+            rows.append((f"{n:,} on {cores}", *(
+                f"{bare[key] / 1e3:,.0f}; {joins[key] / 1e3:,.0f}"
+                for key in ("start_ns", "stop_ns", "real_time", "cpu_ns")),
+                f"{joins['real_time'] / bare['real_time']:.2f}"))
+    return table(("processes, cores", "start", "stop", "both", "CPU", "ratio"),
+                 rows)
+
+
+def crowd_table(v):
+    """The lock under waiters, and a robust mutex under as many."""
+    rows = []
+    for n in present(v, r"lock_handover/(\d+)"):
+        for name, title in (("lock", "the lock"),
+                            ("peer_robust_mutex", "a robust mutex")):
+            dead = v.rows[f"{name}_dead_holder/{n}"]
+            rows.append((
+                f"{n:,}, {title}",
+                f"{v[f'{name}_handover/{n}'] / 1e3:,.0f} µs",
+                f"{dead['real_time'] / 1e6:,.1f} ms",
+                f"{dead['worst_ns'] / 1e6:,.1f} ms",
+                f"{dead['cores'] * 100:,.2f} %"))
+    return table(("waiters", "handover", "after a death", "worst",
+                  "CPU of all, of a core"), rows)
+
+
+def lives_table(v):
+    """Start, reload and stop of nginx, in each way."""
+    found = v.nginx["lives"]
+    return table(
+        ("workers: phase", "with", "without", "former way"),
+        [(f"{n}: {name}", *(spread(found[n][way][phase], " ms")
+                            if way in found[n] else "" for way in lives.WAYS))
+         for n in found for phase, name in targets.LIVES.items()])
+
+
 def nginx_table(v):
     n = v.nginx
     ways = n["heartbeats"]
-    hour = n["rest_ns"] * 64 * 360 / 1e9
     rows = [(f"one heartbeat, {size} workers: `beat()`; old way; "
              "`dict:incr`", "; ".join(ns(ways[w][size]) for w in
                                       ("beat", "old", "incr")) + " ns")
@@ -141,15 +234,31 @@ def nginx_table(v):
          spread(n["deaths_ms"], " ms")),
         ("a node of 64 workers at rest: CPU in an hour of heartbeats at the "
          "default interval (measured at a hundredth of it, and scaled)",
-         f"{hour:.2f} s"),
-        ("a reload, 4 workers, with the module",
-         spread(n["reloads_ms"]["with"], " ms")),
-        ("a reload, 4 workers, without",
-         spread(n["reloads_ms"]["without"], " ms")),
+         f"{v.rest_s():.2f} s"),
         ("a segment of 1024 workers and 1024 events",
          f"{v.segment / 1024:,.0f} KiB"),
     ]
     return table(("inside nginx", "median (least to most)"), rows)
+
+
+def remark(rows):
+    """The verdict on all, from the run."""
+    missed = sum(not r.met for r in rows)
+    return (f"{missed} of {len(rows)} targets are missed." if missed else
+            f"All {len(rows)} targets are met.")
+
+
+def beats(v):
+    """Which beat is which, in this run's figures."""
+    kinds = (("in the same millisecond: the clock and a load", "beat",
+              "floor_clock"),
+             ("in a new one: the clock and a swap", "beat_swap",
+              "floor_cas_clock"),
+             ("at a time that the caller has: a swap", "beat_at", "floor_cas"))
+    return table(
+        ("beat", "benchmark", "ns", "floor", "ns", "ratio"),
+        [(text, f"`{name}`", ns(v[name]), f"`{floor}`", ns(v[floor]),
+          f"{v[name] / v[floor]:.2f}") for text, name, floor in kinds])
 
 
 TEXT = """\
@@ -162,13 +271,50 @@ run: their ratios count; the absolute figures are those of the machine.
 
 ## Targets
 
-{targets}
+Each value is of medians of one run, whose benchmarks took turns. In brackets
+stand the quartiles of a value that is the median of pairs. {remark}
 
-{remarks}
+{targets}
 
 ## One heartbeat
 
+There are two kinds of beat. The first one in a millisecond swaps the worker's
+word; the others find that it has its beat, and write nothing. A server that
+beats at each request mostly gives the others; a worker that beats once in a
+second swaps each time.
+
+{beats}
+
 ![cost of one heartbeat over the number of workers](heartbeat.svg)
+
+## Processes
+
+So many processes are forked, join and start; when all have, they exit and leave
+at once. Beside them as many bare ones, which wait for each other as well. The
+figures are µs for one process: bare; with libwm. The ratio is that of both,
+with libwm to bare.
+
+{herd}
+
+![cost of a process over their number](herd.svg)
+
+A crowd waits for the lock: until the next one has it when it is given back, and
+when its holder is killed (the median of ten, and the worst); and what all of
+them use while a holder lives.
+
+{crowd}
+
+## Start, reload and stop of nginx
+
+From the execution of nginx to the last worker that has started; from HUP to the
+end of the last old worker; from QUIT to the end of the master. The former way
+keeps all workers as JSON in a shared dictionary, under a lock; with many it
+spins for too long to be measured. Each cell has the median, and the least and
+the most.
+
+{lives}
+
+![start and stop over the number of workers](lives.svg)
 
 ## A death
 
@@ -186,39 +332,33 @@ run: their ratios count; the absolute figures are those of the machine.
 
 These are medians, in ns of real time for one operation. In a row with
 `/processes:2` another process does the same meanwhile. A row with `/threads:2`
-is as Google Benchmark counts it: one operation takes twice that time.
+is as Google Benchmark counts it: one operation takes twice that time. `floor_`
+stands before the bare instructions that a row is compared with, `peer_` before
+another way to the same end.
 
 {micro}
 """
 
 
-def remarks(folder):
-    """The remarks on targets that are not met."""
-    path = os.path.join(folder, "remarks.md")
-    if not os.path.exists(path):
-        return ""
-    with open(path, encoding="utf-8") as f:
-        return f.read().strip()
-
-
 def write(raw, rows, folder):
     v = targets.Values(raw)
-    plot_heartbeat(folder, v)
-    plot_deaths(folder, v)
-    plot_requests(folder, v)
+    for draw in (plot_heartbeat, plot_herd, plot_lives, plot_deaths,
+                 plot_requests):
+        draw(folder, v)
     machine = table(("machine", ""), [
         (k, str(x)) for k, x in raw["machine"].items()])
     with open(os.path.join(folder, "RESULTS.md"), "w", encoding="utf-8") as f:
-        f.write(TEXT.format(machine=machine, targets=targets_table(rows),
-                            remarks=remarks(folder), nginx=nginx_table(v),
-                            micro=micro_table(v)))
+        f.write(TEXT.format(
+            machine=machine, targets=targets_table(rows), remark=remark(rows),
+            beats=beats(v), herd=herd_table(v), crowd=crowd_table(v),
+            lives=lives_table(v), nginx=nginx_table(v), micro=micro_table(v)))
 
 
 def main():
     folder = os.path.dirname(os.path.realpath(__file__))
     with open(os.path.join(folder, "results.json"), encoding="utf-8") as f:
         raw = json.load(f)
-    write(raw, targets.check(raw), folder)
+    write(raw, targets.check(raw, targets.chosen(False, False)), folder)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,20 @@ void table_fill(struct table *t, uint64_t generation, uint32_t count)
     atomic_store(&t->header->high, count);
 }
 
+void table_crash(struct table *t)
+{
+    const uint32_t count = atomic_load(&t->header->high);
+
+    for (uint32_t i = 1; i < count; i++) {
+        struct wm_record *r = record(t, i);
+        const uint64_t word = atomic_load(&r->word);
+
+        atomic_store(&cold(t, i)->given,
+                     wm_given(atomic_load(&r->join), 0, false));
+        atomic_store(&r->word, wm_word(WM_CRASHED, 1, wm_word_beat(word)));
+    }
+}
+
 void table_empty(struct table *t)
 {
     for (uint32_t i = 1; i < t->geometry.capacity; i++) {

@@ -23,6 +23,9 @@ void table_unmap(struct table *table);
  * Their beats lie in the future, so that none is ever overdue. */
 void table_fill(struct table *table, uint64_t generation, uint32_t count);
 
+/* Makes them those of workers that have crashed, and whose crash is owed. */
+void table_crash(struct table *table);
+
 /* Makes these records free again. */
 void table_empty(struct table *table);
 
