@@ -15,6 +15,7 @@ namespace
 struct alignas(bench::line) record {
     std::atomic<std::uint64_t> word{1}, generation{1}, join{1};
     std::atomic<std::uint32_t> role{1}, overdue{1};
+    std::atomic<std::uint64_t> joined_at{1}, stalls{1};
 };
 
 using records = std::vector<record>;
@@ -99,6 +100,43 @@ void floor_scan_copy(benchmark::State &state)
     }
 }
 BENCHMARK(floor_scan_copy)->Apply(bench::sizes);
+
+// Writes what a snapshot writes, each field from a load of its own, and reads
+// two words of each line once more. It judges none of them.
+void floor_list(benchmark::State &state)
+{
+    const auto size = static_cast<std::size_t>(size_of(state));
+    const records lines(size);
+    std::vector<wm_worker_info> to(size);
+
+    for (auto _ : state) {
+        std::uint64_t words = 0, joins = 0;
+        std::uint32_t slot = 0;
+
+        for (const record &r : lines) {
+            const auto word = get(r.word);
+
+            to[slot] = {.generation = get(r.generation),
+                        .join = get(r.join),
+                        .joined_at = get(r.joined_at),
+                        .beat_at = word,
+                        .pid = static_cast<std::int32_t>(word >> 32),
+                        .slot = slot,
+                        .state = static_cast<std::uint32_t>(word),
+                        .role = get(r.role),
+                        .overdue_ms = get(r.overdue),
+                        .stalls = static_cast<std::uint32_t>(get(r.stalls))};
+            slot++;
+        }
+        for (const record &r : lines) {
+            words += get(r.word);
+            joins += get(r.join);
+        }
+        benchmark::DoNotOptimize(words + joins);
+        benchmark::ClobberMemory();
+    }
+}
+BENCHMARK(floor_list)->Apply(bench::sizes);
 
 void counts(benchmark::State &state)
 {

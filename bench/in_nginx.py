@@ -5,6 +5,7 @@ Each measurement returns a plain dictionary of numbers, which targets.py and
 report.py read.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -69,10 +70,12 @@ LEAVE = {"old": 'require("old").leave(ngx.shared.bench)', "without": "",
 
 class Server(Nginx):
     """An nginx with the module (options: its table, in Lua), or without it;
-    old: with the former way in its place. Each worker that has started says so
-    in a file, and when that was."""
+    old: with the former way in its place. timer: seconds of a timer in each
+    worker that does nothing. Each worker that has started says so in a file,
+    and when that was."""
 
-    def __init__(self, workers, options=None, old=False, pause=0.0005):
+    def __init__(self, workers, options=None, old=False, pause=0.0005,
+                 timer=None):
         super().__init__(tempfile.mkdtemp(
             prefix="bench.", dir=os.path.join(conf.BUILD, "tmp")))
         self.count = workers
@@ -89,6 +92,7 @@ class Server(Nginx):
             listen=f"127.0.0.1:{self.port}", lua_path=LUA_PATH,
             lua_cpath=LUA_CPATH, leave=LEAVE[way], init=f"""require("inside")
         {init if way == "with" else ""}""", join=f"""{JOIN[way]}
+        {f"ngx.timer.every({timer}, function() end)" if timer else ""}
         local f = io.open("{self.path("up")}", "a")
         f:write(ngx.worker.pid(), " ", ("%d"):format(require("inside").now()),
                 "\\n")
@@ -222,16 +226,21 @@ def cpu_ns(pids):
 
 def rest(seconds, interval=0.1):
     """CPU of a node of 64 workers that serve nothing, beyond that of an nginx
-    without the module: ns for each worker and interval."""
-    with server(64, options=f"interval = {interval}, failed = 15") as s, server(
-            64) as plain:
-        pids, others = s.pids, plain.pids
-        before, otherwise = cpu_ns(pids), cpu_ns(others)
+    without the module: ns for each worker and interval. Beside it that of as
+    many empty timers, which the event loop wakes for in the same way."""
+    with contextlib.ExitStack() as servers:
+        pids = {name: servers.enter_context(server(64, **how)).pids
+                for name, how in (
+                    ("with", {"options": f"interval = {interval},"
+                                         " failed = 15"}),
+                    ("timer", {"timer": interval}), ("plain", {}))}
+        before = {name: cpu_ns(of) for name, of in pids.items()}
         began = time.monotonic()
         time.sleep(seconds)
         intervals = (time.monotonic() - began) / interval
-        spent = cpu_ns(pids) - before - (cpu_ns(others) - otherwise)
-    return spent / intervals / 64
+        spent = {name: cpu_ns(of) - before[name] for name, of in pids.items()}
+    return {name: (spent[name] - spent["plain"]) / intervals / 64
+            for name in ("with", "timer")}
 
 
 def measure(quick, stable_only=False):

@@ -235,6 +235,8 @@ def nginx_table(v):
         ("a node of 64 workers at rest: CPU in an hour of heartbeats at the "
          "default interval (measured at a hundredth of it, and scaled)",
          f"{v.rest_s():.2f} s"),
+        ("as many timers that do nothing, in the same way",
+         f"{v.rest_s('timer'):.2f} s"),
         ("a segment of 1024 workers and 1024 events",
          f"{v.segment / 1024:,.0f} KiB"),
     ]

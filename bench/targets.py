@@ -42,9 +42,9 @@ class Values:
     def heartbeat(self, way, workers):
         return self.nginx["heartbeats"][way][str(workers)]
 
-    def rest_s(self):
-        """CPU of a node of 64 workers at rest, in an hour."""
-        return self.nginx["rest_ns"] * REST
+    def rest_s(self, of="with"):
+        """CPU of a node of 64 workers at rest, in an hour; or of timers."""
+        return self.nginx["rest_ns"][of] * REST
 
 
 def ratio(a, b):
@@ -104,8 +104,10 @@ TARGETS = [
             ratio("sweep/1024", "floor_scan/1024")),
     at_most("counts after 8,000 reloads and an upgrade / fresh", 1.5,
             ratio("counts/after_reloads", "counts/fresh")),
-    at_most("exit counts after 8,000 reloads and an upgrade / fresh", 1.5,
-            ratio("exit_counts/after_reloads", "exit_counts/fresh")),
+    # An exit asks the kernel about the other master, too, of whom a fresh node
+    # has none.
+    at_most("exit counts after 8,000 reloads and an upgrade / an upgrade", 1.5,
+            ratio("exit_counts/after_reloads", "exit_counts/after_upgrade")),
     at_most("taking the last of 4,000 events / the first", 2,
             ratio("event_take_last", "event_take_first")),
     at_most("death to a monitor's subscriber / to a pidfd loop", 2,

@@ -69,12 +69,17 @@ tally_record(const struct question *q, struct tally *t,
      * sees that one's number. */
     uint64_t join = record_join_acquire(r);
 
-    wm_fold_last(&t->digest.half[half], word, join, q->now);
+    bool serves = state == WM_LIVE || state == WM_STALLED;
+
+    wm_fold(&t->digest.half[half], word, join);
+    if (!serves) {
+        wm_fold_claim(&t->digest.half[half], word, q->now);
+    }
     /* Safeguard: helpers_do_not_count */
     if (role != WM_ROLE_WORKER) {
         return;
     }
-    if (state == WM_LIVE || state == WM_STALLED) {
+    if (serves) {
         if (generation == q->id) {
             t->live++;
             return;

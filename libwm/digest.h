@@ -67,13 +67,11 @@ static inline void wm_fold(uint64_t *half, uint64_t word, uint64_t join)
     *half = *half * UINT64_C(0xd6e8feb86659fd93) + wm_word_digit(word, join);
 }
 
-/* Folds a record in, in the second of two passes. A claim of `now`, which was
- * read before the first, or of a later time may be another one than the first
- * pass found: it agrees with nothing. */
-static inline void wm_fold_last(uint64_t *half, uint64_t word, uint64_t join,
-                                uint64_t now)
+/* Folds a claim in, in the second of two passes. One of `now`, which was read
+ * before the first, or of a later time may be another one than the first pass
+ * found: it agrees with nothing. */
+static inline void wm_fold_claim(uint64_t *half, uint64_t word, uint64_t now)
 {
-    wm_fold(half, word, join);
     /* Safeguard: young_claim_agrees_with_nothing */
     if (__builtin_expect(wm_word_state(word) == WM_CLAIMED, 0) &&
         (now == 0 || wm_word_age(word, now) <= 0)) {
@@ -97,7 +95,8 @@ static inline void wm_fold_join_last(uint64_t *half, const struct wm_record *r,
 {
     uint64_t word = record_word_acquire(r);
 
-    wm_fold_last(half, word, record_join_acquire(r), now);
+    wm_fold(half, word, record_join_acquire(r));
+    wm_fold_claim(half, word, now);
 }
 
 /* Inlined with each of the two, so that a pass has no call in its loop. */

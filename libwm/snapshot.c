@@ -52,6 +52,14 @@ static inline bool is_late(const struct wm_worker_info *info, uint64_t word,
     return ((now + ahead - word) & WM_BEAT_MASK) > ahead + info->overdue_ms;
 }
 
+static inline void swap(uint64_t *a, uint64_t *b)
+{
+    uint64_t c = *a;
+
+    *a = *b;
+    *b = c;
+}
+
 /* A first pass that writes into the list, which then holds the findings of the
  * last such pass. All that the loop needs is in variables, so that it need not
  * load them again after each atomic.
@@ -67,7 +75,7 @@ list_pass(const struct wm_node *node, struct list *l, uint64_t now,
     const uint32_t high = wm_node_high(node), element = l->element;
     struct wm_worker_info other;
     char *at = l->at, *const end = wm_element_at(l->at, element, l->room);
-    struct wm_digest d = {{0, 0}};
+    uint64_t half = 0, other_half = 0; /* of the digest, in turn */
     bool has_late = false;
 
     l->full = false;
@@ -76,7 +84,8 @@ list_pass(const struct wm_node *node, struct list *l, uint64_t now,
         uint64_t join = record_join_acquire(r);
         uint64_t word = record_word_acquire(r);
 
-        wm_fold(&d.half[i % 2], word, join);
+        wm_fold(&half, word, join);
+        swap(&half, &other_half);
         if (!has_worker(word)) {
             continue;
         }
@@ -93,7 +102,10 @@ list_pass(const struct wm_node *node, struct list *l, uint64_t now,
     }
     l->count = (uint32_t)((size_t)(at - (char *)l->at) / element);
     l->has_late = has_late;
-    return d;
+    if (high % 2 != 0) {
+        swap(&half, &other_half);
+    }
+    return (struct wm_digest){{half, other_half}};
 }
 
 /* Calls workers stalled that are, also if no sweeper has marked them. Elements

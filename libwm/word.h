@@ -111,10 +111,10 @@ static inline uint64_t wm_beat_at_full(uint64_t beat, uint64_t now)
 }
 
 /* State, pid and join number of a record folded into one number, as a digit
- * of a count's digest. */
+ * of a count's digest. Join numbers fit in where the word has its beat. */
 static inline uint64_t wm_word_digit(uint64_t word, uint64_t join)
 {
-    return (word >> WM_BEAT_BITS) + (join << (64 - WM_BEAT_BITS));
+    return wm_word_identity(word) + join;
 }
 
 /* --------------------------------------------------------------- process */

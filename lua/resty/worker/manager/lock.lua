@@ -16,6 +16,7 @@
 local ffi = require "ffi"
 local channel = require "resty.worker.manager.channel"
 local constants = require "resty.worker.manager.constants"
+local counts = require "resty.worker.manager.counts"
 local libwm = require "resty.worker.manager.libwm"
 local log = require "resty.worker.manager.log"
 local vm = require "resty.worker.manager.vm"
@@ -42,9 +43,11 @@ local PURPOSES = {
     [_M.OWN_EVENTS] = "events of its own",
 }
 
--- One that has the next turn, or looks for all, looks again soon.
+-- One that has the next turn, or looks for all, looks again soon. Of the others
+-- one looks in each half of a millisecond, however many there are: when those
+-- that look soon have had the lock, nothing else tells that it is free.
 local SOON_SECONDS, SOON_MOST = 0.001, 0.005
-local POLL_SECONDS, POLL_MOST = 0.02, 0.2
+local EACH_SECONDS, POLL_MOST = 0.0005, 0.2
 local LAST_MS = 400 -- to wait once it must end
 local SLOW_MS = 1000 -- a wait that is worth a warning
 
@@ -211,7 +214,7 @@ local polled = 0 -- time of the last try by a timer of this process
 
 -- Acquires the lock in a timer: the event loop goes on between two looks.
 function _M.acquire_polling(purpose)
-    local soon, later = SOON_SECONDS, POLL_SECONDS
+    local soon, later = SOON_SECONDS, SOON_SECONDS
     local began, last = tonumber(lib.wm_now()), 0
     local past, sequence, since
     while not vm.left do
@@ -236,14 +239,18 @@ function _M.acquire_polling(purpose)
             return false, describe_holder()
         end
         last = holder.pid ~= 0 and holder.pid or last
-        -- Most turns are short. A worker that waits for a long one, or behind
-        -- many, looks less often.
+        -- Most turns are short. A worker that waits for a long one looks less
+        -- often, until the lock has passed on.
         if rc == -EINPROGRESS then
             ngx.sleep(soon)
             soon = min(soon * 1.5, SOON_MOST)
         else
-            ngx.sleep(min(later, vm.overdue / 2000))
-            later = min(later * 1.5, POLL_MOST)
+            if since == now then
+                local _, waiting = counts.of(vm.generation)
+                later = max(waiting * EACH_SECONDS, SOON_SECONDS)
+            end
+            ngx.sleep(min(later, POLL_MOST, vm.overdue / 2000))
+            later = later * 1.5
         end
     end
     return false, "this worker has left meanwhile"
