@@ -6,8 +6,8 @@
 
 #include "world.hpp"
 
-#include "kin.h"
 #include "holder.h"
+#include "kin.h"
 #include "stall.h"
 #include "sweep.h"
 

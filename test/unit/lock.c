@@ -247,7 +247,7 @@ TIMED_TEST(two_of_those_that_wait_ask_about_the_holder)
     struct process *p[3];
 
     fake_clock.frozen_ms = 5000;
-    new_processes(p, COUNT(p));
+    new_processes(p, 3);
     assert_ok(call(p[2], do_lock, 0));
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(call(p[i], do_try, 1), -EINPROGRESS);
@@ -281,7 +281,7 @@ TIMED_TEST(those_that_look_wake_the_others)
 
     fake_clock.frozen_ms = 5000;
     lock();
-    new_processes(p, COUNT(p));
+    new_processes(p, 3);
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(call(p[i], do_look, 0), -EINTR);
         assert_true(is_prober(p[i]));
@@ -307,15 +307,15 @@ EMPTY_NODE_TEST(a_prober_is_relieved_by_one_that_sleeps)
     struct process *p[3];
 
     lock();
-    new_processes(p, COUNT(p));
-    for (size_t i = 0; i < COUNT(p); i++) {
+    new_processes(p, 3);
+    for (size_t i = 0; i < 3; i++) {
         call_begin(p[i], do_pass, 0);
     }
-    for (size_t i = 0; i < COUNT(p); i++) {
+    for (size_t i = 0; i < 3; i++) {
         await(is_prober(p[i]));
     }
     unlock();
-    for (size_t i = 0; i < COUNT(p); i++) {
+    for (size_t i = 0; i < 3; i++) {
         assert_ok(call_end(p[i]));
     }
 }
