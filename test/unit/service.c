@@ -247,8 +247,8 @@ TURN_TEST(a_start_looks_for_the_dead_if_it_may_replace_one)
 {
     struct process *p[3];
 
-    new_processes(p, COUNT(p));
-    for (size_t i = 0; i < COUNT(p); i++) {
+    new_processes(p, 3);
+    for (size_t i = 0; i < 3; i++) {
         assert_ok(call(p[i], do_join_one_of_two, generation));
     }
     sweep();
@@ -264,7 +264,7 @@ TURN_TEST(an_exit_counts_the_dead_only_beside_the_living)
 {
     struct process *p[4];
 
-    for (size_t i = 0; i < COUNT(p); i++) {
+    for (size_t i = 0; i < 4; i++) {
         p[i] = new_worker(generation);
     }
     sweep();
