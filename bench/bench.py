@@ -145,7 +145,7 @@ def by_hand(workers):
 def run(quick, ci):
     """All that a run measures. Keys are strings, as in a file."""
     kind, repetitions = ("ci", 3) if ci else ("quick", 3) if quick else (
-        "all", 5)
+        "all", 3)
     raw = {"machine": machine(), "segment_bytes": segment_bytes(),
            "micro": aggregates(micro(quick)
                                + measure(repetitions, SCENARIOS[kind])),

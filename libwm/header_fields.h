@@ -101,8 +101,8 @@ static inline uint32_t header_free_from(const struct wm_segment_header *h)
     return atomic_load_explicit(&h->free_from, memory_order_relaxed);
 }
 
-/* A joiner has claimed the slot before `to`. Nothing is stored if a slot became
- * free meanwhile. Relaxed: as above. */
+/* A joiner has claimed the slot before `to`. Nothing is stored if a slot below
+ * `from` became free meanwhile. Relaxed: as above. */
 static inline void header_raise_free_from(struct wm_segment_header *h,
                                           uint32_t from, uint32_t to)
 {

@@ -164,7 +164,9 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
     if (w->role == WM_ROLE_WORKER && !wm_generation_enter(node, g, w)) {
         uint64_t word = record_own_word(r);
 
-        record_swap_own(r, &word, 0);
+        if (record_swap_own(r, &word, 0)) {
+            header_lower_free_from(node->segment.header, w->slot);
+        }
         wm_log_worker(w, WM_LOG_WORKER_LEFT);
         return -ESTALE;
     }

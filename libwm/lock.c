@@ -248,19 +248,19 @@ static uint64_t long_sleep(const struct wm_node *node)
 struct wait {
     uint64_t began;
     struct patience patience;
+    uint32_t looks; /* as a prober */
 };
 
 /* One that wakes again and again is always the last of those that a release
  * wakes. So after a second a prober gives its place to another that waits, but
  * keeps it if there is none but the other prober. */
-static bool is_relieved(struct wm_node *node, uint32_t purpose)
+static bool is_relieved(struct wm_lock_area *lock, struct wait *w,
+                        uint32_t purpose)
 {
-    struct wm_lock_area *lock = &node->segment.header->lock;
     struct wm_contender self = contender(purpose, 0);
 
-    return wm_node_count_look(node) % LOOKS == 0 &&
-           !wm_turn_is_mine(lock, &self) && wm_probe_resign(lock, self.pid) &&
-           hand_on(lock, self.is_start) == 2;
+    return ++w->looks % LOOKS == 0 && !wm_turn_is_mine(lock, &self) &&
+           wm_probe_resign(lock, self.pid) && hand_on(lock, self.is_start) == 2;
 }
 
 /* How long the waiter sleeps before it tries again, ms; 0: a limit is reached,
@@ -271,10 +271,11 @@ static uint64_t sleep_of(struct wm_node *node,
                          const struct wm_lock_options *options, struct wait *w,
                          bool is_prober)
 {
+    struct wm_lock_area *lock = &node->segment.header->lock;
     uint64_t now = wm_now(), waited = now - w->began;
     uint64_t ms = WM_PROBE_MS;
 
-    if (is_prober ? is_relieved(node, options->purpose)
+    if (is_prober ? is_relieved(lock, w, options->purpose)
                   : wm_holder_pid(node) != 0) {
         ms = long_sleep(node);
     }
@@ -288,8 +289,7 @@ static uint64_t sleep_of(struct wm_node *node,
 }
 
 /* Each round loads the count of wakes, tries, and sleeps, unless one was
- * counted since. A caller that looks in between keeps its place: if it is a
- * prober and does not come again, the place goes stale, as by its death. */
+ * counted since. */
 int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
 {
     WM_REQUIRE(node);
@@ -298,7 +298,6 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
     struct wait w = {.began = wm_now()};
     _Atomic(uint32_t) *futex;
     int result = may_contend(node);
-    bool woke = false;
 
     if (options != NULL) {
         int error = wm_sized_read(&own, sizeof(own),
@@ -326,29 +325,12 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
             }
             return -ETIMEDOUT;
         }
-        if (woke && own.look != 0) {
-            return -EINTR;
-        }
         /* Early returns (a wake, a changed value, a signal) are all fine: this
          * loop looks again. */
         wm_futex_wait(futex, count, ms);
         result = wm_node_usable(node); /* still */
-        woke = true;
     }
     return result;
-}
-
-int wm_lock_wake(struct wm_node *node)
-{
-    WM_REQUIRE(node);
-    struct wm_lock_area *lock = &node->segment.header->lock;
-
-    if (!wm_node_writable(node)) {
-        return -EROFS;
-    }
-    return wm_probe_is_mine(lock, wm_ident_pid(wm_self_ident()))
-               ? wake(lock, true, INT_MAX)
-               : 0;
 }
 
 /* Beats, frees the word, counts, wakes a start, or another if there is none; if

@@ -82,7 +82,6 @@ struct wm_node {
     _Atomic(uint64_t) swept_at; /* by this process without a record, ms; or 0 */
     _Atomic(uint64_t) held;     /* the lock's word while this process has it */
     _Atomic(uint32_t) taken; /* slot of the last event that it took; a hint */
-    _Atomic(uint32_t) looks; /* at the lock's holder, as a prober */
     struct wm_postmortem postmortem;
 };
 
@@ -239,13 +238,6 @@ static inline uint32_t wm_node_taken(const struct wm_node *node)
 static inline void wm_node_set_taken(struct wm_node *node, uint32_t slot)
 {
     atomic_store_explicit(&node->taken, slot, memory_order_relaxed);
-}
-
-/* Counts a look at the lock's holder, and returns how many that were. Relaxed:
- * a number by itself. */
-static inline uint32_t wm_node_count_look(struct wm_node *node)
-{
-    return atomic_fetch_add_explicit(&node->looks, 1, memory_order_relaxed) + 1;
 }
 
 /* When this process last swept without a record of its own. Relaxed, as is the

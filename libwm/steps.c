@@ -306,7 +306,6 @@ static int run(struct wm_worker *w, const struct wm_lock_options *options,
             return result;
         }
         own.size = sizeof(own);
-        own.look = 0; /* nobody else calls again */
     }
     if (own.purpose == 0) {
         own.purpose = act->purpose;

@@ -49,7 +49,6 @@
  *                     (also WM_CLOSED), wm_leader_stand, wm_worker_reaped
  *   a count, or 0     wm_sweep, wm_events_owed, wm_events_give, wm_wake,
  *                     wm_worker_recoveries
- *   a count or error  wm_lock_wake
  *   1, 2 or 0         wm_starts_awaited
  *   a value           wm_version, wm_now, wm_epoch, wm_worker_slot,
  *                     wm_worker_generation, wm_worker_spell
@@ -887,22 +886,14 @@ struct wm_lock_options {
     uint32_t purpose; /* enum wm_purpose, or a number of the caller's own */
     uint32_t hold_ms; /* give up when one holder has it for longer; 0: never */
     uint32_t wait_ms; /* give up after waiting for so long; 0: never */
-    uint32_t look;    /* 1: return -EINTR each time that the caller wakes and
-                         may not have the lock yet, so that it may look whether
-                         it still wants it, and call again */
 };
 
 /* Waits for the lock: the thread sleeps, and wakes to beat. The lock belongs to
  * the process, not to the thread.
  * options: NULL for no limits.
  * Returns 0; WM_RECOVERED: the former holder died while it had the lock;
- * -ETIMEDOUT: one of the limits was reached; -EINTR: `look`; -EDEADLK: this
- * process has the lock already; -EINVAL. Blocking.
- *
- * Of all that wait, two look at the holder every 50 ms, and the others sleep
- * for seconds, or until a release or wm_lock_wake() wakes them. So of callers
- * with `look` only these two return often; one of them that does not call again
- * within 50 ms loses its place to another. */
+ * -ETIMEDOUT: one of the limits was reached; -EDEADLK: this process has the
+ * lock already; -EINVAL. Blocking. */
 int wm_lock_acquire(struct wm_node *node,
                     const struct wm_lock_options *options);
 
@@ -914,13 +905,6 @@ int wm_lock_acquire(struct wm_node *node,
  * looks whether the holder lives, for all that wait: it has to try again within
  * 50 ms, while the others have time; -EDEADLK. Lock-free. */
 int wm_lock_try(struct wm_node *node, uint32_t purpose, int queue);
-
-/* Wakes all that sleep in wm_lock_acquire(): those with `look` return. For one
- * with `look` that has seen what concerns them all, such as the end of the
- * server: if it is one of the two that look at the holder, it wakes the others,
- * and if not, one of these two will.
- * Returns how many it woke; -EROFS. Wait-free. */
-int wm_lock_wake(struct wm_node *node);
 
 /* Releases the lock, after a beat.
  * Returns 0; -EPERM: this process does not have it. Wait-free. */
@@ -990,8 +974,7 @@ int wm_start_begin(struct wm_worker *worker, uint32_t kinds);
 int wm_start_next(struct wm_worker *worker, struct wm_event *event);
 
 /* Waits for the lock, starts the worker, gives its start, releases the lock.
- * lock: as wm_lock_acquire(), but without `look`; purpose 0:
- * WM_PURPOSE_WORKER_START. give: called
+ * lock: as wm_lock_acquire(); purpose 0: WM_PURPOSE_WORKER_START. give: called
  * with the start; may be NULL. argument: handed on.
  * Returns 0; -ETIMEDOUT: a limit of the lock was reached, the worker is LIVE
  * and its start was not given, and is given by a later call; -EDEADLK: this

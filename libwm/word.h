@@ -111,10 +111,11 @@ static inline uint64_t wm_beat_at_full(uint64_t beat, uint64_t now)
 }
 
 /* State, pid and join number of a record folded into one number, as a digit
- * of a count's digest. Join numbers fit in where the word has its beat. */
+ * of a count's digest. State and pid are its low bits: multiplying carries a
+ * difference up, and never down. */
 static inline uint64_t wm_word_digit(uint64_t word, uint64_t join)
 {
-    return wm_word_identity(word) + join;
+    return (word >> WM_BEAT_BITS) + (join << (64 - WM_BEAT_BITS));
 }
 
 /* --------------------------------------------------------------- process */

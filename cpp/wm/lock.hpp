@@ -24,7 +24,6 @@ struct lock_options {
     std::uint32_t purpose = 0; ///< a wm_purpose, or the caller's own number
     std::chrono::milliseconds hold{0}; ///< give up on one holder; 0: never
     std::chrono::milliseconds wait{0}; ///< give up in all; 0: never
-    bool look = false; ///< std::errc::interrupted whenever the caller wakes
 };
 
 /// @cond
@@ -38,7 +37,6 @@ inline wm_lock_options c(const lock_options &options) noexcept
         .purpose = options.purpose,
         .hold_ms = ms(options.hold),
         .wait_ms = ms(options.wait),
-        .look = options.look,
     };
 }
 

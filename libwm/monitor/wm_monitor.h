@@ -86,8 +86,8 @@ struct wm_monitor_options {
     uint32_t forks_guarded; /* 1: urcu_bp_before_fork(), _after_fork_parent()
                                and _after_fork_child() are called by another
                                than the library: above, "Processes" */
-    uint32_t rest_ms;       /* the least time from one view to the next, ms;
-                               0: 10 */
+    uint32_t rest_ms;       /* the least time from one view to the next that a
+                               change makes, ms; 0: 10; less than check_ms */
 };
 
 /* A node as it was at one moment. Two changes make no new view: a beat, so that

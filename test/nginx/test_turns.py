@@ -118,8 +118,7 @@ def test_a_yielding_callback_overtaken_by_term(make, dict_):
 
 
 def test_those_that_wait_to_start_hear_of_a_fast_stop(make, dict_):
-    """They cannot listen to nginx there, but two of them look, and wake the
-    others; nginx kills the one that does not end."""
+    """They cannot listen to nginx there, but look; nginx kills the other."""
     n = make(workers=12, dict=dict_,
              callbacks={"worker_start": 'wmt.gate("start")'})
     n.start(ready=False)
@@ -152,7 +151,7 @@ def waited(make, how, jit="on"):
     return n.notes("waited")[0]["result"]
 
 
-@pytest.mark.parametrize("how, numbers", [("asleep", 4), ("polling", 2)])
+@pytest.mark.parametrize("how, numbers", [("asleep", 3), ("polling", 2)])
 def test_a_slice_of_a_wait_allocates_nothing(make, how, numbers):
     """In 10,000 slices; the least that there is has 16 bytes. The interpreter
     boxes numbers of 64 bits that C returns or a struct has, 24 bytes each, and

@@ -3,7 +3,29 @@
 /* n_prev, n_mine and n_next, as each callback sees them, through lives that a
  * server leads. */
 
+#include "digest.h"
 #include "inside.h"
+
+/* Those that change alike, as all do on a reload, must not cancel out. */
+EMPTY_NODE_TEST(each_set_of_changes_changes_the_digest)
+{
+    static const unsigned changes[][2] = {
+        {WM_JOINING, WM_LIVE}, {WM_LIVE, WM_DRAINING}, {WM_LIVE, WM_CRASHED}};
+    struct wm_digest before = {{0}}, after;
+
+    node_restart(10);
+    for (size_t c = 0; c < COUNT(changes); c++) {
+        for (unsigned set = 0; set < 1 << 10; set++) {
+            for (uint32_t slot = 0; slot < 10; slot++) {
+                set_live(slot, slot + 1, 1);
+                set_state(slot, changes[c][set >> slot & 1]);
+            }
+            after = wm_digest_pass(node, wm_fold_join_last, 0);
+            before = set == 0 ? after : before;
+            assert_int_equal(wm_digest_is_same(&before, &after), set == 0);
+        }
+    }
+}
 
 /* The worker's last counts; returns them. */
 static struct process *expect(struct process *p, int previous, int mine,

@@ -271,29 +271,6 @@ static bool is_prober(const struct process *p)
            wm_word_pid(header()->lock.probers[1]) == pid;
 }
 
-CALL_OF(do_look, lock_with(.look = 1))
-CALL_OF(do_wake, wm_lock_wake(node))
-
-/* The third sleeps: two look, and are fresh as long as the clock is frozen. */
-TIMED_TEST(those_that_look_wake_the_others)
-{
-    struct process *p[3];
-
-    fake_clock.frozen_ms = 5000;
-    lock();
-    new_processes(p, 3);
-    for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(call(p[i], do_look, 0), -EINTR);
-        assert_true(is_prober(p[i]));
-    }
-    call_begin(p[2], do_look, 0);
-    await(one_sleeps());
-    assert_int_equal(wm_lock_wake(node), 0);
-    assert_int_equal(call(p[1], do_wake, 0), 1);
-    assert_int_equal(call_end(p[2]), -EINTR);
-    unlock();
-}
-
 static long do_pass(struct process *self, UNUSED uint64_t none)
 {
     const long error = do_lock(self, 0);

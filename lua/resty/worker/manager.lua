@@ -23,7 +23,8 @@
 
 -- A worker copies each page of the Lua heap that it writes to, and as it ends
 -- nginx frees all that is in the heap. So the garbage of loading is collected
--- as it arises, and lies on no pages of its own.
+-- as it arises, and lies on no pages of its own. (If one of these raises, nginx
+-- does not start.)
 local pause = collectgarbage("setpause", 100)
 
 local constants = require "resty.worker.manager.constants"

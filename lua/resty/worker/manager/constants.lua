@@ -92,8 +92,8 @@ _M.limits = strict({
 
 -- errno.h
 _M.errno = strict({
-    ENOENT = 2, ESRCH = 3, EINTR = 4, EDEADLK = 35, ENOBUFS = 105,
-    ETIMEDOUT = 110, EINPROGRESS = 115, EUCLEAN = 117,
+    ENOENT = 2, ESRCH = 3, EDEADLK = 35, ENOBUFS = 105, ETIMEDOUT = 110,
+    EINPROGRESS = 115, EUCLEAN = 117,
 }, "errno")
 
 -- sys/socket.h

@@ -77,7 +77,7 @@ struct wm_log_entry {
     int32_t pid;
     uint32_t slot, kind, reserved;
 };
-struct wm_lock_options { uint32_t size, purpose, hold_ms, wait_ms, look; };
+struct wm_lock_options { uint32_t size, purpose, hold_ms, wait_ms; };
 struct wm_lock_hold { struct wm_node *node; uint64_t word; };
 struct wm_lock_holder {
     uint32_t size;
@@ -130,7 +130,6 @@ int wm_log_read(const wm_node *node, uint64_t *since,
                 uint32_t *count, uint64_t *missed);
 int wm_lock_acquire(wm_node *node, const struct wm_lock_options *options);
 int wm_lock_try(wm_node *node, uint32_t purpose, int queue);
-int wm_lock_wake(wm_node *node);
 int wm_lock_release(wm_node *node);
 void wm_lock_hold_note(wm_node *node, struct wm_lock_hold *hold);
 void wm_lock_hold_release(void *hold);

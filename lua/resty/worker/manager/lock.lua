@@ -26,7 +26,7 @@ local tonumber = tonumber
 local huge, max, min = math.huge, math.max, math.min
 
 local EDEADLK, ETIMEDOUT = constants.errno.EDEADLK, constants.errno.ETIMEDOUT
-local EINPROGRESS, EINTR = constants.errno.EINPROGRESS, constants.errno.EINTR
+local EINPROGRESS = constants.errno.EINPROGRESS
 local ESRCH, EUCLEAN = constants.errno.ESRCH, constants.errno.EUCLEAN
 
 local _M = {
@@ -48,6 +48,9 @@ local PURPOSES = {
 -- that look soon have had the lock, nothing else tells that it is free.
 local SOON_SECONDS, SOON_MOST = 0.001, 0.005
 local EACH_SECONDS, POLL_MOST = 0.0005, 0.2
+-- A sleep is cut into slices, the first ones short: after each the worker looks
+-- whether nginx ends it, which kills those that do not in a second and a half.
+local SLICE_MS, SLICE_MOST = 100, 500
 local LAST_MS = 400 -- to wait once it must end
 local SLOW_MS = 1000 -- a wait that is worth a warning
 
@@ -96,13 +99,6 @@ local function is_kin()
     return is_start(holder.purpose) and holder.generation == vm.generation
 end
 
--- Whether the holder is one for which this process, or its master, has waited
--- for too long before.
-local function is_stuck()
-    lib.wm_lock_inspect(vm.node, holder)
-    return holder.pid ~= 0 and holder.sequence == vm.stuck
-end
-
 -- Warns if the callbacks of others have held this process up.
 local function warn_of_wait(purpose, began, last)
     local waited = tonumber(lib.wm_now()) - began
@@ -116,9 +112,6 @@ end
 -- waits for this thread. wait_ms: the longest wait; 0: no such limit. A start
 -- waits no longer than start_timeout for others than its own generation's
 -- starts.
---
--- Of all that wait, two wake again and again, and look whether nginx ends its
--- workers: one that has to end wakes the others, which look as well.
 function _M.acquire_asleep(purpose, wait_ms)
     local began = tonumber(lib.wm_now())
     local now, for_others = began, 0
@@ -126,16 +119,14 @@ function _M.acquire_asleep(purpose, wait_ms)
     local most = is_start(purpose) and vm.start_timeout > 0 and vm.start_timeout
                  or huge
     local past, sequence, since
-    local heard = 0
-    if is_start(purpose) and is_stuck() then
-        return false, describe_holder()
-    end
+    local slice, heard = SLICE_MS, 0
     while true do
         -- A worker that is to end is no start to which others should give way.
         options.purpose = vm.terminated and _M.WORKER_EXIT or purpose
-        options.hold_ms, options.look = vm.lock_timeout, 1
-        local left = min(limit - now, most - for_others)
-        options.wait_ms = left < huge and max(left, 1) or 0
+        options.hold_ms = vm.lock_timeout
+        options.wait_ms = min(slice, max(limit - now, 1),
+                              max(most - for_others, 1))
+        slice = min(slice * 2, SLICE_MOST)
         local rc = lib.wm_lock_acquire(vm.node, options)
         if rc >= 0 or rc == -EDEADLK then
             -- -EDEADLK: a coroutine of this very process has the lock, and
@@ -144,31 +135,27 @@ function _M.acquire_asleep(purpose, wait_ms)
             warn_of_wait(purpose, began, holder.pid)
             return true
         end
-        if rc ~= -ETIMEDOUT and rc ~= -EINTR then
+        if rc ~= -ETIMEDOUT then
             return false, strerror(rc), true
         end
         local before = now
         now = tonumber(lib.wm_now())
         past, sequence, since = is_held_too_long(now, sequence, since)
         if holder.purpose ~= 0 and not is_kin() then
-            for_others = for_others + min(now - before,
-                                          tonumber(holder.held_ms))
+            for_others = for_others + now - before
         end
         if now >= limit then
             return false, describe_holder()
         end
         if past or for_others >= most
-           or (is_start(purpose) and is_stuck()) then
+           or (is_start(purpose) and holder.sequence == vm.stuck) then
             vm.stuck = sequence
             return false, describe_holder()
         end
-        if limit == huge then
+        -- In a master this is the channel of the worker that it started last.
+        if limit == huge and vm.id then
             vm.terminated, heard = channel.says_terminate(heard)
             limit = vm.terminated and now + LAST_MS or huge
-        end
-        if vm.terminated then
-            -- Again and again: nginx tells one worker after the other.
-            lib.wm_lock_wake(vm.node)
         end
     end
 end
@@ -176,7 +163,7 @@ end
 -- Acquires the lock as the VM is closed, where no function of ngx may be called
 -- (log.lua): so without a warning, or a look whether nginx ends the process.
 function _M.acquire_at_close(purpose, wait_ms)
-    options.purpose, options.look = purpose, 0
+    options.purpose = purpose
     options.hold_ms, options.wait_ms = wait_ms, wait_ms
     local rc = lib.wm_lock_acquire(vm.node, options)
     return rc >= 0 or rc == -EDEADLK
