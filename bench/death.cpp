@@ -93,10 +93,11 @@ int serve(const bench::home *node, int up, int told)
     return 1;
 }
 
-// Kills some workers, one after another. Each death finds all others asleep.
+// Kills some workers, one after another. Each death finds all others asleep,
+// and the monitor rested from the view before.
 bench::figures kill_some(int told)
 {
-    const timespec pause = {0, 2000000};
+    const timespec pause = {0, 20000000};
     std::vector<double> took;
 
     for (int i = 0; i < deaths; i++) {

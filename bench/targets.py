@@ -111,7 +111,7 @@ TARGETS = [
     at_most("taking the last of 4,000 events / the first", 2,
             ratio("event_take_last", "event_take_first")),
     at_most("death to a monitor's subscriber / to a pidfd loop", 2,
-            ratio("death_monitor", "floor_death_pidfd")),
+            ratio("death_monitor", "floor_death_pidfd"), False),
     at_most("start, join, exit, leave: 1,024 processes / 64, each", 1.3,
             ratio("herd/1024/cores:2", "herd/64/cores:2"), False, True),
     at_most("the same on one core: 4,096 / 64, each", 2,

@@ -4,7 +4,6 @@
 -- median of some rounds, after the compiler has seen the loop.
 
 local ffi = require("ffi")
-local old = require("old")
 
 ffi.cdef([[
     struct bench_timespec { long tv_sec; long tv_nsec; };
@@ -61,7 +60,7 @@ function _M.incr()
 end
 
 function _M.old(workers)
-    local dict = ngx.shared.bench
+    local dict, old = ngx.shared.bench, require("old")
     old.fill(dict, workers)
     return cost(function(calls)
         for _ = 1, calls do

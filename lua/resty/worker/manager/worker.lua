@@ -23,9 +23,7 @@ local NEVER = 0xffffffff -- ms
 local SINGLE = constants.nginx.PROCESS_SINGLE
 local ROLE_WORKER, ROLE_HELPER = constants.ROLE_WORKER, constants.ROLE_HELPER
 
--- Loaded by the master, for all its workers.
-local has_process, process = pcall(require, "ngx.process")
-process = has_process and process or {}
+pcall(require, "ngx.process") -- by the master, for all its workers
 
 local _M = {}
 
@@ -87,19 +85,25 @@ end
 
 --------------------------------------------------------------------- start
 
+local function process()
+    local ok, found = pcall(require, "ngx.process")
+    return ok and found or {}
+end
+
 local function is_helper()
-    local kind = process.type
+    local kind = process().type
     return kind ~= nil and kind() == "privileged agent"
 end
 
 -- A worker that asks nginx to end it is replaced. Else a lone one that ends
 -- would look the same as a stop.
 local function notice_retirement()
-    local signal = process.signal_graceful_exit
+    local functions = process()
+    local signal = functions.signal_graceful_exit
     if not signal then
         return
     end
-    process.signal_graceful_exit = function(...)
+    functions.signal_graceful_exit = function(...)
         if vm.worker and not ngx.worker.exiting() then
             vm.retires = lib.wm_worker_retire(vm.worker) == 0
         end
