@@ -125,7 +125,7 @@ public:
         bench::await(ready[0], count);
         close(ready[0]);
         close(ready[1]);
-        // What such a process waits for now is the lock.
+        // Such a process now waits for the lock.
         for (const pid_t pid : pids_) {
             while (state_of(pid) != 'S') {
                 rest_ms(1);

@@ -194,18 +194,27 @@ private:
     wm_worker *worker_ = nullptr;
 };
 
-void counts(benchmark::State &state, int past)
+// Counts again and again: count(setting, &counts).
+template <class Count>
+void measure(benchmark::State &state, int past, Count count)
 {
     const setting &s = setting::of(past);
     wm_counts c{};
 
     for (auto _ : state) {
-        wm_generation_counts(s.node(), s.generation(), &c);
+        count(s, &c);
         benchmark::DoNotOptimize(c);
     }
     if (c.mine != 2) {
         state.SkipWithError("the workers were not counted");
     }
+}
+
+void counts(benchmark::State &state, int past)
+{
+    measure(state, past, [](const setting &s, wm_counts *c) {
+        wm_generation_counts(s.node(), s.generation(), c);
+    });
 }
 BENCHMARK_CAPTURE(counts, fresh, fresh);
 BENCHMARK_CAPTURE(counts, after_upgrade, after_upgrade);
@@ -216,16 +225,9 @@ BENCHMARK_CAPTURE(counts, after_reloads, after_reloads);
 // about all workers.
 void exit_counts(benchmark::State &state, int past)
 {
-    const setting &s = setting::of(past);
-    wm_counts c{};
-
-    for (auto _ : state) {
-        wm_worker_exit_counts(s.worker(), &c);
-        benchmark::DoNotOptimize(c);
-    }
-    if (c.mine != 2) {
-        state.SkipWithError("the workers were not counted");
-    }
+    measure(state, past, [](const setting &s, wm_counts *c) {
+        wm_worker_exit_counts(s.worker(), c);
+    });
 }
 BENCHMARK_CAPTURE(exit_counts, fresh, fresh);
 BENCHMARK_CAPTURE(exit_counts, after_upgrade, after_upgrade);

@@ -573,8 +573,8 @@ int wm_worker_drain(struct wm_worker *worker);
  * The worker's own act. Lock-free. */
 int wm_worker_leave(struct wm_worker *worker);
 
-/* Gives a heartbeat: reads the coarse clock, and, if its millisecond has no beat
- * of this worker yet, does one CAS on the worker's own line.
+/* Gives a heartbeat: reads the coarse clock, and, if its millisecond has no
+ * beat of this worker yet, does one CAS on the worker's own line.
  * Returns 0; WM_RECOVERED: the worker had been marked stalled, and is live
  * again; -ESTALE: the record is not this worker's any more, or a forked child
  * uses the handle. Any thread of the worker. Async-signal-safe. Wait-free. */
