@@ -209,7 +209,7 @@ def lives_table(v):
     """Start, reload and stop of nginx, in each way."""
     found = v.nginx["lives"]
     return table(
-        ("workers: phase", "with", "without", "former way"),
+        ("workers: phase", "with", "without", "files alone", "former way"),
         [(f"{n}: {name}", *(spread(found[n][way][phase], " ms")
                             if way in found[n] else "" for way in lives.WAYS))
          for n in found for phase, name in targets.LIVES.items()])
@@ -309,10 +309,12 @@ them use while a holder lives.
 ## Start, reload and stop of nginx
 
 From the execution of nginx to the last worker that has started; from HUP to the
-end of the last old worker; from QUIT to the end of the master. The former way
-keeps all workers as JSON in a shared dictionary, under a lock; with many it
-spins for too long to be measured. Each cell has the median, and the least and
-the most.
+end of the last old worker; from QUIT to the end of the master. Beside nginx
+with the module and without it stands one that loads the module's files and
+calls none of them: each worker inherits them, and nginx frees them as it ends.
+The former way keeps all workers as JSON in a shared dictionary, under a lock;
+with many it spins for too long to be measured. Each cell has the median, and
+the least and the most.
 
 {lives}
 

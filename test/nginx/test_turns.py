@@ -83,6 +83,15 @@ def test_one_that_has_given_its_exit_does_not_wait_for_the_last(make):
     n.check_rows(life(2))
 
 
+def test_each_start_and_each_exit_takes_the_lock_once(make):
+    """If nothing has come up since its turn, a worker leaves without it."""
+    n = make(workers=3).start()
+    before = n.look(segment.holdings)
+    n.reload()
+    assert n.look(segment.holdings) - before == 1 + 3 + 3
+    n.stop(life(3, 3))
+
+
 def test_a_start_that_waited_longer_than_lock_timeout(make, both):
     """One holder too long: the queue goes on, and is told late."""
     n = make(workers=3, opts={"lock_timeout": 0.2},
@@ -158,6 +167,11 @@ def test_a_slice_of_a_wait_allocates_nothing(make, how, numbers):
     allocates nothing else."""
     assert waited(make, how) < 10000 * 16 / 4
     assert waited(make, how, "off") == 10000 * 24 * numbers
+
+
+def test_those_that_wait_look_one_after_the_other(make):
+    """Not all at once, although all begin at the same time."""
+    assert waited(make, "places") < 3
 
 
 def test_two_waits_that_take_turns_have_a_patience_each(make):

@@ -19,6 +19,11 @@ def lock_holder(fd):
     return word(fd, LOCK) >> 42
 
 
+def holdings(fd):
+    """How often the lifecycle lock was taken, in the lower 24 bits."""
+    return word(fd, LOCK) & 0xffffff
+
+
 def next_in_turn(fd):
     """The pid of a process that polls the lock from a timer, or 0."""
     return word(fd, NEXT) >> 39

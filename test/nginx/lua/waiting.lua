@@ -15,7 +15,7 @@ int ngx_channel;
 
 local AF_UNIX, SOCK_STREAM, EBUSY, ETIMEDOUT = 1, 1, 16, 110
 
--- luacheck: globals ngx.sleep
+-- luacheck: globals ngx.sleep ngx.worker.pid
 local libwm = require "resty.worker.manager.libwm"
 local real = libwm.lib
 local lib = setmetatable({}, { __index = real })
@@ -78,6 +78,22 @@ function M.polling()
     local bytes = measure(lock.acquire_polling, lock.EVENTS)
     ngx.sleep = sleep
     return bytes
+end
+
+-- The longest time in a round of 256 workers, one after the other by their
+-- pids, in which none of them looks for the first time, in 256ths.
+function M.places()
+    local pid, places, longest = ngx.worker.pid, { 0, 1 }, 0
+    for i = 1, 256 do
+        ngx.worker.pid = function() return 30000 + i end
+        places[#places + 1] = lock.place()
+    end
+    ngx.worker.pid = pid
+    table.sort(places)
+    for i = 2, #places do
+        longest = math.max(longest, places[i] - places[i - 1])
+    end
+    return longest * 256
 end
 
 -- Two timers poll in turn. The clock is ours, and one holder, who has not said

@@ -30,8 +30,7 @@ local OWN = bit_of(RECOVERED) + bit_of(WORKER_EXIT) + bit_of(DRAINED)
 -- On a fast stop nginx kills a worker after a second or so. A fast stop may
 -- follow on a graceful one, and cannot reach a worker that waits asleep.
 local SHORT_WAIT_MS = 500
-local LOOK_SECONDS = 0.005 -- at first, whether another generation starts
-local LONG_SECONDS = 0.5 -- later: many may be to start
+local LONG_SECONDS = 0.5 -- between two looks whether all others have started
 local MOMENT_MS = 1000 -- for those of which it is not known
 
 local event = libwm.sized("struct wm_event")
@@ -127,14 +126,16 @@ end
 -- its turn. If the worker is to end at once, exit_worker_by_lua* overtakes this
 -- wait.
 local function acquire_in_turn()
-    local since, nap = lib.wm_now(), LOOK_SECONDS
+    local since = lib.wm_now()
+    local round, part = lock.round(), lock.place()
     while true do
         while not vm.left and has_to_wait(since) do
             if vm.worker then
                 lib.wm_tick(vm.worker, vm.interval)
             end
-            ngx.sleep(math.min(nap, vm.overdue / 2000)) -- it beats in between
-            nap = math.min(nap * 1.2, LONG_SECONDS)
+            -- It beats in between.
+            ngx.sleep(math.min(round * part, vm.overdue / 2000))
+            round, part = math.min(round * 1.2, LONG_SECONDS), 1
         end
         local ok, err = lock.acquire_polling(lock.WORKER_EXIT)
         if not ok or not has_to_wait(since) then
@@ -145,6 +146,7 @@ local function acquire_in_turn()
 end
 
 local shutting_down = false
+local told_all = false -- of what there was as the shutdown began
 
 -- Runs the exit in a timer that fires as the shutdown begins.
 function _M.on_shutdown()
@@ -162,6 +164,7 @@ function _M.on_shutdown()
     end
     start.tell_late()
     tell_all()
+    told_all = true
     lock.release()
 end
 
@@ -181,8 +184,21 @@ local function patience()
     return (vm.exit_told or is_fast_stop()) and SHORT_WAIT_MS or 0
 end
 
+-- Whether there is anything to tell since the timer has told all: the worker
+-- closes its generation if it is the last one by now.
+local function has_more()
+    local worker = vm.worker
+    if worker and lib.wm_exit_begin(worker, 0) == 0 then
+        lib.wm_exit_next(worker, event)
+    end
+    return owed.is_any()
+end
+
 local function exit()
     local was_told = vm.exit_told
+    if told_all and not has_more() then
+        return true
+    end
     local ok, err = lock.acquire_asleep(lock.WORKER_EXIT, patience())
     if ok then
         start.end_late()

@@ -43,11 +43,17 @@ local PURPOSES = {
     [_M.OWN_EVENTS] = "events of its own",
 }
 
--- One that has the next turn, or looks for all, looks again soon. Of the others
--- one looks in each half of a millisecond, however many there are: when those
--- that look soon have had the lock, nothing else tells that it is free.
+-- One that has the next turn, or looks for all, looks again soon. An exit
+-- sleeps for a moment before that, since most callbacks are short: so the lock
+-- passes on from one exit to the next without a timer.
 local SOON_SECONDS, SOON_MOST = 0.001, 0.005
+local MOMENT_MS = 1
+-- Of the others one looks in each half of a millisecond, however many there
+-- are: when those that look soon have had the lock, nothing else tells that it
+-- is free. Each has a place of its own in their round, by its pid: multiples of
+-- the golden ratio that follow on each other lie evenly between whole numbers.
 local EACH_SECONDS, POLL_MOST = 0.0005, 0.2
+local GOLDEN = 0.6180339887
 -- A sleep is cut into slices, the first ones short: after each the worker looks
 -- whether nginx ends it, which kills those that do not in a second and a half.
 local SLICE_MS, SLICE_MOST = 100, 500
@@ -197,17 +203,40 @@ local function guard_hold()
     end
 end
 
+-- The seconds of a round, in which each worker of this generation looks once.
+function _M.round()
+    local _, waiting = counts.of(vm.generation)
+    return max(waiting * EACH_SECONDS, SOON_SECONDS)
+end
+
+-- This worker's place in a round, from 0 to 1: when it looks first.
+function _M.place()
+    return ngx.worker.pid() * GOLDEN % 1
+end
+
+-- One try by a timer. Returns as wm_lock_try().
+local function try(purpose)
+    local rc = lib.wm_lock_try(vm.node, purpose, 1)
+    if rc ~= -EINPROGRESS or purpose ~= _M.WORKER_EXIT then
+        return rc
+    end
+    options.purpose = purpose
+    options.hold_ms, options.wait_ms = 0, MOMENT_MS
+    local waited = lib.wm_lock_acquire(vm.node, options)
+    return waited == -ETIMEDOUT and rc or waited
+end
+
 local polled = 0 -- time of the last try by a timer of this process
 
 -- Acquires the lock in a timer: the event loop goes on between two looks.
 function _M.acquire_polling(purpose)
-    local soon, later = SOON_SECONDS, SOON_SECONDS
+    local soon, round, part = SOON_SECONDS, nil, _M.place()
     local began, last = tonumber(lib.wm_now()), 0
     local past, sequence, since
     while not vm.left do
         local now = tonumber(lib.wm_now())
         polled = now
-        local rc = lib.wm_lock_try(vm.node, purpose, 1)
+        local rc = try(purpose)
         if rc == -EUCLEAN then
             return false, strerror(rc), true
         end
@@ -232,12 +261,11 @@ function _M.acquire_polling(purpose)
             ngx.sleep(soon)
             soon = min(soon * 1.5, SOON_MOST)
         else
-            if since == now then
-                local _, waiting = counts.of(vm.generation)
-                later = max(waiting * EACH_SECONDS, SOON_SECONDS)
+            if not round or since == now then
+                round = _M.round()
             end
-            ngx.sleep(min(later, POLL_MOST, vm.overdue / 2000))
-            later = later * 1.5
+            ngx.sleep(min(round * part, POLL_MOST, vm.overdue / 2000))
+            round, part = round * 1.5, 1
         end
     end
     return false, "this worker has left meanwhile"

@@ -22,6 +22,7 @@ local CRASHED_DRAINING = constants.EVENT_CRASHED_DRAINING
 
 local CRASHES = bit_of(CRASHED) + bit_of(CRASHED_DRAINING)
 local FAILURES = CRASHES + bit_of(constants.EVENT_STALLED)
+local ALL = FAILURES + bit_of(MASTER_EXIT)
 
 local event = libwm.sized("struct wm_event")
 local taken = {} -- failures that are still to be told
@@ -50,6 +51,11 @@ end
 -- ends leaves them to a worker that has one.
 function _M.kinds()
     return FAILURES + (vm.master_exit and bit_of(MASTER_EXIT) or 0)
+end
+
+-- Whether there is any event, also of a kind that this worker does not tell.
+function _M.is_any()
+    return taken[1] ~= nil or lib.wm_events_owed(vm.node, ALL) ~= 0
 end
 
 -- Tells an event of one of these kinds. The caller has the lock.
