@@ -43,11 +43,11 @@ local PURPOSES = {
     [_M.OWN_EVENTS] = "events of its own",
 }
 
--- One that has the next turn, or looks for all, looks again soon. An exit
--- sleeps for a moment before that, since most callbacks are short: so the lock
--- passes on from one exit to the next without a timer.
-local SOON_SECONDS, SOON_MOST = 0.001, 0.005
+-- An exit sleeps for a moment at each look, since most callbacks are short: so
+-- the lock passes on from one exit to the next without a timer.
 local MOMENT_MS = 1
+-- One that has the next turn, or looks for all, looks again soon.
+local SOON_SECONDS, SOON_MOST = 0.001, 0.005
 -- Of the others one looks in each half of a millisecond, however many there
 -- are: when those that look soon have had the lock, nothing else tells that it
 -- is free. Each has a place of its own in their round, by its pid: multiples of
@@ -214,16 +214,17 @@ function _M.place()
     return ngx.worker.pid() * GOLDEN % 1
 end
 
--- One try by a timer. Returns as wm_lock_try().
+-- One look by a timer. Returns as wm_lock_try().
 local function try(purpose)
-    local rc = lib.wm_lock_try(vm.node, purpose, 1)
-    if rc ~= -EINPROGRESS or purpose ~= _M.WORKER_EXIT then
-        return rc
+    if purpose == _M.WORKER_EXIT then
+        options.purpose = purpose
+        options.hold_ms, options.wait_ms = 0, MOMENT_MS
+        local rc = lib.wm_lock_acquire(vm.node, options)
+        if rc ~= -ETIMEDOUT then
+            return rc
+        end
     end
-    options.purpose = purpose
-    options.hold_ms, options.wait_ms = 0, MOMENT_MS
-    local waited = lib.wm_lock_acquire(vm.node, options)
-    return waited == -ETIMEDOUT and rc or waited
+    return lib.wm_lock_try(vm.node, purpose, 1)
 end
 
 local polled = 0 -- time of the last try by a timer of this process
