@@ -136,8 +136,9 @@ def by_hand(workers):
     """The targets of nginx with so many workers, which no run has."""
     found = lives.lives({workers: lives.BY_HAND})
     for way, phases in found[workers].items():
-        print(f"{way:8}", *(f"{phase}: {statistics.median(ms):,.0f} ms"
-                            for phase, ms in phases.items()))
+        print(f"{lives.NAMES[way]:15}",
+              *(f"{phase}: {statistics.median(ms):,.0f} ms"
+                for phase, ms in phases.items()))
     return json.loads(json.dumps({
         "micro": [], "segment_bytes": 0, "nginx": {"lives": found}}))
 

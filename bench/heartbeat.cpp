@@ -17,6 +17,7 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <fcntl.h>
 #include <memory>
 #include <optional>
@@ -195,6 +196,47 @@ void beat_swap(benchmark::State &state, int processes)
         of_beat_swap);
 }
 const alone_and_together beat_swap_rows("beat_swap", beat_swap);
+
+// A note of 40 bytes; its floors are a copy of them to a line of one's own, and
+// all that a note has to do: the clock, a swap, the copy, and a store.
+constexpr char text[] = "GET /some/path/of/forty/letters?and=more";
+
+struct alignas(bench::line) noted {
+    std::atomic<std::uint64_t> word{0};
+    char text[WM_NOTE_MAX]{};
+};
+
+void floor_copy(benchmark::State &state, int processes)
+{
+    auto &table = bench::shared<rows<noted>>();
+
+    measure(state, processes, [&](int i) {
+        std::memcpy(table.of[i].text, text, sizeof(text) - 1);
+        benchmark::ClobberMemory();
+    });
+}
+const alone_and_together floor_copy_rows("floor_copy", floor_copy);
+
+void floor_note(benchmark::State &state, int processes)
+{
+    auto &table = bench::shared<rows<noted>>();
+    std::uint64_t next = 0;
+
+    measure(state, processes, [&](int i) {
+        benchmark::DoNotOptimize(coarse_ms());
+        swap(table.of[i], ++next);
+        std::strncpy(table.of[i].text, text, sizeof(table.of[i].text));
+        benchmark::ClobberMemory();
+        table.of[i].word.store(++next, std::memory_order_release);
+    });
+}
+const alone_and_together floor_note_rows("floor_note", floor_note);
+
+void note(benchmark::State &state, int processes)
+{
+    measure_worker(state, processes, [](wm_worker *w) { wm_note(w, text); });
+}
+const alone_and_together note_rows("note", note);
 
 // The cost of a beat does not grow with the table.
 void beat_of(benchmark::State &state)

@@ -70,10 +70,10 @@ LEAVE = {"old": 'require("old").leave(ngx.shared.bench)', "without": "",
 
 class Server(Nginx):
     """An nginx with the module (options: its table, in Lua), or without it;
-    old: with the former way in its place. loaded: without it, but with its
-    files in the VM. timer: seconds of a timer in each
-    worker that does nothing. Each worker that has started says so in a file,
-    and when that was."""
+    old: with JSON in a shared dictionary instead. loaded: without it, but with
+    its files in the VM. timer: seconds of a timer in each worker that does
+    nothing. Each worker that has started says so in a file, and when that
+    was."""
 
     def __init__(self, workers, options=None, old=False, loaded=False,
                  pause=0.0005, timer=None):
@@ -92,7 +92,8 @@ class Server(Nginx):
             main="worker_rlimit_nofile 4096;", http=HTTP, server=SERVER,
             listen=f"127.0.0.1:{self.port}", lua_path=LUA_PATH,
             lua_cpath=LUA_CPATH, leave=LEAVE[way], init=f"""require("inside")
-        {init if way == "with" else conf.MODULE if loaded else ""}""", join=f"""{JOIN[way]}
+        {init if way == "with" else conf.MODULE if loaded else ""}""",
+            join=f"""{JOIN[way]}
         {f"ngx.timer.every({timer}, function() end)" if timer else ""}
         local f = io.open("{self.path("up")}", "a")
         f:write(ngx.worker.pid(), " ", ("%d"):format(require("inside").now()),

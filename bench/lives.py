@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lives of a real nginx: how long its start takes, a reload, and a graceful
-stop, with the module, without it, and in the former way.
+stop, with the module, without it, with its files alone, and with JSON in a
+shared dictionary instead.
 
 Nothing here looks again and again while nginx works, since that would take a
 core from it: workers note the time at which they have started, and the kernel
@@ -19,8 +20,10 @@ import in_nginx
 # "loaded": the module's files, of which nothing is called.
 WAYS = {"with": {"options": ""}, "without": {}, "loaded": {"loaded": True},
         "old": {"old": True}}
-# With more workers the former way's starts and exits spin for too long.
+# With more workers, starts and exits spin for too long on JSON's lock.
 OLD_MOST = 64
+NAMES = {"with": "with", "without": "without", "loaded": "files alone",
+         "old": "JSON in a dict"}
 PHASES = ("start", "reload", "stop")
 PAUSE = 0.005       # seconds between two looks at what has its time in it
 # Rounds by number of workers: short lives need more of them.

@@ -20,7 +20,8 @@ SIZES = (2, 16, 64, 256, 1024, 4096, 65535)
 STYLE = """\
 set terminal svg size 720,420 font "sans-serif,13" background "white"
 set output "{output}"
-set key outside center bottom horizontal
+set key outside center bottom horizontal height 1
+set xlabel offset 0,0.4
 set grid back linecolor "#dddddd"
 set border 3
 set tics nomirror
@@ -106,7 +107,7 @@ def plot_herd(folder, v):
     plot(folder, "herd", """\
 set logscale x
 set xlabel "processes"
-set ylabel "start and stop, for each process, us"
+set ylabel "start and stop, for each process, µs"
 set xrange [16:4096]
 set yrange [0:*]
 plot $with1 with linespoints linewidth 2 title "with libwm, one core", \\
@@ -117,24 +118,26 @@ plot $with1 with linespoints linewidth 2 title "with libwm, one core", \\
 
 
 def plot_lives(folder, v):
-    """Start and stop of nginx over the number of workers, in each way."""
+    """Start, reload and stop of nginx over the number of workers, each way as
+    a multiple of plain nginx."""
     found = v.nginx["lives"]
     blocks = {f"{way}_{phase}": [
-        (n, lives.median(found, n, way, phase)) for n in found
-        if way in found[n]]
+        (n, lives.median(found, n, way, phase)
+         / lives.median(found, n, "without", phase))
+        for n in found if way in found[n]]
         for way in lives.WAYS for phase in lives.PHASES}
     panels = "".join(f"""\
 set title "{name}"
-plot $old_{phase} with linespoints title "JSON in a shared dict", \\
+plot $old_{phase} with linespoints title "JSON in a dict", \\
      $with_{phase} with linespoints linewidth 2 title "libwm", \\
-     $without_{phase} with linespoints title "without"
-""" for phase, name in (("start", "start to ready"),
-                        ("stop", "graceful stop")))
+     $loaded_{phase} with linespoints title "files alone"
+""" for phase, name in targets.LIVES.items())
     plot(folder, "lives", f"""\
-set logscale xy
+set logscale x 4
 set xlabel "workers"
-set ylabel "ms"
-set multiplot layout 1,2
+set ylabel "time / that of plain nginx"
+set yrange [0.8:1.6]
+set multiplot layout 1,3
 {panels}unset multiplot
 """, blocks)
 
@@ -209,7 +212,7 @@ def lives_table(v):
     """Start, reload and stop of nginx, in each way."""
     found = v.nginx["lives"]
     return table(
-        ("workers: phase", "with", "without", "files alone", "former way"),
+        ("workers: phase", *lives.NAMES.values()),
         [(f"{n}: {name}", *(spread(found[n][way][phase], " ms")
                             if way in found[n] else "" for way in lives.WAYS))
          for n in found for phase, name in targets.LIVES.items()])
@@ -218,10 +221,12 @@ def lives_table(v):
 def nginx_table(v):
     n = v.nginx
     ways = n["heartbeats"]
-    rows = [(f"one heartbeat, {size} workers: `beat()`; old way; "
-             "`dict:incr`", "; ".join(ns(ways[w][size]) for w in
-                                      ("beat", "old", "incr")) + " ns")
-            for size in ways["beat"]]
+    beats = table(("one heartbeat, ns", "`beat()`", "JSON in a dict",
+                   "`dict:incr`"),
+                  [(f"{size} workers", *(ns(ways[w][size]) for w in
+                                         ("beat", "old", "incr")))
+                   for size in ways["beat"]])
+    rows = []
     for key, name in (("beat", "`beat()` for each"), ("hook", "an empty hook"),
                       ("plain", "no hook")):
         rows.append((f"requests/s, {name}", spread(n["requests"][key])))
@@ -240,7 +245,8 @@ def nginx_table(v):
         ("a segment of 1024 workers and 1024 events",
          f"{v.segment / 1024:,.0f} KiB"),
     ]
-    return table(("inside nginx", "median (least to most)"), rows)
+    return beats + "\n\n" + table(("inside nginx", "median (least to most)"),
+                                 rows)
 
 
 def remark(rows):
@@ -312,19 +318,26 @@ From the execution of nginx to the last worker that has started; from HUP to the
 end of the last old worker; from QUIT to the end of the master. Beside nginx
 with the module and without it stands one that loads the module's files and
 calls none of them: each worker inherits them, and nginx frees them as it ends.
-The former way keeps all workers as JSON in a shared dictionary, under a lock;
-with many it spins for too long to be measured. Each cell has the median, and
-the least and the most.
+JSON in a dict is how it was done before libwm: all workers as JSON in a shared
+dictionary, under a lock, on which many spin for too long to be measured. Each
+cell has the median, and the least and the most.
 
 {lives}
 
-![start and stop over the number of workers](lives.svg)
+![start, reload and stop over the number of workers, as multiples of plain
+nginx](lives.svg)
 
 ## A death
+
+A worker of four is killed by SIGKILL, again and again; its replacement or
+another survivor is told.
 
 ![how long until a survivor is told](detection.svg)
 
 ## Requests
+
+One worker that has no rest, with a beat for each request, with an empty hook in
+its place, and with none. Runs of a second each take turns.
 
 ![requests a second, run by run](requests.svg)
 

@@ -30,6 +30,7 @@
 #include "events.h"
 
 #include "generation.h"
+#include "note.h"
 #include "record.h"
 
 #include <limits.h>
@@ -106,6 +107,7 @@ static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
         .role = o.role,
         .spell = (uint32_t)record_cold_spell_acquire(c),
     };
+    wm_note_read(c, o.join, event->note);
     /* While the next occupant is writing its identity, the word is CLAIMED;
      * once it has published that, `given` is its own, and the swap fails. */
     /* Safeguard: event_is_of_one_occupant */

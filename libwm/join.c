@@ -6,6 +6,7 @@
 #include "generation.h"
 #include "inherit.h"
 #include "log.h"
+#include "note.h"
 #include "record.h"
 #include "sweep.h"
 
@@ -97,7 +98,7 @@ static void note_evicted(struct wm_node *node, uint32_t slot,
 /* A swap that fails has met another joiner's, or a worker's end: some process
  * makes progress each time. */
 static bool claim_any(struct wm_node *node, unsigned worst, uint32_t *slot,
-                      uint64_t *claimed)
+                      uint64_t *claimed, bool *was_crash)
 {
     struct wm_segment_header *header = node->segment.header;
     uint32_t from = header_free_from(header);
@@ -110,6 +111,7 @@ static bool claim_any(struct wm_node *node, unsigned worst, uint32_t *slot,
         if (claim_slot(node, *slot, word, claimed)) {
             header_raise_free_from(header, from, *slot + 1);
             note_evicted(node, *slot, &o);
+            *was_crash = wm_state_is_crash(wm_word_state(o.word));
             return true;
         }
     }
@@ -118,7 +120,7 @@ static bool claim_any(struct wm_node *node, unsigned worst, uint32_t *slot,
 
 /* Stores the identity of the worker, and then publishes it with the word. */
 static bool publish(struct wm_worker *w, struct wm_record *r,
-                    uint32_t overdue_ms, uint64_t claimed)
+                    uint32_t overdue_ms, uint64_t claimed, bool was_crash)
 {
     uint64_t now = wm_now();
 
@@ -132,6 +134,8 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
     record_cold_set_ident(w->cold, wm_self_ident());
     record_set_joined_at(r, now);
     record_cold_set_spell(w->cold, 0);
+    record_cold_set_drained_at(w->cold, 0);
+    wm_note_hand_on(w->cold, w->join, was_crash);
     record_set_stalls(r, wm_stalls(w->join, 0));
     /* Safeguard: joiner_has_not_started */
     record_set_untold(r, w->join);
@@ -146,10 +150,11 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
     struct wm_node *node = w->node;
     struct wm_record *r;
     uint64_t claimed;
+    bool was_crash;
 
-    if (!claim_any(node, GIVEN, &w->slot, &claimed)) {
+    if (!claim_any(node, GIVEN, &w->slot, &claimed, &was_crash)) {
         wm_sweep(node, NULL); /* or another process has made room */
-        if (!claim_any(node, EXPIRED, &w->slot, &claimed)) {
+        if (!claim_any(node, EXPIRED, &w->slot, &claimed, &was_crash)) {
             return -ENOBUFS;
         }
     }
@@ -157,7 +162,7 @@ static int join_as(struct wm_worker *w, struct wm_generation_record *g,
     w->cold = wm_cold_at(&node->segment, w->slot);
     w->join = header_next(&node->segment.header->next_join);
     /* Safeguard: generation_is_entered_when_published */
-    if (!publish(w, r, overdue_ms, claimed)) {
+    if (!publish(w, r, overdue_ms, claimed, was_crash)) {
         return -ESTALE;
     }
     wm_log_worker(w, WM_LOG_WORKER_JOINED);

@@ -63,6 +63,8 @@ struct wm_record {
     uint64_t reserved;
 };
 
+#define WM_TEXT_WORDS 7
+
 /* The cold lines of a record.
  *
  *   field       written by                 read by        stale?
@@ -70,13 +72,19 @@ struct wm_record {
  *   spell       its joiner, when entered   event takers   yes: 0 until then
  *   given       its joiner, last; takers,  event takers   no: a swap decides
  *               CAS
+ *   drained_at  its joiner, its worker     all            told by the word
+ *   note        its joiner, its worker;    all            no: a swap decides
+ *               CAS
+ *   text        its worker                 all            told by note
  */
 struct wm_record_cold {
     _Alignas(WM_LINE) _Atomic(uint64_t) ident; /* of this very claim */
     _Atomic(uint64_t) spell;
     _Atomic(uint64_t) given;
-    uint64_t reserved_life[5]; /* for when it left and drained, and its end */
-    uint64_t reserved_note[8]; /* for what its worker says that it does */
+    _Atomic(uint64_t) drained_at; /* CLOCK_MONOTONIC, ms; 0: it has not */
+    uint64_t reserved_life[4];    /* for its end */
+    _Alignas(WM_LINE) _Atomic(uint64_t) note;
+    _Atomic(uint64_t) text[WM_TEXT_WORDS]; /* of the note */
 };
 
 /* One generation. The record of generation g lies at g modulo the number of

@@ -127,10 +127,14 @@ int wm_record_change_state(struct wm_worker *w, unsigned state)
              * worker may have the record: a draining worker may make room for
              * another. */
             recover(w, r, word);
-        } else if (record_swap_own(r, &word,
-                                   state == WM_FREE
-                                       ? 0
-                                       : wm_word(state, w->pid, wm_now()))) {
+            continue;
+        }
+        if (state == WM_DRAINING) {
+            record_cold_set_drained_at(w->cold, wm_now());
+        }
+        if (record_swap_own(
+                r, &word,
+                state == WM_FREE ? 0 : wm_word(state, w->pid, wm_now()))) {
             if (state == WM_FREE) {
                 header_lower_free_from(w->node->segment.header, w->slot);
             }

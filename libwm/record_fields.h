@@ -38,6 +38,7 @@ IDENTITY(record, uint32_t, overdue_ms)
 IDENTITY(record, uint64_t, joined_at)
 IDENTITY(record_cold, uint64_t, ident)
 IDENTITY(record_cold, uint64_t, spell)
+IDENTITY(record_cold, uint64_t, drained_at)
 
 #undef IDENTITY
 
@@ -198,6 +199,49 @@ static inline bool record_cold_swap_given(struct wm_record_cold *c,
     /* Safeguard: given_is_marked_by_a_swap */
     return atomic_compare_exchange_strong_explicit(
         &c->given, &from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------ note */
+
+/* Acquire: the text that is loaded next is this note's, or a later one's [Q].
+ * Shown by note_is_of_one_writer. */
+static inline uint64_t record_cold_note_acquire(const struct wm_record_cold *c)
+{
+    return atomic_load_explicit(&c->note, memory_order_acquire);
+}
+
+/* Opens the note, or gives it to the next joining. Acquire: a thread that opens
+ * it after another one writes its text after that one's [Q]. Relaxed where it
+ * fails: the caller does not write then, or tries again. */
+static inline bool record_cold_swap_note(struct wm_record_cold *c,
+                                         uint64_t *from, uint64_t to)
+{
+    /* Safeguard: note_is_opened_by_a_swap */
+    return atomic_compare_exchange_strong_explicit(
+        &c->note, from, to, memory_order_acquire, memory_order_relaxed);
+}
+
+/* Closes the note. Release of its text [Q]. Shown by note_is_of_one_writer. */
+static inline void record_cold_close_note(struct wm_record_cold *c,
+                                          uint64_t note)
+{
+    atomic_store_explicit(&c->note, note, memory_order_release);
+}
+
+/* Acquire: the note is loaded once more, after the text [Q]. Shown by
+ * note_is_of_one_writer. */
+static inline uint64_t record_cold_text_acquire(const struct wm_record_cold *c,
+                                                int i)
+{
+    return atomic_load_explicit(&c->text[i], memory_order_acquire);
+}
+
+/* Release: a process that loads any of the text finds that the note was opened
+ * [Q]. Shown by note_is_of_one_writer. */
+static inline void record_cold_set_text(struct wm_record_cold *c, int i,
+                                        uint64_t text)
+{
+    atomic_store_explicit(&c->text[i], text, memory_order_release);
 }
 
 /* Whether the crash of this record's occupant was given. */

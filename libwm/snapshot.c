@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Snapshots: all records in use, as they were at one moment (digest.h). The
- * first pass of a pair fills the caller's list in, and the second proves it. */
+ * first pass of a pair fills the caller's list in, and the second proves it. What
+ * else a worker's record tells is looked up one by one. */
 
 #include "digest.h"
+#include "note.h"
 #include "stall.h"
 
 /* Whether a record has a worker. */
@@ -165,4 +167,43 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
         return -ENOSPC;
     }
     return wm_digest_is_same(&second, &first) ? 0 : WM_UNSETTLED;
+}
+
+/* Whether the record is of this joining. */
+static bool is_of(const struct wm_record *r, uint64_t join)
+{
+    return has_worker(record_word_acquire(r)) && record_join_acquire(r) == join;
+}
+
+/* The join number is stored first, and so is loaded last as well: if it is the
+ * same, so is the worker [A]. */
+int wm_worker_inspect(const struct wm_node *node, uint32_t slot, uint64_t join,
+                      struct wm_worker_detail *detail)
+{
+    WM_REQUIRE(node);
+
+    struct wm_worker_detail own = {.size = sizeof(own)};
+    int error = wm_sized_check(detail, WM_LEAST(wm_worker_detail, note));
+    const struct wm_record_cold *c;
+    const struct wm_record *r;
+
+    if (error == 0 && slot >= node->segment.geometry.capacity) {
+        error = -EINVAL;
+    }
+    if (error != 0) {
+        return error;
+    }
+    r = wm_record_at(&node->segment, slot);
+    c = wm_cold_at(&node->segment, slot);
+    if (!is_of(r, join)) {
+        return -ESTALE;
+    }
+    own.drained_at = record_cold_drained_at_acquire(c);
+    wm_note_read(c, join, own.note);
+    /* Safeguard: details_are_of_this_joining */
+    if (!is_of(r, join)) {
+        return -ESTALE;
+    }
+    wm_sized_write(detail, &own, sizeof(own));
+    return 0;
 }

@@ -99,15 +99,15 @@
  *
  * Threads. Any thread may at any time call a function that takes a `const
  * struct wm_node *`, and, once the worker has joined, one that takes a `const
- * struct wm_worker *`. The same holds for wm_beat(), wm_beat_at(),
+ * struct wm_worker *`. The same holds for wm_beat(), wm_beat_at(), wm_note(),
  * wm_lock_hold_note(), wm_worker_reaped(), wm_now(), wm_version(),
  * wm_strerror() and the functions whose names end in _name. The other functions
  * change the handle: for each node, one thread at a time may call them. After
  * the release that ends the handle, no function may be called, but that release
  * again: it returns an error, until another handle gets the same address.
  *
- * Signals. wm_beat(), wm_beat_at(), wm_now(), wm_worker_has_record(),
- * wm_strerror() and the functions whose names end in _name are
+ * Signals. wm_beat(), wm_beat_at(), wm_note(), wm_now(),
+ * wm_worker_has_record(), wm_strerror() and the functions whose names end in _name are
  * async-signal-safe, the rest are not.
  *
  * Progress classes named below: *wait-free* (a bounded number of steps,
@@ -594,6 +594,21 @@ int wm_beat_at(struct wm_worker *worker, uint64_t now_ms);
  * Async-signal-safe. Wait-free. */
 uint64_t wm_now(void);
 
+#define WM_NOTE_MAX 56  /* bytes of a note */
+#define WM_NOTE_SIZE 64 /* of a buffer for one, with a NUL behind it */
+
+/* Says what the worker does now, for all that look at it, and for those that
+ * are told if it ends or stalls meanwhile; and gives a heartbeat. The note holds
+ * until the next one. Readers see one note, whole, or none.
+ * text: a line; of one that is longer than WM_NOTE_MAX bytes, its beginning.
+ * Bytes are kept as they are, so whoever shows them escapes them. NULL or "":
+ * the worker has no note any more.
+ * Returns as wm_beat; -EBUSY: the note is dropped, since another thread of the
+ * worker, or the caller that this one interrupts, is just writing one, or a
+ * thread of the record's former worker was. As safe as wm_beat.
+ * Async-signal-safe. Wait-free. */
+int wm_note(struct wm_worker *worker, const char *text);
+
 /* Returns how many recoveries of this worker are owed: stalls that it came back
  * from, and that were given to a callback as WM_EVENT_STALLED. The worker's own
  * act. Wait-free. */
@@ -684,6 +699,7 @@ struct wm_event {
                                 the reason alone, WM_REASON_CRASH if the last
                                 workers died before they left; else 0, and
                                 wm_generation_counts() tells */
+    char note[WM_NOTE_SIZE]; /* of the worker that crashed or stalled, or "" */
 };
 
 /* The function that is given an event, under the lock. If it gives the lock
@@ -748,6 +764,21 @@ struct wm_worker_info {
  * -ENOSPC: more than room; -EINVAL: the size. Wait-free (bounded looks). */
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
                 uint32_t element, uint32_t room, uint32_t *count);
+
+/* What a worker's record tells beside the snapshot. */
+struct wm_worker_detail {
+    uint32_t size; /* in: sizeof(struct wm_worker_detail) */
+    uint32_t reserved;
+    uint64_t drained_at;     /* ms; 0: it has not drained */
+    char note[WM_NOTE_SIZE]; /* "": none */
+};
+
+/* Looks at one worker of a snapshot more closely.
+ * slot, join: as the snapshot has them. detail: size in, the rest out.
+ * Returns 0; -ESTALE: the worker has left, and may have made room for another;
+ * -EINVAL: slot or size. Wait-free. */
+int wm_worker_inspect(const struct wm_node *node, uint32_t slot, uint64_t join,
+                      struct wm_worker_detail *detail);
 
 /* ----------------------------------------------------------------- leader */
 

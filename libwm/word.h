@@ -7,6 +7,7 @@
  *   process     pid:22 | start time in clock ticks:42
  *   stalls      join:32 | stalls that the worker came back from:32
  *   given       join:32 | stalls given:31 | crash given:1
+ *   note        join:32 | times that its text was begun or ended:32
  *   generation  state:3 | spell:20 | ends given:20 | version:21
  *               while CLAIMED: state:3 | pid:40 | version:21
  *   deaths      id:12 | workers that crashed:20
@@ -202,6 +203,28 @@ static inline bool wm_stalls_reach(uint32_t stalls, uint32_t given)
 {
     return wm_stalls_between(given, stalls) < UINT32_C(1)
                                                   << (WM_GIVEN_STALLS_BITS - 1);
+}
+
+/* The count is odd while the text is being written, and 0 if it never was. */
+static inline uint64_t wm_note_word(uint64_t join, uint32_t count)
+{
+    return join << 32 | count;
+}
+
+static inline bool wm_note_is_open(uint64_t note)
+{
+    return (note & 1) != 0;
+}
+
+static inline bool wm_note_is_blank(uint64_t note)
+{
+    return (uint32_t)note == 0;
+}
+
+/* The note when its text is next begun or ended. */
+static inline uint64_t wm_note_next(uint64_t note)
+{
+    return (note & ~(uint64_t)UINT32_MAX) | (uint32_t)(note + 1);
 }
 
 /* ------------------------------------------------------------ generation */

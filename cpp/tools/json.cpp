@@ -50,6 +50,8 @@ object worker_object(const worker &w)
             {"beat_age_ms", w.beat_age_ms},
             {"overdue_ms", w.facts.overdue_ms},
             {"stalls", w.facts.stalls},
+            {"drained_ms", w.drained_ms ? object(*w.drained_ms) : object()},
+            {"note", w.note.empty() ? object() : object(w.note)},
             {"leader", w.leads},
             {"lock", w.has_lock}};
 }

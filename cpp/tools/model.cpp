@@ -111,8 +111,11 @@ void add(tally &t, const worker &w)
     }
 }
 
-worker describe(const model &m, const wm_worker_info &facts)
+worker describe(const wm::node_ref &node, const model &m,
+                const wm_worker_info &facts)
 {
+    std::error_code ec;
+    const wm_worker_detail more = node.inspect(facts, ec);
     worker w;
 
     w.facts = facts;
@@ -123,6 +126,12 @@ worker describe(const model &m, const wm_worker_info &facts)
     w.has_lock = m.lock.pid != 0 && m.lock.pid == facts.pid && !w.gone;
     w.age_ms = since(facts.joined_at);
     w.beat_age_ms = since(facts.beat_at);
+    if (!ec) {
+        if (more.drained_at != 0) {
+            w.drained_ms = since(more.drained_at);
+        }
+        w.note = more.note;
+    }
     return w;
 }
 
@@ -228,7 +237,7 @@ model look(const opened &from)
             facts.master != 0 && (!m.of.live || has_ended(facts.master));
     }
     for (const auto &facts : seen.workers) {
-        const worker w = describe(m, facts);
+        const worker w = describe(node, m, facts);
         generation &g = all[facts.generation];
 
         g.facts.id = facts.generation;

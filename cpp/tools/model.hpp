@@ -10,6 +10,8 @@
 #include <wm/facts.hpp>
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace wmctl
@@ -24,6 +26,8 @@ struct worker {
     bool has_lock = false;
     std::uint64_t age_ms = 0;
     std::uint64_t beat_age_ms = 0;
+    std::optional<std::uint64_t> drained_ms; // since it has drained
+    std::string note;                        // "": none
 
     // "gone" if the record does not know yet that the process has ended;
     // "leaving" if it is live, and about to drain; "crashed" also if it had

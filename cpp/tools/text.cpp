@@ -58,6 +58,11 @@ std::string marks(const worker &w)
     return text.empty() ? "-" : text;
 }
 
+std::string note(const worker &w)
+{
+    return w.note.empty() ? "-" : clean(w.note);
+}
+
 std::string worker_row(const worker &w, const palette &p)
 {
     const std::string line = row({{pid(w.facts.pid), 10},
@@ -67,7 +72,8 @@ std::string worker_row(const worker &w, const palette &p)
                                   {age(w.age_ms), 9},
                                   {age(w.beat_age_ms), 9},
                                   {number(w.facts.stalls), 8},
-                                  {marks(w), 0}});
+                                  {marks(w), 8},
+                                  {note(w), 0}});
 
     if (w.gone) {
         return p.bad(line) + "\n";
@@ -91,7 +97,8 @@ std::string worker_heading()
                 {"AGE", 9},
                 {"BEAT", 9},
                 {"STALLS", 8},
-                {"MARKS", 0}}) +
+                {"MARKS", 8},
+                {"NOTE", 0}}) +
            "\n";
 }
 

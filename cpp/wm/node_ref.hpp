@@ -100,6 +100,25 @@ public:
         return detail::filled(ec, [&] { return take_snapshot(ec); });
     }
 
+    /// A worker of a snapshot more closely. Maps wm_worker_inspect().
+    wm_worker_detail inspect(const wm_worker_info &worker) const
+    {
+        return detail::thrown("wm_worker_inspect", [&, this](auto &ec) {
+            return inspect(worker, ec);
+        });
+    }
+    /// As inspect(), noexcept.
+    wm_worker_detail inspect(const wm_worker_info &worker,
+                             std::error_code &ec) const noexcept
+    {
+        wm_worker_detail seen{};
+
+        seen.size = sizeof(seen);
+        detail::noted(
+            wm_worker_inspect(handle_, worker.slot, worker.join, &seen), ec);
+        return seen;
+    }
+
     /// The next part of the event log. Maps wm_log_read().
     /// @param since the number that was read last; 0: from the oldest; moved on
     /// @param room how many entries at most

@@ -108,6 +108,19 @@ public:
             ec);
     }
 
+    /// Says what the worker does now; "" or nullptr: nothing. Maps wm_note().
+    /// @param text a line, of which 56 bytes are kept
+    condition note(const char *text)
+    {
+        return detail::thrown("wm_note",
+                              [=, this](auto &ec) { return note(text, ec); });
+    }
+    /// As note(), noexcept.
+    condition note(const char *text, std::error_code &ec) noexcept
+    {
+        return detail::noted(wm_note(handle_, text), ec);
+    }
+
     /// Does the timer's work: a beat, and the node's sweep if it is due. Maps
     /// wm_tick().
     condition tick(std::chrono::milliseconds interval)

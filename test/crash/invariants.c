@@ -6,6 +6,7 @@
 
 #include "stepping.h"
 
+#include "note.h"
 #include "record.h"
 
 #define BIT(state) (1u << (state))
@@ -123,6 +124,26 @@ static void check_fields(uint32_t slot)
     must(mark == given || mark == given + 2 ||
              (mark == (given | 1) && wm_state_is_crash(state)),
          "I4: one event is marked as given at a time");
+    must(c->drained_at == d->drained_at ||
+             (own && (state == WM_JOINING || state == WM_LIVE)),
+         "a worker says when it drains before it does");
+}
+
+/* The note beside the word, of which the worker alone writes the text. */
+static void check_note(uint32_t slot)
+{
+    const struct wm_record_cold *c = &before.colds[slot];
+    const struct wm_record_cold *d = &after.colds[slot];
+    char text[WM_NOTE_SIZE];
+
+    must(memcmp((const void *)c->text, (const void *)d->text,
+                sizeof(c->text)) == 0 ||
+             wm_note_is_open(c->note),
+         "a text changes while its note is open");
+    wm_note_read(d, after.records[slot].join, text);
+    must(text[0] == '\0' || strcmp(text, noted[0]) == 0 ||
+             strcmp(text, noted[1]) == 0,
+         "a note is read whole");
 }
 
 /* Entries of the log that a change of the word wants. */
@@ -383,6 +404,7 @@ uint32_t check_step(const struct stepped *s)
     for (uint32_t i = 0; i < after.geometry.capacity; i++) {
         check_word(i);
         check_fields(i);
+        check_note(i);
         entries += entries_of_word(i);
     }
     for (uint32_t i = 0; i < after.geometry.generations; i++) {

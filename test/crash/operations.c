@@ -209,11 +209,20 @@ static long end(struct process *self, UNUSED uint64_t none)
     return result;
 }
 
+const char *const noted[2] = {
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+};
+
+CALL_OF(note, wm_note(wm_node_worker(node), noted[1]))
+CALL_OF(do_note, wm_note(wm_node_worker(node), noted[0]))
+
 /* All that the stepped has done before. */
 #define JOINED .prepare = {do_join}
 #define LIVE .prepare = {do_join, do_start}
 #define LEADS .prepare = {do_join, do_start, do_stand}
 #define DRAINED .prepare = {do_join, do_start, do_drain}
+#define NOTED .prepare = {do_join, do_start, do_note}
 #define BEGUN .prepare = {do_begin}
 
 #define OPERATION(its_name, ...)                                               \
@@ -230,6 +239,8 @@ const struct operation operations[] = {
     OPERATION(start, do_start, JOINED),
     OPERATION(beat, do_beat, LIVE),
     OPERATION(beat_out_of_a_stall, do_beat, LIVE, .ready = ready_stalled),
+    OPERATION(note, note, NOTED),
+    OPERATION(note_where_room_is_wanted, note, .set = set_crowd, DRAINED),
     OPERATION(drain_of_a_leader, do_drain, LEADS),
     OPERATION(drain_out_of_a_stall_where_room_is_wanted, do_drain,
               .set = set_crowd, LIVE, .ready = ready_stalled),

@@ -54,6 +54,9 @@ struct operation {
     bool is_short; /* it can be paused after each of its instructions */
 };
 
+/* Notes of full length: before the operation, and by it. */
+extern const char *const noted[2];
+
 extern const struct operation operations[];
 extern const size_t operation_count;
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""workers(), generations(), counts(), events(), beat(): asked in a worker."""
+"""workers(), generations(), counts(), events(), beat(), note(): asked in a
+worker."""
 
 import time
 
 from conf import MODULE
 from proc import wait
-from told import JUDGED, QUICK
+from told import JUDGED, QUICK, opts
 from traced import ANSWERING, receive
 
 
@@ -126,6 +127,59 @@ def test_where_views_answer(make):
     for line in tries.values():
         assert line["ok"] is False and "number" in line["first"], line
         assert "init_worker_by_lua(nginx.conf:" in line["first"], line
+
+
+def test_a_note_is_the_workers_own(make):
+    """As it was put, until it is cleared or replaced."""
+    n = make(after_join=ANSWERING).start()
+    first, second = n.current()
+
+    def notes():
+        return {w["pid"]: w.get("note")
+                for w in n.ask(second, "return M.workers()")}
+    assert notes() == {first: None, second: None}
+    assert n.ask(first, 'return M.note("GET /a?b=\\255\\n")')
+    assert n.ask(second, 'return M.note(("x"):rep(60))')
+    assert notes() == {first: "GET /a?b=\xff\n", second: "x" * 56}
+    assert n.ask(first, "return M.note()") and n.ask(second, 'return M.note("")')
+    assert notes() == {first: None, second: None}
+    assert "note wants a string or nil, not number" in n.ask(
+        first, "return select(2, pcall(M.note, 1))")
+    n.stop()
+
+
+def test_the_request_that_killed_a_worker_is_told(make):
+    """To the callback and in the log, where it is escaped."""
+    recipe = """
+        access_by_lua_block {
+            require("resty.worker.manager").note(
+                ngx.req.get_method() .. " " .. ngx.var.uri)
+        }
+        log_by_lua_block { require("resty.worker.manager").note() }"""
+    n = make(opts=opts(**QUICK), after_join=ANSWERING, server=f"""
+        location /report {{
+            {recipe}
+            content_by_lua_block {{ require("wmt").gate("report") }}
+        }}
+        location /done {{
+            {recipe}
+            content_by_lua_block {{ ngx.exit(204) }}
+        }}""").start()
+    assert n.get("/done") == 204
+    with n.connect() as s:
+        s.sendall(b"GET /report%22%0A HTTP/1.0\r\n\r\n")
+        (pid,) = n.wait_note("gate")
+        (other,) = set(n.current()) - {pid}
+        assert {w["pid"]: w.get("note")
+                for w in n.ask(other, "return M.workers()")} == {
+                    pid: 'GET /report"\n', other: None}
+        n.kill(pid)
+        n.wait_note("failed")
+    (x,) = n.notes("failed")
+    assert x["info"]["note"] == 'GET /report"\n'
+    assert n.log_lines(
+        rf'worker 1-{pid} crashed, noted: "GET /report\\x22\\x0A"')
+    n.stop()
 
 
 def test_a_beat_is_compiled_and_allocates_nothing(make):

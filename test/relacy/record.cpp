@@ -26,6 +26,7 @@ static fact_of look(unsigned i, const wm_record *r, const wm_record_cold *c)
            : i == 6 ? fact_of{record_untold_acquire(r), 3, 5}
            : i == 7 ? fact_of{wm_ident_pid(record_cold_ident_acquire(c)), 3, 1}
            : i == 8 ? fact_of{record_cold_spell_acquire(c), 1, 0}
+           : i == 9 ? fact_of{record_cold_drained_at_acquire(c), 3, 0}
                     : fact_of{record_cold_given_acquire(c) >> 32, 3, 5};
 }
 
@@ -40,7 +41,7 @@ struct facts_are_of_one_occupant : world {
             RL_ASSERT(join_first() == 0);
             return;
         }
-        const unsigned which = rl::rand(10);
+        const unsigned which = rl::rand(11);
         uint64_t word = record_word_acquire(&records[0]);
         const fact_of f = look(which, &records[0], &colds[0]);
 

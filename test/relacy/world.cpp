@@ -8,6 +8,7 @@
 
 #include "holder.h"
 #include "kin.h"
+#include "note.h"
 #include "stall.h"
 #include "sweep.h"
 
@@ -55,6 +56,8 @@ MOCK(void,
      wm_judge_note_awake(const struct wm_judge *, const struct wm_record *))
 MOCK(int, wm_lock_release(struct wm_node *))
 MOCK(int, wm_lock_try(struct wm_node *, uint32_t, int))
+MOCK(void, wm_note_hand_on(struct wm_record_cold *, uint64_t, bool))
+MOCK(void, wm_note_read(const struct wm_record_cold *, uint64_t, char *))
 MOCK(int, wm_sweep(struct wm_node *, struct wm_worker *))
 MOCK(int, wm_worker_join(struct wm_node *, uint64_t,
                          const struct wm_join_options *, struct wm_worker **))
@@ -127,6 +130,8 @@ void world::has_joined(uint32_t pid, uint32_t slot, unsigned state)
     record_cold_set_ident(w->cold, wm_ident(pid, 1));
     record_set_joined_at(r, pid);
     record_cold_set_spell(w->cold, 1);
+    record_cold_set_drained_at(w->cold, pid);
+    record_cold_close_note(w->cold, wm_note_word(pid, 0));
     record_set_stalls(r, wm_stalls(pid, 0));
     record_set_untold(r, pid);
     record_cold_set_given(w->cold, wm_given(pid, 0, false));

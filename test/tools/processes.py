@@ -61,6 +61,9 @@ class Inside:
     def live(self, generation, **options):
         return self.join(generation, **options) or self.start()
 
+    def note(self, text):
+        return self.lib.wm_note(self.worker, ctypes.c_char_p(text))
+
     def lead(self):
         leader = (U32 * 10)(40)             # struct wm_leader; its size
         return self.lib.wm_leader_stand(self.worker, leader)

@@ -106,8 +106,24 @@ def test_each_state_has_its_word(place, master):
     assert place.json("wait", "--ready", "1", *ONCE)["live"] == 1
     text = place.text("show")
     assert "crashes 1" in text
-    assert re.search(rf"^{drained.pid} .* crashed .* draining$", text, re.M)
+    assert re.search(rf"^{drained.pid} .* crashed .* draining +-$", text, re.M)
     assert dict(states(text)) == expected
+
+
+def test_a_note_is_shown_and_moves_no_cursor(place, master):
+    """Also after the death of its worker; of one that drains, since when."""
+    worker, other = (master.worker(master.begin()) for _ in range(2))
+    assert worker.note(b"GET /a\x1b[2J\xff b") == 0 and other.drain() == 0
+    seen = workers(place.json("show"))
+    assert seen[worker.pid]["note"] == "GET /a\x1b[2J\ufffd b"
+    assert (seen[other.pid]["note"], seen[worker.pid]["drained_ms"]) == (
+        None, None)
+    assert seen[other.pid]["drained_ms"] >= 0
+    worker.kill()
+    for _ in range(2):
+        assert re.search(rf"^{worker.pid} .* - +GET /a\?\[2J\? b$",
+                         place.text("show"), re.M)
+        master.sweep()
 
 
 def test_a_killed_worker_is_gone_before_anybody_has_swept(place, master):
@@ -178,14 +194,14 @@ def test_the_locks_holder_is_named_with_its_purpose(place, master, purpose,
             shown["lock"]["gone"]) == (worker.pid, purpose, name, 1, False)
     text = place.text("show")
     assert f"# lock: held by {worker.pid} of generation 1" in text
-    assert rows(text)[0][-1] == "lock"
+    assert rows(text)[0][7] == "lock"
     wait(lambda: place.json("show")["lock"]["held_ms"] > 50, "a long time")
     for killed in (worker, master):             # then it is post-mortem
         killed.kill()
         assert place.json("show", "demo")["lock"]["gone"]
         text = place.text("show", "demo")
         assert f"purpose {name or purpose}, which is gone" in text
-        assert rows(text)[0][-1] == "-"
+        assert rows(text)[0][7] == "-"
 
 
 def test_the_leader_is_named(place, master):
@@ -194,7 +210,7 @@ def test_the_leader_is_named(place, master):
     assert "# leader: nobody\n" in place.text("show")
     assert worker.lead() == 1
     assert workers(place.json("show"))[worker.pid]["leader"]
-    assert rows(place.text("show"))[0][-1] == "leader"
+    assert rows(place.text("show"))[0][7] == "leader"
     heirs = [master.worker(1) for _ in range(2)]
     for slot, term, leader in ((0, 1, worker), (2, 2, heirs[1])):
         assert place.json("show")["leader"] == {

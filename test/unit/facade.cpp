@@ -73,6 +73,7 @@ FACADE_TEST(every_call_that_fails_says_so)
     ASSERT_FAILS(child, gone.drain(into...));
     ASSERT_FAILS(child, gone.stand(into...));
     ASSERT_FAILS(stale, gone.beat(into...));
+    ASSERT_FAILS(stale, gone.note("", into...));
     ASSERT_FAILS(stale, gone.beat_at(wm::now(), into...));
     ASSERT_FAILS(stale, gone.tick(1s, into...));
     wm::worker twice(gone.handle());
@@ -100,6 +101,7 @@ FACADE_TEST(a_worker_acts_and_is_told_of_in_snapshot_and_log)
     ASSERT_WELL(w.beat(into...));
     ASSERT_WELL(w.beat_at(std::chrono::steady_clock::now(), into...));
     ASSERT_WELL(w.tick(1s, into...));
+    ASSERT_WELL(w.note("GET /", into...));
     assert_int_equal(w.exit_counts(ec).mine, 1);
 
     assert_int_equal(w.stand().mine, 1);
@@ -111,6 +113,7 @@ FACADE_TEST(a_worker_acts_and_is_told_of_in_snapshot_and_log)
     assert_int_equal(list.size(), 1);
     assert_true(wm::at(list[0].beat_at) == later);
     assert_int_equal(list[0].overdue_ms, 3'600'000);
+    assert_string_equal(l.n.inspect(list[0]).note, "GET /");
     assert_true(wm::at(list[0].joined_at) <= wm::now());
     assert_int_equal(list[0].pid, getpid());
     assert_true(wm::state(list[0]) == WM_LIVE);

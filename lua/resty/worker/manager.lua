@@ -50,6 +50,7 @@ local _M = {
     events = view.events,
     generations = view.generations,
     leader = view.leader,
+    note = view.note,
     workers = view.workers,
 }
 

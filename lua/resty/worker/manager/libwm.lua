@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 -- The C library, found and declared. Returns a table: `lib` (its functions);
--- `sized` and `bit_of`, which make its structs and masks; `strerror`, `reason`
--- and `worker_id`, which put its numbers into words; and `nginx`, which reads
--- nginx's own exported variables.
+-- `sized` and `bit_of`, which make its structs and masks; `strerror`, `reason`,
+-- `worker_id` and `text`, which put what it says into Lua's words; and `nginx`,
+-- which reads nginx's own exported variables.
 
 local ffi = require "ffi"
 local bit = require "bit"
@@ -53,11 +53,17 @@ struct wm_event {
     int32_t pid;
     uint32_t slot, role, spell;
     struct wm_counts counts;
+    char note[64];
 };
 struct wm_worker_info {
     uint64_t generation, join, joined_at, beat_at;
     int32_t pid;
     uint32_t slot, state, role, overdue_ms, stalls;
+};
+struct wm_worker_detail {
+    uint32_t size, reserved;
+    uint64_t drained_at;
+    char note[64];
 };
 struct wm_generation_info {
     uint64_t id;
@@ -113,6 +119,7 @@ uint32_t wm_worker_recoveries(const wm_worker *worker);
 int wm_worker_recovery_take(wm_worker *worker);
 uint64_t wm_now(void);
 int wm_beat(wm_worker *worker);
+int wm_note(wm_worker *worker, const char *text);
 int wm_tick(wm_worker *worker, uint32_t interval_ms);
 int wm_sweep(wm_node *node, wm_worker *self);
 int wm_events_owed(const wm_node *node, uint32_t kinds);
@@ -121,6 +128,8 @@ int wm_generation_counts(const wm_node *node, uint64_t id,
                          struct wm_counts *counts);
 int wm_snapshot(const wm_node *node, struct wm_worker_info *list,
                 uint32_t element, uint32_t room, uint32_t *count);
+int wm_worker_inspect(const wm_node *node, uint32_t slot, uint64_t join,
+                      struct wm_worker_detail *detail);
 int wm_generations(const wm_node *node, struct wm_generation_info *list,
                    uint32_t element, uint32_t room, uint32_t *count);
 int wm_leader_stand(wm_worker *worker, struct wm_leader *leader);
@@ -245,6 +254,10 @@ return {
         local struct = ffi.new(name, fields or {})
         struct.size = ffi.sizeof(name)
         return struct
+    end,
+    -- A note of the library, or nil if it is empty.
+    text = function(note)
+        return note[0] ~= 0 and ffi.string(note) or nil
     end,
     -- The bit of a kind in a mask of kinds of events.
     bit_of = function(kind)

@@ -18,6 +18,14 @@ function _M.complain(...)
     log(ERR, "worker manager: ", ...)
 end
 
+-- Text of a user for a line of the log: a byte that is no printable ASCII
+-- stands as \xHH there, as nginx writes it.
+function _M.quote(text)
+    return '"' .. text:gsub('[%c"\\\127-\255]', function(c)
+        return ("\\x%02X"):format(c:byte())
+    end) .. '"'
+end
+
 -- No callback will be told of this event; says why.
 function _M.not_given(what, id, why)
     log(ERR, "worker manager: not given: ", what, " of ", tostring(id), ": ",

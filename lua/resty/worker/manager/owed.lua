@@ -41,9 +41,11 @@ local function make_failure(e)
         reason = constants.EVENTS[was_draining and CRASHED or e.kind],
         role = e.role == ROLE_HELPER and "helper" or nil,
         was_draining = was_draining or nil,
+        note = libwm.text(e.note),
     }
     log.complain("worker ", failure.id, " ", failure.reason,
-                 was_draining and " while it drained" or "")
+                 was_draining and " while it drained" or "",
+                 failure.note and ", noted: " .. log.quote(failure.note) or "")
     return failure
 end
 

@@ -32,6 +32,7 @@ local VALUES = {
 local count = ffi.new("uint32_t[1]")
 local cursor, missed = ffi.new("uint64_t[1]"), ffi.new("uint64_t[1]")
 local leader = sized("struct wm_leader")
+local detail = sized("struct wm_worker_detail")
 local batch = ffi.new("struct wm_log_entry[?]", BATCH)
 local WORKER_SIZE = ffi.sizeof("struct wm_worker_info")
 local GENERATION_SIZE = ffi.sizeof("struct wm_generation_info")
@@ -102,6 +103,8 @@ function _M.workers()
     for i = 1, count[0] do
         local w = workers[i - 1]
         local was_draining = w.state == CRASHED_DRAINING
+        local is_there = lib.wm_worker_inspect(vm.node, w.slot, w.join,
+                                               detail) == 0
         list[i] = {
             id = libwm.worker_id(w.generation, w.pid),
             pid = w.pid, slot = w.slot, generation = tonumber(w.generation),
@@ -110,6 +113,9 @@ function _M.workers()
             was_draining = was_draining or nil,
             age = math.max(now - tonumber(w.beat_at), 0) / 1000,
             joined_at = unix_time(w.joined_at),
+            drained_at = is_there and detail.drained_at ~= 0
+                         and unix_time(detail.drained_at) or nil,
+            note = is_there and libwm.text(detail.note) or nil,
         }
     end
     return list
@@ -228,6 +234,24 @@ function _M.beat()
         return nil, untracked()
     end
     local rc = lib.wm_beat(worker)
+    if rc < 0 then
+        return nil, strerror(rc)
+    end
+    return true
+end
+
+-- Says what this worker does now; nil or "": nothing. A user may call this in
+-- each request, as beat().
+function _M.note(text)
+    if text ~= nil and type(text) ~= "string" then
+        error("worker manager: note wants a string or nil, not "
+              .. type(text), 2)
+    end
+    local worker = vm.worker or vm.host
+    if not worker then
+        return nil, untracked()
+    end
+    local rc = lib.wm_note(worker, text)
     if rc < 0 then
         return nil, strerror(rc)
     end
