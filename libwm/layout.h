@@ -73,6 +73,8 @@ struct wm_record {
  *   given       its joiner, last; takers,  event takers   no: a swap decides
  *               CAS
  *   drained_at  its joiner, its worker     all            told by the word
+ *   end         its joiner; witnesses,     all            told by itself
+ *               CAS
  *   note        its joiner, its worker;    all            no: a swap decides
  *               CAS
  *   text        its worker                 all            told by note
@@ -82,7 +84,8 @@ struct wm_record_cold {
     _Atomic(uint64_t) spell;
     _Atomic(uint64_t) given;
     _Atomic(uint64_t) drained_at; /* CLOCK_MONOTONIC, ms; 0: it has not */
-    uint64_t reserved_life[4];    /* for its end */
+    _Atomic(uint64_t) end;
+    uint64_t reserved_life[3]; /* for what it says of its end itself */
     _Alignas(WM_LINE) _Atomic(uint64_t) note;
     _Atomic(uint64_t) text[WM_TEXT_WORDS]; /* of the note */
 };

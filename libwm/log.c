@@ -17,6 +17,7 @@
 
 #include "log.h"
 
+#include "end.h"
 #include "futex.h"
 #include "process.h"
 
@@ -92,22 +93,41 @@ int wm_wake(const struct wm_node *node)
     return wm_futex_wake(epoch_word(node), INT_MAX);
 }
 
+void wm_log_append_end(const struct wm_node *node, enum wm_log_kind kind,
+                       uint32_t end, uint64_t generation, uint64_t value,
+                       uint32_t pid, uint32_t slot)
+{
+    uint64_t number = header_take_log_number(node->segment.header);
+    const uint64_t field[WM_LOG_FIELDS] = {
+        realtime_ms(),
+        generation,
+        value,
+        wm_subject(pid, slot),
+        wm_log_kind_word(kind, end),
+    };
+
+    log_write(record_of(node, number), field, checksum(number, field));
+    wm_wake(node);
+}
+
 void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
                    uint64_t generation, uint64_t value, uint32_t pid,
                    uint32_t slot)
 {
-    uint64_t number = header_take_log_number(node->segment.header);
-    const uint64_t field[WM_LOG_FIELDS] = {realtime_ms(), generation, value,
-                                           wm_subject(pid, slot), kind};
-
-    log_write(record_of(node, number), field, checksum(number, field));
-    wm_wake(node);
+    wm_log_append_end(node, kind, 0, generation, value, pid, slot);
 }
 
 void wm_log_worker(const struct wm_worker *worker, enum wm_log_kind kind)
 {
     wm_log_append(worker->node, kind, worker->generation, worker->join,
                   worker->pid, worker->slot);
+}
+
+/* Whether an entry of this kind tells of a process that has ended. */
+static bool is_end(uint32_t kind)
+{
+    return kind == WM_LOG_WORKER_CRASHED || kind == WM_LOG_WORKER_DRAIN_CRASH ||
+           kind == WM_LOG_WORKER_END;
 }
 
 static bool read_entry(const struct wm_node *node, uint64_t number,
@@ -129,6 +149,7 @@ static bool read_entry(const struct wm_node *node, uint64_t number,
         .slot = wm_subject_slot(field[3]),
         .kind = (uint32_t)field[4],
     };
+    entry->end = wm_end_told(wm_log_kind_end(field[4]), is_end(entry->kind));
     return true;
 }
 
@@ -184,7 +205,7 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
     uint64_t entries = node->segment.geometry.log_entries;
     uint64_t number = *since, lost = 0;
     struct wm_log_entry next = {0}; /* behind a gap */
-    int result = wm_element_check(element, WM_LEAST(wm_log_entry, reserved));
+    int result = wm_element_check(element, WM_LEAST(wm_log_entry, end));
 
     if (result != 0) {
         return result;

@@ -13,6 +13,11 @@ void wm_log_append(const struct wm_node *node, enum wm_log_kind kind,
                    uint64_t generation, uint64_t value, uint32_t pid,
                    uint32_t slot);
 
+/* The same of a worker whose process has ended, with how. */
+void wm_log_append_end(const struct wm_node *node, enum wm_log_kind kind,
+                       uint32_t end, uint64_t generation, uint64_t value,
+                       uint32_t pid, uint32_t slot);
+
 /* Appends an entry for the process's own worker. */
 void wm_log_worker(const struct wm_worker *worker, enum wm_log_kind kind);
 

@@ -201,6 +201,30 @@ static inline bool record_cold_swap_given(struct wm_record_cold *c,
         &c->given, &from, to, memory_order_acq_rel, memory_order_relaxed);
 }
 
+/* ------------------------------------------------------------------- end */
+
+/* Relaxed: a value that names its joining, and is read by itself. A process that
+ * finds the mark of a crash finds the end that was stored before it [C]. */
+static inline uint64_t record_cold_end(const struct wm_record_cold *c)
+{
+    return atomic_load_explicit(&c->end, memory_order_relaxed);
+}
+
+/* Relaxed, as record_cold_end(); the claimant stores it. */
+static inline void record_cold_set_end(struct wm_record_cold *c, uint64_t end)
+{
+    atomic_store_explicit(&c->end, end, memory_order_relaxed);
+}
+
+/* Relaxed, as record_cold_end(). */
+static inline bool record_cold_swap_end(struct wm_record_cold *c,
+                                        uint64_t *from, uint64_t to)
+{
+    /* Safeguard: end_is_noted_by_a_swap */
+    return atomic_compare_exchange_strong_explicit(
+        &c->end, from, to, memory_order_relaxed, memory_order_relaxed);
+}
+
 /* ------------------------------------------------------------------ note */
 
 /* Acquire: the text that is loaded next is this note's, or a later one's [Q].

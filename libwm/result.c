@@ -152,6 +152,17 @@ static const char *const events[] = {
     [WM_EVENT_CRASHED_DRAINING] = "crashed-draining",
 };
 
+static const char *const causes[] = {
+    [WM_CAUSE_NONE] = "none",     [WM_CAUSE_UNKNOWN] = "unknown",
+    [WM_CAUSE_EXIT] = "exit",     [WM_CAUSE_SIGNAL] = "signal",
+    [WM_CAUSE_KILLED] = "killed",
+};
+
+static const char *const witnesses[] = {
+    [WM_WITNESS_NONE] = "none",
+    [WM_WITNESS_PARENT] = "parent",
+};
+
 static const char *const log_kinds[] = {
     [WM_LOG_GENERATION_BEGUN] = "generation-begun",
     [WM_LOG_GENERATION_ACTIVE] = "generation-active",
@@ -170,6 +181,7 @@ static const char *const log_kinds[] = {
     [WM_LOG_WORKER_FORGOTTEN] = "worker-forgotten",
     [WM_LOG_WORKER_DRAIN_CRASH] = "worker-drain-crash",
     [WM_LOG_GENERATION_GONE] = "generation-gone",
+    [WM_LOG_WORKER_END] = "worker-end",
 };
 
 /* The purposes follow on this number; those below are a program's own. */
@@ -215,6 +227,16 @@ const char *wm_reason_name(uint32_t reason)
 const char *wm_event_name(uint32_t kind)
 {
     return NAME_OF(events, kind);
+}
+
+const char *wm_cause_name(uint32_t cause)
+{
+    return NAME_OF(causes, cause);
+}
+
+const char *wm_witness_name(uint32_t witness)
+{
+    return NAME_OF(witnesses, witness);
 }
 
 const char *wm_log_name(uint32_t kind)

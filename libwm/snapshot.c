@@ -5,6 +5,7 @@
  * else a worker's record tells is looked up one by one. */
 
 #include "digest.h"
+#include "end.h"
 #include "note.h"
 #include "stall.h"
 
@@ -186,6 +187,7 @@ int wm_worker_inspect(const struct wm_node *node, uint32_t slot, uint64_t join,
     int error = wm_sized_check(detail, WM_LEAST(wm_worker_detail, note));
     const struct wm_record_cold *c;
     const struct wm_record *r;
+    uint64_t word;
 
     if (error == 0 && slot >= node->segment.geometry.capacity) {
         error = -EINVAL;
@@ -198,7 +200,10 @@ int wm_worker_inspect(const struct wm_node *node, uint32_t slot, uint64_t join,
     if (!is_of(r, join)) {
         return -ESTALE;
     }
+    word = record_word_acquire(r);
     own.drained_at = record_cold_drained_at_acquire(c);
+    own.end = wm_end_told(wm_end_known(c, join),
+                          wm_state_is_crash(wm_word_state(word)));
     wm_note_read(c, join, own.note);
     /* Safeguard: details_are_of_this_joining */
     if (!is_of(r, join)) {

@@ -23,6 +23,7 @@
 
 #include "sweep.h"
 
+#include "end.h"
 #include "generation.h"
 #include "log.h"
 #include "stall.h"
@@ -91,6 +92,15 @@ static bool swap(const struct sweep *s, uint32_t slot, uint64_t word,
     return true;
 }
 
+/* Logs a mark, with what is known of the end if it is one. */
+static void log_mark(struct wm_node *node, enum wm_log_kind kind, uint32_t slot,
+                     const struct wm_occupant *o)
+{
+    wm_log_append_end(node, kind,
+                      wm_end_known(wm_cold_at(&node->segment, slot), o->join),
+                      o->generation, o->join, wm_word_pid(o->word), slot);
+}
+
 /* Marks a record with its new word, and logs that. The swap is from the word
  * that was judged; so the same worker had the record during the whole look. */
 static bool mark(const struct sweep *s, uint32_t slot, uint64_t word,
@@ -105,8 +115,7 @@ static bool mark(const struct sweep *s, uint32_t slot, uint64_t word,
     if (kind == WM_LOG_WORKER_CRASHED && o.role == WM_ROLE_WORKER) {
         count_death(s->node, o.generation, wm_word_state(o.word) != WM_JOINING);
     }
-    wm_log_append(s->node, kind, o.generation, o.join, wm_word_pid(o.word),
-                  slot);
+    log_mark(s->node, kind, slot, &o);
     return true;
 }
 
@@ -271,6 +280,46 @@ bool wm_sweep_is_recent(const struct wm_node *node)
     return at != 0 && wm_now() - at <= RECENT_MS;
 }
 
+/* Notes how the worker of a record has ended, and marks it. */
+static bool mark_end(const struct sweep *s, uint32_t slot, uint64_t word,
+                     uint32_t end)
+{
+    const struct wm_record *r = wm_record_at(&s->node->segment, slot);
+    struct wm_occupant o = wm_occupant_of(r, word);
+
+    /* Safeguard: end_is_of_the_one_that_is_dead */
+    if (!wm_occupant_is_whole(r, &o)) {
+        return false;
+    }
+    /* Safeguard: end_comes_before_the_mark */
+    wm_end_note(wm_cold_at(&s->node->segment, slot), o.join, end);
+    return mark_dead(s, slot, word);
+}
+
+/* Notes how a worker has ended that was found dead before: the last one that
+ * had this pid. Those that are told from now on are told how. */
+static void note_late(const struct sweep *s, uint32_t end)
+{
+    uint32_t high = wm_node_high(s->node), slot = 0;
+    struct wm_occupant last = {0};
+
+    for (uint32_t i = 0; i < high; i++) {
+        const struct wm_record *r = wm_record_at(&s->node->segment, i);
+        struct wm_occupant o = wm_occupant_of(r, record_word_acquire(r));
+
+        if (wm_word_pid(o.word) == s->pid && o.join > last.join &&
+            wm_state_is_crash(wm_word_state(o.word)) &&
+            wm_occupant_is_whole(r, &o)) {
+            last = o;
+            slot = i;
+        }
+    }
+    if (last.join != 0 &&
+        wm_end_note(wm_cold_at(&s->node->segment, slot), last.join, end)) {
+        log_mark(s->node, WM_LOG_WORKER_END, slot, &last);
+    }
+}
+
 /* A child of the caller may be reaped once only, so that its pid was its own
  * until then. By now it may be another process's, which may have joined: so the
  * end of each worker with that pid is proven. */
@@ -291,8 +340,11 @@ int wm_worker_reaped(struct wm_node *node, int32_t pid, int status)
 
         if (wm_word_pid(word) == s.pid && state != WM_FREE &&
             !wm_state_is_crash(state) && is_dead(&s, i, word, true)) {
-            marked |= mark_dead(&s, i, word);
+            marked |= mark_end(&s, i, word, wm_end_of_status(status));
         }
+    }
+    if (!marked) {
+        note_late(&s, wm_end_of_status(status));
     }
     return marked;
 }

@@ -230,6 +230,12 @@ const char *wm_reason_name(uint32_t reason);
 /* As wm_state_name(). kind: enum wm_event_kind. Wait-free. */
 const char *wm_event_name(uint32_t kind);
 
+/* As wm_state_name(). cause: enum wm_cause. Wait-free. */
+const char *wm_cause_name(uint32_t cause);
+
+/* As wm_state_name(). witness: enum wm_witness. Wait-free. */
+const char *wm_witness_name(uint32_t witness);
+
 /* As wm_state_name(). kind: enum wm_log_kind. Wait-free. */
 const char *wm_log_name(uint32_t kind);
 
@@ -662,10 +668,32 @@ int wm_sweep(struct wm_node *node, struct wm_worker *self);
  * process has to find it; the start that replaces it knows of it. A master that
  * reaps may tell of all that it reaps, from any thread.
  * pid, status: as waitpid(2) returned them; a process that was only stopped has
- * not ended.
+ * not ended. The status is kept as the end of the worker.
  * Returns 1 if it marks a worker; 0: the process was none, had left, or was
  * found before; -EINVAL: pid. Lock-free; asks the kernel about that process. */
 int wm_worker_reaped(struct wm_node *node, int32_t pid, int status);
+
+/* What a worker's process died of. */
+enum wm_cause {
+    WM_CAUSE_NONE,    /* it has not ended, or has left before */
+    WM_CAUSE_UNKNOWN, /* nobody saw it; most likely it was killed by SIGKILL */
+    WM_CAUSE_EXIT,    /* it ended itself, with an exit code */
+    WM_CAUSE_SIGNAL,  /* a signal ended it */
+    WM_CAUSE_KILLED   /* that signal was SIGKILL: the kernel says so */
+};
+
+/* The process that knows it: the later of two is the better witness. */
+enum wm_witness {
+    WM_WITNESS_NONE,
+    WM_WITNESS_PARENT /* it was told by waitpid(2) */
+};
+
+/* How a worker ended. */
+struct wm_end {
+    uint32_t cause;   /* enum wm_cause */
+    uint32_t witness; /* enum wm_witness */
+    uint32_t code;    /* exit code, or number of the signal */
+};
 
 /* The kinds of event. Those of other workers and of generations are owed to the
  * survivors, and any one of these gives them; the others are a worker's own. */
@@ -699,6 +727,7 @@ struct wm_event {
                                 the reason alone, WM_REASON_CRASH if the last
                                 workers died before they left; else 0, and
                                 wm_generation_counts() tells */
+    struct wm_end end;       /* of the worker that crashed */
     char note[WM_NOTE_SIZE]; /* of the worker that crashed or stalled, or "" */
 };
 
@@ -767,8 +796,8 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
 
 /* What a worker's record tells beside the snapshot. */
 struct wm_worker_detail {
-    uint32_t size; /* in: sizeof(struct wm_worker_detail) */
-    uint32_t reserved;
+    uint32_t size;           /* in: sizeof(struct wm_worker_detail) */
+    struct wm_end end;       /* if it has crashed */
     uint64_t drained_at;     /* ms; 0: it has not drained */
     char note[WM_NOTE_SIZE]; /* "": none */
 };
@@ -834,7 +863,8 @@ enum wm_log_kind {
     WM_LOG_LOCK_RECOVERED,
     WM_LOG_WORKER_FORGOTTEN,   /* crashed, and its record is free again */
     WM_LOG_WORKER_DRAIN_CRASH, /* its record is CRASHED_DRAINING */
-    WM_LOG_GENERATION_GONE
+    WM_LOG_GENERATION_GONE,
+    WM_LOG_WORKER_END /* how one ended that had been found dead before */
 };
 
 /* Stands for a slot where there is no worker. */
@@ -851,7 +881,7 @@ struct wm_log_entry {
                        that recovered the lock */
     uint32_t slot;  /* WM_NO_SLOT if it is not a worker's */
     uint32_t kind;  /* enum wm_log_kind */
-    uint32_t reserved;
+    struct wm_end end; /* of the worker that crashed */
 };
 
 /* Reads the event log, a ring in the segment that outlives the processes.

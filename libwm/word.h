@@ -7,6 +7,7 @@
  *   process     pid:22 | start time in clock ticks:42
  *   stalls      join:32 | stalls that the worker came back from:32
  *   given       join:32 | stalls given:31 | crash given:1
+ *   end         join:32 | code:16 | witness:8 | cause:8
  *   note        join:32 | times that its text was begun or ended:32
  *   generation  state:3 | spell:20 | ends given:20 | version:21
  *               while CLAIMED: state:3 | pid:40 | version:21
@@ -203,6 +204,44 @@ static inline bool wm_stalls_reach(uint32_t stalls, uint32_t given)
 {
     return wm_stalls_between(given, stalls) < UINT32_C(1)
                                                   << (WM_GIVEN_STALLS_BITS - 1);
+}
+
+/* What a process died of; 0: nobody has said so. The log has it without the
+ * join number, above the kind of an entry. */
+static inline uint32_t wm_end_bits(uint32_t cause, uint32_t witness,
+                                   uint32_t code)
+{
+    return code << 16 | witness << 8 | cause;
+}
+
+static inline uint32_t wm_end_cause(uint32_t end)
+{
+    return end & 0xff;
+}
+
+static inline uint32_t wm_end_witness(uint32_t end)
+{
+    return end >> 8 & 0xff;
+}
+
+static inline uint32_t wm_end_code(uint32_t end)
+{
+    return end >> 16;
+}
+
+static inline uint64_t wm_end_word(uint64_t join, uint32_t end)
+{
+    return join << 32 | end;
+}
+
+static inline uint64_t wm_log_kind_word(uint32_t kind, uint32_t end)
+{
+    return (uint64_t)end << 32 | kind;
+}
+
+static inline uint32_t wm_log_kind_end(uint64_t kind)
+{
+    return (uint32_t)(kind >> 32);
 }
 
 /* The count is odd while the text is being written, and 0 if it never was. */
