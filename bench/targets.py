@@ -128,7 +128,7 @@ TARGETS = [
              lambda v: v.both("peer_shared_mutex_view") / v.both("view"),
              False),
     at_most("note of 40 bytes / a copy to a line of one's own", 3,
-            ratio("note", "floor_copy")),
+            ratio("note", "floor_copy"), False),
     at_most("note / the clock, a swap, a copy and a store", 1.5,
             ratio("note", "floor_note")),
     at_most("beat() from compiled Lua / beat from C", 2,

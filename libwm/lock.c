@@ -244,7 +244,8 @@ static uint64_t long_sleep(const struct wm_node *node)
     return r == NULL ? ms : least(ms, record_overdue_ms_acquire(r) / 2 + 1);
 }
 
-/* What a waiter remembers from one round to the next. */
+/* What a waiter remembers from one round to the next. The whole wait goes by
+ * the fine clock: a tick of the coarse one is longer than a short wait. */
 struct wait {
     uint64_t began;
     struct patience patience;
@@ -272,7 +273,9 @@ static uint64_t sleep_of(struct wm_node *node,
                          bool is_prober)
 {
     struct wm_lock_area *lock = &node->segment.header->lock;
-    uint64_t now = wm_now(), waited = now - w->began;
+    uint64_t now = wm_now();
+    /* Safeguard: short_wait_goes_by_the_fine_clock */
+    uint64_t waited = wm_clock_ms(CLOCK_MONOTONIC) - w->began;
     uint64_t ms = WM_PROBE_MS;
 
     if (is_prober ? is_relieved(lock, w, options->purpose)
@@ -295,7 +298,7 @@ int wm_lock_acquire(struct wm_node *node, const struct wm_lock_options *options)
     WM_REQUIRE(node);
     struct wm_lock_area *lock = &node->segment.header->lock;
     struct wm_lock_options own = {0};
-    struct wait w = {.began = wm_now()};
+    struct wait w = {.began = wm_clock_ms(CLOCK_MONOTONIC)};
     _Atomic(uint32_t) *futex;
     int result = may_contend(node);
 

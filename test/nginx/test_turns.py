@@ -92,6 +92,30 @@ def test_each_start_and_each_exit_takes_the_lock_once(make):
     n.stop(life(3, 3))
 
 
+def test_an_end_that_cannot_be_given_yet_is_logged(make):
+    """The last one closes its generation as it leaves, since the other one was
+    killed, and does not get the lock."""
+    n = make(opts={"interval": 3600, "failed": 3600}).start()
+    n.modelled = n.complete = False
+    held = n.hold_all()
+    last, killed = held
+    n.pause([killed])
+    n.hup()
+    n.wait_events("worker_start", 2, 2)
+    n.wait_events("worker_exit", 1)
+    n.hup(callbacks={"worker_start": 'wmt.gate("start")'})
+    n.wait_note("gate")
+    n.kill(killed)
+    n.expect("not given yet: master_exit of 1")
+    held.pop(last).close()
+    n.wait_gone([last])
+    assert n.log_lines("not given yet: master_exit of 1")
+    n.open_gate("start")
+    n.wait_up()
+    n.wait_events("master_exit", 1)
+    n.stop()
+
+
 def test_a_start_that_waited_longer_than_lock_timeout(make, both):
     """One holder too long: the queue goes on, and is told late."""
     n = make(workers=3, opts={"lock_timeout": 0.2},

@@ -31,6 +31,27 @@ TIMED_TEST(a_claimant_lives_though_a_clock_lags)
     assert_ok(call_end(other));
 }
 
+/* The test's own process sleeps in the kernel. */
+static long do_unlock_when_it_sleeps(struct process *self, uint64_t of)
+{
+    await(process_state((pid_t)of) == 'S');
+    return do_unlock(self, 0);
+}
+
+ACT(leap, (void), fake_clock.coarse_s = 100)
+
+TIMED_TEST(a_wait_goes_by_the_fine_clock)
+{
+    other = new_process();
+    assert_ok(call(other, do_lock, 0));
+    BEFORE(MOMENT_ANY, header()->lock.probers, leap);
+    call_begin(other, do_unlock_when_it_sleeps, (uint64_t)getpid());
+    assert_ok(lock_with(.wait_ms = 60000));
+    assert_true(moment_came());
+    assert_ok(call_end(other));
+    assert_ok(wm_lock_release(node));
+}
+
 static int other_beat;
 
 ACT(beat_meanwhile, (void), other_beat = wm_beat(own))

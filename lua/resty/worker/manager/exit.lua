@@ -95,6 +95,8 @@ local function tell_all()
     end
 end
 
+local has_closed = false -- its generation, since the timer has told all
+
 -- The worker exits without the lock.
 local function exit_untold(err)
     if not vm.exit_told then
@@ -104,7 +106,7 @@ local function exit_untold(err)
     local worker = vm.worker
     if worker and lib.wm_exit_begin(worker, 0) == 0 then
         own.not_given(err)
-        local is_last = lib.wm_exit_next(worker, event) == CLOSED
+        local is_last = lib.wm_exit_next(worker, event) == CLOSED or has_closed
         start.not_given(is_last, err)
         if is_last then
             log.complain("not given yet: master_exit of ",
@@ -189,7 +191,7 @@ end
 local function has_more()
     local worker = vm.worker
     if worker and lib.wm_exit_begin(worker, 0) == 0 then
-        lib.wm_exit_next(worker, event)
+        has_closed = lib.wm_exit_next(worker, event) == CLOSED
     end
     return owed.is_any()
 end

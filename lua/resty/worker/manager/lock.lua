@@ -43,8 +43,9 @@ local PURPOSES = {
     [_M.OWN_EVENTS] = "events of its own",
 }
 
--- An exit sleeps for a moment at each look, since most callbacks are short: so
--- the lock passes on from one exit to the next without a timer.
+-- An exit sleeps for a moment at its first look, and at the others as long as
+-- the lock passes on between them: so that needs no timer, since most callbacks
+-- are short. Behind a long one it only looks.
 local MOMENT_MS = 1
 -- One that has the next turn, or looks for all, looks again soon.
 local SOON_SECONDS, SOON_MOST = 0.001, 0.005
@@ -214,9 +215,9 @@ function _M.place()
     return ngx.worker.pid() * GOLDEN % 1
 end
 
--- One look by a timer. Returns as wm_lock_try().
-local function try(purpose)
-    if purpose == _M.WORKER_EXIT then
+-- One look by a timer. moves: the lock passes on. Returns as wm_lock_try().
+local function try(purpose, moves)
+    if purpose == _M.WORKER_EXIT and moves then
         options.purpose = purpose
         options.hold_ms, options.wait_ms = 0, MOMENT_MS
         local rc = lib.wm_lock_acquire(vm.node, options)
@@ -234,10 +235,11 @@ function _M.acquire_polling(purpose)
     local soon, round, part = SOON_SECONDS, nil, _M.place()
     local began, last = tonumber(lib.wm_now()), 0
     local past, sequence, since
+    local moves = true
     while not vm.left do
         local now = tonumber(lib.wm_now())
         polled = now
-        local rc = try(purpose)
+        local rc = try(purpose, moves)
         if rc == -EUCLEAN then
             return false, strerror(rc), true
         end
@@ -255,6 +257,7 @@ function _M.acquire_polling(purpose)
         if past then
             return false, describe_holder()
         end
+        moves = since == now
         last = holder.pid ~= 0 and holder.pid or last
         -- Most turns are short. A worker that waits for a long one looks less
         -- often, until the lock has passed on.
@@ -262,7 +265,7 @@ function _M.acquire_polling(purpose)
             ngx.sleep(soon)
             soon = min(soon * 1.5, SOON_MOST)
         else
-            if not round or since == now then
+            if moves or not round then
                 round = _M.round()
             end
             ngx.sleep(min(round * part, POLL_MOST, vm.overdue / 2000))
