@@ -13,7 +13,10 @@
  *    with the former joining's number.
  * 2. A better witness replaces a worse one, and never the other way round: each
  *    swap is from the value that was compared.
- * 3. If the witness dies before its mark, the next sweep marks the record, and
+ * 3. What the process says itself, as its end comes, is a word of its own, and
+ *    the worst witness. It is believed if no beat is newer: some programs go on
+ *    after a fault.
+ * 4. If the witness dies before its mark, the next sweep marks the record, and
  *    finds the end. */
 
 #include "end.h"
@@ -47,11 +50,17 @@ bool wm_end_note(struct wm_record_cold *cold, uint64_t join, uint32_t end)
     return true;
 }
 
-uint32_t wm_end_known(const struct wm_record_cold *cold, uint64_t join)
+uint32_t wm_end_known(const struct wm_record_cold *cold, uint64_t join,
+                      uint64_t word)
 {
     uint64_t seen = record_cold_end(cold);
+    uint64_t report = record_cold_report(cold);
 
-    return wm_is_of_join(seen, join) ? (uint32_t)seen : 0;
+    if (wm_is_of_join(seen, join) && wm_end_witness((uint32_t)seen) != 0) {
+        return (uint32_t)seen;
+    }
+    /* Safeguard: report_is_newer_than_the_last_beat */
+    return wm_report_holds(report, join, word) ? wm_report_end(report) : 0;
 }
 
 struct wm_end wm_end_told(uint32_t end, bool crashed)

@@ -108,8 +108,8 @@ static bool take_of_record(struct wm_node *node, uint32_t slot, uint32_t kinds,
         .role = o.role,
         .spell = (uint32_t)record_cold_spell_acquire(c),
     };
-    event->end = wm_end_told(wm_end_known(c, o.join),
-                             wm_state_is_crash(wm_word_state(word)));
+    event->ended = wm_end_told(wm_end_known(c, o.join, word),
+                               wm_state_is_crash(wm_word_state(word)));
     wm_note_read(c, o.join, event->note);
     /* While the next occupant is writing its identity, the word is CLAIMED;
      * once it has published that, `given` is its own, and the swap fails. */

@@ -136,6 +136,7 @@ static bool publish(struct wm_worker *w, struct wm_record *r,
     record_cold_set_spell(w->cold, 0);
     record_cold_set_drained_at(w->cold, 0);
     record_cold_set_end(w->cold, wm_end_word(w->join, 0));
+    record_cold_set_report(w->cold, 0);
     wm_note_hand_on(w->cold, w->join, was_crash);
     record_set_stalls(r, wm_stalls(w->join, 0));
     /* Safeguard: joiner_has_not_started */

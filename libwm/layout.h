@@ -75,6 +75,7 @@ struct wm_record {
  *   drained_at  its joiner, its worker     all            told by the word
  *   end         its joiner; witnesses,     all            told by itself
  *               CAS
+ *   report      its joiner, its worker     all            told by itself
  *   note        its joiner, its worker;    all            no: a swap decides
  *               CAS
  *   text        its worker                 all            told by note
@@ -85,7 +86,8 @@ struct wm_record_cold {
     _Atomic(uint64_t) given;
     _Atomic(uint64_t) drained_at; /* CLOCK_MONOTONIC, ms; 0: it has not */
     _Atomic(uint64_t) end;
-    uint64_t reserved_life[3]; /* for what it says of its end itself */
+    _Atomic(uint64_t) report;
+    uint64_t reserved_life[2];
     _Alignas(WM_LINE) _Atomic(uint64_t) note;
     _Atomic(uint64_t) text[WM_TEXT_WORDS]; /* of the note */
 };

@@ -149,7 +149,7 @@ static bool read_entry(const struct wm_node *node, uint64_t number,
         .slot = wm_subject_slot(field[3]),
         .kind = (uint32_t)field[4],
     };
-    entry->end = wm_end_told(wm_log_kind_end(field[4]), is_end(entry->kind));
+    entry->ended = wm_end_told(wm_log_kind_end(field[4]), is_end(entry->kind));
     return true;
 }
 
@@ -205,7 +205,7 @@ int wm_log_read_within(const struct wm_node *node, uint64_t *since,
     uint64_t entries = node->segment.geometry.log_entries;
     uint64_t number = *since, lost = 0;
     struct wm_log_entry next = {0}; /* behind a gap */
-    int result = wm_element_check(element, WM_LEAST(wm_log_entry, end));
+    int result = wm_element_check(element, WM_LEAST(wm_log_entry, ended));
 
     if (result != 0) {
         return result;

@@ -225,6 +225,20 @@ static inline bool record_cold_swap_end(struct wm_record_cold *c,
         &c->end, from, to, memory_order_relaxed, memory_order_relaxed);
 }
 
+/* Relaxed: a value by itself, which names its joining; it is believed once the
+ * kernel has proven that its writer is dead. */
+static inline uint64_t record_cold_report(const struct wm_record_cold *c)
+{
+    return atomic_load_explicit(&c->report, memory_order_relaxed);
+}
+
+/* Relaxed, as record_cold_report(). Called in a handler of a signal. */
+static inline void record_cold_set_report(struct wm_record_cold *c,
+                                          uint64_t report)
+{
+    atomic_store_explicit(&c->report, report, memory_order_relaxed);
+}
+
 /* ------------------------------------------------------------------ note */
 
 /* Acquire: the text that is loaded next is this note's, or a later one's [Q].

@@ -160,6 +160,7 @@ static const char *const causes[] = {
 
 static const char *const witnesses[] = {
     [WM_WITNESS_NONE] = "none",
+    [WM_WITNESS_SELF] = "self",
     [WM_WITNESS_PARENT] = "parent",
 };
 

@@ -202,8 +202,8 @@ int wm_worker_inspect(const struct wm_node *node, uint32_t slot, uint64_t join,
     }
     word = record_word_acquire(r);
     own.drained_at = record_cold_drained_at_acquire(c);
-    own.end = wm_end_told(wm_end_known(c, join),
-                          wm_state_is_crash(wm_word_state(word)));
+    own.ended = wm_end_told(wm_end_known(c, join, word),
+                            wm_state_is_crash(wm_word_state(word)));
     wm_note_read(c, join, own.note);
     /* Safeguard: details_are_of_this_joining */
     if (!is_of(r, join)) {

@@ -96,9 +96,10 @@ static bool swap(const struct sweep *s, uint32_t slot, uint64_t word,
 static void log_mark(struct wm_node *node, enum wm_log_kind kind, uint32_t slot,
                      const struct wm_occupant *o)
 {
-    wm_log_append_end(node, kind,
-                      wm_end_known(wm_cold_at(&node->segment, slot), o->join),
-                      o->generation, o->join, wm_word_pid(o->word), slot);
+    wm_log_append_end(
+        node, kind,
+        wm_end_known(wm_cold_at(&node->segment, slot), o->join, o->word),
+        o->generation, o->join, wm_word_pid(o->word), slot);
 }
 
 /* Marks a record with its new word, and logs that. The swap is from the word

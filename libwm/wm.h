@@ -81,8 +81,8 @@
  * is longer, the bytes beyond the library's own must be 0 (else -E2BIG). When
  * the library fills a struct in, it writes the fields that fit, and 0 to the
  * bytes beyond those that it knows. A field that is called `reserved` must be
- * 0. struct wm_counts and struct wm_lock_hold do not grow; struct
- * wm_node_entry, which the library hands out, grows at its end.
+ * 0. struct wm_counts, struct wm_end and struct wm_lock_hold do not grow;
+ * struct wm_node_entry, which the library hands out, grows at its end.
  *
  * Processes. A handle belongs to the process that made it. A child inherits its
  * parent's handles. That of the node stays good in the child; that of the
@@ -107,8 +107,8 @@
  * again: it returns an error, until another handle gets the same address.
  *
  * Signals. wm_beat(), wm_beat_at(), wm_note(), wm_now(),
- * wm_worker_has_record(), wm_strerror() and the functions whose names end in _name are
- * async-signal-safe, the rest are not.
+ * wm_worker_has_record(), wm_strerror() and the functions whose names end in
+ * _name are async-signal-safe, the rest are not.
  *
  * Progress classes named below: *wait-free* (a bounded number of steps,
  * whatever others do), *lock-free* (some caller always finishes), *blocking*.
@@ -568,6 +568,19 @@ int wm_worker_exit_counts(struct wm_worker *worker, struct wm_counts *counts);
  * Lock-free. */
 int wm_worker_retire(struct wm_worker *worker);
 
+/* Has the worker say itself what ends it, where no parent does so: a signal for
+ * a fault of its own (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP,
+ * SIGSYS), or a call of exit(3) (with glibc alone). The handlers run on an
+ * alternate stack, call those that were there before, with their masks, and
+ * let the process end as it would have ended without them, with its core. A
+ * signal that is ignored stays so. The former ones come back as the last worker
+ * of the process leaves, unless the program has set others since. SIGKILL and
+ * _exit(2) leave no word.
+ * Returns 0, also when it is called again; -ECHILD; -ENOMEM; -ENOBUFS: eight
+ * workers of this process do so. The worker's own act; it gives the calling
+ * thread the stack if it has none. Lock-free, but for a lock of the process. */
+int wm_worker_record_end(struct wm_worker *worker);
+
 /* Changes the worker to DRAINING: it serves old connections, does not count any
  * more, and leads no more.
  * Returns 0, also when it is called again; -ECHILD; -ESTALE. The worker's own
@@ -604,8 +617,8 @@ uint64_t wm_now(void);
 #define WM_NOTE_SIZE 64 /* of a buffer for one, with a NUL behind it */
 
 /* Says what the worker does now, for all that look at it, and for those that
- * are told if it ends or stalls meanwhile; and gives a heartbeat. The note holds
- * until the next one. Readers see one note, whole, or none.
+ * are told if it ends or stalls meanwhile; and beats. The note holds until the
+ * next one. Readers see one note, whole, or none.
  * text: a line; of one that is longer than WM_NOTE_MAX bytes, its beginning.
  * Bytes are kept as they are, so whoever shows them escapes them. NULL or "":
  * the worker has no note any more.
@@ -685,6 +698,7 @@ enum wm_cause {
 /* The process that knows it: the later of two is the better witness. */
 enum wm_witness {
     WM_WITNESS_NONE,
+    WM_WITNESS_SELF,  /* the worker, as it came: wm_worker_record_end() */
     WM_WITNESS_PARENT /* it was told by waitpid(2) */
 };
 
@@ -727,7 +741,7 @@ struct wm_event {
                                 the reason alone, WM_REASON_CRASH if the last
                                 workers died before they left; else 0, and
                                 wm_generation_counts() tells */
-    struct wm_end end;       /* of the worker that crashed */
+    struct wm_end ended;     /* of the worker that crashed */
     char note[WM_NOTE_SIZE]; /* of the worker that crashed or stalled, or "" */
 };
 
@@ -797,7 +811,7 @@ int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
 /* What a worker's record tells beside the snapshot. */
 struct wm_worker_detail {
     uint32_t size;           /* in: sizeof(struct wm_worker_detail) */
-    struct wm_end end;       /* if it has crashed */
+    struct wm_end ended;     /* if it has crashed */
     uint64_t drained_at;     /* ms; 0: it has not drained */
     char note[WM_NOTE_SIZE]; /* "": none */
 };
@@ -881,7 +895,7 @@ struct wm_log_entry {
                        that recovered the lock */
     uint32_t slot;  /* WM_NO_SLOT if it is not a worker's */
     uint32_t kind;  /* enum wm_log_kind */
-    struct wm_end end; /* of the worker that crashed */
+    struct wm_end ended; /* of the worker that crashed */
 };
 
 /* Reads the event log, a ring in the segment that outlives the processes.

@@ -8,6 +8,7 @@
  *   stalls      join:32 | stalls that the worker came back from:32
  *   given       join:32 | stalls given:31 | crash given:1
  *   end         join:32 | code:16 | witness:8 | cause:8
+ *   report      join:16 | time in ms:39 | signal:1 | code:8
  *   note        join:32 | times that its text was begun or ended:32
  *   generation  state:3 | spell:20 | ends given:20 | version:21
  *               while CLAIMED: state:3 | pid:40 | version:21
@@ -242,6 +243,28 @@ static inline uint64_t wm_log_kind_word(uint32_t kind, uint32_t end)
 static inline uint32_t wm_log_kind_end(uint64_t kind)
 {
     return (uint32_t)(kind >> 32);
+}
+
+/* What a worker says itself of its end, as that comes. */
+static inline uint64_t wm_report(uint64_t join, uint64_t ms, uint32_t cause,
+                                 uint32_t code)
+{
+    return join << 48 | (ms & WM_BEAT_MASK) << 9 |
+           (uint64_t)(cause == WM_CAUSE_SIGNAL) << 8 | (code & 0xff);
+}
+
+/* Whether it is of this joining, and newer than the beat in the word. */
+static inline bool wm_report_holds(uint64_t report, uint64_t join,
+                                   uint64_t word)
+{
+    return report != 0 && report >> 48 == wm_low(join, 16) &&
+           wm_word_age(word, report >> 9 & WM_BEAT_MASK) >= 0;
+}
+
+static inline uint32_t wm_report_end(uint64_t report)
+{
+    return wm_end_bits((report & 0x100) != 0 ? WM_CAUSE_SIGNAL : WM_CAUSE_EXIT,
+                       WM_WITNESS_SELF, report & 0xff);
 }
 
 /* The count is odd while the text is being written, and 0 if it never was. */

@@ -6,6 +6,7 @@
 #include "worker.h"
 
 #include "census.h"
+#include "fatal.h"
 #include "generation.h"
 #include "leader.h"
 #include "log.h"
@@ -220,7 +221,10 @@ int wm_worker_drain(struct wm_worker *worker)
 int wm_worker_leave(struct wm_worker *worker)
 {
     WM_REQUIRE(worker);
-    int error = wm_record_change_state(worker, WM_FREE);
+    int error;
+
+    wm_fatal_forget(worker);
+    error = wm_record_change_state(worker, WM_FREE);
 
     if (error == 0) {
         wm_leader_resign(worker);

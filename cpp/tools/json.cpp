@@ -37,6 +37,17 @@ object count(const tally &t)
             {"crashed", t.crashed}, {"gone", t.gone}};
 }
 
+// Nothing is said of one that has not ended.
+object end_object(const wm_end &ended)
+{
+    if (ended.cause == WM_CAUSE_NONE) {
+        return nullptr;
+    }
+    return {{"cause", wm::cause_name(ended.cause)},
+            {"witness", wm::witness_name(ended.witness)},
+            {"code", ended.code}};
+}
+
 object worker_object(const worker &w)
 {
     return {{"pid", w.facts.pid},
@@ -51,6 +62,7 @@ object worker_object(const worker &w)
             {"overdue_ms", w.facts.overdue_ms},
             {"stalls", w.facts.stalls},
             {"drained_ms", w.drained_ms ? object(*w.drained_ms) : object()},
+            {"end", end_object(w.ended)},
             {"note", w.note.empty() ? object() : object(w.note)},
             {"leader", w.leads},
             {"lock", w.has_lock}};
@@ -157,7 +169,8 @@ std::string event(const wm_log_entry &e)
                  {"generation", or_null(e.generation)},
                  {"pid", or_null(e.pid)},
                  {"slot", e.slot == WM_NO_SLOT ? object() : object(e.slot)},
-                 {"value", e.value}});
+                 {"value", e.value},
+                 {"end", end_object(e.ended)}});
 }
 
 std::string missed(std::uint64_t number)

@@ -130,6 +130,7 @@ worker describe(const wm::node_ref &node, const model &m,
         if (more.drained_at != 0) {
             w.drained_ms = since(more.drained_at);
         }
+        w.ended = more.ended;
         w.note = more.note;
     }
     return w;

@@ -27,6 +27,7 @@ struct worker {
     std::uint64_t age_ms = 0;
     std::uint64_t beat_age_ms = 0;
     std::optional<std::uint64_t> drained_ms; // since it has drained
+    wm_end ended{};                          // if it has crashed
     std::string note;                        // "": none
 
     // "gone" if the record does not know yet that the process has ended;

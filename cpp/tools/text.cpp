@@ -44,23 +44,24 @@ std::string pid(std::int32_t n)
     return n == 0 ? "-" : std::to_string(n);
 }
 
+std::string or_dash(const std::string &word)
+{
+    return word.empty() ? "-" : word;
+}
+
 std::string marks(const worker &w)
 {
     std::string text;
 
-    for (const auto &[has, mark] : {std::pair{w.leads, "leader"},
-                                    {w.has_lock, "lock"},
-                                    {w.was_draining, "draining"}}) {
-        if (has) {
-            text += (text.empty() ? "" : ",") + std::string(mark);
+    for (const auto &mark :
+         {std::string(w.leads ? "leader" : ""),
+          std::string(w.has_lock ? "lock" : ""),
+          std::string(w.was_draining ? "draining" : ""), end_word(w.ended)}) {
+        if (!mark.empty()) {
+            text += (text.empty() ? "" : ",") + mark;
         }
     }
-    return text.empty() ? "-" : text;
-}
-
-std::string note(const worker &w)
-{
-    return w.note.empty() ? "-" : clean(w.note);
+    return or_dash(text);
 }
 
 std::string worker_row(const worker &w, const palette &p)
@@ -73,7 +74,7 @@ std::string worker_row(const worker &w, const palette &p)
                                   {age(w.beat_age_ms), 9},
                                   {number(w.facts.stalls), 8},
                                   {marks(w), 8},
-                                  {note(w), 0}});
+                                  {or_dash(clean(w.note)), 0}});
 
     if (w.gone) {
         return p.bad(line) + "\n";
@@ -193,7 +194,7 @@ std::string list_cells(const segment &s, const char *state,
 // 80 columns, also with pids of seven digits.
 std::string event_cells(const std::vector<std::string> &words)
 {
-    constexpr std::size_t widths[] = {29, 19, 5, 8, 5, 0};
+    constexpr std::size_t widths[] = {29, 19, 5, 8, 5, 8, 0};
     std::vector<cell> cells;
 
     for (std::size_t i = 0; i < words.size(); i++) {
@@ -274,8 +275,8 @@ std::string list_row(const segment &s, const failure &why, const palette &p,
 
 std::string event_heading(const palette &p)
 {
-    return p.strong(
-               event_cells({"#TIME", "EVENT", "GEN", "PID", "SLOT", "VALUE"})) +
+    return p.strong(event_cells(
+               {"#TIME", "EVENT", "GEN", "PID", "SLOT", "VALUE", "END"})) +
            "\n";
 }
 
@@ -290,7 +291,8 @@ std::string event(const wm_log_entry &e, bool utc)
     return event_cells({moment(e.time, utc), kind_word(e.kind),
                         number(e.generation), pid(e.pid),
                         e.slot == WM_NO_SLOT ? "-" : number(e.slot),
-                        value_word(e.kind) + ("=" + number(e.value))}) +
+                        value_word(e.kind) + ("=" + number(e.value)),
+                        or_dash(end_word(e.ended))}) +
            "\n";
 }
 

@@ -136,6 +136,19 @@ std::string nearest(const std::string &word,
     return best;
 }
 
+std::string end_word(const wm_end &ended)
+{
+    switch (ended.cause) {
+    case WM_CAUSE_EXIT:
+        return "exit=" + std::to_string(ended.code);
+    case WM_CAUSE_SIGNAL:
+    case WM_CAUSE_KILLED:
+        return "signal=" + std::to_string(ended.code);
+    default:
+        return "";
+    }
+}
+
 std::string clean(const std::string &name)
 {
     std::string text = name;

@@ -5,6 +5,8 @@
 #ifndef WMCTL_WORDS_HPP
 #define WMCTL_WORDS_HPP
 
+#include <wm/facts.hpp>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,6 +31,10 @@ std::vector<std::string> kind_words(); // of all kinds
 
 // Nothing if the purpose is a program's own.
 std::optional<std::string> purpose_word(std::uint32_t purpose);
+
+// How a worker ended: "signal=11", "exit=3"; "" if nobody knows, or it has
+// not.
+std::string end_word(const wm_end &ended);
 
 std::string user_name(uid_t uid);
 

@@ -78,6 +78,18 @@ inline const char *event_name(std::uint32_t kind) noexcept
     return wm_event_name(kind);
 }
 
+/// The name of a wm_cause. Maps wm_cause_name().
+inline const char *cause_name(std::uint32_t cause) noexcept
+{
+    return wm_cause_name(cause);
+}
+
+/// The name of a wm_witness. Maps wm_witness_name().
+inline const char *witness_name(std::uint32_t witness) noexcept
+{
+    return wm_witness_name(witness);
+}
+
 /// The name of a wm_log_kind. Maps wm_log_name().
 inline const char *log_name(std::uint32_t kind) noexcept
 {

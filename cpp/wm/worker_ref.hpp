@@ -77,6 +77,19 @@ public:
         return detail::noted(wm_worker_retire(handle_), ec);
     }
 
+    /// Has the worker say itself which signal or exit ends it. Maps
+    /// wm_worker_record_end().
+    condition record_end()
+    {
+        return detail::thrown("wm_worker_record_end",
+                              [this](auto &ec) { return record_end(ec); });
+    }
+    /// As record_end(), noexcept.
+    condition record_end(std::error_code &ec) noexcept
+    {
+        return detail::noted(wm_worker_record_end(handle_), ec);
+    }
+
     /// Gives a heartbeat; condition::recovered: the worker had been marked
     /// stalled. In a signal handler call wm_beat(handle()). Maps wm_beat().
     condition beat()

@@ -124,8 +124,7 @@ static void check_fields(uint32_t slot)
     must(mark == given || mark == given + 2 ||
              (mark == (given | 1) && wm_state_is_crash(state)),
          "I4: one event is marked as given at a time");
-    must(c->drained_at == d->drained_at ||
-             (own && is_worker_state(state)),
+    must(c->drained_at == d->drained_at || (own && is_worker_state(state)),
          "a worker says when it drains before it does");
 }
 

@@ -4,6 +4,8 @@ worker is told, when, and how often. That one worker leads by terms that grow is
 tested in test/unit, and by the rules of the chaos."""
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -69,6 +71,70 @@ def test_a_stopped_leader_is_stalled_and_comes_back(make, both):
     lost = [(x["by"], x["term"]) for x in n.notes("lost")]
     assert led[:2] == [(pid, 1), (other, 2)] and lost[0] == (pid, 1)
     assert pid not in dict(led[1:] + lost[1:])
+
+
+# What a request does, what becomes of its worker: nginx's words, ours, and
+# what the callback is told.
+SENT = "require('ffi').C.kill(ngx.worker.pid(), {})"
+DEATHS = {
+    "segv": ("require('ffi').cast('int *', 8)[0] = 1", "on signal 11",
+             " of signal 11", ("signal", "self", 11, None)),
+    "abrt": ("require('ffi').C.wmt_abort()", "on signal 6", " of signal 6",
+             ("signal", "self", 6, None)),
+    "bus": (SENT.format(7), "on signal 7", " of signal 7",
+            ("signal", "self", 7, None)),
+    "fpe": (SENT.format(8), "on signal 8", " of signal 8",
+            ("signal", "self", 8, None)),
+    "exit": ("os.exit(3)", "with code 3", " with exit code 3",
+             ("exit", "self", None, 3)),
+    "kill": (SENT.format(9), "on signal 9", "",
+             ("unknown", "none", None, None)),
+}
+
+
+@pytest.mark.parametrize("how", DEATHS)
+def test_what_a_worker_died_of_is_told(make, how):
+    """With its last note; and nginx says what it says without that."""
+    act, nginxs, ours, ended = DEATHS[how]
+    n = make(opts=opts(**QUICK), after_join=ANSWERING, before_init='''
+        require("ffi").cdef [[void wmt_abort(void) __asm__("abort");]]''',
+             server=f"""
+        location /die {{
+            content_by_lua_block {{
+                require("resty.worker.manager").note("GET /die")
+                require("wmt").note("dies")
+                {act}
+            }}
+        }}""").start()
+    with n.connect() as s:
+        s.sendall(b"GET /die HTTP/1.0\r\n\r\n")
+        (pid,) = n.wait_note("dies")
+        n.dies(pid)
+        n.wait_note("failed")
+    (x,) = n.notes("failed")
+    info = x["info"]
+    assert (x["id"], info["note"]) == (f"1-{pid}", "GET /die")
+    assert (info["cause"], info["witness"], info.get("signal"),
+            info.get("exit_code")) == ended
+    n.expect(f'worker 1-{pid} crashed{ours}, noted: "GET /die"', 1)
+    assert n.log_lines(f"{pid} exited {nginxs}")
+    n.expect(f"{pid} exited {nginxs}")
+    (entry,) = [e for e in n.ask(x["by"], "return (M.events())")
+                if e["event"] == "worker_crashed"]
+    assert (entry["pid"], entry["cause"], entry.get("signal"),
+            entry.get("exit_code")) == (pid, ended[0], *ended[2:])
+    n.stop()
+
+
+def test_the_word_of_a_worker_can_be_left_away(make):
+    n = make(opts=opts(record_end=False, **QUICK)).start()
+    pid = n.current()[0]
+    n.dies(pid)
+    os.kill(pid, signal.SIGSEGV)
+    n.wait_note("failed")
+    assert n.notes("failed")[0]["info"]["cause"] == "unknown"
+    n.expect(f"worker 1-{pid} crashed|{pid} exited on signal 11")
+    n.stop()
 
 
 def test_a_worker_that_is_killed_as_it_drains_is_told_as_such(make):

@@ -6,6 +6,7 @@
 
 #include "world.hpp"
 
+#include "end.h"
 #include "holder.h"
 #include "kin.h"
 #include "note.h"
@@ -56,6 +57,12 @@ MOCK(void,
      wm_judge_note_awake(const struct wm_judge *, const struct wm_record *))
 MOCK(int, wm_lock_release(struct wm_node *))
 MOCK(int, wm_lock_try(struct wm_node *, uint32_t, int))
+MOCK(uint32_t, wm_end_known(const struct wm_record_cold *, uint64_t, uint64_t))
+MOCK(bool, wm_end_note(struct wm_record_cold *, uint64_t, uint32_t))
+MOCK(uint32_t, wm_end_of_status(int))
+MOCK(struct wm_end, wm_end_told(uint32_t, bool))
+MOCK(void, wm_log_append_end(const struct wm_node *, enum wm_log_kind, uint32_t,
+                             uint64_t, uint64_t, uint32_t, uint32_t))
 MOCK(void, wm_note_hand_on(struct wm_record_cold *, uint64_t, bool))
 MOCK(void, wm_note_read(const struct wm_record_cold *, uint64_t, char *))
 MOCK(int, wm_sweep(struct wm_node *, struct wm_worker *))

@@ -12,7 +12,7 @@ import subprocess
 
 import conf
 
-FIXED = {"wm_counts", "wm_lock_hold", "wm_node", "wm_worker",
+FIXED = {"wm_counts", "wm_end", "wm_lock_hold", "wm_node", "wm_worker",
          "wm_monitor", "wm_subscription"}
 SEGMENT = ("wm_record", "wm_record_cold", "wm_generation_record",
            "wm_log_record", "wm_segment_header")

@@ -189,6 +189,11 @@ class Traced(Nginx):
             self.write_trace(what="killed", pid=pid)
         proc.kill(*pids)
 
+    def dies(self, pid):
+        """A worker that ends in another way."""
+        self.killed.add(pid)
+        self.write_trace(what="killed", pid=pid)
+
     def replace(self, pid):
         """Kills a worker; returns when another has started for it."""
         started = len(self.events("worker_start"))

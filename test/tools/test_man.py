@@ -104,7 +104,7 @@ def test_every_word_stands_where_it_is_shown():
 @pytest.mark.parametrize("command, columns", [
     ("list", "#INSTANCE STATE CURRENT JOIN LIVE STALL DRAIN CRASH GONE"),
     ("show", "#PID SLOT STATE ROLE AGE BEAT STALLS MARKS NOTE"),
-    ("events", "#TIME EVENT GEN PID SLOT VALUE")])
+    ("events", "#TIME EVENT GEN PID SLOT VALUE END")])
 def test_every_row_has_the_headings_columns_and_80_and_the_page_has_them(
         place, master, command, columns):
     for _ in range(2):

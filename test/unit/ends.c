@@ -31,11 +31,11 @@ static void assert_told(enum wm_cause cause, enum wm_witness witness,
     uint32_t count;
 
     assert_ok(wm_worker_inspect(node, 0, record(0)->join, &detail));
-    assert_end(detail.end, cause, witness, code);
+    assert_end(detail.ended, cause, witness, code);
     assert_ok(wm_log_read(node, &since, &last, sizeof(last), 1, &count, NULL));
     assert_int_equal(last.pid, pid);
-    assert_end(last.end, cause, witness, code);
-    assert_end(take(CRASHED).end, cause, witness, code);
+    assert_end(last.ended, cause, witness, code);
+    assert_end(take(CRASHED).ended, cause, witness, code);
 }
 
 /* A worker that is dead, and of which nobody knows so far. */
@@ -84,7 +84,7 @@ NODE_TEST(one_that_lives_has_no_end)
 
     own_worker(generation);
     stall(p);
-    assert_end(take(STALLED).end, WM_CAUSE_NONE, WM_WITNESS_NONE, 0);
+    assert_end(take(STALLED).ended, WM_CAUSE_NONE, WM_WITNESS_NONE, 0);
 }
 
 NODE_TEST(a_witness_that_comes_after_the_mark_is_heard)
@@ -104,12 +104,12 @@ NODE_TEST(a_witness_that_comes_after_the_event_is_in_the_log)
 
     lose(new_worker(generation));
     sweep();
-    assert_end(take(CRASHED).end, WM_CAUSE_UNKNOWN, WM_WITNESS_NONE, 0);
+    assert_end(take(CRASHED).ended, WM_CAUSE_UNKNOWN, WM_WITNESS_NONE, 0);
     since = wm_epoch(node);
     assert_int_equal(wm_worker_reaped(node, pid, EXITED(1)), 0);
     assert_ok(wm_log_read(node, &since, &last, sizeof(last), 1, &count, NULL));
     assert_int_equal(last.kind, WM_LOG_WORKER_END);
-    assert_end(last.end, WM_CAUSE_EXIT, WM_WITNESS_PARENT, 1);
+    assert_end(last.ended, WM_CAUSE_EXIT, WM_WITNESS_PARENT, 1);
 }
 
 NODE_TEST(the_first_of_two_that_are_as_good_is_believed)
@@ -129,8 +129,8 @@ NODE_TEST(of_two_with_one_pid_the_last_one_is_meant)
     sweep();
     set_word(0, WM_CRASHED, pid, beat_at(0));
     assert_int_equal(wm_worker_reaped(node, pid, EXITED(3)), 0);
-    assert_end(take(CRASHED).end, WM_CAUSE_UNKNOWN, WM_WITNESS_NONE, 0);
-    assert_end(take(CRASHED).end, WM_CAUSE_EXIT, WM_WITNESS_PARENT, 3);
+    assert_end(take(CRASHED).ended, WM_CAUSE_UNKNOWN, WM_WITNESS_NONE, 0);
+    assert_end(take(CRASHED).ended, WM_CAUSE_EXIT, WM_WITNESS_PARENT, 3);
 }
 
 /* ------------------------------------------------------------- in between */
@@ -152,7 +152,7 @@ static void assert_new_one_has_no_end(void)
     assert_true((uint32_t)cold(0)->end == 0);
     set_state(0, WM_CRASHED);
     assert_ok(wm_worker_inspect(node, 0, record(0)->join, &detail));
-    assert_end(detail.end, WM_CAUSE_UNKNOWN, WM_WITNESS_NONE, 0);
+    assert_end(detail.ended, WM_CAUSE_UNKNOWN, WM_WITNESS_NONE, 0);
     set_state(0, WM_LIVE);
 }
 

@@ -92,6 +92,7 @@ function _M.on_init_by_lua(opts, start_cb, exit_cb)
     vm.overdue = opts.interval + opts.failed
     vm.master_exit = exit_cb
     vm.privileged_agent = opts.privileged_agent
+    vm.record_end = opts.record_end
     for _, name in ipairs { "on_worker_failed", "on_worker_recovered",
                             "on_leader", "on_leader_lost" } do
         vm[name] = opts[name]

@@ -2,8 +2,8 @@
 
 -- The C library, found and declared. Returns a table: `lib` (its functions);
 -- `sized` and `bit_of`, which make its structs and masks; `strerror`, `reason`,
--- `worker_id` and `text`, which put what it says into Lua's words; and `nginx`,
--- which reads nginx's own exported variables.
+-- `worker_id`, `tell_end` and `text`, which put what it says into Lua's words;
+-- and `nginx`, which reads nginx's own exported variables.
 
 local ffi = require "ffi"
 local bit = require "bit"
@@ -47,12 +47,14 @@ struct wm_counts {
     int32_t previous, mine, next;
     uint32_t reason, spell, unsettled, reserved[2];
 };
+struct wm_end { uint32_t cause, witness, code; };
 struct wm_event {
     uint32_t size, kind;
     uint64_t generation, join;
     int32_t pid;
     uint32_t slot, role, spell;
     struct wm_counts counts;
+    struct wm_end ended;
     char note[64];
 };
 struct wm_worker_info {
@@ -61,7 +63,8 @@ struct wm_worker_info {
     uint32_t slot, state, role, overdue_ms, stalls;
 };
 struct wm_worker_detail {
-    uint32_t size, reserved;
+    uint32_t size;
+    struct wm_end ended;
     uint64_t drained_at;
     char note[64];
 };
@@ -81,7 +84,8 @@ struct wm_leader {
 struct wm_log_entry {
     uint64_t number, time, generation, value;
     int32_t pid;
-    uint32_t slot, kind, reserved;
+    uint32_t slot, kind;
+    struct wm_end ended;
 };
 struct wm_lock_options { uint32_t size, purpose, hold_ms, wait_ms; };
 struct wm_lock_hold { struct wm_node *node; uint64_t word; };
@@ -112,6 +116,7 @@ int wm_start_begin(wm_worker *worker, uint32_t kinds);
 int wm_start_next(wm_worker *worker, struct wm_event *event);
 int wm_exit_begin(wm_worker *worker, uint32_t kinds);
 int wm_exit_next(wm_worker *worker, struct wm_event *event);
+int wm_worker_record_end(wm_worker *worker);
 int wm_worker_retire(wm_worker *worker);
 int wm_worker_leave(wm_worker *worker);
 uint32_t wm_worker_slot(const wm_worker *worker);
@@ -254,6 +259,20 @@ return {
         local struct = ffi.new(name, fields or {})
         struct.size = ffi.sizeof(name)
         return struct
+    end,
+    -- Adds to a table what a worker died of, if it has died: the name of the
+    -- cause, who says so, and the number of the signal or the exit code.
+    tell_end = function(t, ended)
+        if ended.cause == constants.CAUSE_NONE then
+            return
+        end
+        t.cause = constants.CAUSES[ended.cause]
+        t.witness = constants.WITNESSES[ended.witness]
+        if ended.cause == constants.CAUSE_EXIT then
+            t.exit_code = ended.code
+        elseif ended.cause ~= constants.CAUSE_UNKNOWN then
+            t.signal = ended.code
+        end
     end,
     -- A note of the library, or nil if it is empty.
     text = function(note)

@@ -19,6 +19,7 @@ local defaults = {
     mode = 384, -- 0600
     log_entries = 1024,
     privileged_agent = false,
+    record_end = true,
     on_worker_failed = false,
     on_worker_recovered = false,
     on_leader = false,
@@ -77,7 +78,10 @@ local function boolean(opts, key, level)
         fail(level + 1, "option '", key, "' must be true or false, not ",
              tostring(given))
     end
-    return given or false
+    if given == nil then
+        return defaults[key]
+    end
+    return given
 end
 
 -- A number is the mode itself, a string its octal digits.
@@ -152,6 +156,7 @@ function _M.check(opts, warn, level)
         mode = mode(opts, level),
         log_entries = whole(opts, "log_entries", limits.LOG_ENTRIES, level),
         privileged_agent = boolean(opts, "privileged_agent", level),
+        record_end = boolean(opts, "record_end", level),
         on_worker_failed = callback(opts, "on_worker_failed", level),
         on_worker_recovered = callback(opts, "on_worker_recovered", level),
         on_leader = callback(opts, "on_leader", level),

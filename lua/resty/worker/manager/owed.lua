@@ -30,6 +30,14 @@ local telling = false -- true: a thread tells, or was ended while it did
 
 local _M = {}
 
+-- What a worker died of, in words, for a line of the log.
+local function end_of(failure)
+    if failure.exit_code then
+        return " with exit code " .. failure.exit_code
+    end
+    return failure.signal and " of signal " .. failure.signal or ""
+end
+
 -- The failure that an event stands for. It was marked as it was taken, so from
 -- here on this worker alone can tell of it.
 local function make_failure(e)
@@ -43,8 +51,9 @@ local function make_failure(e)
         was_draining = was_draining or nil,
         note = libwm.text(e.note),
     }
+    libwm.tell_end(failure, e.ended)
     log.complain("worker ", failure.id, " ", failure.reason,
-                 was_draining and " while it drained" or "",
+                 was_draining and " while it drained" or "", end_of(failure),
                  failure.note and ", noted: " .. log.quote(failure.note) or "")
     return failure
 end

@@ -70,14 +70,16 @@ function _M.worker_exit(n_prev, n_mine, n_next, reason, spell)
         make_own_info("worker_exit", reason, spell))
 end
 
--- failure: id, generation, pid, slot, spell, reason, role, was_draining and
--- note of the worker that has crashed or stalled.
+-- failure: id, generation, pid, slot, spell, reason, role, was_draining, cause,
+-- witness, signal, exit_code and note of the worker that crashed or stalled.
 function _M.worker_failed(failure)
     local n_prev, n_mine, n_next = counts.of(failure.generation)
     local info = make_info("worker_failed", failure.generation,
                            failure.reason, failure.spell)
     info.pid, info.slot, info.role = failure.pid, failure.slot, failure.role
     info.was_draining, info.note = failure.was_draining, failure.note
+    info.cause, info.witness = failure.cause, failure.witness
+    info.signal, info.exit_code = failure.signal, failure.exit_code
     run(vm.on_worker_failed, failure.id, n_prev, n_mine, n_next, info)
 end
 

@@ -159,6 +159,7 @@ local function entry(e)
     if value then
         t[value] = tonumber(e.value)
     end
+    libwm.tell_end(t, e.ended)
     return t
 end
 

@@ -11,6 +11,7 @@
 --   master_exit, on_worker_failed, on_worker_recovered, on_leader,
 --   on_leader_lost   callbacks or nil
 --   privileged_agent  it runs worker callbacks, too
+--   record_end    each worker says itself what ends it
 --   former        how the node's former life ended, in words; nil if cleanly
 --   stuck         the holding of the lock that a start was tired of, by its
 --                 sequence number: if that was the master's start, those of

@@ -111,6 +111,15 @@ local function notice_retirement()
     end
 end
 
+-- What this worker leaves if it crashes.
+local function record_end()
+    local rc = vm.record_end and lib.wm_worker_record_end(vm.worker) or 0
+    if rc < 0 then
+        log.warn("worker ", vm.id, " will not say what ends it: ",
+                 strerror(rc))
+    end
+end
+
 -- overdue_ms: without a timer a worker is not judged by time.
 local function join(overdue_ms)
     local worker = ffi.new("wm_worker *[1]")
@@ -127,6 +136,7 @@ local function join(overdue_ms)
     end
     if rc == 0 then
         vm.worker = worker[0]
+        record_end()
         return true
     end
     local err = rc == -ENOBUFS
