@@ -31,8 +31,9 @@ enum wm_step {
  * handler clears it in the child. */
 struct wm_worker {
     _Atomic(struct wm_record *) record;
-    uint64_t live;  /* its word while it is LIVE, but for the beat */
-    uint64_t limit; /* the most that a beat may move, as wm_high_ms() */
+    uint64_t live;          /* its word while it is LIVE, but for the beat */
+    _Atomic(uint64_t) last; /* its word as it has last found it, LIVE */
+    uint64_t limit;         /* the most that a beat may move, as wm_high_ms() */
     uint32_t pid;
     uint32_t slot;
     struct wm_record_cold *cold;
@@ -165,6 +166,19 @@ static inline void wm_worker_set_record(struct wm_worker *w,
                                         struct wm_record *record)
 {
     atomic_store_explicit(&w->record, record, memory_order_release);
+}
+
+/* The last word that the worker has stored as LIVE, or found there. Relaxed, as
+ * is the store: a beat swaps from it, and the swap decides. */
+static inline uint64_t wm_worker_last(const struct wm_worker *w)
+{
+    return atomic_load_explicit(&w->last, memory_order_relaxed);
+}
+
+/* Relaxed, as wm_worker_last(). */
+static inline void wm_worker_set_last(struct wm_worker *w, uint64_t word)
+{
+    atomic_store_explicit(&w->last, word, memory_order_relaxed);
 }
 
 /* 0, or why this worker may change nothing: -ECHILD while the process has no

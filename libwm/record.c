@@ -91,6 +91,7 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
                    ? 0
                    : -ESTALE;
     }
+    wm_worker_set_last(w, live);
     count_recovery(w, r, stalls);
     return WM_RECOVERED;
 }
@@ -110,7 +111,7 @@ int wm_record_change_state(struct wm_worker *w, unsigned state)
      * that is marked recovers, and is marked again only after it was overdue
      * once more: the loop ends. */
     for (;;) {
-        uint64_t word = record_own_word(r);
+        uint64_t word = record_own_word(r), next;
         unsigned from = wm_word_state(word);
 
         /* Safeguard: drained_worker_starts_no_more */
@@ -132,9 +133,11 @@ int wm_record_change_state(struct wm_worker *w, unsigned state)
         if (state == WM_DRAINING) {
             record_cold_set_drained_at(w->cold, wm_now());
         }
-        if (record_swap_own(
-                r, &word,
-                state == WM_FREE ? 0 : wm_word(state, w->pid, wm_now()))) {
+        next = state == WM_FREE ? 0 : wm_word(state, w->pid, wm_now());
+        if (record_swap_own(r, &word, next)) {
+            if (state == WM_LIVE) {
+                wm_worker_set_last(w, next);
+            }
             if (state == WM_FREE) {
                 header_lower_free_from(w->node->segment.header, w->slot);
             }
@@ -166,7 +169,7 @@ static uint32_t silence_before(uint64_t word, uint64_t now_ms)
 __attribute__((cold, noinline)) static int
 beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
 {
-    uint64_t word = record_own_word(r), now = wm_now();
+    uint64_t word = record_own_word(r), now = wm_now(), next;
 
     /* A caller may have made a mistake, and passed microseconds. A beat is
      * compared with the clock only here, where it moves by more than a worker
@@ -185,11 +188,15 @@ beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
     /* One try is enough. If it fails, a sweeper has marked this worker as
      * stalled meanwhile, or another thread has beaten; the word that the swap
      * finds says which. */
+    /* Safeguard: beat_does_not_move_back */
+    next = wm_word_age(word, now_ms) > 0
+               ? wm_word_with_beat(wm_word_identity(word), now_ms)
+               : word;
     if (wm_word_pid(word) == worker->pid && wm_word_state(word) != WM_STALLED &&
-        /* Safeguard: beat_does_not_move_back */
-        (wm_word_age(word, now_ms) <= 0 ||
-         record_swap_beat(r, &word,
-                          wm_word_with_beat(wm_word_identity(word), now_ms)))) {
+        (next == word || record_swap_beat(r, &word, next))) {
+        if (wm_word_state(next) == WM_LIVE) {
+            wm_worker_set_last(worker, next);
+        }
         return 0;
     }
     if (wm_word_pid(word) != worker->pid) {
@@ -203,31 +210,30 @@ beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
  * its bits. */
 #define STALE_MS 1000
 
-/* Nearly every beat finds its worker LIVE, and in time. It takes one load, and
- * one swap if a millisecond has passed since the last beat. The compiler puts
- * it into both of its callers, so that neither calls anything but the clock.
- * Ages stay in the high bits, where one comparison tells whether a beat moves,
- * and not by too much: 0 less 1 is more than any limit, and so is a negative
- * one. */
+/* Nearly every beat finds its worker LIVE, and in time. It takes one load, or
+ * one swap if a millisecond has passed since the last beat. The swap is from
+ * the word that this process remembers: the processor need not wait for the
+ * line to compare with what it last stored there itself. The compiler puts it
+ * into both of its callers, so that neither calls anything but the clock. Ages
+ * stay in the high bits, where one comparison tells whether a beat moves, and
+ * not by too much: 0 less 1 is more than any limit, and so is a negative one. */
 static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
 {
     struct wm_record *r = wm_worker_record(worker);
-    uint64_t word, age;
+    uint64_t word = wm_worker_last(worker);
+    const uint64_t next = wm_word_with_beat(worker->live, now_ms);
+    const uint64_t age = wm_high_ms(now_ms - word);
 
     if (r == NULL) {
         return -ESTALE;
     }
-    word = record_own_word(r);
-    age = wm_high_ms(now_ms - word);
-    if (wm_word_identity(word) == worker->live) {
-        if (-age <= wm_high_ms(STALE_MS)) {
+    if (-age <= wm_high_ms(STALE_MS)) {
+        if (record_own_word(r) == word) {
             return 0;
         }
-        if (age - 1 < worker->limit &&
-            record_swap_beat(r, &word,
-                             wm_word_with_beat(worker->live, now_ms))) {
-            return 0;
-        }
+    } else if (age - 1 < worker->limit && record_swap_beat(r, &word, next)) {
+        wm_worker_set_last(worker, next);
+        return 0;
     }
     return beat_unusually(worker, r, now_ms);
 }

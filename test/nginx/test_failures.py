@@ -42,7 +42,8 @@ def test_a_crash_is_told_to_one_survivor_as_the_replacement_comes_up(
     assert (x.get("n_prev"), x["n_mine"], x.get("n_next")) == (None, 2, None)
     assert x["info"] == {
         "event": "worker_failed", "reason": "crashed", "generation": 1,
-        "pid": pid, "spell": 1, "slot": first["info"]["slot"]}
+        "pid": pid, "spell": 1, "slot": first["info"]["slot"],
+        "cause": "unknown", "witness": "none"}
 
 
 def test_a_stopped_leader_is_stalled_and_comes_back(make, both):
