@@ -14,7 +14,7 @@
 #define EXIT_SEEN WM_CAUSE_UNKNOWN
 #endif
 
-static int *volatile nowhere = NULL;
+static int *volatile nowhere = (int *)8;
 
 ACT(store_nowhere, (void), *nowhere = 1)
 ACT(abort_here, (void), abort())
@@ -138,7 +138,7 @@ static void go_back(int signal, siginfo_t *info, UNUSED void *context)
     sigset_t mask;
 
     sigprocmask(SIG_BLOCK, NULL, &mask);
-    calls = signal == SIGSEGV && info->si_addr == NULL &&
+    calls = signal == SIGSEGV && info->si_addr == (void *)nowhere &&
             sigismember(&mask, SIGUSR1) && sigismember(&mask, SIGSEGV);
     siglongjmp(back, 1);
 }
