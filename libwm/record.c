@@ -91,8 +91,8 @@ static int recover(struct wm_worker *w, struct wm_record *r, uint64_t word)
                    ? 0
                    : -ESTALE;
     }
-    wm_worker_set_last(w, live);
     count_recovery(w, r, stalls);
+    wm_worker_set_last(w, live);
     return WM_RECOVERED;
 }
 
