@@ -84,8 +84,9 @@ static void say_all(uint32_t cause, int code)
 /* Whether the instruction comes again when the handler returns. */
 static bool is_fault(int signal, const siginfo_t *info)
 {
-    return info->si_code > 0 && (signal == SIGSEGV || signal == SIGBUS ||
-                                 signal == SIGFPE || signal == SIGILL);
+    return info->si_code > 0 &&
+           (signal == SIGSEGV || signal == SIGFPE || signal == SIGILL ||
+            (signal == SIGBUS && info->si_code != BUS_MCEERR_AO));
 }
 
 /* Ends the process as it would have ended without a handler. */
@@ -154,18 +155,21 @@ static bool is_ours(const struct sigaction *s)
 
 static void set_handlers(void)
 {
-    struct sigaction own = {.sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction own = {0};
 
     own.sa_sigaction = handle;
     sigemptyset(&own.sa_mask);
     for (size_t i = 0; i < SIGNALS; i++) {
         struct sigaction seen;
 
-        if (sigaction(signals[i], NULL, &seen) != 0 || is_ours(&seen) ||
+        /* One that was set since ours may call it: it stays before it. */
+        /* Safeguard: handlers_are_set_once */
+        if (is_set[i] || sigaction(signals[i], NULL, &seen) != 0 ||
             (!(seen.sa_flags & SA_SIGINFO) && seen.sa_handler == SIG_IGN)) {
             continue;
         }
         former[i] = seen;
+        own.sa_flags = SA_SIGINFO | SA_ONSTACK | (seen.sa_flags & SA_RESTART);
         is_set[i] = sigaction(signals[i], &own, NULL) == 0;
     }
 }
@@ -184,12 +188,13 @@ static void restore_handlers(void)
     }
 }
 
-/* A fault of the stack needs another one. It stays mapped: a handler may still
- * run on it. */
+/* A fault of the stack needs another one, of this thread alone, below which no
+ * page can be used. It stays: a handler may run on it at any time. */
 static int have_stack(void)
 {
-    static void *own;
+    const size_t guard = (size_t)sysconf(_SC_PAGESIZE);
     stack_t seen, stack = {.ss_size = STACK_SIZE};
+    char *own;
 
     if (sigaltstack(NULL, &seen) != 0) {
         return -errno;
@@ -197,15 +202,13 @@ static int have_stack(void)
     if (!(seen.ss_flags & SS_DISABLE)) {
         return 0;
     }
-    if (own == NULL) {
-        own = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-        if (own == MAP_FAILED) {
-            own = NULL;
-            return -ENOMEM;
-        }
+    own = mmap(NULL, guard + STACK_SIZE, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (own == MAP_FAILED) {
+        return -ENOMEM;
     }
-    stack.ss_sp = own;
+    mprotect(own, guard, PROT_NONE);
+    stack.ss_sp = own + guard;
     return sigaltstack(&stack, NULL) == 0 ? 0 : -errno;
 }
 

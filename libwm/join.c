@@ -234,7 +234,7 @@ int wm_worker_join(struct wm_node *node, uint64_t id,
         w->master = wm_process_ident((uint32_t)own.master);
     }
     w->live = wm_word(WM_LIVE, w->pid, 0);
-    wm_worker_set_last(w, 0);
+    wm_worker_set_last(w, w->live); /* no record has this word */
     w->limit = wm_high_ms(wm_limit_ms(own.overdue_ms));
     w->generation = id;
     w->role = own.role;

@@ -21,9 +21,11 @@
  *    that has drained makes room, and one may leave meanwhile. If that thread
  *    opens the note after the joiner's swap, it finds another joining, and
  *    writes nothing. If it has opened the note before, it may still store text
- *    at any time; so the joiner leaves the note open, and has none until its
- *    end. Once that thread closes the note, it is its own, and no reader of
- *    this joining takes it. A dead process stores nothing any more. */
+ *    at any time; so the joiner leaves the note open, and so do those that
+ *    follow it: they have none, until that thread closes the note, which is its
+ *    own then, and which no reader of another joining takes.
+ * 5. A dead process stores nothing any more. A joiner that takes its record, or
+ *    a sweeper that frees it, ends the note that it has itself left open. */
 
 #include "note.h"
 
@@ -44,8 +46,21 @@ void wm_note_hand_on(struct wm_record_cold *cold, uint64_t join, bool is_over)
 
     do {
         /* Safeguard: half_a_note_is_left_open */
-        next = wm_note_word(join, wm_note_is_open(seen) && !is_over);
+        next = wm_note_is_inherited(seen) || (wm_note_is_open(seen) && !is_over)
+                   ? wm_note_inherited(join)
+                   : wm_note_word(join, 0);
     } while (!record_cold_swap_note(cold, &seen, next));
+}
+
+void wm_note_bury(struct wm_record_cold *cold, uint64_t join)
+{
+    uint64_t seen = record_cold_note_acquire(cold);
+
+    /* Safeguard: note_of_a_dead_worker_is_ended */
+    if (wm_is_of_join(seen, join) && wm_note_is_open(seen) &&
+        !wm_note_is_inherited(seen)) {
+        record_cold_swap_note(cold, &seen, wm_note_word(join, 0));
+    }
 }
 
 void wm_note_read(const struct wm_record_cold *cold, uint64_t join,

@@ -7,6 +7,7 @@
  * its last share tries to unlink the file, and succeeds only if nobody else
  * takes part and there is nothing to tell to a later life. */
 
+#include "fatal.h"
 #include "node.h"
 #include "postmortem.h"
 #include "share.h"
@@ -44,6 +45,8 @@ int wm_node_release(struct wm_node *node)
         if (wm_node_held(node) != 0) {
             wm_lock_release(node);
         }
+        /* In a forked child no leave has done so. */
+        wm_fatal_forget(&node->worker);
     }
     if (!wm_node_give_reference(node)) {
         return 0;

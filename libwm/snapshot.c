@@ -201,7 +201,10 @@ int wm_worker_inspect(const struct wm_node *node, uint32_t slot, uint64_t join,
         return -ESTALE;
     }
     word = record_word_acquire(r);
-    own.drained_at = record_cold_drained_at_acquire(c);
+    if (wm_word_state(word) == WM_DRAINING ||
+        wm_word_state(word) == WM_CRASHED_DRAINING) {
+        own.drained_at = record_cold_drained_at_acquire(c);
+    }
     own.ended = wm_end_told(wm_end_known(c, join, word),
                             wm_state_is_crash(wm_word_state(word)));
     wm_note_read(c, join, own.note);

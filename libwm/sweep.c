@@ -26,6 +26,7 @@
 #include "end.h"
 #include "generation.h"
 #include "log.h"
+#include "note.h"
 #include "stall.h"
 
 #include <sys/wait.h>
@@ -136,6 +137,19 @@ static bool mark_dead(const struct sweep *s, uint32_t slot, uint64_t word)
     }
 }
 
+/* Frees the record of a crash that was given, and has expired. */
+static bool forget(const struct sweep *s, uint32_t slot, uint64_t word)
+{
+    const struct wm_record *r = wm_record_at(&s->node->segment, slot);
+    struct wm_occupant o = wm_occupant_of(r, word);
+
+    /* Else the note may be the next worker's. */
+    if (wm_occupant_is_whole(r, &o)) {
+        wm_note_bury(wm_cold_at(&s->node->segment, slot), o.join);
+    }
+    return mark(s, slot, word, 0, WM_LOG_WORKER_FORGOTTEN);
+}
+
 /* Whether a worker that is overdue is stalled. */
 static bool is_stalled(struct sweep *s, const struct wm_record *r,
                        uint64_t word)
@@ -186,7 +200,7 @@ __attribute__((noinline)) static bool sweep_record(struct sweep *s,
         /* Safeguard: crash_is_kept_until_it_expires */
         return overdue &&
                record_crash_given(r, wm_cold_at(&s->node->segment, slot)) &&
-               mark(s, slot, word, 0, WM_LOG_WORKER_FORGOTTEN);
+               forget(s, slot, word);
     }
     if (is_dead(s, slot, word, overdue)) {
         return mark_dead(s, slot, word);
@@ -287,14 +301,24 @@ static bool mark_end(const struct sweep *s, uint32_t slot, uint64_t word,
 {
     const struct wm_record *r = wm_record_at(&s->node->segment, slot);
     struct wm_occupant o = wm_occupant_of(r, word);
+    const uint64_t join = o.join;
+    bool is_news;
 
     /* Safeguard: end_is_of_the_one_that_is_dead */
     if (!wm_occupant_is_whole(r, &o)) {
         return false;
     }
     /* Safeguard: end_comes_before_the_mark */
-    wm_end_note(wm_cold_at(&s->node->segment, slot), o.join, end);
-    return mark_dead(s, slot, word);
+    is_news = wm_end_note(wm_cold_at(&s->node->segment, slot), o.join, end);
+    if (mark_dead(s, slot, word)) {
+        return true;
+    }
+    /* A sweeper has marked it meanwhile, perhaps before it knew the end. */
+    o = wm_occupant_of(r, record_word_acquire(r));
+    if (is_news && o.join == join && wm_state_is_crash(wm_word_state(o.word))) {
+        log_mark(s->node, WM_LOG_WORKER_END, slot, &o);
+    }
+    return false;
 }
 
 /* Notes how a worker has ended that was found dead before: the last one that

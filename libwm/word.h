@@ -283,6 +283,17 @@ static inline bool wm_note_is_blank(uint64_t note)
     return (uint32_t)note == 0;
 }
 
+/* One that a former worker's thread has open, also for those that follow. */
+static inline uint64_t wm_note_inherited(uint64_t join)
+{
+    return wm_note_word(join, UINT32_MAX);
+}
+
+static inline bool wm_note_is_inherited(uint64_t note)
+{
+    return (uint32_t)note == UINT32_MAX;
+}
+
 /* The note when its text is next begun or ended. */
 static inline uint64_t wm_note_next(uint64_t note)
 {

@@ -224,6 +224,44 @@ NODE_TEST(a_handler_that_was_set_since_stays)
     assert_ok(call(new_worker(generation), do_leave_restored, 1));
 }
 
+static struct sigaction ours;
+
+static void call_ours(int signal, siginfo_t *info, void *context)
+{
+    shared->number++;
+    ours.sa_sigaction(signal, info, context);
+}
+
+/* The program has set a handler since, which calls ours; then another worker
+ * of it asks. */
+static long do_ask_again(UNUSED struct process *self, UNUSED uint64_t none)
+{
+    struct wm_worker *w = wm_node_worker(node);
+
+    drop_handlers();
+    if (wm_worker_record_end(w) == 0) {
+        sigaction(SIGSEGV, NULL, &ours);
+        set(SIGSEGV, call_ours);
+        wm_worker_record_end(w);
+        *nowhere = 1;
+    }
+    _exit(98);
+}
+
+NODE_TEST(a_handler_that_calls_ours_is_called_once)
+{
+    struct process *p = new_worker(generation);
+    const pid_t pid = p->pid;
+
+    p->pid = 0;
+    call_begin(&(struct process){.pid = pid, .ours = p->ours, .seen = p->seen},
+               do_ask_again, 0);
+    assert_int_equal(child_status(pid), -SIGSEGV);
+    assert_int_equal(shared->number, 1);
+    sweep();
+    assert_int_equal(take(CRASHED).ended.code, SIGSEGV);
+}
+
 /* The child has the handlers, and is no worker. It may share all memory, as
  * after vfork. */
 static int send_a_fault(UNUSED void *none)

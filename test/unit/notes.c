@@ -173,7 +173,7 @@ NODE_TEST(one_that_leaves_while_it_is_inspected_has_left)
     struct wm_worker_detail detail = {.size = sizeof(detail)};
 
     own = own_worker(generation);
-    BEFORE(MOMENT_LOAD, cold(0)->drained_at, leave_to_another);
+    BEFORE(MOMENT_LOAD, cold(0)->end, leave_to_another);
     assert_int_equal(wm_worker_inspect(node, 0, record(0)->join, &detail),
                      -ESTALE);
     assert_true(moment_came());
@@ -224,6 +224,46 @@ NODE_TEST(a_slow_writer_spoils_no_note_of_the_next_worker)
     own = own_worker(generation);
     assert_ok(wm_note(own, "third"));
     assert_note(0, "third");
+}
+
+/* The one that joined in between has died. */
+NODE_TEST(a_slow_writer_spoils_no_note_of_those_that_follow)
+{
+    struct process *slow = new_only_worker(), *next = new_process();
+
+    assert_ok(call(slow, do_drain, 0));
+    call_begin(slow, do_note_slowly, 0);
+    await_stop(slow);
+    assert_ok(call(next, do_join, generation));
+    process_kill(next);
+    sweep();
+    take(CRASHED);
+    own = own_worker(generation);
+    assert_int_equal(wm_note(own, "third"), -EBUSY);
+    process_continue(slow);
+    assert_ok(call_end(slow));
+    assert_note(0, "");
+    assert_ok(wm_worker_leave(own));
+    own = own_worker(generation);
+    assert_ok(wm_note(own, "fourth"));
+    assert_note(0, "fourth");
+}
+
+/* A sweeper frees its record, when it has been told. */
+NODE_TEST(after_one_that_dies_within_its_note_others_have_notes)
+{
+    struct process *p = new_only_worker();
+
+    call_begin(p, do_note_and_die, 0);
+    process_quit(p);
+    sweep();
+    take(CRASHED);
+    make_late(0);
+    sweep();
+    assert_int_equal(state_at(0), WM_FREE);
+    own = own_worker(generation);
+    assert_ok(wm_note(own, "next"));
+    assert_note(0, "next");
 }
 
 /* It comes to its swap when the record is the next worker's. */
