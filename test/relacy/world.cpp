@@ -63,6 +63,7 @@ MOCK(uint32_t, wm_end_of_status(int))
 MOCK(struct wm_end, wm_end_told(uint32_t, bool))
 MOCK(void, wm_log_append_end(const struct wm_node *, enum wm_log_kind, uint32_t,
                              uint64_t, uint64_t, uint32_t, uint32_t))
+MOCK(void, wm_note_bury(struct wm_record_cold *, uint64_t))
 MOCK(void, wm_note_hand_on(struct wm_record_cold *, uint64_t, bool))
 MOCK(void, wm_note_read(const struct wm_record_cold *, uint64_t, char *))
 MOCK(int, wm_sweep(struct wm_node *, struct wm_worker *))
