@@ -13,9 +13,9 @@
  *    with the former joining's number.
  * 2. A better witness replaces a worse one, and never the other way round: each
  *    swap is from the value that was compared.
- * 3. What the process says itself, as its end comes, is a word of its own, and
- *    the worst witness. It is believed if no beat is newer: some programs go on
- *    after a fault.
+ * 3. The process is the worst witness of its own end, and has a word of its own
+ *    for that. It is believed if no beat is newer: some programs go on after a
+ *    fault.
  * 4. If the witness dies before its mark, the next sweep marks the record, and
  *    finds the end. */
 

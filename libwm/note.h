@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a worker says that it does. */
+/* A worker's note, which says what it does. */
 
 #ifndef WM_NOTE_H
 #define WM_NOTE_H

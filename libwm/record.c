@@ -216,7 +216,8 @@ beat_unusually(struct wm_worker *worker, struct wm_record *r, uint64_t now_ms)
  * line to compare with what it last stored there itself. The compiler puts it
  * into both of its callers, so that neither calls anything but the clock. Ages
  * stay in the high bits, where one comparison tells whether a beat moves, and
- * not by too much: 0 less 1 is more than any limit, and so is a negative one. */
+ * not by too much: 0 less 1 is more than any limit, and so is a negative age.
+ */
 static inline int beat_at(struct wm_worker *worker, uint64_t now_ms)
 {
     struct wm_record *r = wm_worker_record(worker);

@@ -203,8 +203,8 @@ static inline bool record_cold_swap_given(struct wm_record_cold *c,
 
 /* ------------------------------------------------------------------- end */
 
-/* Relaxed: a value that names its joining, and is read by itself. A process that
- * finds the mark of a crash finds the end that was stored before it [C]. */
+/* Relaxed: a value that names its joining, and is read by itself. A process
+ * that finds the mark of a crash finds the end stored before it as well [C]. */
 static inline uint64_t record_cold_end(const struct wm_record_cold *c)
 {
     return atomic_load_explicit(&c->end, memory_order_relaxed);

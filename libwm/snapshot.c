@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Snapshots: all records in use, as they were at one moment (digest.h). The
- * first pass of a pair fills the caller's list in, and the second proves it. What
- * else a worker's record tells is looked up one by one. */
+ * first pass of a pair fills the caller's list in, and the second proves it. A
+ * further call looks at one worker more closely. */
 
 #include "digest.h"
 #include "end.h"

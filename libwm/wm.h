@@ -686,7 +686,7 @@ int wm_sweep(struct wm_node *node, struct wm_worker *self);
  * found before; -EINVAL: pid. Lock-free; asks the kernel about that process. */
 int wm_worker_reaped(struct wm_node *node, int32_t pid, int status);
 
-/* What a worker's process died of. */
+/* The causes of which a worker's process dies. */
 enum wm_cause {
     WM_CAUSE_NONE,    /* it has not ended, or has left before */
     WM_CAUSE_UNKNOWN, /* nobody saw it; most likely it was killed by SIGKILL */
@@ -808,7 +808,7 @@ struct wm_worker_info {
 int wm_snapshot(const struct wm_node *node, struct wm_worker_info *list,
                 uint32_t element, uint32_t room, uint32_t *count);
 
-/* What a worker's record tells beside the snapshot. */
+/* Facts of a worker beside those of a snapshot. */
 struct wm_worker_detail {
     uint32_t size;           /* in: sizeof(struct wm_worker_detail) */
     struct wm_end ended;     /* if it has crashed */

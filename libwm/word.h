@@ -207,7 +207,7 @@ static inline bool wm_stalls_reach(uint32_t stalls, uint32_t given)
                                                   << (WM_GIVEN_STALLS_BITS - 1);
 }
 
-/* What a process died of; 0: nobody has said so. The log has it without the
+/* The end of a process; 0: nobody has said it. The log has it without the
  * join number, above the kind of an entry. */
 static inline uint32_t wm_end_bits(uint32_t cause, uint32_t witness,
                                    uint32_t code)
@@ -245,7 +245,7 @@ static inline uint32_t wm_log_kind_end(uint64_t kind)
     return (uint32_t)(kind >> 32);
 }
 
-/* What a worker says itself of its end, as that comes. */
+/* A worker's own word on its end, as that comes. */
 static inline uint64_t wm_report(uint64_t join, uint64_t ms, uint32_t cause,
                                  uint32_t code)
 {

@@ -6,7 +6,7 @@
 #include "inside.h"
 #include "moments.h"
 
-/* What wait(2) tells of an exit code, and of a signal. */
+/* The status in which wait(2) tells of an exit code, and of a signal. */
 #define EXITED(code) ((code) << 8)
 #define SIGNALLED(signal) (signal)
 

@@ -128,7 +128,7 @@ static void test_end(void **state)
 
 NODE_TEST_EACH(ends, test_end)
 
-/* ------------------------------------------------- others and their handlers */
+/* ------------------------------------------------ others and their handlers */
 
 static sigjmp_buf back;
 static volatile int calls;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a worker says that it does: who reads it, and what becomes of a note
+/* A worker's note: the processes that read it, and what becomes of a note
  * whose writer is interrupted, stopped or killed within it. */
 
 #include "inside.h"
@@ -206,14 +206,29 @@ static long do_note_slowly(UNUSED struct process *self, UNUSED uint64_t none)
     return wm_note(wm_node_worker(node), FULL);
 }
 
-/* The slow one has drained, and makes room for one that joins. */
+/* It comes to its swap when the record is the next worker's. */
+static long do_note_late(UNUSED struct process *self, UNUSED uint64_t none)
+{
+    BEFORE(MOMENT_SWAP, cold(0)->note, stop_here);
+    return wm_note(wm_node_worker(node), FULL);
+}
+
+/* A worker that has drained, and makes room for one that joins, is stopped
+ * while it puts a note. */
+static struct process *stop_within(call_fn *put)
+{
+    struct process *p = new_only_worker();
+
+    assert_ok(call(p, do_drain, 0));
+    call_begin(p, put, 0);
+    await_stop(p);
+    return p;
+}
+
 NODE_TEST(a_slow_writer_spoils_no_note_of_the_next_worker)
 {
-    struct process *slow = new_only_worker();
+    struct process *slow = stop_within(do_note_slowly);
 
-    assert_ok(call(slow, do_drain, 0));
-    call_begin(slow, do_note_slowly, 0);
-    await_stop(slow);
     own = own_worker(generation);
     assert_int_equal(wm_note(own, "next"), -EBUSY);
     process_continue(slow);
@@ -229,11 +244,8 @@ NODE_TEST(a_slow_writer_spoils_no_note_of_the_next_worker)
 /* The one that joined in between has died. */
 NODE_TEST(a_slow_writer_spoils_no_note_of_those_that_follow)
 {
-    struct process *slow = new_only_worker(), *next = new_process();
+    struct process *slow = stop_within(do_note_slowly), *next = new_process();
 
-    assert_ok(call(slow, do_drain, 0));
-    call_begin(slow, do_note_slowly, 0);
-    await_stop(slow);
     assert_ok(call(next, do_join, generation));
     process_kill(next);
     sweep();
@@ -266,20 +278,10 @@ NODE_TEST(after_one_that_dies_within_its_note_others_have_notes)
     assert_note(0, "next");
 }
 
-/* It comes to its swap when the record is the next worker's. */
-static long do_note_late(UNUSED struct process *self, UNUSED uint64_t none)
-{
-    BEFORE(MOMENT_SWAP, cold(0)->note, stop_here);
-    return wm_note(wm_node_worker(node), FULL);
-}
-
 NODE_TEST(a_late_writer_writes_nothing)
 {
-    struct process *late = new_only_worker();
+    struct process *late = stop_within(do_note_late);
 
-    assert_ok(call(late, do_drain, 0));
-    call_begin(late, do_note_late, 0);
-    await_stop(late);
     own = own_worker(generation);
     process_continue(late);
     assert_int_equal(call_end(late), -EBUSY);

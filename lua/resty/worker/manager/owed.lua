@@ -30,7 +30,7 @@ local telling = false -- true: a thread tells, or was ended while it did
 
 local _M = {}
 
--- What a worker died of, in words, for a line of the log.
+-- The end of a worker in words, for a line of the log.
 local function end_of(failure)
     if failure.exit_code then
         return " with exit code " .. failure.exit_code

@@ -111,7 +111,7 @@ local function notice_retirement()
     end
 end
 
--- What this worker leaves if it crashes.
+-- Has this worker say itself what ends it.
 local function record_end()
     local rc = vm.record_end and lib.wm_worker_record_end(vm.worker) or 0
     if rc < 0 then
